@@ -1,0 +1,111 @@
+// Command shoal plays every role of Shoal: it checks and plans metrics, runs an
+// organisation's servers, shows and empties a client's outbox, exports what was
+// released, and demonstrates all of it on one machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/shoal-project/shoal/internal/clock"
+)
+
+// commands is the whole command line. Each command is a type with a Run(*env)
+// method, in a file of its own.
+type commands struct {
+	Demo demoCmd `cmd:"" help:"Run all parties on this machine and answer a question about its software."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// env is what a command may touch of the world outside.
+type env struct {
+	ctx    context.Context
+	stdout io.Writer
+	stderr io.Writer
+	clock  clock.Clock
+}
+
+// setupError marks an error that the user mends by changing what they typed or
+// wrote: arguments, configuration, keys, permissions, ports. It ends the
+// program with exit code 2, any other error with 1.
+type setupError struct{ error }
+
+func (e setupError) Unwrap() error { return e.error }
+
+// setup wraps err, unless it is nil, as a [setupError].
+func setup(err error) error {
+	if err == nil {
+		return nil
+	}
+	return setupError{err}
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run executes one command line and returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	var c commands
+	exit := -1 // set when kong has answered by itself: --help, --version
+	parser, err := kong.New(&c,
+		kong.Name("shoal"),
+		kong.Description("Ask a question of many people's software; learn the answer, and nothing about any one of them."),
+		kong.Writers(stdout, stderr),
+		kong.Vars{"version": version()},
+		kong.Exit(func(code int) { exit = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+	)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	parsed, err := parser.Parse(args)
+	if exit >= 0 {
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "shoal: %v\nshoal: hint: run \"shoal --help\", or \"shoal COMMAND --help\"\n", err)
+		return 2
+	}
+	return fail(stderr, parsed.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, clock: clock.System()}))
+}
+
+// fail reports err, if any, and returns the exit code it stands for.
+func fail(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "shoal: %v\n", err)
+	if _, ok := errors.AsType[setupError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// version names the build: the module's version, or the revision it was built
+// from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "shoal (unknown build)"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return "shoal " + v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "shoal " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "shoal (development build)"
+}
