@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -68,7 +69,7 @@ type Task struct {
 	Hops        []Party  // the way of a report: one or more shufflers, then the analyzer
 
 	RetentionDays uint32 // how long released tables are kept; 0 means until removed by hand
-	NotBefore     int64  // Unix seconds of the first epoch's start
+	NotBefore     int64  // Unix seconds of the first epoch's start, a multiple of EpochSeconds
 	Expires       int64  // Unix seconds; no epoch ends later
 }
 
@@ -120,9 +121,10 @@ type Field struct {
 	// rounded down; the first equals Low. None means exact values.
 	Buckets []int64
 	// Flip is the randomised response of this field, as a probability in
-	// millionths: each bit of a Set or a Bool is flipped, an Enum is replaced by
-	// a uniformly random value, each independently, with this probability. For
-	// a String or an Int it must be 0.
+	// millionths: each bit of a Set and a Bool is flipped (below one half), an
+	// Enum and each element of a List of Enum is replaced by a uniformly random
+	// one of Values (at most 1; the true value included), each independently,
+	// with this probability. For a String, an Int and Lists of them it must be 0.
 	Flip uint32
 }
 
@@ -155,11 +157,12 @@ const (
 )
 
 // A Fragment says how a record is broken up. Fields of Keep stand in every
-// fragment.
+// fragment; each field of the schema stands in some. The crowd's fields stand
+// in every fragment too: they are in Keep or are Field itself.
 type Fragment struct {
 	Kind  FragmentKind
-	Field uint8   // index into the schema: Pairs, Tuples, Bits
-	M     uint8   // Tuples, Bits
+	Field uint8   // index into the schema: Pairs, Tuples, Bits; not in Keep
+	M     uint8   // Tuples: elements; Bits: width of a chunk; at least 1
 	Cap   uint16  // Pairs: 0 means all
 	Keep  []uint8 // indexes into the schema, strictly increasing
 }
@@ -216,6 +219,17 @@ func (t *Task) EpochAt(at time.Time) Epoch {
 // end plus the longest send delay plus the clock skew.
 func (t *Task) Closes(e Epoch) time.Time {
 	return t.Start(e + 1).Add(time.Duration(t.MaxDelay+t.ClockSkew) * time.Second)
+}
+
+// Covers reports whether epoch e lies within the task's life, between NotBefore
+// and Expires. Reports of other epochs are neither made nor taken.
+func (t *Task) Covers(e Epoch) bool {
+	length := uint64(t.EpochSeconds)
+	if length == 0 || uint64(e) >= math.MaxInt64/length {
+		return false
+	}
+	start := int64(uint64(e) * length)
+	return start >= t.NotBefore && start <= t.Expires-int64(length)
 }
 
 // SaltWindow returns the number of the salt window that holds epoch e.
