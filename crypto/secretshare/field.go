@@ -1,0 +1,116 @@
+package secretshare
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// An element of GF(p), p = 2^127 - 1, in two limbs: a value from 0 to p, where p
+// stands for 0 too. Compare elements with equal only. Operations take the same
+// time for all values.
+type element struct{ lo, hi uint64 }
+
+const (
+	elementSize = 16
+	topMask     = 1<<63 - 1 // bits of the high limb
+)
+
+// reduce maps lo + hi*2^64, below 2^128 - 1, to the field: the bit above the
+// 127th counts 1.
+func reduce(lo, hi uint64) element {
+	lo, c := bits.Add64(lo, hi>>63, 0)
+	hi = hi&topMask + c
+	// hi has reached 2^63 only if everything below has become zero.
+	return element{lo | hi>>63, hi & topMask}
+}
+
+// canonical maps p to 0 and everything else to itself.
+func (a element) canonical() element {
+	_, c := bits.Add64(a.lo, 1, 0)
+	isP := (a.hi + c) >> 63 // adding 1 carries into bit 127
+	mask := isP - 1
+	return element{a.lo & mask, a.hi & mask}
+}
+
+func (a element) equal(b element) bool { return a.canonical() == b.canonical() }
+
+func (a element) add(b element) element {
+	lo, c := bits.Add64(a.lo, b.lo, 0)
+	hi, _ := bits.Add64(a.hi, b.hi, c)
+	return reduce(lo, hi) // both are at most p: the sum is below 2^128 - 1
+}
+
+// neg returns p - a: no limb borrows.
+func (a element) neg() element { return element{^a.lo, a.hi ^ topMask} }
+
+func (a element) sub(b element) element { return a.add(b.neg()) }
+
+func (a element) mul(b element) element {
+	h0, l0 := bits.Mul64(a.lo, b.lo)
+	h1, l1 := bits.Mul64(a.lo, b.hi)
+	h2, l2 := bits.Mul64(a.hi, b.lo)
+	h3, l3 := bits.Mul64(a.hi, b.hi)
+
+	r0 := l0
+	r1, c := bits.Add64(h0, l1, 0)
+	r2, c := bits.Add64(h1, l3, c)
+	r3, _ := bits.Add64(h3, 0, c)
+	r1, c = bits.Add64(r1, l2, 0)
+	r2, c = bits.Add64(r2, h2, c)
+	r3 += c
+
+	// The product is below 2^254: fold its upper half at bit 127.
+	lo, c := bits.Add64(r0, r2<<1|r1>>63, 0)
+	hi, _ := bits.Add64(r1&topMask, r3<<1|r2>>63, c)
+	return reduce(lo, hi)
+}
+
+func (a element) isZero() bool { return a.canonical() == element{} }
+
+// inverse returns 1/a, and 0 for 0, by Fermat's little theorem: a^(2^127 - 3).
+func (a element) inverse() element {
+	// 2^127-3 = 2^127-1 - 2: binary 125 ones, then 01.
+	r := a // a^(2^1 - 1)
+	for range 124 {
+		r = r.mul(r).mul(a)
+	}
+	// r = a^(2^125 - 1)
+	r = r.mul(r)        // ...0
+	r = r.mul(r).mul(a) // ...01
+	return r
+}
+
+// invertAll replaces each non-zero element by its inverse, at the cost of one
+// inversion and three multiplications an element. scratch has the same length.
+func invertAll(xs, scratch []element) {
+	acc := element{lo: 1}
+	for i, x := range xs {
+		scratch[i] = acc
+		acc = acc.mul(x)
+	}
+	acc = acc.inverse()
+	for i := len(xs) - 1; i >= 0; i-- {
+		x := xs[i]
+		xs[i] = acc.mul(scratch[i])
+		acc = acc.mul(x)
+	}
+}
+
+// fromBytes reads 16 little-endian bytes; ok is false unless they encode an
+// element in its only form.
+func fromBytes(b []byte) (element, bool) {
+	e := element{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+	return e, e.hi>>63 == 0 && e == e.canonical()
+}
+
+// fromUniform maps 16 uniformly random bytes to the field: the top bit is
+// ignored, and p, of probability 2^-127, becomes 0.
+func fromUniform(b []byte) element {
+	return reduce(binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])&topMask)
+}
+
+func (a element) append(b []byte) []byte {
+	a = a.canonical()
+	b = binary.LittleEndian.AppendUint64(b, a.lo)
+	return binary.LittleEndian.AppendUint64(b, a.hi)
+}

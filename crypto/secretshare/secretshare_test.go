@@ -1,0 +1,295 @@
+package secretshare
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+	mrand "math/rand/v2"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+var p127 = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 127), big.NewInt(1))
+
+func (a element) big() *big.Int {
+	a = a.canonical()
+	b := new(big.Int).SetUint64(a.hi)
+	return b.Lsh(b, 64).Or(b, new(big.Int).SetUint64(a.lo))
+}
+
+func drawElement(t *rapid.T, name string) element {
+	edge := rapid.SampledFrom([]element{{}, {1, 0}, {^uint64(0) - 1, topMask}, {^uint64(0), 0}, {0, topMask}, {^uint64(0), topMask}, {0, 1}, {^uint64(0), topMask - 1}}).Draw(t, name+" edge")
+	if rapid.Bool().Draw(t, name+" is edge") {
+		return edge
+	}
+	return reduce(rapid.Uint64().Draw(t, name+" lo"), rapid.Uint64Max(topMask).Draw(t, name+" hi"))
+}
+
+// TestField compares each operation with math/big.
+func TestField(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawElement(t, "a"), drawElement(t, "b")
+		same := func(op string, got element, want *big.Int) {
+			if want.Mod(want, p127); got.big().Cmp(want) != 0 {
+				t.Fatalf("%v %s %v = %v, want %v", a.big(), op, b.big(), got.big(), want)
+			}
+		}
+		same("+", a.add(b), new(big.Int).Add(a.big(), b.big()))
+		same("-", a.sub(b), new(big.Int).Sub(a.big(), b.big()))
+		same("*", a.mul(b), new(big.Int).Mul(a.big(), b.big()))
+		if !a.isZero() {
+			same("inverse", a.inverse(), new(big.Int).ModInverse(a.big(), p127))
+		}
+		if e, ok := fromBytes(a.append(nil)); !ok || !e.equal(a) {
+			t.Fatalf("%v does not survive its encoding", a)
+		}
+	})
+	for _, bad := range []element{{^uint64(0), topMask}, {0, 1 << 63}, {^uint64(0), ^uint64(0)}} {
+		raw := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, bad.lo), bad.hi)
+		if _, ok := fromBytes(raw); ok {
+			t.Errorf("fromBytes takes the unreduced %x", raw)
+		}
+	}
+}
+
+type group struct {
+	message    []byte
+	ciphertext []byte
+	shares     []Share
+}
+
+var binding = Binding("task and epoch")
+
+func encodeGroup(t testing.TB, message string, n, threshold int) group {
+	t.Helper()
+	e, err := NewEncoder(MessageHash{}, binding, threshold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := group{message: []byte(message)}
+	for range n {
+		c, err := e.Encode(t.Context(), g.message, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.ciphertext != nil && !bytes.Equal(g.ciphertext, c.Ciphertext) {
+			t.Fatal("equal messages give different ciphertexts")
+		}
+		g.ciphertext = c.Ciphertext
+		g.shares = append(g.shares, c.Share)
+	}
+	return g
+}
+
+func recovered(t testing.TB, g group, threshold int) (Result, error) {
+	t.Helper()
+	r, err := NewRecoverer(binding, threshold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Recover(g.ciphertext, g.shares, rand.Reader)
+}
+
+func forge(g group, i int) {
+	if _, err := rand.Read(g.shares[i][elementSize:]); err != nil {
+		panic(err)
+	}
+	g.shares[i][ShareSize-1] &= 0x3f
+}
+
+func TestRoundTrip(t *testing.T) {
+	for _, threshold := range []int{MinThreshold, 3, 20, 100} {
+		for _, message := range []string{"", "a", "a word", string(make([]byte, 1000))} {
+			g := encodeGroup(t, message, threshold+3, threshold)
+			res, err := recovered(t, g, threshold)
+			if err != nil || !bytes.Equal(res.Message, g.message) || res.Distinct != threshold+3 || res.Forged+res.Duplicate != 0 {
+				t.Fatalf("t=%d, message of %d bytes: %+v, %v", threshold, len(message), res, err)
+			}
+			g.shares = g.shares[:threshold-1]
+			if _, err := recovered(t, g, threshold); !errors.Is(err, ErrTooFew) {
+				t.Fatalf("t-1 shares: %v, want ErrTooFew", err)
+			}
+		}
+	}
+}
+
+// TestDuplicates: a replayed share must not stand for a second client.
+func TestDuplicates(t *testing.T) {
+	g := encodeGroup(t, "m", 20, 20)
+	g.shares = append(g.shares[:19], g.shares[:19]...)
+	if _, err := recovered(t, g, 20); !errors.Is(err, ErrTooFew) {
+		t.Fatalf("19 shares, each twice: %v, want ErrTooFew", err)
+	}
+	g = encodeGroup(t, "m", 20, 20)
+	g.shares = append(g.shares, g.shares[3], g.shares[3])
+	res, err := recovered(t, g, 20)
+	if err != nil || res.Distinct != 20 || res.Duplicate != 2 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+}
+
+// TestForgedShares: a forger who knows the ciphertext must not keep a crowd
+// unreadable, up to (n-t)/2 wrong shares, wherever they stand.
+func TestForgedShares(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		threshold := rapid.IntRange(2, 24).Draw(rt, "t")
+		n := threshold + rapid.IntRange(0, 40).Draw(rt, "extra")
+		bad := rapid.IntRange(0, (n-threshold)/2).Draw(rt, "forged")
+		g := encodeGroup(t, "message", n, threshold)
+		where := mrand.New(mrand.NewPCG(1, rapid.Uint64().Draw(rt, "seed"))).Perm(n)[:bad]
+		for _, i := range where {
+			forge(g, i)
+		}
+		res, err := recovered(t, g, threshold)
+		if err != nil || !bytes.Equal(res.Message, g.message) || res.Distinct != n-bad || res.Forged != bad {
+			rt.Fatalf("t=%d n=%d forged=%d: %+v, %v", threshold, n, bad, res, err)
+		}
+		for _, i := range where {
+			if res.Valid[i] {
+				rt.Fatalf("forged share %d counts as valid", i)
+			}
+		}
+	})
+}
+
+// TestConflictingShares: a forger who repeats the x of honest shares with other
+// y, or sends malformed points, harms nobody else.
+func TestConflictingShares(t *testing.T) {
+	g := encodeGroup(t, "m", 40, 20)
+	for i := range 5 {
+		g.shares = append([]Share{g.shares[i]}, g.shares...)
+		forge(g, 0)
+	}
+	var zero Share
+	full := Share(bytes.Repeat([]byte{0xff}, ShareSize))
+	g.shares = append([]Share{zero, full}, g.shares...)
+	res, err := recovered(t, g, 20)
+	if err != nil || res.Distinct != 40 || res.Forged != 7 {
+		t.Fatalf("%d distinct, %d forged, %v", res.Distinct, res.Forged, err)
+	}
+}
+
+// TestLargeGroup decodes a sample of a crowd too large for the decoder.
+func TestLargeGroup(t *testing.T) {
+	g := encodeGroup(t, "m", 3000, 20)
+	for i := range 1000 {
+		forge(g, i)
+	}
+	res, err := recovered(t, g, 20)
+	if err != nil || res.Distinct != 2000 {
+		t.Fatalf("%d distinct, %v", res.Distinct, err)
+	}
+}
+
+// TestBindingsDoNotMix: shares of another epoch or task are forged ones here,
+// and a ciphertext of one cannot be opened in the other.
+func TestBindingsDoNotMix(t *testing.T) {
+	g := encodeGroup(t, "m", 20, 20)
+	r, err := NewRecoverer(Binding("another epoch"), 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Recover(g.ciphertext, g.shares, rand.Reader); !errors.Is(err, ErrNoKey) {
+		t.Fatalf("another binding: %v, want ErrNoKey", err)
+	}
+	e, err := NewEncoder(MessageHash{}, Binding("another epoch"), 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.Encode(t.Context(), []byte("m"), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(c.Ciphertext, g.ciphertext) {
+		t.Fatal("the same message has the same ciphertext in two epochs: it could be linked")
+	}
+}
+
+// TestCiphertextIsCommitted: no flipped bit of a ciphertext is accepted.
+func TestCiphertextIsCommitted(t *testing.T) {
+	g := encodeGroup(t, "message", 20, 20)
+	for i := range len(g.ciphertext) * 8 {
+		bad := g
+		bad.ciphertext = bytes.Clone(g.ciphertext)
+		bad.ciphertext[i/8] ^= 1 << (i % 8)
+		if _, err := recovered(t, bad, 20); !errors.Is(err, ErrNoKey) {
+			t.Fatalf("bit %d flipped: %v, want ErrNoKey", i, err)
+		}
+	}
+}
+
+func TestSchemeLimits(t *testing.T) {
+	for _, threshold := range []int{-1, 0, 1, MaxThreshold + 1} {
+		if _, err := NewEncoder(MessageHash{}, binding, threshold); err == nil {
+			t.Errorf("threshold %d accepted", threshold)
+		}
+	}
+	if _, err := NewRecoverer(nil, 20); err == nil {
+		t.Error("empty binding accepted")
+	}
+	if s := fmt.Sprintf("%v %#v", Root{1}, Root{1}); s != "Root(redacted) Root(redacted)" {
+		t.Errorf("a root prints as %q", s)
+	}
+}
+
+func FuzzRecover(f *testing.F) {
+	g := encodeGroup(f, "message", 4, 3)
+	var flat []byte
+	for _, s := range g.shares {
+		flat = append(flat, s[:]...)
+	}
+	f.Add(g.ciphertext, flat)
+	f.Add([]byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, ciphertext, flat []byte) {
+		var shares []Share
+		for ; len(flat) >= ShareSize && len(shares) < 64; flat = flat[ShareSize:] {
+			shares = append(shares, Share(flat[:ShareSize]))
+		}
+		r, err := NewRecoverer(binding, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := r.Recover(ciphertext, shares, rand.Reader)
+		if err != nil {
+			return
+		}
+		if len(res.Valid) != len(shares) || res.Distinct < 3 || res.Distinct+res.Forged+res.Duplicate != len(shares) {
+			t.Fatalf("inconsistent result %+v of %d shares", res, len(shares))
+		}
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	e, err := NewEncoder(MessageHash{}, binding, 20)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.Encode(b.Context(), []byte("vocabulary word"), rand.Reader); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRecover(b *testing.B) {
+	for _, n := range []int{20, 30} {
+		g := encodeGroup(b, "vocabulary word", n, 20)
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			r, err := NewRecoverer(binding, 20)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.Recover(g.ciphertext, g.shares, rand.Reader); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
