@@ -1,0 +1,39 @@
+package esa
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// A CrowdTag names a report's crowd to the shuffler. Reports of one task and
+// salt window are in one crowd if their tags are equal. The zero tag is the one
+// crowd of a task whose crowds are constant, and what a hop reads that is not
+// given crowds at all.
+type CrowdTag [16]byte
+
+const crowdDomain = "shoal crowd tag v1"
+
+// SaltedTag returns the tag of the crowd that material describes:
+//
+//	HMAC-SHA256("shoal crowd tag v1" || task ID || window, material)[:16]
+//
+// with the salt window (see [task.Task.SaltWindow]) as 8 big-endian bytes. Tags
+// of two tasks or of two windows cannot be compared. The salt is no secret:
+// whoever can guess the material can compute the tag.
+func SaltedTag(id task.ID, window uint64, material []byte) CrowdTag {
+	key := make([]byte, 0, len(crowdDomain)+len(id)+8)
+	key = append(key, crowdDomain...)
+	key = append(key, id[:]...)
+	key = binary.BigEndian.AppendUint64(key, window)
+	mac := hmac.New(sha256.New, key)
+	mac.Write(material)
+	var sum [sha256.Size]byte
+	return CrowdTag(mac.Sum(sum[:0])[:len(CrowdTag{})])
+}
+
+// String returns the tag in hexadecimal.
+func (c CrowdTag) String() string { return hex.EncodeToString(c[:]) }

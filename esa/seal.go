@@ -1,0 +1,91 @@
+package esa
+
+import (
+	"crypto/hpke"
+	"fmt"
+	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// A Sealer makes reports of one task for given keys. It is safe for use by
+// several goroutines. The randomness of seals is crypto/rand's.
+type Sealer struct {
+	layout *layout
+	task   *task.Task
+	keys   []task.Key
+	public []hpke.PublicKey
+}
+
+// NewSealer returns a sealer for reports of t, whose ID is id, with one key a
+// hop in the order of t.Hops. The keys must come from each hop's signed
+// [task.KeyConfig]; see [ChooseKeys].
+func NewSealer(t *task.Task, id task.ID, keys []task.Key) (*Sealer, error) {
+	l, err := newLayout(t, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) != len(t.Hops) {
+		return nil, fmt.Errorf("task %q: %d keys for %d hops", t.Metric, len(keys), len(t.Hops))
+	}
+	s := &Sealer{layout: l, task: t, keys: keys, public: make([]hpke.PublicKey, len(keys))}
+	for i := range keys {
+		if s.public[i], err = parsePublic(&keys[i], i); err != nil {
+			return nil, fmt.Errorf("task %q: %w", t.Metric, err)
+		}
+	}
+	return s, nil
+}
+
+// ReportSize returns the exact length of the reports that the sealer makes.
+func (s *Sealer) ReportSize() int { return s.layout.hops[0].layerSize(KEM(s.keys[0].KEM)) }
+
+// Seal returns one report of epoch e: the payload, padded to the task's size
+// class, and the crowd's tag in one layer a hop. Two reports of equal payload
+// have nothing in common that a hop before the analyzer could see, but the
+// crowd's tag at the last shuffler.
+func (s *Sealer) Seal(e task.Epoch, tag CrowdTag, payload []byte) ([]byte, error) {
+	next, err := task.Pad(payload, s.layout.payload)
+	if err != nil {
+		return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
+	}
+	for i := len(s.layout.hops) - 1; i >= 0; i-- {
+		h := &s.layout.hops[i]
+		plaintext, err := h.appendPlaintext(make([]byte, 0, h.plaintextSize()), tag, nil, next)
+		if err != nil {
+			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
+		}
+		header := Header{Version: Version, Role: h.role, Key: s.keys[i].ID, Task: s.layout.id, Epoch: e}
+		if next, err = sealLayer(s.public[i], header, plaintext); err != nil {
+			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
+		}
+	}
+	return next, nil
+}
+
+// ChooseKeys returns for each hop the first key of its config that is valid at
+// now and of a KEM that this version has for that hop. The configs must be
+// authentic, as [task.KeyConfigList.Open] returns them. A hop without such a key is an error: there is no weaker way.
+func ChooseKeys(t *task.Task, configs []*task.KeyConfig, now time.Time) ([]task.Key, error) {
+	if len(configs) != len(t.Hops) {
+		return nil, fmt.Errorf("task %q: key configs of %d hops, want %d", t.Metric, len(configs), len(t.Hops))
+	}
+	keys := make([]task.Key, 0, len(configs))
+	for i := range t.Hops {
+		k, ok := firstUsable(configs[i].Current(now), i)
+		if !ok {
+			return nil, fmt.Errorf("task %q: hop %d offers no key that is valid now and of a known kind", t.Metric, i+1)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func firstUsable(keys []task.Key, hop int) (task.Key, bool) {
+	for _, k := range keys {
+		if KEM(k.KEM).allowed(hop) {
+			return k, true
+		}
+	}
+	return task.Key{}, false
+}
