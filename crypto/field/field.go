@@ -1,0 +1,124 @@
+// Package field implements the two NTT-friendly prime fields of the VDAF
+// draft (draft-irtf-cfrg-vdaf, section 6.1): Field64 with the prime
+// 2^64 - 2^32 + 1 and Field128 with the prime 2^128 - 28*2^64 + 1.
+//
+// [F64] and [F128] are elements, with the usual arithmetic as methods. The
+// values [Field64] and [Field128] hold the operations on vectors, behind the
+// interface [Field], so that a proof system can be written once for both.
+// [Roots] holds the roots of unity of a number theoretic transform.
+//
+// Polynomials stand in the Lagrange basis: n values at the powers of the
+// principal n-th root of unity, n a power of two.
+//
+// # Representation
+//
+// Elements are kept as plain integers below the prime, not in Montgomery form.
+// Both primes reduce a double-width product with a few additions and at most
+// three small multiplications, which is as cheap as a Montgomery reduction, and
+// the plain form makes decoding and encoding free; a verifier decodes far more
+// elements than it multiplies by one another.
+//
+// # Side channels
+//
+// Addition, subtraction, negation, multiplication, inversion, encoding and
+// every vector operation run in time that depends on lengths only: they have no
+// branch and no memory index that depends on the value of an element. Not
+// constant in time are Pow, in its exponent, and decoding, which returns early
+// when it meets a value that is not below the prime.
+package field
+
+import "errors"
+
+// ErrRange says that an encoded element is not below the prime.
+var ErrRange = errors.New("field: encoded element is not below the modulus")
+
+// ErrLength says that an encoded vector has not the expected length.
+var ErrLength = errors.New("field: encoded vector has the wrong length")
+
+// Elem is the constraint of the element types.
+type Elem interface{ F64 | F128 }
+
+// A Field is arithmetic on elements and vectors of one of the two fields. Its
+// methods do not retain or allocate memory unless they say so. Vector arguments
+// of one call have equal lengths where nothing else is said, and do not overlap
+// the destination unless they are the same slice.
+type Field[E Elem] interface {
+	// Size is the length in bytes of an encoded element.
+	Size() int
+	// FromUint64 returns n modulo the prime.
+	FromUint64(n uint64) E
+	// Add returns x+y.
+	Add(x, y E) E
+	// Sub returns x-y.
+	Sub(x, y E) E
+	// Mul returns x*y.
+	Mul(x, y E) E
+	// Inv returns 1/x, and 0 for 0.
+	Inv(x E) E
+	// IsZero returns 1 if x is zero and 0 if not.
+	IsZero(x E) int
+	// Root returns the principal root of unity of order 2^log; log is at most 32.
+	Root(log int) E
+
+	// Decode reads len(dst) elements, little-endian. It fails with [ErrLength]
+	// or [ErrRange], and dst is then unspecified.
+	Decode(dst []E, src []byte) error
+	// Encode writes the elements little-endian; dst has len(src)*Size() bytes.
+	Encode(dst []byte, src []E)
+	// AddVec sets dst to dst+a.
+	AddVec(dst, a []E)
+	// SubVec sets dst to dst-a.
+	SubVec(dst, a []E)
+	// MulVec sets dst to dst*a, element by element.
+	MulVec(dst, a []E)
+	// Sum returns the sum of a.
+	Sum(a []E) E
+	// Dot returns the sum of a[i]*b[i].
+	Dot(a, b []E) E
+	// InvVec inverts every element of v in place with one inversion (zero
+	// elements are not allowed: one makes every result zero). tmp is scratch of
+	// the same length.
+	InvVec(v, tmp []E)
+
+	// Interpolate turns evaluations at the powers of a root into coefficients
+	// times len(v), in bit-reversed order.
+	Interpolate(v []E, r *Roots[E])
+	// Evaluate turns coefficients in bit-reversed order into evaluations at the
+	// powers of the principal root of order len(v).
+	Evaluate(v []E, r *Roots[E])
+	// Odd turns len(v) evaluations of a polynomial at the even powers of the
+	// root of order 2*len(v) into those at its odd powers.
+	Odd(v []E, r *Roots[E])
+	// Lagrange sets dst[i] to the i-th Lagrange polynomial of the powers of the
+	// root of order len(dst), at t.
+	Lagrange(dst []E, t E, r *Roots[E])
+	// RangeWires adds up the wires of a parallel sum of products x*(x-1), see
+	// [Wires].
+	RangeWires(w *Wires[E])
+}
+
+// Wires is the work of [Field.RangeWires]. The measurement Meas is cut into
+// rows of Chunk elements, the last one filled up with zeros. With m[k][i] the
+// i-th element of row k, and q[k] = Coeff[k]:
+//
+//	Dst[2*i]   += sum over k of q[k] * Rand[k]^(i+1) * m[k][i]
+//	Dst[2*i+1] += sum over k of q[k] * m[k][i]
+//
+// Coeff and Rand have one element a row, Dst has 2*Chunk, and Tmp is scratch of
+// one element a row.
+type Wires[E Elem] struct {
+	Dst, Meas, Coeff, Rand, Tmp []E
+	Chunk                       int
+}
+
+// Pow returns x^n. Its time depends on n.
+func Pow[E Elem](f Field[E], x E, n uint64) E {
+	y := f.FromUint64(1)
+	for ; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			y = f.Mul(y, x)
+		}
+		x = f.Mul(x, x)
+	}
+	return y
+}
