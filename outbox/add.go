@@ -1,0 +1,219 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// maxContribution bounds the reports of one contribution together, in bytes.
+const maxContribution = 16 << 20
+
+// An addition is a contribution that waits for its commit.
+type addition struct {
+	c        Contribution
+	verdicts []Verdict
+	err      error
+	done     chan struct{} // closed when verdicts and err are final
+}
+
+// Add judges each report of a contribution and keeps those it accepts. When it
+// returns, they are durable. Concurrent calls share one sync. The verdicts are
+// in the order of the reports; the error, if there is one, is that of a journal
+// that cannot be written or of a contribution that is malformed, and then all
+// reports are refused.
+func (b *Box) Add(c Contribution) ([]Verdict, error) {
+	if err := c.validate(); err != nil {
+		return c.verdicts(Failed), err
+	}
+	a := &addition{c: c, done: make(chan struct{})}
+	b.pendingMu.Lock()
+	b.pending = append(b.pending, a)
+	b.pendingMu.Unlock()
+	select {
+	case <-a.done:
+	case b.turn <- struct{}{}:
+		b.serve(a)
+		<-b.turn
+	}
+	return a.verdicts, a.err
+}
+
+func (c *Contribution) verdicts(v Verdict) []Verdict {
+	list := make([]Verdict, len(c.Reports))
+	for i := range list {
+		list[i] = v
+	}
+	return list
+}
+
+func (c *Contribution) validate() error {
+	size := len(c.TaskBytes)
+	for _, r := range c.Reports {
+		if len(r.Record) > maxBytes || len(r.Recorded) > maxShown || len(r.Encoded) > maxShown {
+			return errors.New("adding to the outbox: a report is too large")
+		}
+		size += len(r.Record) + len(r.Recorded) + len(r.Encoded)
+	}
+	switch {
+	case size > maxContribution || len(c.TaskBytes) > maxBytes || len(c.Destination) > maxWhere:
+		return errors.New("adding to the outbox: the contribution is too large")
+	case len(c.Owner) == 0 || len(c.Owner) > maxName || len(c.Metric) == 0 || len(c.Metric) > maxName:
+		return fmt.Errorf("adding to the outbox: owner and metric must have 1 to %d bytes", maxName)
+	case !c.Start.Before(c.End):
+		return errors.New("adding to the outbox: the epoch ends before it starts")
+	}
+	return nil
+}
+
+// serve commits what is pending until a is among it. The caller holds the
+// turn.
+func (b *Box) serve(a *addition) {
+	for {
+		select {
+		case <-a.done:
+			return
+		default:
+		}
+		batch := b.take()
+		err := b.session(func(s *session) error { return s.admit(batch) })
+		for _, x := range batch {
+			if err != nil {
+				x.verdicts, x.err = x.c.verdicts(Failed), fmt.Errorf("adding to the outbox: %w", err)
+			}
+			close(x.done)
+		}
+	}
+}
+
+// take returns the additions of the next commit: what is pending, up to a
+// size.
+func (b *Box) take() []*addition {
+	const enough = 1 << 20
+	b.pendingMu.Lock()
+	defer b.pendingMu.Unlock()
+	size, n := 0, 0
+	for n < len(b.pending) && size < enough {
+		for _, r := range b.pending[n].c.Reports {
+			size += len(r.Record) + len(r.Recorded) + len(r.Encoded)
+		}
+		n++
+	}
+	batch := b.pending[:n:n]
+	b.pending = b.pending[n:]
+	return batch
+}
+
+func (s *session) admit(batch []*addition) error {
+	for _, a := range batch {
+		s.sweep(a.c.At)
+		a.verdicts = make([]Verdict, len(a.c.Reports))
+		for i, r := range a.c.Reports {
+			v, err := s.add(&a.c, r)
+			if err != nil {
+				return err
+			}
+			a.verdicts[i] = v
+		}
+	}
+	return nil
+}
+
+// add judges one report, and takes it if it may.
+func (s *session) add(c *Contribution, r Report) (Verdict, error) {
+	b, st := s.b, s.b.state
+	if !c.NotAfter.After(c.At) {
+		return Closed, nil
+	}
+	to := b.tags.charge(c, r.Crowd)
+	if v := st.caps.allow(to, c.PerEpoch, c.PerCrowd); v != Accepted {
+		return v, nil
+	}
+	e := &Entry{
+		ID: st.next, Task: c.Task, Owner: c.Owner, Metric: c.Metric, Destination: c.Destination,
+		Epoch: c.Epoch, Stage: Waiting, At: c.At, SendBy: c.SendBy, NotAfter: c.NotAfter,
+		Record: append([]byte(nil), r.Record...), Recorded: r.Recorded, Encoded: r.Encoded,
+	}
+	if c.Held {
+		e.Stage = Held
+	}
+	if len(st.entries) >= b.o.MaxEntries || st.cost()+e.size()+chargeSize > b.o.MaxBytes {
+		return Full, nil
+	}
+	latest := c.At.Add(max(0, c.MaxDelay))
+	if latest.After(c.SendBy) {
+		latest = c.SendBy
+	}
+	at, err := b.draw(c.At, latest)
+	if err != nil {
+		return Failed, err
+	}
+	e.NotBefore = at
+	if _, known := st.tasks[c.Task]; !known {
+		s.do(taskBytes{c.Task, append([]byte(nil), c.TaskBytes...)})
+	}
+	s.do(add{e}, chargeOp{to, 1})
+	return Accepted, nil
+}
+
+// charge names what a report counts against. Held contributions have caps of
+// their own: they take nothing away from those that are sent.
+func (t tagger) charge(c *Contribution, crowd []byte) charge {
+	held := []byte{0}
+	if c.Held {
+		held[0] = 1
+	}
+	owner, metric := []byte(c.Owner), []byte(c.Metric)
+	return charge{
+		scope: t.tag("scope", owner, metric, held),
+		crowd: t.tag("crowd", owner, metric, held, crowd),
+		start: millis(c.Start.UnixMilli()),
+		end:   millis(c.End.UnixMilli()),
+	}
+}
+
+// sweep drops what has expired and forgets the caps of epochs that are over.
+func (s *session) sweep(now time.Time) {
+	st := s.b.state
+	for _, e := range st.expired(now) {
+		cause := Expired
+		if e.Stage == Held {
+			cause = Unsent
+		}
+		s.do(done{e.ID, cause})
+	}
+	if by := millis(now.UnixMilli()); st.caps.prunable(by) {
+		s.do(prune{by})
+		s.compact = true
+	}
+}
+
+// draw returns a time drawn uniformly from [from, to], in whole milliseconds;
+// from if to is not later.
+func (b *Box) draw(from, to time.Time) (time.Time, error) {
+	span := to.UnixMilli() - from.UnixMilli()
+	if span <= 0 {
+		return from.Truncate(time.Millisecond).UTC(), nil
+	}
+	n, err := b.uniform(uint64(span) + 1)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("drawing a time: %w", err)
+	}
+	return time.UnixMilli(from.UnixMilli() + int64(n)).UTC(), nil
+}
+
+// uniform returns a number below n, each equally likely: it rejects the
+// numbers that would favour some remainders. n must not be 0.
+func (b *Box) uniform(n uint64) (uint64, error) {
+	limit := math.MaxUint64 - (math.MaxUint64%n+1)%n // the last number of the last whole run of n
+	for {
+		v, err := randUint64(b.o.Rand)
+		if err != nil {
+			return 0, err
+		}
+		if v <= limit {
+			return v % n, nil
+		}
+	}
+}

@@ -1,0 +1,53 @@
+// Package outbox is the queue between an app and the network: durable,
+// encrypted, bounded, visible, and slow on purpose.
+//
+// A [Box] takes records that are ready to be sealed, gives each a random time
+// within the window it is told, and hands it at that time to a [Sealer] and
+// then to a [Sender]. It knows bytes, not protocols: what a record means, how
+// it is sealed and where it goes is the caller's affair.
+//
+//	box, _, err := outbox.Open("/var/lib/app/outbox", outbox.Options{})
+//	verdicts, err := box.Add(contribution)       // durable when it returns
+//	pass, err := box.SendDue(ctx, now, seal, send) // again at pass.Next
+//
+// # What holds
+//
+//   - What Add has accepted survives a crash at any moment (the journal is
+//     synced before Add returns; concurrent callers share one sync).
+//   - A record goes out as one ciphertext only. It is sealed just before its
+//     first send, the sealed bytes are durable before the first of them leaves,
+//     and every retry sends the same bytes, so that the receiver can drop the
+//     copies. A record that was refused is never sealed again.
+//   - One request carries one report, at a time drawn uniformly from the
+//     window by the random source given. What is overdue, because the machine
+//     was off or asleep, is spread over a new window rather than sent at once.
+//   - A failure only ever makes a record wait. It is dropped, and counted by
+//     cause, when the receiver refuses it for good ([Refused]) or when its
+//     batch has closed.
+//   - Contribution caps, counted by (owner, metric) for an epoch and for a
+//     crowd within an epoch, survive restarts, corrupted journals and a task
+//     that is signed anew with other epochs: a contribution counts against
+//     every epoch that overlaps its own. They are forgotten after the epoch, and
+//     a clock set back after that earns no second contribution. Crowds are
+//     remembered as keyed hashes only.
+//   - Held records ([Box.Hold], [Contribution].Held) are shown and never sent.
+//
+// # At rest
+//
+// All files are encrypted with AES-256-GCM under a key derived from a [Key],
+// except for sizes and counts of commits. By default the key lies beside them in
+// the file "key", readable by the user alone (mode 0600). That protects a copy
+// of the journal without the key file (a backup that excludes it, a stray file)
+// and detects changes; it does not protect against anybody who can read the
+// user's files, root included. An embedder that has a better place (a key store
+// of the operating system) gives the key in [Options]. Whoever can write to the
+// directory can put back an older copy of it, and with it older caps.
+// What was removed is overwritten only as far as replacing the file does that:
+// the old blocks stay on the disk until it reuses them.
+//
+// # Sharing
+//
+// Several processes may open one directory: each operation locks it. One of
+// them sends at a time. Where the system has no file locks, or with a file
+// system passed in [Options], a directory belongs to one Box.
+package outbox
