@@ -1,0 +1,60 @@
+package console
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestNumber(t *testing.T) {
+	for v, want := range map[float64]string{
+		0: "0", 3: "3", 2.25: "2.2", 9.96: "10.0", 12.7: "13", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1500: "−1,500",
+	} {
+		if got := number(v); got != want {
+			t.Errorf("number(%v) = %q, want %q", v, got, want)
+		}
+	}
+	if got := number(math.NaN()); got != "–" {
+		t.Errorf("number(NaN) = %q", got)
+	}
+}
+
+// TestLayOutStaysInside: whatever a source computes, nothing is drawn outside
+// the plot and the axis holds every bar.
+func TestLayOutStaysInside(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Chart{}
+		for range rapid.IntRange(0, 20).Draw(t, "bars") {
+			c.Bars = append(c.Bars, Bar{Value: rapid.Float64().Draw(t, "value"), Low: rapid.Float64().Draw(t, "low"), High: rapid.Float64().Draw(t, "high")})
+		}
+		p := layOut(c)
+		if len(p.Rows) != len(c.Bars) || len(p.Ticks) < 2 || len(p.Ticks) > 12 {
+			t.Fatalf("%d rows for %d bars, %d ticks", len(p.Rows), len(c.Bars), len(p.Ticks))
+		}
+		if !p.Ticks[len(p.Ticks)-1].Last {
+			t.Fatal("the last tick is not marked")
+		}
+	})
+}
+
+func TestPeriod(t *testing.T) {
+	at := func(s string) time.Time {
+		v, err := time.Parse(time.DateTime, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for _, c := range []struct{ start, end, want string }{
+		{"2026-11-21 00:00:00", "2026-11-22 00:00:00", "21 November 2026"},
+		{"2026-11-16 00:00:00", "2026-11-23 00:00:00", "16 November – 22 November 2026"},
+		{"2026-11-21 10:00:00", "2026-11-21 11:00:00", "21 November 2026, 10:00 – 11:00 UTC"},
+		{"2026-11-21 23:00:00", "2026-11-22 00:00:00", "21 November 2026, 23:00 – 00:00 UTC"},
+	} {
+		if got := period(at(c.start), at(c.end)); got != c.want {
+			t.Errorf("period %s – %s is %q, want %q", c.start, c.end, got, c.want)
+		}
+	}
+}

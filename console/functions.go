@@ -1,0 +1,137 @@
+package console
+
+import (
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+)
+
+// functions are those of the templates.
+var functions = template.FuncMap{
+	"plot":     layOut,
+	"count":    func(n int64) string { return number(float64(n)) },
+	"date":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
+	"moment":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
+	"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"period":   period,
+	"every":    every,
+	"away":     away,
+	"share":    share,
+	"join":     func(s []string) string { return strings.Join(s, " and ") },
+	"plural":   plural,
+	"segments": segments,
+}
+
+// plural writes a number of things: "1 batch", "2 batches".
+func plural(n any, one, many string) string {
+	var v int64
+	switch n := n.(type) {
+	case int:
+		v = int64(n)
+	case int64:
+		v = n
+	}
+	if v == 1 {
+		return "1 " + one
+	}
+	return number(float64(v)) + " " + many
+}
+
+// period writes an epoch as people say it: a day when it is one, otherwise its
+// two ends.
+func period(start, end time.Time) string {
+	start, end = start.UTC(), end.UTC()
+	const day = 24 * time.Hour
+	switch {
+	case end.Sub(start) == day && start.Equal(start.Truncate(day)):
+		return start.Format("2 January 2006")
+	case start.Equal(start.Truncate(day)) && end.Equal(end.Truncate(day)):
+		return start.Format("2 January") + " – " + end.Add(-day).Format("2 January 2006")
+	case end.Sub(start) < day && end.Add(-1).YearDay() == start.YearDay():
+		return start.Format("2 January 2006, 15:04") + " – " + end.Format("15:04 UTC")
+	default:
+		return start.Format("2 Jan 2006, 15:04") + " – " + end.Format("2 Jan 2006, 15:04 UTC")
+	}
+}
+
+// length writes a duration in its largest whole unit.
+func length(d time.Duration) string {
+	for _, u := range []struct {
+		unit      time.Duration
+		one, many string
+	}{
+		{7 * 24 * time.Hour, "week", "weeks"},
+		{24 * time.Hour, "day", "days"},
+		{time.Hour, "hour", "hours"},
+		{time.Minute, "minute", "minutes"},
+	} {
+		if d >= u.unit && d%u.unit == 0 {
+			return plural(int64(d/u.unit), u.one, u.many)
+		}
+	}
+	return plural(int64(d/time.Second), "second", "seconds")
+}
+
+// every writes how often something happens.
+func every(d time.Duration) string {
+	return "every " + strings.TrimPrefix(length(d), "1 ")
+}
+
+// away says roughly how far t lies from now.
+func away(now, t time.Time) string {
+	d := t.Sub(now)
+	if d <= 0 {
+		return "due now"
+	}
+	switch {
+	case d < 2*time.Minute:
+		return "in " + plural(int64(d/time.Second), "second", "seconds")
+	case d < 2*time.Hour:
+		return "in " + plural(int64(d/time.Minute), "minute", "minutes")
+	case d < 48*time.Hour:
+		return "in " + plural(int64(d/time.Hour), "hour", "hours")
+	default:
+		return "in " + plural(int64(d/(24*time.Hour)), "day", "days")
+	}
+}
+
+// share writes part of whole in percent.
+func share(part, whole int64) string {
+	if whole <= 0 {
+		return "–"
+	}
+	p := 100 * float64(part) / float64(whole)
+	if p > 0 && p < 1 {
+		return "under 1 %"
+	}
+	return fmt.Sprintf("%.0f %%", p)
+}
+
+// A segment is one part of the bar that shows what became of a batch.
+type segment struct {
+	Class, Name, X, Width string
+	Count                 int64
+}
+
+// segments lays out what became of a batch's reports.
+func segments(b Batch) []segment {
+	whole := b.Released + b.Dropped + b.Suppressed + b.Duplicate + b.Invalid
+	var out []segment
+	var before int64
+	for _, s := range []segment{
+		{Class: "released", Name: "released", Count: b.Released},
+		{Class: "dropped", Name: "dropped as noise", Count: b.Dropped},
+		{Class: "suppressed", Name: "suppressed", Count: b.Suppressed},
+		{Class: "invalid", Name: "duplicate or invalid", Count: b.Duplicate + b.Invalid},
+	} {
+		if s.Count <= 0 {
+			continue
+		}
+		s.X = percent(float64(before) / float64(whole))
+		s.Width = percent(float64(s.Count) / float64(whole))
+		before += s.Count
+		out = append(out, s)
+	}
+	return out
+}
