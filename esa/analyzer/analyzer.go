@@ -1,0 +1,306 @@
+package analyzer
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/internal/hop"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// Keys are what a hop opens reports with, and what it announces about them.
+type Keys = hop.Keys
+
+// A Config is what an [Analyzer] is made of.
+type Config struct {
+	Store    Store             // of this role alone
+	FS       durable.FS        // holds Dir
+	Dir      string            // received batches and released tables; made if missing; of this process alone
+	Clock    clock.Clock       // default: the system's
+	Identity ed25519.PublicKey // by which tasks name this analyzer
+	Keys     Keys              // see [Analyzer.SetKeys]
+	Tasks    []*task.Task      // each names Identity as its analyzer
+
+	MaxBatch int64         // bytes of a batch; default 64 GiB
+	Workers  int           // goroutines that open reports; default: the CPUs
+	Settle   time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
+	Metrics  Metrics       // default: none
+}
+
+// Metrics is told what happens, for counters. Methods must not block.
+type Metrics interface {
+	// Batch is called when a batch has reached a state, with its manifest,
+	// which is nil for a batch that has just been received.
+	Batch(State, *Manifest)
+	// Took says how long the release of a batch took, by the clock.
+	Took(time.Duration)
+}
+
+type noMetrics struct{}
+
+func (noMetrics) Batch(State, *Manifest) {}
+func (noMetrics) Took(time.Duration)     {}
+
+// An Analyzer plays the last hop's part for a number of tasks. Its methods are
+// safe for concurrent use.
+type Analyzer struct {
+	Config
+	guard    *hop.Guard
+	tasks    map[task.ID]*hosted
+	wake     chan struct{} // a batch has arrived
+	tickMu   sync.Mutex    // one Tick at a time
+	acceptMu sync.Mutex    // one batch is accepted at a time
+	serial   atomic.Uint64 // of batches that arrive
+
+	mu      sync.Mutex
+	pending map[esa.BatchID]attempt // received batches that are not released yet
+}
+
+// hosted is a task as this analyzer sees it.
+type hosted struct {
+	task      *task.Task
+	id        task.ID
+	opener    atomic.Pointer[esa.Opener] // replaced when keys change
+	threshold dp.Threshold
+}
+
+// hop is the analyzer's place in the task's hops: the last.
+func (h *hosted) hop() int { return len(h.task.Hops) - 1 }
+
+// An attempt remembers that a release failed, and when to try again.
+type attempt struct {
+	n    int
+	next time.Time
+	err  error
+}
+
+// New returns the analyzer, with what a crash has left put right.
+func New(ctx context.Context, c Config) (*Analyzer, error) {
+	if c.Store == nil || c.FS == nil || c.Dir == "" || c.Identity == nil {
+		return nil, errors.New("starting analyzer: store, files, directory and identity must be given")
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Metrics == nil {
+		c.Metrics = noMetrics{}
+	}
+	c.MaxBatch = cmp.Or(c.MaxBatch, 64<<30)
+	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
+	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
+	a := &Analyzer{
+		Config:  c,
+		guard:   hop.NewGuard(c.Clock, c.Settle),
+		tasks:   map[task.ID]*hosted{},
+		wake:    make(chan struct{}, 1),
+		pending: map[esa.BatchID]attempt{},
+	}
+	for _, t := range c.Tasks {
+		if err := a.host(t); err != nil {
+			return nil, fmt.Errorf("starting analyzer: %w", err)
+		}
+	}
+	if err := a.SetKeys(c.Keys); err != nil {
+		return nil, fmt.Errorf("starting analyzer: %w", err)
+	}
+	if err := a.recover(ctx); err != nil {
+		return nil, fmt.Errorf("starting analyzer: %w", err)
+	}
+	return a, nil
+}
+
+func (a *Analyzer) host(t *task.Task) error {
+	id, err := t.ID()
+	if err != nil {
+		return err
+	}
+	if last := t.Hops[len(t.Hops)-1]; last.Role != task.Analyzer || !last.Identity.Equal(a.Identity) {
+		return fmt.Errorf("task %q does not name this identity as its analyzer", t.Metric)
+	}
+	threshold, err := hop.Threshold(t.Threshold)
+	if err != nil {
+		return fmt.Errorf("task %q: %w", t.Metric, err)
+	}
+	a.tasks[id] = &hosted{task: t, id: id, threshold: threshold}
+	return nil
+}
+
+// SetKeys replaces the private keys and the announced key config, which must
+// be signed by the analyzer's identity and name keys that are held. Private
+// keys must be kept until no batch of an epoch in which they were valid, and
+// of its salt window, can arrive any more.
+func (a *Analyzer) SetKeys(k Keys) error {
+	openers := map[*hosted]*esa.Opener{}
+	for _, h := range a.tasks {
+		o, err := esa.NewOpener(h.task, h.id, h.hop(), k.Private...)
+		if err != nil {
+			return fmt.Errorf("setting keys: %w", err)
+		}
+		openers[h] = o
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for h, o := range openers {
+		h.opener.Store(o)
+	}
+	a.Keys = k
+	return nil
+}
+
+// recover removes the files that no entry of the catalogue speaks for.
+func (a *Analyzer) recover(ctx context.Context) error {
+	if err := a.FS.MkdirAll(a.received(), 0o700); err != nil {
+		return err
+	}
+	if err := hop.CleanArriving(a.FS, a.received()); err != nil {
+		return err
+	}
+	all, err := a.Store.Batches(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		switch b.State {
+		case Received:
+			a.pending[b.ID] = attempt{}
+		case Expired:
+			if err := durable.RemoveAll(a.FS, tablesDir(a.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	entries, err := a.FS.ReadDir(a.received())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		id, err := esa.ParseBatchID(strings.TrimSuffix(e.Name(), ".batch"))
+		if _, wanted := a.pending[id]; err == nil && wanted {
+			continue
+		}
+		if err := a.FS.Remove(filepath.Join(a.received(), e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Analyzer) received() string { return filepath.Join(a.Dir, "received") }
+
+func (a *Analyzer) file(id esa.BatchID) string {
+	return filepath.Join(a.received(), id.String()+".batch")
+}
+
+// Handler serves
+//
+//	PUT /tasks/{task}/batches/{batch}  a batch of the last shuffler
+//	GET /keys/analyzer                 the analyzer's key config
+func (a *Analyzer) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /tasks/{task}/batches/{batch}", a.putBatch)
+	mux.HandleFunc("GET /keys/analyzer", func(w http.ResponseWriter, _ *http.Request) {
+		a.mu.Lock()
+		config := a.Keys.Config
+		a.mu.Unlock()
+		hop.ServeKeys(w, hop.KeyConfigType, config)
+	})
+	return mux
+}
+
+func (a *Analyzer) putBatch(w http.ResponseWriter, r *http.Request) {
+	id, err := task.ParseID(r.PathValue("task"))
+	h := a.tasks[id]
+	if err != nil || h == nil {
+		hop.UnknownTask.Write(w)
+		return
+	}
+	hop.PutBatch(w, r, hop.Intake{
+		FS: a.FS, Dir: a.received(), Serial: &a.serial,
+		Task: h.task, ID: h.id, From: h.hop() - 1, MaxBytes: a.MaxBatch,
+		Accept: a.accept,
+	})
+}
+
+// accept enters a verified batch into the catalogue, once.
+func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest esa.BatchDigest, file string) (bool, error) {
+	a.acceptMu.Lock()
+	defer a.acceptMu.Unlock()
+	all, err := a.Store.Batches(ctx)
+	if err != nil {
+		return false, err
+	}
+	b := Batch{ID: header.ID, Task: header.Task, Epoch: header.Epoch, State: Received, Digest: digest}
+	if i := slices.IndexFunc(all, func(have Batch) bool { return have.ID == b.ID }); i >= 0 {
+		if all[i].Digest != b.Digest {
+			return false, hop.ErrConflict
+		}
+		return false, nil
+	}
+	// The file comes first: an entry without a file would be a loss, a file
+	// without an entry is swept up.
+	if err := a.FS.Rename(file, a.file(b.ID)); err != nil {
+		return false, err
+	}
+	if err := a.FS.SyncDir(a.received()); err != nil {
+		return false, err
+	}
+	fresh, err := a.Store.Accept(ctx, b)
+	if errors.Is(err, ErrConflict) {
+		return false, hop.ErrConflict
+	}
+	if err != nil {
+		return false, err
+	}
+	a.mu.Lock()
+	a.pending[b.ID] = attempt{}
+	a.mu.Unlock()
+	a.Metrics.Batch(Received, nil)
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+	return fresh, nil
+}
+
+// Tables returns the released tables.
+func (a *Analyzer) Tables() *Tables { return NewTables(a.Store, a.FS, a.Dir) }
+
+// A Status is a picture of the analyzer for health checks and counters.
+type Status struct {
+	Pending []PendingBatch // received and not released yet, by ID
+}
+
+// A PendingBatch is a batch whose release is due.
+type PendingBatch struct {
+	ID       esa.BatchID
+	Attempts int   // that have failed
+	Err      error // of the last
+}
+
+// Status returns how the analyzer is.
+func (a *Analyzer) Status() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var st Status
+	for id, try := range a.pending {
+		st.Pending = append(st.Pending, PendingBatch{id, try.n, try.err})
+	}
+	slices.SortFunc(st.Pending, func(x, y PendingBatch) int { return slices.Compare(x.ID[:], y.ID[:]) })
+	return st
+}

@@ -1,0 +1,197 @@
+package analyzer
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// z95 is the half-width of a 95 % interval of the normal distribution, in
+// standard deviations.
+const z95 = 1.959963984540054
+
+// An estimate is a number with its error: the interval from low to high holds
+// the true value with about 95 % probability.
+type estimate struct{ value, stddev, low, high float64 }
+
+// within returns the estimate of a quantity that is known to lie between least
+// and most. The value itself is not moved, so that sums of it stay unbiased.
+func within(value, stddev, least, most float64) estimate {
+	clamp := func(x float64) float64 { return min(max(x, least), most) }
+	return estimate{value, stddev, clamp(value - z95*stddev), clamp(value + z95*stddev)}
+}
+
+func (e estimate) values() []any { return []any{e.value, e.stddev, e.low, e.high} }
+
+var estimateColumns = []Column{
+	{Name: "estimate", Type: Real}, {Name: "stddev", Type: Real}, {Name: "low", Type: Real}, {Name: "high", Type: Real},
+}
+
+// crowdSize estimates how many reports of a crowd reached the shuffler when
+// count of them were released. What the threshold has dropped is added on
+// average; at least the released ones were there.
+func crowdSize(count uint64, t dp.Threshold) estimate {
+	return within(float64(count)+t.Bias(), t.StdDev(), float64(count), math.Inf(1))
+}
+
+// trueCount estimates, from the observed number of n randomised answers, how
+// many of the n had the value, when an answer shows the value with probability
+// p1 if it is true, and p0 if it is not (Warner 1965, as in the Prochlo paper,
+// section 3.5).
+func trueCount(observed, n uint64, p1, p0 float64) estimate {
+	total := float64(n)
+	if p1 <= p0 { // the answers say nothing
+		return estimate{float64(observed), total, 0, total}
+	}
+	value := (float64(observed) - total*p0) / (p1 - p0)
+	having := min(max(value, 0), total)
+	variance := having*p1*(1-p1) + (total-having)*p0*(1-p0)
+	return within(value, math.Sqrt(variance)/(p1-p0), 0, total)
+}
+
+// randomised returns p1 and p0 of a field's randomised response.
+func randomised(f task.Field) (float64, float64) {
+	flip := float64(f.Flip) / 1e6
+	if f.Kind == task.Enum {
+		other := flip / float64(len(f.Values))
+		return 1 - flip + other, other
+	}
+	return 1 - flip, flip
+}
+
+// A crowd is what is counted about one crowd.
+type crowd struct {
+	key    string
+	values Row // of the crowd columns
+	count  uint64
+	fields []tally // of the fields of [counter.tallied]
+}
+
+// A tally counts the answers of one field: how many there are for each member
+// of a set or value of an enum, and how many show it.
+type tally struct{ answers, shown []uint64 }
+
+// A counter counts the records of a batch. It holds one entry a crowd; the
+// threshold has bounded their number by the records over T.
+type counter struct {
+	layout  *layout
+	tallied []int // indexes of the fields that the values table is about
+	crowds  map[string]*crowd
+}
+
+func newCounter(l *layout) *counter {
+	c := &counter{layout: l, crowds: map[string]*crowd{}}
+	for i, f := range l.task.Schema {
+		if !slices.Contains(l.crowd, i) && (f.Kind == task.Set || f.Kind == task.Bool || f.Kind == task.Enum) {
+			c.tallied = append(c.tallied, i)
+		}
+	}
+	return c
+}
+
+// options are the values of a field that are counted one by one.
+func options(f task.Field) []string {
+	if f.Kind == task.Bool {
+		return []string{"true"}
+	}
+	return f.Values
+}
+
+// add counts one record.
+func (c *counter) add(rec task.Record, row Row) error {
+	key, values, err := c.layout.crowdOf(rec, row)
+	if err != nil {
+		return err
+	}
+	in := c.crowds[key]
+	if in == nil {
+		in = &crowd{key: key, values: values, fields: make([]tally, len(c.tallied))}
+		for j, i := range c.tallied {
+			n := len(options(c.layout.task.Schema[i]))
+			in.fields[j] = tally{make([]uint64, n), make([]uint64, n)}
+		}
+		c.crowds[key] = in
+	}
+	in.count++
+	for j, i := range c.tallied {
+		in.fields[j].add(c.layout.task.Schema[i], row[c.layout.first[i]:][:c.layout.width(i)])
+	}
+	return nil
+}
+
+// add counts one answer, given as the columns of its field.
+func (t *tally) add(f task.Field, columns Row) {
+	for i := range t.answers {
+		switch v := columns[min(i, len(columns)-1)].(type) {
+		case bool:
+			t.answers[i]++
+			if v {
+				t.shown[i]++
+			}
+		case string:
+			t.answers[i]++
+			if v == f.Values[i] {
+				t.shown[i]++
+			}
+		}
+	}
+}
+
+// sorted returns the crowds, the largest first.
+func (c *counter) sorted() []*crowd {
+	all := make([]*crowd, 0, len(c.crowds))
+	for _, in := range c.crowds {
+		all = append(all, in)
+	}
+	slices.SortFunc(all, func(a, b *crowd) int {
+		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.key, b.key))
+	})
+	return all
+}
+
+// countsTable returns columns and rows of the counts table.
+func (c *counter) countsTable(t dp.Threshold) ([]Column, []Row) {
+	columns := withColumns(c.layout.crowdColumns(), append([]Column{{Name: "count", Type: Integer}}, estimateColumns...))
+	var rows []Row
+	for _, in := range c.sorted() {
+		row := append(slices.Clone(in.values), int64(in.count))
+		rows = append(rows, append(row, crowdSize(in.count, t).values()...))
+	}
+	return columns, rows
+}
+
+// valuesTable returns columns and rows of the values table: for each crowd and
+// each value that a report can show, how many of the released reports show it
+// and how many truly have it.
+func (c *counter) valuesTable() ([]Column, []Row) {
+	columns := withColumns(c.layout.crowdColumns(), append([]Column{
+		{Name: "field", Type: Text}, {Name: "value", Type: Text},
+		{Name: "reports", Type: Integer}, {Name: "observed", Type: Integer},
+	}, estimateColumns...))
+	var rows []Row
+	for _, in := range c.sorted() {
+		for j, i := range c.tallied {
+			f := c.layout.task.Schema[i]
+			p1, p0 := randomised(f)
+			for k, value := range options(f) {
+				n, shown := in.fields[j].answers[k], in.fields[j].shown[k]
+				row := append(slices.Clone(in.values), f.Name, value, int64(n), int64(shown))
+				rows = append(rows, append(row, trueCount(shown, n, p1, p0).values()...))
+			}
+		}
+	}
+	return columns, rows
+}
+
+// withColumns joins columns and gives those of the second part names that are
+// not taken.
+func withColumns(first, second []Column) []Column {
+	l := &layout{columns: slices.Clone(first)}
+	for _, c := range second {
+		l.add(c)
+	}
+	return l.columns
+}

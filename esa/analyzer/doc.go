@@ -1,0 +1,34 @@
+// Package analyzer is the last hop of the crowd route: it takes the batches
+// that the last shuffler hands over, opens the innermost layer of each record,
+// and releases them as tables (Prochlo paper, section 3.4).
+//
+// An [Analyzer] is built by [New] from a [Config]. Its Handler takes batches
+// and serves its keys; its Run releases what has arrived and removes what has
+// been kept long enough; Tick does what Run does, once. [Tables] reads what has
+// been released and exports it as CSV, JSON or Parquet.
+//
+// # Tables
+//
+// A batch becomes three Parquet files and a [Manifest]. The table "records" has
+// one row a report in the random order of the batch, with one typed column a
+// field; a set has one boolean column a member. "counts" has one row a crowd,
+// with the number of its records and an estimate of the crowd's size before the
+// threshold. "values" has one row a crowd and possible value of each set,
+// boolean and enum outside the crowd fields, with the number of records that
+// show it and an estimate of how many truly have it, which undoes the
+// randomised response on average. Each estimate has a standard deviation and
+// the ends of an interval that holds the true value with about 95 %
+// probability. The intervals cover the noise that was added on purpose, and
+// nothing else: not what clients failed to send.
+//
+// # What holds
+//
+// A batch is accepted once: by its ID and digest, signed by the shuffler that
+// the task names. It is acknowledged when it is durable. Tables are written
+// whole or not at all and can be read only once the catalogue says so; a crash
+// at any moment leads to the same tables in the end. When the task's retention
+// is over, the catalogue says that the tables have expired, and then they are
+// removed.
+//
+// BUG(shoal): an enum inside a list is not corrected for randomised response.
+package analyzer

@@ -1,0 +1,209 @@
+package analyzer
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// A Format is a way to write a table.
+type Format string
+
+// The formats.
+const (
+	CSV     Format = "csv"     // RFC 4180 with a header; absent values are empty, lists are JSON
+	JSON    Format = "json"    // an array of objects, one a line
+	Parquet Format = "parquet" // one file with the table's columns
+)
+
+// ParseFormat reads a format's name.
+func ParseFormat(s string) (Format, error) {
+	if f := Format(s); slices.Contains([]Format{CSV, JSON, Parquet}, f) {
+		return f, nil
+	}
+	return "", fmt.Errorf("format %q: want csv, json or parquet", s)
+}
+
+// A Query says what to export.
+type Query struct {
+	Metric string
+	Task   *task.ID    // only of this task; needed if tasks of one metric differ in their columns
+	Epoch  *task.Epoch // only of this epoch; nil means all
+	Table  string      // RecordsTable, CountsTable or ValuesTable
+}
+
+// Select returns the released batches that a query asks for, in the order of
+// task and epoch.
+func (t *Tables) Select(ctx context.Context, q Query) ([]Entry, error) {
+	all, err := t.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(e Entry) bool {
+		return e.State != Released || e.Manifest.Metric != q.Metric ||
+			q.Task != nil && e.Task != *q.Task || q.Epoch != nil && e.Epoch != *q.Epoch
+	}), nil
+}
+
+// Export writes the rows of a table, of all batches that the query asks for one
+// after the other. The same query on the same catalogue gives the same bytes.
+func (t *Tables) Export(ctx context.Context, w io.Writer, f Format, q Query) error {
+	if err := t.export(ctx, w, f, q); err != nil {
+		return fmt.Errorf("exporting %s of %q: %w", q.Table, q.Metric, err)
+	}
+	return nil
+}
+
+func (t *Tables) export(ctx context.Context, w io.Writer, f Format, q Query) error {
+	entries, err := t.Select(ctx, q)
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return errors.New("nothing has been released")
+	}
+	first, ok := entries[0].Manifest.table(q.Table)
+	if !ok {
+		return fmt.Errorf("no such table: want %s, %s or %s", RecordsTable, CountsTable, ValuesTable)
+	}
+	out, err := newRowWriter(w, f, q.Table, first.Columns)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if info, ok := e.Manifest.table(q.Table); !ok || !reflect.DeepEqual(info.Columns, first.Columns) {
+			return errors.New("tasks of this metric have different columns: name one task")
+		}
+		for row, err := range t.Rows(e, q.Table) {
+			if err == nil {
+				err = out.Write(row)
+			}
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return out.Close()
+}
+
+// A rowWriter writes rows in one format.
+type rowWriter interface {
+	Write(Row) error
+	Close() error
+}
+
+func newRowWriter(w io.Writer, f Format, name string, columns []Column) (rowWriter, error) {
+	switch f {
+	case CSV:
+		out := &csvWriter{csv.NewWriter(w), columns, make([]string, len(columns))}
+		for i, c := range columns {
+			out.fields[i] = c.Name
+		}
+		return out, out.w.Write(out.fields)
+	case JSON:
+		return &jsonWriter{w: bufio.NewWriter(w), columns: columns}, nil
+	case Parquet:
+		return newTableWriter(w, name, columns), nil
+	}
+	return nil, fmt.Errorf("unknown format %q", f)
+}
+
+type csvWriter struct {
+	w       *csv.Writer
+	columns []Column
+	fields  []string
+}
+
+func (c *csvWriter) Write(row Row) error {
+	for i, v := range row {
+		text, err := csvValue(v, c.columns[i])
+		if err != nil {
+			return err
+		}
+		c.fields[i] = text
+	}
+	return c.w.Write(c.fields)
+}
+
+func (c *csvWriter) Close() error {
+	c.w.Flush()
+	return c.w.Error()
+}
+
+func csvValue(v any, c Column) (string, error) {
+	switch x := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return x, nil
+	case bool:
+		return strconv.FormatBool(x), nil
+	case float64:
+		return strconv.FormatFloat(x, 'g', -1, 64), nil
+	case int64:
+		if c.Type == Timestamp {
+			return instant(x), nil
+		}
+		return strconv.FormatInt(x, 10), nil
+	}
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+func instant(millis int64) string { return time.UnixMilli(millis).UTC().Format(time.RFC3339) }
+
+type jsonWriter struct {
+	w       *bufio.Writer
+	columns []Column
+	started bool
+}
+
+func (j *jsonWriter) Write(row Row) error {
+	lead := "[\n{"
+	if j.started {
+		lead = ",\n{"
+	}
+	j.started = true
+	j.w.WriteString(lead) // a bufio.Writer keeps its first error for Close
+	for i, v := range row {
+		if i > 0 {
+			j.w.WriteByte(',')
+		}
+		if x, ok := v.(int64); ok && j.columns[i].Type == Timestamp {
+			v = instant(x)
+		}
+		name, err := json.Marshal(j.columns[i].Name)
+		if err != nil {
+			return err
+		}
+		value, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		j.w.Write(name)
+		j.w.WriteByte(':')
+		j.w.Write(value)
+	}
+	return j.w.WriteByte('}')
+}
+
+func (j *jsonWriter) Close() error {
+	if !j.started {
+		j.w.WriteByte('[')
+	}
+	j.w.WriteString("\n]\n")
+	return j.w.Flush()
+}

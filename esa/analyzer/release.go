@@ -1,0 +1,308 @@
+package analyzer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/internal/hop"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+const (
+	firstPause = time.Second
+	longPause  = 5 * time.Minute
+	maxSleep   = time.Minute // Run looks at least so often, for tables that expire
+)
+
+// Run does what is due, whenever it is due, until ctx is done, and returns
+// ctx's error. Failures do not end it; they are in [Analyzer.Status] and
+// passed to failed, if that is not nil.
+func (a *Analyzer) Run(ctx context.Context, failed func(error)) error {
+	for {
+		if err := a.Tick(ctx); err != nil && failed != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		wait, cancel := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-a.wake:
+			case <-wait.Done():
+			}
+			cancel()
+		}()
+		a.Clock.Until(wait, a.due()) // woken, due or done: look again
+		cancel()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// due returns when there may be something to do.
+func (a *Analyzer) due() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	due := a.Clock.Now().Add(maxSleep)
+	for _, try := range a.pending {
+		if try.next.Before(due) {
+			due = try.next
+		}
+	}
+	return due
+}
+
+// Tick does everything that is due now: it releases what has been received and
+// removes what has been kept long enough. The errors of batches that could not
+// go on are joined.
+func (a *Analyzer) Tick(ctx context.Context) error {
+	a.tickMu.Lock()
+	defer a.tickMu.Unlock()
+	all, err := a.Store.Batches(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, b := range all {
+		h := a.tasks[b.Task]
+		if h == nil {
+			continue
+		}
+		switch b.State {
+		case Received:
+			err = a.tryRelease(ctx, h, b)
+		case Released:
+			err = a.expire(ctx, h, b)
+		default:
+			continue
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("batch of %q, epoch %d, %v: %w", h.task.Metric, b.Epoch, b.State, err))
+		}
+	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// tryRelease releases a batch, unless it is too early to try again.
+func (a *Analyzer) tryRelease(ctx context.Context, h *hosted, b Batch) error {
+	now := a.Clock.Now()
+	a.mu.Lock()
+	try := a.pending[b.ID]
+	a.mu.Unlock()
+	if try.next.After(now) {
+		return nil
+	}
+	err := a.release(ctx, h, b)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		delete(a.pending, b.ID)
+		return nil
+	}
+	pause := longPause
+	if try.n < 9 {
+		pause = min(firstPause<<try.n, longPause)
+	}
+	a.pending[b.ID] = attempt{n: try.n + 1, next: now.Add(pause), err: err}
+	return err
+}
+
+// release writes the tables of a batch and enters them into the catalogue. It
+// may be repeated at any point: the same batch gives the same bytes.
+func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
+	started := a.Clock.Now()
+	f, err := a.FS.OpenFile(a.file(b.ID), os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	batch, err := esa.OpenBatch(f, info.Size(), h.task, h.id, h.hop()-1)
+	if err != nil {
+		return err
+	}
+	manifest, err := a.writeTables(ctx, h, b, batch)
+	if err != nil {
+		return err
+	}
+	b.State = Released
+	if b.Manifest, err = json.Marshal(manifest); err != nil {
+		return err
+	}
+	if err := a.Store.Advance(ctx, Received, b); err != nil {
+		return err
+	}
+	a.Metrics.Batch(Released, manifest)
+	a.Metrics.Took(a.Clock.Now().Sub(started))
+	return a.drop(b.ID)
+}
+
+// drop removes the file of a batch that has been released.
+func (a *Analyzer) drop(id esa.BatchID) error {
+	if err := a.FS.Remove(a.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return a.FS.SyncDir(a.received())
+}
+
+// writeTables writes all tables of a batch, then the manifest.
+func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *esa.Batch) (*Manifest, error) {
+	dir := tablesDir(a.Dir, b)
+	if err := a.FS.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	m := newManifest(h, b, batch.Header())
+	l := newLayout(h.task, b.Epoch)
+	counter := newCounter(l)
+	table, err := a.writeTable(dir, RecordsTable, l.columns, func(w *tableWriter) error {
+		return a.writeRecords(ctx, h, batch, l, counter, w, &m.Analyzer)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing records: %w", err)
+	}
+	m.Tables = append(m.Tables, table)
+	m.Analyzer.Crowds = uint64(len(counter.crowds))
+	for _, name := range []string{CountsTable, ValuesTable} {
+		columns, rows := counter.countsTable(h.threshold)
+		if name == ValuesTable {
+			columns, rows = counter.valuesTable()
+		}
+		table, err := a.writeTable(dir, name, columns, func(w *tableWriter) error {
+			for _, row := range rows {
+				if err := w.Write(row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("writing %s: %w", name, err)
+		}
+		m.Tables = append(m.Tables, table)
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return m, durable.WriteFile(a.FS, filepath.Join(dir, "manifest.json"), append(text, '\n'), 0o600)
+}
+
+func newManifest(h *hosted, b Batch, header esa.BatchHeader) *Manifest {
+	return &Manifest{
+		Version: 1, Task: h.id.String(), Metric: h.task.Metric, Question: h.task.Question, Owner: h.task.OwnedBy,
+		Epoch: uint64(b.Epoch), Start: h.task.Start(b.Epoch), End: h.task.Start(b.Epoch + 1),
+		Batch: b.ID.String(), Digest: hex.EncodeToString(b.Digest[:]),
+		Parameters: parametersOf(h.task, h.threshold.String()),
+		Shuffler:   shufflerCounts(header.Counts),
+	}
+}
+
+// A decoded is what became of one row of a batch.
+type decoded struct {
+	cause  esa.Cause
+	record task.Record
+	row    Row
+}
+
+// writeRecords opens the rows of a batch in parallel and writes those that are
+// records, in the order of the batch, which is random. A row that is none costs
+// only itself.
+func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *tableWriter, counts *AnalyzerCounts) error {
+	open := hop.Open(h.opener.Load(), h.task, batch.Header().Epoch)
+	results := hop.Parallel(batch.Rows(), a.Workers, func(report []byte) decoded {
+		layer, cause := open(report)
+		if cause != 0 {
+			return decoded{cause: cause}
+		}
+		record, err := h.task.Decode(layer.Next)
+		if err != nil {
+			return decoded{cause: esa.CauseSchema}
+		}
+		return decoded{record: record, row: l.row(record)}
+	})
+	var invalid [esa.NumCauses + 1]uint64
+	for r, err := range results {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		counts.Received++
+		if r.cause != 0 {
+			invalid[r.cause]++
+			continue
+		}
+		counts.Records++
+		if err := c.add(r.record, r.row); err != nil {
+			return err
+		}
+		if err := w.Write(r.row); err != nil {
+			return err
+		}
+	}
+	counts.Invalid = byCause(invalid)
+	return nil
+}
+
+// writeTable writes one table, whole or not at all, and describes it.
+func (a *Analyzer) writeTable(dir, name string, columns []Column, fill func(*tableWriter) error) (Table, error) {
+	t := Table{Name: name, File: name + ".parquet", Columns: columns}
+	digest, size := sha256.New(), &counting{}
+	err := hop.WriteFile(a.FS, filepath.Join(dir, t.File), func(file io.Writer) error {
+		w := newTableWriter(io.MultiWriter(file, digest, size), name, columns)
+		if err := fill(w); err != nil {
+			return err
+		}
+		t.Rows = w.rows
+		return w.Close()
+	})
+	t.SHA256, t.Bytes = hex.EncodeToString(digest.Sum(nil)), size.n
+	return t, err
+}
+
+type counting struct{ n int64 }
+
+func (c *counting) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return len(p), nil
+}
+
+// expire removes the tables of a batch that have been kept as long as the task
+// says. The catalogue says so first.
+func (a *Analyzer) expire(ctx context.Context, h *hosted, b Batch) error {
+	if h.task.RetentionDays == 0 {
+		return nil
+	}
+	kept := time.Duration(h.task.RetentionDays) * 24 * time.Hour
+	if now, sure := a.guard.Now(); !sure || now.Before(h.task.Start(b.Epoch+1).Add(kept)) {
+		return nil
+	}
+	b.State = Expired
+	if err := a.Store.Advance(ctx, Released, b); err != nil {
+		return err
+	}
+	a.Metrics.Batch(Expired, nil)
+	if err := durable.RemoveAll(a.FS, tablesDir(a.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// tablesDir is the place of a batch's tables.
+func tablesDir(dir string, b Batch) string {
+	return filepath.Join(dir, "tables", fmt.Sprintf("%x-%d", b.Task[:8], b.Epoch))
+}

@@ -1,0 +1,249 @@
+package analyzer
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"iter"
+	"reflect"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// A ColumnType is the type of a column's values in a table.
+type ColumnType string
+
+// The types, with the Go type of a [Row]'s value.
+const (
+	Text      ColumnType = "text"      // string
+	Integer   ColumnType = "integer"   // int64
+	Boolean   ColumnType = "boolean"   // bool
+	Real      ColumnType = "real"      // float64
+	Timestamp ColumnType = "timestamp" // int64: milliseconds since the Unix epoch, UTC
+)
+
+// A Column describes one column of a released table.
+type Column struct {
+	Name string     `json:"name"`
+	Type ColumnType `json:"type"`
+	// List says that a value is a list of Type: []any.
+	List bool `json:"list,omitempty"`
+	// Field is the field of the task's schema that the column comes from, and
+	// Value the member of the set, or the enum's value, that it stands for.
+	Field string `json:"field,omitempty"`
+	Value string `json:"value,omitempty"`
+}
+
+// A Row holds one value a column. Nil means absent.
+type Row []any
+
+// orderedGroup is a Parquet group whose columns stand in the order given, where
+// the library's own sorts them by name.
+type orderedGroup struct {
+	parquet.Group
+	fields []parquet.Field
+}
+
+func (g orderedGroup) Fields() []parquet.Field { return g.fields }
+
+// GoType is asked for by the library but never used with rows of values.
+func (g orderedGroup) GoType() reflect.Type { return reflect.TypeFor[struct{}]() }
+
+type orderedField struct {
+	parquet.Node
+	name string
+}
+
+func (f orderedField) Name() string { return f.name }
+
+func (f orderedField) Value(base reflect.Value) reflect.Value { return base }
+
+func schemaOf(name string, columns []Column) *parquet.Schema {
+	g := orderedGroup{Group: parquet.Group{}}
+	for _, c := range columns {
+		node := nodeOf(c)
+		g.Group[c.Name] = node
+		g.fields = append(g.fields, orderedField{node, c.Name})
+	}
+	return parquet.NewSchema(name, g)
+}
+
+func nodeOf(c Column) parquet.Node {
+	var leaf parquet.Node
+	switch c.Type {
+	case Text:
+		leaf = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
+	case Integer:
+		leaf = parquet.Int(64)
+	case Boolean:
+		leaf = parquet.Leaf(parquet.BooleanType)
+	case Real:
+		leaf = parquet.Leaf(parquet.DoubleType)
+	case Timestamp:
+		leaf = parquet.Timestamp(parquet.Millisecond)
+	}
+	leaf = parquet.Compressed(leaf, &parquet.Zstd)
+	if c.List {
+		return parquet.Repeated(leaf)
+	}
+	return parquet.Optional(leaf)
+}
+
+// rowsPerGroup bounds the memory that a table writer holds.
+const rowsPerGroup = 1 << 17
+
+// A tableWriter writes rows to a Parquet file. Equal rows give equal bytes.
+type tableWriter struct {
+	columns []Column
+	w       *parquet.Writer
+	rows    int64
+	row     parquet.Row
+}
+
+func newTableWriter(w io.Writer, name string, columns []Column) *tableWriter {
+	return &tableWriter{columns: columns, w: parquet.NewWriter(w, schemaOf(name, columns),
+		parquet.CreatedBy("shoal", "1", ""), parquet.MaxRowsPerRowGroup(rowsPerGroup))}
+}
+
+// Write appends a row.
+func (t *tableWriter) Write(row Row) error {
+	if len(row) != len(t.columns) {
+		return fmt.Errorf("row has %d values for %d columns", len(row), len(t.columns))
+	}
+	t.row = t.row[:0]
+	for i, v := range row {
+		if !t.columns[i].List {
+			t.row = append(t.row, leafValue(v, 0, i))
+			continue
+		}
+		list, _ := v.([]any)
+		if len(list) == 0 {
+			t.row = append(t.row, parquet.Value{}.Level(0, 0, i))
+		}
+		for j, item := range list {
+			t.row = append(t.row, leafValue(item, min(j, 1), i))
+		}
+	}
+	t.rows++
+	_, err := t.w.WriteRows([]parquet.Row{t.row})
+	return err
+}
+
+func leafValue(v any, repetition, column int) parquet.Value {
+	if v == nil {
+		return parquet.Value{}.Level(repetition, 0, column)
+	}
+	return parquet.ValueOf(v).Level(repetition, 1, column)
+}
+
+// Close writes the file's footer.
+func (t *tableWriter) Close() error { return t.w.Close() }
+
+// readTable yields the rows of a Parquet file with the given columns.
+func readTable(r io.ReaderAt, size int64, columns []Column) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		file, err := parquet.OpenFile(r, size)
+		if err != nil {
+			yield(nil, fmt.Errorf("opening table: %w", err))
+			return
+		}
+		if have := len(file.Schema().Columns()); have != len(columns) {
+			yield(nil, fmt.Errorf("table has %d columns, want %d", have, len(columns)))
+			return
+		}
+		for _, group := range file.RowGroups() {
+			if !readGroup(group, columns, yield) {
+				return
+			}
+		}
+	}
+}
+
+func readGroup(group parquet.RowGroup, columns []Column, yield func(Row, error) bool) bool {
+	rows := group.Rows()
+	defer rows.Close()
+	buf := make([]parquet.Row, 256)
+	for {
+		n, err := rows.ReadRows(buf)
+		for _, raw := range buf[:n] {
+			if !yield(rowOf(raw, columns), nil) {
+				return false
+			}
+		}
+		if err == io.EOF {
+			return true
+		}
+		if err != nil {
+			yield(nil, fmt.Errorf("reading table: %w", err))
+			return false
+		}
+	}
+}
+
+func rowOf(raw parquet.Row, columns []Column) Row {
+	row := make(Row, len(columns))
+	for _, v := range raw {
+		i := v.Column()
+		switch {
+		case columns[i].List && row[i] == nil && v.IsNull():
+			row[i] = []any{}
+		case columns[i].List:
+			list, _ := row[i].([]any)
+			row[i] = append(list, goValue(v, columns[i].Type))
+		default:
+			row[i] = goValue(v, columns[i].Type)
+		}
+	}
+	return row
+}
+
+func goValue(v parquet.Value, t ColumnType) any {
+	if v.IsNull() {
+		return nil
+	}
+	switch t {
+	case Text:
+		return string(v.ByteArray())
+	case Boolean:
+		return v.Boolean()
+	case Real:
+		return v.Double()
+	default:
+		return v.Int64()
+	}
+}
+
+// compareValues orders two values of one column, absent ones first.
+func compareValues(a, b any) int {
+	switch x := a.(type) {
+	case string:
+		if y, ok := b.(string); ok {
+			return cmp.Compare(x, y)
+		}
+	case int64:
+		if y, ok := b.(int64); ok {
+			return cmp.Compare(x, y)
+		}
+	case float64:
+		if y, ok := b.(float64); ok {
+			return cmp.Compare(x, y)
+		}
+	case bool:
+		if y, ok := b.(bool); ok {
+			return cmp.Compare(boolInt(x), boolInt(y))
+		}
+	case nil:
+		if b != nil {
+			return -1
+		}
+		return 0
+	}
+	return 1
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,49 @@
+// Package shuffler is the shuffler's part of the crowd route: it takes reports
+// in, forgets where they came from, and hands them over in batches, permuted
+// and without those that no crowd hides (Prochlo paper, sections 3.3 and 3.5).
+//
+// A [Shuffler] is built by [New] from a [Config] and used through three doors:
+// its Handler takes reports and serves keys, its Run closes, processes and
+// hands over batches when they are due, and its Status tells how it is. Tick
+// does what Run does, once, for programs that keep their own time.
+//
+// # The way of a batch
+//
+// A batch is all reports of one task and epoch. A report is acknowledged when
+// it is durable in the batch's log. When the epoch, the task's send delay and
+// its clock skew are over, the batch closes: the log is sealed and a close
+// record with a fresh seed becomes durable. What follows is a function of log
+// and seed, so that a repetition after a crash gives the same bytes and never
+// a second draw of the noise: outer layers are opened, equal reports dropped,
+// the crowds counted, the threshold applied with noise derived from the seed
+// and the crowd's tag, the rest sorted by keys derived from the seed, which is
+// a uniformly random permutation, and written as one signed file. The file is
+// offered to the next hop until that has taken it. Then file, reports and seed
+// are destroyed. [State] has the picture.
+//
+// A task may name several shufflers. The first takes reports, the others take
+// the signed batch of the one before. Each opens a layer and permutes; the last
+// one reads the crowds and applies the threshold.
+//
+// A batch with fewer distinct valid reports than the task's minimum is
+// destroyed unread by anybody else. Only if the task lets several epochs share
+// a salt window, and the next epoch is in the same one, its reports are
+// carried over into the next epoch's batch; at the end of the window they are
+// destroyed.
+//
+// # Security
+//
+// Nothing that is stored or returned holds an address, a request header or the
+// time of an arrival; the order of arrival is in the log until the batch is
+// destroyed. The shuffler sees crowd tags, and whoever runs it can confirm
+// guesses of what a tag stands for. Noise is a function of the seed: who reads
+// the store while a batch is closed or processed can strip it.
+//
+// BUG(shoal): the counts of a batch (received, suppressed, dropped) are exact
+// and travel to the next hop.
+//
+// BUG(shoal): counting, joining and sorting take time that depends on the
+// data: whoever watches the machine's memory learns about the crowds.
+//
+// BUG(shoal): a wall clock that is wrong when the process starts is believed.
+package shuffler

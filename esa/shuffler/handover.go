@@ -1,0 +1,168 @@
+package shuffler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/engine"
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/internal/hop"
+	"github.com/shoal-project/shoal/internal/durable"
+)
+
+// writeBatch makes the signed hand-over file of the rows in the dataset
+// shuffled. The file appears under its name whole and durable, or not at all.
+func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, shuffled string) ([32]byte, error) {
+	header, err := esa.NewBatchHeader(h.task, h.id, h.hop, b.Epoch, b.Counts)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	rows, err := s.Engine.Open(ctx, shuffled)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	defer rows.Close()
+	at, _, err := engine.Find(rows.Columns(), "next")
+	if err != nil {
+		return [32]byte{}, err
+	}
+	var digest esa.BatchDigest
+	err = hop.WriteFile(s.FS, s.outFile(b.Key()), func(w io.Writer) error {
+		out, err := esa.NewBatchWriter(w, header, s.Identity)
+		if err != nil {
+			return err
+		}
+		for {
+			row, err := rows.Next()
+			if err == io.EOF {
+				digest, err = out.Close()
+				return err
+			}
+			if err == nil {
+				err = out.Write(row[at:])
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+	return digest, err
+}
+
+// deliver sends a batch to the next hop, once. Only the next hop's word that
+// it has the batch counts as success, and there is no other way for a batch to
+// go than to that hop.
+func (s *Shuffler) deliver(ctx context.Context, h *hosted, b Batch) error {
+	if err := s.put(ctx, h, b); err != nil {
+		return fmt.Errorf("handing over to the %v: %w", h.next().Role, err)
+	}
+	b.State, b.Seed = Delivered, [32]byte{}
+	return s.apply(ctx, Change{Processed, b})
+}
+
+func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
+	f, err := s.FS.OpenFile(s.outFile(b.Key()), os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	url := fmt.Sprintf("%s/tasks/%v/batches/%v", h.next().URL, b.Task, b.ID)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, io.NewSectionReader(f, 0, info.Size()))
+	if err != nil {
+		return err
+	}
+	req.ContentLength = info.Size()
+	req.Header.Set("Content-Type", hop.BatchType)
+	resp, err := s.peers.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection can be used again
+	switch resp.StatusCode {
+	case http.StatusCreated, http.StatusOK:
+		return nil
+	case http.StatusConflict:
+		return errors.New("it has accepted another batch of this epoch (409): the two stores do not fit together; an operator must look")
+	}
+	return fmt.Errorf("answer %d", resp.StatusCode)
+}
+
+// removeFiles destroys the reports and the hand-over file of a batch.
+func (s *Shuffler) removeFiles(k Key) error {
+	if err := durable.RemoveAll(s.FS, s.dir(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("destroying the files of epoch %d: %w", k.Epoch, err)
+	}
+	return nil
+}
+
+// putBatch takes a batch from the hop before.
+func (s *Shuffler) putBatch(w http.ResponseWriter, r *http.Request) {
+	h := s.hosted(r)
+	if h == nil || h.hop == 0 {
+		hop.UnknownTask.Write(w)
+		return
+	}
+	hop.PutBatch(w, r, hop.Intake{
+		FS: s.FS, Dir: s.arriving(), Serial: &s.serial,
+		Task: h.task, ID: h.id, From: h.hop - 1, MaxBytes: s.MaxHandOver,
+		Accept: func(ctx context.Context, header esa.BatchHeader, digest esa.BatchDigest, file string) (bool, error) {
+			return s.acceptBatch(ctx, h, header, digest, file)
+		},
+	})
+}
+
+func (s *Shuffler) arriving() string { return filepath.Join(s.Dir, "arriving") }
+
+// acceptBatch makes a batch of the hop before one of this hop, closed from the
+// start: it takes no further reports.
+func (s *Shuffler) acceptBatch(ctx context.Context, h *hosted, header esa.BatchHeader, digest esa.BatchDigest, file string) (bool, error) {
+	s.acceptMu.Lock()
+	defer s.acceptMu.Unlock()
+	key := Key{h.id, header.Epoch}
+	s.mu.Lock()
+	known := s.batches[key]
+	s.mu.Unlock()
+	if known.State != None {
+		if known.Input != digest {
+			return false, hop.ErrConflict
+		}
+		return false, nil
+	}
+	if err := s.FS.MkdirAll(s.dir(key), 0o700); err != nil {
+		return false, err
+	}
+	if err := s.FS.Rename(file, s.inFile(key)); err != nil {
+		return false, err
+	}
+	if err := s.FS.SyncDir(s.dir(key)); err != nil {
+		return false, err
+	}
+	seed, err := dp.NewSeed(s.Rand)
+	if err != nil {
+		return false, err
+	}
+	b := Batch{Task: h.id, Epoch: header.Epoch, State: Closed, ID: esa.NewBatchID(h.id, header.Epoch, h.hop), Seed: seed, Input: digest}
+	if err := s.apply(ctx, Change{None, b}); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reload(ctx)
+		return false, err
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return true, nil
+}

@@ -1,0 +1,90 @@
+package shuffler
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/segment"
+)
+
+// An input is what a closed batch is made from: sealed logs at the first hop,
+// the file of the hop before at the others.
+type input struct {
+	total   int64
+	reports iter.Seq2[[]byte, error]
+	close   func()
+}
+
+// openInput opens the input of the last of the sources.
+func (s *Shuffler) openInput(h *hosted, sources []Batch) (*input, error) {
+	if h.hop > 0 {
+		return s.openReceived(h, sources[len(sources)-1])
+	}
+	var logs []*segment.Log
+	closeAll := func() {
+		for _, l := range logs {
+			l.Close() // sealed: there is nothing to write
+		}
+	}
+	in := &input{close: closeAll}
+	for _, src := range sources {
+		log, found, err := segment.Open(s.logDir(src.Key()), segment.Options{FS: s.FS})
+		if err != nil {
+			closeAll()
+			return nil, fmt.Errorf("opening the log of epoch %d: %w", src.Epoch, err)
+		}
+		logs = append(logs, log)
+		in.total += log.Len()
+		s.lost(found.Damaged...)
+	}
+	in.reports = s.records(logs)
+	return in, nil
+}
+
+// records yields the records of all logs. A record that the disk has lost is
+// counted and costs only itself.
+func (s *Shuffler) records(logs []*segment.Log) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for _, log := range logs {
+			for record, err := range log.Records() {
+				if d, ok := errors.AsType[segment.Damage](err); ok {
+					s.lost(d)
+					continue
+				}
+				if !yield(record, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// lost counts records that the disk has damaged.
+func (s *Shuffler) lost(damage ...segment.Damage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range damage {
+		s.damaged += max(1, d.Records)
+	}
+}
+
+func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {
+	f, err := s.FS.OpenFile(s.inFile(b.Key()), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	in := &input{close: func() { f.Close() }}
+	info, err := f.Stat()
+	if err == nil {
+		var batch *esa.Batch
+		if batch, err = esa.OpenBatch(f, info.Size(), h.task, h.id, h.hop-1); err == nil {
+			in.total, in.reports = int64(batch.Header().Counts.Released), batch.Rows()
+			return in, nil
+		}
+	}
+	in.close()
+	return nil, fmt.Errorf("opening the batch of the hop before: %w", err)
+}

@@ -1,0 +1,168 @@
+package shuffler
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/internal/hop"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/segment"
+)
+
+// Media types of what the shuffler takes and serves.
+const (
+	ReportType = "application/shoal-report;v=1"
+	KeysType   = "application/shoal-keys;v=1"
+)
+
+// postReport is the shell around accept: it reads no more of a request than
+// the longest report of the task, and nothing of who sent it.
+func (s *Shuffler) postReport(w http.ResponseWriter, r *http.Request) {
+	outcome := s.readReport(w, r)
+	s.Metrics.Report(outcome)
+	if outcome != Accepted {
+		outcomes[outcome].problem.Write(w)
+		return
+	}
+	w.WriteHeader(http.StatusCreated)
+}
+
+func (s *Shuffler) readReport(w http.ResponseWriter, r *http.Request) Outcome {
+	h := s.hosted(r)
+	if h == nil || h.hop != 0 {
+		return UnknownTask
+	}
+	if !hop.HasType(r, ReportType) {
+		return BadType
+	}
+	limit := h.opener.Load().MaxSize()
+	if r.ContentLength > int64(limit) {
+		return TooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return TooLarge
+	}
+	if err != nil {
+		return Cut
+	}
+	return s.accept(r.Context(), h, body)
+}
+
+// hosted returns the task that the request's path names, or nil.
+func (s *Shuffler) hosted(r *http.Request) *hosted {
+	id, err := task.ParseID(r.PathValue("task"))
+	if err != nil {
+		return nil
+	}
+	return s.tasks[id]
+}
+
+// accept takes in one report. It returns Accepted only when the report is
+// durable. What it looks at is the report and the clock, nothing else.
+func (s *Shuffler) accept(ctx context.Context, h *hosted, report []byte) Outcome {
+	header, err := esa.ParseHeader(report)
+	if err != nil {
+		return Malformed
+	}
+	if err := h.opener.Load().Check(report, header.Epoch); err != nil {
+		return outcomeOf(esa.CauseOf(err))
+	}
+	now, sure := s.guard.Now()
+	if !isOpen(h.task, header.Epoch, now.Unix()) {
+		if !sure {
+			return ClockUnsure
+		}
+		return WrongEpoch
+	}
+	in, outcome := s.intakeOf(ctx, Key{h.id, header.Epoch})
+	if in == nil {
+		return outcome
+	}
+	return in.append(ctx, report, s.MaxReports)
+}
+
+// isOpen reports whether reports of epoch e may arrive at the time now, in
+// Unix seconds.
+func isOpen(t *task.Task, e task.Epoch, now int64) bool {
+	return t.Covers(e) && t.Start(e).Unix()-int64(t.ClockSkew) <= now && now < t.Closes(e).Unix()
+}
+
+// intakeOf returns the log of an open batch, which it begins if it is the
+// first report of its epoch, or the reason why there is none.
+func (s *Shuffler) intakeOf(ctx context.Context, k Key) (*intake, Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in := s.logs[k]; in != nil {
+		return in, Accepted
+	}
+	b := s.batches[k]
+	if b.State == None {
+		b = Batch{Task: k.Task, Epoch: k.Epoch, State: Open}
+		// Not the request's context: a sender that goes away must not leave
+		// the store in doubt.
+		if err := s.Store.Apply(context.WithoutCancel(ctx), Change{None, b}); err != nil {
+			s.reload(context.WithoutCancel(ctx))
+			return nil, storageOutcome(err)
+		}
+		s.batches[k] = b
+		s.Metrics.Batch(Open, b.Counts)
+	}
+	if b.State != Open {
+		return nil, WrongEpoch
+	}
+	in, err := s.openLog(k)
+	if err != nil {
+		return nil, storageOutcome(err)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return in, Accepted
+}
+
+// reload makes the picture in memory that of the store, after a change whose
+// result is in doubt. If it fails, the next change fails and comes here again.
+// Callers hold s.mu.
+func (s *Shuffler) reload(ctx context.Context) {
+	all, err := s.Store.Batches(ctx)
+	if err != nil {
+		return
+	}
+	for _, b := range all {
+		s.batches[b.Key()] = b
+	}
+}
+
+func (in *intake) append(ctx context.Context, report []byte, most int64) Outcome {
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	if in.closing {
+		return WrongEpoch
+	}
+	if in.taken.Add(1) > most {
+		in.taken.Add(-1)
+		return BatchFull
+	}
+	err := in.log.Append(ctx, report)
+	if err == nil {
+		return Accepted
+	}
+	in.taken.Add(-1)
+	if errors.Is(err, segment.ErrSealed) {
+		return WrongEpoch
+	}
+	return storageOutcome(err)
+}
+
+func storageOutcome(err error) Outcome {
+	if errors.Is(err, segment.ErrFull) || durable.IsFull(err) {
+		return DiskFull
+	}
+	return Unavailable
+}

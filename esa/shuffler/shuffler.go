@@ -1,0 +1,339 @@
+package shuffler
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/engine"
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/internal/hop"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/segment"
+)
+
+// Keys are what a hop opens reports with, and what it announces about them.
+type Keys = hop.Keys
+
+// A Config is what a [Shuffler] is made of.
+type Config struct {
+	Store    Store            // of this role alone
+	FS       durable.FS       // holds Dir
+	Dir      string           // reports and hand-over files; made if missing; of this process alone
+	Engine   engine.Engine    // of this process alone
+	Clock    clock.Clock      // default: the system's
+	Rand     io.Reader        // seeds; default: crypto/rand
+	Identity task.IdentityKey // signs what is handed over
+	Keys     Keys             // see [Shuffler.SetKeys]
+	Tasks    []*task.Task     // each names Identity as one of its shufflers
+	Client   *http.Client     // to reach the hops after this one; redirects are not followed
+
+	MaxReports  int64         // reports a batch; default 100 million
+	MaxHandOver int64         // bytes of a batch taken from the hop before; default 64 GiB
+	Workers     int           // goroutines that open reports; default: the CPUs
+	Settle      time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
+	Metrics     Metrics       // default: none
+}
+
+// Metrics is told what happens, for counters. All labels are bounded, and
+// nothing that it is told concerns one sender. Methods are called by many
+// goroutines and must not block.
+type Metrics interface {
+	// Report is called for each report that arrives.
+	Report(Outcome)
+	// Batch is called when a batch has reached a state, with its counts.
+	Batch(State, esa.Counts)
+	// Took says how long the processing of a batch took, by the clock.
+	Took(time.Duration)
+}
+
+type noMetrics struct{}
+
+func (noMetrics) Report(Outcome)          {}
+func (noMetrics) Batch(State, esa.Counts) {}
+func (noMetrics) Took(time.Duration)      {}
+
+// A Shuffler plays one hop's part for a number of tasks. Its methods are safe
+// for concurrent use.
+type Shuffler struct {
+	Config
+	guard    *hop.Guard
+	tasks    map[task.ID]*hosted
+	peers    *peers
+	wake     chan struct{} // a batch was opened: Run must look when it closes
+	tickMu   sync.Mutex    // one Tick at a time
+	acceptMu sync.Mutex    // one batch from the hop before at a time
+	serial   atomic.Uint64 // of batches that arrive
+
+	mu      sync.Mutex
+	batches map[Key]Batch // what the store holds
+	logs    map[Key]*intake
+	retry   map[Key]attempt
+	damaged int64 // records lost to the disk
+}
+
+// hosted is a task as this shuffler sees it.
+type hosted struct {
+	task      *task.Task
+	id        task.ID
+	hop       int                        // this shuffler's place in task.Hops
+	opener    atomic.Pointer[esa.Opener] // replaced when keys change
+	threshold dp.Threshold               // nil unless this is the last shuffler
+}
+
+// next is the party that batches are handed to.
+func (h *hosted) next() task.Party { return h.task.Hops[h.hop+1] }
+
+// New returns the shuffler, with the open batches of an earlier process
+// recovered. Close it after use.
+func New(ctx context.Context, c Config) (*Shuffler, error) {
+	if c.Store == nil || c.FS == nil || c.Dir == "" || c.Engine == nil || c.Identity.Public() == nil {
+		return nil, errors.New("starting shuffler: store, files, directory, engine and identity must be given")
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Metrics == nil {
+		c.Metrics = noMetrics{}
+	}
+	c.MaxReports = cmp.Or(c.MaxReports, 100_000_000)
+	c.MaxHandOver = cmp.Or(c.MaxHandOver, 64<<30)
+	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
+	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
+	s := &Shuffler{
+		Config:  c,
+		guard:   hop.NewGuard(c.Clock, c.Settle),
+		tasks:   map[task.ID]*hosted{},
+		peers:   newPeers(c.Client, c.Clock),
+		wake:    make(chan struct{}, 1),
+		batches: map[Key]Batch{},
+		logs:    map[Key]*intake{},
+		retry:   map[Key]attempt{},
+	}
+	for _, t := range c.Tasks {
+		if err := s.host(t); err != nil {
+			return nil, fmt.Errorf("starting shuffler: %w", err)
+		}
+	}
+	if err := s.SetKeys(c.Keys); err != nil {
+		return nil, fmt.Errorf("starting shuffler: %w", err)
+	}
+	if err := s.recover(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting shuffler: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Shuffler) host(t *task.Task) error {
+	id, err := t.ID()
+	if err != nil {
+		return err
+	}
+	h := &hosted{task: t, id: id}
+	h.hop = slices.IndexFunc(t.Hops, func(p task.Party) bool {
+		return p.Role == task.Shuffler && p.Identity.Equal(s.Identity.Public())
+	})
+	if h.hop < 0 || h.hop == len(t.Hops)-1 {
+		return fmt.Errorf("task %q names this identity as none of its shufflers", t.Metric)
+	}
+	if h.next().Role == task.Analyzer {
+		if h.threshold, err = hop.Threshold(t.Threshold); err != nil {
+			return fmt.Errorf("task %q: %w", t.Metric, err)
+		}
+	}
+	s.tasks[id] = h
+	return nil
+}
+
+// SetKeys replaces the private keys and the announced key config, which must
+// be signed by the shuffler's identity and name keys that are held.
+func (s *Shuffler) SetKeys(k Keys) error {
+	openers := map[*hosted]*esa.Opener{}
+	for _, h := range s.tasks {
+		o, err := esa.NewOpener(h.task, h.id, h.hop, k.Private...)
+		if err != nil {
+			return fmt.Errorf("setting keys: %w", err)
+		}
+		openers[h] = o
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h, o := range openers {
+		h.opener.Store(o)
+	}
+	s.Keys = k
+	return nil
+}
+
+// recover reads the store and opens the logs of open batches.
+func (s *Shuffler) recover(ctx context.Context) error {
+	if err := s.FS.MkdirAll(s.arriving(), 0o700); err != nil {
+		return err
+	}
+	if err := hop.CleanArriving(s.FS, s.arriving()); err != nil {
+		return err
+	}
+	all, err := s.Store.Batches(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		s.batches[b.Key()] = b
+		if b.State != Open {
+			continue
+		}
+		if _, err := s.openLog(b.Key()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close releases the open logs. Nothing is lost and nothing is flushed that
+// was acknowledged.
+func (s *Shuffler) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for key, in := range s.logs {
+		errs = append(errs, in.log.Close())
+		delete(s.logs, key)
+	}
+	return errors.Join(errs...)
+}
+
+// Handler serves
+//
+//	POST /tasks/{task}/reports          a report, at the first hop
+//	GET  /tasks/{task}/keys             the key configs of all hops, at the first hop
+//	PUT  /tasks/{task}/batches/{batch}  a batch, at later hops
+//	GET  /keys/shuffler                 the shuffler's own key config
+func (s *Shuffler) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /tasks/{task}/reports", s.postReport)
+	mux.HandleFunc("GET /tasks/{task}/keys", s.getTaskKeys)
+	mux.HandleFunc("PUT /tasks/{task}/batches/{batch}", s.putBatch)
+	mux.HandleFunc("GET /keys/shuffler", s.getKeys)
+	return mux
+}
+
+// A Status is a picture of the shuffler for health checks and counters.
+type Status struct {
+	Batches []BatchStatus // not destroyed, by task and epoch
+	Damaged int64         // records that the disk lost since the start
+	// ClockUnsure says that the clock has jumped forward and nothing closes.
+	ClockUnsure bool
+}
+
+// A BatchStatus is a batch in a [Status].
+type BatchStatus struct {
+	Metric string
+	Task   task.ID
+	Epoch  task.Epoch
+	State  State
+	// Reports is what has been taken in so far; for closed batches it is 0.
+	Reports int64
+	// Attempts counts the failures of the present step, Err is the last.
+	Attempts int
+	Err      error
+}
+
+// Status returns how the shuffler is.
+func (s *Shuffler) Status() Status {
+	_, sure := s.guard.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{Damaged: s.damaged, ClockUnsure: !sure}
+	for _, key := range sortedKeys(s.batches) {
+		b := s.batches[key]
+		if b.State == Destroyed {
+			continue
+		}
+		out := BatchStatus{Task: b.Task, Epoch: b.Epoch, State: b.State, Attempts: s.retry[key].n, Err: s.retry[key].err}
+		if h := s.tasks[b.Task]; h != nil {
+			out.Metric = h.task.Metric
+		}
+		if in := s.logs[key]; in != nil {
+			out.Reports = in.log.Len()
+		}
+		st.Batches = append(st.Batches, out)
+	}
+	return st
+}
+
+// sortedKeys orders batches by task, then by epoch.
+func sortedKeys(m map[Key]Batch) []Key {
+	keys := make([]Key, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b Key) int {
+		return cmp.Or(slices.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	return keys
+}
+
+// apply changes the store and, once that is durable, the picture in memory.
+// Callers hold tickMu or create the batch; s.mu must not be held.
+func (s *Shuffler) apply(ctx context.Context, changes ...Change) error {
+	if err := s.Store.Apply(ctx, changes...); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range changes {
+		s.batches[c.To.Key()] = c.To
+		delete(s.retry, c.To.Key())
+		s.Metrics.Batch(c.To.State, c.To.Counts)
+	}
+	return nil
+}
+
+// dir is the place of a batch's files.
+func (s *Shuffler) dir(k Key) string {
+	return filepath.Join(s.Dir, strings.ToLower(fmt.Sprintf("%x-%d", k.Task[:8], k.Epoch)))
+}
+
+func (s *Shuffler) logDir(k Key) string  { return filepath.Join(s.dir(k), "reports") }
+func (s *Shuffler) inFile(k Key) string  { return filepath.Join(s.dir(k), "received.batch") }
+func (s *Shuffler) outFile(k Key) string { return filepath.Join(s.dir(k), "handover.batch") }
+
+// intake is the log of an open batch.
+type intake struct {
+	mu      sync.RWMutex // held for reading while a report is appended
+	closing bool
+	log     *segment.Log
+	taken   atomic.Int64 // reports in the log or on the way into it
+}
+
+// openLog opens the log of an open batch. Callers hold s.mu or are New.
+func (s *Shuffler) openLog(k Key) (*intake, error) {
+	log, found, err := segment.Open(s.logDir(k), segment.Options{FS: s.FS})
+	if err != nil {
+		return nil, fmt.Errorf("opening the log of epoch %d: %w", k.Epoch, err)
+	}
+	for _, d := range found.Damaged {
+		s.damaged += max(1, d.Records)
+	}
+	in := &intake{log: log}
+	in.taken.Store(log.Len())
+	s.logs[k] = in
+	return in, nil
+}

@@ -1,0 +1,291 @@
+package shuffler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/esa"
+)
+
+// An attempt remembers that a step failed, and when to try again. It lives in
+// memory only: a new process tries at once.
+type attempt struct {
+	n    int
+	next time.Time
+	err  error
+}
+
+const (
+	firstPause = time.Second
+	longPause  = 5 * time.Minute
+	maxSleep   = time.Minute // Run looks at least so often, to notice jumps of the clock
+)
+
+func (a attempt) again(now time.Time, err error) attempt {
+	pause := longPause
+	if a.n < 9 {
+		pause = min(firstPause<<a.n, longPause)
+	}
+	return attempt{n: a.n + 1, next: now.Add(pause), err: err}
+}
+
+// Run does what is due, whenever it is due, until ctx is done, and returns
+// ctx's error. Failures do not end it; they are in [Shuffler.Status] and
+// passed to failed, if that is not nil.
+func (s *Shuffler) Run(ctx context.Context, failed func(error)) error {
+	for {
+		if err := s.Tick(ctx); err != nil && failed != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		wait, cancel := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-s.wake:
+			case <-wait.Done():
+			}
+			cancel()
+		}()
+		s.Clock.Until(wait, s.due()) // woken, due or done: look again
+		cancel()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// due returns when there may be something to do.
+func (s *Shuffler) due() time.Time {
+	now := s.Clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := now.Add(maxSleep)
+	for key, b := range s.batches {
+		h := s.tasks[b.Task]
+		if h == nil {
+			continue
+		}
+		at := now.Add(firstPause)
+		switch b.State {
+		case Destroyed, Carried:
+			continue
+		case Open:
+			at = h.task.Closes(b.Epoch)
+		}
+		if next := s.retry[key].next; next.After(at) {
+			at = next
+		}
+		if at.Before(due) {
+			due = at
+		}
+	}
+	return due
+}
+
+// Tick does everything that is due now: it closes batches, processes them,
+// hands them over and destroys what has been handed over. Each batch goes as
+// far as it can; the errors of those that could not go on are joined.
+func (s *Shuffler) Tick(ctx context.Context) error {
+	s.tickMu.Lock()
+	defer s.tickMu.Unlock()
+	s.mu.Lock()
+	keys := sortedKeys(s.batches)
+	s.mu.Unlock()
+	var errs []error
+	for len(keys) > 0 && ctx.Err() == nil {
+		key := keys[0]
+		moved, err := s.step(ctx, key)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if !moved {
+			keys = keys[1:]
+		}
+	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// step takes one batch one state further, if that is due and possible, and
+// reports whether it did.
+func (s *Shuffler) step(ctx context.Context, key Key) (bool, error) {
+	now, sure := s.guard.Now()
+	s.mu.Lock()
+	b, h, try := s.batches[key], s.tasks[key.Task], s.retry[key]
+	s.mu.Unlock()
+	if h == nil || b.State == Destroyed || b.State == Carried || try.next.After(now) {
+		return false, nil
+	}
+	var err error
+	switch b.State {
+	case Open:
+		if !sure || now.Before(h.task.Closes(b.Epoch)) || s.waits(h, b) {
+			return false, nil
+		}
+		err = s.close(ctx, b)
+	case Closed:
+		err = s.process(ctx, h, b)
+	case Processed:
+		err = s.deliver(ctx, h, b)
+	case Delivered, Discarded:
+		err = s.destroy(ctx, b)
+	}
+	if err == nil {
+		return true, nil
+	}
+	err = fmt.Errorf("batch of %q, epoch %d, %v: %w", h.task.Metric, b.Epoch, b.State, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reload(ctx)
+	s.retry[key] = try.again(now, err)
+	return false, err
+}
+
+// waits reports whether an earlier batch of the same salt window has yet to
+// show whether its reports are carried over into b.
+func (s *Shuffler) waits(h *hosted, b Batch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, other := range s.batches {
+		if key.Task == b.Task && key.Epoch < b.Epoch && (other.State == Open || other.State == Closed) &&
+			h.task.SaltWindow(key.Epoch) == h.task.SaltWindow(b.Epoch) {
+			return true
+		}
+	}
+	return false
+}
+
+// close seals the log of a batch and makes its close record durable. From the
+// first line on the batch takes no report any more, whatever happens.
+func (s *Shuffler) close(ctx context.Context, b Batch) error {
+	s.mu.Lock()
+	in := s.logs[b.Key()]
+	var err error
+	if in == nil {
+		in, err = s.openLog(b.Key())
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	in.closing = true
+	in.mu.Unlock()
+	if err := in.log.Seal(); err != nil {
+		return fmt.Errorf("sealing the log: %w", err)
+	}
+	if b.Input, err = in.log.Digest(); err != nil {
+		return fmt.Errorf("digest of the log: %w", err)
+	}
+	if b.Seed, err = dp.NewSeed(s.Rand); err != nil {
+		return err
+	}
+	h := s.tasks[b.Task]
+	b.ID, b.State = esa.NewBatchID(b.Task, b.Epoch, h.hop), Closed
+	if err := s.apply(ctx, Change{Open, b}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	delete(s.logs, b.Key())
+	s.mu.Unlock()
+	return in.log.Close()
+}
+
+// sources are the batches whose reports are the input of b: those that were
+// carried over into it, and b itself.
+func (s *Shuffler) sources(b Batch) []Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Batch
+	for _, key := range sortedKeys(s.batches) {
+		if other := s.batches[key]; key.Task == b.Task && other.State == Carried && other.Into == b.Epoch {
+			all = append(all, other)
+		}
+	}
+	return append(all, b)
+}
+
+// process writes the hand-over file of a closed batch, or decides that the
+// batch is too small.
+func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
+	started := s.Clock.Now()
+	st := &stage{
+		engine: s.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.Workers,
+		opener: h.opener.Load(), task: h.task, epoch: b.Epoch, seed: b.Seed, threshold: h.threshold,
+	}
+	sources := s.sources(b)
+	in, err := s.openInput(h, sources)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	if in.total < int64(h.task.MinBatch) { // not even opened
+		b.Counts = esa.Counts{Received: uint64(in.total)}
+		return s.tooSmall(ctx, h, b, sources)
+	}
+	shuffled, counts, err := st.run(ctx, in.reports)
+	defer s.Engine.Remove(context.WithoutCancel(ctx), st.datasets()...) // and again, by name, before any later attempt
+	b.Counts = counts
+	if errors.Is(err, errUndersized) {
+		return s.tooSmall(ctx, h, b, sources)
+	}
+	if err != nil {
+		return err
+	}
+	if b.Output, err = s.writeBatch(ctx, h, b, shuffled); err != nil {
+		return fmt.Errorf("writing the hand-over file: %w", err)
+	}
+	b.State = Processed
+	if err := s.apply(ctx, Change{Closed, b}); err != nil {
+		return err
+	}
+	s.Metrics.Took(s.Clock.Now().Sub(started))
+	return nil
+}
+
+// tooSmall carries the reports over to the next epoch's batch, when that is of
+// the same salt window, and otherwise gives them up to be destroyed.
+func (s *Shuffler) tooSmall(ctx context.Context, h *hosted, b Batch, sources []Batch) error {
+	b.Seed = dp.Seed{}
+	next := b.Epoch + 1
+	if h.hop > 0 || h.task.SaltWindow(next) != h.task.SaltWindow(b.Epoch) || !h.task.Covers(next) {
+		b.State = Discarded
+		return s.apply(ctx, Change{Closed, b})
+	}
+	var changes []Change
+	for _, src := range sources {
+		from := src.State // Closed for b itself, Carried for the others
+		if src.Key() == b.Key() {
+			src = b
+		}
+		src.State, src.Into = Carried, next
+		changes = append(changes, Change{from, src})
+	}
+	into := Key{b.Task, next}
+	s.mu.Lock()
+	state := s.batches[into].State
+	s.mu.Unlock()
+	switch state {
+	case None: // so that it closes even if it gets no report of its own
+		changes = append(changes, Change{None, Batch{Task: b.Task, Epoch: next, State: Open}})
+	case Open:
+	default:
+		return fmt.Errorf("batch of epoch %d is %v already: nothing can be carried over into it", next, state)
+	}
+	return s.apply(ctx, changes...)
+}
+
+// destroy removes every trace of a batch but its counts.
+func (s *Shuffler) destroy(ctx context.Context, b Batch) error {
+	var changes []Change
+	for _, src := range s.sources(b) {
+		if err := s.removeFiles(src.Key()); err != nil {
+			return err
+		}
+		from := src.State
+		src.State = Destroyed
+		changes = append(changes, Change{from, src})
+	}
+	return s.apply(ctx, changes...)
+}
