@@ -110,19 +110,34 @@ func (c pairCurve) Delta(eps float64) float64 {
 // at returns the largest hockey-stick divergence at alpha over all pairs and
 // both directions, rounded up.
 func (c pairCurve) at(alpha *big.Float) float64 {
-	worst := newFloat()
-	for _, pr := range c.pairs() {
-		for _, d := range []*big.Float{hockeyStick(pr.p, pr.q, alpha), hockeyStick(pr.q, pr.p, alpha)} {
-			if d.Cmp(worst) > 0 {
-				worst = d
-			}
+	return ceil64(maxFloat(worst(c.pairs(), alpha, false), worst(c.pairs(), alpha, true)))
+}
+
+// worst returns the largest hockey-stick divergence at alpha over all pairs in
+// one direction, to within 2^-180: the error of exp (2^-200, relative) counts
+// only where alpha q < p <= 1, in each of fewer than 2^20 outcomes.
+func worst(pairs []pair, alpha *big.Float, backward bool) *big.Float {
+	most := newFloat()
+	for _, pr := range pairs {
+		if backward {
+			pr.p, pr.q = pr.q, pr.p
 		}
+		most = maxFloat(most, hockeyStick(pr.p, pr.q, alpha))
 	}
-	// The error of exp (2^-200, relative) counts where alpha q < p <= 1, in
-	// each of fewer than 2^20 outcomes.
-	worst.SetMantExp(worst, -tableBits)
-	worst.Add(worst, newFloat().SetMantExp(intFloat(1), -180))
-	up := new(big.Float).SetPrec(53).SetMode(big.ToPositiveInf).Set(worst)
-	f, _ := up.Float64()
+	return most.SetMantExp(most, -tableBits)
+}
+
+func maxFloat(a, b *big.Float) *big.Float {
+	if a.Cmp(b) < 0 {
+		return b
+	}
+	return a
+}
+
+// ceil64 returns the least probability in float64 that is not below x, give or
+// take the 2^-180 that x may be wrong by.
+func ceil64(x *big.Float) float64 {
+	slack := newFloat().SetMantExp(intFloat(1), -180)
+	f, _ := new(big.Float).SetPrec(53).SetMode(big.ToPositiveInf).Add(x, slack).Float64()
 	return min(1, f)
 }

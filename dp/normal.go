@@ -46,6 +46,9 @@ func newNormal(sigmaMilli uint32) *normal {
 		// P(Z <= j) = Phi((j + 1/2) / sigma), and sigma = sigmaMilli/1000.
 		y := new(big.Float).SetPrec(prec).SetInt64(500 * (2*j + 1))
 		y.Quo(y, new(big.Float).SetPrec(prec).SetInt64(int64(sigmaMilli)))
+		if y.Cmp(intFloat(14)) > 0 { // 1-Phi(14) < 2^-146 rounds to 0
+			break
+		}
 		c := roundToInt(new(big.Float).SetMantExp(normalCDF(y, pi), tableBits))
 		if c.Cmp(one) >= 0 {
 			break
