@@ -8,7 +8,7 @@
 //     that is processed again after a crash gets the same noise again.
 //   - A [Threshold] decides how many reports of a crowd go on, and computes the
 //     epsilon and delta it costs: [NewNaive], [NewNoisySet], [NewNoisyDrop].
-//   - [Compose] adds up guarantees; a [Loss] composes one threshold with itself
+//   - [Compose] adds up guarantees; [Crowds] composes one threshold with itself
 //     exactly, for a client that sends to several crowds.
 //   - [DiscreteLaplace] and [DiscreteGaussian] draw integer noise for any
 //     rational parameter.
@@ -28,9 +28,9 @@
 // counts are exact. [NewNaive] gives none. See [Protection].
 //
 // Every epsilon and delta is computed from the integer probabilities that the
-// sampler really uses, in 256-bit arithmetic, and rounded up: a stated figure
-// may exceed the truth, by a part in 10^9 at most for [Threshold] and by the
-// grid width stated for [Loss], and never falls short of it.
+// sampler really uses, in 256-bit arithmetic, and rounded up. A figure never
+// falls short of the truth; it exceeds it by no more than [Curve] and [Crowds]
+// say.
 //
 // Keep draws 16 bytes and scans the whole table of the noise with no branch or
 // index that depends on them, so that its time and memory trace tell nothing
