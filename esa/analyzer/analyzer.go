@@ -60,7 +60,7 @@ func (noMetrics) Took(time.Duration)     {}
 // An Analyzer plays the last hop's part for a number of tasks. Its methods are
 // safe for concurrent use.
 type Analyzer struct {
-	Config
+	config   Config
 	guard    *hop.Guard
 	tasks    map[task.ID]*hosted
 	wake     chan struct{} // a batch has arrived
@@ -69,6 +69,7 @@ type Analyzer struct {
 	serial   atomic.Uint64 // of batches that arrive
 
 	mu      sync.Mutex
+	keys    Keys
 	pending map[esa.BatchID]attempt // received batches that are not released yet
 }
 
@@ -105,7 +106,7 @@ func New(ctx context.Context, c Config) (*Analyzer, error) {
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
 	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
 	a := &Analyzer{
-		Config:  c,
+		config:  c,
 		guard:   hop.NewGuard(c.Clock, c.Settle),
 		tasks:   map[task.ID]*hosted{},
 		wake:    make(chan struct{}, 1),
@@ -130,7 +131,7 @@ func (a *Analyzer) host(t *task.Task) error {
 	if err != nil {
 		return err
 	}
-	if last := t.Hops[len(t.Hops)-1]; last.Role != task.Analyzer || !last.Identity.Equal(a.Identity) {
+	if last := t.Hops[len(t.Hops)-1]; last.Role != task.Analyzer || !last.Identity.Equal(a.config.Identity) {
 		return fmt.Errorf("task %q does not name this identity as its analyzer", t.Metric)
 	}
 	threshold, err := hop.Threshold(t.Threshold)
@@ -159,19 +160,19 @@ func (a *Analyzer) SetKeys(k Keys) error {
 	for h, o := range openers {
 		h.opener.Store(o)
 	}
-	a.Keys = k
+	a.keys = k
 	return nil
 }
 
 // recover removes the files that no entry of the catalogue speaks for.
 func (a *Analyzer) recover(ctx context.Context) error {
-	if err := a.FS.MkdirAll(a.received(), 0o700); err != nil {
+	if err := a.config.FS.MkdirAll(a.received(), 0o700); err != nil {
 		return err
 	}
-	if err := hop.CleanArriving(a.FS, a.received()); err != nil {
+	if err := hop.CleanArriving(a.config.FS, a.received()); err != nil {
 		return err
 	}
-	all, err := a.Store.Batches(ctx)
+	all, err := a.config.Store.Batches(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,12 +181,12 @@ func (a *Analyzer) recover(ctx context.Context) error {
 		case Received:
 			a.pending[b.ID] = attempt{}
 		case Expired:
-			if err := durable.RemoveAll(a.FS, tablesDir(a.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := durable.RemoveAll(a.config.FS, tablesDir(a.config.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}
 	}
-	entries, err := a.FS.ReadDir(a.received())
+	entries, err := a.config.FS.ReadDir(a.received())
 	if err != nil {
 		return err
 	}
@@ -194,14 +195,14 @@ func (a *Analyzer) recover(ctx context.Context) error {
 		if _, wanted := a.pending[id]; err == nil && wanted {
 			continue
 		}
-		if err := a.FS.Remove(filepath.Join(a.received(), e.Name())); err != nil {
+		if err := a.config.FS.Remove(filepath.Join(a.received(), e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *Analyzer) received() string { return filepath.Join(a.Dir, "received") }
+func (a *Analyzer) received() string { return filepath.Join(a.config.Dir, "received") }
 
 func (a *Analyzer) file(id esa.BatchID) string {
 	return filepath.Join(a.received(), id.String()+".batch")
@@ -216,7 +217,7 @@ func (a *Analyzer) Handler() http.Handler {
 	mux.HandleFunc("PUT /tasks/{task}/batches/{batch}", a.putBatch)
 	mux.HandleFunc("GET /keys/analyzer", func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
-		config := a.Keys.Config
+		config := a.keys.Config
 		a.mu.Unlock()
 		hop.ServeKeys(w, hop.KeyConfigType, config)
 	})
@@ -231,8 +232,8 @@ func (a *Analyzer) putBatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hop.PutBatch(w, r, hop.Intake{
-		FS: a.FS, Dir: a.received(), Serial: &a.serial,
-		Task: h.task, ID: h.id, From: h.hop() - 1, MaxBytes: a.MaxBatch,
+		FS: a.config.FS, Dir: a.received(), Serial: &a.serial,
+		Task: h.task, ID: h.id, From: h.hop() - 1, MaxBytes: a.config.MaxBatch,
 		Accept: a.accept,
 	})
 }
@@ -241,7 +242,7 @@ func (a *Analyzer) putBatch(w http.ResponseWriter, r *http.Request) {
 func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest esa.BatchDigest, file string) (bool, error) {
 	a.acceptMu.Lock()
 	defer a.acceptMu.Unlock()
-	all, err := a.Store.Batches(ctx)
+	all, err := a.config.Store.Batches(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -254,13 +255,13 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 	}
 	// The file comes first: an entry without a file would be a loss, a file
 	// without an entry is swept up.
-	if err := a.FS.Rename(file, a.file(b.ID)); err != nil {
+	if err := a.config.FS.Rename(file, a.file(b.ID)); err != nil {
 		return false, err
 	}
-	if err := a.FS.SyncDir(a.received()); err != nil {
+	if err := a.config.FS.SyncDir(a.received()); err != nil {
 		return false, err
 	}
-	fresh, err := a.Store.Accept(ctx, b)
+	fresh, err := a.config.Store.Accept(ctx, b)
 	if errors.Is(err, ErrConflict) {
 		return false, hop.ErrConflict
 	}
@@ -270,7 +271,7 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 	a.mu.Lock()
 	a.pending[b.ID] = attempt{}
 	a.mu.Unlock()
-	a.Metrics.Batch(Received, nil)
+	a.config.Metrics.Batch(Received, nil)
 	select {
 	case a.wake <- struct{}{}:
 	default:
@@ -279,7 +280,7 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 }
 
 // Tables returns the released tables.
-func (a *Analyzer) Tables() *Tables { return NewTables(a.Store, a.FS, a.Dir) }
+func (a *Analyzer) Tables() *Tables { return NewTables(a.config.Store, a.config.FS, a.config.Dir) }
 
 // A Status is a picture of the analyzer for health checks and counters.
 type Status struct {

@@ -41,7 +41,7 @@ func (a *Analyzer) Run(ctx context.Context, failed func(error)) error {
 			}
 			cancel()
 		}()
-		a.Clock.Until(wait, a.due()) // woken, due or done: look again
+		a.config.Clock.Until(wait, a.due()) // woken, due or done: look again
 		cancel()
 		if err := ctx.Err(); err != nil {
 			return err
@@ -53,7 +53,7 @@ func (a *Analyzer) Run(ctx context.Context, failed func(error)) error {
 func (a *Analyzer) due() time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	due := a.Clock.Now().Add(maxSleep)
+	due := a.config.Clock.Now().Add(maxSleep)
 	for _, try := range a.pending {
 		if try.next.Before(due) {
 			due = try.next
@@ -68,7 +68,7 @@ func (a *Analyzer) due() time.Time {
 func (a *Analyzer) Tick(ctx context.Context) error {
 	a.tickMu.Lock()
 	defer a.tickMu.Unlock()
-	all, err := a.Store.Batches(ctx)
+	all, err := a.config.Store.Batches(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (a *Analyzer) Tick(ctx context.Context) error {
 
 // tryRelease releases a batch, unless it is too early to try again.
 func (a *Analyzer) tryRelease(ctx context.Context, h *hosted, b Batch) error {
-	now := a.Clock.Now()
+	now := a.config.Clock.Now()
 	a.mu.Lock()
 	try := a.pending[b.ID]
 	a.mu.Unlock()
@@ -120,8 +120,8 @@ func (a *Analyzer) tryRelease(ctx context.Context, h *hosted, b Batch) error {
 // release writes the tables of a batch and enters them into the catalogue. It
 // may be repeated at any point: the same batch gives the same bytes.
 func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
-	started := a.Clock.Now()
-	f, err := a.FS.OpenFile(a.file(b.ID), os.O_RDONLY, 0)
+	started := a.config.Clock.Now()
+	f, err := a.config.FS.OpenFile(a.file(b.ID), os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -142,26 +142,26 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 	if b.Manifest, err = json.Marshal(manifest); err != nil {
 		return err
 	}
-	if err := a.Store.Advance(ctx, Received, b); err != nil {
+	if err := a.config.Store.Advance(ctx, Received, b); err != nil {
 		return err
 	}
-	a.Metrics.Batch(Released, manifest)
-	a.Metrics.Took(a.Clock.Now().Sub(started))
+	a.config.Metrics.Batch(Released, manifest)
+	a.config.Metrics.Took(a.config.Clock.Now().Sub(started))
 	return a.drop(b.ID)
 }
 
 // drop removes the file of a batch that has been released.
 func (a *Analyzer) drop(id esa.BatchID) error {
-	if err := a.FS.Remove(a.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := a.config.FS.Remove(a.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return a.FS.SyncDir(a.received())
+	return a.config.FS.SyncDir(a.received())
 }
 
 // writeTables writes all tables of a batch, then the manifest.
 func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *esa.Batch) (*Manifest, error) {
-	dir := tablesDir(a.Dir, b)
-	if err := a.FS.MkdirAll(dir, 0o700); err != nil {
+	dir := tablesDir(a.config.Dir, b)
+	if err := a.config.FS.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	m := newManifest(h, b, batch.Header())
@@ -197,7 +197,7 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	if err != nil {
 		return nil, err
 	}
-	return m, durable.WriteFile(a.FS, filepath.Join(dir, "manifest.json"), append(text, '\n'), 0o600)
+	return m, durable.WriteFile(a.config.FS, filepath.Join(dir, "manifest.json"), append(text, '\n'), 0o600)
 }
 
 func newManifest(h *hosted, b Batch, header esa.BatchHeader) *Manifest {
@@ -222,7 +222,7 @@ type decoded struct {
 // only itself.
 func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *tableWriter, counts *AnalyzerCounts) error {
 	open := hop.Open(h.opener.Load(), h.task, batch.Header().Epoch)
-	results := hop.Parallel(batch.Rows(), a.Workers, func(report []byte) decoded {
+	results := hop.Parallel(batch.Rows(), a.config.Workers, func(report []byte) decoded {
 		layer, cause := open(report)
 		if cause != 0 {
 			return decoded{cause: cause}
@@ -262,7 +262,7 @@ func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch
 func (a *Analyzer) writeTable(dir, name string, columns []Column, fill func(*tableWriter) error) (Table, error) {
 	t := Table{Name: name, File: name + ".parquet", Columns: columns}
 	digest, size := sha256.New(), &counting{}
-	err := hop.WriteFile(a.FS, filepath.Join(dir, t.File), func(file io.Writer) error {
+	err := hop.WriteFile(a.config.FS, filepath.Join(dir, t.File), func(file io.Writer) error {
 		w := newTableWriter(io.MultiWriter(file, digest, size), name, columns)
 		if err := fill(w); err != nil {
 			return err
@@ -292,11 +292,11 @@ func (a *Analyzer) expire(ctx context.Context, h *hosted, b Batch) error {
 		return nil
 	}
 	b.State = Expired
-	if err := a.Store.Advance(ctx, Released, b); err != nil {
+	if err := a.config.Store.Advance(ctx, Released, b); err != nil {
 		return err
 	}
-	a.Metrics.Batch(Expired, nil)
-	if err := durable.RemoveAll(a.FS, tablesDir(a.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	a.config.Metrics.Batch(Expired, nil)
+	if err := durable.RemoveAll(a.config.FS, tablesDir(a.config.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -24,7 +24,7 @@ func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, shuffled 
 	if err != nil {
 		return [32]byte{}, err
 	}
-	rows, err := s.Engine.Open(ctx, shuffled)
+	rows, err := s.config.Engine.Open(ctx, shuffled)
 	if err != nil {
 		return [32]byte{}, err
 	}
@@ -34,8 +34,8 @@ func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, shuffled 
 		return [32]byte{}, err
 	}
 	var digest esa.BatchDigest
-	err = hop.WriteFile(s.FS, s.outFile(b.Key()), func(w io.Writer) error {
-		out, err := esa.NewBatchWriter(w, header, s.Identity)
+	err = hop.WriteFile(s.config.FS, s.outFile(b.Key()), func(w io.Writer) error {
+		out, err := esa.NewBatchWriter(w, header, s.config.Identity)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (s *Shuffler) deliver(ctx context.Context, h *hosted, b Batch) error {
 }
 
 func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
-	f, err := s.FS.OpenFile(s.outFile(b.Key()), os.O_RDONLY, 0)
+	f, err := s.config.FS.OpenFile(s.outFile(b.Key()), os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 
 // removeFiles destroys the reports and the hand-over file of a batch.
 func (s *Shuffler) removeFiles(k Key) error {
-	if err := durable.RemoveAll(s.FS, s.dir(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.RemoveAll(s.config.FS, s.dir(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("destroying the files of epoch %d: %w", k.Epoch, err)
 	}
 	return nil
@@ -115,15 +115,15 @@ func (s *Shuffler) putBatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hop.PutBatch(w, r, hop.Intake{
-		FS: s.FS, Dir: s.arriving(), Serial: &s.serial,
-		Task: h.task, ID: h.id, From: h.hop - 1, MaxBytes: s.MaxHandOver,
+		FS: s.config.FS, Dir: s.arriving(), Serial: &s.serial,
+		Task: h.task, ID: h.id, From: h.hop - 1, MaxBytes: s.config.MaxHandOver,
 		Accept: func(ctx context.Context, header esa.BatchHeader, digest esa.BatchDigest, file string) (bool, error) {
 			return s.acceptBatch(ctx, h, header, digest, file)
 		},
 	})
 }
 
-func (s *Shuffler) arriving() string { return filepath.Join(s.Dir, "arriving") }
+func (s *Shuffler) arriving() string { return filepath.Join(s.config.Dir, "arriving") }
 
 // acceptBatch makes a batch of the hop before one of this hop, closed from the
 // start: it takes no further reports.
@@ -140,16 +140,16 @@ func (s *Shuffler) acceptBatch(ctx context.Context, h *hosted, header esa.BatchH
 		}
 		return false, nil
 	}
-	if err := s.FS.MkdirAll(s.dir(key), 0o700); err != nil {
+	if err := s.config.FS.MkdirAll(s.dir(key), 0o700); err != nil {
 		return false, err
 	}
-	if err := s.FS.Rename(file, s.inFile(key)); err != nil {
+	if err := s.config.FS.Rename(file, s.inFile(key)); err != nil {
 		return false, err
 	}
-	if err := s.FS.SyncDir(s.dir(key)); err != nil {
+	if err := s.config.FS.SyncDir(s.dir(key)); err != nil {
 		return false, err
 	}
-	seed, err := dp.NewSeed(s.Rand)
+	seed, err := dp.NewSeed(s.config.Rand)
 	if err != nil {
 		return false, err
 	}

@@ -31,7 +31,7 @@ func (s *Shuffler) openInput(h *hosted, sources []Batch) (*input, error) {
 	}
 	in := &input{close: closeAll}
 	for _, src := range sources {
-		log, found, err := segment.Open(s.logDir(src.Key()), segment.Options{FS: s.FS})
+		log, found, err := segment.Open(s.logDir(src.Key()), segment.Options{FS: s.config.FS})
 		if err != nil {
 			closeAll()
 			return nil, fmt.Errorf("opening the log of epoch %d: %w", src.Epoch, err)
@@ -72,7 +72,7 @@ func (s *Shuffler) lost(damage ...segment.Damage) {
 }
 
 func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {
-	f, err := s.FS.OpenFile(s.inFile(b.Key()), os.O_RDONLY, 0)
+	f, err := s.config.FS.OpenFile(s.inFile(b.Key()), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}

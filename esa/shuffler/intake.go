@@ -23,7 +23,7 @@ const (
 // the longest report of the task, and nothing of who sent it.
 func (s *Shuffler) postReport(w http.ResponseWriter, r *http.Request) {
 	outcome := s.readReport(w, r)
-	s.Metrics.Report(outcome)
+	s.config.Metrics.Report(outcome)
 	if outcome != Accepted {
 		outcomes[outcome].problem.Write(w)
 		return
@@ -83,7 +83,7 @@ func (s *Shuffler) accept(ctx context.Context, h *hosted, report []byte) Outcome
 	if in == nil {
 		return outcome
 	}
-	return in.append(ctx, report, s.MaxReports)
+	return in.append(ctx, report, s.config.MaxReports)
 }
 
 // isOpen reports whether reports of epoch e may arrive at the time now, in
@@ -105,12 +105,12 @@ func (s *Shuffler) intakeOf(ctx context.Context, k Key) (*intake, Outcome) {
 		b = Batch{Task: k.Task, Epoch: k.Epoch, State: Open}
 		// Not the request's context: a sender that goes away must not leave
 		// the store in doubt.
-		if err := s.Store.Apply(context.WithoutCancel(ctx), Change{None, b}); err != nil {
+		if err := s.config.Store.Apply(context.WithoutCancel(ctx), Change{None, b}); err != nil {
 			s.reload(context.WithoutCancel(ctx))
 			return nil, storageOutcome(err)
 		}
 		s.batches[k] = b
-		s.Metrics.Batch(Open, b.Counts)
+		s.config.Metrics.Batch(Open, b.Counts)
 	}
 	if b.State != Open {
 		return nil, WrongEpoch
@@ -130,7 +130,7 @@ func (s *Shuffler) intakeOf(ctx context.Context, k Key) (*intake, Outcome) {
 // result is in doubt. If it fails, the next change fails and comes here again.
 // Callers hold s.mu.
 func (s *Shuffler) reload(ctx context.Context) {
-	all, err := s.Store.Batches(ctx)
+	all, err := s.config.Store.Batches(ctx)
 	if err != nil {
 		return
 	}

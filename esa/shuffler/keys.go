@@ -17,7 +17,7 @@ import (
 // getKeys serves the shuffler's own key config.
 func (s *Shuffler) getKeys(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	config := s.Keys.Config
+	config := s.keys.Config
 	s.mu.Unlock()
 	hop.ServeKeys(w, hop.KeyConfigType, config)
 }
@@ -32,7 +32,7 @@ func (s *Shuffler) getTaskKeys(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	list := task.KeyConfigList{s.Keys.Config}
+	list := task.KeyConfigList{s.keys.Config}
 	s.mu.Unlock()
 	for _, p := range h.task.Hops[1:] {
 		config, err := s.peers.keys(r.Context(), p)

@@ -70,7 +70,7 @@ func (noMetrics) Took(time.Duration)      {}
 // A Shuffler plays one hop's part for a number of tasks. Its methods are safe
 // for concurrent use.
 type Shuffler struct {
-	Config
+	config   Config
 	guard    *hop.Guard
 	tasks    map[task.ID]*hosted
 	peers    *peers
@@ -80,6 +80,7 @@ type Shuffler struct {
 	serial   atomic.Uint64 // of batches that arrive
 
 	mu      sync.Mutex
+	keys    Keys
 	batches map[Key]Batch // what the store holds
 	logs    map[Key]*intake
 	retry   map[Key]attempt
@@ -118,7 +119,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
 	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
 	s := &Shuffler{
-		Config:  c,
+		config:  c,
 		guard:   hop.NewGuard(c.Clock, c.Settle),
 		tasks:   map[task.ID]*hosted{},
 		peers:   newPeers(c.Client, c.Clock),
@@ -148,7 +149,7 @@ func (s *Shuffler) host(t *task.Task) error {
 	}
 	h := &hosted{task: t, id: id}
 	h.hop = slices.IndexFunc(t.Hops, func(p task.Party) bool {
-		return p.Role == task.Shuffler && p.Identity.Equal(s.Identity.Public())
+		return p.Role == task.Shuffler && p.Identity.Equal(s.config.Identity.Public())
 	})
 	if h.hop < 0 || h.hop == len(t.Hops)-1 {
 		return fmt.Errorf("task %q names this identity as none of its shufflers", t.Metric)
@@ -178,19 +179,19 @@ func (s *Shuffler) SetKeys(k Keys) error {
 	for h, o := range openers {
 		h.opener.Store(o)
 	}
-	s.Keys = k
+	s.keys = k
 	return nil
 }
 
 // recover reads the store and opens the logs of open batches.
 func (s *Shuffler) recover(ctx context.Context) error {
-	if err := s.FS.MkdirAll(s.arriving(), 0o700); err != nil {
+	if err := s.config.FS.MkdirAll(s.arriving(), 0o700); err != nil {
 		return err
 	}
-	if err := hop.CleanArriving(s.FS, s.arriving()); err != nil {
+	if err := hop.CleanArriving(s.config.FS, s.arriving()); err != nil {
 		return err
 	}
-	all, err := s.Store.Batches(ctx)
+	all, err := s.config.Store.Batches(ctx)
 	if err != nil {
 		return err
 	}
@@ -293,7 +294,7 @@ func sortedKeys(m map[Key]Batch) []Key {
 // apply changes the store and, once that is durable, the picture in memory.
 // Callers hold tickMu or create the batch; s.mu must not be held.
 func (s *Shuffler) apply(ctx context.Context, changes ...Change) error {
-	if err := s.Store.Apply(ctx, changes...); err != nil {
+	if err := s.config.Store.Apply(ctx, changes...); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -301,14 +302,14 @@ func (s *Shuffler) apply(ctx context.Context, changes ...Change) error {
 	for _, c := range changes {
 		s.batches[c.To.Key()] = c.To
 		delete(s.retry, c.To.Key())
-		s.Metrics.Batch(c.To.State, c.To.Counts)
+		s.config.Metrics.Batch(c.To.State, c.To.Counts)
 	}
 	return nil
 }
 
 // dir is the place of a batch's files.
 func (s *Shuffler) dir(k Key) string {
-	return filepath.Join(s.Dir, strings.ToLower(fmt.Sprintf("%x-%d", k.Task[:8], k.Epoch)))
+	return filepath.Join(s.config.Dir, strings.ToLower(fmt.Sprintf("%x-%d", k.Task[:8], k.Epoch)))
 }
 
 func (s *Shuffler) logDir(k Key) string  { return filepath.Join(s.dir(k), "reports") }
@@ -325,7 +326,7 @@ type intake struct {
 
 // openLog opens the log of an open batch. Callers hold s.mu or are New.
 func (s *Shuffler) openLog(k Key) (*intake, error) {
-	log, found, err := segment.Open(s.logDir(k), segment.Options{FS: s.FS})
+	log, found, err := segment.Open(s.logDir(k), segment.Options{FS: s.config.FS})
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of epoch %d: %w", k.Epoch, err)
 	}

@@ -48,7 +48,7 @@ func (s *Shuffler) Run(ctx context.Context, failed func(error)) error {
 			}
 			cancel()
 		}()
-		s.Clock.Until(wait, s.due()) // woken, due or done: look again
+		s.config.Clock.Until(wait, s.due()) // woken, due or done: look again
 		cancel()
 		if err := ctx.Err(); err != nil {
 			return err
@@ -58,7 +58,7 @@ func (s *Shuffler) Run(ctx context.Context, failed func(error)) error {
 
 // due returns when there may be something to do.
 func (s *Shuffler) due() time.Time {
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	due := now.Add(maxSleep)
@@ -178,7 +178,7 @@ func (s *Shuffler) close(ctx context.Context, b Batch) error {
 	if b.Input, err = in.log.Digest(); err != nil {
 		return fmt.Errorf("digest of the log: %w", err)
 	}
-	if b.Seed, err = dp.NewSeed(s.Rand); err != nil {
+	if b.Seed, err = dp.NewSeed(s.config.Rand); err != nil {
 		return err
 	}
 	h := s.tasks[b.Task]
@@ -209,9 +209,9 @@ func (s *Shuffler) sources(b Batch) []Batch {
 // process writes the hand-over file of a closed batch, or decides that the
 // batch is too small.
 func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
-	started := s.Clock.Now()
+	started := s.config.Clock.Now()
 	st := &stage{
-		engine: s.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.Workers,
+		engine: s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
 		opener: h.opener.Load(), task: h.task, epoch: b.Epoch, seed: b.Seed, threshold: h.threshold,
 	}
 	sources := s.sources(b)
@@ -225,7 +225,7 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 		return s.tooSmall(ctx, h, b, sources)
 	}
 	shuffled, counts, err := st.run(ctx, in.reports)
-	defer s.Engine.Remove(context.WithoutCancel(ctx), st.datasets()...) // and again, by name, before any later attempt
+	defer s.config.Engine.Remove(context.WithoutCancel(ctx), st.datasets()...) // and again, by name, before any later attempt
 	b.Counts = counts
 	if errors.Is(err, errUndersized) {
 		return s.tooSmall(ctx, h, b, sources)
@@ -240,7 +240,7 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	if err := s.apply(ctx, Change{Closed, b}); err != nil {
 		return err
 	}
-	s.Metrics.Took(s.Clock.Now().Sub(started))
+	s.config.Metrics.Took(s.config.Clock.Now().Sub(started))
 	return nil
 }
 

@@ -1,0 +1,129 @@
+package storetest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/analyzer"
+)
+
+// ErrCrashed is what a [Model] returns from its crash on.
+var ErrCrashed = errors.New("store crashed")
+
+// A Model is an [analyzer.Store] in memory that can crash just before or just
+// after a change takes effect.
+type Model struct {
+	// Crashed is asked before each call whether the machine has stopped for
+	// another reason; OnCrash is called when the model stops it. Both may be nil.
+	Crashed func() bool
+	OnCrash func()
+
+	mu      sync.Mutex
+	batches map[esa.BatchID]analyzer.Batch
+	calls   int
+	crashAt int  // number of the call that crashes; 0: none
+	after   bool // whether that call takes effect
+	dead    bool
+}
+
+var _ analyzer.Store = (*Model)(nil)
+
+// NewModel returns an empty store.
+func NewModel() *Model { return &Model{batches: map[esa.BatchID]analyzer.Batch{}} }
+
+// CrashAt makes the nth change from now crash, n >= 1, before or after it has
+// taken effect.
+func (m *Model) CrashAt(n int, after bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.crashAt, m.after = m.calls+n, after
+}
+
+// Calls returns how many changes have been asked for.
+func (m *Model) Calls() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls
+}
+
+// Restart returns the store that is found after a crash.
+func (m *Model) Restart() *Model {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = true
+	return &Model{batches: maps.Clone(m.batches)}
+}
+
+func (m *Model) stopped() bool { return m.dead || m.Crashed != nil && m.Crashed() }
+
+// change does one change, or crashes before or after it. Callers hold mu.
+func (m *Model) change(do func()) error {
+	m.calls++
+	if m.calls != m.crashAt {
+		do()
+		return nil
+	}
+	m.dead = true
+	if m.OnCrash != nil {
+		m.OnCrash()
+	}
+	if m.after {
+		do()
+	}
+	return ErrCrashed
+}
+
+// Accept implements [analyzer.Store].
+func (m *Model) Accept(_ context.Context, b analyzer.Batch) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return false, ErrCrashed
+	}
+	if err := b.Check(analyzer.None); err != nil {
+		return false, err
+	}
+	have, known := m.batches[b.ID]
+	switch {
+	case !known:
+		err := m.change(func() { m.batches[b.ID] = b })
+		return err == nil, err
+	case have.Task != b.Task || have.Epoch != b.Epoch || have.Digest != b.Digest:
+		return false, analyzer.ErrConflict
+	}
+	return false, nil
+}
+
+// Batches implements [analyzer.Store].
+func (m *Model) Batches(context.Context) ([]analyzer.Batch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return nil, ErrCrashed
+	}
+	return slices.SortedFunc(maps.Values(m.batches), func(a, b analyzer.Batch) int {
+		return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Epoch, b.Epoch), bytes.Compare(a.ID[:], b.ID[:]))
+	}), nil
+}
+
+// Advance implements [analyzer.Store].
+func (m *Model) Advance(_ context.Context, from analyzer.State, b analyzer.Batch) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return ErrCrashed
+	}
+	if err := b.Check(from); err != nil {
+		return err
+	}
+	if m.batches[b.ID].State != from {
+		return analyzer.ErrConflict
+	}
+	return m.change(func() { m.batches[b.ID] = b })
+}

@@ -1,0 +1,150 @@
+// Package storetest holds the conformance suite of [analyzer.Store] and a model
+// of a store that can crash.
+//
+// An implementation's test calls [Run] with a function that opens a fresh
+// store. Tests of what uses a store take a [Model].
+package storetest
+
+import (
+	"errors"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// Run checks a store against the promises of [analyzer.Store]. Open returns an
+// empty store; reopen closes it and opens what it has left behind.
+func Run(t *testing.T, open func(t *testing.T) (store analyzer.Store, reopen func(t *testing.T) analyzer.Store)) {
+	for name, test := range map[string]func(*testing.T, analyzer.Store, func(*testing.T) analyzer.Store){
+		"way of a batch": testWay, "accept once": testOnce, "illegal changes": testIllegal,
+		"order": testOrder, "one of many wins": testConcurrent,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, reopen := open(t)
+			test(t, store, reopen)
+		})
+	}
+}
+
+// received returns a batch in its first state.
+func received(id task.ID, e task.Epoch) analyzer.Batch {
+	return analyzer.Batch{ID: esa.NewBatchID(id, e, 0), Task: id, Epoch: e, State: analyzer.Received, Digest: [32]byte{3}}
+}
+
+func want(t *testing.T, s analyzer.Store, batches ...analyzer.Batch) {
+	t.Helper()
+	have, err := s.Batches(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(have)+len(batches) > 0 && !reflect.DeepEqual(have, batches) {
+		t.Fatalf("store holds %+v, want %+v", have, batches)
+	}
+}
+
+func accept(t *testing.T, s analyzer.Store, b analyzer.Batch, fresh bool) {
+	t.Helper()
+	got, err := s.Accept(t.Context(), b)
+	if err != nil || got != fresh {
+		t.Fatalf("accepting: %v, %v; want %v", got, err, fresh)
+	}
+}
+
+func testWay(t *testing.T, s analyzer.Store, reopen func(*testing.T) analyzer.Store) {
+	want(t, s)
+	b := received(task.ID{1}, 5)
+	accept(t, s, b, true)
+	want(t, reopen(t), b)
+	for _, next := range []analyzer.State{analyzer.Released, analyzer.Expired} {
+		s = reopen(t)
+		from := b.State
+		b.State, b.Manifest = next, []byte(`{"version":1}`)
+		if err := s.Advance(t.Context(), from, b); err != nil {
+			t.Fatal(err)
+		}
+		want(t, s, b)
+		want(t, reopen(t), b)
+	}
+	accept(t, reopen(t), received(task.ID{1}, 5), false) // the ID stays taken for good
+}
+
+func testOnce(t *testing.T, s analyzer.Store, _ func(*testing.T) analyzer.Store) {
+	b := received(task.ID{1}, 5)
+	accept(t, s, b, true)
+	accept(t, s, b, false)
+	for name, spoil := range map[string]func(*analyzer.Batch){
+		"digest": func(b *analyzer.Batch) { b.Digest[0]++ },
+		"task":   func(b *analyzer.Batch) { b.Task[0]++ },
+		"epoch":  func(b *analyzer.Batch) { b.Epoch++ },
+	} {
+		other := b
+		spoil(&other)
+		if _, err := s.Accept(t.Context(), other); !errors.Is(err, analyzer.ErrConflict) {
+			t.Errorf("same ID with another %s: error %v, want ErrConflict", name, err)
+		}
+	}
+	want(t, s, b)
+}
+
+func testIllegal(t *testing.T, s analyzer.Store, _ func(*testing.T) analyzer.Store) {
+	b := received(task.ID{1}, 5)
+	released, bare := b, b
+	released.State, released.Manifest = analyzer.Released, []byte("{}")
+	bare.State = analyzer.Released
+	if _, err := s.Accept(t.Context(), released); err == nil {
+		t.Error("a batch was accepted as released")
+	}
+	if err := s.Advance(t.Context(), analyzer.Received, released); !errors.Is(err, analyzer.ErrConflict) {
+		t.Errorf("advancing an unknown batch: error %v, want ErrConflict", err)
+	}
+	accept(t, s, b, true)
+	if err := s.Advance(t.Context(), analyzer.Received, bare); err == nil {
+		t.Error("a batch was released without a manifest")
+	}
+	expired := released
+	expired.State = analyzer.Expired
+	if err := s.Advance(t.Context(), analyzer.Released, expired); !errors.Is(err, analyzer.ErrConflict) {
+		t.Errorf("expiring a batch that is not released: error %v, want ErrConflict", err)
+	}
+	want(t, s, b)
+}
+
+func testOrder(t *testing.T, s analyzer.Store, _ func(*testing.T) analyzer.Store) {
+	var all []analyzer.Batch
+	for _, id := range []task.ID{{1}, {2}, {0xff}} {
+		for _, e := range []task.Epoch{0, 9, 10, 300} {
+			all = append(all, received(id, e))
+		}
+	}
+	for i := range all {
+		accept(t, s, all[(i*5)%len(all)], true)
+	}
+	want(t, s, all...)
+}
+
+func testConcurrent(t *testing.T, s analyzer.Store, _ func(*testing.T) analyzer.Store) {
+	var wg sync.WaitGroup
+	var fresh atomic.Int32
+	for i := range 8 {
+		wg.Go(func() {
+			b := received(task.ID{1}, 5)
+			b.Digest[1] = byte(i % 2)
+			ok, err := s.Accept(t.Context(), b)
+			if ok {
+				fresh.Add(1)
+			}
+			if err != nil && !errors.Is(err, analyzer.ErrConflict) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if fresh.Load() != 1 {
+		t.Errorf("%d of 8 were told that their batch is new, want 1", fresh.Load())
+	}
+}
