@@ -3,6 +3,7 @@ package esa
 import (
 	"bytes"
 	"crypto/hpke"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -112,7 +113,8 @@ func ParsePrivateKey(text string) (*PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing private key: %w", err)
 	}
-	if k.public.ID != id {
+	canonical, err := key.Bytes()
+	if err != nil || k.public.ID != id || subtle.ConstantTimeCompare(canonical, secret) != 1 {
 		return nil, errors.New("parsing private key: the secret does not belong to the key ID beside it; the text is damaged")
 	}
 	return k, nil
