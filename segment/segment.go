@@ -36,6 +36,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/shoal-project/shoal/internal/durable"
 )
@@ -69,6 +70,9 @@ type Options struct {
 	// while the group before is being written. Append blocks beyond that.
 	// Twice as much is allocated under load. Default 8 MiB.
 	MaxPending int
+	// Rand salts the checksums, which need not be repeatable. Default
+	// crypto/rand.Reader.
+	Rand io.Reader
 }
 
 // Recovery says what Open found.
