@@ -27,7 +27,7 @@ type Roots[E Elem] struct {
 // NewRoots makes the tables for transforms of up to n values; n is a power of
 // two. It takes 3*n elements of memory.
 func NewRoots[E Elem](f Field[E], n int) (*Roots[E], error) {
-	if n < 1 || n&(n-1) != 0 || n > 1<<(MaxLog-1) {
+	if n < 1 || n&(n-1) != 0 || uint64(n) > 1<<(MaxLog-1) {
 		return nil, ErrSize
 	}
 	log := bits.TrailingZeros(uint(n))

@@ -10,38 +10,40 @@ import (
 const Width = 8
 
 // Lanes hashes up to [Width] messages side by side. It is scratch space that
-// may be used again without limit, but not from two goroutines at once. The
-// zero value is ready for use.
+// may be used again without limit, but not from two goroutines at once.
+// [NewLanes] makes it.
 type Lanes struct {
-	level level
-	wide  [25 * 8]uint64       // state of eight lanes: word i of lane j at 8*i+j
-	quad  keccakf1600.StateX4  // state of four lanes: word i of lane j at 4*i+j
-	one   [25]uint64           // state of one lane
-	saved [Width][25]uint64    // states of lanes whose message ended early
-	last  [Width][rate128]byte // padded last block of each message
+	level  level
+	domain byte
+	wide   [25 * 8]uint64       // state of eight lanes: word i of lane j at 8*i+j
+	quad   keccakf1600.StateX4  // state of four lanes: word i of lane j at 4*i+j
+	one    [25]uint64           // state of one lane
+	saved  [Width][25]uint64    // states of lanes whose message ended early
+	last   [Width][rate128]byte // padded last block of each message
 }
 
 // level says which instructions may be used.
 type level uint8
 
 const (
-	detect level = iota // ask the processor
-	scalar              // no vector instructions
+	scalar level = iota // no vector instructions
 	four                // AVX2, four lanes at a time
 	eight               // AVX-512, eight lanes at a time
 )
 
+// NewLanes returns lanes with a domain separation byte of 0x01 to 0x7f.
+func NewLanes(domain byte) (*Lanes, error) {
+	if domain < 0x01 || domain > 0x7f {
+		return nil, ErrDomain
+	}
+	return &Lanes{level: supported(), domain: domain}, nil
+}
+
 // Sum128 computes TurboSHAKE128 of every msgs[i] and writes its first
 // len(out[i]) bytes to out[i]. Lanes with an empty output are left out. Lengths
 // may differ between lanes; equal lengths are fastest. An out[i] must not
-// overlap a message or another output. It fails only with [ErrDomain].
-func (l *Lanes) Sum128(out, msgs *[Width][]byte, domain byte) error {
-	if domain < 0x01 || domain > 0x7f {
-		return ErrDomain
-	}
-	if l.level == detect {
-		l.level = supported()
-	}
+// overlap a message or another output.
+func (l *Lanes) Sum128(out, msgs *[Width][]byte) {
 	var o, m [Width][]byte
 	n := 0
 	for i := range out {
@@ -50,23 +52,22 @@ func (l *Lanes) Sum128(out, msgs *[Width][]byte, domain byte) error {
 			n++
 		}
 	}
-	l.sum(o[:n], m[:n], domain)
-	return nil
+	l.sum(o[:n], m[:n])
 }
 
-func (l *Lanes) sum(out, msgs [][]byte, domain byte) {
+func (l *Lanes) sum(out, msgs [][]byte) {
 	switch n := len(out); {
 	case n == 0:
 	case n == 1 || l.level == scalar:
 		for i := range out {
-			l.sponge(sponge{a: l.one[:], stride: 1}, out[i:i+1], msgs[i:i+1], domain)
+			l.sponge(sponge{a: l.one[:], stride: 1}, out[i:i+1], msgs[i:i+1])
 		}
 	case l.level == eight:
-		l.sponge(sponge{a: l.wide[:], stride: 8}, out, msgs, domain)
+		l.sponge(sponge{a: l.wide[:], stride: 8}, out, msgs)
 	default:
 		for len(out) > 0 {
 			c := min(4, len(out))
-			l.sponge(sponge{a: l.quad.Initialize(true), stride: 4}, out[:c], msgs[:c], domain)
+			l.sponge(sponge{a: l.quad.Initialize(true), stride: 4}, out[:c], msgs[:c])
 			out, msgs = out[c:], msgs[c:]
 		}
 	}
@@ -90,7 +91,7 @@ func (l *Lanes) permute(s sponge) {
 }
 
 // sponge hashes at most s.stride messages.
-func (l *Lanes) sponge(s sponge, out, msgs [][]byte, domain byte) {
+func (l *Lanes) sponge(s sponge, out, msgs [][]byte) {
 	clear(s.a)
 	first, last := len(msgs[0])/rate128, 0
 	longest := 0
@@ -101,7 +102,7 @@ func (l *Lanes) sponge(s sponge, out, msgs [][]byte, domain byte) {
 		tail := &l.last[i]
 		c := copy(tail[:], m[full*rate128:])
 		clear(tail[c:])
-		tail[c] = domain
+		tail[c] = l.domain
 		tail[rate128-1] ^= 0x80
 	}
 

@@ -140,8 +140,8 @@ func TestDomain(t *testing.T) {
 		if _, err := New128(d); !errors.Is(err, ErrDomain) {
 			t.Errorf("New128(%#x): error %v", d, err)
 		}
-		if err := new(Lanes).Sum128(&[Width][]byte{}, &[Width][]byte{}, d); !errors.Is(err, ErrDomain) {
-			t.Errorf("Sum128 with domain %#x: error %v", d, err)
+		if _, err := NewLanes(d); !errors.Is(err, ErrDomain) {
+			t.Errorf("NewLanes(%#x): error %v", d, err)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestLanes(t *testing.T) {
 	for _, lv := range levels() {
 		t.Run(fmt.Sprint(lv), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(2, 2))
-			l := &Lanes{level: lv}
+			l := &Lanes{level: lv, domain: 7}
 			for i := range 300 {
 				var out, msgs, want [Width][]byte
 				mlen, olen := r.IntN(600), r.IntN(600)
@@ -184,9 +184,7 @@ func TestLanes(t *testing.T) {
 					write(t, h, msgs[j])
 					read(t, h, want[j])
 				}
-				if err := l.Sum128(&out, &msgs, 7); err != nil {
-					t.Fatal(err)
-				}
+				l.Sum128(&out, &msgs)
 				for j := range Width {
 					if !bytes.Equal(out[j], want[j]) {
 						t.Fatalf("lane %d of round %d: %d bytes to %d bytes differ from the stream", j, i, len(msgs[j]), len(out[j]))
@@ -202,12 +200,11 @@ func TestLanesAllocateNothing(t *testing.T) {
 	for i := range Width {
 		out[i], msgs[i] = make([]byte, 400), make([]byte, 300)
 	}
-	var l Lanes
-	if n := testing.AllocsPerRun(20, func() {
-		if err := l.Sum128(&out, &msgs, 1); err != nil {
-			t.Error(err)
-		}
-	}); n > 0 {
+	l, err := NewLanes(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(20, func() { l.Sum128(&out, &msgs) }); n > 0 {
 		t.Errorf("Sum128 allocates %v times", n)
 	}
 }
@@ -231,9 +228,7 @@ func FuzzLanes(f *testing.F) {
 			for i := range Width {
 				msgs[i], out[i] = msg, make([]byte, int(n)>>(i%4))
 			}
-			if err := (&Lanes{level: lv}).Sum128(&out, &msgs, domain); err != nil {
-				t.Fatal(err)
-			}
+			(&Lanes{level: lv, domain: domain}).Sum128(&out, &msgs)
 			for i := range Width {
 				if !bytes.Equal(out[i], want[:len(out[i])]) {
 					t.Fatalf("level %d lane %d differs from the stream", lv, i)

@@ -1,0 +1,132 @@
+package vdaf
+
+import (
+	"github.com/shoal-project/shoal/crypto/field"
+)
+
+// rangeCircuit checks that every element of the measurement is zero or one, and
+// if sum is set, that a linear function of the measurement is zero too. It is
+// the circuits SumVec, Histogram, MultihotCountVec and L1BoundSum, whose gadget
+// is a ParallelSum of Mul: a call takes chunk elements m and the pairs
+// r^(i+1)*m, m-1 as wires.
+type rangeCircuit[E field.Elem] struct {
+	f         field.Field[E]
+	g         *gadget[E]
+	length    int // of the measurement
+	chunk     int
+	outLen    int
+	sharesInv E
+	sum       func(meas []E) E
+	cut       func(out, meas []E)
+}
+
+// newRangeCircuit makes the circuit for a measurement of the given length.
+func newRangeCircuit[E field.Elem](f field.Field[E], length, chunk, shares int) (*rangeCircuit[E], error) {
+	calls := (length + chunk - 1) / chunk
+	g, err := newGadget(f, 2*chunk, 2, calls)
+	if err != nil {
+		return nil, err
+	}
+	return &rangeCircuit[E]{
+		f: f, g: g, length: length, chunk: chunk,
+		sharesInv: f.Inv(f.FromUint64(uint64(shares))),
+	}, nil
+}
+
+func (c *rangeCircuit[E]) dims() dims {
+	d := dims{
+		meas:     c.length,
+		out:      c.outLen,
+		joint:    c.g.calls,
+		prove:    c.g.arity,
+		query:    1,
+		proof:    c.g.proofLen(),
+		verifier: 1 + c.g.arity + 1,
+	}
+	if c.sum != nil {
+		d.query += 2 // the two outputs are combined
+	}
+	return d
+}
+
+func (c *rangeCircuit[E]) newSpace() *space[E] { return c.g.newSpace() }
+
+func (c *rangeCircuit[E]) truncate(out, meas []E) { c.cut(out, meas) }
+
+func (c *rangeCircuit[E]) prove(sp *space[E], proof, meas, proveRand, jointRand []E) {
+	f, g := c.f, c.g
+	one, zero := f.FromUint64(1), f.FromUint64(0)
+	copy(proof, proveRand)
+	poly := proof[g.arity:]
+
+	// An honest measurement makes every output of the gadget zero, so of the
+	// even evaluations only the first, that of the wire seeds, is not.
+	clear(poly)
+	total := sp.wide[:g.p]
+	clear(total)
+	powers := sp.rows
+	copy(powers, jointRand)
+	a, b := sp.even, sp.odd
+	for i := range c.chunk {
+		a[0], b[0] = proveRand[2*i], proveRand[2*i+1]
+		poly[0] = f.Add(poly[0], f.Mul(a[0], b[0]))
+		for k := range g.calls {
+			m := zero
+			if j := k*c.chunk + i; j < len(meas) {
+				m = meas[j]
+			}
+			a[k+1], b[k+1] = f.Mul(powers[k], m), f.Sub(m, one)
+		}
+		clear(a[g.calls+1:])
+		clear(b[g.calls+1:])
+		f.MulVec(powers, jointRand)
+		f.Odd(a, g.roots)
+		f.Odd(b, g.roots)
+		f.MulVec(a, b)
+		f.AddVec(total, a)
+	}
+	for i := range g.p - 1 {
+		poly[2*i+1] = total[i]
+	}
+}
+
+func (c *rangeCircuit[E]) query(sp *space[E], verifier, meas, proof, queryRand, jointRand []E) bool {
+	f, g := c.f, c.g
+	t := queryRand[len(queryRand)-1]
+	if g.onDomain(t) {
+		return false
+	}
+	seeds, poly := proof[:g.arity], proof[g.arity:]
+
+	// The outputs of the gadget are every other value of its polynomial.
+	sum := f.FromUint64(0)
+	for k := 1; k <= g.calls; k++ {
+		sum = f.Add(sum, poly[2*k])
+	}
+	if c.sum != nil {
+		sum = f.Add(f.Mul(queryRand[0], sum), f.Mul(queryRand[1], c.sum(meas)))
+	}
+	verifier[0] = sum
+
+	f.Lagrange(sp.basis, t, g.roots)
+	checks := verifier[1 : 1+g.arity]
+	coeff := sp.basis[1 : 1+g.calls]
+	shift := f.Mul(c.sharesInv, f.Sum(coeff))
+	for i := range c.chunk {
+		checks[2*i] = f.Mul(sp.basis[0], seeds[2*i])
+		checks[2*i+1] = f.Sub(f.Mul(sp.basis[0], seeds[2*i+1]), shift)
+	}
+	sp.wires = field.Wires[E]{Dst: checks, Meas: meas, Coeff: coeff, Rand: jointRand, Tmp: sp.rows, Chunk: c.chunk}
+	f.RangeWires(&sp.wires)
+	verifier[1+g.arity] = g.eval(sp, poly, t)
+	return true
+}
+
+func (c *rangeCircuit[E]) decide(verifier []E) bool {
+	f := c.f
+	checks, want := verifier[1:1+c.g.arity], verifier[1+c.g.arity]
+	for i := range c.chunk {
+		want = f.Sub(want, f.Mul(checks[2*i], checks[2*i+1]))
+	}
+	return f.IsZero(verifier[0])&f.IsZero(want) == 1
+}
