@@ -20,7 +20,7 @@ type Options struct {
 	Key        *Key          // encrypts at rest; nil means the file "key" in the directory, made when missing
 	MaxEntries int           // entries at most; 0 means 10,000
 	MaxBytes   int64         // of entries and caps, at most; 0 means 16 MiB
-	Late       time.Duration // an entry overdue by more is given a new time; 0 means 1 minute
+	Late       time.Duration // an entry overdue by more is given a new time; 0 means 5 minutes
 	Spread     time.Duration // window in which overdue entries get their new times; 0 means 1 hour
 	Backoff    time.Duration // before the first retry, doubled for each further; 0 means 1 minute
 	MaxBackoff time.Duration // 0 means 2 hours
@@ -38,7 +38,7 @@ func (o Options) withDefaults() Options {
 		o.MaxBytes = 16 << 20
 	}
 	if o.Late == 0 {
-		o.Late = time.Minute
+		o.Late = 5 * time.Minute
 	}
 	if o.Spread == 0 {
 		o.Spread = time.Hour

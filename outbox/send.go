@@ -96,10 +96,14 @@ func (p *pass) run(ctx context.Context) error {
 		s.sweep(p.now)
 		var err error
 		due, err = s.due(p.now)
+		p.Next = s.b.state.nextDue()
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("sending: %w", err)
+	}
+	if len(due) == 0 {
+		return nil
 	}
 	for _, id := range due {
 		if err := ctx.Err(); err != nil {
