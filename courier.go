@@ -1,0 +1,287 @@
+package shoal
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/outbox"
+)
+
+const (
+	reportType  = "application/shoal-report;v=1"
+	keysType    = "application/shoal-keys;v=1"
+	problemType = "application/problem+json"
+
+	maxKeys    = 1 << 20          // bytes of a list of key configurations
+	maxProblem = 4 << 10          // bytes of a problem document that are read
+	keysFor    = time.Hour        // how long key configurations are used before they are fetched anew
+	patience   = 60 * time.Second // with one request
+)
+
+// A courier seals reports and takes them to the first party of their task. It
+// knows one way only. It is safe for concurrent use.
+type courier struct {
+	client *http.Client
+	clock  clock.Clock
+	owners []ed25519.PublicKey // whose tasks are accepted; nil: those of any owner who signed
+
+	mu    sync.Mutex
+	known map[task.ID]*destination // guarded by mu
+}
+
+// A destination is a task with the keys of its parties.
+type destination struct {
+	task    *task.Task
+	encoder *encoder.Encoder
+	keys    []task.Key // one a hop
+	until   time.Time  // when keys are to be fetched anew
+}
+
+func newCourier(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey) *courier {
+	if rt == nil {
+		rt = transport()
+	}
+	return &courier{
+		client: &http.Client{
+			Transport:     rt,
+			Timeout:       patience,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		clock:  c,
+		owners: owners,
+		known:  map[task.ID]*destination{},
+	}
+}
+
+// transport returns a transport that tells the server as little as HTTP
+// allows, and gives each request a connection of its own: two reports on one
+// connection, or in one resumed session, are known to be of one client.
+func transport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS13},
+		TLSHandshakeTimeout:    20 * time.Second,
+		ResponseHeaderTimeout:  patience,
+		MaxResponseHeaderBytes: 16 << 10,
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+	}
+}
+
+// Seal implements [outbox.Sealer].
+func (c *courier) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
+	d, err := c.destination(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	f, err := d.encoder.Parse(e.Record)
+	if err != nil {
+		return nil, &outbox.Refused{Cause: "unreadable", Err: err}
+	}
+	report, err := d.encoder.Seal(f, e.Epoch, d.keys)
+	if errors.Is(err, encoder.ErrEpoch) {
+		return nil, &outbox.Refused{Cause: outbox.Expired, Err: err}
+	}
+	return report, err
+}
+
+// destination returns the task of an entry and current keys of its parties,
+// which it fetches when they are missing or old.
+func (c *courier) destination(ctx context.Context, e outbox.Entry) (*destination, error) {
+	now := c.clock.Now()
+	c.mu.Lock()
+	d := c.known[e.Task]
+	c.mu.Unlock()
+	if d != nil && now.Before(d.until) {
+		return d, nil
+	}
+	t, err := c.openTask(e)
+	if err != nil {
+		return nil, err
+	}
+	enc, err := encoder.New(t, e.Task)
+	if err != nil {
+		return nil, err
+	}
+	configs, err := c.fetchKeys(ctx, t, e.Task, now)
+	if err != nil {
+		return nil, fmt.Errorf("keys of metric %q: %w", t.Metric, err)
+	}
+	keys, err := esa.ChooseKeys(t, configs, now)
+	if err != nil {
+		return nil, err
+	}
+	d = &destination{task: t, encoder: enc, keys: keys, until: validUntil(now, configs, keys)}
+	c.mu.Lock()
+	c.known[e.Task] = d
+	c.mu.Unlock()
+	return d, nil
+}
+
+// validUntil returns when the keys are to be fetched anew.
+func validUntil(now time.Time, configs []*task.KeyConfig, keys []task.Key) time.Time {
+	until := now.Add(keysFor).Unix()
+	for _, config := range configs {
+		until = min(until, config.NotAfter)
+	}
+	for _, key := range keys {
+		until = min(until, key.NotAfter)
+	}
+	return time.Unix(until, 0)
+}
+
+// forget makes the next report of a task be sealed to keys fetched anew.
+func (c *courier) forget(id task.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.known, id)
+}
+
+// openTask checks the task that stands beside an entry once more.
+func (c *courier) openTask(e outbox.Entry) (*task.Task, error) {
+	signed, err := task.ParseSigned(e.TaskBytes)
+	if err != nil {
+		return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
+	}
+	owners := c.owners
+	if owners == nil {
+		unproven, err := task.Parse(signed.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
+		}
+		owners = []ed25519.PublicKey{unproven.Owner} // Open checks that they signed
+	}
+	t, id, err := signed.Open(owners)
+	if err != nil {
+		return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
+	}
+	if id != e.Task || t.Hops[0].URL != e.Destination {
+		return nil, fmt.Errorf("the task of entry %d is another one than the entry names", e.ID)
+	}
+	return t, task.ValidURL(e.Destination)
+}
+
+// fetchKeys asks the first party for the key configurations of all and checks
+// their signatures.
+func (c *courier) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now time.Time) ([]*task.KeyConfig, error) {
+	req, err := newRequest(ctx, http.MethodGet, t.Hops[0].URL, id, "keys", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("answer %d", resp.StatusCode)
+	}
+	if !sameType(resp.Header.Get("Content-Type"), keysType) {
+		return nil, errors.New("the answer is not a list of key configurations")
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeys+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxKeys {
+		return nil, errors.New("the list of key configurations is too long")
+	}
+	list, err := task.ParseKeyConfigList(body)
+	if err != nil {
+		return nil, err
+	}
+	return list.Open(t, now)
+}
+
+// Send implements [outbox.Sender].
+func (c *courier) Send(ctx context.Context, e outbox.Entry, report []byte) error {
+	if err := task.ValidURL(e.Destination); err != nil {
+		return err
+	}
+	req, err := newRequest(ctx, http.MethodPost, e.Destination, e.Task, "reports", report)
+	if err != nil {
+		return err
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	switch code := resp.StatusCode; {
+	case code == http.StatusCreated:
+		return nil
+	case code >= 400 && code < 500 && !slices.Contains(passing, code):
+		// It may be that our keys are old. This report was sealed to them and
+		// stays so: who asks for a second ciphertext could count it twice.
+		c.forget(e.Task)
+		return &outbox.Refused{Cause: cause(resp), Err: fmt.Errorf("answer %d", code)}
+	default:
+		return fmt.Errorf("answer %d", code)
+	}
+}
+
+// passing are the client errors that may pass by themselves, or are not the
+// receiver's.
+var passing = []int{
+	http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+}
+
+// newRequest makes a request with the fewest headers that HTTP allows, the same
+// for every client.
+func newRequest(ctx context.Context, method, base string, id task.ID, what string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, base+"/tasks/"+id.String()+"/"+what, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header["User-Agent"] = nil // none, rather than the library's
+	if body != nil {
+		req.Header.Set("Content-Type", reportType)
+	}
+	return req, nil
+}
+
+// cause reads from a problem document (RFC 9457) why a report is refused.
+func cause(resp *http.Response) outbox.Cause {
+	other := outbox.Cause("http-" + strconv.Itoa(resp.StatusCode))
+	if !sameType(resp.Header.Get("Content-Type"), problemType) {
+		return other
+	}
+	var problem struct {
+		Type string `json:"type"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, maxProblem)).Decode(&problem) != nil {
+		return other
+	}
+	name, ours := strings.CutPrefix(problem.Type, "urn:shoal:problem:")
+	if !ours || name == "" {
+		return other
+	}
+	return outbox.Cause(name)
+}
+
+// sameType compares media types, parameters included.
+func sameType(got, want string) bool {
+	g, gp, err := mime.ParseMediaType(got)
+	if err != nil {
+		return false
+	}
+	w, wp, err := mime.ParseMediaType(want)
+	return err == nil && g == w && gp["v"] == wp["v"]
+}

@@ -1,0 +1,246 @@
+package shoal
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/shoal-project/shoal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/outbox"
+)
+
+// A Status says what became of a record. It is fit for a counter's label.
+type Status uint8
+
+// The statuses.
+const (
+	Queued     Status = 0  // in the outbox: all of its reports, or as many as the caps allow
+	TurnedOff  Status = 1  // the mode is Off
+	Unknown    Status = 2  // no metric of this name in Options.Metrics
+	NotYet     Status = 3  // the task has not begun
+	Expired    Status = 4  // the task has ended
+	Invalid    Status = 5  // the record does not fit the task's schema
+	Nothing    Status = 6  // the record gives no report: a list too short for its task
+	CapReached Status = 7  // this client has contributed what it may
+	Full       Status = 8  // no room: in the outbox, or on the disk
+	Failed     Status = 9  // the outbox could not be written, or randomness failed
+	Closed     Status = 10 // the client was closed
+)
+
+// String returns the status as a label: lower case letters and underscores.
+func (s Status) String() string {
+	names := [...]string{
+		"queued", "turned_off", "unknown_metric", "not_yet", "expired", "invalid",
+		"nothing", "cap_reached", "full", "failed", "closed",
+	}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("status_%d", uint8(s))
+}
+
+// An Outcome says what became of a record.
+type Outcome struct {
+	Status  Status
+	Reports int   // how many reports were queued
+	Err     error // why none was, for people; nil if some were. It holds nothing of the record.
+}
+
+// Queued reports whether the record was accepted.
+func (o Outcome) Queued() bool { return o.Status == Queued }
+
+// String returns the outcome as people read it.
+func (o Outcome) String() string {
+	if o.Err != nil {
+		return o.Status.String() + ": " + o.Err.Error()
+	}
+	return o.Status.String()
+}
+
+func refused(s Status, err error) Outcome { return Outcome{Status: s, Err: err} }
+
+// A metric is a task that the app records for.
+type metric struct {
+	task    *task.Task
+	id      task.ID
+	signed  []byte
+	encoder *encoder.Encoder
+}
+
+// openMetrics checks the bundle and returns the metrics named.
+func openMetrics(bundle []byte, owner ed25519.PublicKey, names []string) (map[string]*metric, error) {
+	if len(names) == 0 {
+		return nil, errors.New("no metrics: name in Options.Metrics those that the app records")
+	}
+	b, err := task.ParseBundle(bundle)
+	if err != nil {
+		return nil, fmt.Errorf("the task bundle: %w", err)
+	}
+	opened, err := b.Open([]ed25519.PublicKey{owner})
+	if err != nil {
+		return nil, fmt.Errorf("the task bundle: %w", err)
+	}
+	all := map[string]task.Opened{}
+	for _, o := range opened {
+		all[o.Task.Metric] = o
+	}
+	metrics := map[string]*metric{}
+	for _, name := range names {
+		o, ok := all[name]
+		if !ok {
+			return nil, fmt.Errorf("metric %q is not in the task bundle: build the bundle anew, or mend the name", name)
+		}
+		m := &metric{task: o.Task, id: o.ID}
+		if m.signed, err = o.Signed.Encode(); err != nil {
+			return nil, fmt.Errorf("metric %q: %w", name, err)
+		}
+		if m.encoder, err = encoder.New(o.Task, o.ID); err != nil {
+			return nil, fmt.Errorf("metric %q: %w", name, err)
+		}
+		metrics[name] = m
+	}
+	return metrics, nil
+}
+
+// Record puts a record in the outbox. What v may be is said at
+// [encoder.Encoder.Encode]: most often a map[string]any, or a struct whose
+// fields carry the tag shoal:"name". Whatever the task's schema does not name
+// stays behind.
+//
+// Record waits for the disk, never for the network. It is safe for concurrent
+// use, and concurrent calls share one sync of the disk. No error needs to be
+// handled: the outcome is for those who want to know.
+func (c *Client) Record(name string, v any) Outcome {
+	o := c.record(name, v)
+	if c.o.Observe != nil {
+		c.o.Observe(name, v, o)
+	}
+	return o
+}
+
+func (c *Client) record(name string, v any) Outcome {
+	c.mu.RLock() // a change of mode waits for records that are under way
+	defer c.mu.RUnlock()
+	if c.closed {
+		return refused(Closed, errClosed)
+	}
+	m, ok := c.metrics[name]
+	if !ok {
+		return refused(Unknown, fmt.Errorf("metric %q is not among Options.Metrics", name))
+	}
+	if c.mode == Off {
+		return refused(TurnedOff, errors.New("telemetry is off"))
+	}
+	now := c.o.Clock.Now()
+	epoch := m.task.EpochAt(now)
+	if !m.task.Covers(epoch) {
+		return m.outside(epoch)
+	}
+	random := &watched{Reader: c.o.Rand}
+	fragments, err := m.encoder.Encode(v, random)
+	if err != nil {
+		if random.failed {
+			return refused(Failed, err)
+		}
+		return refused(Invalid, err)
+	}
+	if len(fragments) == 0 {
+		return refused(Nothing, fmt.Errorf("the record of %q is too short to give a report", name))
+	}
+	con, err := m.contribution(now, epoch, fragments)
+	if err != nil {
+		return refused(Failed, err)
+	}
+	con.Held = c.mode == Local
+	verdicts, err := c.box.Add(con)
+	if err != nil {
+		if durable.IsFull(err) {
+			return refused(Full, err)
+		}
+		return refused(Failed, err)
+	}
+	o := outcome(name, verdicts)
+	if o.Reports > 0 {
+		c.alarm.ring()
+	}
+	return o
+}
+
+// watched tells a source of randomness that fails from a record that is bad.
+type watched struct {
+	io.Reader
+	failed bool
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	w.failed = w.failed || err != nil
+	return n, err
+}
+
+// outside says why an epoch is not one of the task's.
+func (m *metric) outside(e task.Epoch) Outcome {
+	if m.task.Start(e).Unix() < m.task.NotBefore {
+		return refused(NotYet, fmt.Errorf("metric %q begins at %s", m.task.Metric, time.Unix(m.task.NotBefore, 0).UTC().Format(time.RFC3339)))
+	}
+	return refused(Expired, fmt.Errorf("metric %q has expired: remove it from the app", m.task.Metric))
+}
+
+// contribution makes of fragments what the outbox takes.
+func (m *metric) contribution(now time.Time, e task.Epoch, fragments []encoder.Fragment) (outbox.Contribution, error) {
+	t := m.task
+	con := outbox.Contribution{
+		Task: m.id, TaskBytes: m.signed,
+		Owner: task.FormatPublic(t.Owner), Metric: t.Metric, Destination: t.Hops[0].URL,
+		Epoch: e, Start: t.Start(e), End: t.Start(e + 1),
+		PerEpoch: int(t.PerEpoch), PerCrowd: int(t.PerCrowd),
+		At: now, MaxDelay: time.Duration(t.MaxDelay) * time.Second,
+		// The skew on top is for clocks that differ, not for us to use up.
+		SendBy:   t.Closes(e).Add(-time.Duration(t.ClockSkew) * time.Second),
+		NotAfter: t.Closes(e),
+	}
+	for _, f := range fragments {
+		recorded, err := m.encoder.Describe(f.Plain)
+		if err != nil {
+			return con, err
+		}
+		encoded, err := m.encoder.Describe(f.Payload)
+		if err != nil {
+			return con, err
+		}
+		con.Reports = append(con.Reports, outbox.Report{
+			Record: f.Payload, Crowd: f.Crowd, Recorded: recorded.String(), Encoded: encoded.String(),
+		})
+	}
+	return con, nil
+}
+
+// outcome sums up the verdicts on the reports of one record.
+func outcome(name string, verdicts []outbox.Verdict) Outcome {
+	var o Outcome
+	for _, v := range verdicts {
+		if v == outbox.Accepted {
+			o.Reports++
+		}
+	}
+	if o.Reports > 0 {
+		return o
+	}
+	worst := verdicts[0]
+	o.Err = fmt.Errorf("metric %q: %v", name, worst)
+	switch worst {
+	case outbox.CapReached, outbox.CapsUnknown:
+		o.Status = CapReached
+	case outbox.Full:
+		o.Status = Full
+	case outbox.Closed:
+		o.Status = Expired
+	default:
+		o.Status = Failed
+	}
+	return o
+}

@@ -1,0 +1,145 @@
+package shoal
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/outbox"
+)
+
+// poll is how often a sender looks for what other processes have queued, and
+// how long it waits after the outbox has failed.
+const poll = time.Minute
+
+// An alarm wakes a sender before its time. The zero alarm is ready.
+type alarm struct {
+	mu   sync.Mutex
+	rung bool   // since the last set
+	wake func() // of the sender that sleeps
+}
+
+// ring wakes the sender, or keeps it from falling asleep.
+func (a *alarm) ring() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rung = true
+	if a.wake != nil {
+		a.wake()
+	}
+}
+
+// sleep waits for t, for ring or for ctx.
+func (a *alarm) sleep(ctx context.Context, c clock.Clock, t time.Time) {
+	ctx, wake := context.WithCancel(ctx)
+	defer wake()
+	a.mu.Lock()
+	rung := a.rung
+	a.wake = wake
+	a.mu.Unlock()
+	if !rung {
+		_ = c.Until(ctx, t) // woken or not: the caller looks again
+	}
+	a.mu.Lock()
+	a.rung, a.wake = false, nil
+	a.mu.Unlock()
+}
+
+// run sends what is due until ctx ends. It tells report what each pass did.
+func run(ctx context.Context, box *outbox.Box, c *courier, a *alarm, report func(outbox.Pass, error)) {
+	for ctx.Err() == nil {
+		now := c.clock.Now()
+		pass, err := box.SendDue(ctx, now, c, c)
+		if ctx.Err() != nil {
+			return
+		}
+		report(pass, err)
+		next := now.Add(poll)
+		if err == nil && !pass.Next.IsZero() && pass.Next.Before(next) {
+			next = pass.Next
+		}
+		a.sleep(ctx, c.clock, next)
+	}
+}
+
+// beginSender starts the background sender. The caller holds mu.
+func (c *Client) beginSender() {
+	box, ended := c.box, make(chan struct{})
+	ctx, cancel := context.WithCancel(c.sending)
+	go func() {
+		defer close(ended)
+		run(ctx, box, c.courier, &c.alarm, func(outbox.Pass, error) {})
+	}()
+	c.stop = func() {
+		cancel()
+		<-ended
+	}
+}
+
+// endSending stops the background sender, if there is one, and calls of
+// SendDue. The caller holds mu.
+func (c *Client) endSending() {
+	c.endCalls()
+	if c.stop != nil {
+		c.stop()
+		c.stop = nil
+	}
+}
+
+// SendDue sends what is due by the client's clock, and returns when to call it
+// again: for apps with [Options].NoSender that schedule by themselves. It sends
+// nothing before its time, and nothing unless the mode is On. The pass says why
+// reports wait. A change of mode and Close interrupt it.
+func (c *Client) SendDue(ctx context.Context) (outbox.Pass, error) {
+	// Not under mu during the sending: a record must not wait for the network.
+	c.mu.RLock()
+	mode, box, sending := c.mode, c.box, c.sending
+	c.mu.RUnlock()
+	if mode != On {
+		return outbox.Pass{}, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(sending, cancel)()
+	return box.SendDue(ctx, c.o.Clock.Now(), c.courier, c.courier)
+}
+
+// AgentOptions are the settings of [Agent]. Dir is required.
+type AgentOptions struct {
+	Dir       string            // of the outbox that apps with NoSender share
+	Key       *outbox.Key       // as in Options
+	Transport http.RoundTripper // as in Options
+	Clock     clock.Clock       // as in Options
+
+	// Report is told what each pass did; nil: nobody. Pass and error hold
+	// nothing of a record, but may name the parties.
+	Report func(outbox.Pass, error)
+}
+
+// Agent sends what other programs put in an outbox, at the times planned there,
+// until ctx ends: for programs that do not live long enough to send by
+// themselves. It trusts the tasks that stand in the outbox, which those
+// programs checked against their own owners; it checks the owner's signature
+// again, and the keys of the parties. The directory must exist.
+func Agent(ctx context.Context, o AgentOptions) error {
+	if o.Clock == nil {
+		o.Clock = clock.System()
+	}
+	if o.Report == nil {
+		o.Report = func(outbox.Pass, error) {}
+	}
+	if _, err := os.Stat(o.Dir); err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	box, _, err := outbox.Open(o.Dir, outbox.Options{Key: o.Key, Clock: o.Clock})
+	if err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	defer box.Close()
+	run(ctx, box, newCourier(o.Transport, o.Clock, nil), new(alarm), o.Report)
+	return nil
+}

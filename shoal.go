@@ -1,0 +1,315 @@
+// Package shoal is the client of Shoal: an app records, a question about many
+// people's software is answered, and nothing is learned about any one of them.
+//
+// The questions are tasks, signed by their owner and embedded in the app as the
+// bundle that "shoal metrics build" writes. The app opens a [Client] with it
+// and records:
+//
+//	client, err := shoal.Open(ctx, shoal.Options{
+//		Bundle: bundle, Owner: "ed25519:…", Metrics: []string{"api_use"},
+//		Dir: dir, Mode: shoal.On,
+//	})
+//	…
+//	client.Record("api_use", map[string]any{"program": "cat", "apis": []string{"files"}})
+//
+// A record is scrubbed to the task's schema, coarsened, randomised, broken into
+// reports and put in the outbox. That is all that Record does; it never waits
+// for the network. At a random time within the task's send delay a report is
+// sealed for the task's parties and sent to the first of them, one report a
+// request. There is no way to send sooner, and Close sends nothing: when
+// reports leave must not tell when something happened.
+//
+// # What a person is asked
+//
+// The [Mode] is the person's decision. Off records nothing and drops what
+// waits. Local collects, shows and never sends. On sends. What was collected
+// in Local stays held when the mode becomes On, and is dropped when its batch
+// closes: consent covers what is recorded after it was given. Changing from On
+// to Local holds what waits, for good.
+// [Client.Pending] shows each report before it is sent, and [Client.Drop]
+// removes it.
+//
+// # Properties
+//
+//   - Tasks count only if the owner given in [Options] has signed them, and
+//     keys only if the parties that the task names have.
+//   - What Record has queued is durable (with Options.Dir), encrypted as package
+//     outbox describes, and sent as one ciphertext however often it is retried.
+//   - A failure (a peer that is down, keys that are missing, expired or badly
+//     signed, a full disk) makes reports wait or be refused. No failure leads to
+//     another way or a weaker seal.
+//   - Requests carry no cookie, no name of the program or the system, no
+//     language, nothing that differs between clients. Redirects are not
+//     followed, TLS is 1.3, sessions are not resumed, and each report has a
+//     connection of its own. HTTP without TLS is for loopback only.
+//   - The caps on what a client contributes are kept on the device, by owner and
+//     metric, and survive restarts and tasks that are signed anew.
+//
+// # Limits
+//
+// The first party sees the network address that a report comes from, and when.
+// That a report exists says that something was recorded. A party could sign
+// different keys for different clients and so tell their reports apart: until
+// keys are logged publicly, nothing here notices. Randomised response protects
+// one record, see package esa/encoder.
+package shoal
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/outbox"
+)
+
+// A Mode is what a person has decided about telemetry. The zero Mode is Off.
+type Mode uint8
+
+// The modes.
+const (
+	Off   Mode = 0 // record nothing, drop what waits
+	Local Mode = 1 // collect and show, never send
+	On    Mode = 2 // collect, show and send
+)
+
+// String returns the mode's word.
+func (m Mode) String() string {
+	switch m {
+	case Off:
+		return "off"
+	case Local:
+		return "local"
+	case On:
+		return "on"
+	}
+	return fmt.Sprintf("mode %d", uint8(m))
+}
+
+// ParseMode reads the word that [Mode.String] writes.
+func ParseMode(s string) (Mode, error) {
+	for _, m := range []Mode{Off, Local, On} {
+		if s == m.String() {
+			return m, nil
+		}
+	}
+	return Off, fmt.Errorf("mode %q: want off, local or on", s)
+}
+
+// Options are the settings of a [Client]. Bundle, Owner and Metrics are
+// required.
+type Options struct {
+	Bundle  []byte   // the signed tasks, as "shoal metrics build" writes them
+	Owner   string   // whose tasks are accepted: "ed25519:…"
+	Metrics []string // every name that the app records
+	Mode    Mode     // what the person has decided; Off unless set
+	Dir     string   // of the outbox, for this app alone; "" keeps it in memory, until Close
+
+	Key        *outbox.Key // encrypts the outbox; nil means a key file in Dir
+	MaxEntries int         // reports that may wait; 0 means 10,000
+	MaxBytes   int64       // that they may take; 0 means 16 MiB
+
+	// NoSender leaves the sending to "shoal agent" on the same Dir, or to
+	// calls of SendDue: for programs that live briefly.
+	NoSender bool
+
+	// Transport makes the requests; nil means one that is as the package
+	// comment says. Another one may break what is said there.
+	Transport http.RoundTripper
+	// Observe is called at the end of each Record, on its goroutine: for tests
+	// and for a debug view.
+	Observe func(metric string, v any, o Outcome)
+	// Clock and Rand serve tests and simulations; nil means the machine's. Rand
+	// decides what is randomised and when reports are sent; seals take their
+	// randomness from crypto/rand.
+	Clock clock.Clock
+	Rand  io.Reader
+}
+
+// A Client records and sends. It is safe for concurrent use.
+type Client struct {
+	o       Options
+	owner   string
+	metrics map[string]*metric
+	courier *courier
+	alarm   alarm
+
+	mu     sync.RWMutex // guards what follows; read-locked by Record
+	mode   Mode
+	closed bool
+	box    *outbox.Box // nil until it is needed
+	stop   func()      // ends the background sender and waits for it; nil if there is none
+
+	sending  context.Context // of all that is sent in the present mode
+	endCalls func()          // ends it
+}
+
+// Open returns a client that records the metrics named in o. It fails if the
+// bundle is not signed by the owner, or has no task for one of the names. A
+// task that has expired is no failure: its records are refused.
+//
+// ctx bounds the opening alone: the background sender lives until Close.
+func Open(ctx context.Context, o Options) (*Client, error) {
+	owner, err := task.ParsePublic(o.Owner)
+	if err != nil {
+		return nil, fmt.Errorf("opening shoal: owner: %w", err)
+	}
+	if o.Clock == nil {
+		o.Clock = clock.System()
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	metrics, err := openMetrics(o.Bundle, owner, o.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("opening shoal: %w", err)
+	}
+	c := &Client{
+		o:       o,
+		owner:   task.FormatPublic(owner),
+		metrics: metrics,
+		courier: newCourier(o.Transport, o.Clock, []ed25519.PublicKey{owner}),
+	}
+	c.sending, c.endCalls = context.WithCancel(context.Background())
+	if err := errors.Join(ctx.Err(), c.enter(o.Mode)); err != nil {
+		return nil, fmt.Errorf("opening shoal: %w", errors.Join(err, c.Close()))
+	}
+	return c, nil
+}
+
+// SetMode changes the mode when the person changes their mind. What that means
+// for what waits is said in the package comment. After an error the client is
+// Off.
+func (c *Client) SetMode(m Mode) error {
+	if err := c.enter(m); err != nil {
+		return fmt.Errorf("changing the mode to %v: %w", m, err)
+	}
+	return nil
+}
+
+// errClosed is what a closed client answers.
+var errClosed = errors.New("the client is closed")
+
+// enter ends the sender and begins what the mode asks for.
+func (c *Client) enter(m Mode) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errClosed
+	}
+	c.endSending()
+	c.sending, c.endCalls = context.WithCancel(context.Background())
+	c.mode = Off
+	if m > On {
+		return fmt.Errorf("%v does not exist", m)
+	}
+	if err := c.openBox(m); err != nil {
+		return err
+	}
+	if c.box == nil {
+		return nil
+	}
+	mine := func(e outbox.Entry) bool { return e.Owner == c.owner }
+	var err error
+	switch m {
+	case Off:
+		_, err = c.box.Drop(mine)
+	case Local:
+		_, err = c.box.Hold(mine)
+	case On:
+		if !c.o.NoSender {
+			c.beginSender()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.mode = m
+	return nil
+}
+
+// openBox opens the outbox, unless the mode is Off and there is none. The
+// caller holds mu.
+func (c *Client) openBox(m Mode) error {
+	if c.box != nil {
+		return nil
+	}
+	o := outbox.Options{Key: c.o.Key, MaxEntries: c.o.MaxEntries, MaxBytes: c.o.MaxBytes, Clock: c.o.Clock, Rand: c.o.Rand}
+	dir := c.o.Dir
+	if dir == "" {
+		dir, o.FS = "outbox", durable.Mem()
+	}
+	if m == Off {
+		if _, err := os.Stat(c.o.Dir); c.o.Dir == "" || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	// What Recovery says was found damaged is in the figures of the outbox.
+	box, _, err := outbox.Open(dir, o)
+	c.box = box
+	return err
+}
+
+// Mode returns the present mode.
+func (c *Client) Mode() Mode {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.mode
+}
+
+// Pending returns what waits in the outbox, by the time it is sent. What was
+// recorded by other programs on the same Dir is among it.
+func (c *Client) Pending() ([]outbox.Entry, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.box == nil {
+		return nil, nil
+	}
+	return c.box.List()
+}
+
+// Drop removes from the outbox what match holds for, and returns how many
+// reports that was. They stay counted against the caps.
+func (c *Client) Drop(match func(outbox.Entry) bool) (int, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.box == nil {
+		return 0, nil
+	}
+	return c.box.Drop(match)
+}
+
+// Stats returns the figures of the outbox; nothing in them identifies anybody.
+func (c *Client) Stats() (outbox.Stats, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.box == nil {
+		return outbox.Stats{}, nil
+	}
+	return c.box.Stats()
+}
+
+// Close ends recording and sending. What was queued stays in Options.Dir, to be
+// sent at its time by the next client or agent; nothing is sent now.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.closed, c.mode = true, Off
+	c.endSending()
+	if c.box == nil {
+		return nil
+	}
+	return c.box.Close()
+}
