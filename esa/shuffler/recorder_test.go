@@ -1,0 +1,36 @@
+package shuffler_test
+
+import (
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/shuffler"
+)
+
+// A recorder counts what metrics are told.
+type recorder struct {
+	mu      sync.Mutex
+	reports map[shuffler.Outcome]int
+	batches map[shuffler.State]int
+}
+
+func (r *recorder) Report(o shuffler.Outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reports == nil {
+		r.reports = map[shuffler.Outcome]int{}
+	}
+	r.reports[o]++
+}
+
+func (r *recorder) Batch(s shuffler.State, _ esa.Counts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.batches == nil {
+		r.batches = map[shuffler.State]int{}
+	}
+	r.batches[s]++
+}
+
+func (r *recorder) Took(time.Duration) {}
