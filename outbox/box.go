@@ -25,6 +25,8 @@ type Options struct {
 	Backoff    time.Duration // before the first retry, doubled for each further; 0 means 1 minute
 	MaxBackoff time.Duration // 0 means 2 hours
 
+	Existing bool // open only what exists: otherwise the error is fs.ErrNotExist
+
 	Clock clock.Clock // nil means the machine's
 	Rand  io.Reader   // keys, nonces and send times; nil means crypto/rand
 	FS    durable.FS  // nil means the machine's, shared between processes; another one belongs to one Box
@@ -97,7 +99,7 @@ func Open(dir string, o Options) (*Box, Recovery, error) {
 	if b.o.FS == nil {
 		b.o.FS = durable.OS()
 	}
-	if err := b.o.FS.MkdirAll(dir, 0o700); err != nil {
+	if err := b.prepareDir(); err != nil {
 		return nil, Recovery{}, fmt.Errorf("opening outbox %s: %w", dir, err)
 	}
 	b.journal = journal{fs: b.o.FS, dir: dir, rand: b.o.Rand}
@@ -105,6 +107,14 @@ func Open(dir string, o Options) (*Box, Recovery, error) {
 		return nil, Recovery{}, fmt.Errorf("opening outbox %s: %w", dir, err)
 	}
 	return b, b.repairs, nil
+}
+
+func (b *Box) prepareDir() error {
+	if b.o.Existing {
+		_, err := b.o.FS.Stat(filepath.Join(b.dir, "journal"))
+		return err
+	}
+	return b.o.FS.MkdirAll(b.dir, 0o700)
 }
 
 // Close ends the use of the outbox. All that was accepted is durable already;
