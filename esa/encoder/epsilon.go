@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -24,10 +25,10 @@ type FieldEpsilon struct {
 	Whole float64 // the whole field; +Inf for a List, whose length is not hidden
 }
 
-// LocalEpsilon returns the local epsilon of the task's records. Of a bit that
-// is flipped with probability p it is ln((1-p)/p); of one of k values replaced
-// with probability g by a uniformly random one, ln(1 + k(1-g)/g). Parts that
-// are randomised independently add up. Coarsening is not counted.
+// LocalEpsilon returns the local epsilon of the task's records. Of a bit that is
+// flipped it is [dp.LocalEpsilonFlip], of a replaced value
+// [dp.LocalEpsilonKRR]. Parts that are randomised independently add up.
+// Coarsening is not counted.
 func (e *Encoder) LocalEpsilon() LocalEpsilon {
 	var out LocalEpsilon
 	rule := &e.task.Fragment
@@ -62,9 +63,9 @@ func unitEpsilon(f *task.Field) float64 {
 	case p == 0:
 		return math.Inf(1)
 	case f.Kind == task.Bool || f.Kind == task.Set:
-		return math.Abs(math.Log1p(-p) - math.Log(p))
+		return dp.LocalEpsilonFlip(p)
 	}
-	return math.Log1p(float64(len(f.Values)) * (1 - p) / p)
+	return dp.LocalEpsilonKRR(p, f.Options())
 }
 
 func wholeEpsilon(f *task.Field, unit float64) float64 {
