@@ -280,6 +280,31 @@ func TestOneDrawARecord(t *testing.T) {
 	}
 }
 
+// TestEncodeRandomises compares payloads with their plain forms: the payload is
+// what randomised response makes, the plain form what was recorded.
+func TestEncodeRandomises(t *testing.T) {
+	schema := task.Schema{{Name: "on", Kind: task.Bool, Flip: 250_000}}
+	e, x := newTask(t, schema, nil)
+	rnd := seeded(10)
+	counts := make([]int, 2)
+	for range 4000 {
+		fragments, err := e.Encode(map[string]any{"on": true}, rnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := x.Decode(fragments[0].Plain)
+		if err != nil || plain[0] != true {
+			t.Fatalf("plain form %v, %v", plain, err)
+		}
+		if decode(t, x, fragments[0])[0] == true {
+			counts[1]++
+		} else {
+			counts[0]++
+		}
+	}
+	chiSquareOf(t, "payloads", counts, []float64{1000, 3000})
+}
+
 func TestCrowds(t *testing.T) {
 	encode := func(kind task.CrowdKind, fields []uint8, change func(map[string]any)) (Fragment, *Encoder) {
 		e, _ := newTask(t, apps(), func(x *task.Task) { x.Crowd.Kind, x.Crowd.Fields, x.Crowd.SaltEpochs = kind, fields, 7 })
