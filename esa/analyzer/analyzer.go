@@ -21,6 +21,7 @@ import (
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -134,7 +135,7 @@ func (a *Analyzer) host(t *task.Task) error {
 	if last := t.Hops[len(t.Hops)-1]; last.Role != task.Analyzer || !last.Identity.Equal(a.config.Identity) {
 		return fmt.Errorf("task %q does not name this identity as its analyzer", t.Metric)
 	}
-	threshold, err := hop.Threshold(t.Threshold)
+	threshold, err := metric.Threshold(t.Threshold)
 	if err != nil {
 		return fmt.Errorf("task %q: %w", t.Metric, err)
 	}

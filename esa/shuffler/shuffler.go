@@ -22,6 +22,7 @@ import (
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/segment"
 )
@@ -155,7 +156,7 @@ func (s *Shuffler) host(t *task.Task) error {
 		return fmt.Errorf("task %q names this identity as none of its shufflers", t.Metric)
 	}
 	if h.next().Role == task.Analyzer {
-		if h.threshold, err = hop.Threshold(t.Threshold); err != nil {
+		if h.threshold, err = metric.Threshold(t.Threshold); err != nil {
 			return fmt.Errorf("task %q: %w", t.Metric, err)
 		}
 	}

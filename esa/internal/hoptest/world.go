@@ -224,3 +224,10 @@ func (n *Network) remember(path string, body []byte) {
 	}
 	n.puts[path][sha256.Sum256(body)] = true
 }
+
+// Forget makes the network forget what has been put.
+func (n *Network) Forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.puts, n.Lose = nil, nil
+}
