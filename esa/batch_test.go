@@ -102,8 +102,10 @@ func TestBatchIsAuthenticatedWhole(t *testing.T) {
 			t.Fatalf("cut to %d bytes, but the batch opens", n)
 		}
 	}
-	if _, err := w.openBatch(append(bytes.Clone(file), 0)); err == nil {
-		t.Error("one byte added, but the batch opens")
+	for _, at := range []int{BatchHeaderSize, len(file) - batchTrailerSize, len(file)} {
+		if _, err := w.openBatch(slices.Insert(bytes.Clone(file), at, 0)); err == nil {
+			t.Errorf("one byte inserted at %d, but the batch opens", at)
+		}
 	}
 	if _, err := w.openBatch(file); err != nil {
 		t.Error(err)
