@@ -1,0 +1,31 @@
+// Package metric turns questions written in metrics.yaml into tasks that every
+// party can agree on, and says beforehand what they cost and what they tell.
+//
+// [Load] reads a file and reports everything that is wrong with it, each
+// [Problem] with its line: what does not parse, what has expired, and what is
+// unsound. [File.Build] compiles and signs the tasks that an app embeds.
+// [File.Plan] foretells, for each metric, what leaves the device, what each
+// party sees, the privacy of all that one client may send, and how much of the
+// answer will survive. The format is described key by key in docs/metrics.md.
+//
+// # What the check refuses
+//
+//   - Rare data beside a crowd. A threshold protects what is in the crowd's
+//     fields; all else is released as it is. So text, exact numbers, and more
+//     than 16 bits of anything outside the crowd are refused.
+//   - A crowd made of a field marked sensitive while one shuffler sees both the
+//     sender's address and a hash of the crowd, of which it can confirm guesses.
+//   - Thresholds that do not keep what is declared. Epsilon and delta are
+//     computed exactly by package dp, for all reports that the caps let one
+//     client send.
+//
+// The first two can be overridden, by name and with a reason in the file; the
+// last cannot.
+//
+// # Limits
+//
+// The guarantee covers one epoch. Nothing here bounds what a client that takes
+// part for a year gives away; the plan states the figure for a month. What is
+// beside the crowd in a report is not covered at all, other than by the
+// randomised response of its fields.
+package metric

@@ -1,0 +1,17 @@
+package metric
+
+// Keys returns every key of the format, for the test that holds the
+// documentation complete.
+func Keys() []string {
+	var out []string
+	for _, keys := range [][]string{fileKeys(), partyKeys(), metricKeys(), fieldKeys(), fragmentKeys(), privacyKeys()} {
+		out = append(out, keys...)
+	}
+	return out
+}
+
+// ParseDuration and FormatDuration are the two ways between text and seconds.
+var (
+	ParseDuration  = parseDuration
+	FormatDuration = formatDuration
+)

@@ -1,0 +1,385 @@
+package metric
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// A File is a metrics.yaml that parsed.
+type File struct {
+	Path    string       // as given, for messages
+	Owner   string       // the name of who asks
+	Hops    []task.Party // the parties of the file; empty if it names none
+	Metrics []*Metric    // in the file's order
+}
+
+// A Metric is one question of a file.
+type Metric struct {
+	Name string
+
+	// task is the metric compiled, but for the owner's key and the parties.
+	task      task.Task
+	sensitive []bool          // by field
+	accepted  map[Risk]string // reasons, by risk
+	declared  *Declared
+	aggregate bool
+	quorum    bool
+	example   []any // by field: what an app might record, before coarsening
+	at        *table
+	fieldAt   []position
+}
+
+// A Declared is the privacy that a metric promises. Solve finds a threshold
+// that keeps it; [File.Check] refuses one that does not.
+type Declared struct {
+	Epsilon float64
+	Delta   float64
+	Covers  Scope
+}
+
+// A Scope is what a declared epsilon covers.
+type Scope string
+
+// The scopes.
+const (
+	PerEpochScope Scope = "epoch" // all that one client sends in an epoch
+	PerCrowdScope Scope = "crowd" // what one client sends to one crowd in an epoch
+)
+
+// Load reads and checks the file at path. An error of type [Problems] lists
+// everything that is wrong with it at the moment now.
+func Load(path string, now time.Time) (*File, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	return Read(filepath.ToSlash(path), src, now)
+}
+
+// Read is [Load] of the bytes src; name stands for the file in messages.
+func Read(name string, src []byte, now time.Time) (*File, error) {
+	r := &reader{file: name}
+	f := r.parse(src)
+	if f != nil {
+		f.check(r, f.Hops, now)
+	}
+	if err := r.problems.err(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Check judges the file again, with other parties than its own if hops is not
+// empty: a crowd that two shufflers may handle may be too much for one.
+func (f *File) Check(hops []task.Party, now time.Time) error {
+	r := &reader{file: f.Path}
+	if len(hops) == 0 {
+		hops = f.Hops
+	}
+	f.check(r, hops, now)
+	return r.problems.err()
+}
+
+// The keys of a file, by place. Each is described in docs/metrics.md.
+func fileKeys() []string  { return []string{"version", "owner", "parties", "metrics"} }
+func partyKeys() []string { return []string{"shufflers", "analyzer", "url", "identity"} }
+func metricKeys() []string {
+	return []string{
+		"question", "consent", "method", "record", "fragment", "crowd", "salt_epochs", "encoding", "privacy",
+		"min_batch", "epoch", "max_delay", "clock_skew", "per_epoch", "per_crowd", "retention", "starts", "expires", "accept", "example",
+	}
+}
+
+// parse reads what it can; the metrics of the result are those without a
+// problem of their own.
+func (r *reader) parse(src []byte) *File {
+	top := r.root(src)
+	if top == nil {
+		return nil
+	}
+	t := r.table(top, "file", fileKeys()...)
+	if t == nil || !r.need(t, "file", "version", "owner", "metrics") {
+		return nil
+	}
+	r.integer(t.values["version"], "version", 1, 1)
+	f := &File{Path: r.file}
+	f.Owner, _ = r.text(t.values["owner"], "owner", 1, 255)
+	if n := t.values["parties"]; n != nil {
+		f.Hops = r.parties(n)
+	}
+	metrics := r.table(t.values["metrics"], "metrics")
+	if metrics == nil {
+		return f
+	}
+	for _, name := range metrics.keys {
+		r.metric = name
+		before := len(r.problems)
+		if !task.ValidMetric(name) {
+			r.failAt(metrics.places[name], "name: want 1 to 64 of a-z, 0-9, '_' and '.'")
+		}
+		m := r.metricOf(name, metrics.values[name], metrics.places[name])
+		if m != nil && len(r.problems) == before {
+			m.task.OwnedBy = f.Owner
+			f.Metrics = append(f.Metrics, m)
+		}
+		r.metric = ""
+	}
+	return f
+}
+
+func (r *reader) parties(n ast.Node) []task.Party {
+	t := r.table(n, "parties", "shufflers", "analyzer")
+	if t == nil || !r.need(t, "parties", "shufflers", "analyzer") {
+		return nil
+	}
+	shufflers, _ := r.sequence(t.values["shufflers"], "shufflers")
+	var hops []task.Party
+	for _, s := range shufflers {
+		hops = append(hops, r.party(s, task.Shuffler))
+	}
+	if len(hops) == 0 {
+		r.failAt(t.places["shufflers"], "shufflers: want one at least")
+	}
+	hops = append(hops, r.party(t.values["analyzer"], task.Analyzer))
+	for i := range hops {
+		same := func(o task.Party) bool {
+			return o.URL == hops[i].URL || hops[i].Identity.Equal(o.Identity)
+		}
+		if len(hops[i].Identity) > 0 && slices.ContainsFunc(hops[:i], same) {
+			r.failAt(t.at, "parties: two have the same URL or identity; they must be different organisations, or the one sees everything")
+			return nil
+		}
+	}
+	return hops
+}
+
+func (r *reader) party(n ast.Node, role task.Role) task.Party {
+	p := task.Party{Role: role}
+	t := r.table(n, role.String(), "url", "identity")
+	if t == nil || !r.need(t, role.String(), "url", "identity") {
+		return p
+	}
+	if s, ok := r.text(t.values["url"], "url", 1, 1024); ok {
+		if err := task.ValidURL(s); err != nil {
+			r.fail(t.values["url"], "%v", err)
+		}
+		p.URL = s
+	}
+	if s, ok := r.text(t.values["identity"], "identity", 1, 1024); ok {
+		key, err := task.ParsePublic(s)
+		if err != nil {
+			r.fail(t.values["identity"], "%v; `shoal init` prints it", err)
+		}
+		p.Identity = key
+	}
+	return p
+}
+
+// metricOf reads one metric. It goes on after a problem to find the next.
+func (r *reader) metricOf(name string, n ast.Node, at position) *Metric {
+	t := r.table(n, "metric", metricKeys()...)
+	if t == nil {
+		return nil
+	}
+	t.at = at
+	m := &Metric{Name: name, at: t, accepted: map[Risk]string{}}
+	m.task.Metric, m.task.Method = name, task.Crowd
+	if v := t.values["method"]; v != nil {
+		word, _ := r.oneOf(v, "method", "crowd", "aggregate")
+		m.aggregate = word == "aggregate"
+	}
+	if m.aggregate {
+		return m
+	}
+	if v := t.values["encoding"]; v != nil {
+		word, _ := r.oneOf(v, "encoding", "plain", "quorum")
+		m.quorum = word == "quorum"
+	}
+	r.need(t, "metric", "question", "consent", "record", "crowd", "privacy", "expires")
+	if v := t.values["question"]; v != nil {
+		m.task.Question, _ = r.text(v, "question", 1, 1000)
+	}
+	if v := t.values["consent"]; v != nil {
+		m.task.Consent, _ = r.text(v, "consent", 1, 4000)
+	}
+	r.times(m)
+	r.caps(m)
+	if v := t.values["accept"]; v != nil {
+		r.accept(m, v)
+	}
+	if v := t.values["record"]; v == nil || !r.record(m, v) {
+		return nil
+	}
+	r.shape(m)
+	if v := t.values["example"]; v != nil {
+		r.exampleOf(m, v)
+	}
+	if v := t.values["privacy"]; v != nil {
+		r.privacy(m, v)
+	}
+	return m
+}
+
+// shape reads what stands on the schema: fragments and crowds.
+func (r *reader) shape(m *Metric) {
+	m.task.Crowd.SaltEpochs = uint32(r.integerOr(m, "salt_epochs", 1, 1, 1<<16))
+	if v := m.at.values["fragment"]; v != nil {
+		r.fragment(m, v)
+	}
+	if v := m.at.values["crowd"]; v != nil {
+		r.crowd(m, v)
+	}
+}
+
+func (r *reader) crowd(m *Metric, n ast.Node) {
+	c := &m.task.Crowd
+	if s, ok := plainText(n); ok && s == "constant" {
+		c.Kind = task.Constant
+		return
+	} else if ok && s == "payload" {
+		c.Kind = task.Payload
+		return
+	}
+	c.Kind = task.Attributes
+	c.Fields = r.fields(m, n, "crowd")
+}
+
+// fields reads the names of fields into increasing indexes.
+func (r *reader) fields(m *Metric, n ast.Node, what string) []uint8 {
+	names, _ := r.words(n, what)
+	set := map[uint8]bool{}
+	for _, name := range names {
+		i := m.task.Schema.Index(name)
+		if i < 0 {
+			r.fail(n, "%s: the record has no field %q", what, name)
+			continue
+		}
+		if set[uint8(i)] {
+			r.fail(n, "%s: field %q stands twice", what, name)
+		}
+		set[uint8(i)] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// fragment reads a way to break up a record; "whole" is the way not to.
+func (r *reader) fragment(m *Metric, n ast.Node) {
+	if s, ok := plainText(n); ok && s == "whole" {
+		return
+	}
+	t := r.table(n, "fragment", fragmentKeys()...)
+	if t == nil || !r.need(t, "fragment", "by") {
+		return
+	}
+	f := &m.task.Fragment
+	kinds := map[string]task.FragmentKind{"fields": task.Fields, "pairs": task.Pairs, "tuples": task.Tuples, "bits": task.Bits}
+	word, ok := r.oneOf(t.values["by"], "fragment by", slices.Sorted(maps.Keys(kinds))...)
+	if !ok {
+		return
+	}
+	f.Kind = kinds[word]
+	if v := t.values["keep"]; v != nil {
+		f.Keep = r.fields(m, v, "keep")
+	}
+	uses := map[task.FragmentKind][]string{
+		task.Fields: nil, task.Pairs: {"of", "at_most"}, task.Tuples: {"of", "size"}, task.Bits: {"of", "size"},
+	}[f.Kind]
+	for _, key := range []string{"of", "size", "at_most"} {
+		if !slices.Contains(uses, key) && t.values[key] != nil {
+			r.failAt(t.places[key], "fragment: key %q has no meaning for %s; remove it", key, word)
+		}
+	}
+	need := slices.DeleteFunc(slices.Clone(uses), func(k string) bool { return k == "at_most" })
+	if !r.need(t, "fragment", need...) {
+		return
+	}
+	if v := t.values["of"]; v != nil && len(uses) > 0 {
+		if one := r.fields(m, v, "of"); len(one) == 1 {
+			f.Field = one[0]
+		} else {
+			r.fail(v, "fragment: of: want one field")
+		}
+	}
+	if v := t.values["size"]; v != nil {
+		x, _ := r.integer(v, "size", 1, 255)
+		f.M = uint8(x)
+	}
+	if v := t.values["at_most"]; v != nil {
+		x, _ := r.integer(v, "at_most", 1, math.MaxUint16)
+		f.Cap = uint16(x)
+	}
+}
+
+func fragmentKeys() []string { return []string{"by", "of", "size", "at_most", "keep"} }
+
+// times reads the clockwork of a metric.
+func (r *reader) times(m *Metric) {
+	t, k := m.at.values, &m.task
+	epoch := r.durationOr(m, "epoch", 86400, 60, 366*86400)
+	k.EpochSeconds = uint32(epoch)
+	k.MaxDelay = uint32(r.durationOr(m, "max_delay", min(epoch, 3600), 60, 366*86400))
+	k.ClockSkew = uint32(r.durationOr(m, "clock_skew", 300, 0, 86400))
+	retention := r.durationOr(m, "retention", 90*86400, 86400, 36525*86400)
+	if retention%86400 != 0 {
+		r.fail(t["retention"], "retention: want whole days, as in 90d")
+	}
+	k.RetentionDays = uint32(retention / 86400)
+	if v := t["starts"]; v != nil && epoch > 0 {
+		if at, ok := r.date(v, "starts"); ok {
+			k.NotBefore = (at.Unix() + epoch - 1) / epoch * epoch
+		}
+	}
+	if v := t["expires"]; v != nil {
+		if at, ok := r.date(v, "expires"); ok {
+			k.Expires = at.Unix()
+		}
+	}
+}
+
+// caps reads how much one client may send and how much a batch must hold.
+func (r *reader) caps(m *Metric) {
+	m.task.PerEpoch = uint32(r.integerOr(m, "per_epoch", 1, 1, 1<<20))
+	m.task.PerCrowd = uint32(r.integerOr(m, "per_crowd", 1, 1, 1<<20))
+	m.task.MinBatch = uint32(r.integerOr(m, "min_batch", 1000, 1, 1<<31))
+}
+
+func (r *reader) integerOr(m *Metric, key string, otherwise, low, high int64) int64 {
+	if v := m.at.values[key]; v != nil {
+		if x, ok := r.integer(v, key, low, high); ok {
+			return x
+		}
+	}
+	return otherwise
+}
+
+func (r *reader) durationOr(m *Metric, key string, otherwise, low, high int64) int64 {
+	if v := m.at.values[key]; v != nil {
+		if x, ok := r.duration(v, key, low, high); ok {
+			return x
+		}
+	}
+	return otherwise
+}
+
+// placeholder returns parties and an owner that stand in where none are known,
+// so that everything else of a task can be validated.
+func placeholder() (ed25519.PublicKey, []task.Party) {
+	key := func(b byte) ed25519.PublicKey {
+		k := make(ed25519.PublicKey, ed25519.PublicKeySize)
+		k[0] = b
+		return k
+	}
+	return key(1), []task.Party{
+		{Role: task.Shuffler, URL: "https://shuffler.invalid", Identity: key(2)},
+		{Role: task.Analyzer, URL: "https://analyzer.invalid", Identity: key(3)},
+	}
+}

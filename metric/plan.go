@@ -1,0 +1,434 @@
+package metric
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// A Figure is a number that may be without bound, which JSON has no word for:
+// it is null there.
+type Figure float64
+
+// MarshalJSON writes the number, or null without bound.
+func (f Figure) MarshalJSON() ([]byte, error) {
+	if math.IsInf(float64(f), 0) || math.IsNaN(float64(f)) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(f))
+}
+
+// A Plan foretells what the metrics of a file will cost and tell.
+type Plan struct {
+	File    string       `json:"file"`
+	Owner   string       `json:"owner"`
+	Metrics []MetricPlan `json:"metrics"`
+}
+
+// A MetricPlan foretells one metric.
+type MetricPlan struct {
+	Name     string      `json:"name"`
+	Question string      `json:"question"`
+	Consent  string      `json:"consent"`
+	Expires  time.Time   `json:"expires"`
+	Fields   []FieldPlan `json:"fields"`
+	Loose    float64     `json:"loose_bits"` // see [Metric.LooseBits]
+	Example  Example     `json:"example"`
+	Wire     Wire        `json:"wire"`
+	Sees     []View      `json:"sees"`
+	Privacy  Privacy     `json:"privacy"`
+	Accuracy Accuracy    `json:"accuracy"`
+	Forecast Forecast    `json:"forecast"`
+	Accepted []Accepted  `json:"accepted,omitempty"`
+	Warnings []string    `json:"warnings,omitempty"`
+}
+
+// A FieldPlan says what becomes of a field.
+type FieldPlan struct {
+	Name         string `json:"name"`
+	Type         string `json:"type"`
+	Crowd        bool   `json:"crowd"` // covered by the threshold
+	Sensitive    bool   `json:"sensitive,omitempty"`
+	Randomised   string `json:"randomised,omitempty"` // how, in words
+	LocalEpsilon Figure `json:"local_epsilon"`        // of one bit or value; null: none
+	LocalWhole   Figure `json:"local_epsilon_whole"`  // of the whole field
+}
+
+// Wire is what a network observer can measure. Sizes are in bytes.
+type Wire struct {
+	Payload   int    `json:"payload"` // the longest, before padding
+	Padded    int    `json:"padded"`
+	Report    int    `json:"report,omitempty"` // on the wire, without HTTP and TLS
+	PerEpoch  uint32 `json:"per_epoch"`        // reports a client
+	PerCrowd  uint32 `json:"per_crowd"`
+	Epoch     string `json:"epoch"`
+	MaxDelay  string `json:"max_delay"`
+	MinBatch  uint32 `json:"min_batch"`
+	Retention string `json:"retention"`
+}
+
+// A View is what one party sees, and what it cannot.
+type View struct {
+	Who    string `json:"who"`
+	Sees   string `json:"sees"`
+	Hidden string `json:"hidden"`
+}
+
+// A Guarantee is (epsilon, delta) differential privacy.
+type Guarantee struct {
+	Epsilon Figure `json:"epsilon"`
+	Delta   Figure `json:"delta"`
+}
+
+// Privacy is what the threshold guarantees one client, for adding or removing
+// all that it sends.
+type Privacy struct {
+	Threshold string     `json:"threshold"`
+	Protects  string     `json:"protects"`
+	Noise     bool       `json:"noise"`
+	Declared  *Guarantee `json:"declared,omitempty"`
+	Covers    Scope      `json:"covers,omitempty"`
+	Computed  Figure     `json:"computed_delta"`  // at the declared epsilon
+	Floor     Figure     `json:"floor_delta"`     // of one crowd, at any epsilon
+	Crowds    uint64     `json:"crowds"`          // that one client can be in, an epoch
+	PerCrowd  Guarantee  `json:"per_crowd"`       // what it sends to one of them
+	Basic     Guarantee  `json:"per_epoch_basic"` // all that it sends, by basic composition
+	Exact     Guarantee  `json:"per_epoch_exact"` // the same, by privacy loss distributions
+	Month     Guarantee  `json:"thirty_days"`     // 30 days of epochs, by basic composition over Exact
+	Epochs    uint64     `json:"thirty_days_epochs"`
+}
+
+// Accuracy is the error bars that a result will carry.
+type Accuracy struct {
+	CountBias   float64       `json:"count_bias"`    // mean number of reports dropped of a crowd; added back
+	CountStdDev float64       `json:"count_std_dev"` // of a released crowd's count
+	Fields      []FieldErrors `json:"fields,omitempty"`
+}
+
+// FieldErrors are the standard deviations, due to randomised response, of the
+// estimated number of records that have one bit or value of a field.
+type FieldErrors struct {
+	Name     string  `json:"name"`
+	At100    float64 `json:"at_100"`  // records in the crowd
+	At1000   float64 `json:"at_1000"` // records in the crowd
+	PerValue string  `json:"per"`     // "bit" or "value"
+}
+
+// Accepted is a risk that the file takes on, and why.
+type Accepted struct {
+	Risk   Risk   `json:"risk"`
+	Reason string `json:"reason"`
+}
+
+// Plan foretells each metric for a population, with the given parties or, if
+// hops is empty, those of the file; one shuffler is assumed where neither
+// names any.
+func (f *File) Plan(hops []task.Party, p Population) (*Plan, error) {
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	if len(hops) == 0 {
+		hops = f.Hops
+	}
+	owner, stand := placeholder()
+	if len(hops) == 0 {
+		hops = stand
+	}
+	out := &Plan{File: f.Path, Owner: f.Owner}
+	for _, m := range f.Metrics {
+		t, err := m.compile(owner, hops)
+		if err != nil {
+			return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
+		}
+		one, err := m.plan(t, p)
+		if err != nil {
+			return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
+		}
+		out.Metrics = append(out.Metrics, one)
+	}
+	return out, nil
+}
+
+func (m *Metric) plan(t *task.Task, p Population) (MetricPlan, error) {
+	rule, err := Threshold(t.Threshold)
+	if err != nil {
+		return MetricPlan{}, err
+	}
+	example, err := m.exampleFor(t)
+	if err != nil {
+		return MetricPlan{}, err
+	}
+	privacy, err := m.privacyOf(t, rule)
+	if err != nil {
+		return MetricPlan{}, err
+	}
+	out := MetricPlan{
+		Name: m.Name, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
+		Fields: m.fieldPlans(t), Loose: m.LooseBits(), Example: example, Wire: wireOf(t, p),
+		Sees: views(t), Privacy: privacy, Accuracy: accuracyOf(t, rule), Forecast: foretell(t, rule, p),
+	}
+	for _, risk := range risks() {
+		if reason := m.accepted[risk]; reason != "" {
+			out.Accepted = append(out.Accepted, Accepted{risk, reason})
+		}
+	}
+	out.Warnings = m.warnings(t, &out)
+	return out, nil
+}
+
+func wireOf(t *task.Task, p Population) Wire {
+	w := Wire{
+		Payload: t.MaxPayload(), Padded: int(t.PayloadSize), PerEpoch: t.PerEpoch, PerCrowd: t.PerCrowd,
+		Epoch: formatDuration(int64(t.EpochSeconds)), MaxDelay: formatDuration(int64(t.MaxDelay)),
+		MinBatch: t.MinBatch, Retention: formatDuration(int64(t.RetentionDays) * 86400),
+	}
+	if p.ReportSize != nil {
+		w.Report = p.ReportSize(t)
+	}
+	return w
+}
+
+func (m *Metric) fieldPlans(t *task.Task) []FieldPlan {
+	var out []FieldPlan
+	for i := range t.Schema {
+		f := &t.Schema[i]
+		x := FieldPlan{
+			Name: f.Name, Type: typeText(f), Sensitive: m.sensitive[i],
+			Crowd: t.Crowd.Kind == task.Payload || slices.Contains(t.Crowd.Fields, uint8(i)),
+		}
+		x.Randomised, x.LocalEpsilon, x.LocalWhole = local(f)
+		out = append(out, x)
+	}
+	return out
+}
+
+// local returns what randomised response does to a field.
+func local(f *task.Field) (string, Figure, Figure) {
+	if f.Flip == 0 {
+		return "", Figure(math.Inf(1)), Figure(math.Inf(1))
+	}
+	p := float64(f.Flip) / million
+	switch f.Kind {
+	case task.Set:
+		unit := dp.LocalEpsilonFlip(p)
+		return fmt.Sprintf("each bit flipped with probability %g", p), Figure(unit), Figure(float64(len(f.Values)) * unit)
+	case task.Bool:
+		unit := Figure(dp.LocalEpsilonFlip(p))
+		return fmt.Sprintf("flipped with probability %g", p), unit, unit
+	case task.List:
+		unit := Figure(dp.LocalEpsilonKRR(p, uint64(len(f.Values))))
+		return fmt.Sprintf("each element replaced by a random one with probability %g", p), unit, Figure(math.Inf(1))
+	}
+	unit := Figure(dp.LocalEpsilonKRR(p, uint64(len(f.Values))))
+	return fmt.Sprintf("replaced by a random value with probability %g", p), unit, unit
+}
+
+// typeText says in words what a field may hold.
+func typeText(f *task.Field) string {
+	switch f.Kind {
+	case task.String:
+		return fmt.Sprintf("text of at most %d bytes", f.Max)
+	case task.Enum:
+		return fmt.Sprintf("one of %d values", len(f.Values))
+	case task.Int:
+		return intText(f)
+	case task.Bool:
+		return "yes or no"
+	case task.Set:
+		return fmt.Sprintf("any of %d values", len(f.Values))
+	}
+	switch f.Elem {
+	case task.String:
+		return fmt.Sprintf("list of at most %d texts of at most %d bytes", f.Max, f.MaxStr)
+	case task.Int:
+		return fmt.Sprintf("list of at most %d of: %s", f.Max, intText(f))
+	}
+	return fmt.Sprintf("list of at most %d out of %d values", f.Max, len(f.Values))
+}
+
+func intText(f *task.Field) string {
+	if len(f.Buckets) == 0 {
+		return fmt.Sprintf("whole number from %d to %d, exact", f.Low, f.High)
+	}
+	return fmt.Sprintf("number from %d to %d in %d buckets", f.Low, f.High, len(f.Buckets))
+}
+
+// privacyOf computes the guarantees.
+func (m *Metric) privacyOf(t *task.Task, rule dp.Threshold) (Privacy, error) {
+	b := budgetOf(t.PerEpoch, t.PerCrowd, PerEpochScope)
+	out := Privacy{
+		Threshold: settingText(t.Threshold), Protects: rule.Protects().String(),
+		Noise: t.Threshold.Kind != task.Naive, Crowds: b.crowds, Epochs: max(1, 30*86400/uint64(t.EpochSeconds)),
+	}
+	none := Guarantee{Figure(math.Inf(1)), 1}
+	out.PerCrowd, out.Basic, out.Exact, out.Month = none, none, none, none
+	one := rule.Reports(b.perCrowd)
+	out.Floor = Figure(one.Floor())
+	if !out.Noise {
+		return out, nil
+	}
+	whole, err := curveOf(rule, b)
+	if err != nil {
+		return Privacy{}, err
+	}
+	total := m.deltaFor(one, b)
+	k := float64(b.crowds)
+	if eps, err := one.Epsilon(total / k); err == nil {
+		out.PerCrowd = Guarantee{Figure(eps), Figure(total / k)}
+		out.Basic = Guarantee{Figure(eps * k), Figure(total)}
+	}
+	if eps, err := whole.Epsilon(total); err == nil {
+		out.Exact = Guarantee{Figure(eps), Figure(total)}
+		months := dp.Guarantee{Epsilon: eps, Delta: total}.Times(out.Epochs)
+		out.Month = Guarantee{Figure(months.Epsilon), Figure(months.Delta)}
+	}
+	if d := m.declared; d != nil {
+		out.Declared, out.Covers = &Guarantee{Figure(d.Epsilon), Figure(d.Delta)}, d.Covers
+		curve, err := curveOf(rule, budgetOf(t.PerEpoch, t.PerCrowd, d.Covers))
+		if err != nil {
+			return Privacy{}, err
+		}
+		out.Computed = Figure(curve.Delta(d.Epsilon))
+	}
+	return out, nil
+}
+
+// deltaFor chooses the delta, for all of a client's crowds together, at which
+// epsilon is stated: the declared one, else 10^-6 a crowd, or the next round
+// figure above what no epsilon can undercut.
+func (m *Metric) deltaFor(one dp.Curve, b budget) float64 {
+	if m.declared != nil && m.declared.Covers == PerEpochScope {
+		return m.declared.Delta
+	}
+	if m.declared != nil {
+		return m.declared.Delta * float64(b.crowds)
+	}
+	for scale := 1e-6; scale < 1; scale *= 10 {
+		for _, digit := range []float64{1, 2, 5} {
+			if _, err := one.Epsilon(digit * scale); err == nil {
+				return digit * scale * float64(b.crowds)
+			}
+		}
+	}
+	return 1
+}
+
+// accuracyOf computes the error bars.
+func accuracyOf(t *task.Task, rule dp.Threshold) Accuracy {
+	out := Accuracy{CountBias: rule.Bias(), CountStdDev: rule.StdDev()}
+	for i := range t.Schema {
+		f := &t.Schema[i]
+		if f.Flip == 0 {
+			continue
+		}
+		x := FieldErrors{Name: f.Name, PerValue: "value", At100: errorOf(f, 100), At1000: errorOf(f, 1000)}
+		if f.Kind == task.Set || f.Kind == task.Bool {
+			x.PerValue = "bit"
+		}
+		out.Fields = append(out.Fields, x)
+	}
+	return out
+}
+
+// errorOf is the standard deviation of the estimated number of n records that
+// have a rare bit or value, once randomised response is inverted.
+func errorOf(f *task.Field, n float64) float64 {
+	p := float64(f.Flip) / million
+	if f.Kind == task.Set || f.Kind == task.Bool {
+		return math.Sqrt(n*p*(1-p)) / (1 - 2*p)
+	}
+	q := p / float64(len(f.Values)) // chance of the value where another was true
+	return math.Sqrt(n*q*(1-q)) / (1 - p)
+}
+
+func (m *Metric) warnings(t *task.Task, p *MetricPlan) []string {
+	var out []string
+	if shufflers(t.Hops) == 1 && t.Crowd.Kind != task.Constant {
+		out = append(out, "A single shuffler sees the sender's address beside a hash of the crowd value and can confirm guesses of it. Two shufflers of different organisations, or a relay, stand between.")
+	}
+	if !p.Privacy.Noise {
+		out = append(out, "There is no noise. Exact counts are released, and one more report can be told from one less: this is no differential privacy.")
+	}
+	if p.Privacy.Noise && math.IsInf(float64(p.Privacy.Exact.Epsilon), 1) {
+		out = append(out, "No epsilon holds at this delta for all that a client sends in an epoch.")
+	}
+	if t.Crowd.SaltEpochs > 1 {
+		out = append(out, fmt.Sprintf("Crowd tags keep their salt for %d epochs: a shuffler can tell which crowds of these are the same.", t.Crowd.SaltEpochs))
+	}
+	if p.Forecast.BelowMinBatch {
+		out = append(out, fmt.Sprintf("This population sends %.0f reports an epoch, fewer than min_batch: every batch would be destroyed unread.", p.Forecast.Reports))
+	}
+	return append(out, "Reports are sent because something happened; that one was sent is not hidden from the first party, only what it says.")
+}
+
+// views says what each party sees.
+func views(t *task.Task) []View {
+	tag := "which reports are of one crowd, by a salted hash of " + crowdWords(t) + "; whoever guesses the value can compute the hash"
+	if t.Crowd.Kind == task.Constant {
+		tag = "that all reports are of one crowd"
+	}
+	address := "the sender's network address and the time of each report, which it must not keep"
+	out := []View{{
+		Who: "network observer", Sees: "that an address sends reports to the first shuffler, their one size and their times",
+		Hidden: "content, nor which of the tasks of the same size it is",
+	}}
+	n := shufflers(t.Hops)
+	rest := "what the reports say beside that"
+	if t.Crowd.Kind == task.Payload {
+		rest = "values that it cannot guess"
+	}
+	for i := range n {
+		v := View{Who: "shuffler"}
+		if n > 1 {
+			v.Who = fmt.Sprintf("shuffler %d", i+1)
+		}
+		first, last := i == 0, i == n-1
+		switch {
+		case first && last:
+			v.Sees, v.Hidden = address+"; "+tag, rest
+		case first:
+			v.Sees, v.Hidden = address, "crowds, nor content"
+		case last:
+			v.Sees, v.Hidden = tag, "where reports come from, nor "+rest
+		default:
+			v.Sees, v.Hidden = "how many reports there are", "where they come from, crowds, nor content"
+		}
+		out = append(out, v)
+	}
+	return append(
+		out,
+		View{
+			Who: "analyzer", Sees: "the reports of crowds that pass the threshold, as the table below: " + strings.Join(fieldNames(t), ", "),
+			Hidden: "where they come from, their order, their time within the epoch, nor any report of a crowd that does not pass",
+		},
+		View{
+			Who: "all together", Sees: "who sent what, as far as randomised response does not hide it",
+			Hidden: "what was never recorded: what is not in the schema, and what coarsening took away",
+		},
+	)
+}
+
+func crowdWords(t *task.Task) string {
+	if t.Crowd.Kind == task.Payload {
+		return "the whole report"
+	}
+	var names []string
+	for _, i := range t.Crowd.Fields {
+		names = append(names, t.Schema[i].Name)
+	}
+	return strings.Join(names, " and ")
+}
+
+func fieldNames(t *task.Task) []string {
+	var out []string
+	for _, f := range t.Schema {
+		out = append(out, f.Name)
+	}
+	return out
+}

@@ -1,0 +1,220 @@
+package metric
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// lineWidth is where the text of a plan is wrapped.
+const lineWidth = 96
+
+// JSON returns the plan for machines.
+func (p *Plan) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding plan: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// Text returns the plan for people.
+func (p *Plan) Text() string {
+	var w writer
+	w.line("Plan for %s, asked by %s", p.File, p.Owner)
+	for i := range p.Metrics {
+		p.Metrics[i].write(&w)
+	}
+	return w.String()
+}
+
+func (m *MetricPlan) write(w *writer) {
+	w.line("")
+	w.line("%s", m.Name)
+	w.line("%s", strings.Repeat("=", len(m.Name)))
+	w.item("question", m.Question)
+	w.item("consent", m.Consent)
+	w.item("until", m.Expires.Format("2006-01-02"))
+	m.writeRecord(w)
+	m.writeViews(w)
+	m.writePrivacy(w)
+	m.writeAccuracy(w)
+	m.writeForecast(w)
+	for _, a := range m.Accepted {
+		w.item("accepted", string(a.Risk)+": because "+a.Reason)
+	}
+	for _, x := range m.Warnings {
+		w.item("mind", x)
+	}
+}
+
+func (m *MetricPlan) writeRecord(w *writer) {
+	w.head("What leaves the device")
+	for _, f := range m.Fields {
+		text := f.Type
+		if f.Crowd {
+			text += "; in the crowd"
+		} else {
+			text += "; beside the crowd, released as it is"
+		}
+		if f.Sensitive {
+			text += "; sensitive"
+		}
+		if f.Randomised != "" {
+			text += fmt.Sprintf("; %s: local epsilon %s", f.Randomised, figure(f.LocalEpsilon))
+			if f.LocalWhole != f.LocalEpsilon {
+				text += fmt.Sprintf(" each, %s for the field", figure(f.LocalWhole))
+			}
+		}
+		w.item(f.Name, text)
+	}
+	w.item("beside the crowd", fmt.Sprintf("%.1f bits at most in one report", m.Loose))
+	w.item("example, recorded", valuesText(m.Example.Recorded))
+	for i, s := range m.Example.Sent {
+		w.item(fmt.Sprintf("report %d of %d", i+1, m.Example.Total), valuesText(s.Fields)+randomisedNote(m.Fields))
+		w.item("  crowd", s.Crowd)
+		w.item("  payload", fmt.Sprintf("%s (%d bytes, padded to %d)", s.Payload, len(s.Payload)/2, m.Wire.Padded))
+	}
+	size := fmt.Sprintf("payloads of at most %d bytes, padded to %d", m.Wire.Payload, m.Wire.Padded)
+	if m.Wire.Report > 0 {
+		size += fmt.Sprintf("; %d bytes a report on the wire, %d an epoch at most", m.Wire.Report, m.Wire.Report*int(m.Wire.PerEpoch))
+	}
+	w.item("size", size)
+	w.item("pace", fmt.Sprintf("at most %s a client and epoch of %s, %d to one crowd; each sent alone, at a random time up to %s later; batches below %d reports are destroyed unread; tables kept for %s",
+		plural(uint64(m.Wire.PerEpoch), "report"), m.Wire.Epoch, m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
+}
+
+func randomisedNote(fields []FieldPlan) string {
+	for _, f := range fields {
+		if f.Randomised != "" {
+			return " (before randomised response)"
+		}
+	}
+	return ""
+}
+
+func (m *MetricPlan) writeViews(w *writer) {
+	w.head("Who sees what")
+	for _, v := range m.Sees {
+		w.item(v.Who, "sees "+v.Sees+". Does not see "+v.Hidden+".")
+	}
+}
+
+func (m *MetricPlan) writePrivacy(w *writer) {
+	p := &m.Privacy
+	w.head("Privacy of one client, against whoever has the tables")
+	w.item("threshold", p.Threshold)
+	w.item("protects", p.Protects)
+	if !p.Noise {
+		w.item("epsilon", "none")
+		return
+	}
+	if p.Declared != nil {
+		scope := "all that it sends in an epoch"
+		if p.Covers == PerCrowdScope {
+			scope = "what it sends to one crowd in an epoch"
+		}
+		w.item("declared", fmt.Sprintf("epsilon %s, delta %s for %s; computed delta at this epsilon: %s", figure(p.Declared.Epsilon), figure(p.Declared.Delta), scope, figure(p.Computed)))
+	}
+	w.item("one crowd", p.PerCrowd.text()+fmt.Sprintf("; no delta below %s at any epsilon", figure(p.Floor)))
+	epoch := fmt.Sprintf("all that one client may send, in %s: %s by basic composition", plural(p.Crowds, "crowd"), p.Basic.text())
+	if p.Exact != p.Basic {
+		epoch += fmt.Sprintf("; %s by exact composition", p.Exact.text())
+	}
+	w.item("one epoch", epoch)
+	w.item("30 days", fmt.Sprintf("%s of it: %s by basic composition; nothing in this version bounds the sum", plural(p.Epochs, "epoch"), p.Month.text()))
+}
+
+func (g Guarantee) text() string {
+	if math.IsInf(float64(g.Epsilon), 1) {
+		return "no epsilon holds"
+	}
+	return fmt.Sprintf("epsilon %s, delta %s", figure(g.Epsilon), figure(g.Delta))
+}
+
+func (m *MetricPlan) writeAccuracy(w *writer) {
+	a := &m.Accuracy
+	w.head("Error bars")
+	w.item("count of a crowd", fmt.Sprintf("standard deviation %.2g; %.3g reports of each crowd are dropped on the average, and added back to the estimate", a.CountStdDev, a.CountBias))
+	for _, f := range a.Fields {
+		w.item("each "+f.PerValue+" of "+f.Name, fmt.Sprintf("standard deviation %.2g in a crowd of 100, %.2g in one of 1000", f.At100, f.At1000))
+	}
+}
+
+func (m *MetricPlan) writeForecast(w *writer) {
+	f := &m.Forecast
+	w.head("What will survive")
+	w.item("if", fmt.Sprintf("%d clients send %.0f reports an epoch, over %d possible crowds by Zipf with exponent %g", f.Clients, f.Reports, f.Values, f.Exponent))
+	w.item("crowds", fmt.Sprintf("%.0f of %.0f released (%.1f %%)", f.Released, f.Crowds, 100*f.CrowdShare))
+	w.item("reports", fmt.Sprintf("%.0f of %.0f reach the table (%.1f %%)", f.ReportsKept, f.Reports, 100*f.ReportShare))
+	w.item("surely", fmt.Sprintf("a crowd of %d reports is released in 19 cases of 20", f.SureSize))
+}
+
+// figure writes a number with four digits, or "none".
+func figure(f Figure) string {
+	if math.IsInf(float64(f), 0) {
+		return "none"
+	}
+	return strconv.FormatFloat(float64(f), 'g', 4, 64)
+}
+
+func valuesText(values []FieldValue) string {
+	parts := make([]string, len(values))
+	for i, v := range values {
+		parts[i] = v.Name + " = " + v.Value
+	}
+	return strings.Join(parts, ", ")
+}
+
+// A writer lays out items: a label, then wrapped text.
+type writer struct{ strings.Builder }
+
+const labelWidth = 24
+
+func (w *writer) line(format string, args ...any) {
+	w.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
+}
+
+func (w *writer) head(s string) {
+	w.line("")
+	w.line("%s", s)
+}
+
+func (w *writer) item(label, text string) {
+	rows := wrap(text, lineWidth-labelWidth)
+	for i, row := range rows {
+		if i > 0 {
+			label = ""
+		}
+		w.line("  %-*s%s", labelWidth-2, label, spaceAfter(label)+row)
+	}
+}
+
+// spaceAfter keeps a label that is too long off its text.
+func spaceAfter(label string) string {
+	if utf8.RuneCountInString(label) >= labelWidth-2 {
+		return " "
+	}
+	return ""
+}
+
+// wrap breaks a text at spaces into rows of at most width runes; longer words
+// stand alone.
+func wrap(text string, width int) []string {
+	var rows []string
+	row := ""
+	for word := range strings.FieldsSeq(text) {
+		if row != "" && utf8.RuneCountInString(row)+1+utf8.RuneCountInString(word) > width {
+			rows = append(rows, row)
+			row = ""
+		}
+		if row != "" {
+			row += " "
+		}
+		row += word
+	}
+	return append(rows, row)
+}
