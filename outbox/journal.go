@@ -173,7 +173,7 @@ func (j *journal) append(f durable.File, plain []byte) error {
 }
 
 // Damage is a stretch of the journal that could not be read although it had
-// once been written completely.
+// once been written completely. It has no bytes where frames are missing.
 type Damage struct{ Offset, Bytes int64 }
 
 // found is what reading frames comes to.
@@ -190,15 +190,15 @@ func (j *journal) read(data []byte, apply func(op), damaged func()) (found, erro
 	for at := 0; at < len(data); {
 		plain, size := j.open(data[at:], j.frame)
 		if plain == nil {
-			skip := j.resync(data[at+1:])
+			skip := j.resync(data[at:])
 			if skip < 0 {
 				fd.torn = int64(len(data) - at)
 				break
 			}
-			fd.damaged = append(fd.damaged, Damage{j.end, int64(skip) + 1})
+			fd.damaged = append(fd.damaged, Damage{j.end, int64(skip)})
 			damaged()
-			at += skip + 1
-			j.end += int64(skip) + 1
+			at += skip
+			j.end += int64(skip)
 			j.frame = binary.BigEndian.Uint64(data[at+4:])
 			continue
 		}

@@ -30,13 +30,23 @@ func NewKey(secret []byte) (*Key, error) {
 	return &Key{[keySize]byte(secret)}, nil
 }
 
-func (*Key) String() string               { return "outbox key (redacted)" }
-func (k *Key) GoString() string           { return k.String() }
-func (k *Key) LogValue() slog.Value       { return slog.StringValue(k.String()) }
-func (k *Key) Format(s fmt.State, _ rune) { io.WriteString(s, k.String()) }
-func (*Key) MarshalText() ([]byte, error) {
+// String returns words that hold nothing of the key.
+func (Key) String() string { return "outbox key (redacted)" }
+
+// GoString returns what String returns.
+func (k Key) GoString() string { return k.String() }
+
+// LogValue returns what String returns.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// Format writes what String returns, whatever the verb.
+func (k Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.String()) }
+
+// MarshalText refuses to write the key.
+func (Key) MarshalText() ([]byte, error) {
 	return nil, errors.New("an outbox key is not to be written")
 }
+
 func (k *Key) derive(salt, label string, n int) ([]byte, error) {
 	return hkdf.Key(sha256.New, k.secret[:], []byte(salt), "shoal outbox v1 "+label, n)
 }
