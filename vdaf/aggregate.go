@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 
 	"github.com/shoal-project/shoal/crypto/field"
 )
@@ -123,16 +122,39 @@ func words[E field.Elem](f field.Field[E], x E) (lo, hi uint64) {
 	return lo, hi
 }
 
-// signed returns the representative of least absolute value.
-func (s sum) signed() (int64, error) {
-	switch {
-	case s.hi == 0 && s.lo <= math.MaxInt64:
-		return int64(s.lo), nil
-	case s.negHi == 0 && s.negLo <= 1<<63:
-		return -int64(s.negLo), nil
+// unsigned returns sums as they are.
+func unsigned(sums []sum, _ uint64) ([]uint64, error) {
+	out := make([]uint64, len(sums))
+	for i, s := range sums {
+		if s.hi != 0 {
+			return nil, fmt.Errorf("%w: element %d", ErrOverflow, i)
+		}
+		out[i] = s.lo
 	}
-	if bits.Len64(s.hi) == 0 {
-		return 0, fmt.Errorf("%w: neither as a sum nor as a negative one", ErrOverflow)
+	return out, nil
+}
+
+// single is unsigned for one sum.
+func single(sums []sum, count uint64) (uint64, error) {
+	out, err := unsigned(sums, count)
+	if err != nil {
+		return 0, err
 	}
-	return 0, ErrOverflow
+	return out[0], nil
+}
+
+// signed returns the representatives of least absolute value.
+func signed(sums []sum) ([]int64, error) {
+	out := make([]int64, len(sums))
+	for i, s := range sums {
+		switch {
+		case s.hi == 0 && s.lo <= math.MaxInt64:
+			out[i] = int64(s.lo)
+		case s.negHi == 0 && s.negLo <= 1<<63:
+			out[i] = -int64(s.negLo)
+		default:
+			return nil, fmt.Errorf("%w: element %d", ErrOverflow, i)
+		}
+	}
+	return out, nil
 }

@@ -95,9 +95,22 @@ func (g *gadget[E]) newSpace() *space[E] {
 	}
 }
 
-// outputs are the values of the gadget polynomial at the calls: the elements of
-// poly at the returned stride, the first of them at index stride.
+// stride is the distance of the outputs of the calls among the evaluations of
+// the gadget polynomial; the first of them is at index stride.
 func (g *gadget[E]) stride() int { return g.n / g.p }
+
+// values returns as many evaluations of the gadget polynomial as outputs and
+// eval need, given those in the proof. For degree 2 these are enough.
+func (g *gadget[E]) values(sp *space[E], poly []E) []E {
+	if g.degree == 2 {
+		return poly
+	}
+	ext, err := field.ExtendValues(g.f, append(sp.wide[:0], poly...), g.n, g.roots)
+	if err != nil {
+		return sp.wide // cannot be: the tables were made for this size
+	}
+	return ext
+}
 
 // onDomain reports whether t is a root of unity of order P.
 func (g *gadget[E]) onDomain(t E) bool {
@@ -113,19 +126,15 @@ func (g *gadget[E]) power(t E) E {
 	return t
 }
 
-// eval returns the gadget polynomial at t, given its evaluations in the proof
+// eval returns the gadget polynomial at t, given what [gadget.values] returned
 // and, in sp.basis, the Lagrange polynomials of order P at t. It overwrites the
 // other scratch vectors and the basis.
 func (g *gadget[E]) eval(sp *space[E], poly []E, t E) E {
 	f := g.f
 	if g.degree != 2 {
-		ext, err := field.ExtendValues(f, append(sp.wide[:0], poly...), g.n, g.roots)
-		if err != nil {
-			return f.FromUint64(0) // cannot be: the tables were made for this size
-		}
 		basis := make([]E, g.n)
 		f.Lagrange(basis, t, g.roots)
-		return f.Dot(basis, ext)
+		return f.Dot(basis, poly)
 	}
 	// Half of the 2P nodes are the nodes of the wire polynomials, the other half
 	// are those times the root w of order 2P, and so

@@ -98,7 +98,7 @@ func (c *pointCircuit[E]) query(sp *space[E], verifier, meas, proof, queryRand, 
 	if g.onDomain(t) {
 		return false
 	}
-	seeds, poly := proof[:g.arity], proof[g.arity:]
+	seeds, poly := proof[:g.arity], g.values(sp, proof[g.arity:])
 
 	sum := f.FromUint64(0)
 	for k, m := range meas {

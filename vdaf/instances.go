@@ -2,7 +2,6 @@ package vdaf
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/bits"
 
@@ -56,9 +55,6 @@ func finish[E field.Elem](c config, f field.Field[E], circ circuit[E], proofs in
 	return &instance{e: e, id: c.id, name: c.name, config: c.bytes, shares: c.shares}
 }
 
-func scalar(sums []uint64) uint64    { return sums[0] }
-func vectors(sums []uint64) []uint64 { return sums }
-
 // Count counts the measurements that are true (Prio3Count).
 func Count(opts ...Option) (*Prio3[bool, uint64], error) {
 	c, err := newConfig(IDCount, "Prio3Count", []byte{}, opts)
@@ -75,7 +71,7 @@ func Count(opts ...Option) (*Prio3[bool, uint64], error) {
 	return &Prio3[bool, uint64]{
 		Instance: finish(c, field.Field64, circ, 1, turboShake),
 		encode:   func(dst []uint8, m bool) error { dst[0] = bit(m); return nil },
-		result:   scalar,
+		result:   single,
 	}, nil
 }
 
@@ -101,7 +97,7 @@ func Sum(limit uint64, opts ...Option) (*Prio3[uint64, uint64], error) {
 	return &Prio3[uint64, uint64]{
 		Instance: finish(c, f, circ, 1, turboShake),
 		encode:   func(dst []uint8, m uint64) error { return encodeInt(dst, m, limit) },
-		result:   scalar,
+		result:   single,
 	}, nil
 }
 
@@ -121,7 +117,7 @@ func SumVec(length int, limit uint64, chunk int, opts ...Option) (*Prio3[[]uint6
 	return &Prio3[[]uint64, []uint64]{
 		Instance: finish(c, field.Field128, circ, 1, turboShake),
 		encode:   vecEncoder(length, limit),
-		result:   vectors,
+		result:   unsigned,
 	}, nil
 }
 
@@ -153,7 +149,7 @@ func multiproof(id uint32, xof xofKind, length int, limit uint64, chunk, proofs 
 	return &Prio3[[]uint64, []uint64]{
 		Instance: finish(c, field.Field64, circ, proofs, xof),
 		encode:   vecEncoder(length, limit),
-		result:   vectors,
+		result:   unsigned,
 	}, nil
 }
 
@@ -189,7 +185,7 @@ func L1BoundSum(length int, limit uint64, chunk int, opts ...Option) (*Prio3[[]u
 			}
 			return encodeInt(dst[n:], norm, limit)
 		},
-		result: vectors,
+		result: unsigned,
 	}, nil
 }
 
@@ -219,7 +215,7 @@ func Histogram(length, chunk int, opts ...Option) (*Prio3[int, []uint64], error)
 			}
 			return nil
 		},
-		result: vectors,
+		result: unsigned,
 	}, nil
 }
 
@@ -262,7 +258,7 @@ func MultihotCountVec(length int, limit uint64, chunk int, opts ...Option) (*Pri
 			}
 			return encodeInt(dst[length:], weight, limit)
 		},
-		result: vectors,
+		result: unsigned,
 	}, nil
 }
 
@@ -358,60 +354,4 @@ func bit(b bool) uint8 {
 func equal(a, b uint64) uint8 {
 	x := a ^ b
 	return uint8((x - 1) &^ x >> 63)
-}
-
-// ErrUnknown says that a configuration names no instance of this package.
-var ErrUnknown = errors.New("vdaf: unknown algorithm")
-
-// ParseConfig makes the instance of a DAP task from the algorithm identifier and
-// the VDAF configuration, with two aggregators. Each [Instance] is a *[Prio3] of
-// the type that the constructor of that algorithm returns. It fails with
-// [ErrUnknown], [ErrEncoding] or the constructor's error.
-func ParseConfig(id uint32, config []byte) (Instance, error) {
-	d := decoder{b: config}
-	var in Instance
-	var err error
-	switch id {
-	case IDCount:
-		if err = d.end(); err == nil {
-			in, err = instanceOf(Count())
-		}
-	case IDSum:
-		limit := d.u64()
-		if err = d.end(); err == nil {
-			in, err = instanceOf(Sum(limit))
-		}
-	case IDSumVec, IDL1BoundSum:
-		length, limit, chunk := d.u32(), d.u64(), d.u32()
-		if err = d.chunk(chunk); err == nil && id == IDSumVec {
-			in, err = instanceOf(SumVec(length, limit, chunk))
-		} else if err == nil {
-			in, err = instanceOf(L1BoundSum(length, limit, chunk))
-		}
-	case IDHistogram:
-		length, chunk := d.u32(), d.u32()
-		if err = d.chunk(chunk); err == nil {
-			in, err = instanceOf(Histogram(length, chunk))
-		}
-	case IDMultihotCountVec:
-		length, chunk, limit := d.u32(), d.u32(), d.u64()
-		if err = d.chunk(chunk); err == nil {
-			in, err = instanceOf(MultihotCountVec(length, limit, chunk))
-		}
-	case IDSumVecMultiproof:
-		length, limit, chunk, proofs := d.u32(), d.u64(), d.u32(), d.u8()
-		if err = d.chunk(chunk); err == nil {
-			in, err = instanceOf(SumVecMultiproof(length, limit, chunk, proofs))
-		}
-	default:
-		err = fmt.Errorf("%w %#x", ErrUnknown, id)
-	}
-	return in, err
-}
-
-func instanceOf[M, R any](p *Prio3[M, R], err error) (Instance, error) {
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
 }

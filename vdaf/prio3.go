@@ -42,7 +42,7 @@ type Instance interface {
 type Prio3[M, R any] struct {
 	Instance
 	encode func(dst []uint8, m M) error
-	result func(sums []uint64) R
+	result func(sums []sum, count uint64) (R, error)
 }
 
 // Sizes are the lengths in bytes of the messages of an instance. They do not
@@ -86,22 +86,16 @@ func (p *Prio3[M, R]) Shard(rand io.Reader, ctx []byte, nonce Nonce, m M) (*Shar
 	return &Sharded{PublicShare: public, InputShares: inputs}, nil
 }
 
-// Unshard adds up the aggregate shares of all aggregators. It fails with
-// [ErrEncoding], and with [ErrOverflow] if a sum has more than 64 bits.
-func (p *Prio3[M, R]) Unshard(shares [][]byte) (R, error) {
-	var zero R
+// Unshard adds up the aggregate shares of all aggregators; count is the number
+// of measurements in the aggregate. It fails with [ErrEncoding], and with
+// [ErrOverflow] if a sum does not fit in the result.
+func (p *Prio3[M, R]) Unshard(shares [][]byte, count uint64) (R, error) {
 	sums, err := p.engine().unshard(shares)
 	if err != nil {
+		var zero R
 		return zero, err
 	}
-	u := make([]uint64, len(sums))
-	for i, s := range sums {
-		if s.hi != 0 {
-			return zero, fmt.Errorf("%w: element %d", ErrOverflow, i)
-		}
-		u[i] = s.lo
-	}
-	return p.result(u), nil
+	return p.result(sums, count)
 }
 
 // An Option changes what a constructor makes.
@@ -154,13 +148,7 @@ func (in *instance) UnshardSigned(shares [][]byte) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]int64, len(sums))
-	for i, s := range sums {
-		if out[i], err = s.signed(); err != nil {
-			return nil, fmt.Errorf("%w: element %d", err, i)
-		}
-	}
-	return out, nil
+	return signed(sums)
 }
 
 // core is an engine without its element type.

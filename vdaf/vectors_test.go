@@ -77,7 +77,7 @@ type vectorOp struct {
 type typed interface {
 	Instance
 	shardJSON(t *testing.T, v *vectorFile, r *vectorReport) (*Sharded, error)
-	unshardJSON(t *testing.T, shares [][]byte) string
+	unshardJSON(t *testing.T, shares [][]byte, count uint64) string
 }
 
 type typedOf[M, R any] struct{ *Prio3[M, R] }
@@ -91,9 +91,9 @@ func (p typedOf[M, R]) shardJSON(t *testing.T, v *vectorFile, r *vectorReport) (
 	return p.Shard(bytes.NewReader(r.Rand), v.Ctx, Nonce(r.Nonce), m)
 }
 
-func (p typedOf[M, R]) unshardJSON(t *testing.T, shares [][]byte) string {
+func (p typedOf[M, R]) unshardJSON(t *testing.T, shares [][]byte, count uint64) string {
 	t.Helper()
-	r, err := p.Unshard(shares)
+	r, err := p.Unshard(shares, count)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func higherDegree() (*Prio3[uint64, uint64], error) {
 	return &Prio3[uint64, uint64]{
 		Instance: finish(c, f, circ, 1, turboShake),
 		encode:   func(dst []uint8, m uint64) error { dst[0] = uint8(m); return nil },
-		result:   scalar,
+		result:   single,
 	}, err
 }
 
@@ -283,7 +283,7 @@ func runOp(t *testing.T, v *vectorFile, op vectorOp, p typed, verifiers []*Verif
 		if err := json.Compact(&want, v.AggResult); err != nil {
 			t.Fatal(err)
 		}
-		if got := p.unshardJSON(t, raw(v.AggShares)); got != want.String() {
+		if got := p.unshardJSON(t, raw(v.AggShares), uint64(len(v.Reports))); got != want.String() {
 			t.Fatalf("aggregate: got %s, want %s", got, &want)
 		}
 	default:
