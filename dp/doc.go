@@ -25,7 +25,9 @@
 // The guarantee of [NewNoisyDrop] covers the multiset of crowd IDs of a batch
 // and nothing else: what a report says beside its crowd is released as it is.
 // That of [NewNoisySet] covers only the set of released crowds, since their
-// counts are exact. [NewNaive] gives none. See [Protection].
+// counts are exact. [NewNaive] gives none. See [Protection]. Exact totals of a
+// batch, such as how many reports came in or were dropped, are no part of that
+// output: whoever is told them can tell a batch from one with a report more.
 //
 // Every epsilon and delta is computed from the integer probabilities that the
 // sampler really uses, in 256-bit arithmetic, and rounded up. A figure never
