@@ -91,6 +91,17 @@ func TestOpsRoundTrip(t *testing.T) {
 	}
 }
 
+// Threat: a second ciphertext of a record counts it twice.
+func TestFirstCiphertextStays(t *testing.T) {
+	s := newState()
+	for _, o := range []op{everyOp()[2], seal{7, []byte("first")}, seal{7, []byte("second")}} {
+		o.apply(s)
+	}
+	if e := s.entries[7]; string(e.Report) != "first" || e.Record != nil || s.bytes != e.size() {
+		t.Errorf("after two seals: %+v, %d bytes", e, s.bytes)
+	}
+}
+
 // A snapshot is the state again.
 func TestSnapshot(t *testing.T) {
 	s := newState()

@@ -126,7 +126,7 @@ func (s *session) due(now time.Time) ([]ID, error) {
 	var ids []ID
 	list := b.state.sorted(func(e *Entry) bool { return e.Stage != Held && !e.NotBefore.After(now) })
 	for _, e := range list {
-		if now.Sub(e.NotBefore) <= b.o.Late || !e.SendBy.After(now) {
+		if now.Sub(e.NotBefore) <= b.o.Late {
 			ids = append(ids, e.ID)
 			continue
 		}
