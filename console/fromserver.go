@@ -1,0 +1,234 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/server"
+)
+
+// FromServer returns what an analyzer's server has released, as a source.
+func FromServer(s *server.Server) Source {
+	return &serverSource{server: s, read: map[esa.BatchID]content{}, privacy: map[task.ID]Privacy{}}
+}
+
+type serverSource struct {
+	server *server.Server
+
+	mu      sync.Mutex              // guards the two caches
+	read    map[esa.BatchID]content // of the newest batch of each task: released tables do not change
+	privacy map[task.ID]Privacy     // computing epsilon takes a moment
+}
+
+// content is what a page shows of one batch's tables.
+type content struct {
+	task   task.ID
+	charts []Chart
+	table  Table
+}
+
+// Organisation implements [Source].
+func (s *serverSource) Organisation() Organisation {
+	c := s.server.Config()
+	o := Organisation{Name: c.Organisation, URL: c.URL}
+	for _, r := range c.Roles {
+		o.Roles = append(o.Roles, string(r))
+	}
+	return o
+}
+
+// served returns the tasks that this organisation analyzes, newest first.
+func (s *serverSource) served() []server.Task {
+	tasks := slices.DeleteFunc(s.server.Tasks(), func(t server.Task) bool { return t.Role() != task.Analyzer })
+	slices.Reverse(tasks)
+	return tasks
+}
+
+// Questions implements [Source].
+func (s *serverSource) Questions(ctx context.Context) ([]Question, error) {
+	entries, err := s.entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Question
+	for _, t := range s.served() {
+		all = append(all, s.question(t, entries))
+	}
+	return all, nil
+}
+
+func (s *serverSource) entries(ctx context.Context) ([]analyzer.Entry, error) {
+	tables := s.server.Tables()
+	if tables == nil {
+		return nil, nil
+	}
+	return tables.Entries(ctx)
+}
+
+func (s *serverSource) question(t server.Task, entries []analyzer.Entry) Question {
+	q := Question{
+		ID: t.ID, Metric: t.Task.Metric, Question: t.Task.Question, Owner: t.Task.OwnedBy,
+		Expires: time.Unix(t.Task.Expires, 0).UTC(), Next: next(t.Task, s.server.Clock().Now()),
+	}
+	for _, e := range entries {
+		if e.Task != t.ID || e.Manifest == nil {
+			continue
+		}
+		q.Batches++
+		q.Released += int64(e.Manifest.Analyzer.Records)
+		if e.Manifest.End.After(q.Latest) {
+			q.Latest = e.Manifest.End
+		}
+	}
+	return q
+}
+
+// next returns when the next batch closes, or zero if no more will.
+func next(t *task.Task, now time.Time) time.Time {
+	grace := time.Duration(t.MaxDelay+t.ClockSkew) * time.Second
+	e := t.EpochAt(now.Add(-grace))
+	e = max(e, t.EpochAt(time.Unix(t.NotBefore, 0)))
+	if !t.Covers(e) {
+		return time.Time{}
+	}
+	return t.Closes(e)
+}
+
+// Answer implements [Source].
+func (s *serverSource) Answer(ctx context.Context, id task.ID) (Answer, error) {
+	t, ok := s.find(id)
+	if !ok {
+		return Answer{}, ErrNotFound
+	}
+	entries, err := s.entries(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{
+		Question: s.question(t, entries), Consent: t.Task.Consent,
+		EpochLength: time.Duration(t.Task.EpochSeconds) * time.Second, MinBatch: int64(t.Task.MinBatch),
+		Privacy: s.privacyOf(t),
+		Flipped: slices.ContainsFunc(t.Task.Schema, func(f task.Field) bool { return f.Flip > 0 }),
+	}
+	for _, e := range slices.Backward(entries) {
+		if e.Task == id {
+			a.Batches = append(a.Batches, batch(t.Task, e))
+		}
+	}
+	c, err := s.newest(t, entries)
+	if err != nil {
+		return Answer{}, err
+	}
+	a.Charts, a.Table = c.charts, c.table
+	return a, nil
+}
+
+func (s *serverSource) find(id task.ID) (server.Task, bool) {
+	for _, t := range s.served() {
+		if t.ID == id {
+			return t, true
+		}
+	}
+	return server.Task{}, false
+}
+
+// batch tells what became of the reports of a batch, at both hops.
+func batch(t *task.Task, e analyzer.Entry) Batch {
+	b := Batch{Start: t.Start(e.Epoch), End: t.Start(e.Epoch + 1), State: e.State.String()}
+	m := e.Manifest
+	if m == nil {
+		return b
+	}
+	invalid := map[string]uint64{}
+	for _, by := range []map[string]uint64{m.Shuffler.Invalid, m.Analyzer.Invalid} {
+		for cause, n := range by {
+			invalid[cause] += n
+		}
+	}
+	for _, cause := range slices.Sorted(maps.Keys(invalid)) {
+		b.Invalid += int64(invalid[cause])
+		b.InvalidBy = append(b.InvalidBy, Cause{cause, int64(invalid[cause])})
+	}
+	b.Received, b.Duplicate = int64(m.Shuffler.Received), int64(m.Shuffler.Duplicate)
+	b.Suppressed, b.SuppressedCrowds = int64(m.Shuffler.SuppressedReports), int64(m.Shuffler.SuppressedCrowds)
+	b.Dropped = int64(m.Shuffler.Dropped)
+	b.Released, b.ReleasedCrowds = int64(m.Analyzer.Records), int64(m.Analyzer.Crowds)
+	return b
+}
+
+// newest reads the tables of a task's newest batch that still has them.
+func (s *serverSource) newest(t server.Task, entries []analyzer.Entry) (content, error) {
+	for _, e := range slices.Backward(entries) {
+		if e.Task != t.ID || e.State != analyzer.Released || e.Manifest.Analyzer.Records == 0 {
+			continue
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c, ok := s.read[e.ID]; ok {
+			return c, nil
+		}
+		c, err := readContent(t.Task, s.server.Tables(), e)
+		if err != nil {
+			return content{}, fmt.Errorf("reading the tables of %q, epoch %d: %w", t.Task.Metric, e.Epoch, err)
+		}
+		c.task = t.ID
+		maps.DeleteFunc(s.read, func(_ esa.BatchID, old content) bool { return old.task == t.ID })
+		s.read[e.ID] = c
+		return c, nil
+	}
+	return content{}, nil
+}
+
+func readContent(t *task.Task, tables *analyzer.Tables, e analyzer.Entry) (content, error) {
+	var c content
+	for _, info := range e.Manifest.Tables {
+		switch {
+		case info.Name == analyzer.CountsTable && info.Rows > 0:
+			chart, table, err := crowds(t, tables, e, info)
+			if err != nil {
+				return c, err
+			}
+			c.table = table
+			if t.Crowd.Kind != task.Constant {
+				c.charts = append(c.charts, chart)
+			}
+		case info.Name == analyzer.ValuesTable && info.Rows > 0:
+			charts, err := values(t, tables, e, info)
+			if err != nil {
+				return c, err
+			}
+			c.charts = append(charts, c.charts...)
+		}
+	}
+	for i := range c.charts {
+		c.charts[i].Title += ", " + period(e.Manifest.Start, e.Manifest.End)
+	}
+	return c, nil
+}
+
+// Export implements [Source]. It writes the sizes of crowds; the other tables
+// are to be had from the management API and the command line.
+func (s *serverSource) Export(ctx context.Context, w io.Writer, id task.ID, f Format) error {
+	t, ok := s.find(id)
+	if !ok {
+		return ErrNotFound
+	}
+	q := analyzer.Query{Metric: t.Task.Metric, Task: &id, Table: analyzer.CountsTable}
+	tables := s.server.Tables()
+	found, err := tables.Select(ctx, q)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return ErrNotFound
+	}
+	return tables.Export(ctx, w, analyzer.Format(f), q)
+}

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"time"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/esa/shuffler"
+)
+
+// shufflerMetrics counts what a shuffler tells.
+type shufflerMetrics struct{ m *metrics }
+
+const shufflerLabel = string(ShufflerRole)
+
+// Report counts one report at intake.
+func (s shufflerMetrics) Report(o shuffler.Outcome) {
+	if o == shuffler.Accepted {
+		s.m.reports.WithLabelValues(shufflerLabel, "accepted").Inc()
+		return
+	}
+	s.m.rejects.WithLabelValues(shufflerLabel, o.String()).Inc()
+}
+
+// Batch counts a batch and, once it is processed, its reports.
+func (s shufflerMetrics) Batch(state shuffler.State, c esa.Counts) {
+	s.m.batches.WithLabelValues(shufflerLabel, state.String()).Inc()
+	if state != shuffler.Processed && state != shuffler.Discarded {
+		return
+	}
+	add := func(outcome string, n uint64) {
+		s.m.reports.WithLabelValues(shufflerLabel, outcome).Add(float64(n))
+	}
+	add("duplicate", c.Duplicate)
+	add("suppressed", c.SuppressedReports)
+	add("dropped", c.Dropped)
+	add("released", c.Released)
+	for cause := esa.Cause(1); int(cause) <= esa.NumCauses; cause++ {
+		if n := c.Invalid[cause]; n > 0 {
+			s.m.rejects.WithLabelValues(shufflerLabel, cause.String()).Add(float64(n))
+		}
+	}
+}
+
+// Took observes the time that a batch took.
+func (s shufflerMetrics) Took(d time.Duration) {
+	s.m.batchSeconds.WithLabelValues(shufflerLabel, "process").Observe(d.Seconds())
+}
+
+// analyzerMetrics counts what an analyzer tells.
+type analyzerMetrics struct{ m *metrics }
+
+const analyzerLabel = string(AnalyzerRole)
+
+// Batch counts a batch and, once it is released, its records.
+func (a analyzerMetrics) Batch(state analyzer.State, manifest *analyzer.Manifest) {
+	a.m.batches.WithLabelValues(analyzerLabel, state.String()).Inc()
+	if state != analyzer.Released || manifest == nil {
+		return
+	}
+	a.m.reports.WithLabelValues(analyzerLabel, "released").Add(float64(manifest.Analyzer.Records))
+	for cause, n := range manifest.Analyzer.Invalid {
+		a.m.rejects.WithLabelValues(analyzerLabel, cause).Add(float64(n))
+	}
+}
+
+// Took observes the time that a release took.
+func (a analyzerMetrics) Took(d time.Duration) {
+	a.m.batchSeconds.WithLabelValues(analyzerLabel, "release").Observe(d.Seconds())
+}

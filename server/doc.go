@@ -1,0 +1,36 @@
+// Package server assembles one organisation: it reads the configuration, keeps
+// the keys, admits tasks, and puts the roles shuffler and analyzer behind HTTP.
+//
+// [Load] reads a configuration and [New] opens everything it names: keys,
+// stores, tasks, listeners. Whatever is wrong is reported then, before a single
+// report is taken. [Server.Run] serves until its context ends and then shuts
+// down in order. The clock and the randomness are passed in, so that a whole
+// deployment can run in one process under a virtual clock that calls
+// [Server.Tick].
+//
+// There are three listeners. The public one takes reports and batches and
+// serves keys. The one for operations (health, metrics, the management API) and
+// the console's are on loopback unless told otherwise. The console itself is
+// not part of this package; see [Options.Console].
+//
+// # Security properties
+//
+// No address, header or time of a request is written anywhere: there is no
+// access log, handlers do not look at the peer, and what net/http would print
+// about a connection is reduced to a cause from a fixed list. No role derives
+// anything from a header that a client can set, except the media type.
+//
+// Plain HTTP is served on loopback only, unless the configuration says that a
+// proxy ends TLS. A task is admitted only if an allow-listed owner signed it,
+// one of its hops names this organisation's URL and identity, no two hops are
+// the same organisation, and it keeps the configured floors.
+//
+// HPKE keys are short-lived. Clients learn a new key before the old one ends;
+// the private half of an old key is overwritten in the key file once the last
+// batch that may need it has closed and the grace time has passed.
+//
+// BUG: overwriting a key file does not reach copies that a file system or a
+// disk has made on its own (snapshots, copy-on-write, wear levelling). Put the
+// key folder on storage where that does not matter, such as an encrypted volume
+// whose key is rotated, or memory.
+package server

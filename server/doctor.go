@@ -1,0 +1,288 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// A Finding is the result of one check of [Doctor].
+type Finding struct {
+	Level  Level
+	Check  string // what was looked at
+	Detail string // what was found, and what to do
+}
+
+// A Level says how a check went.
+type Level string
+
+// The levels.
+const (
+	OK      Level = "ok"
+	Warning Level = "warning" // works now, or cannot be checked
+	Failure Level = "failure" // must be mended
+)
+
+// earliest is a time that any right clock has passed.
+var earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// skewLimit is how far a peer's clock may differ before Doctor says so. HTTP
+// dates count whole seconds.
+const skewLimit = 30 * time.Second
+
+// Doctor looks for what would keep an organisation from working: keys and
+// their permissions, disk, tasks, ports, the other organisations, the clock. It
+// changes nothing, and may run beside a server.
+func Doctor(ctx context.Context, c Config, o Options) []Finding {
+	d := &doctor{config: c, o: o.withDefaults()}
+	d.clock()
+	d.keys()
+	d.disk()
+	d.ports(ctx)
+	d.tasks()
+	d.peers(ctx)
+	return d.found
+}
+
+type doctor struct {
+	config Config
+	o      Options
+	served []Task
+	found  []Finding
+}
+
+func (d *doctor) say(l Level, check, format string, args ...any) {
+	d.found = append(d.found, Finding{l, check, fmt.Sprintf(format, args...)})
+}
+
+// verdict says that a check went well, or why not.
+func (d *doctor) verdict(check string, err error, format string, args ...any) bool {
+	if err != nil {
+		d.say(Failure, check, "%v", err)
+		return false
+	}
+	d.say(OK, check, format, args...)
+	return true
+}
+
+func (d *doctor) clock() {
+	now := d.o.Clock.Now()
+	if now.Before(earliest) {
+		d.say(Failure, "clock", "it reads %s, which is past: set it, or batches never close", now.Format(time.DateTime))
+		return
+	}
+	d.say(OK, "clock", "%s UTC", now.UTC().Format(time.DateTime))
+}
+
+func (d *doctor) keys() {
+	if !d.verdict("key folder", privateDir(d.config.Keys.Dir), "%s", d.config.Keys.Dir) {
+		return
+	}
+	id, err := LoadIdentity(d.config.identityPath())
+	if d.verdict("identity key", err, "%s", task.FormatPublic(id.Public())) {
+		d.registry(id)
+	}
+	now := d.o.Clock.Now()
+	for _, r := range d.config.Roles {
+		check := string(r) + " keys"
+		keys, err := readReportKeys(d.config.roleKeysPath(r))
+		if err != nil {
+			d.say(Failure, check, "%v", err)
+			continue
+		}
+		valid := 0
+		for _, k := range keys {
+			if k.Public().NotAfter > now.Unix() {
+				valid++
+			}
+		}
+		if valid == 0 {
+			d.say(Warning, check, "none is valid now; the server makes one when it starts")
+			continue
+		}
+		d.say(OK, check, "%d valid, %d kept for batches that are not finished", valid, len(keys)-valid)
+	}
+	tokens, err := OpenTokens(d.config)
+	if err != nil {
+		d.say(Failure, "tokens", "%v", err)
+		return
+	}
+	list, err := tokens.List()
+	d.verdict("tokens", err, "%d", len(list))
+	d.tls()
+}
+
+func (d *doctor) tls() {
+	switch {
+	case d.config.TLS.CertFile != "":
+		_, err := d.config.tlsConfig()
+		d.verdict("certificate", err, "%s", d.config.TLS.CertFile)
+	case d.config.BehindProxy:
+		d.say(Warning, "certificate", "behind_proxy: the proxy's TLS cannot be checked from here")
+	}
+}
+
+// registry reads the tasks; tasks and peers are checked from it.
+func (d *doctor) registry(id task.IdentityKey) {
+	r, err := newRegistry(d.config, id.Public())
+	if err == nil {
+		err = r.load(d.o.Clock.Now())
+	}
+	if err != nil {
+		d.say(Failure, "tasks", "%v", err)
+		return
+	}
+	d.served = r.tasks
+}
+
+func (d *doctor) tasks() {
+	now := d.o.Clock.Now()
+	for _, t := range d.served {
+		check := "task " + t.Task.Metric
+		left := time.Unix(t.Task.Expires, 0).Sub(now)
+		if left < 7*24*time.Hour {
+			d.say(Warning, check, "it expires on %s", time.Unix(t.Task.Expires, 0).UTC().Format(time.DateOnly))
+			continue
+		}
+		d.say(OK, check, "as %s, until %s", t.Role(), time.Unix(t.Task.Expires, 0).UTC().Format(time.DateOnly))
+	}
+	if len(d.served) == 0 {
+		d.say(Warning, "tasks", "none is served: list bundles under tasks.bundles and their owners under tasks.owners")
+	}
+}
+
+func (d *doctor) disk() {
+	dir := existing(d.config.Data)
+	f, err := os.CreateTemp(dir, ".shoal-doctor-*")
+	if err != nil {
+		d.say(Failure, "data folder", "cannot write to %s: %v", dir, errors.Unwrap(err))
+		return
+	}
+	err = errors.Join(f.Close(), os.Remove(f.Name()))
+	d.verdict("data folder", err, "%s", d.config.Data)
+	free, err := diskFree(dir)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		d.say(Warning, "disk space", "cannot be read on this system")
+	case err != nil:
+		d.say(Failure, "disk space", "%v", err)
+	case free < leastFree:
+		d.say(Failure, "disk space", "%d MiB free, want %s at least: reports would be turned away", free>>20, Size(leastFree))
+	case free < 16*leastFree:
+		d.say(Warning, "disk space", "%d MiB free", free>>20)
+	default:
+		d.say(OK, "disk space", "%d MiB free", free>>20)
+	}
+}
+
+// existing returns the nearest folder on the way up that exists.
+func existing(dir string) string {
+	for {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+func (d *doctor) ports(ctx context.Context) {
+	for _, l := range []struct{ key, at string }{
+		{"listen", d.config.Listen}, {"ops.listen", d.config.Ops.Listen}, {"console.listen", d.config.Console.Listen},
+	} {
+		if l.at == Off {
+			continue
+		}
+		listener, err := d.o.Listen("tcp", l.at)
+		switch {
+		case err == nil:
+			listener.Close()
+			d.say(OK, l.key, "%s is free", l.at)
+		case errors.Is(err, syscall.EADDRINUSE) && d.running(ctx):
+			d.say(OK, l.key, "%s is in use; this organisation's server answers", l.at)
+		case errors.Is(err, syscall.EADDRINUSE):
+			d.say(Failure, l.key, "%s is in use by another program", l.at)
+		default:
+			d.say(Failure, l.key, "%v", err)
+		}
+	}
+}
+
+// running reports whether a Shoal server answers on the ops listener.
+func (d *doctor) running(ctx context.Context) bool {
+	if d.config.Ops.Listen == Off || !isLoopbackAddr(d.config.Ops.Listen) {
+		return false
+	}
+	resp, _, err := d.fetch(ctx, "http://"+d.config.Ops.Listen+"/healthz")
+	return err == nil && resp.StatusCode == http.StatusOK
+}
+
+// peers asks the other organisations of the tasks for their keys.
+func (d *doctor) peers(ctx context.Context) {
+	asked := map[string]bool{}
+	for _, t := range d.served {
+		for i, p := range t.Task.Hops {
+			name := p.Role.String() + " " + p.URL
+			if i == t.Hop || asked[name] {
+				continue
+			}
+			asked[name] = true
+			d.peer(ctx, name, p)
+		}
+	}
+}
+
+func (d *doctor) peer(ctx context.Context, name string, p task.Party) {
+	resp, body, err := d.fetch(ctx, p.URL+"/keys/"+p.Role.String())
+	switch {
+	case err != nil:
+		d.say(Failure, name, "cannot be reached: %v", unwrapNet(err))
+		return
+	case resp.StatusCode != http.StatusOK:
+		d.say(Failure, name, "answers %d to a question for its keys: is it a shoal server of that role?", resp.StatusCode)
+		return
+	}
+	now := d.o.Clock.Now()
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil && at.Sub(now).Abs() > skewLimit {
+		d.say(Warning, name, "its clock and this one differ by %s: one of them is wrong", at.Sub(now).Abs().Round(time.Second))
+	}
+	c, err := task.OpenKeyConfig(body, p.Identity, p.Role, now)
+	if err != nil {
+		d.say(Failure, name, "its keys are not accepted: %v", err)
+		return
+	}
+	d.say(OK, name, "%d keys, announced until %s", len(c.Keys), time.Unix(c.NotAfter, 0).UTC().Format(time.DateTime))
+}
+
+func (d *doctor) fetch(ctx context.Context, url string) (*http.Response, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := d.o.Client.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp, body, err
+}
+
+// unwrapNet leaves the cause of a network error: the request's line is known.
+func unwrapNet(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
+}

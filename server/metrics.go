@@ -1,0 +1,98 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are the numbers of operation. Their labels come from fixed lists
+// (route, role, cause, state), never from a request: no task, no peer, no time
+// finer than the scrape.
+type metrics struct {
+	registry *prometheus.Registry
+
+	requests         *prometheus.CounterVec   // route, code
+	requestSeconds   *prometheus.HistogramVec // route
+	bodyBytes        *prometheus.CounterVec   // route
+	rejects          *prometheus.CounterVec   // role, cause
+	reports          *prometheus.CounterVec   // role, outcome
+	batches          *prometheus.CounterVec   // role, outcome
+	batchSeconds     *prometheus.HistogramVec // role, stage
+	queue            *prometheus.GaugeVec     // role, state
+	tasks            *prometheus.GaugeVec     // role
+	keySeconds       *prometheus.GaugeVec     // role
+	diskFree         prometheus.Gauge
+	connectionErrors *prometheus.CounterVec // cause
+	failures         *prometheus.CounterVec // stage
+}
+
+func newMetrics() *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "shoal", Name: name, Help: help}, labels)
+		m.registry.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "shoal", Name: name, Help: help}, labels)
+		m.registry.MustRegister(g)
+		return g
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "shoal", Name: name, Help: help, Buckets: buckets}, labels)
+		m.registry.MustRegister(h)
+		return h
+	}
+	m.requests = counter("requests_total", "HTTP requests by route and status code.", "route", "code")
+	m.requestSeconds = histogram("request_seconds", "Time to answer an HTTP request.", prometheus.ExponentialBuckets(0.0005, 4, 9), "route")
+	m.bodyBytes = counter("request_body_bytes_total", "Bytes of request bodies by route.", "route")
+	m.rejects = counter("rejects_total", "Reports and batches that were not accepted, by cause.", "role", "cause")
+	m.reports = counter("reports_total", "Reports by what became of them.", "role", "outcome")
+	m.batches = counter("batches_total", "Batches by what became of them.", "role", "outcome")
+	m.batchSeconds = histogram("batch_seconds", "Time that a stage of a batch took.", prometheus.ExponentialBuckets(0.01, 4, 10), "role", "stage")
+	m.queue = gauge("queue_batches", "Batches that wait, by state.", "role", "state")
+	m.tasks = gauge("tasks", "Tasks that are served.", "role")
+	m.keySeconds = gauge("key_seconds_left", "Seconds until the newest announced key ends.", "role")
+	m.connectionErrors = counter("connection_errors_total", "Connections that failed, by cause.", "cause")
+	m.failures = counter("failures_total", "Periodic work that failed and will be tried again, by stage.", "stage")
+	m.diskFree = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "shoal", Name: "disk_free_bytes", Help: "Free bytes on the volume of the data folder."})
+	m.registry.MustRegister(m.diskFree, collectors.NewGoCollector())
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// observe wraps a handler of one route with the counters of requests.
+func (m *metrics) observe(route string, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		h(sw, r)
+		m.requestSeconds.WithLabelValues(route).Observe(time.Since(began).Seconds())
+		m.requests.WithLabelValues(route, strconv.Itoa(sw.status)).Inc()
+		if r.ContentLength > 0 {
+			m.bodyBytes.WithLabelValues(route).Add(float64(r.ContentLength))
+		}
+	}
+}
+
+// statusWriter remembers the status code.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	w.status = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets [http.ResponseController] reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,215 @@
+package server
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// A Task is a task that this organisation serves, and the part it has in it.
+type Task struct {
+	ID     task.ID
+	Task   *task.Task
+	Signed *task.Signed
+	Hop    int // index into Task.Hops
+}
+
+// Role returns the organisation's role in the task.
+func (t Task) Role() task.Role { return t.Task.Hops[t.Hop].Role }
+
+// errNotOurs says that no hop of a task is this organisation. Bundles are made
+// for apps and hold the tasks of several organisations, so that is no fault.
+var errNotOurs = errors.New("names other organisations only")
+
+// errEnded says that a task is over.
+var errEnded = errors.New("has expired")
+
+// registry admits tasks and remembers them.
+type registry struct {
+	config Config
+	self   ed25519.PublicKey
+	owners []ed25519.PublicKey
+	tasks  []Task // in the order of admission
+}
+
+func newRegistry(c Config, self ed25519.PublicKey) (*registry, error) {
+	r := &registry{config: c, self: self}
+	for i, o := range c.Tasks.Owners {
+		key, err := parseOwner(o)
+		if err != nil {
+			return nil, fmt.Errorf("tasks.owners[%d]: %w", i, err)
+		}
+		r.owners = append(r.owners, key)
+	}
+	return r, nil
+}
+
+func parseOwner(s string) (ed25519.PublicKey, error) { return task.ParsePublic(s) }
+
+// load admits every task of the configured bundles and of those added through
+// the management API. A task that names this organisation and must be refused
+// is an error: a server that leaves a question out in silence looks like one
+// that works. Tasks of others and tasks that are over are passed by.
+func (r *registry) load(now time.Time) error {
+	names := slices.Clone(r.config.Tasks.Bundles)
+	added, err := filepath.Glob(filepath.Join(r.config.tasksDir(), "*.bundle"))
+	if err != nil {
+		return fmt.Errorf("listing added tasks: %w", err)
+	}
+	for _, name := range append(names, added...) {
+		b, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("tasks.bundles: %s does not exist: write it with \"shoal metrics build\"", name)
+		}
+		if err != nil {
+			return fmt.Errorf("reading tasks: %w", err)
+		}
+		if _, err := r.add(b, now); err != nil {
+			return fmt.Errorf("reading tasks: %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (c Config) tasksDir() string { return filepath.Join(c.Data, "tasks") }
+
+// add admits the tasks of a bundle, all or none, and returns those that are new.
+func (r *registry) add(bundle []byte, now time.Time) ([]Task, error) {
+	b, err := task.ParseBundle(bundle)
+	if err != nil {
+		return nil, err
+	}
+	var added []Task
+	for i, signed := range b.Tasks {
+		t, err := r.admit(signed, now)
+		if errors.Is(err, errNotOurs) || errors.Is(err, errEnded) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("task %d: %w", i+1, err)
+		}
+		same := func(o Task) bool { return o.ID == t.ID }
+		if slices.ContainsFunc(r.tasks, same) || slices.ContainsFunc(added, same) {
+			continue
+		}
+		added = append(added, t)
+	}
+	r.tasks = append(r.tasks, added...)
+	return added, nil
+}
+
+// admit checks one task: its form, its owner's signature, this organisation's
+// place in it, and the floors.
+func (r *registry) admit(s *task.Signed, now time.Time) (Task, error) {
+	// The form comes first, so that tasks of others need no known owner.
+	parsed, err := task.Parse(s.Bytes)
+	if err != nil {
+		return Task{}, err
+	}
+	hop, err := r.place(parsed)
+	if err != nil {
+		return Task{}, fmt.Errorf("metric %q: %w", parsed.Metric, err)
+	}
+	t, id, err := s.Open(r.owners)
+	if errors.Is(err, task.ErrNotAccepted) {
+		return Task{}, fmt.Errorf("metric %q: its owner %s is not among tasks.owners", parsed.Metric, task.FormatPublic(parsed.Owner))
+	}
+	if err != nil {
+		return Task{}, fmt.Errorf("metric %q: %w", parsed.Metric, err)
+	}
+	if now.Unix() >= t.Expires+int64(t.MaxDelay)+int64(t.ClockSkew) {
+		return Task{}, fmt.Errorf("metric %q: %w", t.Metric, errEnded)
+	}
+	if err := r.config.Floors.check(t); err != nil {
+		return Task{}, fmt.Errorf("metric %q: %w", t.Metric, err)
+	}
+	return Task{ID: id, Task: t, Signed: s, Hop: hop}, nil
+}
+
+// place finds this organisation among the hops. Identity and URL go together:
+// a task that has one without the other was made for another server or by
+// mistake, and is refused. An organisation that had two parts in one task could
+// see what the parts must not see together.
+func (r *registry) place(t *task.Task) (int, error) {
+	at := -1
+	for i, h := range t.Hops {
+		identity, address := h.Identity.Equal(r.self), h.URL == r.config.URL
+		switch {
+		case !identity && !address:
+			continue
+		case identity && !address:
+			return 0, fmt.Errorf("hop %d names this identity at %s, but url is %s", i+1, h.URL, r.config.URL)
+		case address && !identity:
+			return 0, fmt.Errorf("hop %d names %s with another identity, %s", i+1, h.URL, task.FormatPublic(h.Identity))
+		case at >= 0:
+			return 0, errors.New("two of its hops are this organisation")
+		}
+		at = i
+	}
+	if at < 0 {
+		return 0, errNotOurs
+	}
+	if role := RoleName(t.Hops[at].Role.String()); !r.config.Has(role) {
+		return 0, fmt.Errorf("it wants this organisation as %s, which is not among roles", role)
+	}
+	return at, nil
+}
+
+// check reports the first floor that a task is below.
+func (f FloorsConfig) check(t *task.Task) error {
+	if t.Method != task.Crowd {
+		return errors.New("its method is not served by this version")
+	}
+	h := t.Threshold
+	switch {
+	case h.T < f.MinThreshold:
+		return fmt.Errorf("threshold %d is below floors.min_threshold (%d)", h.T, f.MinThreshold)
+	case t.MinBatch < f.MinBatch:
+		return fmt.Errorf("minimum batch %d is below floors.min_batch (%d)", t.MinBatch, f.MinBatch)
+	case t.PerEpoch > f.MaxPerEpoch:
+		return fmt.Errorf("%d reports a client and epoch are above floors.max_per_epoch (%d)", t.PerEpoch, f.MaxPerEpoch)
+	case t.PerCrowd > f.MaxPerCrowd:
+		return fmt.Errorf("%d reports a client and crowd are above floors.max_per_crowd (%d)", t.PerCrowd, f.MaxPerCrowd)
+	}
+	threshold, err := metric.Threshold(h)
+	if err != nil {
+		return err
+	}
+	if threshold.Protects() == dp.ProtectsNothing {
+		if f.AllowNaive {
+			return nil
+		}
+		return errors.New("its threshold has no noise and so gives no differential privacy; set floors.allow_naive to accept that")
+	}
+	privacy := threshold.Reports(uint64(t.PerCrowd))
+	epsilon, err := privacy.Epsilon(f.MaxDelta)
+	if errors.Is(err, dp.ErrUnattainable) {
+		return fmt.Errorf("threshold %s reaches no delta below %.3g, floors.max_delta is %.3g", threshold, privacy.Floor(), f.MaxDelta)
+	}
+	if err != nil {
+		return err
+	}
+	if epsilon > f.MaxEpsilon {
+		return fmt.Errorf("threshold %s has epsilon %.3g at delta %.3g, floors.max_epsilon is %.3g", threshold, epsilon, f.MaxDelta, f.MaxEpsilon)
+	}
+	return nil
+}
+
+// saveAdded stores a bundle that came through the management API.
+func (c Config) saveAdded(bundle []byte, digest [32]byte) error {
+	if err := os.MkdirAll(c.tasksDir(), 0o700); err != nil {
+		return err
+	}
+	return writePrivate(filepath.Join(c.tasksDir(), strings.ToLower(hex.EncodeToString(digest[:16]))+".bundle"), bundle)
+}
