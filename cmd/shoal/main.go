@@ -23,6 +23,16 @@ import (
 type commands struct {
 	Demo demoCmd `cmd:"" help:"Run all parties on this machine and answer a question about its software."`
 
+	Metrics metricsCmd `cmd:"" help:"Check and sign questions."`
+	Plan    planCmd    `cmd:"" help:"Say what questions cost and tell, before anything is collected."`
+
+	Init   initCmd   `cmd:"" help:"Write the configuration and the keys of an organisation."`
+	Serve  serveCmd  `cmd:"" help:"Run an organisation's roles."`
+	Config configCmd `cmd:"" help:"Check or show a configuration."`
+	Doctor doctorCmd `cmd:"" help:"Look for what would keep an organisation from working."`
+	Token  tokenCmd  `cmd:"" help:"Make and revoke tokens of the management API."`
+	Export exportCmd `cmd:"" help:"Write what an analyzer has released."`
+
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -49,16 +59,16 @@ func setup(err error) error {
 	return setupError{err}
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, clock.System())) }
 
 // run executes one command line and returns the exit code.
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, stdout, stderr io.Writer, c clock.Clock) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	var c commands
+	var line commands
 	exit := -1 // set when kong has answered by itself: --help, --version
-	parser, err := kong.New(&c,
+	parser, err := kong.New(&line,
 		kong.Name("shoal"),
 		kong.Description("Ask a question of many people's software; learn the answer, and nothing about any one of them."),
 		kong.Writers(stdout, stderr),
@@ -77,7 +87,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "shoal: %v\nshoal: hint: run \"shoal --help\", or \"shoal COMMAND --help\"\n", err)
 		return 2
 	}
-	return fail(stderr, parsed.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, clock: clock.System()}))
+	return fail(stderr, parsed.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, clock: c}))
 }
 
 // fail reports err, if any, and returns the exit code it stands for.

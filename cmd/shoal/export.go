@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/server"
+)
+
+// exportCmd writes released tables.
+type exportCmd struct {
+	configFlag
+	Metric  string `arg:"" optional:"" help:"The metric; without one, what can be exported is listed."`
+	CSV     bool   `name:"csv" xor:"format" help:"Write CSV (the default)."`
+	Parquet bool   `xor:"format" help:"Write Parquet."`
+	JSON    bool   `name:"json" xor:"format" help:"Write JSON."`
+	Table   string `default:"counts" enum:"counts,values,records" help:"counts: crowds and their sizes; values: how many answers show what; records: the answers (${default})."`
+	Epoch   *int64 `help:"Only of this epoch."`
+	Task    string `placeholder:"ID" help:"Only of this task, where tasks of one metric differ."`
+	Output  string `short:"o" default:"-" placeholder:"FILE" help:"Where to write; - for standard output."`
+}
+
+// Run exports, or lists what there is.
+func (c *exportCmd) Run(e *env) error {
+	config, err := c.load()
+	if err != nil {
+		return err
+	}
+	tables, done, err := server.OpenTables(e.ctx, config)
+	if err != nil {
+		return setup(err)
+	}
+	defer done()
+	if c.Metric == "" {
+		return listTables(e, tables)
+	}
+	query, err := c.query()
+	if err != nil {
+		return setup(err)
+	}
+	found, err := tables.Select(e.ctx, query)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("exporting: nothing has been released for %q; run \"shoal export\" alone to see what has", c.Metric)
+	}
+	return c.write(e.ctx, e.stdout, tables, query)
+}
+
+func (c *exportCmd) query() (analyzer.Query, error) {
+	q := analyzer.Query{Metric: c.Metric, Table: c.Table}
+	if c.Task != "" {
+		id, err := task.ParseID(c.Task)
+		if err != nil {
+			return q, err
+		}
+		q.Task = &id
+	}
+	if c.Epoch != nil {
+		if *c.Epoch < 0 {
+			return q, errors.New("--epoch: want a number from 0")
+		}
+		epoch := task.Epoch(*c.Epoch)
+		q.Epoch = &epoch
+	}
+	return q, nil
+}
+
+func (c *exportCmd) format() analyzer.Format {
+	switch {
+	case c.Parquet:
+		return analyzer.Parquet
+	case c.JSON:
+		return analyzer.JSON
+	}
+	return analyzer.CSV
+}
+
+// write exports to standard output, or to a file that is there whole or not at
+// all.
+func (c *exportCmd) write(ctx context.Context, stdout io.Writer, tables *analyzer.Tables, q analyzer.Query) error {
+	if c.Output == "-" {
+		return export(ctx, stdout, tables, c.format(), q)
+	}
+	tmp := c.Output + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return setup(fmt.Errorf("exporting: %w", err))
+	}
+	err = errors.Join(export(ctx, f, tables, c.format(), q), f.Close())
+	if err == nil {
+		err = durable.OS().Rename(tmp, c.Output)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return nil
+}
+
+func export(ctx context.Context, w io.Writer, tables *analyzer.Tables, f analyzer.Format, q analyzer.Query) error {
+	b := bufio.NewWriter(w)
+	if err := tables.Export(ctx, b, f, q); err != nil {
+		return err
+	}
+	return b.Flush()
+}
+
+// listTables says what can be exported.
+func listTables(e *env, tables *analyzer.Tables) error {
+	entries, err := tables.Entries(e.ctx)
+	if err != nil {
+		return err
+	}
+	entries = slices.DeleteFunc(entries, func(e analyzer.Entry) bool { return e.State != analyzer.Released })
+	if len(entries) == 0 {
+		fmt.Fprintln(e.stdout, "Nothing has been released yet.")
+		return nil
+	}
+	for _, entry := range entries {
+		m := entry.Manifest
+		fmt.Fprintf(e.stdout, "%s: epoch %d (%s), %d reports in %d crowds\n",
+			m.Metric, m.Epoch, m.Start.UTC().Format("2006-01-02 15:04"), m.Analyzer.Records, m.Analyzer.Crowds)
+	}
+	return nil
+}

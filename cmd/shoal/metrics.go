@@ -1,0 +1,143 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/server"
+)
+
+// metricsCmd works on questions.
+type metricsCmd struct {
+	Check metricsCheckCmd `cmd:"" help:"Say what is wrong with questions."`
+	Build metricsBuildCmd `cmd:"" help:"Sign questions as the tasks that an app embeds."`
+	Key   metricsKeyCmd   `cmd:"" help:"Make the key with which an owner signs questions."`
+}
+
+// metricsFile is the file of questions.
+type metricsFile struct {
+	File string `arg:"" default:"metrics.yaml" help:"The questions (${default})."`
+}
+
+func (f metricsFile) load(e *env) (*metric.File, error) {
+	file, err := metric.Load(f.File, e.clock.Now())
+	return file, setup(err)
+}
+
+type metricsCheckCmd struct {
+	metricsFile
+}
+
+// Run says that the questions are sound, or fails with all that is not.
+func (c *metricsCheckCmd) Run(e *env) error {
+	file, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s: ok: %d metrics\n", c.File, len(file.Metrics))
+	return nil
+}
+
+type metricsBuildCmd struct {
+	metricsFile
+	Key    string `default:"owner.key" help:"The owner's key, as \"shoal metrics key\" makes it (${default})."`
+	Output string `short:"o" default:"tasks.bundle" help:"The bundle to write (${default})."`
+}
+
+// Run writes the bundle and lists its tasks.
+func (c *metricsBuildCmd) Run(e *env) error {
+	file, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	key, err := server.LoadIdentity(c.Key)
+	if err != nil {
+		return setup(err)
+	}
+	bundle, err := file.Build(nil, key, e.clock.Now())
+	if err != nil {
+		return setup(err)
+	}
+	b, err := bundle.Encode()
+	if err != nil {
+		return fmt.Errorf("building tasks: %w", err)
+	}
+	if err := durable.WriteFile(durable.OS(), c.Output, b, 0o644); err != nil {
+		return setup(fmt.Errorf("writing tasks: %w", err))
+	}
+	for _, s := range bundle.Tasks {
+		t, err := task.Parse(s.Bytes)
+		if err != nil {
+			return fmt.Errorf("building tasks: %w", err)
+		}
+		id, err := t.ID()
+		if err != nil {
+			return fmt.Errorf("building tasks: %w", err)
+		}
+		fmt.Fprintf(e.stdout, "%s  %s\n", id, t.Metric)
+	}
+	fmt.Fprintf(e.stdout, "Wrote %s, signed by %s.\n", c.Output, task.FormatPublic(key.Public()))
+	return nil
+}
+
+type metricsKeyCmd struct {
+	File string `arg:"" default:"owner.key" help:"The file to write; it must not exist (${default})."`
+}
+
+// Run writes a new key and prints its public half.
+func (c *metricsKeyCmd) Run(e *env) error {
+	key, err := task.GenerateIdentityKey(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("making a key: %w", err)
+	}
+	if err := server.WriteIdentity(c.File, key); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return setup(fmt.Errorf("writing identity key: the folder of %s does not exist", c.File))
+		}
+		return setup(err)
+	}
+	fmt.Fprintln(e.stdout, task.FormatPublic(key.Public()))
+	return nil
+}
+
+// planCmd foretells what questions cost and tell.
+type planCmd struct {
+	metricsFile
+	Clients  int     `default:"10000" help:"Clients that take part in an epoch (${default})."`
+	Reports  float64 `help:"Reports that each sends in an epoch; otherwise all it may."`
+	Values   int     `default:"1000" help:"Different crowds among them (${default})."`
+	Exponent float64 `default:"1" help:"How unevenly the crowds are used: the exponent of a Zipf law (${default})."`
+	JSON     bool    `name:"json" help:"Write JSON."`
+}
+
+// Run prints the plan.
+func (c *planCmd) Run(e *env) error {
+	file, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	p := metric.Population{
+		Clients: c.Clients, Reports: c.Reports, Values: c.Values, Exponent: c.Exponent,
+		ReportSize: func(t *task.Task) int { return esa.ReportSize(t, esa.X25519) },
+	}
+	plan, err := file.Plan(nil, p)
+	if err != nil {
+		return setup(err)
+	}
+	if !c.JSON {
+		_, err := fmt.Fprint(e.stdout, plan.Text())
+		return err
+	}
+	b, err := plan.JSON()
+	if err != nil {
+		return fmt.Errorf("writing the plan: %w", err)
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s\n", b)
+	return err
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/shoal-project/shoal/console"
+	"github.com/shoal-project/shoal/server"
+)
+
+// serveCmd runs an organisation.
+type serveCmd struct {
+	configFlag
+}
+
+// Run serves until the process is told to stop.
+func (c *serveCmd) Run(e *env) error {
+	config, err := c.load()
+	if err != nil {
+		return err
+	}
+	logger := newLogger(e.stderr, config.Log)
+	s, err := server.New(e.ctx, config, server.Options{Clock: e.clock, Logger: logger, Console: newConsole(config, logger)})
+	if err != nil {
+		return setup(err)
+	}
+	logger.Info("serving", "organisation", config.Organisation, "tasks", len(s.Tasks()), "version", version())
+	if err := s.Run(e.ctx); err != nil {
+		return err
+	}
+	logger.Info("stopped")
+	return nil
+}
+
+func newLogger(w io.Writer, c server.LogConfig) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // one of the four, Validate has seen to it
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// newConsole joins the console to a server; the server's package is below it.
+func newConsole(c server.Config, logger *slog.Logger) func(*server.Server) (http.Handler, error) {
+	return func(s *server.Server) (http.Handler, error) {
+		return console.New(console.FromServer(s), console.Options{
+			Hosts:  c.Console.Hosts,
+			Clock:  s.Clock(),
+			Failed: func(err error) { logger.Error("console page failed", "err", err) },
+		})
+	}
+}
