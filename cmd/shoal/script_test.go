@@ -5,11 +5,16 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(clockFile) != "" { // see kill_test.go
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, fileClock{os.Getenv(clockFile)}))
+	}
 	testscript.Main(m, map[string]func(){
-		"shoal": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
+		"shoal": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, clock.System())) },
 	})
 }
 

@@ -1,0 +1,48 @@
+package demo
+
+import (
+	"fmt"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/metric"
+)
+
+// explain says what was promised, and what each party of this very run had
+// before it.
+func (s *Stage) explain(r *Result) error {
+	t, err := metric.Threshold(s.task.Threshold)
+	if err != nil {
+		return err
+	}
+	r.Privacy = append(r.Privacy, "threshold: "+fmt.Sprint(t))
+	const delta = 1e-6
+	if eps, err := t.Epsilon(delta); err == nil {
+		r.Privacy = append(r.Privacy, fmt.Sprintf("one report: epsilon %.2f at delta %.0e, computed exactly, for which crowds appear and how large", eps, delta))
+		if s.task.PerEpoch > 1 {
+			r.Privacy = append(r.Privacy, fmt.Sprintf("all %d reports of a person in an epoch: epsilon %.1f at delta %.0e (basic composition)", s.task.PerEpoch, eps*float64(s.task.PerEpoch), delta*float64(s.task.PerEpoch)))
+		}
+	}
+	for _, f := range s.task.Schema {
+		if f.Flip > 0 {
+			p := float64(f.Flip) / 1e6
+			r.Privacy = append(r.Privacy, fmt.Sprintf("%s: each bit is flipped with probability %g on the device: deniability (epsilon %.1f a bit), not protection", f.Name, p, dp.LocalEpsilonFlip(p)))
+		}
+	}
+	size := esa.ReportSize(s.task, esa.X25519)
+	r.Sees = []Sight{
+		{
+			"device", "its own data",
+			"anybody else's",
+		},
+		{
+			"shuffler", fmt.Sprintf("%d requests with their addresses and times, which it dropped; reports of %d bytes, all alike; a salted hash of each crowd", r.Shuffler.Received, size),
+			"what a report says; but it can test guesses of a crowd against the hash",
+		},
+		{
+			"analyzer", fmt.Sprintf("%d records in %d crowds, in random order", r.Analyzer.Records, len(r.Released)),
+			fmt.Sprintf("who sent a record, when, and the %d crowds that were suppressed", r.Suppressed.Crowds),
+		},
+	}
+	return nil
+}

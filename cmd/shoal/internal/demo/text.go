@@ -1,0 +1,104 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// shown is how many crowds are printed.
+const shown = 20
+
+// WriteText prints the result for a person.
+func (r *Result) WriteText(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nQuestion  %s\nAsked of  %s people, about %s\n", r.Question, thousands(r.People), r.Input)
+	fmt.Fprintf(&b, "Reports   %s, one a request, through two organisations (%.1f s to seal and send, %.1f s to shuffle and analyse)\n\n",
+		thousands(r.Sent), r.SendingSeconds, r.AnalysingSeconds)
+	r.answer(&b)
+	r.fate(&b)
+	r.truth(&b)
+	b.WriteString("\nWhat each party could see\n")
+	for _, s := range r.Sees {
+		fmt.Fprintf(&b, "  %-9s %s\n  %-9s never: %s\n", s.Party, s.Sees, "", s.Never)
+	}
+	b.WriteString("\nPrivacy\n")
+	for _, p := range r.Privacy {
+		fmt.Fprintf(&b, "  %s\n", p)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// answer prints the largest crowds as a bar chart with error bars.
+func (r *Result) answer(b *strings.Builder) {
+	if len(r.Released) == 0 {
+		b.WriteString("The answer is empty: no crowd was large enough.\n")
+		return
+	}
+	top := r.Released[:min(shown, len(r.Released))]
+	width := 5
+	for _, c := range top {
+		width = max(width, min(24, utf8.RuneCountInString(c.Label)))
+	}
+	fmt.Fprintf(b, "%-*s  %14s\n", width, "crowd", "people ± 95%")
+	for _, c := range top {
+		bar := int(c.Estimate/top[0].Estimate*24 + 0.5)
+		fmt.Fprintf(b, "%-*s  %8.0f ± %-3.0f  %-24s  %s\n", width, cut(c.Label, width), c.Estimate, (c.High-c.Low)/2,
+			strings.Repeat("█", bar), strings.Join(c.Members, " "))
+	}
+	if n := len(r.Released) - len(top); n > 0 {
+		fmt.Fprintf(b, "and %d crowds more\n", n)
+	}
+}
+
+// fate prints what became of the reports and why.
+func (r *Result) fate(b *strings.Builder) {
+	s := r.Shuffler
+	fmt.Fprintf(b, "\nWhat became of the %s reports\n", thousands(int(s.Received)))
+	line := func(n uint64, what string) { fmt.Fprintf(b, "  %8s  %s\n", thousands(int(n)), what) }
+	line(r.Analyzer.Records, fmt.Sprintf("released, in %d crowds", len(r.Released)))
+	line(s.SuppressedReports, fmt.Sprintf("suppressed, in %d crowds that were too small: nobody but the devices knows what they said", s.SuppressedCrowds))
+	line(s.Dropped, "dropped at random from released crowds, as noise")
+	if s.Duplicate > 0 {
+		line(s.Duplicate, "duplicates of a retry")
+	}
+	for cause, n := range s.Invalid {
+		line(n, "invalid: "+cause)
+	}
+}
+
+// truth prints the comparison that only a simulation can make.
+func (r *Result) truth(b *strings.Builder) {
+	n := len(r.Released)
+	fmt.Fprintf(b, "\nCompared with the truth, which only this simulation knows\n")
+	fmt.Fprintf(b, "  of %d crowds %d were released and %d suppressed (the largest of these had %d people, %d had one)\n",
+		r.Things, n, r.Suppressed.Crowds, r.Suppressed.Largest, r.Suppressed.Singular)
+	if n == 0 {
+		return
+	}
+	fmt.Fprintf(b, "  counts are off by %.1f people on average, %.0f at worst; %d of %d intervals hold the truth\n",
+		r.Accuracy.MeanError, r.Accuracy.WorstErr, r.Accuracy.Inside, n)
+	if len(r.Released[0].Members) > 0 {
+		fmt.Fprintf(b, "  %d of %d sets came out exactly right\n", r.Accuracy.Members, n)
+	}
+	fmt.Fprintf(b, "  crowds released that do not exist: %d\n", r.Accuracy.Invented)
+}
+
+// cut shortens a label to n characters.
+func cut(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}
+
+// thousands writes n with commas.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

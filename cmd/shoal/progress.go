@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// progress draws one line about long work on a terminal, and nothing elsewhere.
+// Its methods are safe for concurrent use.
+type progress struct {
+	w  io.Writer // nil if nobody looks
+	mu sync.Mutex
+	at time.Time // when the line was last drawn
+	on string    // the stage that the line is about
+}
+
+// newProgress draws on w if that is a terminal.
+func newProgress(w io.Writer) *progress {
+	f, ok := w.(*os.File)
+	if !ok {
+		return &progress{}
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 || os.Getenv("TERM") == "dumb" {
+		return &progress{}
+	}
+	return &progress{w: w}
+}
+
+// show draws how far a stage is; total 0 means that nobody knows.
+func (p *progress) show(stage string, done, total int) {
+	if p.w == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if stage == p.on && now.Sub(p.at) < 100*time.Millisecond && done != total {
+		return
+	}
+	p.on, p.at = stage, now
+	if total == 0 {
+		fmt.Fprintf(p.w, "\r\x1b[K%s …", stage)
+		return
+	}
+	const width = 30
+	full := done * width / total
+	fmt.Fprintf(p.w, "\r\x1b[K%-22s [%s%s] %d/%d", stage, strings.Repeat("━", full), strings.Repeat(" ", width-full), done, total)
+}
+
+// clear removes the line.
+func (p *progress) clear() {
+	if p.w == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.on != "" {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.on = ""
+	}
+}
