@@ -38,9 +38,9 @@ func (Seed) LogValue() slog.Value { return slog.StringValue(redactedSeed) }
 // MarshalText hides the seed from encoders that would write it as an array.
 func (Seed) MarshalText() ([]byte, error) { return []byte(redactedSeed), nil }
 
-// A Stream is an endless pseudorandom byte stream: cSHAKE128 (FIPS 202 and
-// NIST SP 800-185) over a seed, a label and an input. Streams that differ in
-// any of the three are independent; equal ones are equal byte for byte.
+// A Stream is an endless pseudorandom byte stream: SHAKE128 (FIPS 202) over a
+// seed, a label and an input. Streams that differ in any of the three are
+// independent; equal ones are equal byte for byte.
 //
 // It is an [io.Reader] that never fails and, through Uint64, a
 // math/rand/v2.Source. It is not safe for concurrent use.
@@ -49,11 +49,13 @@ type Stream struct{ xof *sha3.SHAKE }
 // NewStream returns the stream of seed for one purpose, which label names, and
 // one object, which input identifies: a crowd's tag, a batch's ID.
 func NewStream(seed Seed, label string, input []byte) *Stream {
-	xof := sha3.NewCSHAKE128(nil, []byte("shoal dp stream v1"))
-	head := make([]byte, 0, len(seed)+8+len(label))
+	const domain = "shoal dp stream v1"
+	head := make([]byte, 0, 128)
+	head = append(head, domain...)
 	head = append(head, seed[:]...)
 	head = binary.BigEndian.AppendUint64(head, uint64(len(label)))
 	head = append(head, label...)
+	xof := sha3.NewSHAKE128()
 	_, _ = xof.Write(head)  // a sponge takes everything
 	_, _ = xof.Write(input) // last, so that its length needs no prefix
 	return &Stream{xof}
