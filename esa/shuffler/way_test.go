@@ -38,8 +38,16 @@ type chain struct {
 // newChain starts a chain of one shuffler and an analyzer on perfect disks.
 func newChain(t testing.TB, edit func(*task.Task)) *chain {
 	t.Helper()
+	return newChainOf(t, 1, edit)
+}
+
+func newModel() shuffler.Store { return shufflertest.NewModel() }
+
+// newChainOf starts the first shuffler of several, and the analyzer.
+func newChainOf(t testing.TB, shufflers int, edit func(*task.Task)) *chain {
+	t.Helper()
 	c := &chain{
-		World: hoptest.New(t, 1, edit), engine: hoptest.NewEngine(), store: shufflertest.NewModel(), fs: durable.Mem(),
+		World: hoptest.New(t, shufflers, edit), engine: hoptest.NewEngine(), store: newModel(), fs: durable.Mem(),
 		aStore: analyzertest.NewModel(), aFS: durable.Mem(),
 	}
 	must(t, c.startShuffler(t))
