@@ -45,6 +45,10 @@
 // What was removed is overwritten only as far as replacing the file does that:
 // the old blocks stay on the disk until it reuses them.
 //
+// A clock that is far ahead makes what waits expire, and caps of the present
+// epoch cannot be counted once it is put right: both err on the side of sending
+// nothing.
+//
 // # Sharing
 //
 // Several processes may open one directory: each operation locks it. One of

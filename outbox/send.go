@@ -73,7 +73,7 @@ func (b *Box) SendDue(ctx context.Context, now time.Time, sealer Sealer, sender 
 		if err != nil {
 			return Pass{}, fmt.Errorf("sending: %w", err)
 		}
-		defer unlock() // nothing depends on when the lock goes
+		defer func() { _ = unlock() }() // nothing depends on when the lock goes
 	}
 	p := &pass{b: b, now: now, sealer: sealer, sender: sender, down: map[string]bool{}}
 	err := p.run(ctx)

@@ -1,0 +1,117 @@
+package shoal
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/outbox"
+)
+
+// trusting returns the SDK's transport with one more root.
+func trusting(s *httptest.Server) *http.Transport {
+	tr := transport()
+	tr.TLSClientConfig.RootCAs = x509.NewCertPool()
+	tr.TLSClientConfig.RootCAs.AddCert(s.Certificate())
+	return tr
+}
+
+// Threats: an old TLS, and sessions or connections by which two reports are
+// known to be of one client.
+func TestTransport(t *testing.T) {
+	var remotes []string
+	var resumed, hello int
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		remotes = append(remotes, r.RemoteAddr)
+		if r.TLS.DidResume {
+			resumed++
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	s.TLS = &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		hello++
+		return nil, nil
+	}}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	c := newCourier(trusting(s), clock.System(), nil)
+	for range 3 {
+		if err := c.Send(t.Context(), outbox.Entry{Destination: s.URL}, []byte("report")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if hello != 3 || resumed != 0 || remotes[0] == remotes[1] || remotes[1] == remotes[2] {
+		t.Errorf("three reports: %d handshakes, %d resumed, from %v", hello, resumed, remotes)
+	}
+
+	old := httptest.NewUnstartedServer(s.Config.Handler)
+	old.Config.ErrorLog = s.Config.ErrorLog
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS12}
+	old.StartTLS()
+	defer old.Close()
+	c = newCourier(trusting(old), clock.System(), nil)
+	if err := c.Send(t.Context(), outbox.Entry{Destination: old.URL}, []byte("report")); err == nil {
+		t.Error("a report was sent by TLS 1.2")
+	}
+	c = newCourier(nil, clock.System(), nil)
+	if err := c.Send(t.Context(), outbox.Entry{Destination: s.URL}, []byte("report")); err == nil {
+		t.Error("a report was sent to a server whose certificate nobody has signed")
+	}
+}
+
+// never is a transport that must not be used.
+type never struct{ t *testing.T }
+
+func (n never) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.t.Errorf("a request was made to %s", r.URL)
+	return nil, errors.New("no")
+}
+
+func TestCourierKnowsOneWayOnly(t *testing.T) {
+	c := newCourier(never{t}, clock.System(), nil)
+	for _, to := range []string{"http://192.0.2.1", "http://shuffler.example", "ftp://127.0.0.1", "https://a:b@x.example", ""} {
+		if err := c.Send(t.Context(), outbox.Entry{Destination: to}, []byte("report")); err == nil {
+			t.Errorf("a report was sent to %q", to)
+		}
+	}
+	for name, b := range map[string][]byte{"no task": nil, "rubbish": []byte("rubbish")} {
+		if _, err := c.Seal(t.Context(), outbox.Entry{TaskBytes: b}); err == nil {
+			t.Errorf("%s: an entry was sealed", name)
+		}
+	}
+}
+
+// An answer that does not end costs no more memory than the limit.
+func TestAnswersAreBounded(t *testing.T) {
+	endless := transportFunc(func(r *http.Request) (*http.Response, error) {
+		h := http.Header{"Content-Type": {keysType}}
+		return &http.Response{StatusCode: http.StatusOK, Header: h, Body: io.NopCloser(zeros{}), Request: r}, nil
+	})
+	c := newCourier(endless, clock.System(), nil)
+	tk := &task.Task{Hops: []task.Party{{URL: "https://x.example"}}}
+	if _, err := c.fetchKeys(context.Background(), tk, task.ID{}, c.clock.Now()); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("endless keys: %v", err)
+	}
+	problem := &http.Response{StatusCode: 400, Header: http.Header{"Content-Type": {problemType}}, Body: io.NopCloser(zeros{})}
+	if got := cause(problem); got != "http-400" {
+		t.Errorf("an endless problem: %s", got)
+	}
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
