@@ -108,7 +108,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			failures := 0
-			for n := 1; ; n++ {
+			for n := 1; ; n += 1 + n/16 {
 				calls := 0
 				disk.FailWith(func(op, _ string) error {
 					if op == "create" || op == "write" {
@@ -178,7 +178,7 @@ func TestCancelInside(t *testing.T) {
 		"SortBy":     func(ctx context.Context) error { return e.SortBy(ctx, "in", []string{"rest"}, "out") },
 	} {
 		cancelled := 0
-		for n := 1; ; n++ {
+		for n := 1; ; n += 1 + n/16 {
 			inner, cancel := context.WithCancel(t.Context())
 			left := make(chan struct{}, n)
 			for range n {
