@@ -17,10 +17,22 @@ func (s *Stage) explain(r *Result) error {
 	}
 	r.Privacy = append(r.Privacy, "threshold: "+fmt.Sprint(t))
 	const delta = 1e-6
-	if eps, err := t.Epsilon(delta); err == nil {
-		r.Privacy = append(r.Privacy, fmt.Sprintf("one report: epsilon %.2f at delta %.0e, computed exactly, for which crowds appear and how large", eps, delta))
-		if s.task.PerEpoch > 1 {
-			r.Privacy = append(r.Privacy, fmt.Sprintf("all %d reports of a person in an epoch: epsilon %.1f at delta %.0e (basic composition)", s.task.PerEpoch, eps*float64(s.task.PerEpoch), delta*float64(s.task.PerEpoch)))
+	for _, crowds := range []uint32{1, s.task.PerEpoch} {
+		curve, err := dp.Crowds(t, uint64(crowds), uint64(s.task.PerCrowd))
+		if err != nil {
+			return err
+		}
+		eps, err := curve.Epsilon(delta)
+		if err != nil {
+			continue // no epsilon reaches delta: there is nothing to promise
+		}
+		what := "one report of a person"
+		if crowds > 1 {
+			what = fmt.Sprintf("all %d reports that a person may send in an epoch", crowds)
+		}
+		r.Privacy = append(r.Privacy, fmt.Sprintf("%s: epsilon %.2f at delta %.0e, computed exactly, for which crowds appear and how large they are", what, eps, delta))
+		if s.task.PerEpoch == 1 {
+			break
 		}
 	}
 	for _, f := range s.task.Schema {
