@@ -13,7 +13,6 @@ import (
 	"github.com/shoal-project/shoal/engine"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/internal/hop"
-	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A stage turns the reports of one closed batch into the records that go on.
@@ -24,9 +23,9 @@ type stage struct {
 	engine    engine.Engine
 	name      string // prefix of the datasets, of this batch alone
 	workers   int
-	opener    *esa.Opener
-	task      *task.Task
-	epoch     task.Epoch
+	open      func(report []byte) (esa.Layer, esa.Cause)
+	nextSize  int // bytes of the layers that open uncovers
+	minBatch  uint64
 	seed      dp.Seed
 	threshold dp.Threshold // nil at all hops but the last shuffler
 }
@@ -52,11 +51,8 @@ func (s *stage) datasets() []string {
 	return all
 }
 
-// nextSize is the length of the layers that the stage uncovers.
-func (s *stage) nextSize() int { return s.opener.NextSize() }
-
 func (s *stage) columns() []engine.Column {
-	return []engine.Column{{Name: "key", Width: keyWidth}, {Name: "crowd", Width: crowdWidth}, {Name: "next", Width: s.nextSize()}}
+	return []engine.Column{{Name: "key", Width: keyWidth}, {Name: "crowd", Width: crowdWidth}, {Name: "next", Width: s.nextSize}}
 }
 
 // run processes the reports, and leaves what goes on in the dataset that it
@@ -70,7 +66,7 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (stri
 	if err != nil {
 		return "", esa.Counts{}, err
 	}
-	counts, err := s.open(ctx, order, reports)
+	counts, err := s.openAll(ctx, order, reports)
 	if err != nil {
 		return "", counts, fmt.Errorf("opening reports: %w", err)
 	}
@@ -79,7 +75,7 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (stri
 		return "", counts, fmt.Errorf("dropping duplicates: %w", err)
 	}
 	counts.Duplicate = counts.Received - invalid(counts) - valid
-	if valid < uint64(s.task.MinBatch) {
+	if valid < s.minBatch {
 		return "", counts, errUndersized
 	}
 	survivors, err := s.dropCrowds(ctx, distinct, &counts)
@@ -107,9 +103,9 @@ type opened struct {
 	layer esa.Layer
 }
 
-// open opens the reports' outer layers in parallel and writes the dataset
+// openAll opens the reports' outer layers in parallel and writes the dataset
 // "opened". A report that does not open costs only itself.
-func (s *stage) open(ctx context.Context, o order, reports iter.Seq2[[]byte, error]) (esa.Counts, error) {
+func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, error]) (esa.Counts, error) {
 	w, err := s.engine.Create(ctx, s.dataset("opened"), s.columns())
 	if err != nil {
 		return esa.Counts{}, err
@@ -117,9 +113,8 @@ func (s *stage) open(ctx context.Context, o order, reports iter.Seq2[[]byte, err
 	defer w.Abort()
 	var counts esa.Counts
 	row := make([]byte, 0, engine.RowWidth(s.columns()))
-	open := hop.Open(s.opener, s.task, s.epoch)
 	results := hop.Parallel(reports, s.workers, func(report []byte) opened {
-		layer, cause := open(report)
+		layer, cause := s.open(report)
 		return opened{cause, o.keyOf(report), layer}
 	})
 	for r, err := range results {
@@ -306,7 +301,7 @@ func (s *stage) dropRecords(ctx context.Context, grouped, kept, out string, coun
 // reorder sorts what goes on by keys that are independent of all decisions.
 func (s *stage) reorder(ctx context.Context, o order, in string, counts *esa.Counts) error {
 	unsorted := s.dataset("unsorted")
-	columns := []engine.Column{{Name: "final", Width: keyWidth}, {Name: "next", Width: s.nextSize()}}
+	columns := []engine.Column{{Name: "final", Width: keyWidth}, {Name: "next", Width: s.nextSize}}
 	out := make([]byte, engine.RowWidth(columns))
 	err := s.scan(ctx, in, unsorted, columns, func(row []byte, w engine.Writer) error {
 		o.finalKey(out[:keyWidth], row[:keyWidth])

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/internal/hop"
 )
 
 // An attempt remembers that a step failed, and when to try again. It lives in
@@ -210,9 +211,11 @@ func (s *Shuffler) sources(b Batch) []Batch {
 // batch is too small.
 func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	started := s.config.Clock.Now()
+	opener := h.opener.Load()
 	st := &stage{
 		engine: s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
-		opener: h.opener.Load(), task: h.task, epoch: b.Epoch, seed: b.Seed, threshold: h.threshold,
+		open: hop.Open(opener, h.task, b.Epoch), nextSize: opener.NextSize(),
+		minBatch: uint64(h.task.MinBatch), seed: b.Seed, threshold: h.threshold,
 	}
 	sources := s.sources(b)
 	in, err := s.openInput(h, sources)
