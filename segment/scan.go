@@ -98,26 +98,12 @@ func (s *scanner) size(off int64) (int, error) {
 }
 
 // search finds the end of the gap that begins at start: the next record, or the
-// end of the segment.
+// end of the segment. It does not trust the length at start, which may lead
+// past records.
 func (s *scanner) search(start int64) (gap, error) {
-	// Mostly the length is right and the bytes are not.
-	size, err := s.size(start)
+	told, err := s.size(start)
 	if err != nil {
 		return gap{}, err
-	}
-	if size > 0 {
-		end := start + int64(size)
-		follows := end == s.end
-		if !follows {
-			record, err := s.at(end)
-			if err != nil {
-				return gap{}, err
-			}
-			follows = record != nil
-		}
-		if follows {
-			return gap{start, end, 1}, nil
-		}
 	}
 	for off := start + 1; off < s.end && s.budget > 0; off++ {
 		size, err := s.size(off)
@@ -133,10 +119,27 @@ func (s *scanner) search(start int64) (gap, error) {
 			return gap{}, err
 		}
 		if record != nil {
-			return gap{start, off, -1}, nil
+			return s.gap(start, off, told), nil
 		}
 	}
-	return gap{start, s.end, -1}, nil
+	// Only if the search was given up the length is better than nothing.
+	next := start + int64(told)
+	if s.budget > 0 || told == 0 || next == s.end {
+		return s.gap(start, s.end, told), nil
+	}
+	record, err := s.at(next)
+	if err != nil || record == nil {
+		return s.gap(start, s.end, told), err
+	}
+	return s.gap(start, next, told), nil
+}
+
+// gap is one lost record where it is as long as the length there tells.
+func (s *scanner) gap(start, end int64, told int) gap {
+	if end == start+int64(told) {
+		return gap{start, end, 1}
+	}
+	return gap{start, end, -1}
 }
 
 // peek returns n bytes at off, which lie before s.end.
