@@ -20,34 +20,45 @@ const tolerance = 10 * time.Second
 // A jump before the process started cannot be seen. A clock without monotonic
 // readings, such as a virtual one, never jumps.
 type Guard struct {
-	clock  clock.Clock
+	read   func() (now time.Time, running time.Duration)
 	settle time.Duration
 
 	mu      sync.Mutex
-	last    time.Time     // the latest reading
-	ahead   time.Duration // by which wall time has jumped, and has not been settled
-	trusted time.Time     // while ahead > 0: when it is to be believed, by monotonic time
+	wall    time.Time     // the latest reading
+	running time.Duration // of the monotonic clock, at the same moment
+	ahead   time.Duration // by which wall time has jumped and is not believed
+	trusted time.Duration // while ahead > 0: when it will be believed
 }
 
 // NewGuard returns a guard over a clock.
 func NewGuard(c clock.Clock, settle time.Duration) *Guard {
-	return &Guard{clock: c, settle: settle, last: c.Now()}
+	start := c.Now()
+	return newGuard(func() (time.Time, time.Duration) {
+		now := c.Now()
+		return now, now.Sub(start) // by the monotonic clock, if there is one
+	}, settle)
+}
+
+func newGuard(read func() (time.Time, time.Duration), settle time.Duration) *Guard {
+	g := &Guard{read: read, settle: settle}
+	g.wall, g.running = read()
+	return g
 }
 
 // Now returns the time and whether it can be believed.
 func (g *Guard) Now() (time.Time, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.clock.Now()
-	jump := now.Round(0).Sub(g.last.Round(0)) - now.Sub(g.last) // wall minus monotonic
-	g.last = now
+	now, running := g.read()
+	jump := now.Round(0).Sub(g.wall.Round(0)) - (running - g.running)
+	g.wall, g.running = now, running
 	if jump > tolerance || jump < -tolerance {
 		g.ahead = max(0, g.ahead+jump)
 		if jump > 0 {
-			g.trusted = now.Add(g.settle)
+			g.trusted = running + g.settle
 		}
 	}
-	if g.ahead > 0 && (g.ahead <= tolerance || now.Sub(g.trusted) >= 0) {
+	if g.ahead <= tolerance || running >= g.trusted {
 		g.ahead = 0
 	}
 	return now, g.ahead == 0

@@ -1,0 +1,49 @@
+package hop
+
+import (
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/internal/clock"
+)
+
+// A wall clock that jumps forward is believed when it has stood by its word;
+// one that is put right is believed at once.
+func TestGuard(t *testing.T) {
+	type move struct {
+		wall, running time.Duration // since the move before
+		sure          bool
+	}
+	const m, h = time.Minute, time.Hour
+	for name, moves := range map[string][]move{
+		"steady":         {{m, m, true}, {h, h, true}},
+		"drift":          {{m + 9*time.Second, m, true}},
+		"jump":           {{h, m, false}, {9 * m, 9 * m, false}, {m, m, true}, {m, m, true}},
+		"put right":      {{h, m, false}, {m - (h - m), m, true}},
+		"partly right":   {{h, m, false}, {m - h/2, m, false}, {9 * m, 9 * m, true}},
+		"second jump":    {{h, m, false}, {9 * m, 9 * m, false}, {h, m, false}, {m, m, false}, {9 * m, 9 * m, true}},
+		"back":           {{-h, m, true}, {m, m, true}},
+		"back and again": {{-h, m, true}, {h + m, m, false}, {10 * m, 10 * m, true}},
+	} {
+		now, running := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), time.Duration(0)
+		g := newGuard(func() (time.Time, time.Duration) { return now, running }, 10*m)
+		for i, move := range moves {
+			now, running = now.Add(move.wall), running+move.running
+			if _, sure := g.Now(); sure != move.sure {
+				t.Errorf("%s: after move %d the time is believed: %v, want %v", name, i+1, sure, move.sure)
+			}
+		}
+	}
+}
+
+// A virtual clock has no monotonic reading: however it moves, it is believed.
+func TestGuardBelievesVirtualTime(t *testing.T) {
+	c := clock.NewVirtual(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
+	g := NewGuard(c, time.Minute)
+	for _, move := range []time.Duration{time.Hour, -2 * time.Hour, 365 * 24 * time.Hour} {
+		c.Advance(move)
+		if _, sure := g.Now(); !sure {
+			t.Errorf("a virtual clock that moved by %v was not believed", move)
+		}
+	}
+}
