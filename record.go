@@ -115,6 +115,9 @@ func openMetrics(bundle []byte, owner ed25519.PublicKey, names []string) (map[st
 // use, and concurrent calls share one sync of the disk. No error needs to be
 // handled: the outcome is for those who want to know.
 func (c *Client) Record(name string, v any) Outcome {
+	if c == nil {
+		return refused(TurnedOff, errors.New("telemetry was not opened"))
+	}
 	o := c.record(name, v)
 	if c.o.Observe != nil {
 		c.o.Observe(name, v, o)

@@ -63,7 +63,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"os"
 	"sync"
 
 	"github.com/shoal-project/shoal/internal/clock"
@@ -128,14 +127,16 @@ type Options struct {
 	// Observe is called at the end of each Record, on its goroutine: for tests
 	// and for a debug view.
 	Observe func(metric string, v any, o Outcome)
-	// Clock and Rand serve tests and simulations; nil means the machine's. Rand
-	// decides what is randomised and when reports are sent; seals take their
-	// randomness from crypto/rand.
+	// Clock and Rand serve tests and simulations; nil means the machine's clock
+	// and crypto/rand. Both must be safe for concurrent use. Rand decides what is
+	// randomised, when reports are sent, and the keys of the outbox; seals always
+	// take their randomness from crypto/rand.
 	Clock clock.Clock
 	Rand  io.Reader
 }
 
-// A Client records and sends. It is safe for concurrent use.
+// A Client records and sends. It is safe for concurrent use. A nil Client
+// records nothing: an app whose telemetry could not be opened goes on without.
 type Client struct {
 	o       Options
 	owner   string
@@ -240,27 +241,31 @@ func (c *Client) enter(m Mode) error {
 // openBox opens the outbox, unless the mode is Off and there is none. The
 // caller holds mu.
 func (c *Client) openBox(m Mode) error {
-	if c.box != nil {
+	if c.box != nil || m == Off && c.o.Dir == "" {
 		return nil
 	}
-	o := outbox.Options{Key: c.o.Key, MaxEntries: c.o.MaxEntries, MaxBytes: c.o.MaxBytes, Clock: c.o.Clock, Rand: c.o.Rand}
+	o := outbox.Options{
+		Key: c.o.Key, MaxEntries: c.o.MaxEntries, MaxBytes: c.o.MaxBytes,
+		Existing: m == Off, Clock: c.o.Clock, Rand: c.o.Rand,
+	}
 	dir := c.o.Dir
 	if dir == "" {
 		dir, o.FS = "outbox", durable.Mem()
 	}
-	if m == Off {
-		if _, err := os.Stat(c.o.Dir); c.o.Dir == "" || errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-	}
-	// What Recovery says was found damaged is in the figures of the outbox.
+	// What was found damaged is counted in the figures of the outbox.
 	box, _, err := outbox.Open(dir, o)
+	if m == Off && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	c.box = box
 	return err
 }
 
 // Mode returns the present mode.
 func (c *Client) Mode() Mode {
+	if c == nil {
+		return Off
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.mode
@@ -301,6 +306,9 @@ func (c *Client) Stats() (outbox.Stats, error) {
 // Close ends recording and sending. What was queued stays in Options.Dir, to be
 // sent at its time by the next client or agent; nothing is sent now.
 func (c *Client) Close() error {
+	if c == nil {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
