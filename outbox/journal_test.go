@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -148,6 +149,26 @@ func testJournal(t testing.TB, ops []op) (*journal, []byte) {
 		t.Fatal(err)
 	}
 	return j, data
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// The journal of today is read, and written, by every later version.
+func TestGoldenJournal(t *testing.T) {
+	const name = "testdata/journal.golden"
+	_, file := testJournal(t, everyOp())
+	if *update {
+		if err := os.WriteFile(name, file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(file, want) {
+		t.Error("the journal's bytes have changed: a new version needs a new magic")
+	}
 }
 
 // FuzzJournal changes the bytes of a journal. Whatever is read must be among
