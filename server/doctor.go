@@ -286,3 +286,17 @@ func unwrapNet(err error) error {
 	}
 	return err
 }
+
+// Await waits until a server of this configuration answers on its listener for
+// operations, or ctx ends.
+func Await(ctx context.Context, c Config, o Options) error {
+	d := &doctor{config: c, o: o.withDefaults()}
+	for !d.running(ctx) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the server: nothing answers on ops.listen (%s)", c.Ops.Listen)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/shoal-project/shoal/server"
 )
@@ -9,6 +11,7 @@ import (
 // doctorCmd looks for what would keep an organisation from working.
 type doctorCmd struct {
 	configFlag
+	Wait time.Duration `placeholder:"TIME" help:"First wait so long for the organisation's server to answer, such as 10s."`
 }
 
 // Run prints the findings; a failure among them is an error.
@@ -16,6 +19,13 @@ func (c *doctorCmd) Run(e *env) error {
 	config, err := c.load()
 	if err != nil {
 		return err
+	}
+	if c.Wait > 0 {
+		ctx, cancel := context.WithTimeout(e.ctx, c.Wait)
+		defer cancel()
+		if err := server.Await(ctx, config, server.Options{}); err != nil {
+			return err
+		}
 	}
 	failures := 0
 	for _, f := range server.Doctor(e.ctx, config, server.Options{Clock: e.clock}) {
