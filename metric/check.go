@@ -38,7 +38,9 @@ func (f *File) check(r *reader, hops []task.Party, now time.Time) {
 		m.checkCaps(r)
 		m.checkOutside(r)
 		m.checkCrowd(r, hops)
-		m.checkThreshold(r)
+		if m.solve(r) {
+			m.checkThreshold(r)
+		}
 		if len(r.problems) == before {
 			m.checkTask(r, hops)
 		}
@@ -228,7 +230,7 @@ func (m *Metric) checkThreshold(r *reader) {
 	if m.declared == nil {
 		return
 	}
-	curve, err := curveOf(rule, budgetOf(k.PerEpoch, k.PerCrowd, m.declared.Covers))
+	curve, err := curveOf(k.Threshold, budgetOf(k.PerEpoch, k.PerCrowd, m.declared.Covers))
 	if err != nil {
 		r.failAt(at, "privacy: %v", err)
 		return
@@ -261,6 +263,14 @@ func (m *Metric) alternative(d Declared) string {
 	if math.IsInf(d.Epsilon, 1) {
 		return "raise drop"
 	}
+	if h.Kind == task.NoisySet {
+		for ; h.SigmaMilli <= maxSigma; h.SigmaMilli += sigmaStep {
+			if gaussianDelta(d.Epsilon, h.SigmaMilli, b) <= 1.1*d.Delta && keeps(h, b, d) {
+				return fmt.Sprintf("use threshold: %d, sigma: %g, noise: set, which keeps it", h.T, sigma(h))
+			}
+		}
+		return "raise sigma far, or epsilon"
+	}
 	h, err := Solve(d, k.Threshold.T, k.PerEpoch, k.PerCrowd)
 	if err != nil {
 		return err.Error()
@@ -269,11 +279,7 @@ func (m *Metric) alternative(d Declared) string {
 }
 
 func keeps(h task.Threshold, b budget, d Declared) bool {
-	rule, err := Threshold(h)
-	if err != nil {
-		return false
-	}
-	curve, err := curveOf(rule, b)
+	curve, err := curveOf(h, b)
 	return err == nil && curve.Delta(d.Epsilon) <= d.Delta
 }
 

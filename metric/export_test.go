@@ -10,6 +10,13 @@ func Keys() []string {
 	return out
 }
 
+// Parse reads a file without judging what it says.
+func Parse(name string, src []byte) (*File, error) {
+	r := &reader{file: name}
+	f := r.parse(src)
+	return f, r.problems.err()
+}
+
 // ParseDuration and FormatDuration are the two ways between text and seconds.
 var (
 	ParseDuration  = parseDuration

@@ -38,7 +38,7 @@ type Metric struct {
 	fieldAt   []position
 }
 
-// A Declared is the privacy that a metric promises. Solve finds a threshold
+// A Declared is the privacy that a metric promises. [Solve] finds a threshold
 // that keeps it; [File.Check] refuses one that does not.
 type Declared struct {
 	Epsilon float64

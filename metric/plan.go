@@ -273,7 +273,7 @@ func (m *Metric) privacyOf(t *task.Task, rule dp.Threshold) (Privacy, error) {
 	if !out.Noise {
 		return out, nil
 	}
-	whole, err := curveOf(rule, b)
+	whole, err := curveOf(t.Threshold, b)
 	if err != nil {
 		return Privacy{}, err
 	}
@@ -290,7 +290,7 @@ func (m *Metric) privacyOf(t *task.Task, rule dp.Threshold) (Privacy, error) {
 	}
 	if d := m.declared; d != nil {
 		out.Declared, out.Covers = &Guarantee{Figure(d.Epsilon), Figure(d.Delta)}, d.Covers
-		curve, err := curveOf(rule, budgetOf(t.PerEpoch, t.PerCrowd, d.Covers))
+		curve, err := curveOf(t.Threshold, budgetOf(t.PerEpoch, t.PerCrowd, d.Covers))
 		if err != nil {
 			return Privacy{}, err
 		}
@@ -404,7 +404,7 @@ func views(t *task.Task) []View {
 	return append(
 		out,
 		View{
-			Who: "analyzer", Sees: "the reports of crowds that pass the threshold, as the table below: " + strings.Join(fieldNames(t), ", "),
+			Who: "analyzer", Sees: "the reports of crowds that pass the threshold, as a table of " + strings.Join(fieldNames(t), ", "),
 			Hidden: "where they come from, their order, their time within the epoch, nor any report of a crowd that does not pass",
 		},
 		View{

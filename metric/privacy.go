@@ -16,6 +16,12 @@ const usualThreshold = 20
 // maxTotalEpsilon is the greatest epsilon that can be declared.
 const maxTotalEpsilon = 20
 
+// The greatest parameters that can be stated; they bound the work of a plan.
+const (
+	mostThreshold = 100_000
+	mostSigma     = 200
+)
+
 // privacy reads either what is promised, from which the threshold is solved,
 // or the threshold itself, or both, and then the one must keep the other.
 func (r *reader) privacy(m *Metric, n ast.Node) {
@@ -29,15 +35,15 @@ func (r *reader) privacy(m *Metric, n ast.Node) {
 	h := &m.task.Threshold
 	h.T = usualThreshold
 	if has("threshold") {
-		x, _ := r.integer(t.values["threshold"], "threshold", 1, 1<<24)
+		x, _ := r.integer(t.values["threshold"], "threshold", 1, mostThreshold)
 		h.T = uint32(x)
 	}
 	if has("drop") {
-		x, _ := r.integer(t.values["drop"], "drop", 1, 1<<24)
+		x, _ := r.integer(t.values["drop"], "drop", 1, mostThreshold)
 		h.D = uint32(x)
 	}
 	if has("sigma") {
-		x, _ := r.number(t.values["sigma"], "sigma", 0.001, 1000)
+		x, _ := r.number(t.values["sigma"], "sigma", 0.001, mostSigma)
 		h.SigmaMilli = uint32(x*1000 + 0.5)
 	}
 	noise := ""
@@ -66,7 +72,7 @@ func (r *reader) privacy(m *Metric, n ast.Node) {
 			r.failAt(t.at, "privacy: drop without sigma: add sigma")
 		}
 	case m.declared != nil:
-		r.solve(m, t)
+		h.Kind = task.NoisyDrop // drop and sigma are solved when the file is checked
 	case has("threshold"):
 		r.failAt(t.at, "privacy: a threshold without noise gives no differential privacy; add drop and sigma, or epsilon and delta, or write noise: none")
 	default:
@@ -106,12 +112,16 @@ func (r *reader) refuseKeys(t *table, with string, keys ...string) {
 	}
 }
 
-// solve chooses the threshold that keeps the promise.
-func (r *reader) solve(m *Metric, t *table) {
+// solve chooses the threshold that keeps the promise, where none is stated.
+func (m *Metric) solve(r *reader) bool {
+	if m.task.Threshold.SigmaMilli != 0 || m.task.Threshold.Kind == task.Naive {
+		return true
+	}
 	h, err := Solve(*m.declared, m.task.Threshold.T, m.task.PerEpoch, m.task.PerCrowd)
 	if err != nil {
-		r.failAt(t.at, "privacy: %v", err)
-		return
+		r.failAt(m.at.place("privacy"), "privacy: %v", err)
+		return false
 	}
 	m.task.Threshold = h
+	return true
 }

@@ -25,14 +25,26 @@ func budgetOf(perEpoch, perCrowd uint32, scope Scope) budget {
 	return budget{(uint64(perEpoch) + uint64(perCrowd) - 1) / uint64(perCrowd), uint64(perCrowd)}
 }
 
+// exactSigma is the greatest sigma, in thousandths, whose privacy loss
+// distribution is composed; beyond, it takes minutes.
+const exactSigma = 60_000
+
 // curveOf returns the exact privacy of what the budget allows, by composition
 // of privacy loss distributions, and beyond the reach of these by basic
-// composition.
-func curveOf(t dp.Threshold, b budget) (dp.Curve, error) {
-	if b.crowds <= dp.MaxCrowds {
-		return dp.Crowds(t, b.crowds, b.perCrowd)
+// composition, which never understates it.
+func curveOf(h task.Threshold, b budget) (dp.Curve, error) {
+	rule, err := Threshold(h)
+	if err != nil {
+		return nil, err
 	}
-	return basic{t.Reports(b.perCrowd), float64(b.crowds)}, nil
+	one := rule.Reports(b.perCrowd)
+	switch {
+	case b.crowds == 1:
+		return one, nil
+	case b.crowds > dp.MaxCrowds || h.SigmaMilli > exactSigma:
+		return basic{one, float64(b.crowds)}, nil
+	}
+	return dp.Crowds(rule, b.crowds, b.perCrowd)
 }
 
 // basic is a curve composed k times with itself by basic composition.
@@ -52,8 +64,9 @@ func (c basic) Epsilon(delta float64) (float64, error) {
 // maxSigma.
 const (
 	sigmaStep = 50
-	maxSigma  = 200_000
-	perDrop   = 8 // values of sigma tried for each drop
+	maxSigma  = 40_000
+	perDrop   = 24    // values of sigma tried for each drop
+	smooth    = 3_000 // from here on rounding to integers hardly shows in delta
 )
 
 // Solve returns the noisy drop with threshold t and the least drop + sigma, on
@@ -61,31 +74,38 @@ const (
 // keeps the promise: within an epoch or a crowd, as d.Covers says.
 func Solve(d Declared, t, perEpoch, perCrowd uint32) (task.Threshold, error) {
 	b := budgetOf(perEpoch, perCrowd, d.Covers)
+	ratio := 0.0 // of the exact delta to the approximate one, at the last candidate
 	for _, h := range candidates(d, t, b) {
-		rule, err := Threshold(h)
+		about := roughDelta(d.Epsilon, h, b)
+		if h.SigmaMilli > smooth && about*ratio > 1.02*d.Delta {
+			continue
+		}
+		curve, err := curveOf(h, b)
 		if err != nil {
 			return task.Threshold{}, err
 		}
-		curve, err := curveOf(rule, b)
-		if err != nil {
-			return task.Threshold{}, err
-		}
-		if curve.Delta(d.Epsilon) <= d.Delta {
+		delta := curve.Delta(d.Epsilon)
+		if delta <= d.Delta {
 			return h, nil
 		}
+		ratio = delta / about
 	}
-	return task.Threshold{}, fmt.Errorf("no drop with sigma up to %d keeps epsilon %g and delta %g for %d crowds of %d reports; lower per_epoch or per_crowd, or raise epsilon",
-		maxSigma/1000, d.Epsilon, d.Delta, b.crowds, b.perCrowd)
+	return task.Threshold{}, fmt.Errorf("no drop with sigma up to %d keeps epsilon %g and delta %g for %s of %s; lower per_epoch or per_crowd, raise epsilon, or write covers: crowd",
+		maxSigma/1000, d.Epsilon, d.Delta, plural(b.crowds, "crowd"), plural(b.perCrowd, "report"))
 }
 
 // candidates returns thresholds that may keep the promise, the cheapest first.
-// It judges by the Gaussian mechanism without truncation or rounding, plus the
-// chance of truncation, each within a tenth; the caller judges exactly.
+// It judges by [roughDelta], generously; the caller judges exactly.
 func candidates(d Declared, t uint32, b budget) []task.Threshold {
-	limit := 1.1 * d.Delta
+	limit := func(sigma uint32) float64 {
+		if sigma > smooth {
+			return 1.1 * d.Delta
+		}
+		return 4 * d.Delta
+	}
 	least := uint32(0)
 	for s := uint32(sigmaStep); s <= maxSigma; s += sigmaStep {
-		if gaussianDelta(d.Epsilon, s, b) <= limit {
+		if gaussianDelta(d.Epsilon, s, b) <= limit(s) {
 			least = s
 			break
 		}
@@ -98,11 +118,12 @@ func candidates(d Declared, t uint32, b budget) []task.Threshold {
 	for drop := uint32(1); drop < 1<<20; drop++ {
 		found := 0
 		for s := least; s <= most && found < perDrop; s += sigmaStep {
-			if truncation(drop, s, b) > limit {
+			if truncation(drop, s, b) > limit(s) {
 				break
 			}
-			if gaussianDelta(d.Epsilon, s, b)+truncation(drop, s, b) <= limit {
-				out = append(out, task.Threshold{Kind: task.NoisyDrop, T: t, D: drop, SigmaMilli: s})
+			h := task.Threshold{Kind: task.NoisyDrop, T: t, D: drop, SigmaMilli: s}
+			if roughDelta(d.Epsilon, h, b) <= limit(s) {
+				out = append(out, h)
 				found++
 			}
 		}
@@ -114,6 +135,12 @@ func candidates(d Declared, t uint32, b budget) []task.Threshold {
 		return cmp.Or(cmp.Compare(1000*a.D+a.SigmaMilli, 1000*b.D+b.SigmaMilli), cmp.Compare(a.SigmaMilli, b.SigmaMilli))
 	})
 	return out
+}
+
+// roughDelta is the delta of the Gaussian mechanism without truncation or
+// rounding, plus the chance of truncation.
+func roughDelta(eps float64, h task.Threshold, b budget) float64 {
+	return gaussianDelta(eps, h.SigmaMilli, b) + truncation(h.D, h.SigmaMilli, b)
 }
 
 // gaussianDelta is the delta of the Gaussian mechanism (Balle and Wang 2018,
