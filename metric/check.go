@@ -264,18 +264,35 @@ func (m *Metric) alternative(d Declared) string {
 		return "raise drop"
 	}
 	if h.Kind == task.NoisySet {
-		for ; h.SigmaMilli <= maxSigma; h.SigmaMilli += sigmaStep {
-			if gaussianDelta(d.Epsilon, h.SigmaMilli, b) <= 1.1*d.Delta && keeps(h, b, d) {
-				return fmt.Sprintf("use threshold: %d, sigma: %g, noise: set, which keeps it", h.T, sigma(h))
-			}
-		}
-		return "raise sigma far, or epsilon"
+		return alternativeSet(h, b, d)
 	}
 	h, err := Solve(d, k.Threshold.T, k.PerEpoch, k.PerCrowd)
 	if err != nil {
 		return err.Error()
 	}
 	return "use " + keysText(h) + ", which keeps it"
+}
+
+// alternativeSet is alternative for noise on the threshold. The threshold may
+// have to rise with sigma: that a crowd of one report passes it must be rare.
+func alternativeSet(h task.Threshold, b budget, d Declared) string {
+	least := h.T
+	for range 2 * perDrop {
+		for h.SigmaMilli <= maxSigma && gaussianDelta(d.Epsilon, h.SigmaMilli, b) > d.Delta {
+			h.SigmaMilli += sigmaStep
+		}
+		alone := func(t uint32) float64 {
+			return float64(b.crowds) * normal((float64(b.perCrowd)+0.5-float64(t))/sigma(h))
+		}
+		for h.T = least; h.T < mostThreshold && alone(h.T) > d.Delta; {
+			h.T++
+		}
+		if keeps(h, b, d) {
+			return fmt.Sprintf("use threshold: %d, sigma: %g, noise: set, which keeps it", h.T, sigma(h))
+		}
+		h.SigmaMilli += sigmaStep
+	}
+	return "raise threshold and sigma"
 }
 
 func keeps(h task.Threshold, b budget, d Declared) bool {
