@@ -34,8 +34,7 @@ type circuit[E field.Elem] interface {
 type space[E field.Elem] struct {
 	basis, even, odd []E // P elements each, the length of the wire polynomials
 	wide             []E // as many as the evaluations of the gadget polynomial
-	rows             []E // a gadget call each
-	wires            field.Wires[E]
+	wires            *field.Wires[E]
 }
 
 // A gadget is the non-linear part of a circuit as the proof system sees it: how
@@ -91,7 +90,7 @@ func (g *gadget[E]) newSpace() *space[E] {
 		even:  make([]E, g.p),
 		odd:   make([]E, g.p),
 		wide:  make([]E, g.n),
-		rows:  make([]E, g.calls),
+		wires: field.NewWires[E](g.calls),
 	}
 }
 

@@ -53,7 +53,7 @@ func (c *rangeCircuit[E]) newSpace() *space[E] { return c.g.newSpace() }
 
 func (c *rangeCircuit[E]) truncate(out, meas []E) { c.cut(out, meas) }
 
-func (c *rangeCircuit[E]) prove(sp *space[E], proof, meas, proveRand, jointRand []E) {
+func (c *rangeCircuit[E]) prove(_ *space[E], proof, meas, proveRand, jointRand []E) {
 	f, g := c.f, c.g
 	one, zero := f.FromUint64(1), f.FromUint64(0)
 	copy(proof, proveRand)
@@ -62,31 +62,39 @@ func (c *rangeCircuit[E]) prove(sp *space[E], proof, meas, proveRand, jointRand 
 	// An honest measurement makes every output of the gadget zero, so of the
 	// even evaluations only the first, that of the wire seeds, is not.
 	clear(poly)
-	total := sp.wide[:g.p]
-	clear(total)
-	powers := sp.rows
-	copy(powers, jointRand)
-	a, b := sp.even, sp.odd
 	for i := range c.chunk {
-		a[0], b[0] = proveRand[2*i], proveRand[2*i+1]
-		poly[0] = f.Add(poly[0], f.Mul(a[0], b[0]))
-		for k := range g.calls {
-			m := zero
-			if j := k*c.chunk + i; j < len(meas) {
-				m = meas[j]
+		poly[0] = f.Add(poly[0], f.Mul(proveRand[2*i], proveRand[2*i+1]))
+	}
+
+	// The odd ones are sums over the products of two wires each. The wires are
+	// extended eight at a time; row k of a and b holds the k-th value of each.
+	const n = field.Rows
+	a, b := make([]E, n*g.p), make([]E, n*g.p)
+	total := make([]E, n*g.p)
+	powers := make([]E, g.calls)
+	copy(powers, jointRand)
+	for at := 0; at < c.chunk; at += n {
+		clear(a)
+		clear(b)
+		used := min(n, c.chunk-at)
+		for e := range used {
+			a[e], b[e] = proveRand[2*(at+e)], proveRand[2*(at+e)+1]
+			for k := range g.calls {
+				m := zero
+				if j := k*c.chunk + at + e; j < len(meas) {
+					m = meas[j]
+				}
+				a[(k+1)*n+e], b[(k+1)*n+e] = f.Mul(powers[k], m), f.Sub(m, one)
 			}
-			a[k+1], b[k+1] = f.Mul(powers[k], m), f.Sub(m, one)
+			f.MulVec(powers, jointRand)
 		}
-		clear(a[g.calls+1:])
-		clear(b[g.calls+1:])
-		f.MulVec(powers, jointRand)
-		f.Odd(a, g.roots)
-		f.Odd(b, g.roots)
+		f.OddRows(a, used, g.roots)
+		f.OddRows(b, used, g.roots)
 		f.MulVec(a, b)
 		f.AddVec(total, a)
 	}
 	for i := range g.p - 1 {
-		poly[2*i+1] = total[i]
+		poly[2*i+1] = f.Sum(total[i*n:][:n])
 	}
 }
 
@@ -116,8 +124,9 @@ func (c *rangeCircuit[E]) query(sp *space[E], verifier, meas, proof, queryRand, 
 		checks[2*i] = f.Mul(sp.basis[0], seeds[2*i])
 		checks[2*i+1] = f.Sub(f.Mul(sp.basis[0], seeds[2*i+1]), shift)
 	}
-	sp.wires = field.Wires[E]{Dst: checks, Meas: meas, Coeff: coeff, Rand: jointRand, Tmp: sp.rows, Chunk: c.chunk}
-	f.RangeWires(&sp.wires)
+	w := sp.wires
+	w.Dst, w.Meas, w.Coeff, w.Rand, w.Chunk = checks, meas, coeff, jointRand, c.chunk
+	f.RangeWires(w)
 	verifier[1+g.arity] = g.eval(sp, poly, t)
 	return true
 }

@@ -117,9 +117,10 @@ func (x F128) IsZero() int {
 }
 
 // Field128 is the field with the prime 2^128 - 28*2^64 + 1.
-var Field128 Field[F128] = field128{}
+var Field128 Field[F128] = field128{vector: supportsIFMA()}
 
-type field128 struct{}
+// field128 uses vector instructions if vector is set.
+type field128 struct{ vector bool }
 
 func (field128) Size() int                { return 16 }
 func (field128) FromUint64(n uint64) F128 { return F128{lo: n} }
@@ -193,13 +194,18 @@ func (field128) Sum(a []F128) F128 {
 	return reduce128(w0, w1, w2, 0)
 }
 
-func (field128) Dot(a, b []F128) F128 {
+func (f field128) Dot(a, b []F128) F128 {
 	b = b[:len(a)]
+	var sum F128
+	if n := len(a) &^ (blockLen - 1); f.vector && n >= 2*blockLen {
+		sum = dotVector(a[:n], b[:n])
+		a, b = a[n:], b[n:]
+	}
 	var s acc128
 	for i := range a {
 		s.mul(a[i], b[i])
 	}
-	return s.reduce()
+	return sum.Add(s.reduce())
 }
 
 func (field128) InvVec(v, tmp []F128) { invVec(field128{}, v, tmp) }
@@ -233,8 +239,12 @@ func (s *acc128) reduce() F128 {
 	return x.Add(F128{lo: s.w4}.Mul(F128{lo: 0, hi: 784*28 - 56})).Sub(F128{lo: s.w4}.Mul(F128{lo: 783}))
 }
 
-func (field128) RangeWires(w *Wires[F128]) {
+func (f field128) RangeWires(w *Wires[F128]) {
 	rows := len(w.Coeff)
+	if f.vector && w.Chunk >= 2*blockLen {
+		rangeWiresVector(w)
+		return
+	}
 	q := w.Tmp[:rows]
 	copy(q, w.Coeff)
 	for i := range w.Chunk {
@@ -249,4 +259,11 @@ func (field128) RangeWires(w *Wires[F128]) {
 		w.Dst[2*i] = w.Dst[2*i].Add(even.reduce())
 		w.Dst[2*i+1] = w.Dst[2*i+1].Add(odd.reduce())
 	}
+}
+
+func (f field128) factor(x F128) (F128, bool) {
+	if !f.vector {
+		return x, false
+	}
+	return x.Mul(radix156), true
 }

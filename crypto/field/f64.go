@@ -200,3 +200,5 @@ func (field64) RangeWires(w *Wires[F64]) {
 		w.Dst[2*i+1] = w.Dst[2*i+1].Add(odd.reduce())
 	}
 }
+
+func (field64) factor(x F64) (F64, bool) { return x, false }

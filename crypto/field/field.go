@@ -89,12 +89,19 @@ type Field[E Elem] interface {
 	// Odd turns len(v) evaluations of a polynomial at the even powers of the
 	// root of order 2*len(v) into those at its odd powers.
 	Odd(v []E, r *Roots[E])
+	// OddRows is Odd for up to eight polynomials at once: v has rows of eight, one
+	// evaluation of each, and only the first used of a row count.
+	OddRows(v []E, used int, r *Roots[E])
 	// Lagrange sets dst[i] to the i-th Lagrange polynomial of the powers of the
 	// root of order len(dst), at t.
 	Lagrange(dst []E, t E, r *Roots[E])
 	// RangeWires adds up the wires of a parallel sum of products x*(x-1), see
 	// [Wires].
 	RangeWires(w *Wires[E])
+
+	// factor returns x as the tables of the vector kernels hold it, and whether
+	// there are such kernels.
+	factor(x E) (E, bool)
 }
 
 // Wires is the work of [Field.RangeWires]. The measurement Meas is cut into
@@ -104,12 +111,21 @@ type Field[E Elem] interface {
 //	Dst[2*i]   += sum over k of q[k] * Rand[k]^(i+1) * m[k][i]
 //	Dst[2*i+1] += sum over k of q[k] * m[k][i]
 //
-// Coeff and Rand have one element a row, Dst has 2*Chunk, and Tmp is scratch of
-// one element a row.
+// Coeff and Rand have one element a row, Dst has 2*Chunk. Tmp and Scratch are
+// scratch memory that [NewWires] makes.
 type Wires[E Elem] struct {
 	Dst, Meas, Coeff, Rand, Tmp []E
+	Scratch                     []uint64
 	Chunk                       int
 }
+
+// NewWires returns Wires with scratch memory for a number of rows.
+func NewWires[E Elem](rows int) *Wires[E] {
+	return &Wires[E]{Tmp: make([]E, rows), Scratch: make([]uint64, wireScratch*rows)}
+}
+
+// Rows is the number of polynomials that [Field.OddRows] takes.
+const Rows = blockLen
 
 // Pow returns x^n. Its time depends on n.
 func Pow[E Elem](f Field[E], x E, n uint64) E {

@@ -38,10 +38,27 @@ func (f field128) Odd(v []F128, r *Roots[F128]) {
 	f.Evaluate(v, r)
 }
 
+func (f field128) OddRows(v []F128, used int, r *Roots[F128]) {
+	if f.vector {
+		oddVector(v, r)
+		return
+	}
+	column := make([]F128, len(v)/Rows)
+	for j := range used {
+		for i := range column {
+			column[i] = v[i*Rows+j]
+		}
+		f.Odd(column, r)
+		for i, x := range column {
+			v[i*Rows+j] = x
+		}
+	}
+}
+
 // Lagrange uses that the i-th polynomial is (1 + x + ... + x^(n-1))/n at
 // x = t/root^i, which is the product of the 1 + x^(2^j), divided by n. The
 // factor for j has n/2^j values over all i, and they come in pairs 1+y, 1-y.
-func (field128) Lagrange(dst []F128, t F128, r *Roots[F128]) {
+func (f field128) Lagrange(dst []F128, t F128, r *Roots[F128]) {
 	log := bits.TrailingZeros(uint(len(dst)))
 	var powers [33]F128 // t^(2^j)
 	powers[0] = t
@@ -52,6 +69,11 @@ func (field128) Lagrange(dst []F128, t F128, r *Roots[F128]) {
 	for m, j := 1, log-1; m < len(dst); m, j = 2*m, j-1 {
 		tw := r.inverse[m : 2*m]
 		a, b := dst[:m], dst[m:2*m]
+		if f.vector && m >= blockLen {
+			c := powers[j].Mul(radix312)
+			lagrangeIFMA(&a[0], &b[0], &tw[0], &c, m/blockLen)
+			continue
+		}
 		b = b[:len(a)]
 		for i := range a {
 			x := a[i]

@@ -38,6 +38,19 @@ func (f field64) Odd(v []F64, r *Roots[F64]) {
 	f.Evaluate(v, r)
 }
 
+func (f field64) OddRows(v []F64, used int, r *Roots[F64]) {
+	column := make([]F64, len(v)/Rows)
+	for j := range used {
+		for i := range column {
+			column[i] = v[i*Rows+j]
+		}
+		f.Odd(column, r)
+		for i, x := range column {
+			v[i*Rows+j] = x
+		}
+	}
+}
+
 // Lagrange uses that the i-th polynomial is (1 + x + ... + x^(n-1))/n at
 // x = t/root^i, which is the product of the 1 + x^(2^j), divided by n. The
 // factor for j has n/2^j values over all i, and they come in pairs 1+y, 1-y.

@@ -22,6 +22,9 @@ type Roots[E Elem] struct {
 	// divided by m, in bit-reversed order.
 	twist []E
 	size  []E // 1/2^log
+
+	// fast holds the same in the form that vector kernels multiply by.
+	fast struct{ forward, inverse, twist []E }
 }
 
 // NewRoots makes the tables for transforms of up to n values; n is a power of
@@ -56,7 +59,20 @@ func NewRoots[E Elem](f Field[E], n int) (*Roots[E], error) {
 			r.twist[m+i] = row[bits.Reverse64(uint64(i))>>(64-k)]
 		}
 	}
+	if _, ok := f.factor(half); ok {
+		r.fast.forward = factors(f, r.forward)
+		r.fast.inverse = factors(f, r.inverse)
+		r.fast.twist = factors(f, r.twist)
+	}
 	return r, nil
+}
+
+func factors[E Elem](f Field[E], v []E) []E {
+	out := make([]E, len(v))
+	for i, x := range v {
+		out[i], _ = f.factor(x)
+	}
+	return out
 }
 
 // powers sets dst to x, x*w, x*w^2 and so on.
