@@ -20,6 +20,7 @@ type Lanes struct {
 	one    [25]uint64           // state of one lane
 	saved  [Width][25]uint64    // states of lanes whose message ended early
 	last   [Width][rate128]byte // padded last block of each message
+	tails  [Width][]byte        // the same as slices
 }
 
 // level says which instructions may be used.
@@ -94,25 +95,36 @@ func (l *Lanes) permute(s sponge) {
 func (l *Lanes) sponge(s sponge, out, msgs [][]byte) {
 	clear(s.a)
 	first, last := len(msgs[0])/rate128, 0
-	longest := 0
+	shortest, longest := len(out[0]), 0
 	for i, m := range msgs {
 		full := len(m) / rate128
 		first, last = min(first, full), max(last, full)
-		longest = max(longest, len(out[i]))
+		shortest, longest = min(shortest, len(out[i])), max(longest, len(out[i]))
 		tail := &l.last[i]
 		c := copy(tail[:], m[full*rate128:])
 		clear(tail[c:])
 		tail[c] = l.domain
 		tail[rate128-1] ^= 0x80
+		l.tails[i] = tail[:]
 	}
 
+	all := s.stride == Width && len(msgs) == Width
 	for b := range first {
-		for i, m := range msgs {
-			s.add(i, (*[rate128]byte)(m[b*rate128:]))
+		if all {
+			add8(&l.wide, (*[Width][]byte)(msgs), b*rate128)
+		} else {
+			for i, m := range msgs {
+				s.add(i, (*[rate128]byte)(m[b*rate128:]))
+			}
 		}
 		l.permute(s)
 	}
 	for b := first; b <= last; b++ {
+		if all && first == last {
+			add8(&l.wide, &l.tails, 0)
+			l.permute(s)
+			break
+		}
 		for i, m := range msgs {
 			switch full := len(m) / rate128; {
 			case b < full:
@@ -138,9 +150,13 @@ func (l *Lanes) sponge(s sponge, out, msgs [][]byte) {
 	}
 
 	for off := 0; ; off += rate128 {
-		for i, o := range out {
-			if off < len(o) {
-				s.extract(i, o[off:])
+		if all && off+rate128 <= shortest {
+			extract8(&l.wide, (*[Width][]byte)(out), off)
+		} else {
+			for i, o := range out {
+				if off < len(o) {
+					s.extract(i, o[off:])
+				}
 			}
 		}
 		if off+rate128 >= longest {
