@@ -33,6 +33,9 @@ type commands struct {
 	Token  tokenCmd  `cmd:"" help:"Make and revoke tokens of the management API."`
 	Export exportCmd `cmd:"" help:"Write what an analyzer has released."`
 
+	Outbox outboxCmd `cmd:"" help:"Show and empty what an app is about to send."`
+	Agent  agentCmd  `cmd:"" help:"Send what waits in an outbox, for programs that live briefly."`
+
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
