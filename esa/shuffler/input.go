@@ -38,7 +38,9 @@ func (s *Shuffler) openInput(h *hosted, sources []Batch) (*input, error) {
 		}
 		logs = append(logs, log)
 		in.total += log.Len()
+		s.mu.Lock()
 		s.lost(found.Damaged...)
+		s.mu.Unlock()
 	}
 	in.reports = s.records(logs)
 	return in, nil
@@ -51,7 +53,9 @@ func (s *Shuffler) records(logs []*segment.Log) iter.Seq2[[]byte, error] {
 		for _, log := range logs {
 			for record, err := range log.Records() {
 				if d, ok := errors.AsType[segment.Damage](err); ok {
+					s.mu.Lock()
 					s.lost(d)
+					s.mu.Unlock()
 					continue
 				}
 				if !yield(record, err) {
@@ -62,12 +66,17 @@ func (s *Shuffler) records(logs []*segment.Log) iter.Seq2[[]byte, error] {
 	}
 }
 
-// lost counts records that the disk has damaged.
+// A place is where a log is damaged.
+type place struct {
+	file   string
+	offset int64
+}
+
+// lost remembers damage to a log, which may be met more than once. Callers hold
+// s.mu or are New.
 func (s *Shuffler) lost(damage ...segment.Damage) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, d := range damage {
-		s.damaged += max(1, d.Records)
+		s.damaged[place{d.File, d.Offset}] = max(1, d.Records)
 	}
 }
 

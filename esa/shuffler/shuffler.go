@@ -85,7 +85,7 @@ type Shuffler struct {
 	batches map[Key]Batch // what the store holds
 	logs    map[Key]*intake
 	retry   map[Key]attempt
-	damaged int64 // records lost to the disk
+	damaged map[place]int64 // records lost to the disk, at least
 }
 
 // hosted is a task as this shuffler sees it.
@@ -128,6 +128,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 		batches: map[Key]Batch{},
 		logs:    map[Key]*intake{},
 		retry:   map[Key]attempt{},
+		damaged: map[place]int64{},
 	}
 	for _, t := range c.Tasks {
 		if err := s.host(t); err != nil {
@@ -239,7 +240,7 @@ func (s *Shuffler) Handler() http.Handler {
 // A Status is a picture of the shuffler for health checks and counters.
 type Status struct {
 	Batches []BatchStatus // not destroyed, by task and epoch
-	Damaged int64         // records that the disk lost since the start
+	Damaged int64         // records that the disk has lost, at least, as far as was noticed since the start
 	// ClockUnsure says that the clock has jumped forward and nothing closes.
 	ClockUnsure bool
 }
@@ -262,7 +263,10 @@ func (s *Shuffler) Status() Status {
 	_, sure := s.guard.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{Damaged: s.damaged, ClockUnsure: !sure}
+	st := Status{ClockUnsure: !sure}
+	for _, n := range s.damaged {
+		st.Damaged += n
+	}
 	for _, key := range sortedKeys(s.batches) {
 		b := s.batches[key]
 		if b.State == Destroyed {
@@ -331,9 +335,7 @@ func (s *Shuffler) openLog(k Key) (*intake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of epoch %d: %w", k.Epoch, err)
 	}
-	for _, d := range found.Damaged {
-		s.damaged += max(1, d.Records)
-	}
+	s.lost(found.Damaged...)
 	in := &intake{log: log}
 	in.taken.Store(log.Len())
 	s.logs[k] = in
