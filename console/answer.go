@@ -15,7 +15,7 @@ import (
 // How much of a batch a page shows; the exports hold all.
 const (
 	maxBars = 16
-	maxRows = 50
+	maxRows = 25
 )
 
 // estimateColumns is how many columns an estimate has at the end of a row:
@@ -74,7 +74,7 @@ func crowds(t *task.Task, tables *analyzer.Tables, e analyzer.Entry, info analyz
 	}
 	chart := Chart{Title: "Largest crowds", Note: "Reports with the same " + names + ", by what the shuffler has released.", Unit: "reports"}
 	table := Table{Total: info.Rows, Columns: []Column{
-		{names, false}, {"released", true}, {"estimate", true}, {"low", true}, {"high", true},
+		{names, false}, {"released", true}, {"true size, 95 %", true},
 	}}
 	crowd := len(info.Columns) - estimateColumns - 1 // the count stands before the estimate
 	for row, err := range tables.Rows(e, analyzer.CountsTable) {
@@ -90,7 +90,7 @@ func crowds(t *task.Task, tables *analyzer.Tables, e analyzer.Entry, info analyz
 			chart.Bars = append(chart.Bars, Bar{label, value, low, high})
 		}
 		count, _ := row[crowd].(int64)
-		table.Rows = append(table.Rows, []string{label, number(float64(count)), number(value), number(low), number(high)})
+		table.Rows = append(table.Rows, []string{label, number(float64(count)), number(low) + " – " + number(high)})
 	}
 	chart.More = max(0, int(info.Rows)-len(chart.Bars))
 	return chart, table, nil
@@ -131,9 +131,9 @@ func values(t *task.Task, tables *analyzer.Tables, e analyzer.Entry, info analyz
 const z95 = 1.96
 
 func valueChart(f task.Field, sums map[string]total) Chart {
-	c := Chart{Title: "Reports by " + f.Name, Unit: "reports"}
+	c := Chart{Title: "Reports by " + f.Name, Note: "Among the reports that were released.", Unit: "reports"}
 	if f.Flip > 0 {
-		c.Note = "Corrected for the answers that devices flip at random."
+		c.Note = "Among the reports that were released, corrected for the answers that devices flip at random."
 	}
 	names := slices.SortedFunc(maps.Keys(sums), func(a, b string) int {
 		return cmp.Or(cmp.Compare(sums[b].value, sums[a].value), cmp.Compare(a, b))

@@ -104,9 +104,9 @@ func answered() console.Answer {
 		families.Bars = append(families.Bars, console.Bar{Label: name, Value: v, Low: v - 120, High: v + 120})
 	}
 	a.Charts = []console.Chart{families}
-	a.Table = console.Table{Columns: []console.Column{{Name: "program"}, {Name: "reports", Numeric: true}, {Name: "low", Numeric: true}, {Name: "high", Numeric: true}}, Total: 87}
+	a.Table = console.Table{Columns: []console.Column{{Name: "program"}, {Name: "reports", Numeric: true}, {Name: "true size, 95 %", Numeric: true}}, Total: 87}
 	for i := range 8 {
-		a.Table.Rows = append(a.Table.Rows, []string{fmt.Sprintf("/usr/bin/program-%d", i), fmt.Sprint(1000 - i*37), fmt.Sprint(996 - i*37), fmt.Sprint(1004 - i*37)})
+		a.Table.Rows = append(a.Table.Rows, []string{fmt.Sprintf("/usr/bin/program-%d", i), fmt.Sprint(1000 - i*37), fmt.Sprint(996-i*37, " – ", 1004-i*37)})
 	}
 	return a
 }
