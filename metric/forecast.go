@@ -42,10 +42,11 @@ func (p Population) validate() error {
 }
 
 // A Forecast is what a population's answer will look like on the average, if
-// each client's reports are drawn independently.
+// each client's reports are drawn independently and those beyond its cap for a
+// crowd are not sent.
 type Forecast struct {
 	Clients       int     `json:"clients"`
-	Reports       float64 `json:"reports"` // in a batch
+	Reports       float64 `json:"reports"` // that are sent, in a batch
 	Values        int     `json:"values"`
 	Exponent      float64 `json:"exponent"`
 	Crowds        float64 `json:"crowds"`          // different ones in a batch
@@ -63,11 +64,8 @@ func foretell(t *task.Task, rule dp.Threshold, p Population) Forecast {
 	if p.Reports > 0 {
 		perClient = min(perClient, p.Reports)
 	}
-	out := Forecast{
-		Clients: p.Clients, Reports: perClient * float64(p.Clients),
-		Values: min(p.Values, possibleCrowds(t)), Exponent: p.Exponent,
-	}
-	out.BelowMinBatch = out.Reports < float64(t.MinBatch)
+	out := Forecast{Clients: p.Clients, Values: min(p.Values, possibleCrowds(t)), Exponent: p.Exponent}
+	wanted, most := perClient*float64(p.Clients), float64(t.PerCrowd)*float64(p.Clients)
 	s := newSurvival(t.Threshold, rule)
 	out.SureSize = s.sure()
 	weight := func(rank int) float64 { return math.Pow(float64(rank), -p.Exponent) }
@@ -78,14 +76,16 @@ func foretell(t *task.Task, rule dp.Threshold, p Population) Forecast {
 	// Ranks of nearly the same weight are taken together.
 	for rank := 1; rank <= out.Values; {
 		next := min(rank+1+rank/200, out.Values+1)
-		mean := out.Reports * weight((rank+next-1)/2) / total
+		mean := min(most, wanted*weight((rank+next-1)/2)/total)
 		released, kept := s.poisson(mean)
 		n := float64(next - rank)
+		out.Reports += n * mean
 		out.Crowds += n * -math.Expm1(-mean)
 		out.Released += n * released
 		out.ReportsKept += n * kept
 		rank = next
 	}
+	out.BelowMinBatch = out.Reports < float64(t.MinBatch)
 	out.CrowdShare = min(1, out.Released/out.Crowds)
 	out.ReportShare = min(1, out.ReportsKept/out.Reports)
 	return out

@@ -70,7 +70,9 @@ func sample() *task.Task {
 func sampleRecord() task.Record {
 	return task.Record{
 		"editor", "abort", int64(60), int64(297), true, uint64(5),
-		[]task.Value{"main", "draw"}, []task.Value{"ui"}, []task.Value{int64(10), int64(0)},
+		[]task.Value{"main", "draw"},
+		[]task.Value{"ui"},
+		[]task.Value{int64(10), int64(0)},
 	}
 }
 

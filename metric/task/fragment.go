@@ -68,7 +68,7 @@ func wholeValue(v Value) string {
 
 // partValue says what is wrong with v as a part of the field f.
 func (t *Task) partValue(f *Field, v Value) string {
-	want := 0
+	var want int
 	switch t.Fragment.Kind {
 	case Bits:
 		return t.chunk(f, v)
