@@ -119,12 +119,9 @@ func (l *Log) Seal() error {
 	return l.writeSeal()
 }
 
-// writeSeal is called when all segments are sealed.
+// writeSeal is called when all segments are sealed. It makes their names
+// durable, too.
 func (l *Log) writeSeal() error {
-	// The names must be certain before the list of them is.
-	if err := l.fs.SyncDir(l.dir); err != nil {
-		return diskError(err)
-	}
 	b := appendSeal(nil, l.segments)
 	if err := durable.WriteFile(l.fs, filepath.Join(l.dir, sealName), b, filePerm); err != nil {
 		return diskError(err)
