@@ -85,6 +85,7 @@ func foretell(t *task.Task, rule dp.Threshold, p Population) Forecast {
 		out.ReportsKept += n * kept
 		rank = next
 	}
+	out.Reports = min(wanted, out.Reports) // taking ranks together errs by a part in 5000
 	out.BelowMinBatch = out.Reports < float64(t.MinBatch)
 	out.CrowdShare = min(1, out.Released/out.Crowds)
 	out.ReportShare = min(1, out.ReportsKept/out.Reports)
