@@ -11,7 +11,7 @@ import (
 // The benchmarks bear the names of the groups of libprio-rs' speed_tests and
 // have their parameters: two shares, an empty application context, and the chunk
 // lengths given there. _verify_init is one report at a time, _batch_verify_init
-// is 128 at a time; both report the time of one report. Helper benchmarks have
+// is 16 at a time, which is two full sets of lanes; both report the time of one report. Helper benchmarks have
 // aggregator 1, which expands its share from seeds; leader benchmarks aggregator
 // 0, which decodes it. best-ns is the shortest run of all, the figure that other
 // work on the machine disturbs least.
@@ -99,7 +99,7 @@ func BenchmarkVerifyInit(b *testing.B) {
 func BenchmarkBatchVerifyInit(b *testing.B) {
 	for id, party := range []string{"leader", "helper"} {
 		eachCase(b, "_batch_verify_init_"+party, func(b *testing.B, c benchCase) {
-			n := 128
+			n := 16
 			if c.in.Sizes().LeaderShare > 1<<16 {
 				n = 8
 			}

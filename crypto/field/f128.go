@@ -177,8 +177,13 @@ func (field128) SubVec(dst, a []F128) {
 	}
 }
 
-func (field128) MulVec(dst, a []F128) {
+func (f field128) MulVec(dst, a []F128) {
 	a = a[:len(dst)]
+	if n := len(dst) &^ (blockLen - 1); f.vector && n > 0 {
+		square := radix312
+		mulIFMA(&dst[0], &a[0], &square, n/blockLen)
+		dst, a = dst[n:], a[n:]
+	}
 	for i := range dst {
 		dst[i] = dst[i].Mul(a[i])
 	}
@@ -233,15 +238,28 @@ func (s *acc128) mul(x, y F128) {
 	s.w4 += c
 }
 
+// reduce returns the sum modulo the prime; w4 is below 2^49.
 func (s *acc128) reduce() F128 {
-	// B^4 = 783*B - 28 squared down: 2^256 = (28*B-1)^2 = 784*(28*B-1) - 56*B + 1.
-	x := reduce128(s.w0, s.w1, s.w2, s.w3)
-	return x.Add(F128{lo: s.w4}.Mul(F128{lo: 0, hi: 784*28 - 56})).Sub(F128{lo: s.w4}.Mul(F128{lo: 783}))
+	// B^4 = (28*B - 1)^2 = 21896*B - 783. What stands above B^4 after the first
+	// fold is at most 1, and the rest is then small.
+	t0, t1, t2, t3, top := s.w0, s.w1, s.w2, s.w3, s.w4
+	for range 2 {
+		var c, b uint64
+		t1, c = bits.Add64(t1, 21896*top, 0)
+		t2, c = bits.Add64(t2, 0, c)
+		t3, c = bits.Add64(t3, 0, c)
+		t0, b = bits.Sub64(t0, 783*top, 0)
+		t1, b = bits.Sub64(t1, 0, b)
+		t2, b = bits.Sub64(t2, 0, b)
+		t3, b = bits.Sub64(t3, 0, b)
+		top = c - b
+	}
+	return reduce128(t0, t1, t2, t3)
 }
 
 func (f field128) RangeWires(w *Wires[F128]) {
 	rows := len(w.Coeff)
-	if f.vector && w.Chunk >= 2*blockLen {
+	if f.vector && w.Chunk >= minChunk {
 		rangeWiresVector(w)
 		return
 	}

@@ -11,6 +11,7 @@ var radix156 = F128{lo: 0xfffffffff0000000, hi: 0x1bfffffff}
 var radix312 = F128{lo: 0xf0ffffffffffffab, hi: 0x8800000000000948}
 
 const (
+	minChunk = 6   // columns from which on the vector form is faster
 	blockLen = 8   // elements that a kernel works on at once
 	maxRows  = 512 // rows that wiresIFMA may add up: 5*512 terms of 52 bits
 	maxDot   = 100 // blocks that dotIFMA may add up, so that lanes can be added
@@ -53,35 +54,20 @@ func dotVector(a, b []F128) F128 {
 	return sum
 }
 
-// wireScratch is the number of words that rangeWiresVector needs for a row.
+// wireScratch is the number of words that rangeWiresVector needs for a row, of
+// which there is a whole number of blocks.
 const wireScratch = 30
-
-// putLimbs writes x as three limbs, stride words apart.
-func putLimbs(dst []uint64, stride int, x F128) {
-	const limb = 1<<52 - 1
-	dst[0] = x.lo & limb
-	dst[stride] = (x.lo>>52 | x.hi<<12) & limb
-	dst[2*stride] = x.hi >> 40
-}
 
 // rangeWiresVector is RangeWires, eight columns at a time. The eight powers of
 // each row are kept, as limbs, from one block of columns to the next.
 func rangeWiresVector(w *Wires[F128]) {
 	rows := len(w.Coeff)
-	q, rest := w.Scratch[:24*rows], w.Scratch[24*rows:]
-	coeff, step := rest[:3*rows], rest[3*rows:][:3*rows]
-	for k, r := range w.Rand[:rows] {
-		x := w.Coeff[k]
-		putLimbs(coeff[3*k:], 1, x)
-		row := q[24*k:][:24]
-		for e := range blockLen {
-			x = x.Mul(r)
-			putLimbs(row[laneOf(e):], blockLen, x)
-		}
-		r = r.Mul(r)
-		r = r.Mul(r)
-		r = r.Mul(r)
-		putLimbs(step[3*k:], 1, r.Mul(radix156))
+	pad := padded(rows)
+	q, coeff, step := w.Scratch[:24*pad], w.Scratch[24*pad:27*pad], w.Scratch[27*pad:30*pad]
+	square := radix312
+	for k := 0; k < rows; k += blockLen {
+		mask := uint64(1)<<(2*min(blockLen, rows-k)) - 1
+		powersIFMA(&q[24*k], &coeff[k], &step[k], 8*pad, &w.Coeff[k], &w.Rand[k], &square, mask)
 	}
 	for i := 0; i < w.Chunk; i += blockLen {
 		width := min(blockLen, w.Chunk-i)
@@ -105,18 +91,21 @@ func rangeWiresVector(w *Wires[F128]) {
 // wireBlock adds up columns i to i+width of the rows from to to. The last row of
 // the measurement may end before.
 func wireBlock(w *Wires[F128], acc *[96]uint64, q, coeff, step []uint64, i, width, from, to int) {
-	full := to
+	full, pad := to, padded(len(w.Coeff))
 	if to == len(w.Coeff) {
 		full--
 	}
 	if n := full - from; n > 0 {
-		wiresIFMA(acc, &q[24*from], &w.Meas[from*w.Chunk+i], &coeff[3*from], &step[3*from], n, 16*w.Chunk, 1<<(2*width)-1)
+		wiresIFMA(acc, &q[24*from], &w.Meas[from*w.Chunk+i], &coeff[from], &step[from], 8*pad, n, 16*w.Chunk, 1<<(2*width)-1)
 	}
 	if at := full*w.Chunk + i; full < to && at < len(w.Meas) {
 		valid := min(width, len(w.Meas)-at)
-		wiresIFMA(acc, &q[24*full], &w.Meas[at], &coeff[3*full], &step[3*full], 1, 16*w.Chunk, 1<<(2*valid)-1)
+		wiresIFMA(acc, &q[24*full], &w.Meas[at], &coeff[full], &step[full], 8*pad, 1, 16*w.Chunk, 1<<(2*valid)-1)
 	}
 }
+
+// padded is the number of rows in whole blocks.
+func padded(rows int) int { return (rows + blockLen - 1) &^ (blockLen - 1) }
 
 // oddVector is OddRows with rows of eight polynomials.
 func oddVector(v []F128, r *Roots[F128]) {

@@ -121,7 +121,7 @@ type Wires[E Elem] struct {
 
 // NewWires returns Wires with scratch memory for a number of rows.
 func NewWires[E Elem](rows int) *Wires[E] {
-	return &Wires[E]{Tmp: make([]E, rows), Scratch: make([]uint64, wireScratch*rows)}
+	return &Wires[E]{Tmp: make([]E, rows), Scratch: make([]uint64, wireScratch*padded(rows))}
 }
 
 // Rows is the number of polynomials that [Field.OddRows] takes.

@@ -9,13 +9,13 @@ func supportsIFMA() bool {
 }
 
 //go:noescape
-func mulIFMA(dst, a, b *F128, blocks int)
+func mulIFMA(dst, a, square *F128, blocks int)
 
 //go:noescape
 func dotIFMA(acc *[48]uint64, a, b *F128, blocks int)
 
 //go:noescape
-func wiresIFMA(acc *[96]uint64, q *uint64, meas *F128, coeff, step *uint64, rows, stride int, mask uint64)
+func wiresIFMA(acc *[96]uint64, q *uint64, meas *F128, coeff, step *uint64, limbs, rows, stride int, mask uint64)
 
 //go:noescape
 func ditIFMA(a, b, tw *F128, rows int)
@@ -28,3 +28,6 @@ func scaleIFMA(v, tw *F128, rows int)
 
 //go:noescape
 func lagrangeIFMA(a, b, tw, c *F128, blocks int)
+
+//go:noescape
+func powersIFMA(q, coeff, step *uint64, limbs int, c, r, square *F128, mask uint64)

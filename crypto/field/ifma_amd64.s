@@ -83,30 +83,40 @@
 	VPXORQ c0, c0, c0; VPXORQ c1, c1, c1; VPXORQ c2, c2, c2; \
 	VPXORQ c3, c3, c3; VPXORQ c4, c4, c4; VPXORQ c5, c5, c5
 
-// func mulIFMA(dst, a, b *F128, blocks int)
+// MONT puts a*b/2^156 in Z13, Z14, Z15. Z0, Z1 and Z10 to Z12 are scratch.
+#define MONT(a0, a1, a2, b0, b1, b2) \
+	ZERO6(Z10, Z11, Z12, Z13, Z14, Z15); \
+	MAC(a0, a1, a2, b0, b1, b2, Z10, Z11, Z12, Z13, Z14, Z15); \
+	FOLD(Z10, Z11, Z12, Z13, Z0, Z1); \
+	FOLD(Z11, Z12, Z13, Z14, Z0, Z1); \
+	FOLD(Z12, Z13, Z14, Z15, Z0, Z1); \
+	CARRY(Z13, Z14, Z15, Z0)
+
+// func mulIFMA(dst, a, square *F128, blocks int)
 //
-// dst[i] = a[i]*b[i]/2^156 for 8*blocks elements.
+// dst[i] = dst[i]*a[i] for 8*blocks elements. square is 2^312, which undoes the
+// Montgomery factor.
 TEXT ·mulIFMA(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ a+8(FP), SI
-	MOVQ b+16(FP), DX
+	MOVQ square+16(FP), DX
 	MOVQ blocks+24(FP), CX
 	CONSTANTS
+	BROADCAST(DX, Z0, Z1)
+	SPLIT(Z0, Z1, Z25, Z26, Z27, Z2)
 mulloop:
-	LOAD(SI, Z0, Z1, Z2)
+	LOAD(DI, Z0, Z1, Z2)
 	SPLIT(Z0, Z1, Z3, Z4, Z5, Z2)
-	LOAD(DX, Z0, Z1, Z2)
+	LOAD(SI, Z0, Z1, Z2)
 	SPLIT(Z0, Z1, Z6, Z7, Z8, Z2)
-	ZERO6(Z10, Z11, Z12, Z13, Z14, Z15)
-	MAC(Z3, Z4, Z5, Z6, Z7, Z8, Z10, Z11, Z12, Z13, Z14, Z15)
-	FOLD(Z10, Z11, Z12, Z13, Z0, Z1)
-	FOLD(Z11, Z12, Z13, Z14, Z0, Z1)
-	FOLD(Z12, Z13, Z14, Z15, Z0, Z1)
-	CARRY(Z13, Z14, Z15, Z0)
+	MONT(Z3, Z4, Z5, Z6, Z7, Z8)
+	VMOVDQA64 Z13, Z3
+	VMOVDQA64 Z14, Z4
+	VMOVDQA64 Z15, Z5
+	MONT(Z3, Z4, Z5, Z25, Z26, Z27)
 	CANON(Z13, Z14, Z15, Z0, Z1, Z2, Z3, Z4, Z5)
 	STORE(DI, Z0, Z1, Z2)
 	ADDQ $128, SI
-	ADDQ $128, DX
 	ADDQ $128, DI
 	DECQ CX
 	JNZ  mulloop
@@ -142,21 +152,23 @@ dotloop:
 	VZEROUPPER
 	RET
 
-// func wiresIFMA(acc *[96]uint64, q *uint64, meas *F128, coeff, step *uint64, rows, stride int, mask uint64)
+// func wiresIFMA(acc *[96]uint64, q *uint64, meas *F128, coeff, step *uint64, limbs, rows, stride int, mask uint64)
 //
 // For every row adds q*meas to the first six columns and coeff*meas to the last
-// six, and sets q to q*step/2^156. q has three limbs of eight lanes a row, coeff
-// and step three limbs, and meas those words of eight elements that mask says,
-// stride bytes from row to row. q may be as large as twice the prime.
-TEXT ·wiresIFMA(SB), NOSPLIT, $0-64
+// six, and sets q to q*step/2^156. q has three limbs of eight lanes a row; the
+// three limbs of coeff and of step stand limbs bytes apart; meas is those words
+// of eight elements that mask says, stride bytes from row to row. q and step may
+// be as large as twice the prime.
+TEXT ·wiresIFMA(SB), NOSPLIT, $0-72
 	MOVQ acc+0(FP), DI
 	MOVQ q+8(FP), SI
 	MOVQ meas+16(FP), DX
 	MOVQ coeff+24(FP), R8
 	MOVQ step+32(FP), R9
-	MOVQ rows+40(FP), CX
-	MOVQ stride+48(FP), R10
-	MOVQ mask+56(FP), AX
+	MOVQ limbs+40(FP), R11
+	MOVQ rows+48(FP), CX
+	MOVQ stride+56(FP), R10
+	MOVQ mask+64(FP), AX
 	KMOVW AX, K1
 	SHRQ  $8, AX
 	KMOVW AX, K2
@@ -180,14 +192,14 @@ wireloop:
 	VMOVDQU64 64(SI), Z16
 	VMOVDQU64 128(SI), Z17
 	VPBROADCASTQ (R9), Z18
-	VPBROADCASTQ 8(R9), Z19
-	VPBROADCASTQ 16(R9), Z20
+	VPBROADCASTQ (R9)(R11*1), Z19
+	VPBROADCASTQ (R9)(R11*2), Z20
 	ZERO6(Z21, Z22, Z23, Z24, Z25, Z26)
 	MAC(Z15, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26)
 	MAC(Z15, Z16, Z17, Z12, Z13, Z14, Z0, Z1, Z2, Z3, Z4, Z5)
 	VPBROADCASTQ (R8), Z18
-	VPBROADCASTQ 8(R8), Z19
-	VPBROADCASTQ 16(R8), Z20
+	VPBROADCASTQ (R8)(R11*1), Z19
+	VPBROADCASTQ (R8)(R11*2), Z20
 	FOLD(Z21, Z22, Z23, Z24, Z15, Z16)
 	FOLD(Z22, Z23, Z24, Z25, Z15, Z16)
 	FOLD(Z23, Z24, Z25, Z26, Z15, Z16)
@@ -198,8 +210,8 @@ wireloop:
 	VMOVDQU64 Z26, 128(SI)
 	ADDQ R10, DX
 	ADDQ $192, SI
-	ADDQ $24, R8
-	ADDQ $24, R9
+	ADDQ $8, R8
+	ADDQ $8, R9
 	DECQ CX
 	JNZ  wireloop
 	VMOVDQU64 Z0, (DI)
@@ -246,12 +258,7 @@ ditloop:
 	SPLIT(Z0, Z1, Z3, Z4, Z5, Z2)
 	BROADCAST(DX, Z0, Z1)
 	SPLIT(Z0, Z1, Z6, Z7, Z8, Z2)
-	ZERO6(Z10, Z11, Z12, Z13, Z14, Z15)
-	MAC(Z3, Z4, Z5, Z6, Z7, Z8, Z10, Z11, Z12, Z13, Z14, Z15)
-	FOLD(Z10, Z11, Z12, Z13, Z0, Z1)
-	FOLD(Z11, Z12, Z13, Z14, Z0, Z1)
-	FOLD(Z12, Z13, Z14, Z15, Z0, Z1)
-	CARRY(Z13, Z14, Z15, Z0)
+	MONT(Z3, Z4, Z5, Z6, Z7, Z8)
 	CANON(Z13, Z14, Z15, Z0, Z1, Z2, Z3, Z4, Z5)
 	LOAD(DI, Z0, Z1, Z2)
 	SPLIT(Z0, Z1, Z3, Z4, Z5, Z2)
@@ -284,12 +291,7 @@ difloop:
 	BUTTERFLY(Z3, Z4, Z5, Z13, Z14, Z15, DI)
 	BROADCAST(DX, Z0, Z1)
 	SPLIT(Z0, Z1, Z6, Z7, Z8, Z2)
-	ZERO6(Z10, Z11, Z12, Z13, Z14, Z15)
-	MAC(Z16, Z17, Z18, Z6, Z7, Z8, Z10, Z11, Z12, Z13, Z14, Z15)
-	FOLD(Z10, Z11, Z12, Z13, Z0, Z1)
-	FOLD(Z11, Z12, Z13, Z14, Z0, Z1)
-	FOLD(Z12, Z13, Z14, Z15, Z0, Z1)
-	CARRY(Z13, Z14, Z15, Z0)
+	MONT(Z16, Z17, Z18, Z6, Z7, Z8)
 	CANON(Z13, Z14, Z15, Z0, Z1, Z2, Z3, Z4, Z5)
 	STORE(SI, Z0, Z1, Z2)
 	ADDQ $128, DI
@@ -314,12 +316,7 @@ scaleloop:
 	SPLIT(Z0, Z1, Z3, Z4, Z5, Z2)
 	BROADCAST(DX, Z0, Z1)
 	SPLIT(Z0, Z1, Z6, Z7, Z8, Z2)
-	ZERO6(Z10, Z11, Z12, Z13, Z14, Z15)
-	MAC(Z3, Z4, Z5, Z6, Z7, Z8, Z10, Z11, Z12, Z13, Z14, Z15)
-	FOLD(Z10, Z11, Z12, Z13, Z0, Z1)
-	FOLD(Z11, Z12, Z13, Z14, Z0, Z1)
-	FOLD(Z12, Z13, Z14, Z15, Z0, Z1)
-	CARRY(Z13, Z14, Z15, Z0)
+	MONT(Z3, Z4, Z5, Z6, Z7, Z8)
 	CANON(Z13, Z14, Z15, Z0, Z1, Z2, Z3, Z4, Z5)
 	STORE(DI, Z0, Z1, Z2)
 	ADDQ $128, DI
@@ -345,23 +342,13 @@ TEXT ·lagrangeIFMA(SB), NOSPLIT, $0-40
 lagloop:
 	LOAD(DX, Z0, Z1, Z2)
 	SPLIT(Z0, Z1, Z3, Z4, Z5, Z2)
-	ZERO6(Z10, Z11, Z12, Z13, Z14, Z15)
-	MAC(Z3, Z4, Z5, Z25, Z26, Z27, Z10, Z11, Z12, Z13, Z14, Z15)
-	FOLD(Z10, Z11, Z12, Z13, Z0, Z1)
-	FOLD(Z11, Z12, Z13, Z14, Z0, Z1)
-	FOLD(Z12, Z13, Z14, Z15, Z0, Z1)
-	CARRY(Z13, Z14, Z15, Z0)
+	MONT(Z3, Z4, Z5, Z25, Z26, Z27)
 	VMOVDQA64 Z13, Z6
 	VMOVDQA64 Z14, Z7
 	VMOVDQA64 Z15, Z8
 	LOAD(DI, Z0, Z1, Z2)
 	SPLIT(Z0, Z1, Z3, Z4, Z5, Z2)
-	ZERO6(Z10, Z11, Z12, Z13, Z14, Z15)
-	MAC(Z6, Z7, Z8, Z3, Z4, Z5, Z10, Z11, Z12, Z13, Z14, Z15)
-	FOLD(Z10, Z11, Z12, Z13, Z0, Z1)
-	FOLD(Z11, Z12, Z13, Z14, Z0, Z1)
-	FOLD(Z12, Z13, Z14, Z15, Z0, Z1)
-	CARRY(Z13, Z14, Z15, Z0)
+	MONT(Z6, Z7, Z8, Z3, Z4, Z5)
 	CANON(Z13, Z14, Z15, Z0, Z1, Z2, Z6, Z7, Z8)
 	BUTTERFLY(Z3, Z4, Z5, Z13, Z14, Z15, DI)
 	CANON(Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24)
@@ -371,5 +358,117 @@ lagloop:
 	ADDQ $128, DX
 	DECQ CX
 	JNZ  lagloop
+	VZEROUPPER
+	RET
+
+DATA lowWords<>+0(SB)/8, $0
+DATA lowWords<>+8(SB)/8, $2
+DATA lowWords<>+16(SB)/8, $4
+DATA lowWords<>+24(SB)/8, $6
+DATA lowWords<>+32(SB)/8, $8
+DATA lowWords<>+40(SB)/8, $10
+DATA lowWords<>+48(SB)/8, $12
+DATA lowWords<>+56(SB)/8, $14
+GLOBL lowWords<>(SB), RODATA|NOPTR, $64
+
+DATA highWords<>+0(SB)/8, $1
+DATA highWords<>+8(SB)/8, $3
+DATA highWords<>+16(SB)/8, $5
+DATA highWords<>+24(SB)/8, $7
+DATA highWords<>+32(SB)/8, $9
+DATA highWords<>+40(SB)/8, $11
+DATA highWords<>+48(SB)/8, $13
+DATA highWords<>+56(SB)/8, $15
+GLOBL highWords<>(SB), RODATA|NOPTR, $64
+
+// LOADORDER is LOADMASKED with the elements in their order.
+#define LOADORDER(ptr, lo, hi, s, t) \
+	VMOVDQU64.Z (ptr), K1, s; VMOVDQU64.Z 64(ptr), K2, t; \
+	VMOVDQU64 lowWords<>(SB), lo; VPERMI2Q t, s, lo; \
+	VMOVDQU64 highWords<>(SB), hi; VPERMI2Q t, s, hi
+
+// POWER multiplies Z16, Z17, Z18 by Z6, Z7, Z8 and writes it as power n.
+#define POWER(n) \
+	MONT(Z16, Z17, Z18, Z6, Z7, Z8); \
+	VMOVDQA64 Z13, Z16; VMOVDQA64 Z14, Z17; VMOVDQA64 Z15, Z18; \
+	VMOVDQU64 Z13, (n*64)(SP); VMOVDQU64 Z14, (512+n*64)(SP); VMOVDQU64 Z15, (1024+n*64)(SP)
+
+// SQUARE squares Z6, Z7, Z8.
+#define SQUARE \
+	MONT(Z6, Z7, Z8, Z6, Z7, Z8); \
+	VMOVDQA64 Z13, Z6; VMOVDQA64 Z14, Z7; VMOVDQA64 Z15, Z8
+
+// ROWSOFPOWERS writes one limb of the eight powers, a row for each lane. A row
+// has the powers in the lane order that LOAD has.
+#define ROWSOFPOWERS(limb) \
+	VMOVDQU64 (limb*512+0)(SP), Z0; VMOVDQU64 (limb*512+256)(SP), Z1; \
+	VMOVDQU64 (limb*512+64)(SP), Z2; VMOVDQU64 (limb*512+320)(SP), Z3; \
+	VMOVDQU64 (limb*512+128)(SP), Z4; VMOVDQU64 (limb*512+384)(SP), Z5; \
+	VMOVDQU64 (limb*512+192)(SP), Z6; VMOVDQU64 (limb*512+448)(SP), Z7; \
+	VPUNPCKLQDQ Z1, Z0, Z16; VPUNPCKHQDQ Z1, Z0, Z17; \
+	VPUNPCKLQDQ Z3, Z2, Z18; VPUNPCKHQDQ Z3, Z2, Z19; \
+	VPUNPCKLQDQ Z5, Z4, Z20; VPUNPCKHQDQ Z5, Z4, Z21; \
+	VPUNPCKLQDQ Z7, Z6, Z22; VPUNPCKHQDQ Z7, Z6, Z23; \
+	VSHUFI64X2 $0x88, Z18, Z16, Z0; VSHUFI64X2 $0xDD, Z18, Z16, Z1; \
+	VSHUFI64X2 $0x88, Z22, Z20, Z2; VSHUFI64X2 $0xDD, Z22, Z20, Z3; \
+	VSHUFI64X2 $0x88, Z19, Z17, Z4; VSHUFI64X2 $0xDD, Z19, Z17, Z5; \
+	VSHUFI64X2 $0x88, Z23, Z21, Z6; VSHUFI64X2 $0xDD, Z23, Z21, Z7; \
+	VSHUFI64X2 $0x88, Z2, Z0, Z8; VMOVDQU64 Z8, (limb*64+0)(DI); \
+	VSHUFI64X2 $0x88, Z6, Z4, Z9; VMOVDQU64 Z9, (limb*64+192)(DI); \
+	VSHUFI64X2 $0x88, Z3, Z1, Z8; VMOVDQU64 Z8, (limb*64+384)(DI); \
+	VSHUFI64X2 $0x88, Z7, Z5, Z9; VMOVDQU64 Z9, (limb*64+576)(DI); \
+	VSHUFI64X2 $0xDD, Z2, Z0, Z8; VMOVDQU64 Z8, (limb*64+768)(DI); \
+	VSHUFI64X2 $0xDD, Z6, Z4, Z9; VMOVDQU64 Z9, (limb*64+960)(DI); \
+	VSHUFI64X2 $0xDD, Z3, Z1, Z8; VMOVDQU64 Z8, (limb*64+1152)(DI); \
+	VSHUFI64X2 $0xDD, Z7, Z5, Z9; VMOVDQU64 Z9, (limb*64+1344)(DI)
+
+// func powersIFMA(q, coeff, step *uint64, limbs int, c, r, square *F128, mask uint64)
+//
+// Makes ready eight rows for wiresIFMA from the elements c and r of each, those
+// whose words are in mask: q = c*r, c*r^2, ..., c*r^8, coeff = c, and step =
+// r^8*2^156. square is 2^312.
+TEXT ·powersIFMA(SB), 0, $1536-64
+	MOVQ q+0(FP), DI
+	MOVQ coeff+8(FP), R8
+	MOVQ step+16(FP), R9
+	MOVQ limbs+24(FP), R11
+	MOVQ c+32(FP), SI
+	MOVQ r+40(FP), DX
+	MOVQ square+48(FP), BX
+	MOVQ mask+56(FP), AX
+	KMOVW AX, K1
+	SHRQ  $8, AX
+	KMOVW AX, K2
+	CONSTANTS
+	LOADORDER(SI, Z0, Z1, Z2, Z3)
+	SPLIT(Z0, Z1, Z16, Z17, Z18, Z2)
+	VMOVDQU64 Z16, (R8)
+	VMOVDQU64 Z17, (R8)(R11*1)
+	VMOVDQU64 Z18, (R8)(R11*2)
+	LOADORDER(DX, Z0, Z1, Z2, Z3)
+	SPLIT(Z0, Z1, Z3, Z4, Z5, Z2)
+	BROADCAST(BX, Z0, Z1)
+	SPLIT(Z0, Z1, Z6, Z7, Z8, Z2)
+	MONT(Z3, Z4, Z5, Z6, Z7, Z8)
+	VMOVDQA64 Z13, Z6
+	VMOVDQA64 Z14, Z7
+	VMOVDQA64 Z15, Z8
+	POWER(0)
+	POWER(1)
+	POWER(2)
+	POWER(3)
+	POWER(4)
+	POWER(5)
+	POWER(6)
+	POWER(7)
+	SQUARE
+	SQUARE
+	SQUARE
+	VMOVDQU64 Z6, (R9)
+	VMOVDQU64 Z7, (R9)(R11*1)
+	VMOVDQU64 Z8, (R9)(R11*2)
+	ROWSOFPOWERS(0)
+	ROWSOFPOWERS(1)
+	ROWSOFPOWERS(2)
 	VZEROUPPER
 	RET

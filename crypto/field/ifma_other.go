@@ -10,7 +10,7 @@ func mulIFMA(_, _, _ *F128, _ int) {}
 
 func dotIFMA(_ *[48]uint64, _, _ *F128, _ int) {}
 
-func wiresIFMA(_ *[96]uint64, _ *uint64, _ *F128, _, _ *uint64, _, _ int, _ uint64) {}
+func wiresIFMA(_ *[96]uint64, _ *uint64, _ *F128, _, _ *uint64, _, _, _ int, _ uint64) {}
 
 func ditIFMA(_, _, _ *F128, _ int) {}
 
@@ -19,3 +19,5 @@ func difIFMA(_, _, _ *F128, _ int) {}
 func scaleIFMA(_, _ *F128, _ int) {}
 
 func lagrangeIFMA(_, _, _, _ *F128, _ int) {}
+
+func powersIFMA(_, _, _ *uint64, _ int, _, _, _ *F128, _ uint64) {}
