@@ -71,7 +71,7 @@ type Analyzer struct {
 
 	mu      sync.Mutex
 	keys    Keys
-	pending map[esa.BatchID]attempt // received batches that are not released yet
+	pending map[esa.BatchID]attempt // batches that await their release or the removal of files
 }
 
 // hosted is a task as this analyzer sees it.
@@ -262,6 +262,9 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 	if err := a.config.FS.SyncDir(a.received()); err != nil {
 		return false, err
 	}
+	a.mu.Lock()
+	a.pending[b.ID] = attempt{} // whatever the store answers, look again
+	a.mu.Unlock()
 	fresh, err := a.config.Store.Accept(ctx, b)
 	if errors.Is(err, ErrConflict) {
 		return false, hop.ErrConflict
@@ -269,9 +272,6 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 	if err != nil {
 		return false, err
 	}
-	a.mu.Lock()
-	a.pending[b.ID] = attempt{}
-	a.mu.Unlock()
 	a.config.Metrics.Batch(Received, nil)
 	select {
 	case a.wake <- struct{}{}:
@@ -285,10 +285,10 @@ func (a *Analyzer) Tables() *Tables { return NewTables(a.config.Store, a.config.
 
 // A Status is a picture of the analyzer for health checks and counters.
 type Status struct {
-	Pending []PendingBatch // received and not released yet, by ID
+	Pending []PendingBatch // those with something to be done, by ID
 }
 
-// A PendingBatch is a batch whose release is due.
+// A PendingBatch is a batch whose release, or the removal of whose files, is due.
 type PendingBatch struct {
 	ID       esa.BatchID
 	Attempts int   // that have failed

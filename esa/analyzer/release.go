@@ -53,10 +53,15 @@ func (a *Analyzer) Run(ctx context.Context, failed func(error)) error {
 func (a *Analyzer) due() time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	due := a.config.Clock.Now().Add(maxSleep)
+	now := a.config.Clock.Now()
+	due := now.Add(maxSleep)
 	for _, try := range a.pending {
-		if try.next.Before(due) {
-			due = try.next
+		at := now.Add(firstPause)
+		if try.next.After(at) {
+			at = try.next
+		}
+		if at.Before(due) {
+			due = at
 		}
 	}
 	return due
@@ -82,7 +87,9 @@ func (a *Analyzer) Tick(ctx context.Context) error {
 		case Received:
 			err = a.tryRelease(ctx, h, b)
 		case Released:
-			err = a.expire(ctx, h, b)
+			err = errors.Join(a.finish(b), a.expire(ctx, h, b))
+		case Expired:
+			err = a.finish(b)
 		default:
 			continue
 		}
@@ -103,12 +110,11 @@ func (a *Analyzer) tryRelease(ctx context.Context, h *hosted, b Batch) error {
 		return nil
 	}
 	err := a.release(ctx, h, b)
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if err == nil {
-		delete(a.pending, b.ID)
 		return nil
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	pause := longPause
 	if try.n < 9 {
 		pause = min(firstPause<<try.n, longPause)
@@ -147,15 +153,35 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 	}
 	a.config.Metrics.Batch(Released, manifest)
 	a.config.Metrics.Took(a.config.Clock.Now().Sub(started))
-	return a.drop(b.ID)
+	return a.finish(b)
 }
 
-// drop removes the file of a batch that has been released.
-func (a *Analyzer) drop(id esa.BatchID) error {
-	if err := a.config.FS.Remove(a.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// finish removes what the catalogue no longer speaks for: the file of a batch
+// that has been released, the tables of one that has expired.
+func (a *Analyzer) finish(b Batch) error {
+	a.mu.Lock()
+	_, unfinished := a.pending[b.ID]
+	a.mu.Unlock()
+	if !unfinished {
+		return nil
 	}
-	return a.config.FS.SyncDir(a.received())
+	err := a.config.FS.Remove(a.file(b.ID))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil {
+		err = a.config.FS.SyncDir(a.received())
+	}
+	if b.State == Expired && err == nil {
+		err = durable.RemoveAll(a.config.FS, tablesDir(a.config.Dir, b))
+	}
+	if err != nil {
+		return fmt.Errorf("removing files: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.pending, b.ID)
+	return nil
 }
 
 // writeTables writes all tables of a batch, then the manifest.
@@ -291,15 +317,15 @@ func (a *Analyzer) expire(ctx context.Context, h *hosted, b Batch) error {
 	if now, sure := a.guard.Now(); !sure || now.Before(h.task.Start(b.Epoch+1).Add(kept)) {
 		return nil
 	}
+	a.mu.Lock()
+	a.pending[b.ID] = attempt{} // whatever the store answers, look again
+	a.mu.Unlock()
 	b.State = Expired
 	if err := a.config.Store.Advance(ctx, Released, b); err != nil {
 		return err
 	}
 	a.config.Metrics.Batch(Expired, nil)
-	if err := durable.RemoveAll(a.config.FS, tablesDir(a.config.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return a.finish(b)
 }
 
 // tablesDir is the place of a batch's tables.

@@ -137,6 +137,12 @@ func (s *Shuffler) reload(ctx context.Context) {
 	for _, b := range all {
 		s.batches[b.Key()] = b
 	}
+	for key, in := range s.logs {
+		if s.batches[key].State != Open { // it was closed although the store had said no
+			in.log.Close() // sealed: there is nothing to write
+			delete(s.logs, key)
+		}
+	}
 }
 
 func (in *intake) append(ctx context.Context, report []byte, most int64) Outcome {
