@@ -1,0 +1,296 @@
+package crowd_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/bench/vocab"
+	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/server"
+)
+
+// epochStart is the virtual time at which the benchmarks' batch begins.
+var epochStart = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A route is a shuffler's and an analyzer's server for one task.
+type route struct {
+	clock    *clock.Virtual
+	shuffler *server.Server
+	analyzer *server.Server
+	task     *task.Task
+	id       task.ID
+	client   *http.Client
+}
+
+// newRoute starts both servers; with secure set, over TLS.
+func newRoute(b *testing.B, secure bool) *route {
+	b.Helper()
+	r := &route{clock: clock.NewVirtual(epochStart), client: &http.Client{}}
+	owner := must(task.GenerateIdentityKey(rand.Reader))(b)
+	transport := &http.Transport{MaxIdleConnsPerHost: 256}
+	cert := ""
+	if secure {
+		cert = certificate(b)
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(must(os.ReadFile(cert))(b))
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}
+	}
+	r.client.Transport = transport
+	b.Cleanup(transport.CloseIdleConnections)
+
+	listeners := []net.Listener{must(net.Listen("tcp", "127.0.0.1:0"))(b), must(net.Listen("tcp", "127.0.0.1:0"))(b)}
+	configs := make([]server.Config, 2)
+	parties := make([]task.Party, 2)
+	for i, role := range []server.RoleName{server.ShufflerRole, server.AnalyzerRole} {
+		url := "http://" + listeners[i].Addr().String()
+		dir := filepath.Join(b.TempDir(), string(role))
+		file, identity, err := server.Init(dir, server.Organisation{
+			Name: string(role), Roles: []server.RoleName{role}, URL: url, Listen: listeners[i].Addr().String(),
+			Owners: []string{task.FormatPublic(owner.Public())},
+		}, epochStart, rand.Reader)
+		if err != nil {
+			b.Fatal(err)
+		}
+		configs[i] = must(server.Load(file))(b)
+		configs[i].Tasks.Bundles = []string{filepath.Join(dir, "tasks.bundle")}
+		configs[i].Ops.Listen, configs[i].Console.Listen = server.Off, server.Off
+		if secure {
+			configs[i].TLS = server.TLSConfig{CertFile: cert, KeyFile: cert}
+			url = "https://" + listeners[i].Addr().String()
+			configs[i].URL = url
+		}
+		parties[i] = task.Party{Role: task.Role(i + 1), URL: url, Identity: must(task.ParsePublic(identity))(b)}
+	}
+	r.task = wordTask(owner.Public(), parties)
+	r.id = must(r.task.ID())(b)
+	signed := must(task.Sign(r.task, owner))(b)
+	bundle := must((&task.Bundle{Tasks: []*task.Signed{signed}}).Encode())(b)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	servers := make([]*server.Server, 2)
+	for i, c := range configs {
+		if err := os.WriteFile(c.Tasks.Bundles[0], bundle, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		servers[i] = must(server.New(ctx, c, server.Options{
+			Clock: r.clock, Manual: true, Client: r.client,
+			Listen: func(string, string) (net.Listener, error) { return listeners[i], nil },
+		}))(b)
+		running.Go(func() {
+			if err := servers[i].Run(ctx); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	b.Cleanup(func() { cancel(); running.Wait() })
+	r.shuffler, r.analyzer = servers[0], servers[1]
+	return r
+}
+
+// wordTask asks for words of up to 61 bytes: with the encoding's three bytes the
+// payload is in the class of 64 bytes, as the Prochlo paper's reports are.
+func wordTask(owner ed25519.PublicKey, hops []task.Party) *task.Task {
+	return &task.Task{
+		Owner: owner, OwnedBy: "bench", Metric: "words", Question: "Which words?", Consent: "A benchmark.", Method: task.Crowd,
+		Schema:    task.Schema{{Name: "word", Kind: task.String, Max: 59}},
+		Crowd:     task.CrowdRule{Kind: task.Payload, SaltEpochs: 1},
+		Threshold: task.Threshold{Kind: task.NoisyDrop, T: 20, D: 12, SigmaMilli: 2000},
+		MinBatch:  1000, EpochSeconds: 86400, MaxDelay: 3600, ClockSkew: 60, PerEpoch: 1, PerCrowd: 1,
+		PayloadSize: 64, Hops: hops, RetentionDays: 30, NotBefore: epochStart.Unix(), Expires: epochStart.Unix() + 30*86400,
+	}
+}
+
+// seal makes n reports of words of the Vocab corpus, on all cores.
+func (r *route) seal(b *testing.B, n int) [][]byte {
+	b.Helper()
+	resp := must(r.client.Get(r.task.Hops[0].URL + "/tasks/" + r.id.String() + "/keys"))(b)
+	body := must(io.ReadAll(resp.Body))(b)
+	resp.Body.Close()
+	list := must(task.ParseKeyConfigList(body))(b)
+	keys := must(esa.ChooseKeys(r.task, must(list.Open(r.task, r.clock.Now()))(b), r.clock.Now()))(b)
+	e := must(encoder.New(r.task, r.id))(b)
+	corpus := vocab.NewCorpus([32]byte{1})
+	words := make([]string, n)
+	for i := range words {
+		words[i] = vocab.Word(corpus.Draw())
+	}
+	reports := make([][]byte, n)
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				fragments, err := e.Encode(map[string]any{"word": words[i]}, rand.Reader)
+				if err == nil {
+					reports[i], err = e.Seal(fragments[0], r.task.EpochAt(r.clock.Now()), keys)
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	return reports
+}
+
+// post sends reports, one a request, over connections that are kept, until n
+// have been acknowledged.
+func (r *route) post(b *testing.B, reports [][]byte, n, connections int) {
+	b.Helper()
+	url := r.task.Hops[0].URL + "/tasks/" + r.id.String() + "/reports"
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range connections {
+		group.Go(func() {
+			body := new(bytes.Reader)
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				body.Reset(reports[i%len(reports)])
+				resp, err := r.client.Post(url, "application/shoal-report;v=1", body)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusCreated {
+					b.Errorf("intake answered %s", resp.Status)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// BenchmarkIntake measures durable intake over HTTP: one report a request,
+// connections kept, client and server on the same cores.
+func BenchmarkIntake(b *testing.B) {
+	for _, secure := range []bool{false, true} {
+		name := "plain"
+		if secure {
+			name = "tls"
+		}
+		b.Run(name, func(b *testing.B) {
+			r := newRoute(b, secure)
+			reports := r.seal(b, 2000)
+			r.post(b, reports, 1000, 128)
+			b.ResetTimer()
+			r.post(b, reports, b.N, 128)
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reports/s")
+		})
+	}
+}
+
+// BenchmarkBatch measures the way of a closed batch of sealed reports to the
+// released tables: open the outer layers, threshold, permute, hand over by HTTP,
+// open the inner layers, write and publish the tables, on all cores.
+func BenchmarkBatch(b *testing.B) {
+	n := 20_000
+	if v, err := strconv.Atoi(os.Getenv("SHOAL_BENCH_REPORTS")); err == nil {
+		n = v
+	}
+	for b.Loop() {
+		b.StopTimer()
+		r := newRoute(b, false)
+		const part = 100_000 // reports in memory at once
+		for left := n; left > 0 && !b.Failed(); left -= part {
+			k := min(left, part)
+			r.post(b, r.seal(b, k), k, 128)
+		}
+		runtime.GC()
+		resetPeak()
+		r.clock.Set(r.task.Closes(r.task.EpochAt(epochStart)))
+		b.StartTimer()
+		start := time.Now()
+		if err := r.shuffler.Tick(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		shuffled := time.Now()
+		if err := r.analyzer.Tick(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		done := time.Now()
+		b.StopTimer()
+		entries := must(r.analyzer.Tables().Entries(b.Context()))(b)
+		if len(entries) != 1 || entries[0].State != analyzer.Released || entries[0].Manifest.Shuffler.Received != uint64(n) {
+			b.Fatalf("not released whole: %+v", entries)
+		}
+		b.ReportMetric(shuffled.Sub(start).Seconds(), "s-shuffler")
+		b.ReportMetric(done.Sub(shuffled).Seconds(), "s-analyzer")
+		b.ReportMetric(done.Sub(start).Seconds(), "s-total")
+		b.ReportMetric(float64(n)/done.Sub(start).Seconds(), "reports/s")
+		b.ReportMetric(peak(), "MiB-peak")
+		b.StartTimer()
+	}
+}
+
+// resetPeak and peak use Linux' account of the process' largest resident size.
+func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
+
+func peak() float64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kib float64
+	_, _ = fmt.Sscan(rest, &kib)
+	return kib / 1024
+}
+
+// certificate writes a self-signed certificate and its key to one file.
+func certificate(b *testing.B) string {
+	b.Helper()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(b)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key))(b)
+	private := must(x509.MarshalPKCS8PrivateKey(key))(b)
+	var out bytes.Buffer
+	pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pem.Encode(&out, &pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	name := filepath.Join(b.TempDir(), "cert.pem")
+	if err := os.WriteFile(name, out.Bytes(), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return name
+}
+
+// must returns a function that returns v, or ends the benchmark if err is not
+// nil.
+func must[T any](v T, err error) func(*testing.B) T {
+	return func(b *testing.B) T {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+		return v
+	}
+}
