@@ -45,6 +45,7 @@ var directModules = map[string]string{
 	"filippo.io/nistec":                   "P-256 group operations in constant time",
 	"github.com/alecthomas/kong":          "command line",
 	"github.com/cloudflare/circl":         "four-lane Keccak permutation",
+	"github.com/duckdb/duckdb-go/v2":      "SQL over released tables (build tag duckdb only)",
 	"github.com/goccy/go-yaml":            "strict YAML with positions",
 	"github.com/parquet-go/parquet-go":    "released tables",
 	"github.com/prometheus/client_golang": "operational metrics",
