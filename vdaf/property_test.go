@@ -407,3 +407,31 @@ func TestBatchAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifierIsConcurrent shares one verifier between goroutines.
+func TestVerifierIsConcurrent(t *testing.T) {
+	for k, tr := range small(t) {
+		x := newExchange(t, tr, uint64(k))
+		honest, err := x.run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		errs := make(chan error)
+		for range 4 {
+			go func() {
+				for range 5 {
+					out, err := x.run()
+					if err == nil && !bytes.Equal(out[1], honest[1]) {
+						err = errors.New("output shares differ")
+					}
+					errs <- err
+				}
+			}()
+		}
+		for range 20 {
+			if err := <-errs; err != nil {
+				t.Errorf("%s: %v", tr.in.Name(), err)
+			}
+		}
+	}
+}

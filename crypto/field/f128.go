@@ -144,22 +144,26 @@ func (field128) Decode(dst []F128, src []byte) error {
 	if len(src) != 16*len(dst) {
 		return ErrLength
 	}
+	below := uint64(1)
 	for i := range dst {
-		lo := binary.LittleEndian.Uint64(src[16*i:])
-		hi := binary.LittleEndian.Uint64(src[16*i+8:])
-		if hi > p128hi || hi == p128hi && lo >= p128lo {
-			return ErrRange
-		}
+		e := (*[16]byte)(src[16*i:])
+		lo, hi := binary.LittleEndian.Uint64(e[:8]), binary.LittleEndian.Uint64(e[8:])
+		_, b := bits.Sub64(lo, p128lo, 0)
+		_, b = bits.Sub64(hi, p128hi, b)
+		below &= b
 		dst[i] = F128{lo, hi}
+	}
+	if below == 0 {
+		return ErrRange
 	}
 	return nil
 }
 
 func (field128) Encode(dst []byte, src []F128) {
-	dst = dst[:16*len(src)]
 	for i, x := range src {
-		binary.LittleEndian.PutUint64(dst[16*i:], x.lo)
-		binary.LittleEndian.PutUint64(dst[16*i+8:], x.hi)
+		e := (*[16]byte)(dst[16*i:])
+		binary.LittleEndian.PutUint64(e[:8], x.lo)
+		binary.LittleEndian.PutUint64(e[8:], x.hi)
 	}
 }
 

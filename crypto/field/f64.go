@@ -103,12 +103,15 @@ func (field64) Decode(dst []F64, src []byte) error {
 	if len(src) != 8*len(dst) {
 		return ErrLength
 	}
+	below := uint64(1)
 	for i := range dst {
 		x := binary.LittleEndian.Uint64(src[8*i:])
-		if x >= p64 {
-			return ErrRange
-		}
+		_, b := bits.Sub64(x, p64, 0)
+		below &= b
 		dst[i] = F64(x)
+	}
+	if below == 0 {
+		return ErrRange
 	}
 	return nil
 }

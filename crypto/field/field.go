@@ -20,11 +20,11 @@
 //
 // # Side channels
 //
-// Addition, subtraction, negation, multiplication, inversion, encoding and
-// every vector operation run in time that depends on lengths only: they have no
-// branch and no memory index that depends on the value of an element. Not
-// constant in time are Pow, in its exponent, and decoding, which returns early
-// when it meets a value that is not below the prime.
+// Every operation but one runs in time that depends on lengths only: none has a
+// branch or a memory index that depends on the value of an element, with vector
+// instructions or without. The exception is [Pow], whose time depends on the
+// exponent. That a value is not below the prime is what decoding tells by its
+// error; it reads the whole vector first.
 package field
 
 import "errors"
