@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/metric/task"
@@ -58,17 +60,16 @@ const (
 
 // peers fetches and keeps the key configs of other hops.
 type peers struct {
-	client *http.Client
-	clock  clock.Clock
+	client  *http.Client
+	clock   clock.Clock
+	fetches singleflight.Group // many requests cause one fetch
 
 	mu    sync.Mutex
-	known map[string]*peer
+	known map[string]peer
 }
 
-// A peer is one other hop. Its lock is held while its keys are fetched, so
-// that many requests cause one fetch.
+// A peer is what one other hop has announced.
 type peer struct {
-	mu       sync.Mutex
 	signed   []byte
 	notAfter int64
 	refresh  time.Time // when to fetch again
@@ -83,43 +84,52 @@ func newPeers(client *http.Client, c clock.Clock) *peers {
 	}
 	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	direct.Jar = nil
-	return &peers{client: &direct, clock: c, known: map[string]*peer{}}
+	return &peers{client: &direct, clock: c, known: map[string]peer{}}
 }
 
 // keys returns the signed key config of a party. When the party cannot be
 // reached, the last one serves as long as it is valid.
 func (ps *peers) keys(ctx context.Context, p task.Party) ([]byte, error) {
 	name := fmt.Sprintf("%s %v %x", p.URL, p.Role, p.Identity)
+	now := ps.clock.Now()
 	ps.mu.Lock()
 	known := ps.known[name]
-	if known == nil {
-		known = &peer{}
-		ps.known[name] = known
-	}
 	ps.mu.Unlock()
-
-	known.mu.Lock()
-	defer known.mu.Unlock()
-	now := ps.clock.Now()
-	if known.refresh.After(now) && now.Unix() <= known.notAfter {
+	valid := known.signed != nil && now.Unix() <= known.notAfter
+	if valid && known.refresh.After(now) {
 		return known.signed, nil
 	}
-	// One sender's patience must not decide about what all of them get.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
-	defer cancel()
-	signed, err := ps.fetch(ctx, p)
-	if err == nil {
-		var config *task.KeyConfig
-		if config, err = task.OpenKeyConfig(signed, p.Identity, p.Role, now); err == nil {
-			known.signed, known.notAfter, known.refresh = signed, config.NotAfter, now.Add(keysFresh)
-			return signed, nil
-		}
+	fetched, err, _ := ps.fetches.Do(name, func() (any, error) {
+		// One sender's patience must not decide about what all of them get.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
+		defer cancel()
+		return ps.refresh(ctx, p, now)
+	})
+	if err != nil && !valid {
+		return nil, fmt.Errorf("fetching the keys of the %v: %w", p.Role, err)
 	}
-	if known.signed != nil && now.Unix() <= known.notAfter {
+	if err != nil {
 		known.refresh = now.Add(keysPause)
-		return known.signed, nil
+	} else {
+		known = fetched.(peer)
 	}
-	return nil, fmt.Errorf("fetching the keys of the %v: %w", p.Role, err)
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.known[name] = known
+	return known.signed, nil
+}
+
+// refresh fetches a party's key config and checks that it is the party's.
+func (ps *peers) refresh(ctx context.Context, p task.Party, now time.Time) (peer, error) {
+	signed, err := ps.fetch(ctx, p)
+	if err != nil {
+		return peer{}, err
+	}
+	config, err := task.OpenKeyConfig(signed, p.Identity, p.Role, now)
+	if err != nil {
+		return peer{}, err
+	}
+	return peer{signed, config.NotAfter, now.Add(keysFresh)}, nil
 }
 
 func (ps *peers) fetch(ctx context.Context, p task.Party) ([]byte, error) {
