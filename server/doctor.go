@@ -150,6 +150,10 @@ func (d *doctor) tasks() {
 	for _, t := range d.served {
 		check := "task " + t.Task.Metric
 		left := time.Unix(t.Task.Expires, 0).Sub(now)
+		if left <= 0 {
+			d.say(OK, check, "as %s, ended", t.Role())
+			continue
+		}
 		if left < 7*24*time.Hour {
 			d.say(Warning, check, "it expires on %s", time.Unix(t.Task.Expires, 0).UTC().Format(time.DateOnly))
 			continue

@@ -210,6 +210,42 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// TestExpired: after a task has expired no report is taken, and a batch that
+// waits is handed over all the same, also by a server that was restarted.
+func TestExpired(t *testing.T) {
+	w := newWorld(t)
+	w.clock.Set(time.Unix(w.task.Expires, 0).Add(-time.Hour))
+	w.b.start()
+	w.a.start()
+	reports := w.reports(113, "apple")
+	w.send(reports[:110])
+	w.send(w.reports(3, "medlar"))
+	w.closeEpoch()
+	if status := w.post(reports[110]); status != http.StatusConflict {
+		t.Errorf("after the end: status %d, want 409", status)
+	}
+	w.b.halt()
+	if err := w.tick(w.a); err == nil {
+		t.Error("handing over to nobody went well")
+	}
+	w.a.halt()
+	w.clock.Advance(24 * time.Hour)
+	w.a.start()
+	w.b.start()
+	if err := w.tick(w.a, w.b); err != nil {
+		t.Fatal(err)
+	}
+	checkReleased(t, w, 110)
+	w.a.halt()
+	w.clock.Advance(60 * 24 * time.Hour)
+	w.a.start()
+	w.b.halt()
+	w.b.start()
+	if a, b := len(w.a.server.Tasks()), len(w.b.server.Tasks()); a != 0 || b != 1 {
+		t.Errorf("after 60 days the shuffler serves %d tasks, want 0, the analyzer %d, want 1: it keeps tables", a, b)
+	}
+}
+
 // TestOneProcess: a second server on the same data is refused.
 func TestOneProcess(t *testing.T) {
 	w := newWorld(t)

@@ -128,13 +128,27 @@ func (r *registry) admit(s *task.Signed, now time.Time) (Task, error) {
 	if err != nil {
 		return Task{}, fmt.Errorf("metric %q: %w", parsed.Metric, err)
 	}
-	if now.Unix() >= t.Expires+int64(t.MaxDelay)+int64(t.ClockSkew) {
+	if end, ends := r.over(t, t.Hops[hop].Role); ends && now.After(end) {
 		return Task{}, fmt.Errorf("metric %q: %w", t.Metric, errEnded)
+	}
+	if now.Unix() >= t.Expires { // it takes no more reports
+		return Task{ID: id, Task: t, Signed: s, Hop: hop}, nil
 	}
 	if err := r.config.Floors.check(t); err != nil {
 		return Task{}, fmt.Errorf("metric %q: %w", t.Metric, err)
 	}
 	return Task{ID: id, Task: t, Signed: s, Hop: hop}, nil
+}
+
+// over returns when nothing is left to do for a task: its last batch has closed
+// and been handed over at the latest, and an analyzer has removed its tables.
+// It returns false if the tables are kept until they are removed by hand.
+func (r *registry) over(t *task.Task, role task.Role) (time.Time, bool) {
+	end := time.Unix(t.Expires+int64(t.MaxDelay)+int64(t.ClockSkew), 0).Add(r.config.Keys.Grace.D())
+	if role != task.Analyzer {
+		return end, true
+	}
+	return end.AddDate(0, 0, int(t.RetentionDays)+1), t.RetentionDays > 0
 }
 
 // place finds this organisation among the hops. Identity and URL go together:
