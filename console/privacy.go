@@ -81,7 +81,7 @@ func guarantee(t *task.Task, rule dp.Threshold) []Fact {
 func statement(name string, c dp.Curve, meaning string) Fact {
 	for _, delta := range []float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2} {
 		if epsilon, err := c.Epsilon(delta); err == nil {
-			return Fact{name, strconv.FormatFloat(math.Ceil(epsilon*100)/100, 'f', 2, 64), fmt.Sprintf("at delta %s: %s", power(delta), meaning)}
+			return Fact{name, strconv.FormatFloat(math.Ceil(epsilon*1000)/1000, 'f', 3, 64), fmt.Sprintf("at delta %s: %s", power(delta), meaning)}
 		}
 	}
 	return Fact{name, "none", "no delta of use is attained"}
