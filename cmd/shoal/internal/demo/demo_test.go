@@ -1,0 +1,81 @@
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
+)
+
+// TestDemo plays the demo with invented programs and holds the answer against
+// the truth. The threat it covers: a small crowd's name in anything that either
+// organisation has on disk.
+func TestDemo(t *testing.T) {
+	found := []programs.Program{{Name: "rarely-used-program", APIs: 1}}
+	for i := range 40 {
+		found = append(found, programs.Program{Name: "tool-" + string(rune('a'+i/26)) + string(rune('a'+i%26)), APIs: uint64(i*i+1) & 0xffff})
+	}
+	in, err := Programs(found, [32]byte{3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 300 people of four tools each, drawn by popularity, and one who uses the rare one.
+	in.Who = Zipf([32]byte{3}, 300, 4, 40)
+	for _, has := range in.Who {
+		for i := range has {
+			has[i]++ // none has the rare program ...
+		}
+	}
+	in.Who[7][0] = 0 // ... but this one
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s, err := Set(ctx, Config{Input: in, Dir: dir, Start: time.Date(2027, 3, 1, 10, 20, 0, 0, time.UTC), Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Play(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r.Sent != 1200 || r.Shuffler.Received != 1200 || len(r.Shuffler.Invalid) != 0 {
+		t.Errorf("sent %d, received %d, invalid %v", r.Sent, r.Shuffler.Received, r.Shuffler.Invalid)
+	}
+	if sum := r.Analyzer.Records + r.Shuffler.SuppressedReports + r.Shuffler.Dropped; sum != 1200 {
+		t.Errorf("%d reports are accounted for, of 1200", sum)
+	}
+	if len(r.Released) == 0 || r.Suppressed.Crowds == 0 || r.Accuracy.Invented != 0 {
+		t.Errorf("%d released, %d suppressed, %d invented", len(r.Released), r.Suppressed.Crowds, r.Accuracy.Invented)
+	}
+	if r.Accuracy.WorstErr > 12 {
+		t.Errorf("a count is off by %.0f: six standard deviations of the noise", r.Accuracy.WorstErr)
+	}
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text.String(), "rarely-used") {
+		t.Error("a program that one person uses is in the printed answer")
+	}
+	err = filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		if strings.Contains(string(b), "rarely-used") {
+			t.Errorf("%s holds the name of a program that one person uses", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
