@@ -205,7 +205,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	load := startLoad(t, opened, fileClock{clockName}, 40*kills+200)
+	load := startLoad(t, opened, fileClock{clockName}, 120*kills+200)
 	random := mrand.New(mrand.NewPCG(1, uint64(kills)))
 	wait := func() { time.Sleep(time.Duration(10+random.IntN(200)) * time.Millisecond) }
 	for range kills * 3 / 4 { // while reports arrive
