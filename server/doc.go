@@ -29,7 +29,12 @@
 // the private half of an old key is overwritten in the key file once the last
 // batch that may need it has closed and the grace time has passed.
 //
-// BUG: overwriting a key file does not reach copies that a file system or a
+// BUG(shoal): adding a task through the management API waits for the requests in
+// flight of its role, and new ones wait with it. At an analyzer that is receiving
+// a large batch this can take minutes; clients are not concerned, since they
+// talk to shufflers.
+//
+// BUG(shoal): overwriting a key file does not reach copies that a file system or a
 // disk has made on its own (snapshots, copy-on-write, wear levelling). Put the
 // key folder on storage where that does not matter, such as an encrypted volume
 // whose key is rotated, or memory.
