@@ -209,30 +209,3 @@ func TestDroppingIsUniform(t *testing.T) {
 		t.Errorf("records are kept %v times, chi-square %.1f", kept, chi)
 	}
 }
-
-// BenchmarkStage is the work on a batch without opening it.
-func BenchmarkStage(b *testing.B) {
-	e, err := local.New(b.TempDir(), local.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer e.Close()
-	const n = 200_000
-	reports := make([][]byte, n)
-	for i := range reports {
-		reports[i] = make([]byte, 17+testNext)
-		binary.BigEndian.PutUint16(reports[i][1:], uint16(i%1000))
-		binary.BigEndian.PutUint32(reports[i][17:], uint32(i))
-	}
-	rule, err := dp.NewNoisyDrop(20, 10, 2000)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		st := stage{engine: e, name: "bench", workers: 2, open: openTest, nextSize: testNext, seed: seedOf(1), threshold: rule}
-		if _, _, err := st.run(b.Context(), each(reports)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "reports/s")
-}
