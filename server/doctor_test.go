@@ -2,6 +2,7 @@ package server
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,6 @@ func findings(w *world, o *org) map[string]Finding {
 
 func TestDoctor(t *testing.T) {
 	w := newWorld(t)
-	w.clock.Set(time.Now()) // peers send the real time in their answers
 	peer := "analyzer http://" + w.b.address
 
 	found := findings(w, w.a)
@@ -41,10 +41,12 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("a port in use: %+v", found["listen"])
 	}
 
-	w.clock.Set(time.Now().Add(3 * time.Minute))
-	if f := findings(w, w.a)[peer]; f.Level != Warning && f.Level != OK {
-		t.Errorf("clocks that differ: %+v", f)
+	// The peer's answer bears the real time, this clock is the test's.
+	differ := func(f Finding) bool { return f.Level == Warning && strings.Contains(f.Detail, "clock") }
+	if !slices.ContainsFunc(Doctor(t.Context(), w.a.config(), Options{Clock: w.clock}), differ) {
+		t.Error("clocks that differ are not noticed")
 	}
+
 	w.clock.Set(time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC))
 	if f := findings(w, w.a)["clock"]; f.Level != Failure {
 		t.Errorf("a clock in the past: %+v", f)
