@@ -19,7 +19,7 @@ type Batch struct {
 	n      int
 	done   []bool
 	helped bool
-	single []Report
+	single [1]Report // for the single form
 }
 
 // batchCore is an arena without its element type.

@@ -5,20 +5,20 @@ import (
 )
 
 // pointCircuit calls a gadget of one variable on every element of the
-// measurement; each call, less linear times the element, must give zero. It is
-// the circuits Count and Sum: their gadgets Mul, with the element on both
-// wires, and PolyEval.
+// measurement; each call, less the element itself if linear is set, must give
+// zero. It is the circuits Count and Sum: their gadgets Mul, with the element on
+// both wires, and PolyEval.
 type pointCircuit[E field.Elem] struct {
 	f      field.Field[E]
 	g      *gadget[E]
 	poly   []E // coefficients of PolyEval, lowest first; nil for Mul
-	linear E
+	linear bool
 	outLen int
 	cut    func(out, meas []E)
 }
 
 func newPointCircuit[E field.Elem](f field.Field[E], length int, poly []E) (*pointCircuit[E], error) {
-	c := &pointCircuit[E]{f: f, poly: poly, linear: f.FromUint64(0)}
+	c := &pointCircuit[E]{f: f, poly: poly}
 	arity, degree := 1, len(poly)-1
 	if poly == nil {
 		arity, degree = 2, 2
@@ -100,15 +100,18 @@ func (c *pointCircuit[E]) query(sp *space[E], verifier, meas, proof, queryRand, 
 	}
 	seeds, poly := proof[:g.arity], g.values(sp, proof[g.arity:])
 
-	sum := f.FromUint64(0)
-	for k, m := range meas {
-		out := f.Sub(poly[(k+1)*g.stride()], f.Mul(c.linear, m))
-		if g.calls > 1 {
-			out = f.Mul(queryRand[k], out)
-		}
-		sum = f.Add(sum, out)
+	out := sp.odd[:g.calls]
+	for k := range out {
+		out[k] = poly[(k+1)*g.stride()]
 	}
-	verifier[0] = sum
+	if c.linear {
+		f.SubVec(out, meas)
+	}
+	if g.calls > 1 {
+		verifier[0] = f.Dot(queryRand[:g.calls], out)
+	} else {
+		verifier[0] = out[0]
+	}
 
 	f.Lagrange(sp.basis, t, g.roots)
 	wire := f.Dot(sp.basis[1:1+g.calls], meas)

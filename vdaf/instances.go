@@ -65,7 +65,7 @@ func Count(opts ...Option) (*Prio3[bool, uint64], error) {
 	if err != nil {
 		return nil, c.errorf("%w", err)
 	}
-	circ.linear = field.NewF64(1)
+	circ.linear = true
 	circ.outLen = 1
 	circ.cut = copyTo[field.F64]
 	return &Prio3[bool, uint64]{

@@ -68,19 +68,23 @@ func (v *Verifier) ParseVerifyState(b []byte) (*VerifyState, error) {
 	return &VerifyState{seed: b[:n:n], output: b[n:]}, nil
 }
 
+// borrow returns a batch of the pool.
+func (v *Verifier) borrow() (*Batch, error) {
+	if b, ok := v.pool.Get().(*Batch); ok {
+		return b, nil
+	}
+	return v.NewBatch()
+}
+
 // one runs f on a batch of one report.
 func (v *Verifier) one(r *Report, f func(b *Batch) error) error {
-	b, ok := v.pool.Get().(*Batch)
-	if !ok {
-		var err error
-		if b, err = v.NewBatch(); err != nil {
-			return err
-		}
-		b.single = make([]Report, 1)
+	b, err := v.borrow()
+	if err != nil {
+		return err
 	}
 	defer v.pool.Put(b)
 	b.single[0] = *r
-	b.VerifyInit(b.single)
+	b.VerifyInit(b.single[:])
 	b.single[0] = Report{}
 	if err := b.Err(0); err != nil {
 		return err
@@ -106,12 +110,13 @@ func (v *Verifier) VerifyInit(r *Report) (*VerifyState, []byte, error) {
 // and so on (verifier_shares_to_message of the draft). A report whose proof does
 // not hold gives [ErrRejected].
 func (v *Verifier) Combine(shares [][]byte) ([]byte, error) {
-	b, err := v.p.newBatch()
+	b, err := v.borrow()
 	if err != nil {
 		return nil, err
 	}
+	defer v.pool.Put(b)
 	msg := make([]byte, v.size.VerifierMessage)
-	if err := b.combine(msg, shares); err != nil {
+	if err := b.b.combine(msg, shares); err != nil {
 		return nil, err
 	}
 	return msg, nil

@@ -154,10 +154,14 @@ func (field64) Sum(a []F64) F64 {
 
 func (field64) Dot(a, b []F64) F64 {
 	b = b[:len(a)]
-	var s acc64
+	var w0, w1, w2, c uint64 // acc64 in registers
 	for i := range a {
-		s.mul(a[i], b[i])
+		hi, lo := bits.Mul64(uint64(a[i]), uint64(b[i]))
+		w0, c = bits.Add64(w0, lo, 0)
+		w1, c = bits.Add64(w1, hi, c)
+		w2 += c
 	}
+	s := acc64{w0, w1, w2}
 	return s.reduce()
 }
 
