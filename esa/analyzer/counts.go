@@ -17,12 +17,21 @@ const z95 = 1.959963984540054
 // the true value with about 95 % probability.
 type estimate struct{ value, stddev, low, high float64 }
 
-// within returns the estimate of a quantity that is known to lie between least
-// and most. The value itself is not moved, so that sums of it stay unbiased.
+// within returns the estimate of a whole number that is known to lie between
+// least and most. The value itself is not moved, so that sums of it stay
+// unbiased. Half a unit is added to each side of the interval, for the normal
+// distribution stands in for that of a whole number.
 func within(value, stddev, least, most float64) estimate {
 	clamp := func(x float64) float64 { return min(max(x, least), most) }
-	return estimate{value, stddev, clamp(value - z95*stddev), clamp(value + z95*stddev)}
+	half := z95 * stddev
+	if stddev > 0 {
+		half += 0.5
+	}
+	return estimate{micro(value), micro(stddev), micro(clamp(value - half)), micro(clamp(value + half))}
 }
+
+// micro rounds to a millionth: more digits would only be noise to read.
+func micro(x float64) float64 { return math.Round(x*1e6) / 1e6 }
 
 func (e estimate) values() []any { return []any{e.value, e.stddev, e.low, e.high} }
 
