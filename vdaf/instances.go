@@ -61,7 +61,7 @@ func Count(opts ...Option) (*Prio3[bool, uint64], error) {
 	if err != nil {
 		return nil, err
 	}
-	circ, err := newPointCircuit(field.Field64, 1, nil)
+	circ, err := newPointCircuit(field.Field64(), 1, nil)
 	if err != nil {
 		return nil, c.errorf("%w", err)
 	}
@@ -69,7 +69,7 @@ func Count(opts ...Option) (*Prio3[bool, uint64], error) {
 	circ.outLen = 1
 	circ.cut = copyTo[field.F64]
 	return &Prio3[bool, uint64]{
-		Instance: finish(c, field.Field64, circ, 1, turboShake),
+		Instance: finish(c, field.Field64(), circ, 1, turboShake),
 		encode:   func(dst []uint8, m bool) error { dst[0] = bit(m); return nil },
 		result:   single,
 	}, nil
@@ -85,7 +85,7 @@ func Sum(limit uint64, opts ...Option) (*Prio3[uint64, uint64], error) {
 	if limit < 1 || limit >= modulus64 {
 		return nil, c.errorf("maximum %d is not in the range 1 to %d", limit, uint64(modulus64-1))
 	}
-	f := field.Field64
+	f := field.Field64()
 	minusOne := f.Sub(0, 1)
 	circ, err := newPointCircuit(f, bits.Len64(limit), []field.F64{0, minusOne, 1})
 	if err != nil {
@@ -110,12 +110,12 @@ func SumVec(length int, limit uint64, chunk int, opts ...Option) (*Prio3[[]uint6
 	if err != nil {
 		return nil, err
 	}
-	circ, err := newVecCircuit(c, field.Field128, length, limit, chunk, 0)
+	circ, err := newVecCircuit(c, field.Field128(), length, limit, chunk, 0)
 	if err != nil {
 		return nil, err
 	}
 	return &Prio3[[]uint64, []uint64]{
-		Instance: finish(c, field.Field128, circ, 1, turboShake),
+		Instance: finish(c, field.Field128(), circ, 1, turboShake),
 		encode:   vecEncoder(length, limit),
 		result:   unsigned,
 	}, nil
@@ -142,12 +142,12 @@ func multiproof(id uint32, xof xofKind, length int, limit uint64, chunk, proofs 
 	if limit >= modulus64 {
 		return nil, c.errorf("maximum %d is not below the modulus", limit)
 	}
-	circ, err := newVecCircuit(c, field.Field64, length, limit, chunk, 0)
+	circ, err := newVecCircuit(c, field.Field64(), length, limit, chunk, 0)
 	if err != nil {
 		return nil, err
 	}
 	return &Prio3[[]uint64, []uint64]{
-		Instance: finish(c, field.Field64, circ, proofs, xof),
+		Instance: finish(c, field.Field64(), circ, proofs, xof),
 		encode:   vecEncoder(length, limit),
 		result:   unsigned,
 	}, nil
@@ -162,7 +162,7 @@ func L1BoundSum(length int, limit uint64, chunk int, opts ...Option) (*Prio3[[]u
 	if err != nil {
 		return nil, err
 	}
-	f := field.Field128
+	f := field.Field128()
 	circ, err := newVecCircuit(c, f, length, limit, chunk, 1)
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func Histogram(length, chunk int, opts ...Option) (*Prio3[int, []uint64], error)
 	if err != nil {
 		return nil, err
 	}
-	f := field.Field128
+	f := field.Field128()
 	circ, err := newVecCircuit(c, f, length, 1, chunk, 0)
 	if err != nil {
 		return nil, err
@@ -234,7 +234,7 @@ func MultihotCountVec(length int, limit uint64, chunk int, opts ...Option) (*Pri
 	if length < 1 || length > maxElements || limit < 1 || limit > uint64(length) {
 		return nil, c.errorf("maximum weight %d is not in the range 1 to the length %d", limit, length)
 	}
-	f := field.Field128
+	f := field.Field128()
 	circ, err := newVecCircuit(c, f, length+bits.Len64(limit), 1, chunk, 0)
 	if err != nil {
 		return nil, err

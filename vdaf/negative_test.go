@@ -240,18 +240,18 @@ func TestBinding(t *testing.T) {
 // verifier would hold an input of the circuit in clear.
 func TestQueryPoint(t *testing.T) {
 	t.Run("range", func(t *testing.T) {
-		c, err := newRangeCircuit(field.Field128, 9, 3, 2)
+		c, err := newRangeCircuit(field.Field128(), 9, 3, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
-		testQueryPoint(t, field.Field128, c.g, c)
+		testQueryPoint(t, field.Field128(), c.g, c)
 	})
 	t.Run("point", func(t *testing.T) {
-		c, err := newPointCircuit(field.Field64, 5, []field.F64{0, modulus64 - 1, 1})
+		c, err := newPointCircuit(field.Field64(), 5, []field.F64{0, modulus64 - 1, 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		testQueryPoint(t, field.Field64, c.g, c)
+		testQueryPoint(t, field.Field64(), c.g, c)
 	})
 }
 

@@ -75,10 +75,10 @@ func equalVec[E field.Elem](f field.Field[E], a, b []E) bool {
 // TestQueryIsDefinition holds query equal to the oracle on random vectors, which
 // are no valid measurements or proofs: soundness rests on every term.
 func TestQueryIsDefinition(t *testing.T) {
-	t.Run("range64", func(t *testing.T) { testRangeQuery(t, field.Field64) })
-	t.Run("range128", func(t *testing.T) { testRangeQuery(t, field.Field128) })
-	t.Run("point64", func(t *testing.T) { testPointQuery(t, field.Field64) })
-	t.Run("point128", func(t *testing.T) { testPointQuery(t, field.Field128) })
+	t.Run("range64", func(t *testing.T) { testRangeQuery(t, field.Field64()) })
+	t.Run("range128", func(t *testing.T) { testRangeQuery(t, field.Field128()) })
+	t.Run("point64", func(t *testing.T) { testPointQuery(t, field.Field64()) })
+	t.Run("point128", func(t *testing.T) { testPointQuery(t, field.Field128()) })
 }
 
 func testRangeQuery[E field.Elem](t *testing.T, f field.Field[E]) {

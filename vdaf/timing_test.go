@@ -24,7 +24,7 @@ func BenchmarkTiming(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f64, f128 := field.Field64, field.Field128
+	f64, f128 := field.Field64(), field.Field128()
 	var s64 field.F64
 	var s128 field.F128
 	for name, f := range map[string]func(secret uint64){

@@ -129,7 +129,7 @@ func must[M, R any](t *testing.T) func(p *Prio3[M, R], err error) typed {
 // higherDegree is the circuit of the same name in the draft's tests: a gadget
 // of degree 3 that is zero for 0, 1 and 2.
 func higherDegree() (*Prio3[uint64, uint64], error) {
-	f := field.Field64
+	f := field.Field64()
 	circ, err := newPointCircuit(f, 1, []field.F64{0, 2, f.Sub(0, 3), 1})
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@ import (
 // The polynomial x^2 + 1 is given by its values at the four fourth roots of
 // unity; its value at 10 follows from them.
 func ExamplePolyEvalBatched() {
-	f := field.Field64
+	f := field.Field64()
 	roots, err := field.NewRoots(f, 4)
 	if err != nil {
 		panic(err)

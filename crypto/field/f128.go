@@ -116,8 +116,8 @@ func (x F128) IsZero() int {
 	return int(1 - b)
 }
 
-// Field128 is the field with the prime 2^128 - 28*2^64 + 1.
-var Field128 Field[F128] = field128{vector: supportsIFMA()}
+// Field128 returns the field with the prime 2^128 - 28*2^64 + 1.
+func Field128() Field[F128] { return field128{vector: supportsIFMA()} }
 
 // field128 uses vector instructions if vector is set.
 type field128 struct{ vector bool }

@@ -77,8 +77,8 @@ func (x F64) IsZero() int {
 // Uint64 returns the integer.
 func (x F64) Uint64() uint64 { return uint64(x) }
 
-// Field64 is the field with the prime 2^64 - 2^32 + 1.
-var Field64 Field[F64] = field64{}
+// Field64 returns the field with the prime 2^64 - 2^32 + 1.
+func Field64() Field[F64] { return field64{} }
 
 type field64 struct{}
 

@@ -3,8 +3,8 @@
 // 2^64 - 2^32 + 1 and Field128 with the prime 2^128 - 28*2^64 + 1.
 //
 // [F64] and [F128] are elements, with the usual arithmetic as methods. The
-// values [Field64] and [Field128] hold the operations on vectors, behind the
-// interface [Field], so that a proof system can be written once for both.
+// functions [Field64] and [Field128] return the operations on vectors, behind
+// the interface [Field], so that a proof system can be written once for both.
 // [Roots] holds the roots of unity of a number theoretic transform.
 //
 // Polynomials stand in the Lagrange basis: n values at the powers of the

@@ -22,7 +22,7 @@ type oracle[E Elem] struct {
 
 func oracle64() oracle[F64] {
 	p, _ := new(big.Int).SetString("18446744069414584321", 10)
-	return oracle[F64]{Field64, p,
+	return oracle[F64]{Field64(), p,
 		func(x F64) *big.Int { return new(big.Int).SetUint64(x.Uint64()) },
 		func(_, lo uint64) F64 { return NewF64(lo) }}
 }
@@ -38,7 +38,7 @@ func oracles128() map[string]oracle[F128] {
 
 func oracle128() oracle[F128] {
 	p, _ := new(big.Int).SetString("340282366920938462946865773367900766209", 10)
-	return oracle[F128]{Field128, p,
+	return oracle[F128]{Field128(), p,
 		func(x F128) *big.Int {
 			hi, lo := x.Words()
 			n := new(big.Int).SetUint64(hi)
@@ -397,7 +397,7 @@ func BenchmarkRangeWires(b *testing.B) {
 }
 
 func BenchmarkVectors(b *testing.B) {
-	roots, err := NewRoots(Field128, 64)
+	roots, err := NewRoots(Field128(), 64)
 	if err != nil {
 		b.Fatal(err)
 	}
