@@ -1,6 +1,7 @@
 package secretshare
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -11,60 +12,93 @@ const (
 	// sampleSize bounds the decoder's work, which is quadratic: of a larger
 	// group a random sample of this size is decoded.
 	sampleSize = 1024
-	// tries bounds how many samples and subsets are drawn.
-	tries = 32
+	// samples bounds how many samples are decoded.
+	samples = 4
+	// tries bounds how many subsets of t points are tried, before and after the
+	// decoder.
+	tries = 8
 )
 
-// key finds the secret whose keys open the ciphertext. The first t points do if
-// nobody cheated; then the Reed-Solomon decoder, which corrects (n-t)/2 wrong
-// points; then luck.
-func (r *Recoverer) key(ciphertext []byte, random io.Reader) (keys, []byte, error) {
-	if k, message, ok := r.try(r.points[:r.t], ciphertext); ok {
-		return k, message, nil
-	}
-	points := unambiguous(r.points)
-	for range tries {
-		if len(points) < r.t {
-			break
+// find finds the secret whose keys open the ciphertext, and leaves them in
+// r.keys. The first t points do if nobody cheated; then luck, which a few wrong
+// points among many need; then the Reed-Solomon decoder, which corrects (n-t)/2
+// wrong points; then luck again.
+func (r *Recoverer) find(ciphertext []byte, random io.Reader) ([]byte, error) {
+	if len(r.points) >= r.t {
+		if message, ok := r.try(r.points[:r.t], ciphertext); ok {
+			return message, nil
 		}
-		sample := points[:min(len(points), sampleSize)]
+	}
+	r.points = once(r.points)
+	if len(r.points) < r.t {
+		return nil, ErrTooFew
+	}
+	for _, step := range []func([]byte, io.Reader) ([]byte, bool, error){r.subsets, r.decoded, r.subsets} {
+		message, ok, err := step(ciphertext, random)
+		if err != nil {
+			return nil, fmt.Errorf("drawing a subset of shares: %w", err)
+		}
+		if ok {
+			return message, nil
+		}
+	}
+	return nil, ErrNoKey
+}
+
+// subsets tries random subsets of t points.
+func (r *Recoverer) subsets(ciphertext []byte, random io.Reader) ([]byte, bool, error) {
+	for range tries {
+		if err := shuffle(r.points, r.t, random); err != nil {
+			return nil, false, err
+		}
+		if message, ok := r.try(r.points[:r.t], ciphertext); ok {
+			return message, true, nil
+		}
+	}
+	return nil, false, nil
+}
+
+// decoded tries what the Reed-Solomon decoder finds.
+func (r *Recoverer) decoded(ciphertext []byte, random io.Reader) ([]byte, bool, error) {
+	points := unambiguous(r.points)
+	if len(points) < r.t {
+		return nil, false, nil
+	}
+	rounds := samples
+	if len(points) <= sampleSize {
+		rounds = 1 // the same again would fail again
+	}
+	for range rounds {
 		if len(points) > sampleSize {
 			if err := shuffle(points, sampleSize, random); err != nil {
-				return keys{}, nil, err
+				return nil, false, err
 			}
 		}
-		if s, ok := decode(sample, r.t); ok {
-			k := expand(s, r.binding)
-			if message, ok := k.open(ciphertext); ok {
-				return k, message, nil
-			}
+		s, ok := decode(points[:min(len(points), sampleSize)], r.t)
+		if !ok {
+			continue
 		}
-		if len(points) <= sampleSize {
-			break // the same again would fail again
+		if message, ok := r.open(s, ciphertext); ok {
+			return message, true, nil
 		}
 	}
-	points = r.points
-	for range tries {
-		if err := shuffle(points, r.t, random); err != nil {
-			return keys{}, nil, err
-		}
-		if k, message, ok := r.try(points[:r.t], ciphertext); ok {
-			return k, message, nil
-		}
-	}
-	return keys{}, nil, ErrNoKey
+	return nil, false, nil
 }
 
 // try interpolates through exactly t points and opens the ciphertext with what
 // comes out.
-func (r *Recoverer) try(points []point, ciphertext []byte) (keys, []byte, bool) {
+func (r *Recoverer) try(points []point, ciphertext []byte) ([]byte, bool) {
 	s, ok := r.interpolate(points)
 	if !ok {
-		return keys{}, nil, false
+		return nil, false
 	}
-	k := expand(s, r.binding)
-	message, ok := k.open(ciphertext)
-	return k, message, ok
+	return r.open(s, ciphertext)
+}
+
+// open opens the ciphertext with the keys of s.
+func (r *Recoverer) open(s element, ciphertext []byte) ([]byte, bool) {
+	r.keys.expand(s, r.binding)
+	return r.keys.open(ciphertext)
 }
 
 // interpolate returns the value at 0 of the polynomial through the points, in
@@ -74,21 +108,16 @@ func (r *Recoverer) interpolate(points []point) (element, bool) {
 	r.den = slices.Grow(r.den[:0], n)[:n]
 	r.scratch = slices.Grow(r.scratch[:0], n)[:n]
 	all := element{lo: 1} // product of all x
-	for i := range r.den {
-		r.den[i] = points[i].x // so that all/den has the product of the other x
-		all = all.mul(points[i].x)
+	for _, p := range points {
+		all = all.mul(p.x)
 	}
-	for i := range points {
-		for j := i + 1; j < n; j++ {
-			d := points[j].x.sub(points[i].x)
-			if d.isZero() {
-				return element{}, false
-			}
-			r.den[i] = r.den[i].mul(d)
-			r.den[j] = r.den[j].mul(d.neg())
-		}
+	for start := 0; start < n; start += lanes {
+		differences(points, start, r.den)
 	}
-	invertAll(r.den, r.scratch)
+	product := invertAll(r.den, r.scratch)
+	if product.isZero() {
+		return element{}, false
+	}
 	var s element
 	for i, p := range points {
 		s = s.add(p.y.mul(r.den[i]))
@@ -96,13 +125,60 @@ func (r *Recoverer) interpolate(points []point) (element, bool) {
 	return s.mul(all), true
 }
 
-// unambiguous returns the points whose x no other point has.
-func unambiguous(points []point) []point {
-	count := make(map[element]int, len(points))
-	for _, p := range points {
-		count[p.x]++
+// differences sets den, from start on for up to lanes points, to the product of
+// the point's x, so that the product of all x divided by den has that of the
+// others, and of what all other x exceed it by.
+func differences(points []point, start int, den []element) {
+	end := min(start+lanes, len(points))
+	at := func(k int) element { return points[min(start+k, end-1)].x }
+	x0, x1, x2, x3 := at(0), at(1), at(2), at(3)
+	d0, d1, d2, d3 := x0, x1, x2, x3
+	for j := range points {
+		if j >= start && j < end {
+			continue
+		}
+		x := points[j].x
+		d0 = d0.mul(x.sub(x0))
+		d1 = d1.mul(x.sub(x1))
+		d2 = d2.mul(x.sub(x2))
+		d3 = d3.mul(x.sub(x3))
 	}
-	return slices.DeleteFunc(slices.Clone(points), func(p point) bool { return count[p.x] > 1 })
+	copy(den[start:end], []element{d0, d1, d2, d3})
+	for k := start; k < end; k++ {
+		for j := start; j < end; j++ {
+			if j != k {
+				den[k] = den[k].mul(points[j].x.sub(points[k].x))
+			}
+		}
+	}
+}
+
+// once sorts the points and drops exact repeats. Of points with one x and
+// different y all may be forged but one; telling which is the decoder's work.
+func once(points []point) []point {
+	for i, p := range points {
+		points[i] = point{p.x.canonical(), p.y.canonical()}
+	}
+	slices.SortFunc(points, func(a, b point) int {
+		return cmp.Or(a.x.compare(b.x), a.y.compare(b.y))
+	})
+	return slices.Compact(points)
+}
+
+// unambiguous returns the points whose x no other point has, given points that
+// are canonical.
+func unambiguous(points []point) []point {
+	points = slices.Clone(points)
+	slices.SortFunc(points, func(a, b point) int { return a.x.compare(b.x) })
+	alone := make([]point, 0, len(points))
+	for i, p := range points {
+		before := i > 0 && points[i-1].x == p.x
+		after := i+1 < len(points) && points[i+1].x == p.x
+		if !before && !after {
+			alone = append(alone, p)
+		}
+	}
+	return alone
 }
 
 // decode returns the value at 0 of the polynomial of degree below t that agrees
@@ -213,7 +289,7 @@ func shuffle(points []point, n int, random io.Reader) error {
 	for i := range min(n, len(points)-1) {
 		j, err := below(uint64(len(points)-i), random)
 		if err != nil {
-			return fmt.Errorf("drawing a subset of shares: %w", err)
+			return err
 		}
 		points[i], points[i+int(j)] = points[i+int(j)], points[i]
 	}

@@ -12,12 +12,26 @@
 //	dec, err := secretshare.NewRecoverer(binding, 20)
 //	r, err := dec.Recover(e.Ciphertext, shares)         // at the analyzer
 //
-// The polynomial P of degree t-1 has coefficients in GF(2^127-1). Its constant
-// term s is the secret, derived from the root that a [Deriver] gives for the
-// message; all other coefficients are derived from s, so that clients who never
-// met hold shares of the same polynomial, and so that whoever knows s can check
-// each share by itself. The x-coordinates are drawn at random from the field's
-// 2^127-2 non-zero elements: two clients never collide by chance.
+// # Construction
+//
+// With H(label, a, b) for SHA-256 over label || 0x00 || length of a in 4 bytes,
+// big-endian || a || b, and elements of GF(2^127-1) as 16 bytes, little-endian:
+//
+//	root = H("shoal secretshare root v1", binding, message)      what MessageHash gives
+//	s    = root[:16], the top bit cleared, as an element
+//	k    = H("shoal secretshare keys v1", s, binding)
+//	P(X) = s + a_1 X + ... + a_(t-1) X^(t-1)
+//	a_i  = AES-128(k[:16], i-1), the top bit cleared, as an element
+//	mac  = s || k[16:]
+//	tag  = H("shoal secretshare outer v1", mac, H("shoal secretshare inner v1", mac, message))
+//	body = message xor AES-128-CTR(k[:16], (tag[:12], the first bit set) || 0^32)
+//	ciphertext = tag || body
+//	share      = x || P(x), x uniformly random but for 0
+//
+// The polynomial's constant term s is the secret; all else is derived from it,
+// so that clients who never met hold shares of the same polynomial, and so that
+// whoever knows s can check each share by itself. Two clients draw the same x,
+// and so count as one, with probability 2^-127.
 //
 // # Security
 //
@@ -25,8 +39,11 @@
 // shares and ciphertexts of two tasks or epochs cannot be linked or combined.
 //
 // Encryption is deterministic and key-committing: the 32-byte tag is a PRF of
-// the message under the key and also the nonce from which the keystream comes, so
-// no ciphertext opens under two keys.
+// the message under a key that holds s, and the keystream depends on it, so no
+// ciphertext opens under two secrets.
+//
+// With t-1 shares, s is as unknown as without any, but for the ciphertext: see
+// the next paragraph.
 //
 // With [MessageHash] as Deriver, whoever holds a ciphertext can test guesses of
 // the message without any share: t protects only what cannot be guessed. A
@@ -35,9 +52,20 @@
 // attack; nothing else changes.
 //
 // A forged share costs nothing but itself: recovery corrects up to (n-t)/2 wrong
-// shares among n and, beyond that, still succeeds when one of a bounded number
-// of random subsets is honest. Shares with equal x count once.
+// shares among n (of a group of more than 1024, nearly as large a part) and,
+// beyond that, still succeeds when one of a few random subsets is honest. Each
+// share is then checked by itself. Shares with equal x count once.
 //
-// Field arithmetic and sharing run in constant time in the secret. Recovery does
-// not: what it recovers is being released.
+// # Limits
+//
+// Shares are counted, not clients: one client that draws t shares makes its own
+// message readable. Caps and credentials in front bound that.
+//
+// Nothing makes a client derive s from the message. Clients who agree on another
+// s get a group of their own for the same message, which needs t of them.
+//
+// Field arithmetic and encoding run in constant time in the message and its
+// secret, lengths aside, where the processor has AES instructions. Recovery does
+// not: what it recovers is being released. Secrets are overwritten after use,
+// but Go may have copied them.
 package secretshare

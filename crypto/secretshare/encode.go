@@ -2,16 +2,13 @@ package secretshare
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/sha256"
-	"crypto/sha512"
-	"crypto/subtle"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
+	"sync"
 )
 
 // Limits of a scheme.
@@ -36,6 +33,9 @@ func (Root) String() string { return "Root(redacted)" }
 
 // GoString hides the root.
 func (r Root) GoString() string { return r.String() }
+
+// LogValue hides the root.
+func (Root) LogValue() slog.Value { return slog.StringValue("Root(redacted)") }
 
 // A Deriver gives the root of a message. All clients must get the same root for
 // the same message and binding, and nobody should get the root of a message they
@@ -68,15 +68,19 @@ type Encoder struct {
 	deriver Deriver
 	binding Binding
 	t       int
+	spare   sync.Pool // of *keys
 }
 
 // NewEncoder returns an encoder for messages that become readable when t
 // distinct shares have come together.
 func NewEncoder(d Deriver, b Binding, t int) (*Encoder, error) {
+	if d == nil {
+		return nil, errors.New("secret sharing: no deriver")
+	}
 	if err := checkScheme(b, t); err != nil {
 		return nil, err
 	}
-	return &Encoder{d, b, t}, nil
+	return &Encoder{deriver: d, binding: slices.Clone(b), t: t, spare: sync.Pool{New: func() any { return new(keys) }}}, nil
 }
 
 func checkScheme(b Binding, t int) error {
@@ -96,124 +100,30 @@ func (e *Encoder) Encode(ctx context.Context, message []byte, random io.Reader) 
 	if err != nil {
 		return Encoding{}, fmt.Errorf("deriving the message's key: %w", err)
 	}
-	x, err := drawX(random)
+	k := e.spare.Get().(*keys)
+	defer func() {
+		k.wipe()
+		e.spare.Put(k)
+	}()
+	x, err := k.drawX(random)
 	if err != nil {
 		return Encoding{}, err
 	}
-	k := expand(fromUniform(root[:elementSize]), e.binding)
-	var p polynomial
-	p.derive(&k, e.t)
+	k.expand(fromUniform(root[:elementSize]), e.binding)
 	var share Share
-	p.at(x).append(x.append(share[:0]))
+	k.shareAt(x, e.t).append(x.append(share[:0]))
 	return Encoding{Ciphertext: k.seal(message), Share: share}, nil
 }
 
 // drawX draws a uniformly random non-zero element.
-func drawX(random io.Reader) (element, error) {
+func (k *keys) drawX(random io.Reader) (element, error) {
 	for {
-		var b [elementSize]byte
-		if _, err := io.ReadFull(random, b[:]); err != nil {
+		if _, err := io.ReadFull(random, k.buf[:]); err != nil {
 			return element{}, fmt.Errorf("drawing a share: %w", err)
 		}
-		b[elementSize-1] &= 0x7f
-		if x, ok := fromBytes(b[:]); ok && !x.isZero() {
+		k.buf[elementSize-1] &= 0x7f
+		if x, ok := fromBytes(k.buf[:]); ok && !x.isZero() {
 			return x, nil
 		}
 	}
-}
-
-// keys are what a secret stands for under one binding.
-type keys struct {
-	s            element
-	coefficients [16]byte // AES-128: the polynomial beyond its constant term
-	stream       [16]byte // AES-128: encryption of the message
-	mac          [32]byte // tag of the message
-}
-
-// expand derives the keys of s.
-func expand(s element, b Binding) keys {
-	h := sha512.New()
-	var fixed [64]byte
-	h.Write(append(append(fixed[:0], "shoal secretshare keys v1\x00"...), s.append(nil)...))
-	h.Write(b) // last, so that it needs no length
-	sum := h.Sum(fixed[:0])
-	return keys{s, [16]byte(sum[:16]), [16]byte(sum[16:32]), [32]byte(sum[32:])}
-}
-
-// A polynomial over the field; its constant term is the secret.
-type polynomial struct {
-	a      []element
-	stream []byte
-}
-
-// derive sets p to the polynomial of degree t-1 that belongs to the secret: its
-// other coefficients are the keystream of AES-128 in counter mode.
-func (p *polynomial) derive(k *keys, t int) {
-	n := (t - 1) * elementSize
-	p.stream = slices.Grow(p.stream[:0], n)[:n]
-	clear(p.stream)
-	var zero [aes.BlockSize]byte
-	ctr(k.coefficients, zero[:]).XORKeyStream(p.stream, p.stream)
-	p.a = append(slices.Grow(p.a[:0], t), k.s)
-	for c := range slices.Chunk(p.stream, elementSize) {
-		p.a = append(p.a, fromUniform(c))
-	}
-}
-
-// at evaluates p at x, by Horner's rule.
-func (p *polynomial) at(x element) element {
-	var y element
-	for i := len(p.a) - 1; i >= 0; i-- {
-		y = y.mul(x).add(p.a[i])
-	}
-	return y
-}
-
-// seal encrypts the message in the manner of SIV: the tag is a PRF of the
-// message, the keystream depends on the tag.
-func (k *keys) seal(message []byte) []byte {
-	tag := k.tag(message)
-	out := make([]byte, len(message)+Overhead)
-	copy(out, tag[:])
-	ctr(k.stream, tag[:aes.BlockSize]).XORKeyStream(out[Overhead:], message)
-	return out
-}
-
-// open undoes seal; ok is false unless the ciphertext was made under k.
-func (k *keys) open(ciphertext []byte) (message []byte, ok bool) {
-	if len(ciphertext) < Overhead {
-		return nil, false
-	}
-	message = make([]byte, len(ciphertext)-Overhead)
-	ctr(k.stream, ciphertext[:aes.BlockSize]).XORKeyStream(message, ciphertext[Overhead:])
-	tag := k.tag(message)
-	if subtle.ConstantTimeCompare(tag[:], ciphertext[:Overhead]) != 1 {
-		return nil, false
-	}
-	return message, true
-}
-
-// tag is NMAC with SHA-256: a keyed hash of a keyed hash. It is collision
-// resistant over keys and messages together, which commits a ciphertext to both.
-func (k *keys) tag(message []byte) [sha256.Size]byte {
-	inner := hash("shoal secretshare inner v1", k.mac[:], message)
-	return hash("shoal secretshare outer v1", k.mac[:], inner[:])
-}
-
-// hash is SHA-256 over the label and the two parts, of which the first carries
-// its length.
-func hash(label string, a, b []byte) [sha256.Size]byte {
-	var buf [192]byte
-	in := append(buf[:0], label...)
-	in = binary.BigEndian.AppendUint32(append(in, 0), uint32(len(a)))
-	in = append(append(in, a...), b...)
-	return sha256.Sum256(in)
-}
-
-func ctr(key [16]byte, iv []byte) cipher.Stream {
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		panic("secretshare: AES-128 refused a 16-byte key: " + err.Error())
-	}
-	return cipher.NewCTR(block, iv)
 }

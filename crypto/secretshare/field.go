@@ -1,6 +1,7 @@
 package secretshare
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 )
@@ -65,35 +66,54 @@ func (a element) mul(b element) element {
 	return reduce(lo, hi)
 }
 
-func (a element) isZero() bool { return a.canonical() == element{} }
-
-// inverse returns 1/a, and 0 for 0, by Fermat's little theorem: a^(2^127 - 3).
-func (a element) inverse() element {
-	// 2^127-3 = 2^127-1 - 2: binary 125 ones, then 01.
-	r := a // a^(2^1 - 1)
-	for range 124 {
-		r = r.mul(r).mul(a)
-	}
-	// r = a^(2^125 - 1)
-	r = r.mul(r)        // ...0
-	r = r.mul(r).mul(a) // ...01
-	return r
+// compare orders canonical elements.
+func (a element) compare(b element) int {
+	return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo))
 }
 
-// invertAll replaces each non-zero element by its inverse, at the cost of one
-// inversion and three multiplications an element. scratch has the same length.
-func invertAll(xs, scratch []element) {
+func (a element) isZero() bool { return a.canonical() == element{} }
+
+// inverse returns 1/a, and 0 for 0, by Fermat's little theorem: a^(2^127 - 3),
+// whose exponent is 125 ones and then 01 in binary.
+func (a element) inverse() element {
+	a1 := a // an is a^(2^n - 1)
+	a2 := a1.square(1).mul(a1)
+	a3 := a2.square(1).mul(a1)
+	a6 := a3.square(3).mul(a3)
+	a12 := a6.square(6).mul(a6)
+	a24 := a12.square(12).mul(a12)
+	a25 := a24.square(1).mul(a1)
+	a50 := a25.square(25).mul(a25)
+	a100 := a50.square(50).mul(a50)
+	a125 := a100.square(25).mul(a25)
+	return a125.square(2).mul(a1)
+}
+
+// square squares n times.
+func (a element) square(n int) element {
+	for range n {
+		a = a.mul(a)
+	}
+	return a
+}
+
+// invertAll replaces each element by its inverse, at the cost of one inversion
+// and three multiplications an element, and returns the product of all. If that
+// is zero, so are the results. scratch has the same length.
+func invertAll(xs, scratch []element) element {
 	acc := element{lo: 1}
 	for i, x := range xs {
 		scratch[i] = acc
 		acc = acc.mul(x)
 	}
+	product := acc
 	acc = acc.inverse()
 	for i := len(xs) - 1; i >= 0; i-- {
 		x := xs[i]
 		xs[i] = acc.mul(scratch[i])
 		acc = acc.mul(x)
 	}
+	return product
 }
 
 // fromBytes reads 16 little-endian bytes; ok is false unless they encode an

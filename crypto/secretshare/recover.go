@@ -1,8 +1,12 @@
 package secretshare
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 )
 
 // ErrTooFew says that fewer than t distinct shares are there: the message stays
@@ -22,17 +26,19 @@ type Result struct {
 	Duplicate int    // repeat the x of an earlier valid share
 }
 
-// A Recoverer recovers messages from groups of shares. It keeps scratch space
-// between calls and is not safe for concurrent use: take one a goroutine.
+// A Recoverer recovers messages from groups of shares. It keeps scratch space,
+// and in it the last group's keys, between calls and is not safe for concurrent
+// use: take one a goroutine.
 type Recoverer struct {
 	binding Binding
 	t       int
 
-	points  []point
-	poly    polynomial
+	keys    keys
+	points  []point // well-formed, in the order of the shares
+	order   []int32 // indexes, to find repeats in large groups
+	poly    []element
 	den     []element
 	scratch []element
-	seen    map[point]bool
 }
 
 type point struct{ x, y element }
@@ -43,22 +49,30 @@ func NewRecoverer(b Binding, t int) (*Recoverer, error) {
 	if err := checkScheme(b, t); err != nil {
 		return nil, err
 	}
-	return &Recoverer{binding: b, t: t, seen: make(map[point]bool)}, nil
+	return &Recoverer{binding: slices.Clone(b), t: t}, nil
 }
 
 // Recover returns the message of a group: the ciphertext that its members share
 // and one share of each. It fails with [ErrTooFew] or [ErrNoKey]. Randomness
 // picks subsets when shares have been forged; honest groups need none.
+//
+// The work is bounded: about t^2 + n t steps for an honest group of n, and
+// besides, when shares have been forged, at most the square of min(n, 1024) and
+// t^2 a few dozen times.
 func (r *Recoverer) Recover(ciphertext []byte, shares []Share, random io.Reader) (Result, error) {
-	r.parse(shares)
-	if len(r.points) < r.t {
+	if len(shares) < r.t {
 		return Result{}, ErrTooFew
 	}
-	k, message, err := r.key(ciphertext, random)
+	r.points = slices.Grow(r.points[:0], len(shares))
+	for i := range shares {
+		if p, ok := parseShare(&shares[i]); ok {
+			r.points = append(r.points, p)
+		}
+	}
+	message, err := r.find(ciphertext, random)
 	if err != nil {
 		return Result{}, err
 	}
-	r.poly.derive(&k, r.t)
 	res := r.judge(shares)
 	res.Message = message
 	if res.Distinct < r.t {
@@ -67,46 +81,101 @@ func (r *Recoverer) Recover(ciphertext []byte, shares []Share, random io.Reader)
 	return res, nil
 }
 
-// parse collects the well-formed points, each once.
-func (r *Recoverer) parse(shares []Share) {
-	r.points = r.points[:0]
-	clear(r.seen)
-	for i := range shares {
-		p, ok := parseShare(&shares[i])
-		if !ok {
-			continue
-		}
-		// Shares of one x and different y may all be forged but one; telling
-		// which is the decoder's work, so only exact repeats go here.
-		if !r.seen[p] {
-			r.seen[p] = true
-			r.points = append(r.points, p)
-		}
-	}
-}
-
 func parseShare(s *Share) (point, bool) {
 	x, ok := fromBytes(s[:elementSize])
 	y, ok2 := fromBytes(s[elementSize:])
 	return point{x, y}, ok && ok2 && !x.isZero()
 }
 
-// judge checks each share against the polynomial.
+// judge checks each share against the polynomial of r.keys.
 func (r *Recoverer) judge(shares []Share) Result {
 	res := Result{Valid: make([]bool, len(shares))}
-	clear(r.seen)
-	for i := range shares {
-		p, ok := parseShare(&shares[i])
-		switch {
-		case !ok || !r.poly.at(p.x).equal(p.y):
-			res.Forged++
-		case r.seen[p]:
-			res.Duplicate++
-		default:
-			r.seen[p] = true
-			res.Valid[i] = true
-			res.Distinct++
+	r.expandPolynomial()
+	var p [lanes]point
+	var y [lanes]element
+	for start := 0; start < len(shares); start += lanes {
+		n := min(lanes, len(shares)-start)
+		for i := range n {
+			// A malformed share is refused whatever its point.
+			p[i], res.Valid[start+i] = parseShare(&shares[start+i])
+		}
+		r.at(&p, &y)
+		for i := range n {
+			if ok := res.Valid[start+i] && y[i].equal(p[i].y); ok {
+				res.Distinct++
+			} else {
+				res.Valid[start+i] = false
+				res.Forged++
+			}
 		}
 	}
+	res.Duplicate = r.repeats(shares, func(i int) bool { return res.Valid[i] }, func(i int) { res.Valid[i] = false })
+	res.Distinct -= res.Duplicate
 	return res
+}
+
+// few is the size up to which a group is searched for repeats by comparing
+// each share with each.
+const few = 48
+
+// repeats calls drop for each share, among those that count, that is equal to an
+// earlier one, and returns how many there are.
+func (r *Recoverer) repeats(shares []Share, counts func(int) bool, drop func(int)) int {
+	n := 0
+	if len(shares) <= few {
+		var low [few]uint64 // bytes of x, of which hardly any two are equal
+		for i := range shares {
+			low[i] = binary.LittleEndian.Uint64(shares[i][:])
+			for j := range low[:i] {
+				if low[i] == low[j] && shares[i] == shares[j] && counts(i) && counts(j) {
+					drop(i)
+					n++
+					break
+				}
+			}
+		}
+		return n
+	}
+	r.order = r.order[:0]
+	for i := range shares {
+		if counts(i) {
+			r.order = append(r.order, int32(i))
+		}
+	}
+	slices.SortFunc(r.order, func(a, b int32) int {
+		return cmp.Or(bytes.Compare(shares[a][:], shares[b][:]), cmp.Compare(a, b))
+	})
+	for i := 1; i < len(r.order); i++ {
+		if shares[r.order[i]] == shares[r.order[i-1]] {
+			drop(int(r.order[i]))
+			n++
+		}
+	}
+	return n
+}
+
+// expandPolynomial sets r.poly to the coefficients that belong to r.keys.
+func (r *Recoverer) expandPolynomial() {
+	r.poly = append(slices.Grow(r.poly[:0], r.t), r.keys.s)
+	for c := range slices.Chunk(r.keys.coefficients(r.t), elementSize) {
+		r.poly = append(r.poly, fromUniform(c))
+	}
+}
+
+// lanes is how many points are evaluated side by side: the steps of one do not
+// wait for those of another.
+const lanes = 4
+
+// at sets y to the values of the polynomial at p.
+func (r *Recoverer) at(p *[lanes]point, y *[lanes]element) {
+	x0, x1, x2, x3 := p[0].x, p[1].x, p[2].x, p[3].x
+	var y0, y1, y2, y3 element
+	for i := len(r.poly) - 1; i >= 0; i-- {
+		a := r.poly[i]
+		y0 = y0.mul(x0).add(a)
+		y1 = y1.mul(x1).add(a)
+		y2 = y2.mul(x2).add(a)
+		y3 = y3.mul(x3).add(a)
+	}
+	*y = [lanes]element{y0, y1, y2, y3}
 }

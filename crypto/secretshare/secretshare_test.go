@@ -2,12 +2,15 @@ package secretshare
 
 import (
 	"bytes"
+	"context"
+	"crypto/ecdh"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/big"
 	mrand "math/rand/v2"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -236,31 +239,176 @@ func TestSchemeLimits(t *testing.T) {
 	}
 }
 
+// FuzzRecover gives the recoverer groups that an attacker made up wholly or, with
+// keep not zero, that stand beside an honest one.
 func FuzzRecover(f *testing.F) {
-	g := encodeGroup(f, "message", 4, 3)
+	g := encodeGroup(f, "message", 6, 3)
 	var flat []byte
 	for _, s := range g.shares {
 		flat = append(flat, s[:]...)
 	}
-	f.Add(g.ciphertext, flat)
-	f.Add([]byte{}, []byte{})
-	f.Fuzz(func(t *testing.T, ciphertext, flat []byte) {
+	f.Add(g.ciphertext, flat, false)
+	f.Add([]byte{}, []byte{}, false)
+	f.Add(g.ciphertext, make([]byte, 3*ShareSize), true)
+	f.Add(g.ciphertext, flat[:5*ShareSize], true)
+	f.Fuzz(func(t *testing.T, ciphertext, flat []byte, honest bool) {
 		var shares []Share
 		for ; len(flat) >= ShareSize && len(shares) < 64; flat = flat[ShareSize:] {
 			shares = append(shares, Share(flat[:ShareSize]))
+		}
+		forged := len(shares)
+		if honest {
+			ciphertext = g.ciphertext
+			shares = append(shares, g.shares...)
 		}
 		r, err := NewRecoverer(binding, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
-		res, err := r.Recover(ciphertext, shares, rand.Reader)
+		res, err := r.Recover(ciphertext, shares, mrand.NewChaCha8([32]byte{}))
 		if err != nil {
+			// Up to (n-t)/2 wrong shares beside six honest ones are corrected.
+			if honest && forged <= 3 {
+				t.Fatalf("%d shares of a forger make six honest ones unreadable: %v", forged, err)
+			}
 			return
 		}
 		if len(res.Valid) != len(shares) || res.Distinct < 3 || res.Distinct+res.Forged+res.Duplicate != len(shares) {
 			t.Fatalf("inconsistent result %+v of %d shares", res, len(shares))
 		}
 	})
+}
+
+// TestManyForgeries: far more wrong shares than the decoder corrects do not
+// matter while luck can find t honest ones, which a small t makes likely.
+func TestManyForgeries(t *testing.T) {
+	g := encodeGroup(t, "m", 40, 2)
+	for i := range 28 {
+		forge(g, i)
+	}
+	found := 0
+	for range 20 {
+		if res, err := recovered(t, g, 2); err == nil && res.Distinct == 12 && res.Forged == 28 {
+			found++
+		}
+	}
+	if found < 4 { // each of 16 subsets is honest with probability 0.085
+		t.Errorf("12 honest shares of 40 found in %d of 20 attempts", found)
+	}
+}
+
+// TestOffPolynomial: shares that interpolate to the right secret but do not lie
+// on its polynomial are forged, though the message could be read by them.
+func TestOffPolynomial(t *testing.T) {
+	g := encodeGroup(t, "m", 2, 2)
+	// Through (x, y) and (0, s) goes one line; shift both points along another
+	// polynomial that vanishes at 0: y + c x.
+	for i := range g.shares {
+		p, ok := parseShare(&g.shares[i])
+		if !ok {
+			t.Fatal("an honest share does not parse")
+		}
+		p.y.add(p.x.mul(element{lo: 7})).append(p.x.append(g.shares[i][:0]))
+	}
+	if _, err := recovered(t, g, 2); !errors.Is(err, ErrTooFew) {
+		t.Fatalf("two shares off the polynomial: %v, want ErrTooFew", err)
+	}
+}
+
+// failing is a source of randomness that fails.
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("no randomness") }
+
+func TestNoRandomness(t *testing.T) {
+	e, err := NewEncoder(MessageHash{}, binding, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Encode(t.Context(), []byte("m"), failing{}); err == nil {
+		t.Error("a share without randomness")
+	}
+	g := encodeGroup(t, "m", 9, 3)
+	forge(g, 0)
+	r, err := NewRecoverer(binding, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Recover(g.ciphertext, g.shares, failing{}); err == nil || errors.Is(err, ErrNoKey) {
+		t.Errorf("recovery without randomness: %v", err)
+	}
+}
+
+// fixedRoot derives the same root for every message, as a server's PRF would
+// not: what stands on it works unchanged.
+type fixedRoot struct{}
+
+func (fixedRoot) Root(_ context.Context, _ Binding, m []byte) (Root, error) {
+	if len(m) == 0 {
+		return Root{}, errors.New("no answer")
+	}
+	return Root{1, 2, 3}, nil
+}
+
+// TestAnotherDeriver: the deriver is all that an oblivious PRF replaces.
+func TestAnotherDeriver(t *testing.T) {
+	e, err := NewEncoder(fixedRoot{}, binding, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g group
+	for range 2 {
+		c, err := e.Encode(t.Context(), []byte("m"), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.ciphertext, g.shares = c.Ciphertext, append(g.shares, c.Share)
+	}
+	if res, err := recovered(t, g, 2); err != nil || string(res.Message) != "m" {
+		t.Fatalf("%q, %v", res.Message, err)
+	}
+	if _, err := e.Encode(t.Context(), nil, rand.Reader); err == nil {
+		t.Error("encoded although the deriver failed")
+	}
+	if _, err := NewEncoder(nil, binding, 2); err == nil {
+		t.Error("an encoder without a deriver")
+	}
+}
+
+// TestConcurrentEncode: an encoder is shared by goroutines.
+func TestConcurrentEncode(t *testing.T) {
+	e, err := NewEncoder(MessageHash{}, binding, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]Encoding, 64)
+	var wg sync.WaitGroup
+	for i := range out {
+		wg.Go(func() { out[i], _ = e.Encode(t.Context(), []byte{byte(i % 2)}, rand.Reader) })
+	}
+	wg.Wait()
+	for i := range 2 {
+		var g group
+		for j := i; j < len(out); j += 2 {
+			g.ciphertext, g.shares = out[j].Ciphertext, append(g.shares, out[j].Share)
+		}
+		if res, err := recovered(t, g, 20); err != nil || res.Distinct != 32 || !bytes.Equal(res.Message, []byte{byte(i)}) {
+			t.Errorf("group %d: %d distinct, %q, %v", i, res.Distinct, res.Message, err)
+		}
+	}
+}
+
+// BenchmarkX25519 is here to compare with: one Diffie-Hellman exchange.
+func BenchmarkX25519(b *testing.B) {
+	k, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := k.ECDH(k.PublicKey()); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {
