@@ -1,0 +1,125 @@
+package duckdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/shoal-project/shoal/esa/analyzer"
+)
+
+// ErrNotBuilt is what a query returns in a program without the engine.
+var ErrNotBuilt = errors.New("this shoal was built without SQL: " +
+	"install a C++ toolchain (on Debian and Ubuntu: apt install g++) and build it with \"make build\", " +
+	"or with CGO_ENABLED=1 go build -tags duckdb ./cmd/shoal")
+
+// An Error is what is wrong with a query, in DuckDB's words, often with the
+// line and a mark below the place.
+type Error struct{ Text string }
+
+func (e *Error) Error() string { return e.Text }
+
+// A Limits bounds one query. Zero fields get the defaults named.
+type Limits struct {
+	Memory  int64         // bytes; 1 GiB
+	Threads int           // 2, or the number of cores if that is smaller
+	Time    time.Duration // with loading the tables; 30 s
+	Rows    int           // of the result; 1,000,000
+	Bytes   int64         // of the result on its way out of the worker; 64 MiB
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Memory <= 0 {
+		l.Memory = 1 << 30
+	}
+	if l.Threads <= 0 {
+		l.Threads = min(2, runtime.NumCPU())
+	}
+	if l.Time <= 0 {
+		l.Time = 30 * time.Second
+	}
+	if l.Rows <= 0 {
+		l.Rows = 1_000_000
+	}
+	if l.Bytes <= 0 {
+		l.Bytes = 64 << 20
+	}
+	return l
+}
+
+// MaxQuery is the greatest length of a query's text in bytes.
+const MaxQuery = 32 << 10
+
+// Options are the settings of a [Database].
+type Options struct {
+	// Worker is the program, with its arguments, that a query runs in. It must
+	// call [Work] with its standard input and output.
+	Worker []string
+	Limits Limits
+	// Parallel is how many queries may run at once; others wait. 0 means 1.
+	Parallel int
+}
+
+// A Database answers queries. Its methods may be called by many goroutines at
+// once.
+type Database struct {
+	tables *analyzer.Tables
+	worker []string
+	limits Limits
+	turns  chan struct{}
+}
+
+// New returns a database of what tables holds now and at the time of each
+// query. The tables must lie in files of the operating system.
+func New(tables *analyzer.Tables, o Options) (*Database, error) {
+	if len(o.Worker) == 0 {
+		return nil, errors.New("opening a query database: no worker given")
+	}
+	return &Database{tables, o.Worker, o.Limits.withDefaults(), make(chan struct{}, max(1, o.Parallel))}, nil
+}
+
+// Tables returns what can be queried, ordered by schema. It needs no engine.
+func (d *Database) Tables(ctx context.Context) ([]Table, error) {
+	entries, err := d.tables.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return catalogue(entries), nil
+}
+
+// Query runs one statement and returns up to rows of its rows (0: as many as
+// the limits allow). An error that the author of the text can mend is an
+// [*Error].
+func (d *Database) Query(ctx context.Context, text string, rows int) (*Result, error) {
+	switch {
+	case !Built:
+		return nil, ErrNotBuilt
+	case strings.TrimSpace(text) == "":
+		return nil, &Error{"the query is empty"}
+	case len(text) > MaxQuery:
+		return nil, &Error{fmt.Sprintf("the query has %d bytes, at most %d are read", len(text), MaxQuery)}
+	}
+	limits := d.limits
+	if rows > 0 {
+		limits.Rows = min(rows, limits.Rows)
+	}
+	select {
+	case d.turns <- struct{}{}:
+		defer func() { <-d.turns }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for another query to end: %w", ctx.Err())
+	}
+	all, err := d.Tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	load, err := d.plan(mentioned(all, text))
+	if err != nil {
+		return nil, fmt.Errorf("finding the released tables: %w", err)
+	}
+	load.Text, load.Limits = text, limits
+	return run(ctx, d.worker, load)
+}

@@ -1,0 +1,83 @@
+package duckdb
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+func refs(tables []Table) []string {
+	var all []string
+	for _, t := range tables {
+		all = append(all, t.Ref())
+	}
+	return all
+}
+
+func TestCatalogue(t *testing.T) {
+	f := newFixture(t)
+	f.release("words_seen", 0, map[string]data{analyzer.CountsTable: {countsOf("word"), nil}}) // collides with words.seen
+	f.release("main", 0, map[string]data{analyzer.CountsTable: {countsOf("word"), nil}})       // is DuckDB's own
+	f.release("order", 0, nil)                                                                 // is a keyword
+	want := []string{
+		"api_use.counts", "api_use.records", "api_use.batches", "main_2.counts", "main_2.batches", `"order".batches`,
+		"words_seen.counts", "words_seen.batches", "words_seen_2.counts", "words_seen_2.batches",
+	}
+	if got := refs(f.tables()); !slices.Equal(got, want) {
+		t.Errorf("tables %v, want %v", got, want)
+	}
+	if counts := f.tables()[0]; counts.Rows != 4 || counts.Columns[1].Name != "program" {
+		t.Errorf("api_use.counts has %d rows and columns %v", counts.Rows, counts.Columns)
+	}
+}
+
+// TestTasksThatDiffer: a new task of a metric may have other fields. Columns
+// meet by name; where the types differ the column is text.
+func TestTasksThatDiffer(t *testing.T) {
+	f := newFixture(t)
+	columns := []analyzer.Column{epochColumn, {Name: "program", Type: analyzer.Integer}, {Name: "extra", Type: analyzer.Boolean}}
+	f.release("api_use", 5, map[string]data{analyzer.CountsTable: {columns, []analyzer.Row{{epochStart(task.Epoch(5)), int64(7), true}}}})
+	got := f.tables()[0].Columns
+	if len(got) != 6 || got[1].Type != analyzer.Text || got[5].Name != "extra" {
+		t.Errorf("columns %v", got)
+	}
+	if !Built {
+		return
+	}
+	r, err := f.open(Limits{}).Query(t.Context(), "SELECT program, extra FROM api_use.counts ORDER BY epoch DESC LIMIT 1", 0)
+	if err != nil || r.Rows[0][0] != "7" || r.Rows[0][1] != true {
+		t.Errorf("rows %v, error %v", r, err)
+	}
+}
+
+func TestMentioned(t *testing.T) {
+	all := newFixture(t).tables()
+	for text, want := range map[string][]string{
+		"select * from api_use.counts":                         {"api_use.counts"},
+		"SELECT * FROM API_USE.COUNTS":                         {"api_use.counts"},
+		"select * from api_use.counts join words_seen.batches": {"api_use.counts", "api_use.batches", "words_seen.counts", "words_seen.batches"},
+		"describe api_use":                                     {"api_use.counts", "api_use.records", "api_use.batches"},
+		"show all tables":                                      refs(all),
+		"from query('api' || '_use.counts')":                   refs(all),
+	} {
+		if got := refs(mentioned(all, text)); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestQuoting(t *testing.T) {
+	for in, want := range map[string]string{"program": "program", "2fa": `"2fa"`, "group": `"group"`, `a"b`: `"a""b"`, "": `""`, "Upper": `"Upper"`} {
+		if got := identifier(in); got != want {
+			t.Errorf("identifier(%q) = %s, want %s", in, got, want)
+		}
+	}
+	if got := literal("it's"); got != "'it''s'" {
+		t.Errorf("literal: %s", got)
+	}
+	if got := escapeGlob("/a[b]*?"); got != "/a[[]b][*][?]" {
+		t.Errorf("glob: %s", got)
+	}
+}
