@@ -74,8 +74,11 @@ func (s *Shuffler) accept(ctx context.Context, h *hosted, report []byte) Outcome
 	}
 	now, sure := s.guard.Now()
 	if !isOpen(h.task, header.Epoch, now.Unix()) {
-		if !sure {
+		switch {
+		case !sure:
 			return ClockUnsure
+		case h.task.Covers(header.Epoch) && now.Before(h.task.Start(header.Epoch)):
+			return TooEarly
 		}
 		return WrongEpoch
 	}

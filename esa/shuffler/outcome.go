@@ -19,7 +19,8 @@ const (
 	TooLarge                   // longer than any report of the task
 	Malformed                  // not a report of the task's form and size
 	WrongTask                  // its header names another task than the request
-	WrongEpoch                 // its epoch is not open now
+	WrongEpoch                 // its epoch is over, or not one of the task's
+	TooEarly                   // its epoch has not begun: the sender's clock is ahead, or this one behind
 	UnknownKey                 // sealed to a key that the shuffler does not hold
 	BadType                    // another media type
 	Cut                        // the body ended early
@@ -44,6 +45,8 @@ var outcomes = [NumOutcomes]struct {
 		Title: "The report was made for another task."}},
 	WrongEpoch: {"wrong_epoch", hop.Problem{Status: http.StatusConflict, Name: "wrongEpoch",
 		Title: "The report's epoch is not open: drop the report."}},
+	TooEarly: {"too_early", hop.Problem{Status: http.StatusServiceUnavailable, Name: "tooEarly",
+		Title: "The report's epoch has not begun by this server's clock. Try again later.", Retry: 10 * time.Minute}},
 	UnknownKey: {"unknown_key", hop.Problem{Status: http.StatusConflict, Name: "unknownKey",
 		Title: "The report is sealed to a key that is not valid: fetch the keys again."}},
 	BadType: {"unsupported_media_type", hop.BadType},
