@@ -85,6 +85,33 @@ func (b *BatchWriter) Close() (BatchDigest, error) {
 	return digest, nil
 }
 
+// BatchSealSize is the length of the seal at the end of a batch file: its digest
+// and the signature of the hop that hands over.
+const BatchSealSize = batchTrailerSize
+
+// ReadBatchSeal reads the seal of a batch file of size bytes.
+func ReadBatchSeal(file io.ReaderAt, size int64) ([]byte, error) {
+	seal := make([]byte, BatchSealSize)
+	if _, err := file.ReadAt(seal, size-BatchSealSize); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading the seal of a batch: %w", err)
+	}
+	return seal, nil
+}
+
+// OpenBatchSeal returns the digest in a seal that hop i of t.Hops has made. It
+// serves to refuse strangers before anything of a batch is read; that a file is
+// the batch of the seal is for [OpenBatch] to tell.
+func OpenBatchSeal(seal []byte, t *task.Task, i int) (BatchDigest, error) {
+	if len(seal) != BatchSealSize {
+		return BatchDigest{}, fmt.Errorf("opening batch: a seal of %d bytes, want %d", len(seal), BatchSealSize)
+	}
+	digest := BatchDigest(seal[:sha256.Size])
+	if !task.Verify(t.Hops[i].Identity, task.BatchDomain, digest[:], seal[sha256.Size:]) {
+		return BatchDigest{}, fmt.Errorf("opening batch: it is not signed by hop %d of task %q", i+1, t.Metric)
+	}
+	return digest, nil
+}
+
 // A Batch is a batch file whose signature, header and every row have been
 // verified.
 type Batch struct {
@@ -119,13 +146,12 @@ func OpenBatch(file io.ReaderAt, size int64, t *task.Task, id task.ID, i int) (*
 		return nil, fmt.Errorf("opening batch: %d bytes, but %d rows make %d", size, h.Counts.Released, h.FileSize())
 	}
 	b := &Batch{header: h, file: file}
-	trailer := make([]byte, batchTrailerSize)
-	if _, err := file.ReadAt(trailer, size-batchTrailerSize); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("opening batch: reading its signature: %w", err)
+	seal, err := ReadBatchSeal(file, size)
+	if err != nil {
+		return nil, err
 	}
-	b.digest = BatchDigest(trailer[:sha256.Size])
-	if !task.Verify(t.Hops[i].Identity, task.BatchDomain, b.digest[:], trailer[sha256.Size:]) {
-		return nil, fmt.Errorf("opening batch: it is not signed by hop %d of task %q", i+1, t.Metric)
+	if b.digest, err = OpenBatchSeal(seal, t, i); err != nil {
+		return nil, err
 	}
 	for _, err := range b.Rows() {
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/esa/analyzer/storetest"
+	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/esa/internal/hoptest"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
@@ -99,6 +100,7 @@ func (b *bench) put(id string, body []byte) int {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPut, "/tasks/"+b.ID.String()+"/batches/"+id, bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/shoal-batch;v=1")
+	r.Header.Set(hop.SealHeader, hop.FormatSeal(body[max(0, len(body)-esa.BatchSealSize):]))
 	b.a.Handler().ServeHTTP(w, r)
 	return w.Code
 }

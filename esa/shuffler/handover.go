@@ -71,6 +71,9 @@ func (s *Shuffler) deliver(ctx context.Context, h *hosted, b Batch) error {
 	if err := s.put(ctx, h, b); err != nil {
 		return fmt.Errorf("handing over to the %v: %w", h.next().Role, err)
 	}
+	s.mu.Lock()
+	delete(s.away, h.next().URL)
+	s.mu.Unlock()
 	b.State, b.Seed = Delivered, [32]byte{}
 	return s.apply(ctx, Change{Processed, b})
 }
@@ -95,20 +98,39 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 	}
 	req.ContentLength = info.Size()
 	req.Header.Set("Content-Type", hop.BatchType)
-	resp, err := s.peers.client.Do(req)
+	seal, err := esa.ReadBatchSeal(f, info.Size())
 	if err != nil {
 		return err
 	}
+	req.Header.Set(hop.SealHeader, hop.FormatSeal(seal))
+	resp, err := s.peers.client.Do(req)
+	if err != nil {
+		return &unreachable{err}
+	}
 	defer resp.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection can be used again
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16)) // all, so that the connection can be used again
 	switch resp.StatusCode {
 	case http.StatusCreated, http.StatusOK:
+		// Proxies and placeholder pages say 200 to everything.
+		if err != nil || string(answer) != hop.FormatSeal(b.Output[:]) {
+			return &unreachable{fmt.Errorf("answer %d, but without a receipt for this batch: something else answers in its place", resp.StatusCode)}
+		}
 		return nil
 	case http.StatusConflict:
 		return errors.New("it has accepted another batch of this epoch (409): the two stores do not fit together; an operator must look")
 	}
-	return fmt.Errorf("answer %d", resp.StatusCode)
+	err = fmt.Errorf("answer %d", resp.StatusCode)
+	if resp.StatusCode >= 500 {
+		return &unreachable{err}
+	}
+	return err
 }
+
+// An unreachable error concerns the next hop rather than the batch: it is no
+// use to offer others there now.
+type unreachable struct{ error }
+
+func (u *unreachable) Unwrap() error { return u.error }
 
 // removeFiles destroys the reports and the hand-over file of a batch.
 func (s *Shuffler) removeFiles(k Key) error {
@@ -166,9 +188,6 @@ func (s *Shuffler) acceptBatch(ctx context.Context, h *hosted, header esa.BatchH
 	}
 	b := Batch{Task: h.id, Epoch: header.Epoch, State: Closed, ID: esa.NewBatchID(h.id, header.Epoch, h.hop), Seed: seed, Input: digest}
 	if err := s.apply(ctx, Change{None, b}); err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.reload(ctx)
 		return false, err
 	}
 	select {

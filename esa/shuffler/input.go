@@ -89,7 +89,11 @@ func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {
 	info, err := f.Stat()
 	if err == nil {
 		var batch *esa.Batch
-		if batch, err = esa.OpenBatch(f, info.Size(), h.task, h.id, h.hop-1); err == nil {
+		batch, err = esa.OpenBatch(f, info.Size(), h.task, h.id, h.hop-1)
+		if err == nil && batch.Digest() != b.Input {
+			err = errors.New("it is another one than was accepted")
+		}
+		if err == nil {
 			in.total, in.reports = int64(batch.Header().Counts.Released), batch.Rows()
 			return in, nil
 		}

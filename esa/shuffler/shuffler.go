@@ -85,7 +85,8 @@ type Shuffler struct {
 	batches map[Key]Batch // what the store holds
 	logs    map[Key]*intake
 	retry   map[Key]attempt
-	damaged map[place]int64 // records lost to the disk, at least
+	away    map[string]attempt // next hops that did not answer, by URL
+	damaged map[place]int64    // records lost to the disk, at least
 }
 
 // hosted is a task as this shuffler sees it.
@@ -128,6 +129,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 		batches: map[Key]Batch{},
 		logs:    map[Key]*intake{},
 		retry:   map[Key]attempt{},
+		away:    map[string]attempt{},
 		damaged: map[place]int64{},
 	}
 	for _, t := range c.Tasks {
@@ -299,11 +301,13 @@ func sortedKeys(m map[Key]Batch) []Key {
 // apply changes the store and, once that is durable, the picture in memory.
 // Callers hold tickMu or create the batch; s.mu must not be held.
 func (s *Shuffler) apply(ctx context.Context, changes ...Change) error {
-	if err := s.config.Store.Apply(ctx, changes...); err != nil {
-		return err
-	}
+	err := s.config.Store.Apply(ctx, changes...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err != nil {
+		s.reload(context.WithoutCancel(ctx))
+		return err
+	}
 	for _, c := range changes {
 		s.batches[c.To.Key()] = c.To
 		delete(s.retry, c.To.Key())

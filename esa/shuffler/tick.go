@@ -63,7 +63,7 @@ func (s *Shuffler) due() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	due := now.Add(maxSleep)
-	for key, b := range s.batches {
+	for _, b := range s.batches {
 		h := s.tasks[b.Task]
 		if h == nil {
 			continue
@@ -75,7 +75,7 @@ func (s *Shuffler) due() time.Time {
 		case Open:
 			at = h.task.Closes(b.Epoch)
 		}
-		if next := s.retry[key].next; next.After(at) {
+		if next := s.notBefore(h, b); next.After(at) {
 			at = next
 		}
 		if at.Before(due) {
@@ -114,8 +114,9 @@ func (s *Shuffler) step(ctx context.Context, key Key) (bool, error) {
 	now, sure := s.guard.Now()
 	s.mu.Lock()
 	b, h, try := s.batches[key], s.tasks[key.Task], s.retry[key]
+	resting := h != nil && s.notBefore(h, b).After(now)
 	s.mu.Unlock()
-	if h == nil || b.State == Destroyed || b.State == Carried || try.next.After(now) {
+	if h == nil || b.State == Destroyed || b.State == Carried || resting {
 		return false, nil
 	}
 	var err error
@@ -138,9 +139,25 @@ func (s *Shuffler) step(ctx context.Context, key Key) (bool, error) {
 	err = fmt.Errorf("batch of %q, epoch %d, %v: %w", h.task.Metric, b.Epoch, b.State, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reload(ctx)
 	s.retry[key] = try.again(now, err)
+	if _, away := errors.AsType[*unreachable](err); away {
+		s.away[h.next().URL] = s.away[h.next().URL].again(now, err)
+	}
 	return false, err
+}
+
+// notBefore returns when a batch that has failed is tried again. A next hop that
+// is away is asked for all its batches by one of them: batches that wait for it
+// for days must not hold up those that do not. Callers hold s.mu.
+func (s *Shuffler) notBefore(h *hosted, b Batch) time.Time {
+	at := s.retry[b.Key()].next
+	if b.State != Processed {
+		return at
+	}
+	if back := s.away[h.next().URL].next; back.After(at) {
+		return back
+	}
+	return at
 }
 
 // waits reports whether an earlier batch of the same salt window has yet to

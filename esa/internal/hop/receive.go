@@ -2,6 +2,7 @@ package hop
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,17 @@ import (
 
 // BatchType is the media type of a signed batch.
 const BatchType = "application/shoal-batch;v=1"
+
+// ReceiptType is the media type of the answer to a batch that is durable here.
+const ReceiptType = "application/shoal-receipt;v=1"
+
+// SealHeader is the request header that carries a batch's seal in unpadded
+// base64url. It comes ahead of the batch, so that a stranger's is refused before
+// it takes any room.
+const SealHeader = "Shoal-Batch-Seal"
+
+// FormatSeal returns a seal, or a receipt, as it stands in headers and answers.
+func FormatSeal(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // ErrConflict says that a batch of this ID has been accepted with another
 // digest.
@@ -52,16 +64,20 @@ type Intake struct {
 
 // PutBatch takes a batch: 201 if it is new, 200 if the same one is here
 // already, 409 if the ID is taken by another. It answers 201 and 200 only when
-// the batch is durable.
+// the batch is durable, and then with a receipt, the digest of the batch: an
+// answer without it does not come from a hop.
 func PutBatch(w http.ResponseWriter, r *http.Request, in Intake) {
-	fresh, err := in.take(w, r)
+	digest, fresh, err := in.take(w, r)
 	problem := Unavailable
 	switch {
-	case err == nil && fresh:
-		w.WriteHeader(http.StatusCreated)
-		return
 	case err == nil:
-		w.WriteHeader(http.StatusOK)
+		w.Header().Set("Content-Type", ReceiptType)
+		status := http.StatusOK
+		if fresh {
+			status = http.StatusCreated
+		}
+		w.WriteHeader(status)
+		io.WriteString(w, FormatSeal(digest[:])) // the sender tries again if this fails
 		return
 	case errors.Is(err, ErrConflict):
 		problem = conflict
@@ -80,37 +96,68 @@ type refusal Problem
 
 func (r refusal) Error() string { return r.Title }
 
-func (in Intake) take(w http.ResponseWriter, r *http.Request) (bool, error) {
+func (in Intake) take(w http.ResponseWriter, r *http.Request) (esa.BatchDigest, bool, error) {
+	var none esa.BatchDigest
 	id, err := esa.ParseBatchID(r.PathValue("batch"))
 	if err != nil {
-		return false, refusal(badBatch)
+		return none, false, refusal(badBatch)
 	}
 	if !HasType(r, BatchType) {
-		return false, refusal(BadType)
+		return none, false, refusal(BadType)
+	}
+	digest, err := in.openSeal(r)
+	if err != nil {
+		return none, false, refusal(badBatch)
 	}
 	body := http.MaxBytesReader(w, r.Body, in.MaxBytes)
 	head := make([]byte, esa.BatchHeaderSize)
 	if _, err := io.ReadFull(body, head); err != nil {
-		return false, refusal(Cut)
+		return none, false, refusal(Cut)
 	}
-	h, err := esa.PeekBatchHeader(head)
-	if err != nil || h.ID != id || h.Task != in.ID || !in.Task.Covers(h.Epoch) {
-		return false, refusal(badBatch)
+	h, err := in.openHeader(head)
+	if err != nil || h.ID != id {
+		return none, false, refusal(badBatch)
 	}
 	size := h.FileSize()
 	if size > in.MaxBytes || r.ContentLength > in.MaxBytes {
-		return false, refusal(TooLarge)
+		return none, false, refusal(TooLarge)
 	}
 	if r.ContentLength >= 0 && r.ContentLength != size {
-		return false, refusal(badBatch)
+		return none, false, refusal(badBatch)
 	}
 	tmp := filepath.Join(in.Dir, fmt.Sprintf("arriving-%d.tmp", in.Serial.Add(1)))
 	defer in.FS.Remove(tmp) // gone if it was accepted
-	digest, err := in.store(tmp, head, body, size)
+	stored, err := in.store(tmp, head, body, size)
 	if err != nil {
-		return false, err
+		return none, false, err
 	}
-	return in.Accept(context.WithoutCancel(r.Context()), h, digest, tmp)
+	if stored != digest {
+		return none, false, refusal(badBatch)
+	}
+	fresh, err := in.Accept(context.WithoutCancel(r.Context()), h, digest, tmp)
+	return digest, fresh, err
+}
+
+// openSeal returns the digest of the batch that the hop before announces.
+func (in Intake) openSeal(r *http.Request) (esa.BatchDigest, error) {
+	seal, err := base64.RawURLEncoding.Strict().DecodeString(r.Header.Get(SealHeader))
+	if err != nil {
+		return esa.BatchDigest{}, err
+	}
+	return esa.OpenBatchSeal(seal, in.Task, in.From)
+}
+
+// openHeader refuses a header that no batch of the task can have.
+func (in Intake) openHeader(head []byte) (esa.BatchHeader, error) {
+	h, err := esa.PeekBatchHeader(head)
+	if err != nil {
+		return h, err
+	}
+	want, err := esa.NewBatchHeader(in.Task, in.ID, in.From, h.Epoch, h.Counts)
+	if err == nil && (h != want || !in.Task.Covers(h.Epoch)) {
+		err = errors.New("not of this task")
+	}
+	return h, err
 }
 
 // store writes the batch to the file tmp and verifies it there.
