@@ -45,7 +45,7 @@ func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party) (*task.Task
 	}
 	t := m.task
 	t.Owner, t.Hops = owner, hops
-	size, err := task.SizeClass(t.MaxPayload())
+	size, err := task.SizeClass(t.MaxContent())
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ var errMalformed = errors.New("malformed bytes")
 //	    uint8 fragment_kind; uint8 fragment_field; uint8 m; uint16 cap; uint8 keep<0..2^8-1>;
 //	    uint8 crowd_kind; uint8 crowd_fields<0..2^8-1>; uint32 salt_epochs;
 //	    uint8 threshold_kind; uint32 t; uint32 d; uint32 sigma_milli;
+//	    uint8 encoding_kind; uint16 shares;
 //	    uint32 min_batch;
 //	    uint32 epoch_seconds; uint32 max_delay; uint32 clock_skew;
 //	    uint32 per_epoch; uint32 per_crowd;
@@ -127,12 +128,10 @@ func (t *Task) marshal(b *cryptobyte.Builder) {
 	add8(b, t.Crowd.Fields)
 	b.AddUint32(t.Crowd.SaltEpochs)
 	b.AddUint8(uint8(t.Threshold.Kind))
-	for _, v := range []uint32{
-		t.Threshold.T, t.Threshold.D, t.Threshold.SigmaMilli,
-		t.MinBatch, t.EpochSeconds, t.MaxDelay, t.ClockSkew, t.PerEpoch, t.PerCrowd,
-	} {
-		b.AddUint32(v)
-	}
+	addEach(b, t.Threshold.T, t.Threshold.D, t.Threshold.SigmaMilli)
+	b.AddUint8(uint8(t.Encoding.Kind))
+	b.AddUint16(t.Encoding.Shares)
+	addEach(b, t.MinBatch, t.EpochSeconds, t.MaxDelay, t.ClockSkew, t.PerEpoch, t.PerCrowd)
 	b.AddUint16(t.PayloadSize)
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) {
 		for _, e := range t.Extensions {
@@ -163,8 +162,9 @@ func (t *Task) unmarshal(s *cryptobyte.String) bool {
 		s.ReadUint16(&t.Fragment.Cap) && s.ReadUint8LengthPrefixed(&keep) &&
 		s.ReadUint8((*uint8)(&t.Crowd.Kind)) && s.ReadUint8LengthPrefixed(&crowd) && s.ReadUint32(&t.Crowd.SaltEpochs) &&
 		s.ReadUint8((*uint8)(&t.Threshold.Kind)) &&
-		readEach(s, &t.Threshold.T, &t.Threshold.D, &t.Threshold.SigmaMilli,
-			&t.MinBatch, &t.EpochSeconds, &t.MaxDelay, &t.ClockSkew, &t.PerEpoch, &t.PerCrowd) &&
+		readEach(s, &t.Threshold.T, &t.Threshold.D, &t.Threshold.SigmaMilli) &&
+		s.ReadUint8((*uint8)(&t.Encoding.Kind)) && s.ReadUint16(&t.Encoding.Shares) &&
+		readEach(s, &t.MinBatch, &t.EpochSeconds, &t.MaxDelay, &t.ClockSkew, &t.PerEpoch, &t.PerCrowd) &&
 		s.ReadUint16(&t.PayloadSize) && s.ReadUint8LengthPrefixed(&extensions) && s.ReadUint16LengthPrefixed(&hops) &&
 		s.ReadUint32(&t.RetentionDays) && readInt64(s, &t.NotBefore) && readInt64(s, &t.Expires)
 	t.Fragment.Keep = append([]uint8(nil), keep...)
@@ -273,6 +273,12 @@ func read16(s *cryptobyte.String, out *string) bool {
 	ok := s.ReadUint16LengthPrefixed(&v)
 	*out = string(v)
 	return ok
+}
+
+func addEach(b *cryptobyte.Builder, values ...uint32) {
+	for _, v := range values {
+		b.AddUint32(v)
+	}
 }
 
 func readEach(s *cryptobyte.String, outs ...*uint32) bool {

@@ -56,6 +56,7 @@ type Task struct {
 	Fragment  Fragment
 	Crowd     CrowdRule
 	Threshold Threshold
+	Encoding  Encoding
 	MinBatch  uint32 // reports that a batch must hold to be opened at all
 
 	EpochSeconds uint32 // length of an epoch

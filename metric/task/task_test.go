@@ -33,6 +33,7 @@ func TestRoundTripOfVariants(t *testing.T) {
 		"tuples": list(task.Fragment{Kind: task.Tuples, M: 3}),
 		"bits":   bits(),
 		"fields": fields(),
+		"quorum": quorum(),
 	} {
 		b, err := tk.Bytes()
 		back, err2 := task.Parse(must(t, b, err))

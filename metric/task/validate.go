@@ -23,6 +23,7 @@ func (t *Task) Validate() error {
 		t.validateFragment,
 		t.validateCrowd,
 		t.validateThreshold,
+		t.validateEncoding,
 		t.validateTime,
 		t.validateCaps,
 		t.validatePayload,
@@ -281,8 +282,8 @@ func (t *Task) validatePayload() error {
 	if !slices.Contains(SizeClasses(), int(t.PayloadSize)) {
 		return fmt.Errorf("payload size %d is not a size class", t.PayloadSize)
 	}
-	if n := t.MaxPayload(); n >= int(t.PayloadSize) {
-		return fmt.Errorf("payload size %d, but a payload may have %d bytes and one of padding", t.PayloadSize, n)
+	if n := t.MaxContent(); n >= int(t.PayloadSize) {
+		return fmt.Errorf("payload size %d, but a payload may have %d bytes, as encoded, and one of padding", t.PayloadSize, n)
 	}
 	if len(t.Extensions) > maxExtensions {
 		return fmt.Errorf("%d extension types, want at most %d", len(t.Extensions), maxExtensions)
