@@ -2,6 +2,25 @@
 // Figure 5 and Table 3): how many of a long-tailed corpus' words each way of
 // asking recovers.
 //
+//	r, err := vocab.Run(ctx, vocab.Config{Sizes: []int{100_000}, Seed: 1, Clock: clock.System()})
+//	fmt.Println(r)
+//
 // The paper's corpus is private; [Corpus] draws from a distribution fitted to the
-// figures that the paper gives for it.
+// figures that the paper gives for it. Run sends each sample through the
+// paper's experiments with a shuffler (Crowd, Secret-Crowd, NoCrowd), through
+// its two baselines of randomised response (RAPPOR, Partition), and through
+// [NoisyCount], which recovers more at the same privacy. docs/vocab.md has the
+// results and says what the paper leaves open.
+//
+// The crowds run through the steps of a shuffler, threshold and permutation, on
+// the local engine, without layers of encryption; on demand also with them, to
+// measure the time. Counts are a function of the seed. So is the noise: this
+// package evaluates mechanisms and must not be used to release anything. On
+// machines that round floating point differently, a word at the edge of
+// significance may fall to the other side in RAPPOR and Partition.
+//
+// BUG(shoal): the experiment with blinded crowd IDs is missing.
+//
+// BUG(shoal): the steps of the shuffler are those of package esa/shuffler
+// written once more, since that keeps its own to itself.
 package vocab

@@ -1,0 +1,108 @@
+package vocab
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+)
+
+// falseAlarm is the probability with which the analysis of one sample reports
+// any word at all that nobody had, divided equally over all words of the
+// language (Bonferroni), as the RAPPOR paper has it (section 4).
+const falseAlarm = 0.05
+
+// A Decoded says what the analysis of randomised responses reported.
+type Decoded struct {
+	Words int `json:"words"` // reported, and at least half as frequent as estimated
+	False int `json:"false"` // reported, and less frequent than that, or nobody's word
+}
+
+// A decoder analyses collections of one scheme.
+type decoder struct {
+	scheme  rapporScheme
+	columns [][]uint16 // by rank
+}
+
+func newDecoder(epsilon float64) *decoder {
+	d := &decoder{scheme: newRAPPOR(epsilon), columns: make([][]uint16, Words)}
+	for rank := range d.columns {
+		d.columns[rank] = d.scheme.column(rank)
+	}
+	return d
+}
+
+// partition returns which of a power of two of partitions a word belongs to: a
+// few bits of its hash (Prochlo paper, section 5.2).
+func partition(rank, partitions int) int {
+	sum := sha256.Sum256([]byte(Word(rank)))
+	return int(binary.BigEndian.Uint32(sum[:])) & (partitions - 1)
+}
+
+// partitionsOf returns the number of partitions of a sample of n words: 4, 16,
+// 64 and 256 for the paper's sizes.
+func partitionsOf(n int) int {
+	partitions := 4
+	for at := 10_000; at*10 <= n && partitions < 256; at *= 10 {
+		partitions *= 4
+	}
+	return partitions
+}
+
+// decode simulates the reports of a sample, counts by rank, and analyses each
+// partition by itself. One partition is plain RAPPOR. The candidates are all
+// words of the language.
+func (d *decoder) decode(counts []uint32, partitions int, source *rand.ChaCha8) Decoded {
+	ranks := make([][]int, partitions)
+	for rank := range counts {
+		p := partition(rank, partitions)
+		ranks[p] = append(ranks[p], rank)
+	}
+	var total Decoded
+	for _, candidates := range ranks {
+		columns, own := make([][]uint16, len(candidates)), make([]uint32, len(candidates))
+		clients := 0
+		for i, rank := range candidates {
+			columns[i], own[i] = d.columns[rank], counts[rank]
+			clients += int(counts[rank])
+		}
+		y, sd := d.scheme.estimate(d.scheme.collect(columns, own, source))
+		for _, f := range significant(columns, y, sd, falseAlarm/Words) {
+			if float64(own[f.column]) >= f.part*float64(clients)/2 {
+				total.Words++
+			} else {
+				total.False++
+			}
+		}
+	}
+	return total
+}
+
+// A detected is a candidate that the analysis reports.
+type detected struct {
+	column int
+	part   float64 // estimated part of all clients
+}
+
+// significant returns the columns whose coefficients are above zero at the
+// given level. It is the published analysis of RAPPOR: the LASSO picks columns,
+// least squares on these gives coefficients with standard errors, and a
+// one-sided test decides.
+func significant(columns [][]uint16, y, sd []float64, level float64) []detected {
+	w := make([]float64, len(sd))
+	for r, s := range sd {
+		w[r] = 1 / (s * s)
+	}
+	picked := lasso(columns, y, w)
+	if len(picked) == 0 {
+		return nil
+	}
+	beta, se := leastSquares(columns, picked, y, w)
+	var out []detected
+	for i, column := range picked {
+		if se[i] > 0 && math.Erfc(beta[i]/se[i]/math.Sqrt2)/2 <= level {
+			out = append(out, detected{column, beta[i]})
+		}
+	}
+	return out
+}

@@ -1,0 +1,131 @@
+package vocab
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// String returns the tables: Figure 5 and Table 3 of the paper beside ours.
+func (r *Result) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Unique words recovered (Prochlo paper, Figure 5); seed %d; each cell: here / paper\n\n", r.Seed)
+	r.wordTable(&b)
+	b.WriteByte('\n')
+	r.notes(&b)
+	if r.hasSealed() {
+		b.WriteString("\nSeconds with all layers of encryption (Prochlo paper, Table 3)\n\n")
+		r.timeTable(&b)
+		b.WriteString("\nThe paper's seconds are of 8 cores, with gRPC between processes; here files take its place.\n" +
+			"Its columns with blinded crowd IDs have no counterpart here.\n")
+	}
+	b.WriteString("\nSeconds without encryption\n\n")
+	r.secondsTable(&b)
+	return b.String()
+}
+
+func table(b *strings.Builder, rows ...[]string) {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, row := range rows {
+		fmt.Fprintf(w, "%s\t\n", strings.Join(row, "\t"))
+	}
+	_ = w.Flush() // a Builder takes everything
+}
+
+// beside writes a figure with the paper's, if that is there.
+func beside(here int, paper *PaperRow, of func(*PaperRow) int) string {
+	if paper == nil || of(paper) == 0 {
+		return thousands(here) + " / -"
+	}
+	return thousands(here) + " / " + thousands(of(paper))
+}
+
+func (r *Result) wordTable(b *strings.Builder) {
+	rows := [][]string{{"sample", "ground truth", "NoCrowd", "Crowd", "Secret-Crowd", "ours", "RAPPOR", "Partition", "(parts)"}}
+	for _, row := range r.Rows {
+		rows = append(rows, []string{
+			thousands(row.Size),
+			beside(row.Truth, row.Paper, func(p *PaperRow) int { return p.Truth }),
+			beside(row.NoCrowd, row.Paper, func(p *PaperRow) int { return p.NoCrowd }),
+			beside(row.Crowd, row.Paper, func(p *PaperRow) int { return p.Crowd }),
+			beside(row.SecretCrowd, row.Paper, func(p *PaperRow) int { return p.Crowd }),
+			fmt.Sprintf("%s = %.2f x Crowd", thousands(row.Ours), float64(row.Ours)/float64(max(1, row.Crowd))),
+			beside(row.RAPPOR.Words, row.Paper, func(p *PaperRow) int { return p.RAPPOR }),
+			beside(row.Partition.Words, row.Paper, func(p *PaperRow) int { return p.Partition }),
+			"(" + strconv.Itoa(row.Partitions) + ")",
+		})
+	}
+	table(b, rows...)
+}
+
+func (r *Result) notes(b *strings.Builder) {
+	fmt.Fprintf(b, "Crowd         %s; delta(%v) = %.3g\n", r.Crowd.Name, r.Crowd.Epsilon, r.Crowd.Delta)
+	fmt.Fprintf(b, "Secret-Crowd  the same batch, %d of n secret sharing\n", quorum)
+	fmt.Fprintf(b, "NoCrowd       %d of n secret sharing, one crowd for all; no differential privacy\n", quorum)
+	fmt.Fprintf(b, "ours          noisy count, %s; delta(%v) = %.3g\n", r.Ours.Name, r.Ours.Epsilon, r.Ours.Delta)
+	fmt.Fprintf(b, "RAPPOR        epsilon %d for a word against none, 5%% chance of any false word\n", localEpsilon)
+	for _, row := range r.Rows {
+		how := "shares really made and recovered"
+		if !row.Shares {
+			how = "words sent plain, and shares counted"
+		}
+		fmt.Fprintf(b, "%s: %s; false words: RAPPOR %d, Partition %d\n", thousands(row.Size), how, row.RAPPOR.False, row.Partition.False)
+	}
+	b.WriteString("All sizes run through threshold and permutation on the local engine, without public-key layers.\n")
+}
+
+func (r *Result) hasSealed() bool {
+	for _, row := range r.Rows {
+		if row.Sealed != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Result) timeTable(b *strings.Builder) {
+	rows := [][]string{{"clients", "bytes", "cores", "encode", "open", "threshold", "Encoder+Shuffler 1", "paper", "hand over", "analyze", "words"}}
+	for _, row := range r.Rows {
+		s := row.Sealed
+		if s == nil {
+			continue
+		}
+		paper := "-"
+		if s.Paper != nil {
+			paper = seconds(s.Paper.Shuffler1)
+		}
+		rows = append(rows, []string{
+			thousands(row.Size), strconv.Itoa(s.ReportBytes), strconv.Itoa(s.Cores), seconds(s.Encode), seconds(s.Open), seconds(s.Threshold),
+			seconds(s.Encode + s.Open + s.Threshold), paper, seconds(s.HandOver), seconds(s.Analyze), thousands(s.Words),
+		})
+	}
+	table(b, rows...)
+}
+
+func (r *Result) secondsTable(b *strings.Builder) {
+	rows := [][]string{{"sample", "draw and encode", "threshold and permute", "permute (NoCrowd)", "recover", "RAPPOR", "Partition"}}
+	for _, row := range r.Rows {
+		s := row.Seconds
+		rows = append(rows, []string{
+			thousands(row.Size), seconds(s.Draw), seconds(s.Threshold), seconds(s.NoCrowd), seconds(s.Recover), seconds(s.RAPPOR), seconds(s.Partition),
+		})
+	}
+	table(b, rows...)
+}
+
+func seconds(s float64) string {
+	if s >= 100 {
+		return strconv.FormatFloat(s, 'f', 0, 64) + " s"
+	}
+	return strconv.FormatFloat(s, 'f', 1, 64) + " s"
+}
+
+// thousands writes a number with its digits in groups of three.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
