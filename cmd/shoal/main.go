@@ -33,6 +33,7 @@ type commands struct {
 	Token  tokenCmd  `cmd:"" help:"Make and revoke tokens of the management API."`
 	Export exportCmd `cmd:"" help:"Write what an analyzer has released."`
 	Query  queryCmd  `cmd:"" help:"Ask questions in SQL of what an analyzer has released."`
+	Bench  benchCmd  `cmd:"" help:"Measure this system beside the Prochlo paper."`
 
 	Outbox outboxCmd `cmd:"" help:"Show and empty what an app is about to send."`
 	Agent  agentCmd  `cmd:"" help:"Send what waits in an outbox, for programs that live briefly."`
