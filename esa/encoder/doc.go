@@ -24,6 +24,11 @@
 //   - The flips of bits do not branch on what is drawn. Elsewhere the time of
 //     encoding depends on the record: it is spent on the device of the person
 //     whom the record is about.
+//   - A fragment of a task with [task.Quorum] is encrypted under a key derived
+//     from itself, of which each report holds one share, bound to task and epoch
+//     (Prochlo paper, section 4.2; see package secretshare). Before that it is
+//     padded, so that all reports of the task have one length. What can be guessed
+//     is not hidden by it: whoever holds a ciphertext can encrypt the guess.
 //
 // # Limits
 //

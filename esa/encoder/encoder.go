@@ -1,10 +1,13 @@
 package encoder
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -12,15 +15,17 @@ import (
 // An Encoder turns records of one task into what leaves the device. It is safe
 // for use by several goroutines.
 type Encoder struct {
-	task *task.Task
-	id   task.ID
+	task    *task.Task
+	id      task.ID
+	deriver secretshare.Deriver // of the keys of a quorum
 }
 
 // A Fragment is one report before it is sealed. Nothing in it says which record
 // it comes from, when it was made, or which fragments were made with it.
 type Fragment struct {
 	// Payload is what the analyzer will read: canonical, unpadded, after
-	// coarsening and randomised response.
+	// coarsening and randomised response. If the task asks for a quorum,
+	// [Encoder.Seal] encrypts it and adds a share of the key.
 	Payload []byte
 	// Crowd is the material of which the crowd's tag is made, a function of
 	// Payload: two fragments are in one crowd if it is equal. It is empty for
@@ -39,7 +44,7 @@ func New(t *task.Task, id task.ID) (*Encoder, error) {
 	if t.Method != task.Crowd {
 		return nil, fmt.Errorf("making an encoder: task %q is not answered by crowds", t.Metric)
 	}
-	return &Encoder{task: t, id: id}, nil
+	return &Encoder{task: t, id: id, deriver: secretshare.MessageHash{}}, nil
 }
 
 // Encode turns one record into fragments: it scrubs v to the schema, coarsens,
@@ -140,7 +145,7 @@ func (e *Encoder) Tag(f Fragment, epoch task.Epoch) esa.CrowdTag {
 
 // Seal returns the report of a fragment for an epoch, sealed to one key a hop;
 // see [esa.ChooseKeys]. Sealed twice, a fragment gives two reports that count
-// twice: a retry must send the same bytes.
+// twice, and for a quorum hold two shares: a retry must send the same bytes.
 func (e *Encoder) Seal(f Fragment, epoch task.Epoch, keys []task.Key) ([]byte, error) {
 	if !e.task.Covers(epoch) {
 		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, ErrEpoch)
@@ -149,7 +154,33 @@ func (e *Encoder) Seal(f Fragment, epoch task.Epoch, keys []task.Key) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	return s.Seal(epoch, e.Tag(f, epoch), f.Payload)
+	content, err := e.content(context.Background(), f, epoch)
+	if err != nil {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
+	}
+	return s.Seal(epoch, e.Tag(f, epoch), content)
+}
+
+// content returns what the analyzer will find: the payload or, for a quorum, the
+// ciphertext of the padded payload and a share, which for all payloads of the
+// task have one length.
+func (e *Encoder) content(ctx context.Context, f Fragment, epoch task.Epoch) ([]byte, error) {
+	if e.task.Encoding.Kind != task.Quorum {
+		return f.Payload, nil
+	}
+	message, err := task.Pad(f.Payload, e.task.MessageSize())
+	if err != nil {
+		return nil, err
+	}
+	enc, err := secretshare.NewEncoder(e.deriver, esa.QuorumBinding(e.id, epoch), int(e.task.Encoding.Shares))
+	if err != nil {
+		return nil, err
+	}
+	shared, err := enc.Encode(ctx, message, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return esa.JoinShared(shared), nil
 }
 
 // ErrEpoch says that a report was to be sealed for an epoch outside the task's

@@ -50,7 +50,7 @@ func newTask(t testing.TB, schema task.Schema, change func(*task.Task)) (*Encode
 		change(x)
 	}
 	var err error
-	if x.PayloadSize, err = task.SizeClass(x.MaxPayload()); err != nil {
+	if x.PayloadSize, err = task.SizeClass(x.MaxContent()); err != nil {
 		t.Fatal(err)
 	}
 	id, err := x.ID()
