@@ -20,7 +20,7 @@ if [ "${NATIVE:-0}" = 1 ]; then
 	GOAMD64=${GOAMD64:-v3}
 	export RUSTFLAGS GOAMD64
 fi
-cargo build --release --locked --quiet
+cargo build --release --quiet
 go test -c -o "$out/vdaf.test" ../../vdaf
 go build -o "$out/ratio" ./ratio
 
