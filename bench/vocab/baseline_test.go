@@ -61,12 +61,20 @@ func TestBaselinesFindFrequentWords(t *testing.T) {
 	}
 	for _, partitions := range []int{1, 16} {
 		got := sharedDecoder().decode(counts, partitions, rand.NewChaCha8([32]byte{3}))
-		if got.Words != len(frequent) || got.False > 1 {
+		if got.right != len(frequent) || got.wrong > 1 {
 			t.Errorf("%d partitions: %+v, want %d words", partitions, got, len(frequent))
 		}
 	}
-	if got := sharedDecoder().decode(make([]uint32, Words), 1, rand.NewChaCha8([32]byte{})); got != (Decoded{}) {
+	if got := sharedDecoder().decode(make([]uint32, Words), 1, rand.NewChaCha8([32]byte{})); got != (outcome{}) {
 		t.Errorf("nobody's words: %+v", got)
+	}
+}
+
+func TestAverage(t *testing.T) {
+	got := average([]outcome{{1, 0}, {2, 1}, {3, 0}, {2, 1}, {2, 0}})
+	want := Decoded{Words: 2, Deviation: math.Sqrt(0.5), False: 0.4}
+	if math.Abs(got.Words-want.Words)+math.Abs(got.Deviation-want.Deviation)+math.Abs(got.False-want.False) > 1e-12 {
+		t.Errorf("average is %+v, want %+v", got, want)
 	}
 }
 

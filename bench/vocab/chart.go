@@ -20,17 +20,17 @@ const (
 // A line is one way of asking, as it stands in the chart.
 type line struct {
 	class, name string
-	here        func(Row) int
+	here        func(Row) float64
 	paper       func(*PaperRow) int // nil: not in the paper
 }
 
 var lines = []line{
-	{"truth", "Ground truth", func(r Row) int { return r.Truth }, func(p *PaperRow) int { return p.Truth }},
-	{"ours", "Ours, noisy count", func(r Row) int { return r.Ours }, nil},
-	{"nocrowd", "NoCrowd, no DP", func(r Row) int { return r.NoCrowd }, func(p *PaperRow) int { return p.NoCrowd }},
-	{"crowd", "Crowd, Secret-Crowd", func(r Row) int { return r.SecretCrowd }, func(p *PaperRow) int { return p.Crowd }},
-	{"partition", "Partition", func(r Row) int { return r.Partition.Words }, func(p *PaperRow) int { return p.Partition }},
-	{"rappor", "RAPPOR", func(r Row) int { return r.RAPPOR.Words }, func(p *PaperRow) int { return p.RAPPOR }},
+	{"truth", "Ground truth", func(r Row) float64 { return float64(r.Truth) }, func(p *PaperRow) int { return p.Truth }},
+	{"ours", "Ours, noisy count", func(r Row) float64 { return float64(r.Ours) }, nil},
+	{"nocrowd", "NoCrowd, no DP", func(r Row) float64 { return float64(r.NoCrowd) }, func(p *PaperRow) int { return p.NoCrowd }},
+	{"crowd", "Crowd, Secret-Crowd", func(r Row) float64 { return float64(r.SecretCrowd) }, func(p *PaperRow) int { return p.Crowd }},
+	{"partition", "Partition", func(r Row) float64 { return r.Partition.Words }, func(p *PaperRow) int { return p.Partition }},
+	{"rappor", "RAPPOR", func(r Row) float64 { return r.RAPPOR.Words }, func(p *PaperRow) int { return p.RAPPOR }},
 }
 
 const chartStyle = `.bg{fill:#fbfaf7}.t{font-size:20px;font-weight:650;fill:#1d2b36}.s{font-size:13px;fill:#5c6770}.l{font-size:14px;font-weight:600}` +
@@ -65,7 +65,7 @@ func (r *Result) SVG() string {
 		if len(r.Rows) == 0 {
 			break
 		}
-		value := thousands(l.here(r.Rows[len(r.Rows)-1]))
+		value := thousands(int(math.Round(l.here(r.Rows[len(r.Rows)-1]))))
 		fmt.Fprintf(&b, `<text class="l fill-%s" x="%d" y="%.1f">%s</text>`+"\n", l.class, plotRight+16, labels[i]+5, escape(l.name+" "+value))
 	}
 	b.WriteString("</svg>\n")
@@ -84,7 +84,7 @@ func (r *Result) describe() string {
 	for _, row := range r.Rows {
 		var values []string
 		for _, l := range lines {
-			values = append(values, fmt.Sprintf("%s %d", l.name, l.here(row)))
+			values = append(values, fmt.Sprintf("%s %.0f", l.name, l.here(row)))
 		}
 		parts = append(parts, fmt.Sprintf("Of %d words: %s.", row.Size, strings.Join(values, "; ")))
 	}
@@ -124,21 +124,21 @@ func yOf(words float64) float64 {
 // the latter ends. What lies outside the frame is left out.
 func (r *Result) draw(b *strings.Builder, l line) float64 {
 	if l.paper != nil {
-		curve(b, l.class+" paper", l.class+" hollow", r.Rows, func(row Row) int {
+		curve(b, l.class+" paper", l.class+" hollow", r.Rows, func(row Row) float64 {
 			if row.Paper == nil {
 				return 0
 			}
-			return l.paper(row.Paper)
+			return float64(l.paper(row.Paper))
 		})
 	}
 	return curve(b, l.class+" here", "fill-"+l.class, r.Rows, l.here)
 }
 
-func curve(b *strings.Builder, path, dot string, rows []Row, value func(Row) int) float64 {
+func curve(b *strings.Builder, path, dot string, rows []Row, value func(Row) float64) float64 {
 	var d, dots strings.Builder
 	end := float64(plotBottom)
 	for _, row := range rows {
-		size, words := float64(row.Size), float64(value(row))
+		size, words := float64(row.Size), value(row)
 		if words < leastWords || words > mostWords || size < leastSize || size > mostSize {
 			continue
 		}

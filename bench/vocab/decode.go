@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // falseAlarm is the probability with which the analysis of one sample reports
@@ -12,11 +15,34 @@ import (
 // language (Bonferroni), as the RAPPOR paper has it (section 4).
 const falseAlarm = 0.05
 
-// A Decoded says what the analysis of randomised responses reported.
+// repeats is how often clients answer anew: the baselines' results vary.
+const repeats = 5
+
+// A Decoded says what the analysis of randomised responses reported, on average
+// over several collections from the same clients.
 type Decoded struct {
-	Words int `json:"words"` // reported, and at least half as frequent as estimated
-	False int `json:"false"` // reported, and less frequent than that, or nobody's word
+	Words     float64 `json:"words"`     // reported, and at least half as frequent as estimated
+	Deviation float64 `json:"deviation"` // of Words, between collections
+	False     float64 `json:"false"`     // reported, and less frequent than that, or nobody's word
 }
+
+// average sums up what single collections gave.
+func average(all []outcome) Decoded {
+	var d Decoded
+	n := float64(len(all))
+	for _, o := range all {
+		d.Words += float64(o.right) / n
+		d.False += float64(o.wrong) / n
+	}
+	for _, o := range all {
+		d.Deviation += (float64(o.right) - d.Words) * (float64(o.right) - d.Words) / max(1, n-1)
+	}
+	d.Deviation = math.Sqrt(d.Deviation)
+	return d
+}
+
+// An outcome is what the analysis of one collection reported.
+type outcome struct{ right, wrong int }
 
 // A decoder analyses collections of one scheme.
 type decoder struct {
@@ -49,16 +75,29 @@ func partitionsOf(n int) int {
 	return partitions
 }
 
+// repeat decodes several collections of a sample, on all cores. Each has a
+// source of its own.
+func (d *decoder) repeat(counts []uint32, partitions int, source func(i int) *rand.ChaCha8) Decoded {
+	all := make([]outcome, repeats)
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range all {
+		g.Go(func() error { all[i] = d.decode(counts, partitions, source(i)); return nil })
+	}
+	_ = g.Wait() // nothing in it fails
+	return average(all)
+}
+
 // decode simulates the reports of a sample, counts by rank, and analyses each
 // partition by itself. One partition is plain RAPPOR. The candidates are all
 // words of the language.
-func (d *decoder) decode(counts []uint32, partitions int, source *rand.ChaCha8) Decoded {
+func (d *decoder) decode(counts []uint32, partitions int, source *rand.ChaCha8) outcome {
 	ranks := make([][]int, partitions)
 	for rank := range counts {
 		p := partition(rank, partitions)
 		ranks[p] = append(ranks[p], rank)
 	}
-	var total Decoded
+	var total outcome
 	for _, candidates := range ranks {
 		columns, own := make([][]uint16, len(candidates)), make([]uint32, len(candidates))
 		clients := 0
@@ -69,9 +108,9 @@ func (d *decoder) decode(counts []uint32, partitions int, source *rand.ChaCha8) 
 		y, sd := d.scheme.estimate(d.scheme.collect(columns, own, source))
 		for _, f := range significant(columns, y, sd, falseAlarm/Words) {
 			if float64(own[f.column]) >= f.part*float64(clients)/2 {
-				total.Words++
+				total.right++
 			} else {
-				total.False++
+				total.wrong++
 			}
 		}
 	}

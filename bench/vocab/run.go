@@ -83,8 +83,8 @@ type Seconds struct {
 	Threshold float64 `json:"threshold"` // counting, dropping and permuting crowds
 	NoCrowd   float64 `json:"no_crowd"`  // permuting everything
 	Recover   float64 `json:"recover"`   // both analyses
-	RAPPOR    float64 `json:"rappor"`
-	Partition float64 `json:"partition"`
+	RAPPOR    float64 `json:"rappor"`    // five collections, decoded
+	Partition float64 `json:"partition"` // the same
 }
 
 // crowdThreshold is the paper's: T=20, D=10, sigma=2.
@@ -183,10 +183,15 @@ func (r *runner) row(ctx context.Context, n int) (Row, error) {
 		return row, err
 	}
 	r.progress("%d words: randomised response", n)
-	noise := rand.NewChaCha8(r.seed("randomised response", n))
-	_ = r.timed(&row.Seconds.RAPPOR, func() error { row.RAPPOR = r.decoder.decode(s.counts, 1, noise); return nil })
+	noise := func(use string) func(i int) *rand.ChaCha8 {
+		return func(i int) *rand.ChaCha8 { return rand.NewChaCha8(r.seed(fmt.Sprintf("%s %d", use, i), n)) }
+	}
+	_ = r.timed(&row.Seconds.RAPPOR, func() error {
+		row.RAPPOR = r.decoder.repeat(s.counts, 1, noise("RAPPOR"))
+		return nil
+	})
 	_ = r.timed(&row.Seconds.Partition, func() error {
-		row.Partition = r.decoder.decode(s.counts, row.Partitions, noise)
+		row.Partition = r.decoder.repeat(s.counts, row.Partitions, noise("Partition"))
 		return nil
 	})
 	if n > r.Sealed {

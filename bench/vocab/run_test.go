@@ -153,7 +153,7 @@ func TestExpectedWords(t *testing.T) {
 func sampleResult() *Result {
 	r := &Result{Seed: 1, Crowd: Rule{"crowd rule", 2.25, 1e-6}, Ours: Rule{"our rule", 2.25, 1e-7}}
 	for _, n := range []int{10_000, 100_000, 12_345_678} {
-		row := Row{Size: n, Truth: n / 10, NoCrowd: n / 100, Crowd: n / 200, SecretCrowd: n / 200, Ours: n / 50, RAPPOR: Decoded{2, 1}, Partition: Decoded{3, 0}}
+		row := Row{Size: n, Truth: n / 10, NoCrowd: n / 100, Crowd: n / 200, SecretCrowd: n / 200, Ours: n / 50, RAPPOR: Decoded{2, 0.5, 1}, Partition: Decoded{3, 0, 0}}
 		if p, ok := paperRow(n); ok {
 			row.Paper = &p
 		}

@@ -2,6 +2,7 @@ package vocab
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -33,12 +34,24 @@ func table(b *strings.Builder, rows ...[]string) {
 	_ = w.Flush() // a Builder takes everything
 }
 
-// beside writes a figure with the paper's, if that is there.
-func beside(here int, paper *PaperRow, of func(*PaperRow) int) string {
+// ofPaper writes the paper's figure behind another, if it is there.
+func ofPaper(paper *PaperRow, of func(*PaperRow) int) string {
 	if paper == nil || of(paper) == 0 {
-		return thousands(here) + " / -"
+		return " / -"
 	}
-	return thousands(here) + " / " + thousands(of(paper))
+	return " / " + thousands(of(paper))
+}
+
+func beside(here int, paper *PaperRow, of func(*PaperRow) int) string {
+	return thousands(here) + ofPaper(paper, of)
+}
+
+// String writes the mean and the deviation of the words found.
+func (d Decoded) String() string {
+	if d.Words < 10 {
+		return fmt.Sprintf("%.1f ±%.1f", d.Words, d.Deviation)
+	}
+	return fmt.Sprintf("%s ±%.0f", thousands(int(math.Round(d.Words))), d.Deviation)
 }
 
 func (r *Result) wordTable(b *strings.Builder) {
@@ -51,8 +64,8 @@ func (r *Result) wordTable(b *strings.Builder) {
 			beside(row.Crowd, row.Paper, func(p *PaperRow) int { return p.Crowd }),
 			beside(row.SecretCrowd, row.Paper, func(p *PaperRow) int { return p.Crowd }),
 			fmt.Sprintf("%s = %.2f x Crowd", thousands(row.Ours), float64(row.Ours)/float64(max(1, row.Crowd))),
-			beside(row.RAPPOR.Words, row.Paper, func(p *PaperRow) int { return p.RAPPOR }),
-			beside(row.Partition.Words, row.Paper, func(p *PaperRow) int { return p.Partition }),
+			row.RAPPOR.String() + ofPaper(row.Paper, func(p *PaperRow) int { return p.RAPPOR }),
+			row.Partition.String() + ofPaper(row.Paper, func(p *PaperRow) int { return p.Partition }),
 			"(" + strconv.Itoa(row.Partitions) + ")",
 		})
 	}
@@ -64,13 +77,13 @@ func (r *Result) notes(b *strings.Builder) {
 	fmt.Fprintf(b, "Secret-Crowd  the same batch, %d of n secret sharing\n", quorum)
 	fmt.Fprintf(b, "NoCrowd       %d of n secret sharing, one crowd for all; no differential privacy\n", quorum)
 	fmt.Fprintf(b, "ours          noisy count, %s; delta(%v) = %.3g\n", r.Ours.Name, r.Ours.Epsilon, r.Ours.Delta)
-	fmt.Fprintf(b, "RAPPOR        epsilon %d for a word against none, 5%% chance of any false word\n", localEpsilon)
+	fmt.Fprintf(b, "RAPPOR        epsilon %d for a word against none, 5%% chance of any false word; mean of %d collections\n", localEpsilon, repeats)
 	for _, row := range r.Rows {
 		how := "shares really made and recovered"
 		if !row.Shares {
 			how = "words sent plain, and shares counted"
 		}
-		fmt.Fprintf(b, "%s: %s; false words: RAPPOR %d, Partition %d\n", thousands(row.Size), how, row.RAPPOR.False, row.Partition.False)
+		fmt.Fprintf(b, "%s: %s; false words: RAPPOR %.1f, Partition %.1f\n", thousands(row.Size), how, row.RAPPOR.False, row.Partition.False)
 	}
 	b.WriteString("All sizes run through threshold and permutation on the local engine, without public-key layers.\n")
 }
