@@ -40,8 +40,8 @@ func (f *File) Build(hops []task.Party, owner task.IdentityKey, now time.Time) (
 
 // compile returns the metric's task, unsigned.
 func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party) (*task.Task, error) {
-	if m.aggregate || m.quorum {
-		return nil, errors.New("its method or encoding is not available in this version")
+	if m.aggregate {
+		return nil, errors.New("its method is not available in this version")
 	}
 	t := m.task
 	t.Owner, t.Hops = owner, hops

@@ -29,10 +29,6 @@ func (f *File) check(r *reader, hops []task.Party, now time.Time) {
 			r.failAt(m.at.place("method"), "method: aggregate is not available in this version; use method: crowd, or wait with this metric")
 			continue
 		}
-		if m.quorum {
-			r.failAt(m.at.place("encoding"), "encoding: quorum is not available in this version; use encoding: plain, or wait with this metric")
-			continue
-		}
 		before := len(r.problems)
 		m.checkTime(r, now)
 		m.checkCaps(r)
@@ -40,6 +36,7 @@ func (f *File) check(r *reader, hops []task.Party, now time.Time) {
 		m.checkCrowd(r, hops)
 		if m.solve(r) {
 			m.checkThreshold(r)
+			m.checkQuorum(r)
 		}
 		if len(r.problems) == before {
 			m.checkTask(r, hops)
@@ -83,6 +80,9 @@ func (m *Metric) outside() []int {
 
 // checkOutside holds rare data off the back of a big crowd.
 func (m *Metric) checkOutside(r *reader) {
+	if m.quorum {
+		return // what is released, as many hold as the quorum asks; see checkQuorum
+	}
 	for _, i := range m.outside() {
 		f := &m.task.Schema[i]
 		switch {

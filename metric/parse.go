@@ -94,7 +94,7 @@ func fileKeys() []string  { return []string{"version", "owner", "parties", "metr
 func partyKeys() []string { return []string{"shufflers", "analyzer", "url", "identity"} }
 func metricKeys() []string {
 	return []string{
-		"question", "consent", "method", "record", "fragment", "crowd", "salt_epochs", "encoding", "privacy",
+		"question", "consent", "method", "record", "fragment", "crowd", "salt_epochs", "encoding", "shares", "privacy",
 		"min_batch", "epoch", "max_delay", "clock_skew", "per_epoch", "per_crowd", "retention", "starts", "expires", "accept", "example",
 	}
 }
@@ -200,10 +200,7 @@ func (r *reader) metricOf(name string, n ast.Node, at position) *Metric {
 	if m.aggregate {
 		return m
 	}
-	if v := t.values["encoding"]; v != nil {
-		word, _ := r.oneOf(v, "encoding", "plain", "quorum")
-		m.quorum = word == "quorum"
-	}
+	r.encoding(m)
 	r.need(t, "metric", "question", "consent", "record", "crowd", "privacy", "expires")
 	if v := t.values["question"]; v != nil {
 		m.task.Question, _ = r.text(v, "question", 1, 1000)

@@ -43,6 +43,7 @@ type MetricPlan struct {
 	Wire     Wire        `json:"wire"`
 	Sees     []View      `json:"sees"`
 	Privacy  Privacy     `json:"privacy"`
+	Quorum   *QuorumPlan `json:"quorum,omitempty"`
 	Accuracy Accuracy    `json:"accuracy"`
 	Forecast Forecast    `json:"forecast"`
 	Accepted []Accepted  `json:"accepted,omitempty"`
@@ -171,7 +172,7 @@ func (m *Metric) plan(t *task.Task, p Population) (MetricPlan, error) {
 	out := MetricPlan{
 		Name: m.Name, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
 		Fields: m.fieldPlans(t), Loose: m.LooseBits(), Example: example, Wire: wireOf(t, p),
-		Sees: views(t), Privacy: privacy, Accuracy: accuracyOf(t, rule), Forecast: foretell(t, rule, p),
+		Sees: views(t), Privacy: privacy, Quorum: quorumOf(t), Accuracy: accuracyOf(t, rule), Forecast: foretell(t, rule, p),
 	}
 	for _, risk := range risks() {
 		if reason := m.accepted[risk]; reason != "" {
@@ -361,6 +362,9 @@ func (m *Metric) warnings(t *task.Task, p *MetricPlan) []string {
 	if t.Crowd.SaltEpochs > 1 {
 		out = append(out, fmt.Sprintf("Crowd tags keep their salt for %d epochs: a shuffler can tell which crowds of these are the same.", t.Crowd.SaltEpochs))
 	}
+	if t.Encoding.Kind == task.Quorum && t.Crowd.Kind == task.Constant {
+		out = append(out, "The forecast counts reports of the one crowd. Those whose value fewer than the quorum hold stay unreadable, and are not in the table.")
+	}
 	if p.Forecast.BelowMinBatch {
 		out = append(out, fmt.Sprintf("This population sends %.0f reports an epoch, fewer than min_batch: every batch would be destroyed unread.", p.Forecast.Reports))
 	}
@@ -401,14 +405,15 @@ func views(t *task.Task) []View {
 		}
 		out = append(out, v)
 	}
+	together := "who sent what, as far as randomised response does not hide it"
+	if t.Encoding.Kind == task.Quorum {
+		together = fmt.Sprintf("who sent what, of values that %d reports hold or that they can guess", t.Encoding.Shares)
+	}
 	return append(
 		out,
+		analyzerView(t),
 		View{
-			Who: "analyzer", Sees: "the reports of crowds that pass the threshold, as a table of " + strings.Join(fieldNames(t), ", "),
-			Hidden: "where they come from, their order, their time within the epoch, nor any report of a crowd that does not pass",
-		},
-		View{
-			Who: "all together", Sees: "who sent what, as far as randomised response does not hide it",
+			Who: "all together", Sees: together,
 			Hidden: "what was never recorded: what is not in the schema, and what coarsening took away",
 		},
 	)

@@ -41,6 +41,9 @@ func (m *MetricPlan) write(w *writer) {
 	m.writeRecord(w)
 	m.writeViews(w)
 	m.writePrivacy(w)
+	if m.Quorum != nil {
+		m.Quorum.write(w)
+	}
 	m.writeAccuracy(w)
 	m.writeForecast(w)
 	for _, a := range m.Accepted {
@@ -57,6 +60,8 @@ func (m *MetricPlan) writeRecord(w *writer) {
 		text := f.Type
 		if f.Crowd {
 			text += "; in the crowd"
+		} else if m.Quorum != nil {
+			text += "; beside the crowd, released where a quorum holds the same record"
 		} else {
 			text += "; beside the crowd, released as it is"
 		}
@@ -133,6 +138,13 @@ func (g Guarantee) text() string {
 		return "no epsilon holds"
 	}
 	return fmt.Sprintf("epsilon %s, delta %s", figure(g.Epsilon), figure(g.Delta))
+}
+
+func (q *QuorumPlan) write(w *writer) {
+	w.head("Quorum")
+	w.item("readable", q.Reads)
+	w.item("below", q.Below)
+	w.item("guesses", q.Guess)
 }
 
 func (m *MetricPlan) writeAccuracy(w *writer) {

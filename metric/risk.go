@@ -17,9 +17,13 @@ const (
 	ExactNumbers   Risk = "exact numbers outside the crowd"
 	RareMixtures   Risk = "rare combinations outside the crowd"
 	GuessableCrowd Risk = "a single shuffler can confirm guesses"
+
+	GuessableQuorum Risk = "the analyzer can confirm guesses"
 )
 
-func risks() []Risk { return []Risk{FreeText, ExactNumbers, RareMixtures, GuessableCrowd} }
+func risks() []Risk {
+	return []Risk{FreeText, ExactNumbers, RareMixtures, GuessableCrowd, GuessableQuorum}
+}
 
 // leastReason is how many bytes a reason has at least.
 const leastReason = 20
