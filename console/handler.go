@@ -27,6 +27,9 @@ type Options struct {
 	Hosts []string
 	// Clock is the time that the pages are relative to.
 	Clock clock.Clock
+	// Query answers SQL over what has been released; nil means that there is no
+	// such page.
+	Query Querier
 	// Failed is told of errors that a page could not be made for. It may be
 	// nil. The errors hold nothing of a request.
 	Failed func(error)
@@ -55,7 +58,7 @@ func New(source Source, o Options) (http.Handler, error) {
 		return nil, fmt.Errorf("reading assets: %w", err)
 	}
 	c := &console{source: source, o: o, pages: make(map[string]*template.Template), assets: assets}
-	for _, name := range []string{"list", "question", "error"} {
+	for _, name := range []string{"list", "question", "query", "error"} {
 		t, err := template.New("layout.html").Funcs(functions).
 			ParseFS(files, "templates/layout.html", "templates/"+name+".html")
 		if err != nil {
@@ -67,6 +70,10 @@ func New(source Source, o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /{$}", c.list)
 	mux.HandleFunc("GET /questions/{task}", c.question)
 	mux.HandleFunc("GET /questions/{task}/{file}", c.export)
+	if o.Query != nil {
+		mux.HandleFunc("GET /query", c.query)
+		mux.HandleFunc("GET /query/{file}", c.queryFile)
+	}
 	mux.HandleFunc("GET /assets/{file}", c.asset)
 	mux.HandleFunc("/", c.missing)
 	return c.guard(mux), nil
@@ -109,12 +116,13 @@ type page struct {
 	Title string
 	Org   Organisation
 	Now   time.Time
+	Query bool // there is a query page
 	Body  any
 }
 
 func (c *console) render(w http.ResponseWriter, status int, name, title string, body any) {
 	var b bytes.Buffer
-	err := c.pages[name].Execute(&b, page{title, c.source.Organisation(), c.o.Clock.Now(), body})
+	err := c.pages[name].Execute(&b, page{title, c.source.Organisation(), c.o.Clock.Now(), c.o.Query != nil, body})
 	if err != nil {
 		c.o.Failed(fmt.Errorf("rendering page %s: %w", name, err))
 		http.Error(w, "The page could not be made.", http.StatusInternalServerError)

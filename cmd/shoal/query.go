@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/shoal-project/shoal/console"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/server"
 	"github.com/shoal-project/shoal/store/duckdb"
@@ -81,6 +82,21 @@ func queryWorker() ([]string, error) {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
 	return []string{self, "query", "--worker"}, nil
+}
+
+// consoleQuery answers the queries of a console: one at a time, and smaller
+// ones than the command line, for they run beside a server.
+func consoleQuery(s *server.Server) (console.Querier, error) {
+	if s.Tables() == nil {
+		return nil, nil
+	}
+	worker, err := queryWorker()
+	if err != nil {
+		return nil, err
+	}
+	return duckdb.New(s.Tables(), duckdb.Options{Worker: worker, Limits: duckdb.Limits{
+		Memory: 512 << 20, Threads: 1, Time: 10 * time.Second, Rows: 100_000, Bytes: 16 << 20,
+	}})
 }
 
 func (c *queryCmd) list(e *env, db *duckdb.Database) error {

@@ -46,9 +46,14 @@ func newLogger(w io.Writer, c server.LogConfig) *slog.Logger {
 // newConsole joins the console to a server; the server's package is below it.
 func newConsole(c server.Config, logger *slog.Logger) func(*server.Server) (http.Handler, error) {
 	return func(s *server.Server) (http.Handler, error) {
+		query, err := consoleQuery(s)
+		if err != nil {
+			return nil, err
+		}
 		return console.New(console.FromServer(s), console.Options{
 			Hosts:  c.Console.Hosts,
 			Clock:  s.Clock(),
+			Query:  query,
 			Failed: func(err error) { logger.Error("console page failed", "err", err) },
 		})
 	}

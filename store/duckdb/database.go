@@ -81,6 +81,14 @@ func New(tables *analyzer.Tables, o Options) (*Database, error) {
 	return &Database{tables, o.Worker, o.Limits.withDefaults(), make(chan struct{}, max(1, o.Parallel))}, nil
 }
 
+// Ready returns nil if queries can be answered, otherwise [ErrNotBuilt].
+func (d *Database) Ready() error {
+	if !Built {
+		return ErrNotBuilt
+	}
+	return nil
+}
+
 // Tables returns what can be queried, ordered by schema. It needs no engine.
 func (d *Database) Tables(ctx context.Context) ([]Table, error) {
 	entries, err := d.tables.Entries(ctx)
