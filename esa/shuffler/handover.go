@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/engine"
@@ -57,13 +56,6 @@ func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, shuffled 
 	return digest, err
 }
 
-// A hand-over may take leastPatience and a second more for each slowestPeer
-// bytes.
-const (
-	leastPatience = 2 * time.Minute
-	slowestPeer   = 1 << 18
-)
-
 // deliver sends a batch to the next hop, once. Only the next hop's word that
 // it has the batch counts as success, and there is no other way for a batch to
 // go than to that hop.
@@ -89,7 +81,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 		return err
 	}
 	// A peer that hangs must not hold up the other batches for ever.
-	ctx, cancel := context.WithTimeout(ctx, leastPatience+time.Duration(info.Size()/slowestPeer)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, hop.Patience(info.Size()))
 	defer cancel()
 	url := fmt.Sprintf("%s/tasks/%v/batches/%v", h.next().URL, b.Task, b.ID)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, io.NewSectionReader(f, 0, info.Size()))

@@ -26,7 +26,7 @@ var (
 	UnknownTask = Problem{Status: http.StatusNotFound, Name: "unknownTask", Title: "This server does not serve the task."}
 	BadType     = Problem{Status: http.StatusUnsupportedMediaType, Name: "unsupportedMediaType", Title: "The body has another media type than this resource takes."}
 	TooLarge    = Problem{Status: http.StatusRequestEntityTooLarge, Name: "tooLarge", Title: "The body is larger than this resource takes."}
-	Cut         = Problem{Status: http.StatusBadRequest, Name: "malformed", Title: "The body ended early or could not be read."}
+	Cut         = Problem{Status: http.StatusRequestTimeout, Name: "cut", Title: "The body ended early or did not arrive in time. Try again."}
 	Unavailable = Problem{Status: http.StatusServiceUnavailable, Name: "unavailable", Title: "The server cannot store this now. Try again later.", Retry: 30 * time.Second}
 )
 
