@@ -43,6 +43,9 @@ type host struct {
 	keysMu sync.Mutex // guards ring
 	ring   *keyring
 
+	servedMu sync.Mutex                            // guards served
+	served   map[*http.ResponseController]struct{} // the requests that are served
+
 	mu      sync.RWMutex // held for reading while a request is served
 	tasks   []*task.Task
 	member  member
@@ -52,7 +55,8 @@ type host struct {
 }
 
 func (s *Server) newHost(ctx context.Context, r RoleName) (*host, error) {
-	h := &host{server: s, role: r, dir: filepath.Join(s.config.Data, string(r)), swap: make(chan func())}
+	h := &host{server: s, role: r, dir: filepath.Join(s.config.Data, string(r)), swap: make(chan func()),
+		served: map[*http.ResponseController]struct{}{}}
 	if err := s.o.FS.MkdirAll(h.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
@@ -238,7 +242,49 @@ type pending struct {
 func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	c := http.NewResponseController(w)
+	h.servedMu.Lock()
+	h.served[c] = struct{}{}
+	h.servedMu.Unlock()
+	defer func() { // before the end of the request, after which c must not be used
+		h.servedMu.Lock()
+		delete(h.served, c)
+		h.servedMu.Unlock()
+	}()
 	h.handler.ServeHTTP(w, r)
+}
+
+// cut ends the bodies of all requests that are served.
+func (h *host) cut() {
+	h.servedMu.Lock()
+	defer h.servedMu.Unlock()
+	for c := range h.served {
+		_ = c.SetReadDeadline(time.Now()) // without deadlines (in tests) there is nothing to cut
+	}
+}
+
+// patience is how long requests may go on while the member waits to be
+// replaced. New ones wait as long.
+const patience = 2 * time.Second
+
+// lock waits until no request is served. Bodies that do not end soon are cut:
+// who sends a batch may take an hour, and offers it again.
+func (h *host) lock() {
+	late := time.NewTicker(patience)
+	locked := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-locked:
+				return
+			case <-late.C:
+				h.cut()
+			}
+		}
+	}()
+	h.mu.Lock()
+	close(locked)
+	late.Stop()
 }
 
 // run lets the member do its periodic work until ctx ends.
@@ -294,7 +340,7 @@ func (h *host) replace(ctx context.Context, tasks []*task.Task) error {
 func (h *host) rebuild(ctx context.Context, tasks []*task.Task) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
-	h.mu.Lock()
+	h.lock()
 	defer h.mu.Unlock()
 	if err := closeMember(h.member); err != nil {
 		return err

@@ -30,7 +30,39 @@ type keyring struct {
 
 	keys   []*esa.PrivateKey // as in the file, oldest first
 	config []byte            // the announcement that was signed last
-	until  time.Time         // when that ends
+	from   time.Time         // when that begins
+	until  time.Time         // when it ends
+
+	first   time.Time     // the first turn
+	last    time.Time     // the latest turn
+	ran     time.Duration // from the first turn to the latest, by the monotonic clock
+	trusted time.Duration // when, on that clock, the wall clock will have gone evenly for long enough
+	// running reads that clock; tests have one of their own.
+	running func(now time.Time) time.Duration
+}
+
+// settle is how long a clock must have gone evenly before a key is destroyed on
+// its word: what a wrong clock destroys is lost to every report that is sealed
+// to it.
+const settle = time.Hour
+
+// believes reports whether the clock has gone evenly for long enough. A clock
+// without monotonic readings, such as a virtual one, never jumps.
+func (k *keyring) believes(now time.Time) bool {
+	begins := k.last.IsZero()
+	if begins {
+		k.first, k.last = now, now
+	}
+	if k.running == nil {
+		k.running = func(now time.Time) time.Duration { return now.Sub(k.first) }
+	}
+	ran := k.running(now)
+	jump := now.Round(0).Sub(k.last.Round(0)) - (ran - k.ran)
+	k.last, k.ran = now, ran
+	if begins || jump.Abs() > time.Minute {
+		k.trusted = ran + settle
+	}
+	return ran >= k.trusted
 }
 
 // policyDigest returns the digest of the policy file, or zeros without one.
@@ -61,16 +93,18 @@ func (k *keyring) open() error {
 // a new key is announced.
 func (k *keyring) turn(now time.Time, neededUntil func(task.Key) time.Time) (bool, error) {
 	next := slices.Clone(k.keys)
-	next = slices.DeleteFunc(next, func(p *esa.PrivateKey) bool {
-		return now.After(neededUntil(p.Public()))
-	})
+	if k.believes(now) {
+		next = slices.DeleteFunc(next, func(p *esa.PrivateKey) bool {
+			return now.After(neededUntil(p.Public()))
+		})
+	}
 	dropped := len(k.keys) - len(next)
 	for _, name := range k.settings.KEMs {
 		kem, err := parseKEM(name)
 		if err != nil {
 			return false, err
 		}
-		if newest(next, kem).Sub(now) > k.settings.Overlap.D() {
+		if newest(begun(next, now), kem).Sub(now) > k.settings.Overlap.D() {
 			continue
 		}
 		key, err := esa.GenerateKey(kem, now.Add(-allowance), now.Add(k.settings.Lifetime.D()), k.rand)
@@ -86,7 +120,8 @@ func (k *keyring) turn(now time.Time, neededUntil func(task.Key) time.Time) (boo
 		}
 		k.keys = next
 	}
-	if !changed && k.until.Sub(now) > k.settings.Announce.D()/2 {
+	current := !now.Before(k.from) && k.until.Sub(now) > k.settings.Announce.D()/2
+	if !changed && current {
 		return false, nil
 	}
 	return true, k.announce(now)
@@ -99,6 +134,12 @@ func (k *keyring) save(keys []*esa.PrivateKey) error {
 	}
 	defer clear(text)
 	return replacePrivate(k.file, text)
+}
+
+// begun returns the keys that are not dated ahead, as a clock that was wrong for
+// a while has dated them.
+func begun(keys []*esa.PrivateKey, now time.Time) []*esa.PrivateKey {
+	return slices.DeleteFunc(slices.Clone(keys), func(p *esa.PrivateKey) bool { return p.Public().NotBefore > now.Unix() })
 }
 
 // newest returns the end of the key of the given mechanism that ends last.
@@ -128,7 +169,7 @@ func (k *keyring) announce(now time.Time) error {
 		if err != nil {
 			return err
 		}
-		for _, p := range slices.Backward(k.keys) {
+		for _, p := range slices.Backward(begun(k.keys, now)) {
 			public := p.Public()
 			if esa.KEM(public.KEM) == kem && public.NotAfter > now.Unix() {
 				c.Keys = append(c.Keys, public)
@@ -142,7 +183,7 @@ func (k *keyring) announce(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("announcing %s keys: %w", k.role, err)
 	}
-	k.config, k.until = signed, time.Unix(c.NotAfter, 0)
+	k.config, k.from, k.until = signed, time.Unix(c.NotBefore, 0), time.Unix(c.NotAfter, 0)
 	return nil
 }
 

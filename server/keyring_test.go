@@ -120,3 +120,56 @@ func TestNeededUntil(t *testing.T) {
 		t.Errorf("without tasks needed until %s", got)
 	}
 }
+
+// TestKeyringDoubtsTheClock: a clock that is wrong for a while, or at the start,
+// destroys no key, and when it is right again clients have keys at once.
+func TestKeyringDoubtsTheClock(t *testing.T) {
+	k := newKeyring(t)
+	var running time.Duration
+	k.running = func(time.Time) time.Duration { return running }
+	needed := func(key task.Key) time.Time { return time.Unix(key.NotAfter, 0) }
+	turn := func(now time.Time, ran time.Duration) {
+		t.Helper()
+		running = ran
+		if _, err := k.turn(now, needed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	usable := func(now time.Time) {
+		t.Helper()
+		c, err := task.OpenKeyConfig(k.config, k.identity.Public(), task.Shuffler, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(c.Current(now)); n != 2 {
+			t.Errorf("%d keys can be used, want one of each mechanism", n)
+		}
+	}
+	turn(noon, 0)
+	first := k.keys[0].Public().ID
+	held := func() bool {
+		return slices.ContainsFunc(k.keys, func(p *esa.PrivateKey) bool { return p.Public().ID == first })
+	}
+	turn(noon.Add(2*time.Hour), 2*time.Hour)
+	turn(noon.AddDate(0, 1, 0), 2*time.Hour+30*time.Second) // somebody's hand slips
+	if !held() {
+		t.Error("a clock that had just jumped destroyed a key")
+	}
+	turn(noon.Add(2*time.Hour+time.Minute), 2*time.Hour+time.Minute)
+	usable(noon.Add(2*time.Hour + time.Minute))
+	turn(noon.AddDate(0, 0, 7), 7*24*time.Hour)
+	usable(noon.AddDate(0, 0, 7))
+	turn(noon.AddDate(0, 0, 8), 8*24*time.Hour)
+	if held() {
+		t.Error("a key that nobody needs was kept by a clock that goes evenly")
+	}
+	again := newKeyring(t)
+	again.file = k.file
+	if err := again.open(); err != nil {
+		t.Fatal(err)
+	}
+	n := len(again.keys)
+	if _, err := again.turn(noon.AddDate(5, 0, 0), needed); err != nil || len(again.keys) < n {
+		t.Errorf("a clock that nobody has watched yet destroyed a key: %v", err)
+	}
+}

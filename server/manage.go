@@ -160,18 +160,25 @@ func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
 	if err := s.config.saveAdded(bundle, sha256.Sum256(bundle)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errStorage, err)
 	}
-	s.mu.Lock()
-	s.registry = next
-	s.mu.Unlock()
+	before := s.setRegistry(next)
 	for _, h := range s.hosts {
 		if !slices.ContainsFunc(added, func(t Task) bool { return RoleName(t.Role().String()) == h.role }) {
 			continue
 		}
 		if err := h.replace(r.Context(), s.tasksOf(h.role)); err != nil {
+			s.setRegistry(before) // so that trying again does not find the task served
 			return nil, fmt.Errorf("%w: %w", errStorage, err)
 		}
 	}
 	return added, nil
+}
+
+func (s *Server) setRegistry(next *registry) *registry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.registry
+	s.registry = next
+	return before
 }
 
 func (s *Server) copyRegistry() *registry {

@@ -26,7 +26,7 @@ func (s *Server) ops() http.Handler {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { problems.notFound.write(w, "") })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		limitTime(w, batchExchange)
+		limitTime(w, longExchange)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")

@@ -7,11 +7,16 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// Times that a request of the public listener may take, body and answer.
+// Times that a request may take, body and answer. On the public listener all
+// are short: a hop that takes a batch gives it more when it knows the sender.
 const (
 	shortExchange = 30 * time.Second
-	batchExchange = 6 * time.Hour
+	longExchange  = 6 * time.Hour
 )
+
+// batchSlots is how many batches may arrive at a time. They have slots of their
+// own: a few slow ones must not turn reports away.
+const batchSlots = 16
 
 // publicRoutes are the routes of the public listener, with the roles that
 // serve them. The handlers are those of the roles; this table is what an
@@ -19,23 +24,29 @@ const (
 var publicRoutes = []struct {
 	name, pattern string
 	roles         []RoleName // the first that the organisation has
-	limit         time.Duration
+	stores        bool       // a request takes room on the disk
 }{
-	{"report", "POST /tasks/{task}/reports", []RoleName{ShufflerRole}, shortExchange},
-	{"task_keys", "GET /tasks/{task}/keys", []RoleName{ShufflerRole}, shortExchange},
-	{"batch", "PUT /tasks/{task}/batches/{batch}", []RoleName{AnalyzerRole, ShufflerRole}, batchExchange},
-	{"keys", "GET /keys/shuffler", []RoleName{ShufflerRole}, shortExchange},
-	{"keys", "GET /keys/analyzer", []RoleName{AnalyzerRole}, shortExchange},
+	{"report", "POST /tasks/{task}/reports", []RoleName{ShufflerRole}, true},
+	{"task_keys", "GET /tasks/{task}/keys", []RoleName{ShufflerRole}, false},
+	{routeBatch, "PUT /tasks/{task}/batches/{batch}", []RoleName{AnalyzerRole, ShufflerRole}, true},
+	{"keys", "GET /keys/shuffler", []RoleName{ShufflerRole}, false},
+	{"keys", "GET /keys/analyzer", []RoleName{AnalyzerRole}, false},
 }
+
+const routeBatch = "batch"
 
 // public returns the handler of the public listener.
 func (s *Server) public() http.Handler {
 	mux := http.NewServeMux()
-	slots := make(chan struct{}, s.config.Intake.MaxConcurrent)
+	shared := make(chan struct{}, s.config.Intake.MaxConcurrent)
 	for _, route := range publicRoutes {
 		h := s.firstHost(route.roles)
 		if h == nil {
 			continue
+		}
+		slots := shared
+		if route.name == routeBatch {
+			slots = make(chan struct{}, batchSlots)
 		}
 		mux.HandleFunc(route.pattern, s.metrics.observe(route.name, func(w http.ResponseWriter, r *http.Request) {
 			select {
@@ -45,7 +56,11 @@ func (s *Server) public() http.Handler {
 				problems.busy.write(w, "")
 				return
 			}
-			limitTime(w, route.limit)
+			limitTime(w, shortExchange)
+			if route.stores && s.tight() {
+				problems.diskFull.write(w, "")
+				return
+			}
 			s.choose(h, r).ServeHTTP(w, r)
 		}))
 	}
@@ -53,6 +68,17 @@ func (s *Server) public() http.Handler {
 		problems.notFound.write(w, "")
 	}))
 	return hsts(s.config, mux)
+}
+
+// reserve is the space that is left to the work on batches: a server that took
+// reports until the disk was full could never hand any over to make room.
+const reserve = 64 << 20
+
+// tight reports whether only the reserve is left. An answer that cannot be had
+// is no.
+func (s *Server) tight() bool {
+	free, err := diskFree(s.config.Data)
+	return err == nil && free < reserve
 }
 
 // firstHost returns the host of the first of the roles that is played here.

@@ -63,11 +63,16 @@ func parseOwner(s string) (ed25519.PublicKey, error) { return task.ParsePublic(s
 // that works. Tasks of others and tasks that are over are passed by.
 func (r *registry) load(now time.Time) error {
 	names := slices.Clone(r.config.Tasks.Bundles)
-	added, err := filepath.Glob(filepath.Join(r.config.tasksDir(), "*.bundle"))
-	if err != nil {
+	added, err := os.ReadDir(r.config.tasksDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("listing added tasks: %w", err)
 	}
-	for _, name := range append(names, added...) {
+	for _, e := range added {
+		if strings.HasSuffix(e.Name(), ".bundle") {
+			names = append(names, filepath.Join(r.config.tasksDir(), e.Name()))
+		}
+	}
+	for _, name := range names {
 		b, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("tasks.bundles: %s does not exist: write it with \"shoal metrics build\"", name)
