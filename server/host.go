@@ -127,9 +127,14 @@ func (s *Server) openAnalyzer(ctx context.Context, h *host) error {
 		return err
 	}
 	h.store = store
+	e, err := local.New(filepath.Join(h.dir, "work"), local.Options{MemoryBytes: int64(s.config.Batches.Memory), Workers: s.config.Batches.Workers})
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	h.engine = e
 	h.build = func(ctx context.Context, tasks []*task.Task, keys shuffler.Keys) (member, error) {
 		return analyzer.New(ctx, analyzer.Config{
-			Store: store, FS: s.o.FS, Dir: s.config.analyzerDir(),
+			Store: store, FS: s.o.FS, Dir: s.config.analyzerDir(), Engine: e,
 			Clock: s.o.Clock, Identity: s.identity.Public(), Keys: keys, Tasks: tasks,
 			MaxBatch: int64(s.config.Batches.MaxBytes),
 			Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics},

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/engine"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/clock"
@@ -37,6 +38,7 @@ type Config struct {
 	Identity ed25519.PublicKey // by which tasks name this analyzer
 	Keys     Keys              // see [Analyzer.SetKeys]
 	Tasks    []*task.Task      // each names Identity as its analyzer
+	Engine   engine.Engine     // of this process alone; needed for tasks with a quorum
 
 	MaxBatch int64         // bytes of a batch; default 64 GiB
 	Workers  int           // goroutines that open reports; default: the CPUs
@@ -134,6 +136,9 @@ func (a *Analyzer) host(t *task.Task) error {
 	}
 	if last := t.Hops[len(t.Hops)-1]; last.Role != task.Analyzer || !last.Identity.Equal(a.config.Identity) {
 		return fmt.Errorf("task %q does not name this identity as its analyzer", t.Metric)
+	}
+	if t.Encoding.Kind == task.Quorum && a.config.Engine == nil {
+		return fmt.Errorf("task %q asks for a quorum, for which the analyzer needs an engine", t.Metric)
 	}
 	threshold, err := metric.Threshold(t.Threshold)
 	if err != nil {

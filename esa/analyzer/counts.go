@@ -40,8 +40,8 @@ var estimateColumns = []Column{
 }
 
 // crowdSize estimates how many reports of a crowd reached the shuffler when
-// count of them were released. What the threshold has dropped is added on
-// average; at least the released ones were there.
+// count of them reached the analyzer. What the threshold has dropped is added on
+// average; at least those that reached it were there.
 func crowdSize(count uint64, t dp.Threshold) estimate {
 	return within(float64(count)+t.Bias(), t.StdDev(), float64(count), math.Inf(1))
 }
@@ -89,6 +89,7 @@ type counter struct {
 	layout  *layout
 	tallied []int // indexes of the fields that the values table is about
 	crowds  map[string]*crowd
+	hidden  uint64 // reports of the one crowd that are no records, for a quorum did not come together
 }
 
 func newCounter(l *layout) *counter {
@@ -109,8 +110,8 @@ func options(f task.Field) []string {
 	return f.Values
 }
 
-// add counts one record.
-func (c *counter) add(rec task.Record, row Row) error {
+// add counts n equal records.
+func (c *counter) add(rec task.Record, row Row, n uint64) error {
 	key, values, err := c.layout.crowdOf(rec, row)
 	if err != nil {
 		return err
@@ -124,26 +125,26 @@ func (c *counter) add(rec task.Record, row Row) error {
 		}
 		c.crowds[key] = in
 	}
-	in.count++
+	in.count += n
 	for j, i := range c.tallied {
-		in.fields[j].add(c.layout.task.Schema[i], row[c.layout.first[i]:][:c.layout.width(i)])
+		in.fields[j].add(c.layout.task.Schema[i], row[c.layout.first[i]:][:c.layout.width(i)], n)
 	}
 	return nil
 }
 
-// add counts one answer, given as the columns of its field.
-func (t *tally) add(f task.Field, columns Row) {
+// add counts n equal answers, given as the columns of their field.
+func (t *tally) add(f task.Field, columns Row, n uint64) {
 	for i := range t.answers {
 		switch v := columns[min(i, len(columns)-1)].(type) {
 		case bool:
-			t.answers[i]++
+			t.answers[i] += n
 			if v {
-				t.shown[i]++
+				t.shown[i] += n
 			}
 		case string:
-			t.answers[i]++
+			t.answers[i] += n
 			if v == f.Values[i] {
-				t.shown[i]++
+				t.shown[i] += n
 			}
 		}
 	}
@@ -167,7 +168,7 @@ func (c *counter) countsTable(t dp.Threshold) ([]Column, []Row) {
 	var rows []Row
 	for _, in := range c.sorted() {
 		row := append(slices.Clone(in.values), int64(in.count))
-		rows = append(rows, append(row, crowdSize(in.count, t).values()...))
+		rows = append(rows, append(row, crowdSize(in.count+c.hidden, t).values()...))
 	}
 	return columns, rows
 }

@@ -21,6 +21,19 @@
 // probability. The intervals cover the noise that was added on purpose, and
 // nothing else: not what clients failed to send.
 //
+// # Quorum
+//
+// Of a task with [task.Quorum] the innermost layer holds a ciphertext and a share
+// of its key (Prochlo paper, section 4.2). The reports of a value are brought
+// together by a sort in the engine, so that memory stays bounded, and its key is
+// recovered from their shares. Each valid share is one record; a share that
+// occurs twice, or was forged, is none, and forged ones keep no value unreadable
+// while they are few: see package secretshare. The manifest counts them. A value
+// with too few shares is written nowhere; the engine's files hold ciphertexts.
+// In "records" the rows of a value stand together. Where the crowd is constant,
+// its estimated size includes the reports that stay unreadable; "values" is about
+// those that can be read.
+//
 // # What holds
 //
 // A batch is accepted once: by its ID and digest, signed by the shuffler that

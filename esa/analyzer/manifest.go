@@ -59,6 +59,7 @@ type AnalyzerCounts struct {
 	Invalid  map[string]uint64 `json:"invalid"` // by cause
 	Records  uint64            `json:"records"`
 	Crowds   uint64            `json:"crowds"`
+	Quorum   *QuorumCounts     `json:"quorum,omitempty"` // of a task with a quorum
 }
 
 // The tables of a batch.

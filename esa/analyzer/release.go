@@ -194,6 +194,9 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	l := newLayout(h.task, b.Epoch)
 	counter := newCounter(l)
 	table, err := a.writeTable(dir, RecordsTable, l.columns, func(w *tableWriter) error {
+		if h.task.Encoding.Kind == task.Quorum {
+			return a.writeShared(ctx, h, b, batch, l, counter, w, &m.Analyzer)
+		}
 		return a.writeRecords(ctx, h, batch, l, counter, w, &m.Analyzer)
 	})
 	if err != nil {
@@ -273,7 +276,7 @@ func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch
 			continue
 		}
 		counts.Records++
-		if err := c.add(r.record, r.row); err != nil {
+		if err := c.add(r.record, r.row, 1); err != nil {
 			return err
 		}
 		if err := w.Write(r.row); err != nil {
