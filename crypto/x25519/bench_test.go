@@ -1,0 +1,48 @@
+package x25519
+
+import (
+	"crypto/ecdh"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+)
+
+// BenchmarkMultiply is the time of one point in batches of a few lengths, and
+// that of crypto/ecdh. The best time is the one to compare on a busy machine.
+func BenchmarkMultiply(b *testing.B) {
+	r := seeded(1)
+	var k [Size]byte
+	r.Read(k[:])
+	run := func(name string, n int, f func()) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			best := time.Duration(math.MaxInt64)
+			for b.Loop() {
+				start := time.Now()
+				f()
+				best = min(best, time.Since(start))
+			}
+			b.ReportMetric(float64(best.Nanoseconds())/float64(n), "best-ns/point")
+		})
+	}
+	for name, ifma := range forms() {
+		s := newScalar(b, k[:], ifma)
+		for _, n := range []int{1, 8, 64} {
+			points, shared := make([][Size]byte, n), make([]Shared, n)
+			for i := range points {
+				r.Read(points[i][:])
+			}
+			run(fmt.Sprintf("%s/points=%d", name, n), n, func() { s.Multiply(shared, points) })
+		}
+	}
+	private, err := ecdh.X25519().NewPrivateKey(k[:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	public, err := ecdh.X25519().NewPublicKey([]byte{Size - 1: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	run("ecdh", 1, func() { private.ECDH(public) })
+}

@@ -1,0 +1,130 @@
+// Package x25519 multiplies many points by one scalar: the function X25519 of
+// RFC 7748, section 5, for a server that holds one private key and meets many
+// ephemeral public keys.
+//
+// On amd64 with AVX512-IFMA eight points are multiplied at once, each in its
+// lane of the vector registers, and one inversion serves up to 64 points. Else,
+// with the build tag purego, or with GODEBUG=cpu.avx512f=off, each point goes
+// through crypto/ecdh. The results are the same to the bit.
+//
+// The scalar is used in constant time: neither branches nor addresses depend on
+// it, on the points, or on a result, except that whether a result is all zero is
+// told. Like crypto/ecdh, the package does not erase what is left of secrets in
+// registers and on stacks.
+//
+// A point is any 32 bytes: RFC 7748 gives all of them a meaning, and so does
+// this package. A result that is all zero, to which only the few points of small
+// order lead, is told apart (RFC 7748, section 6.1, and RFC 9180, section 7.1.4)
+// and never handed out.
+package x25519
+
+import (
+	"crypto/ecdh"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Size is the length in bytes of scalars, points and shared secrets.
+const Size = 32
+
+// A Scalar is a private key, ready to multiply points by. It prints redacted.
+// It is safe for use by several goroutines.
+type Scalar struct {
+	key   *ecdh.PrivateKey
+	swaps [4]uint64 // the clamped scalar, each bit exclusive-or the one above it
+	ifma  bool
+}
+
+// NewScalar returns the scalar of a private key of 32 bytes, which need not be
+// clamped.
+func NewScalar(private []byte) (*Scalar, error) {
+	key, err := ecdh.X25519().NewPrivateKey(private)
+	if err != nil {
+		return nil, fmt.Errorf("x25519: a private key of %d bytes, want %d", len(private), Size)
+	}
+	return &Scalar{key: key, swaps: swapsOf([Size]byte(private)), ifma: supportsIFMA()}, nil
+}
+
+// swapsOf clamps a private key (RFC 7748, section 5) and marks the bits that
+// differ from the next higher one.
+func swapsOf(private [Size]byte) [4]uint64 {
+	private[0] &= 248
+	private[31] = private[31]&127 | 64
+	var k, s [4]uint64
+	for i := range k {
+		k[i] = binary.LittleEndian.Uint64(private[8*i:])
+	}
+	for i := range s {
+		s[i] = k[i] ^ k[i]>>1
+		if i+1 < len(k) {
+			s[i] ^= k[i+1] << 63
+		}
+	}
+	return s
+}
+
+// Multiply sets shared[i] to the product of the scalar and points[i]. The two
+// slices must have one length, else Multiply returns an error and does nothing.
+// It is at its best with whole multiples of eight points, and of 64.
+func (s *Scalar) Multiply(shared []Shared, points [][Size]byte) error {
+	if len(shared) != len(points) {
+		return fmt.Errorf("x25519: room for %d shared secrets, want %d", len(shared), len(points))
+	}
+	if !s.ifma {
+		s.multiplyEach(shared, points)
+		return nil
+	}
+	for len(points) > 0 {
+		n := min(len(points), blockGroups*lanes)
+		s.multiplyBlock(shared[:n], points[:n])
+		shared, points = shared[n:], points[n:]
+	}
+	return nil
+}
+
+// multiplyEach is Multiply without vector instructions.
+func (s *Scalar) multiplyEach(shared []Shared, points [][Size]byte) {
+	for i := range points {
+		shared[i] = Shared{}
+		public, err := ecdh.X25519().NewPublicKey(points[i][:])
+		if err != nil {
+			continue // not reached: the length is right
+		}
+		secret, err := s.key.ECDH(public)
+		if err != nil {
+			continue // all zero
+		}
+		shared[i] = Shared{secret: [Size]byte(secret), ok: true}
+	}
+}
+
+// String tells nothing of the scalar.
+func (s *Scalar) String() string { return "X25519 scalar (redacted)" }
+
+// Format writes what [Scalar.String] returns, whatever the verb.
+func (s *Scalar) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+
+// LogValue returns what [Scalar.String] returns.
+func (s *Scalar) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// A Shared is the result for one point: a shared secret, or none. The zero
+// Shared is none. It prints redacted.
+type Shared struct {
+	secret [Size]byte
+	ok     bool
+}
+
+// Secret returns the shared secret, and whether there is one: there is none for
+// a point of small order, from which only the all-zero value comes.
+func (s *Shared) Secret() (secret [Size]byte, ok bool) { return s.secret, s.ok }
+
+// String tells nothing of the secret.
+func (s Shared) String() string { return "X25519 shared secret (redacted)" }
+
+// Format writes what [Shared.String] returns, whatever the verb.
+func (s Shared) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+
+// LogValue returns what [Shared.String] returns.
+func (s Shared) LogValue() slog.Value { return slog.StringValue(s.String()) }

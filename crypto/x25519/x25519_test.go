@@ -1,0 +1,399 @@
+package x25519
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// forms are the ways that this machine can go.
+func forms() map[string]bool {
+	f := map[string]bool{"each": false}
+	if supportsIFMA() {
+		f["lanes"] = true
+	}
+	return f
+}
+
+func newScalar(t testing.TB, private []byte, ifma bool) *Scalar {
+	t.Helper()
+	s, err := NewScalar(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ifma = ifma
+	return s
+}
+
+func multiply(t testing.TB, s *Scalar, points ...[Size]byte) []Shared {
+	t.Helper()
+	shared := make([]Shared, len(points))
+	if err := s.Multiply(shared, points); err != nil {
+		t.Fatal(err)
+	}
+	return shared
+}
+
+func unhex(t testing.TB, s string) [Size]byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != Size {
+		t.Fatalf("%q: %d bytes, %v", s, len(b), err)
+	}
+	return [Size]byte(b)
+}
+
+func hexInt(t testing.TB, s string) *big.Int {
+	t.Helper()
+	n, ok := new(big.Int).SetString(s, 16)
+	if !ok {
+		t.Fatalf("%q is no number", s)
+	}
+	return n
+}
+
+// encode returns the little-endian form of n, which may have 256 bits.
+func encode(n *big.Int) [Size]byte {
+	var b [Size]byte
+	n.FillBytes(b[:])
+	slices.Reverse(b[:])
+	return b
+}
+
+// prime is 2^255-19.
+func prime() *big.Int {
+	p := new(big.Int).Lsh(big.NewInt(1), 255)
+	return p.Sub(p, big.NewInt(19))
+}
+
+func seeded(seed uint64) *rand.ChaCha8 {
+	return rand.NewChaCha8([32]byte{0: byte(seed), 1: byte(seed >> 8)})
+}
+
+// RFC 7748, sections 5.2 and 6.1.
+func TestPublishedVectors(t *testing.T) {
+	for name, ifma := range forms() {
+		for _, v := range []struct{ scalar, u, want string }{
+			{"a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+				"e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+				"c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"},
+			{"4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+				"e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+				"95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957"},
+			{"5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+				"0900000000000000000000000000000000000000000000000000000000000000",
+				"de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"},
+			{"5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+				"8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
+				"4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"},
+		} {
+			k := unhex(t, v.scalar)
+			got, ok := multiply(t, newScalar(t, k[:], ifma), unhex(t, v.u))[0].Secret()
+			if want := unhex(t, v.want); !ok || got != want {
+				t.Errorf("%s: %s times %s is %x, want %s", name, v.scalar, v.u, got, v.want)
+			}
+		}
+	}
+}
+
+// The iterated vector of RFC 7748, section 5.2.
+func TestIteratedVector(t *testing.T) {
+	want := map[int]string{
+		1:    "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079",
+		1000: "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51",
+	}
+	for name, ifma := range forms() {
+		k := [Size]byte{9}
+		u := k
+		for i := 1; i <= 1000; i++ {
+			next, ok := multiply(t, newScalar(t, k[:], ifma), u)[0].Secret()
+			if !ok {
+				t.Fatalf("%s: step %d is all zero", name, i)
+			}
+			k, u = next, k
+			if w, ok := want[i]; ok && hex.EncodeToString(k[:]) != w {
+				t.Fatalf("%s: step %d is %x, want %s", name, i, k, w)
+			}
+		}
+	}
+}
+
+// smallOrder returns u coordinates of all points whose order divides 8, on the
+// curve and on its twist, below the prime.
+func smallOrder(t testing.TB) []*big.Int {
+	eight := hexInt(t, "57119fd0dd4e22d8868e1c58c45c44045bef839c55b1d0b1248c50a3bc959c5f")
+	other := hexInt(t, "00b8495f16056286fdb1329ceb8d09da6ac49ff1fae35616aeb8413b7c7aebe0")
+	return []*big.Int{big.NewInt(0), big.NewInt(1), new(big.Int).Sub(prime(), big.NewInt(1)), eight, other}
+}
+
+// edges returns points that are easy to get wrong: those of small order, those
+// next to them, values of the prime and above, limbs that are full or empty, and
+// each with the high bit set.
+func edges(t testing.TB) [][Size]byte {
+	var all []*big.Int
+	for _, n := range smallOrder(t) {
+		all = append(all, n)
+		for d := int64(1); d <= 3; d++ {
+			all = append(all, new(big.Int).Add(n, big.NewInt(d)))
+		}
+	}
+	top := new(big.Int).Lsh(big.NewInt(1), 255)
+	for d := int64(1); d <= 24; d++ {
+		all = append(all, new(big.Int).Sub(top, big.NewInt(d)))
+	}
+	for bit := uint(0); bit < 255; bit += 3 {
+		power := new(big.Int).Lsh(big.NewInt(1), bit)
+		all = append(all, power, new(big.Int).Sub(power, big.NewInt(1)), new(big.Int).Sub(prime(), power))
+	}
+	for limb := range uint(5) {
+		full := new(big.Int).Lsh(big.NewInt(limbMask), 51*limb)
+		rest := new(big.Int).Sub(new(big.Int).Sub(top, big.NewInt(1)), full)
+		all = append(all, full, rest)
+	}
+	var points [][Size]byte
+	for _, n := range all {
+		if n.Sign() < 0 || n.BitLen() > 255 {
+			continue
+		}
+		p := encode(n)
+		points = append(points, p)
+		p[Size-1] |= 128
+		points = append(points, p)
+	}
+	return points
+}
+
+func sameAsEach(t *testing.T, k [Size]byte, points [][Size]byte) {
+	t.Helper()
+	want := multiply(t, newScalar(t, k[:], false), points...)
+	for i, got := range multiply(t, newScalar(t, k[:], true), points...) {
+		if got != want[i] {
+			t.Fatalf("%x times %x is %x (%v), want %x (%v)", k, points[i], got.secret, got.ok, want[i].secret, want[i].ok)
+		}
+	}
+}
+
+// The lanes agree with crypto/ecdh, for batches of every length around the
+// boundaries of groups and blocks.
+func TestLanesAgree(t *testing.T) {
+	if !supportsIFMA() {
+		t.Skip("no AVX512-IFMA")
+	}
+	r := seeded(1)
+	for round := range 20 {
+		for _, n := range []int{0, 1, 7, 8, 9, 63, 64, 65, 64 + round, 130} {
+			var k [Size]byte
+			r.Read(k[:])
+			points := make([][Size]byte, n)
+			for i := range points {
+				r.Read(points[i][:])
+			}
+			sameAsEach(t, k, points)
+		}
+	}
+}
+
+func TestLanesAgreeAtEdges(t *testing.T) {
+	if !supportsIFMA() {
+		t.Skip("no AVX512-IFMA")
+	}
+	r := seeded(2)
+	scalars := [][Size]byte{{}, {9}, [Size]byte(bytes.Repeat([]byte{255}, Size)), [Size]byte(bytes.Repeat([]byte{0x55}, Size)), [Size]byte(bytes.Repeat([]byte{0xaa}, Size))}
+	for range 3 {
+		var k [Size]byte
+		r.Read(k[:])
+		scalars = append(scalars, k)
+	}
+	points := edges(t)
+	for _, k := range scalars {
+		sameAsEach(t, k, points)
+	}
+}
+
+// A point of small order costs nothing but itself, wherever in a batch it is:
+// its lane is inverted together with honest ones.
+func TestSmallOrderIsTold(t *testing.T) {
+	r := seeded(3)
+	var k [Size]byte
+	r.Read(k[:])
+	bad := smallOrder(t)
+	for _, n := range smallOrder(t)[:2] {
+		bad = append(bad, new(big.Int).Add(n, prime()))
+	}
+	for name, ifma := range forms() {
+		s := newScalar(t, k[:], ifma)
+		points := make([][Size]byte, 64)
+		for i := range points {
+			r.Read(points[i][:])
+		}
+		honest := multiply(t, s, points...)
+		for i, at := range []int{0, 7, 8, 13, 21, 40, 63} {
+			mixed := slices.Clone(points)
+			mixed[at] = encode(bad[i])
+			mixed[(at+8)%64] = encode(bad[(i+1)%len(bad)])
+			for j, got := range multiply(t, s, mixed...) {
+				secret, ok := got.Secret()
+				if mixed[j] != points[j] {
+					if ok || secret != [Size]byte{} {
+						t.Errorf("%s: a point of small order gave %x, %v", name, secret, ok)
+					}
+					continue
+				}
+				if got != honest[j] || !ok {
+					t.Errorf("%s: point %d changed beside one of small order", name, j)
+				}
+			}
+		}
+	}
+}
+
+// Results feed later points, so that a fault anywhere spreads to the end.
+func TestAccumulated(t *testing.T) {
+	if !supportsIFMA() {
+		t.Skip("no AVX512-IFMA")
+	}
+	run := func(ifma bool) string {
+		points := make([][Size]byte, 61)
+		r := seeded(4)
+		for i := range points {
+			r.Read(points[i][:])
+		}
+		k := points[0]
+		for range 40 {
+			for i, shared := range multiply(t, newScalar(t, k[:], ifma), points...) {
+				points[i], _ = shared.Secret()
+			}
+			k = points[len(points)-1]
+			slices.Reverse(points)
+		}
+		return fmt.Sprintf("%x", points)
+	}
+	if run(true) != run(false) {
+		t.Error("the lanes and crypto/ecdh part")
+	}
+}
+
+// canonical is right for every limb that the arithmetic leaves.
+func TestCanonical(t *testing.T) {
+	r := rand.New(seeded(5))
+	for range 20_000 {
+		var e element
+		value := new(big.Int)
+		for i := range limbs {
+			switch r.IntN(3) {
+			case 0:
+				e[i][3] = limbMask - uint64(r.IntN(40))
+			case 1:
+				e[i][3] = uint64(r.IntN(40))
+			default:
+				e[i][3] = r.Uint64N(1 << 53)
+			}
+			value.Add(value, new(big.Int).Lsh(new(big.Int).SetUint64(e[i][3]), 51*uint(i)))
+		}
+		got := new(big.Int)
+		for i, limb := range e.canonical(3) {
+			if limb > limbMask {
+				t.Fatalf("limb %d of %x is %#x", i, value, limb)
+			}
+			got.Add(got, new(big.Int).Lsh(new(big.Int).SetUint64(limb), 51*uint(i)))
+		}
+		if want := value.Mod(value, prime()); got.Cmp(want) != 0 {
+			t.Fatalf("%x, want %x", got, want)
+		}
+	}
+}
+
+// The kernels hold at the largest limbs that they promise to take.
+func TestProductsOfFullLimbs(t *testing.T) {
+	if !supportsIFMA() {
+		t.Skip("no AVX512-IFMA")
+	}
+	value := func(e *element, j int) *big.Int {
+		n := new(big.Int)
+		for i := range limbs {
+			n.Add(n, new(big.Int).Lsh(new(big.Int).SetUint64(e[i][j]), 51*uint(i)))
+		}
+		return n.Mod(n, prime())
+	}
+	r := rand.New(seeded(6))
+	for range 500 {
+		var a, b, product, square element
+		for i := range limbs {
+			for j := range lanes {
+				a[i][j], b[i][j] = 1<<52-1-uint64(r.IntN(2)), r.Uint64N(1<<52)
+				if j < 2 {
+					a[i][j], b[i][j] = 1<<52-1, 1<<52-1
+				}
+			}
+		}
+		mulIFMA(&product, &a, &b)
+		squareIFMA(&square, &a, 1)
+		for j := range lanes {
+			for i := range limbs {
+				if product[i][j] >= 1<<51+1<<16 || square[i][j] >= 1<<51+1<<16 {
+					t.Fatalf("limb %d is %#x or %#x: not loose", i, product[i][j], square[i][j])
+				}
+			}
+			x, y := value(&a, j), value(&b, j)
+			if want := new(big.Int).Mul(x, y); value(&product, j).Cmp(want.Mod(want, prime())) != 0 {
+				t.Fatal("product is wrong")
+			}
+			if want := new(big.Int).Mul(x, x); value(&square, j).Cmp(want.Mod(want, prime())) != 0 {
+				t.Fatal("square is wrong")
+			}
+		}
+	}
+}
+
+func TestLengths(t *testing.T) {
+	for _, n := range []int{0, 31, 33} {
+		if _, err := NewScalar(make([]byte, n)); err == nil {
+			t.Errorf("a scalar of %d bytes was taken", n)
+		}
+	}
+	s := newScalar(t, make([]byte, Size), supportsIFMA())
+	if err := s.Multiply(make([]Shared, 2), make([][Size]byte, 3)); err == nil {
+		t.Error("too little room was taken")
+	}
+}
+
+// Threat: a secret that gets into a log.
+func TestRedacted(t *testing.T) {
+	private := bytes.Repeat([]byte{0x5c}, Size)
+	s := newScalar(t, private, supportsIFMA())
+	shared := multiply(t, s, [Size]byte{9})[0]
+	secret, _ := shared.Secret()
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "scalar", s, "shared", shared)
+	text := log.String()
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+		text += fmt.Sprintf(verb+verb, s, shared)
+	}
+	for _, leak := range []string{hex.EncodeToString(private[:4]), hex.EncodeToString(secret[:4]), fmt.Sprint(private[:2]), fmt.Sprint(secret[:3])} {
+		if strings.Contains(text, strings.Trim(leak, "[]")) {
+			t.Errorf("%q shows %q", text, leak)
+		}
+	}
+}
+
+func FuzzLanesAgree(f *testing.F) {
+	f.Add(make([]byte, 2*Size))
+	f.Add(bytes.Repeat([]byte{255}, 3*Size))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if !supportsIFMA() || len(b) < Size || len(b) > 16*Size {
+			return
+		}
+		k := [Size]byte(b)
+		var points [][Size]byte
+		for b = b[Size:]; len(b) >= Size; b = b[Size:] {
+			points = append(points, [Size]byte(b))
+		}
+		sameAsEach(t, k, points)
+	})
+}
