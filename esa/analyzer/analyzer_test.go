@@ -19,6 +19,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/shoal-project/shoal/engine"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/esa/analyzer/storetest"
@@ -32,9 +33,10 @@ import (
 // made by hand.
 type bench struct {
 	*hoptest.World
-	store *storetest.Model
-	fs    durable.FS
-	a     *analyzer.Analyzer
+	store  *storetest.Model
+	fs     durable.FS
+	engine engine.Engine // for tasks with a quorum
+	a      *analyzer.Analyzer
 }
 
 func newBench(t testing.TB, edit func(*task.Task)) *bench {
@@ -49,7 +51,7 @@ func (b *bench) start(t testing.TB) {
 	p := b.Parties[1]
 	a, err := analyzer.New(t.Context(), analyzer.Config{
 		Store: b.store, FS: b.fs, Dir: "data", Clock: b.Clock, Identity: p.ID.Public(), Keys: p.Keys,
-		Tasks: []*task.Task{b.Task}, Workers: 2, MaxBatch: 1 << 20,
+		Tasks: []*task.Task{b.Task}, Workers: 2, MaxBatch: 1 << 20, Engine: b.engine,
 	})
 	must(t, err)
 	b.a = a
