@@ -181,5 +181,14 @@ func (queryPage) Cell(v any) string { return duckdb.Show(v, 300) }
 // Null tells whether a value is absent.
 func (queryPage) Null(v any) bool { return v == nil }
 
+// Plan is what EXPLAIN has drawn, or empty.
+func (p queryPage) Plan() string {
+	if p.Result == nil {
+		return ""
+	}
+	plan, _ := p.Result.Plan()
+	return plan
+}
+
 // Lines is how tall the form is.
 func (p queryPage) Lines() int { return min(max(5, strings.Count(p.Text, "\n")+2), 20) }

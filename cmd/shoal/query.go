@@ -94,7 +94,7 @@ func consoleQuery(s *server.Server) (console.Querier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return duckdb.New(s.Tables(), duckdb.Options{Worker: worker, Limits: duckdb.Limits{
+	return duckdb.New(s.Tables(), duckdb.Options{Worker: worker, Background: true, Limits: duckdb.Limits{
 		Memory: 512 << 20, Threads: 1, Time: 10 * time.Second, Rows: 100_000, Bytes: 16 << 20,
 	}})
 }

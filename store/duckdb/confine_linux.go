@@ -22,8 +22,7 @@ import (
 const headroom = 1 << 30
 
 // confine limits the process before it reads anything: no files written, no
-// core dump, bounded processor time and address space, and a low priority
-// beside the server that started it.
+// core dump, bounded processor time and address space.
 func confine(r request) error {
 	signal.Ignore(syscall.SIGXFSZ)
 	space, err := addressSpace()
@@ -42,7 +41,9 @@ func confine(r request) error {
 			return fmt.Errorf("confining the process: limit %d: %w", limit.resource, err)
 		}
 	}
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 10) // a courtesy, not a protection
+	if r.Background {
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 10) // a courtesy, not a protection
+	}
 	return nil
 }
 

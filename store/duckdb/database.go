@@ -61,14 +61,16 @@ type Options struct {
 	Limits Limits
 	// Parallel is how many queries may run at once; others wait. 0 means 1.
 	Parallel int
+	// Background gives way to other programs, on Linux: for queries beside a
+	// server.
+	Background bool
 }
 
 // A Database answers queries. Its methods may be called by many goroutines at
 // once.
 type Database struct {
 	tables *analyzer.Tables
-	worker []string
-	limits Limits
+	o      Options
 	turns  chan struct{}
 }
 
@@ -78,7 +80,8 @@ func New(tables *analyzer.Tables, o Options) (*Database, error) {
 	if len(o.Worker) == 0 {
 		return nil, errors.New("opening a query database: no worker given")
 	}
-	return &Database{tables, o.Worker, o.Limits.withDefaults(), make(chan struct{}, max(1, o.Parallel))}, nil
+	o.Limits = o.Limits.withDefaults()
+	return &Database{tables, o, make(chan struct{}, max(1, o.Parallel))}, nil
 }
 
 // Ready returns nil if queries can be answered, otherwise [ErrNotBuilt].
@@ -110,7 +113,7 @@ func (d *Database) Query(ctx context.Context, text string, rows int) (*Result, e
 	case len(text) > MaxQuery:
 		return nil, &Error{fmt.Sprintf("the query has %d bytes, at most %d are read", len(text), MaxQuery)}
 	}
-	limits := d.limits
+	limits := d.o.Limits
 	if rows > 0 {
 		limits.Rows = min(rows, limits.Rows)
 	}
@@ -128,6 +131,6 @@ func (d *Database) Query(ctx context.Context, text string, rows int) (*Result, e
 	if err != nil {
 		return nil, fmt.Errorf("finding the released tables: %w", err)
 	}
-	load.Text, load.Limits = text, limits
-	return run(ctx, d.worker, load)
+	load.Text, load.Limits, load.Background = text, limits, d.o.Background
+	return run(ctx, d.o.Worker, load)
 }

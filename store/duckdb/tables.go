@@ -161,7 +161,6 @@ func (d *Database) plan(tables []Table) (request, error) {
 			files = append(files, path)
 		}
 		r.Load = append(r.Load, loadFiles(t, files))
-		r.Files = append(r.Files, files...)
 	}
 	return r, nil
 }

@@ -16,9 +16,10 @@ import (
 // A request is what the worker reads: one JSON value.
 type request struct {
 	Load   []string // statements of ours that fill the database
-	Files  []string // the files that they read
 	Text   string   // the statement of the user
 	Limits Limits
+
+	Background bool
 }
 
 // The worker answers with lines of JSON: a head, one array of values a row,

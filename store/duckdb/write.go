@@ -109,10 +109,28 @@ func cut(s string, most int) string {
 	return string([]rune(s)[:most-1]) + "…"
 }
 
+// Plan returns what EXPLAIN has drawn, if the result is that.
+func (r *Result) Plan() (string, bool) {
+	if len(r.Columns) != 2 || r.Columns[0].Name != "explain_key" || len(r.Rows) == 0 {
+		return "", false
+	}
+	var b strings.Builder
+	for _, row := range r.Rows {
+		for line := range strings.Lines(plain(row[1])) {
+			b.WriteString(visible(strings.TrimRight(line, "\r\n")) + "\n")
+		}
+	}
+	return strings.TrimSpace(b.String()), true
+}
+
 // widest is how many runes of a value the text format shows.
 const widest = 60
 
 func (r *Result) text(w io.Writer) error {
+	if plan, ok := r.Plan(); ok {
+		_, err := fmt.Fprintln(w, plan)
+		return err
+	}
 	cells := make([][]string, 0, len(r.Rows)+1)
 	names := make([]string, len(r.Columns))
 	for i, c := range r.Columns {

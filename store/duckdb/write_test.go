@@ -69,6 +69,14 @@ func TestTextIsHarmless(t *testing.T) {
 	}
 }
 
+func TestPlan(t *testing.T) {
+	r := &Result{Columns: []Column{{"explain_key", Varchar}, {"explain_value", Varchar}}, Rows: [][]any{{"physical_plan", "┌──┐\n│\x1b│\n"}}}
+	var b strings.Builder
+	if err := r.Write(&b, Text); err != nil || b.String() != "┌──┐\n│\\x1b│\n" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
 func TestParquet(t *testing.T) {
 	var b bytes.Buffer
 	if err := sample().Write(&b, Parquet); err != nil {
