@@ -16,9 +16,11 @@ type dims struct {
 type circuit[E field.Elem] interface {
 	dims() dims
 	newSpace() *space[E]
+	// proveScratch is the number of elements of scratch memory that prove needs.
+	proveScratch() int
 	// prove writes a proof that meas is valid. meas is honest: prove does not
 	// check it and may rely on its validity.
-	prove(sp *space[E], proof, meas, proveRand, jointRand []E)
+	prove(scratch, proof, meas, proveRand, jointRand []E)
 	// query writes a share of the verifier for shares of a measurement and its
 	// proof. It reports false if the query point is one of those at which the
 	// wire polynomials are defined: the verifier would leak the measurement.
@@ -30,7 +32,7 @@ type circuit[E field.Elem] interface {
 	truncate(out, meas []E)
 }
 
-// space is scratch memory of one proof or query at a time.
+// space is scratch memory of one query at a time.
 type space[E field.Elem] struct {
 	basis, even, odd []E // P elements each, the length of the wire polynomials
 	wide             []E // as many as the evaluations of the gadget polynomial
@@ -154,6 +156,13 @@ func (g *gadget[E]) eval(sp *space[E], poly []E, t E) E {
 	one := f.FromUint64(1)
 	sum := f.Add(f.Mul(f.Add(one, tp), e), f.Mul(f.Sub(one, tp), o))
 	return f.Mul(sum, g.half)
+}
+
+// cut takes n elements off scratch memory.
+func cut[E field.Elem](scratch *[]E, n int) []E {
+	v := (*scratch)[:n:n]
+	*scratch = (*scratch)[n:]
+	return v
 }
 
 func nextPowerOfTwo(n int) int {

@@ -59,31 +59,68 @@ func (c *pointCircuit[E]) eval(wires []E) E {
 	return y
 }
 
-func (c *pointCircuit[E]) prove(sp *space[E], proof, meas, proveRand, _ []E) {
+// proveScratch: the wires, and a vector as long.
+func (c *pointCircuit[E]) proveScratch() int { return (c.g.arity + 1) * c.g.n }
+
+func (c *pointCircuit[E]) prove(scratch, proof, meas, proveRand, _ []E) {
 	g := c.g
 	copy(proof, proveRand)
-	wires := [2][]E{}
+	poly := proof[g.arity:]
+	var wires [2][]E
 	for j := range g.arity {
-		w := make([]E, g.n)
+		w := cut(&scratch, g.n)
 		w[0] = proveRand[j]
-		copy(w[1:], meas)
-		c.extend(w, sp)
+		clear(w[1+copy(w[1:], meas) : g.p])
 		wires[j] = w
 	}
-	poly := proof[g.arity:]
-	var at [2]E
-	for i := range poly {
-		for j := range g.arity {
-			at[j] = wires[j][i]
+	if g.degree == 2 {
+		c.provePairs(scratch, poly, meas, &wires)
+		return
+	}
+	for j := range g.arity {
+		c.extend(wires[j], scratch)
+	}
+	c.evalVec(poly, &wires, g.length)
+}
+
+// provePairs writes the gadget polynomial of a gadget of degree 2: what stands
+// at even places is known without a multiplication.
+func (c *pointCircuit[E]) provePairs(scratch, poly, meas []E, wires *[2][]E) {
+	g := c.g
+	clear(poly)
+	var seeds [2]E
+	for j := range g.arity {
+		seeds[j] = wires[j][0]
+		c.f.Odd(wires[j][:g.p], g.roots)
+	}
+	poly[0] = c.eval(seeds[:g.arity])
+	if c.linear { // else an honest measurement gives zero
+		for k, m := range meas {
+			poly[2*(k+1)] = m
 		}
-		poly[i] = c.eval(at[:g.arity])
+	}
+	odd := cut(&scratch, g.p)
+	c.evalVec(odd, wires, g.p)
+	for i := range g.p - 1 {
+		poly[2*i+1] = odd[i]
 	}
 }
 
+// evalVec is the gadget at the first n values of its wires.
+func (c *pointCircuit[E]) evalVec(dst []E, wires *[2][]E, n int) {
+	dst = dst[:n]
+	if c.poly == nil {
+		copy(dst, wires[0])
+		c.f.MulVec(dst, wires[1][:n])
+		return
+	}
+	c.f.PolyVec(dst, wires[0][:n], c.poly)
+}
+
 // extend turns P evaluations at the start of w into n = len(w).
-func (c *pointCircuit[E]) extend(w []E, sp *space[E]) {
+func (c *pointCircuit[E]) extend(w, scratch []E) {
 	for m := c.g.p; m < len(w); m *= 2 {
-		odd := sp.wide[:m]
+		odd := scratch[:m]
 		copy(odd, w)
 		c.f.Odd(odd, c.g.roots)
 		for i := m - 1; i >= 0; i-- {

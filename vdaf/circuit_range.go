@@ -53,7 +53,11 @@ func (c *rangeCircuit[E]) newSpace() *space[E] { return c.g.newSpace() }
 
 func (c *rangeCircuit[E]) truncate(out, meas []E) { c.cut(out, meas) }
 
-func (c *rangeCircuit[E]) prove(_ *space[E], proof, meas, proveRand, jointRand []E) {
+// proveScratch: a block of each kind of wire, their products, and powers of the
+// joint randomness.
+func (c *rangeCircuit[E]) proveScratch() int { return 3*field.Rows*c.g.p + c.g.calls }
+
+func (c *rangeCircuit[E]) prove(scratch, proof, meas, proveRand, jointRand []E) {
 	f, g := c.f, c.g
 	one, zero := f.FromUint64(1), f.FromUint64(0)
 	copy(proof, proveRand)
@@ -69,9 +73,9 @@ func (c *rangeCircuit[E]) prove(_ *space[E], proof, meas, proveRand, jointRand [
 	// The odd ones are sums over the products of two wires each. The wires are
 	// extended eight at a time; row k of a and b holds the k-th value of each.
 	const n = field.Rows
-	a, b := make([]E, n*g.p), make([]E, n*g.p)
-	total := make([]E, n*g.p)
-	powers := make([]E, g.calls)
+	a, b, total := cut(&scratch, n*g.p), cut(&scratch, n*g.p), cut(&scratch, n*g.p)
+	clear(total)
+	powers := cut(&scratch, g.calls)
 	copy(powers, jointRand)
 	for at := 0; at < c.chunk; at += n {
 		clear(a)

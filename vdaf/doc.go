@@ -42,7 +42,7 @@
 // is valid and which value was out of range; that a XOF output was not below the
 // prime and was drawn again (2^-32 a value, independent of secrets); float
 // conversion of gradients; and AES in [SumVecMultiproof] on processors without
-// AES instructions. Memory is not erased.
+// AES instructions. Shard erases its scratch memory; other memory is not erased.
 //
 // # Limits
 //

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/shoal-project/shoal/crypto/field"
 )
@@ -21,8 +22,8 @@ var ErrRejected = errors.New("vdaf: report rejected")
 // nothing about the client.
 var errQueryPoint = fmt.Errorf("%w: query point is a root of unity", ErrRejected)
 
-// An engine is Prio3 for one circuit (VDAF draft, section "Prio3"). It is
-// read-only and safe for concurrent use.
+// An engine is Prio3 for one circuit (VDAF draft, section "Prio3"). It is safe
+// for concurrent use.
 type engine[E field.Elem] struct {
 	f      field.Field[E]
 	c      circuit[E]
@@ -31,6 +32,7 @@ type engine[E field.Elem] struct {
 	shares int
 	proofs int
 	xof    xofKind
+	idle   sync.Pool // of *sharding[E] for one application context or another
 }
 
 func newEngine[E field.Elem](f field.Field[E], c circuit[E], id uint32, shares, proofs int, xof xofKind) *engine[E] {
@@ -117,19 +119,6 @@ func (e *engine[E]) resample(dst []E, raw []byte, read func([]byte) (int, error)
 		}
 	}
 	return nil
-}
-
-// jointSeed derives the joint randomness seed from its parts.
-func (e *engine[E]) jointSeed(h *heads, parts []byte) ([seedSize]byte, error) {
-	var seed [seedSize]byte
-	msg := h.message(usageJointRandSeed, len(parts))
-	copy(h.binder(usageJointRandSeed, msg), parts)
-	r, err := e.xof.stream(msg, len(h[usageJointRandSeed]))
-	if err != nil {
-		return seed, err
-	}
-	_, err = r.Read(seed[:])
-	return seed, err
 }
 
 // A combiner turns verifier shares into the verifier message.

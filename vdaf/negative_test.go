@@ -203,10 +203,17 @@ func TestInvalidMeasurements(t *testing.T) {
 	} {
 		tr := trial{in: c.in}
 		n := Nonce{1}
-		public, inputs, err := c.in.engine().shard(source(1), []byte("negative"), &n, c.encoded)
+		s, err := c.in.engine().sharder([]byte("negative"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		copy(s.encoded(), c.encoded)
+		sharded, err := s.shard(source(1), n)
+		s.release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, inputs := sharded.PublicShare, sharded.InputShares
 		key := VerifyKey{7}
 		var x exchange
 		x.leader, x.helper = verifiers(t, tr.in, &key, []byte("negative"))

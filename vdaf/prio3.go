@@ -74,16 +74,15 @@ type Sharded struct {
 // rand is crypto/rand.Reader outside of tests. Only a measurement out of range
 // and a failing rand are errors. Its time does not depend on the measurement.
 func (p *Prio3[M, R]) Shard(rand io.Reader, ctx []byte, nonce Nonce, m M) (*Sharded, error) {
-	e := p.engine()
-	encoded := make([]uint8, e.measurementLen())
-	if err := p.encode(encoded, m); err != nil {
-		return nil, fmt.Errorf("vdaf: %s: %w", p.Name(), err)
-	}
-	public, inputs, err := e.shard(rand, ctx, &nonce, encoded)
+	s, err := p.engine().sharder(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Sharded{PublicShare: public, InputShares: inputs}, nil
+	defer s.release()
+	if err := p.encode(s.encoded(), m); err != nil {
+		return nil, fmt.Errorf("vdaf: %s: %w", p.Name(), err)
+	}
+	return s.shard(rand, nonce)
 }
 
 // Unshard adds up the aggregate shares of all aggregators; count is the number
@@ -154,8 +153,7 @@ func (in *instance) UnshardSigned(shares [][]byte) ([]int64, error) {
 // core is an engine without its element type.
 type core interface {
 	sizes() Sizes
-	measurementLen() int
-	shard(rand io.Reader, ctx []byte, nonce *Nonce, encoded []uint8) (public []byte, inputs [][]byte, err error)
+	sharder(ctx []byte) (sharder, error)
 	newParty(key *VerifyKey, ctx []byte, id int) (partyCore, error)
 	newAggregate() aggregate
 	unshard(shares [][]byte) ([]sum, error)

@@ -27,8 +27,6 @@ func (e *engine[E]) newParty(key *VerifyKey, ctx []byte, id int) (partyCore, err
 	return &party[E]{e: e, h: h, key: &k, id: id, size: e.sizes()}, nil
 }
 
-func (e *engine[E]) measurementLen() int { return e.d.meas }
-
 func (p *party[E]) newBatch() (batchCore, error) { return p.newArena() }
 
 func (in *instance) NewVerifier(key *VerifyKey, ctx []byte, id int) (*Verifier, error) {

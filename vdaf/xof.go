@@ -109,6 +109,12 @@ func (x *xofRunner) flush() {
 	x.n = 0
 }
 
+// erase forgets the last messages.
+func (x *xofRunner) erase() {
+	x.lanes.Reset()
+	*x = xofRunner{kind: x.kind, lanes: x.lanes}
+}
+
 // stream returns the output for one message as a stream.
 func (x xofKind) stream(msg []byte, head int) (io.Reader, error) {
 	if x == hmacAES {

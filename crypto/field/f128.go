@@ -167,6 +167,13 @@ func (field128) Encode(dst []byte, src []F128) {
 	}
 }
 
+func (field128) FromUint8(dst []F128, src []uint8) {
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] = F128{lo: uint64(src[i])}
+	}
+}
+
 func (field128) AddVec(dst, a []F128) {
 	a = a[:len(dst)]
 	for i := range dst {
@@ -215,6 +222,17 @@ func (f field128) Dot(a, b []F128) F128 {
 		s.mul(a[i], b[i])
 	}
 	return sum.Add(s.reduce())
+}
+
+func (field128) PolyVec(dst, x, coeff []F128) {
+	x, top := x[:len(dst)], len(coeff)-1
+	for i := range dst {
+		y := coeff[top]
+		for j := top - 1; j >= 0; j-- {
+			y = y.Mul(x[i]).Add(coeff[j])
+		}
+		dst[i] = y
+	}
 }
 
 func (field128) InvVec(v, tmp []F128) { invVec(field128{}, v, tmp) }

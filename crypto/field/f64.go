@@ -123,6 +123,13 @@ func (field64) Encode(dst []byte, src []F64) {
 	}
 }
 
+func (field64) FromUint8(dst []F64, src []uint8) {
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] = F64(src[i])
+	}
+}
+
 func (field64) AddVec(dst, a []F64) {
 	a = a[:len(dst)]
 	for i := range dst {
@@ -163,6 +170,17 @@ func (field64) Dot(a, b []F64) F64 {
 	}
 	s := acc64{w0, w1, w2}
 	return s.reduce()
+}
+
+func (field64) PolyVec(dst, x, coeff []F64) {
+	x, top := x[:len(dst)], len(coeff)-1
+	for i := range dst {
+		y := coeff[top]
+		for j := top - 1; j >= 0; j-- {
+			y = y.Mul(x[i]).Add(coeff[j])
+		}
+		dst[i] = y
+	}
 }
 
 func (field64) InvVec(v, tmp []F64) { invVec(field64{}, v, tmp) }

@@ -65,6 +65,8 @@ type Field[E Elem] interface {
 	Decode(dst []E, src []byte) error
 	// Encode writes the elements little-endian; dst has len(src)*Size() bytes.
 	Encode(dst []byte, src []E)
+	// FromUint8 sets dst to the integers of src.
+	FromUint8(dst []E, src []uint8)
 	// AddVec sets dst to dst+a.
 	AddVec(dst, a []E)
 	// SubVec sets dst to dst-a.
@@ -75,6 +77,9 @@ type Field[E Elem] interface {
 	Sum(a []E) E
 	// Dot returns the sum of a[i]*b[i].
 	Dot(a, b []E) E
+	// PolyVec sets dst[i] to the polynomial with these coefficients, lowest first
+	// and at least one, at x[i]. dst and x do not overlap.
+	PolyVec(dst, x, coeff []E)
 	// InvVec inverts every element of v in place with one inversion (zero
 	// elements are not allowed: one makes every result zero). tmp is scratch of
 	// the same length.

@@ -40,6 +40,9 @@ func NewLanes(domain byte) (*Lanes, error) {
 	return &Lanes{level: supported(), domain: domain}, nil
 }
 
+// Reset erases what earlier messages have left in l.
+func (l *Lanes) Reset() { *l = Lanes{level: l.level, domain: l.domain} }
+
 // Sum128 computes TurboSHAKE128 of every msgs[i] and writes its first
 // len(out[i]) bytes to out[i]. Lanes with an empty output are left out. Lengths
 // may differ between lanes; equal lengths are fastest. An out[i] must not

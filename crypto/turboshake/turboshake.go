@@ -8,7 +8,8 @@
 // forms give the same bytes on every processor.
 //
 // Time depends on the lengths of messages and outputs only. The package keeps
-// the sponge state in memory and does not erase it; [Hash.Reset] does.
+// the sponge state in memory and does not erase it; [Hash.Reset] and
+// [Lanes.Reset] do.
 //
 // The build tag purego leaves out all assembly. On amd64 the vector code is
 // also switched off by GODEBUG=cpu.avx512f=off and cpu.avx2=off.
