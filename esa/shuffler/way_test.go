@@ -81,7 +81,7 @@ func (c *chain) startShuffler(t testing.TB) error {
 func (c *chain) startAnalyzer(t testing.TB) error {
 	p := c.Parties[len(c.Parties)-1]
 	a, err := analyzer.New(t.Context(), analyzer.Config{
-		Store: c.aStore, FS: c.aFS, Dir: "analyzer", Clock: c.Clock,
+		Store: c.aStore, FS: c.aFS, Dir: "analyzer", Clock: c.Clock, Engine: hoptest.NewEngine(),
 		Identity: p.ID.Public(), Keys: p.Keys, Tasks: []*task.Task{c.Task}, Workers: 2,
 	})
 	if err != nil {
