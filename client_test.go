@@ -173,6 +173,46 @@ func TestRetriesAreByteEqualAndGoNowhereElse(t *testing.T) {
 	}
 }
 
+// What stands in a party's place (a proxy, a firewall, a server that is being
+// set up) and refuses in words of its own makes no report be dropped.
+func TestStrangeRefusalsAreWaitedOut(t *testing.T) {
+	h := newFirstHop(t)
+	o, v := h.options(t)
+	c := open(t, o)
+	c.Record("api_use", use("cat", "files"))
+	strange := []func(w http.ResponseWriter){
+		func(w http.ResponseWriter) { http.Error(w, "Forbidden", http.StatusForbidden) },
+		func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) },
+		func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"type":"about:blank"}`)
+		},
+		func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusConflict)
+			io.WriteString(w, `{"type":"urn:shoal:problem:`+strings.Repeat("x", 100_000)+`"}`)
+		},
+	}
+	posts := 0
+	h.setAnswer(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || posts == len(strange) {
+			return false
+		}
+		strange[posts](w)
+		posts++
+		return true
+	})
+	if sent, refused := drain(t, c, v, midnight.Add(2*day)); sent != 1 || refused != 0 || posts != len(strange) {
+		t.Errorf("sent %d, refused %d after %d strange answers", sent, refused, posts)
+	}
+	for _, p := range h.posts() {
+		if !bytes.Equal(p.body, h.posts()[0].body) {
+			t.Error("a retry sent other bytes")
+		}
+	}
+}
+
 // Invariant 3: with keys that are missing, expired, badly signed or of another
 // party nothing is sent, and the report waits.
 func TestBadKeysMakeReportsWait(t *testing.T) {
@@ -242,11 +282,13 @@ func TestRefusalsDropAndFetchKeysAnew(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, `{"type":"urn:shoal:problem:unknown-key","title":"x"}`)
 		case 2:
+			w.Header().Set("Content-Type", "application/problem+json; charset=utf-8")
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			fmt.Fprint(w, `{"type":"urn:shoal:problem:too-large"}`)
 		case 3:
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusConflict)
-			io.WriteString(w, `{"type":"urn:shoal:problem:`+strings.Repeat("x", 100_000)+`"}`)
+			fmt.Fprint(w, `{"type":"urn:shoal:problem:wrong-epoch"}`)
 		default:
 			return false
 		}
@@ -259,7 +301,7 @@ func TestRefusalsDropAndFetchKeysAnew(t *testing.T) {
 	}
 	h.read(t, h.task("api_use"), h.posts()[3].body) // sealed to the key of after the last rotation
 	st, err := c.Stats()
-	want := map[outbox.Cause]uint64{"unknown-key": 1, "http-413": 1, "http-409": 1}
+	want := map[outbox.Cause]uint64{"unknown-key": 1, "too-large": 1, "wrong-epoch": 1}
 	if err != nil || fmt.Sprint(st.Dropped) != fmt.Sprint(want) || st.Sent != 1 {
 		t.Errorf("Stats = %+v, %v", st, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -231,7 +230,10 @@ func (c *courier) Send(ctx context.Context, e outbox.Entry, report []byte) error
 		// It may be that our keys are old. This report was sealed to them and
 		// stays so: who asks for a second ciphertext could count it twice.
 		c.forget(e.Task)
-		return &outbox.Refused{Cause: cause(resp), Err: fmt.Errorf("answer %d", code)}
+		if cause, ours := cause(resp); ours {
+			return &outbox.Refused{Cause: cause, Err: fmt.Errorf("answer %d", code)}
+		}
+		return fmt.Errorf("answer %d, but not in the party's words: something stands in its place", code)
 	default:
 		return fmt.Errorf("answer %d", code)
 	}
@@ -257,23 +259,21 @@ func newRequest(ctx context.Context, method, base string, id task.ID, what strin
 	return req, nil
 }
 
-// cause reads from a problem document (RFC 9457) why a report is refused.
-func cause(resp *http.Response) outbox.Cause {
-	other := outbox.Cause("http-" + strconv.Itoa(resp.StatusCode))
+// cause reads from a problem document (RFC 9457) why a report is refused. It
+// returns false if the answer is not one of Shoal's: proxies and firewalls
+// answer by pages of their own, and nothing is dropped for those.
+func cause(resp *http.Response) (outbox.Cause, bool) {
 	if !sameType(resp.Header.Get("Content-Type"), problemType) {
-		return other
+		return "", false
 	}
 	var problem struct {
 		Type string `json:"type"`
 	}
 	if json.NewDecoder(io.LimitReader(resp.Body, maxProblem)).Decode(&problem) != nil {
-		return other
+		return "", false
 	}
 	name, ours := strings.CutPrefix(problem.Type, "urn:shoal:problem:")
-	if !ours || name == "" {
-		return other
-	}
-	return outbox.Cause(name)
+	return outbox.Cause(name), ours && name != ""
 }
 
 // sameType compares media types, parameters included.

@@ -103,8 +103,8 @@ func TestAnswersAreBounded(t *testing.T) {
 		t.Errorf("endless keys: %v", err)
 	}
 	problem := &http.Response{StatusCode: 400, Header: http.Header{"Content-Type": {problemType}}, Body: io.NopCloser(zeros{})}
-	if got := cause(problem); got != "http-400" {
-		t.Errorf("an endless problem: %s", got)
+	if got, ours := cause(problem); ours {
+		t.Errorf("an endless problem was read: %s", got)
 	}
 }
 
