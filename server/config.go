@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 )
@@ -177,10 +178,35 @@ func decode(b []byte) (c Config, err error) {
 			c, err = Config{}, errors.New("not valid YAML: the decoder cannot read it; look for tags (!...) and anchors, which are not needed here")
 		}
 	}()
+	if err := bounded(b); err != nil {
+		return Config{}, err
+	}
 	if err := yaml.UnmarshalWithOptions(b, &c, yaml.Strict()); err != nil {
 		return Config{}, yamlError(err)
 	}
 	return c, nil
+}
+
+// bounded refuses what no configuration needs and the decoder takes for ever
+// over: a very large file, and brackets within brackets.
+func bounded(b []byte) error {
+	const maxFile, maxDepth = 1 << 20, 32
+	if len(b) > maxFile {
+		return fmt.Errorf("the file has %d bytes, want at most %d", len(b), maxFile)
+	}
+	depth := 0
+	for _, c := range b {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		}
+		if depth > maxDepth {
+			return fmt.Errorf("brackets are nested more than %d deep", maxDepth)
+		}
+	}
+	return nil
 }
 
 // yamlError makes one line of what the decoder says: position and message.
@@ -195,9 +221,16 @@ func yamlError(err error) error {
 	return errors.New(firstLine(e.GetMessage()))
 }
 
+// firstLine returns one line that is fit for a terminal: what the decoder says
+// may quote the file.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	return line
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, line)
 }
 
 // An Override is an environment variable that wins over a key of the file.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 	"pgregory.net/rapid"
@@ -210,4 +211,18 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("accepted and not valid: %v", err)
 		}
 	})
+}
+
+// A file that somebody else wrote neither keeps the reader busy for minutes nor
+// writes to the terminal what it wants.
+func TestHostileFiles(t *testing.T) {
+	for name, text := range map[string]string{
+		"nested": strings.Repeat("[", 100_000), "nested keys": "tls: " + strings.Repeat("{a: ", 5000),
+		"large": "#" + strings.Repeat(" ", 2<<20), "escapes": "\"\\e[31mred\\a\": 1\n",
+	} {
+		_, err := Parse([]byte(text), "/etc/shoal", noEnv)
+		if err == nil || strings.ContainsFunc(err.Error(), unicode.IsControl) || len(err.Error()) > 300 {
+			t.Errorf("%s: %q, want a short line without control characters", name, err)
+		}
+	}
 }
