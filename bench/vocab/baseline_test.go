@@ -60,12 +60,12 @@ func TestBaselinesFindFrequentWords(t *testing.T) {
 		counts[40+2*rank] += 10
 	}
 	for _, partitions := range []int{1, 16} {
-		got := sharedDecoder().decode(counts, partitions, rand.NewChaCha8([32]byte{3}))
+		got := sharedDecoder().decode(t.Context(), counts, partitions, rand.NewChaCha8([32]byte{3}))
 		if got.right != len(frequent) || got.wrong > 1 {
 			t.Errorf("%d partitions: %+v, want %d words", partitions, got, len(frequent))
 		}
 	}
-	if got := sharedDecoder().decode(make([]uint32, Words), 1, rand.NewChaCha8([32]byte{})); got != (outcome{}) {
+	if got := sharedDecoder().decode(t.Context(), make([]uint32, Words), 1, rand.NewChaCha8([32]byte{})); got != (outcome{}) {
 		t.Errorf("nobody's words: %+v", got)
 	}
 }

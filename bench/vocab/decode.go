@@ -1,6 +1,7 @@
 package vocab
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
@@ -77,21 +78,26 @@ func partitionsOf(n int) int {
 
 // repeat decodes several collections of a sample, on all cores. Each has a
 // source of its own.
-func (d *decoder) repeat(counts []uint32, partitions int, source func(i int) *rand.ChaCha8) Decoded {
+func (d *decoder) repeat(ctx context.Context, counts []uint32, partitions int, source func(i int) *rand.ChaCha8) (Decoded, error) {
 	all := make([]outcome, repeats)
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range all {
-		g.Go(func() error { all[i] = d.decode(counts, partitions, source(i)); return nil })
+		g.Go(func() error {
+			all[i] = d.decode(ctx, counts, partitions, source(i))
+			return ctx.Err()
+		})
 	}
-	_ = g.Wait() // nothing in it fails
-	return average(all)
+	if err := g.Wait(); err != nil {
+		return Decoded{}, err
+	}
+	return average(all), nil
 }
 
 // decode simulates the reports of a sample, counts by rank, and analyses each
 // partition by itself. One partition is plain RAPPOR. The candidates are all
-// words of the language.
-func (d *decoder) decode(counts []uint32, partitions int, source *rand.ChaCha8) outcome {
+// words of the language. When ctx is done, the outcome is incomplete.
+func (d *decoder) decode(ctx context.Context, counts []uint32, partitions int, source *rand.ChaCha8) outcome {
 	ranks := make([][]int, partitions)
 	for rank := range counts {
 		p := partition(rank, partitions)
@@ -99,6 +105,9 @@ func (d *decoder) decode(counts []uint32, partitions int, source *rand.ChaCha8) 
 	}
 	var total outcome
 	for _, candidates := range ranks {
+		if ctx.Err() != nil {
+			return total
+		}
 		columns, own := make([][]uint16, len(candidates)), make([]uint32, len(candidates))
 		clients := 0
 		for i, rank := range candidates {

@@ -186,16 +186,22 @@ func (r *runner) row(ctx context.Context, n int) (Row, error) {
 	noise := func(use string) func(i int) *rand.ChaCha8 {
 		return func(i int) *rand.ChaCha8 { return rand.NewChaCha8(r.seed(fmt.Sprintf("%s %d", use, i), n)) }
 	}
-	_ = r.timed(&row.Seconds.RAPPOR, func() error {
-		row.RAPPOR = r.decoder.repeat(s.counts, 1, noise("RAPPOR"))
-		return nil
+	err := r.timed(&row.Seconds.RAPPOR, func() (err error) {
+		row.RAPPOR, err = r.decoder.repeat(ctx, s.counts, 1, noise("RAPPOR"))
+		return err
 	})
-	_ = r.timed(&row.Seconds.Partition, func() error {
-		row.Partition = r.decoder.repeat(s.counts, row.Partitions, noise("Partition"))
-		return nil
+	if err != nil {
+		return row, err
+	}
+	err = r.timed(&row.Seconds.Partition, func() (err error) {
+		row.Partition, err = r.decoder.repeat(ctx, s.counts, row.Partitions, noise("Partition"))
+		return err
 	})
+	if err != nil {
+		return row, err
+	}
 	if n > r.Sealed {
-		return row, ctx.Err()
+		return row, nil
 	}
 	r.progress("%d words: sealed", n)
 	sealed, err := r.sealed(ctx, s)

@@ -1,6 +1,7 @@
 package vocab
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -98,6 +99,23 @@ func TestRefusesSizes(t *testing.T) {
 			t.Errorf("sizes %v are taken", sizes)
 		}
 	}
+}
+
+func TestStopsWhenTold(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	c := Config{Sizes: []int{1000}, Sealed: 1000, Dir: t.TempDir(), Clock: clock.System()}
+	for _, when := range []string{"crowds", "sealed"} {
+		c.Progress = func(what string) {
+			if strings.HasSuffix(what, when) {
+				stop()
+			}
+		}
+		if _, err := Run(ctx, c); !errors.Is(err, context.Canceled) {
+			t.Errorf("stopped at %s: %v", when, err)
+		}
+		ctx, stop = context.WithCancel(t.Context())
+	}
+	stop()
 }
 
 // expected returns the expected number of words whose crowd survives, for

@@ -150,7 +150,7 @@ func (r *runner) seal(ctx context.Context, e engine.Engine, route *route, s samp
 				return nil
 			})
 		}
-		if err := g.Wait(); err != nil {
+		if err := errors.Join(g.Wait(), ctx.Err()); err != nil {
 			return err
 		}
 		for _, report := range reports[:len(ranks)] {
