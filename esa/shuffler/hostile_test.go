@@ -2,6 +2,7 @@ package shuffler_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -93,4 +94,25 @@ func TestAwayHopIsAskedOnce(t *testing.T) {
 	c.Clock.Advance(time.Hour)
 	c.finish(t)
 	equal(t, c.released(t), map[string][]int64{"word": want})
+}
+
+// Keys that were lost while a batch waited (a key file that was not in the
+// backup) must not turn reports that were acknowledged into invalid ones.
+func TestLostKeysAreWaitedFor(t *testing.T) {
+	c := newChain(t, nil)
+	p := c.Parties[0]
+	for n := range 4 {
+		c.Post(t, c.Report(t, c.Epoch(0), "word", int64(n)))
+	}
+	fresh, err := esa.GenerateKey(esa.X25519, c.Clock.Now(), c.Clock.Now().AddDate(1, 0, 0), rand.Reader)
+	must(t, err)
+	must(t, c.s.SetKeys(shuffler.Keys{Private: []*esa.PrivateKey{fresh}, Config: p.Keys.Config}))
+	c.closeEpoch(0)
+	if err := c.s.Tick(t.Context()); err == nil {
+		t.Error("a batch whose keys are missing was processed")
+	}
+	must(t, c.s.SetKeys(p.Keys))
+	c.Clock.Advance(time.Hour)
+	c.finish(t)
+	equal(t, c.released(t), map[string][]int64{"word": {0, 1, 2, 3}})
 }

@@ -247,6 +247,9 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	shuffled, counts, err := st.run(ctx, in.reports)
 	defer s.config.Engine.Remove(context.WithoutCancel(ctx), st.datasets()...) // and again, by name, before any later attempt
 	b.Counts = counts
+	if lost := counts.Invalid[esa.CauseUnknownKey]; h.hop == 0 && lost > 0 {
+		return fmt.Errorf("%d reports were accepted under keys that are not held any more: restore the key file", lost)
+	}
 	if errors.Is(err, errUndersized) {
 		return s.tooSmall(ctx, h, b, sources)
 	}
