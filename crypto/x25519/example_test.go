@@ -31,10 +31,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	shared := make([]x25519.Shared, len(points))
-	if err := scalar.Multiply(shared, points); err != nil {
-		log.Fatal(err)
-	}
+	shared := scalar.Multiply(points)
 	agreed := 0
 	for i, client := range clients {
 		theirs, err := client.ECDH(server.PublicKey())

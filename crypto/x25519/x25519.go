@@ -65,29 +65,25 @@ func swapsOf(private [Size]byte) [4]uint64 {
 	return s
 }
 
-// Multiply sets shared[i] to the product of the scalar and points[i]. The two
-// slices must have one length, else Multiply returns an error and does nothing.
-// It is at its best with whole multiples of eight points, and of 64.
-func (s *Scalar) Multiply(shared []Shared, points [][Size]byte) error {
-	if len(shared) != len(points) {
-		return fmt.Errorf("x25519: room for %d shared secrets, want %d", len(shared), len(points))
-	}
+// Multiply returns the product of the scalar and each of the points, in their
+// order. It is at its best with whole multiples of eight points, and of 64.
+func (s *Scalar) Multiply(points [][Size]byte) []Shared {
+	shared := make([]Shared, len(points))
 	if !s.ifma {
 		s.multiplyEach(shared, points)
-		return nil
+		return shared
 	}
-	for len(points) > 0 {
+	for rest := shared; len(points) > 0; {
 		n := min(len(points), blockGroups*lanes)
-		s.multiplyBlock(shared[:n], points[:n])
-		shared, points = shared[n:], points[n:]
+		s.multiplyBlock(rest[:n], points[:n])
+		rest, points = rest[n:], points[n:]
 	}
-	return nil
+	return shared
 }
 
 // multiplyEach is Multiply without vector instructions.
 func (s *Scalar) multiplyEach(shared []Shared, points [][Size]byte) {
 	for i := range points {
-		shared[i] = Shared{}
 		public, err := ecdh.X25519().NewPublicKey(points[i][:])
 		if err != nil {
 			continue // not reached: the length is right

@@ -31,15 +31,6 @@ func newScalar(t testing.TB, private []byte, ifma bool) *Scalar {
 	return s
 }
 
-func multiply(t testing.TB, s *Scalar, points ...[Size]byte) []Shared {
-	t.Helper()
-	shared := make([]Shared, len(points))
-	if err := s.Multiply(shared, points); err != nil {
-		t.Fatal(err)
-	}
-	return shared
-}
-
 func unhex(t testing.TB, s string) [Size]byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)
@@ -94,7 +85,7 @@ func TestPublishedVectors(t *testing.T) {
 				"4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"},
 		} {
 			k := unhex(t, v.scalar)
-			got, ok := multiply(t, newScalar(t, k[:], ifma), unhex(t, v.u))[0].Secret()
+			got, ok := newScalar(t, k[:], ifma).Multiply([][Size]byte{unhex(t, v.u)})[0].Secret()
 			if want := unhex(t, v.want); !ok || got != want {
 				t.Errorf("%s: %s times %s is %x, want %s", name, v.scalar, v.u, got, v.want)
 			}
@@ -112,7 +103,7 @@ func TestIteratedVector(t *testing.T) {
 		k := [Size]byte{9}
 		u := k
 		for i := 1; i <= 1000; i++ {
-			next, ok := multiply(t, newScalar(t, k[:], ifma), u)[0].Secret()
+			next, ok := newScalar(t, k[:], ifma).Multiply([][Size]byte{u})[0].Secret()
 			if !ok {
 				t.Fatalf("%s: step %d is all zero", name, i)
 			}
@@ -171,8 +162,8 @@ func edges(t testing.TB) [][Size]byte {
 
 func sameAsEach(t *testing.T, k [Size]byte, points [][Size]byte) {
 	t.Helper()
-	want := multiply(t, newScalar(t, k[:], false), points...)
-	for i, got := range multiply(t, newScalar(t, k[:], true), points...) {
+	want := newScalar(t, k[:], false).Multiply(points)
+	for i, got := range newScalar(t, k[:], true).Multiply(points) {
 		if got != want[i] {
 			t.Fatalf("%x times %x is %x (%v), want %x (%v)", k, points[i], got.secret, got.ok, want[i].secret, want[i].ok)
 		}
@@ -232,12 +223,12 @@ func TestSmallOrderIsTold(t *testing.T) {
 		for i := range points {
 			r.Read(points[i][:])
 		}
-		honest := multiply(t, s, points...)
+		honest := s.Multiply(points)
 		for i, at := range []int{0, 7, 8, 13, 21, 40, 63} {
 			mixed := slices.Clone(points)
 			mixed[at] = encode(bad[i])
 			mixed[(at+8)%64] = encode(bad[(i+1)%len(bad)])
-			for j, got := range multiply(t, s, mixed...) {
+			for j, got := range s.Multiply(mixed) {
 				secret, ok := got.Secret()
 				if mixed[j] != points[j] {
 					if ok || secret != [Size]byte{} {
@@ -266,7 +257,7 @@ func TestAccumulated(t *testing.T) {
 		}
 		k := points[0]
 		for range 40 {
-			for i, shared := range multiply(t, newScalar(t, k[:], ifma), points...) {
+			for i, shared := range newScalar(t, k[:], ifma).Multiply(points) {
 				points[i], _ = shared.Secret()
 			}
 			k = points[len(points)-1]
@@ -357,17 +348,13 @@ func TestLengths(t *testing.T) {
 			t.Errorf("a scalar of %d bytes was taken", n)
 		}
 	}
-	s := newScalar(t, make([]byte, Size), supportsIFMA())
-	if err := s.Multiply(make([]Shared, 2), make([][Size]byte, 3)); err == nil {
-		t.Error("too little room was taken")
-	}
 }
 
 // Threat: a secret that gets into a log.
 func TestRedacted(t *testing.T) {
 	private := bytes.Repeat([]byte{0x5c}, Size)
 	s := newScalar(t, private, supportsIFMA())
-	shared := multiply(t, s, [Size]byte{9})[0]
+	shared := s.Multiply([][Size]byte{{9}})[0]
 	secret, _ := shared.Secret()
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "scalar", s, "shared", shared)
