@@ -4,7 +4,7 @@
 // (section 3, and section 4.1 for sizes), over HPKE (RFC 9180).
 //
 // A client makes reports with a [Sealer]; each hop opens its layer with an
-// [Opener]; a shuffler hands over with a [BatchWriter], and the next hop reads
+// [Opener], best many at a time; a shuffler hands over with a [BatchWriter], and the next hop reads
 // with [OpenBatch]. What goes into a report is made by package encoder. The
 // bytes are described in docs/report-frame.md.
 //
@@ -37,7 +37,8 @@
 //   - The number of a client's reports and the time it sends them are not the
 //     frame's to hide; the outbox spreads them.
 //
-// Private keys and seals are handled by the standard library in constant time.
+// Private keys and seals are handled in constant time, by the standard library
+// and, where several layers are opened together, by package crypto/x25519.
 // Which cause a report is refused for is told only to the operator; the time
 // that a refusal takes depends on the cause.
 package esa

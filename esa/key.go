@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-project/shoal/crypto/x25519"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -22,6 +23,7 @@ import (
 type PrivateKey struct {
 	public task.Key
 	key    hpke.PrivateKey
+	scalar *x25519.Scalar // of a key of X25519, for many layers at once
 }
 
 // GenerateKey makes a private key from 32 bytes of rand. The key opens reports
@@ -47,7 +49,11 @@ func newPrivateKey(key hpke.PrivateKey, kem KEM, notBefore, notAfter time.Time) 
 		return nil, fmt.Errorf("a key valid from %v to %v, which is no time", notBefore.UTC(), notAfter.UTC())
 	}
 	public := task.NewKey(uint16(kem), key.PublicKey().Bytes(), notBefore, notAfter)
-	return &PrivateKey{public: public, key: key}, nil
+	scalar, err := newScalar(kem, key)
+	if err != nil {
+		return nil, fmt.Errorf("a key of %v without a secret: %w", kem, err)
+	}
+	return &PrivateKey{public: public, key: key, scalar: scalar}, nil
 }
 
 // Public returns the public half, as it stands in a [task.KeyConfig].

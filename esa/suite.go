@@ -11,8 +11,8 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// This file is the one place that meets HPKE (RFC 9180): everything else deals
-// in layers and sealed bytes.
+// This file and schedule.go, which opens many layers together, are the places
+// that meet HPKE (RFC 9180): everything else deals in layers and sealed bytes.
 
 // A KEM is the key encapsulation mechanism of a layer, by its number in the
 // HPKE registry. With each, the KDF is HKDF-SHA256 and the AEAD AES-128-GCM.

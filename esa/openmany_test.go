@@ -1,0 +1,288 @@
+package esa
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/hpke"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// agreed opens the layers together and one by one, requires the same results,
+// and returns them.
+func agreed(t *testing.T, o *Opener, sealed []Sealed) []Opened {
+	t.Helper()
+	results := o.OpenMany(sealed)
+	if len(results) != len(sealed) {
+		t.Fatalf("%d results of %d layers", len(results), len(sealed))
+	}
+	for i, got := range results {
+		l, err := o.Open(sealed[i].Layer, sealed[i].Epoch)
+		want := Opened{Layer: l, Cause: CauseOf(err), Report: sealed[i].Layer}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("layer %d of %d: together %+v, alone %+v", i, len(sealed), got, want)
+		}
+	}
+	return results
+}
+
+// The key schedule is that of crypto/hpke, for random keys, infos, additional
+// data and plaintexts; and what crypto/hpke refuses, it refuses.
+func TestScheduleAgreesWithHPKE(t *testing.T) {
+	r := rand.New(rand.NewChaCha8([32]byte{7}))
+	random := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		return b
+	}
+	for range 100 {
+		private, err := ecdh.X25519().NewPrivateKey(random(32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := hpke.NewDHKEMPrivateKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, aad, plaintext := random(r.IntN(65)), random(r.IntN(100)), random(r.IntN(400))
+		enc, sender, err := hpke.NewSender(key.PublicKey(), hpke.HKDFSHA256(), hpke.AES128GCM(), info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := sender.Seal(aad, plaintext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scalar, err := newScalar(X25519, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shared, ok := scalar.Multiply([][32]byte{[32]byte(enc)})[0].Secret()
+		if !ok {
+			t.Fatal("no shared secret")
+		}
+		public := [pointSize]byte(private.PublicKey().Bytes())
+		s := newSchedule(public, info)
+		got, err := s.open(&shared, enc, aad, sealed)
+		if err != nil || !bytes.Equal(got, plaintext) {
+			t.Fatalf("opened %x, %v; want %x", got, err, plaintext)
+		}
+		if _, err := newSchedule(public, random(20)).open(&shared, enc, aad, sealed); err == nil {
+			t.Fatal("opened with another info")
+		}
+		for _, part := range [][]byte{shared[:], enc, aad, sealed, s.public[:]} {
+			if len(part) == 0 {
+				continue
+			}
+			at, bit := r.IntN(len(part)), byte(1)<<r.IntN(8)
+			part[at] ^= bit
+			if _, err := s.open(&shared, enc, aad, sealed); err == nil {
+				t.Fatal("opened what was altered")
+			}
+			part[at] ^= bit
+		}
+		if _, err := s.open(&shared, enc, aad, sealed[:r.IntN(tagSize)]); err == nil {
+			t.Fatal("opened what was cut")
+		}
+	}
+}
+
+// RFC 9180, appendix A.1.1: the base mode of the suite of X25519 layers.
+func TestScheduleOfPublishedVector(t *testing.T) {
+	shared := unhexed(t, "fe0e18c9f024ce43799ae393c7e8fe8fce9d218875e8227b0187c04e7d2ea1fc")
+	s := newSchedule([pointSize]byte{}, []byte("Ode on a Grecian Urn"))
+	want := "00725611c9d98c07c03f60095cd32d400d8347d45ed67097bbad50fc56da742d07cb6cffde367bb0565ba28bb02c90744a20f5ef37f30523526106f637abb05449"
+	if got := fmt.Sprintf("%x", s.context); got != want {
+		t.Errorf("key schedule context %s, want %s", got, want)
+	}
+	prk := extract(shared, hpkeSuite, "secret", nil)
+	key := expand(&prk, hpkeSuite, "key", s.context[:], hpkeKey)
+	nonce := expand(&prk, hpkeSuite, "base_nonce", s.context[:], hpkeNonce)
+	if got := fmt.Sprintf("%x %x", key[:hpkeKey], nonce[:hpkeNonce]); got != "4531685d41d65f03dc48f6b8302c05b0 56d890e5accaaf011cff4b7d" {
+		t.Errorf("key and nonce %s", got)
+	}
+}
+
+func unhexed(t *testing.T, s string) []byte {
+	t.Helper()
+	var b []byte
+	if _, err := fmt.Sscanf(s, "%x", &b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Batches of all lengths, at each hop, with inner layers of either KEM and
+// several keys and epochs in one batch.
+func TestOpenManyIsOpen(t *testing.T) {
+	for _, kems := range [][]KEM{{X25519, X25519}, {XWing, P256, X25519}, {P256, X25519}} {
+		w := newWorld(t, kems...)
+		sealer := w.sealer(t)
+		var layers []Sealed
+		for i := range 70 {
+			e := testEpoch + task.Epoch(i%3%2)
+			report, err := sealer.Seal(e, CrowdTag{byte(i)}, fmt.Appendf(nil, "payload %d", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			layers = append(layers, Sealed{report, e})
+		}
+		for hop := range kems {
+			o := w.opener(t, hop)
+			for _, n := range []int{0, 1, 8, 70} {
+				agreed(t, o, layers[:n])
+			}
+			for i, opened := range agreed(t, o, layers) {
+				if opened.Cause != 0 {
+					t.Fatalf("%v: hop %d: layer %d: %v", kems, hop, i, opened.Cause)
+				}
+				layers[i].Layer = opened.Next
+			}
+		}
+		for i, l := range layers {
+			if string(l.Layer) != fmt.Sprintf("payload %d", i) {
+				t.Errorf("%v: payload %d is %q", kems, i, l.Layer)
+			}
+		}
+	}
+}
+
+// A hop that rotates holds several keys, of several KEMs.
+func TestOpenManyOfSeveralKeys(t *testing.T) {
+	w := newWorld(t, X25519, X25519)
+	keys := w.private[:1]
+	from := w.task.Start(testEpoch).Add(-time.Hour)
+	for _, kem := range []KEM{X25519, P256, XWing} {
+		k, err := GenerateKey(kem, from, from.Add(48*time.Hour), rand.NewChaCha8([32]byte{byte(kem)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(slices.Clip(keys), k)
+	}
+	o, err := NewOpener(w.task, w.id, 0, keys[:3]...) // the last is not known
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layers []Sealed
+	for i := range 40 {
+		s, err := NewSealer(w.task, w.id, []task.Key{keys[i%4].Public(), w.keys[1]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := s.Seal(testEpoch, CrowdTag{byte(i)}, fmt.Appendf(nil, "%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers = append(layers, Sealed{report, testEpoch})
+	}
+	for i, opened := range agreed(t, o, layers) {
+		if want := i%4 == 3; (opened.Cause == CauseUnknownKey) != want || opened.Cause != 0 && !want {
+			t.Errorf("layer %d of key %d: %v", i, i%4, opened.Cause)
+		}
+	}
+}
+
+// Threat: one client spoils the batch of others. Each flipped bit of a report
+// costs that report, with the cause that it has alone; the honest ones beside it
+// open.
+func TestOpenManyFlippedBits(t *testing.T) {
+	w := newWorld(t, X25519, X25519)
+	o := w.opener(t, 0)
+	report := w.seal(t, CrowdTag{1}, "payload")
+	honest := Sealed{w.seal(t, CrowdTag{2}, "honest"), testEpoch}
+	sealed := []Sealed{honest}
+	for bit := range 8 * len(report) {
+		flipped := bytes.Clone(report)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		sealed = append(sealed, Sealed{flipped, testEpoch})
+		if bit%29 == 0 {
+			sealed = append(sealed, honest)
+		}
+	}
+	for i, opened := range agreed(t, o, sealed) {
+		// The high bit of an X25519 point has no meaning, but is sealed in.
+		if ours := &sealed[i].Layer[0] == &honest.Layer[0]; (opened.Cause == 0) != ours {
+			t.Errorf("layer %d: %v", i, opened.Cause)
+		}
+	}
+}
+
+// Threat: encapsulated keys of small order, from which everybody knows the
+// shared secret; other forms; other lengths; another epoch.
+func TestOpenManyRefuses(t *testing.T) {
+	w := newWorld(t, X25519, X25519)
+	o := w.opener(t, 0)
+	report := w.seal(t, CrowdTag{1}, "payload")
+	sealed := []Sealed{{report, testEpoch}, {report, testEpoch + 1}, {nil, testEpoch}, {report[:40], testEpoch},
+		{report[:len(report)-1], testEpoch}, {append(bytes.Clone(report), 0), testEpoch}}
+	for _, low := range []byte{0, 1, 0xec, 0xed, 0xee} {
+		altered := bytes.Clone(report)
+		enc := altered[headerSize+1 : headerSize+1+pointSize]
+		clear(enc)
+		if low > 1 {
+			copy(enc, bytes.Repeat([]byte{255}, pointSize))
+			enc[pointSize-1] = 127
+		}
+		enc[0] = low
+		sealed = append(sealed, Sealed{altered, testEpoch})
+	}
+	for _, form := range []byte{0, formP256Even, formP256Odd, formXWing} {
+		altered := bytes.Clone(report)
+		altered[headerSize] = form
+		sealed = append(sealed, Sealed{altered, testEpoch})
+	}
+	sealed = append(sealed, Sealed{report, testEpoch})
+	for i, opened := range agreed(t, o, sealed) {
+		if first := i == 0 || i == len(sealed)-1; (opened.Cause == 0) != first {
+			t.Errorf("layer %d: %v", i, opened.Cause)
+		}
+	}
+}
+
+func BenchmarkOpenMany(b *testing.B) {
+	for hop, name := range []string{"outer", "inner"} {
+		for _, n := range []int{1, 8, 64} {
+			b.Run(fmt.Sprintf("%s/reports=%d", name, n), func(b *testing.B) {
+				w := newWorld(b, X25519, X25519)
+				sealed := make([]Sealed, n)
+				for i := range sealed {
+					layer := w.seal(b, CrowdTag{1}, "payload")
+					if hop == 1 {
+						l, err := w.opener(b, 0).Open(layer, testEpoch)
+						if err != nil {
+							b.Fatal(err)
+						}
+						layer = l.Next
+					}
+					sealed[i] = Sealed{layer, testEpoch}
+				}
+				o := w.opener(b, hop)
+				b.ReportAllocs()
+				best, single := time.Hour, time.Hour
+				for b.Loop() {
+					start := time.Now()
+					results := o.OpenMany(sealed)
+					best = min(best, time.Since(start))
+					if results[n-1].Cause != 0 {
+						b.Fatal(results[n-1].Cause)
+					}
+					start = time.Now()
+					if _, err := o.Open(sealed[0].Layer, testEpoch); err != nil {
+						b.Fatal(err)
+					}
+					single = min(single, time.Since(start))
+				}
+				b.ReportMetric(float64(best.Nanoseconds())/float64(n), "best-ns/report")
+				b.ReportMetric(float64(single.Nanoseconds()), "best-ns/open-alone")
+			})
+		}
+	}
+}
