@@ -48,9 +48,7 @@ func (x F64) Mul(y F64) F64 {
 func reduce64(hi, lo uint64) F64 {
 	t, b := bits.Sub64(lo, hi>>32, 0)
 	t -= epsilon64 & -b // cannot borrow: t is at least 2^64 - 2^32 here
-	u := hi & epsilon64
-	u = u<<32 - u
-	s, c := bits.Add64(t, u, 0)
+	s, c := bits.Add64(t, hi<<32-hi&epsilon64, 0)
 	s += epsilon64 & -c // cannot carry: s is below 2^64 - 2^32 here
 	s, b = bits.Sub64(s, p64, 0)
 	return F64(s + p64&-b)
@@ -174,6 +172,12 @@ func (field64) Dot(a, b []F64) F64 {
 
 func (field64) PolyVec(dst, x, coeff []F64) {
 	x, top := x[:len(dst)], len(coeff)-1
+	if top == 2 && coeff[2] == 1 { // that of a range check
+		for i := range dst {
+			dst[i] = x[i].Add(coeff[1]).Mul(x[i]).Add(coeff[0])
+		}
+		return
+	}
 	for i := range dst {
 		y := coeff[top]
 		for j := top - 1; j >= 0; j-- {

@@ -146,6 +146,25 @@ func testVectors[E Elem](t *testing.T, o oracle[E]) {
 			}
 		}
 
+		small := make([]uint8, n)
+		for i := range small {
+			small[i] = uint8(r.Uint32())
+		}
+		o.f.FromUint8(a, small)
+		for i := range a {
+			o.check(t, "FromUint8", a[i], big.NewInt(int64(small[i])))
+		}
+		for _, coeff := range [][]E{{pool[0]}, pool[3:5], {pool[7], pool[8], o.from(0, 1)}, pool[5:8], pool[9:13]} {
+			o.f.PolyVec(a, b, coeff)
+			for i, x := range b {
+				y := o.from(0, 0)
+				for j := len(coeff) - 1; j >= 0; j-- {
+					y = o.f.Add(o.f.Mul(y, x), coeff[j])
+				}
+				o.check(t, "PolyVec", a[i], o.big(y))
+			}
+		}
+
 		enc := make([]byte, n*o.f.Size())
 		o.f.Encode(enc, a)
 		dec := make([]E, n)
@@ -397,27 +416,35 @@ func BenchmarkRangeWires(b *testing.B) {
 }
 
 func BenchmarkVectors(b *testing.B) {
-	roots, err := NewRoots(Field128(), 64)
+	b.Run("64", func(b *testing.B) { benchmarkVectors(b, oracle64()) })
+	for name, o := range oracles128() {
+		b.Run(name, func(b *testing.B) { benchmarkVectors(b, o) })
+	}
+}
+
+func benchmarkVectors[E Elem](b *testing.B, o oracle[E]) {
+	f := o.f
+	roots, err := NewRoots(f, 64)
 	if err != nil {
 		b.Fatal(err)
 	}
-	v, u := make([]F128, 64), make([]F128, 64)
+	v, u, w := make([]E, 64), make([]E, 64), make([]E, 64)
 	for i := range v {
-		v[i], u[i] = NewF128(uint64(i), 7), NewF128(uint64(i), 9)
+		v[i], u[i] = o.from(uint64(i), 7), o.from(uint64(i), 9)
 	}
-	for name, o := range oracles128() {
-		rows := make([]F128, 64*Rows)
-		for what, f := range map[string]func(){
-			"OddRows*8": func() { o.f.OddRows(rows, Rows, roots) },
-			"Odd":       func() { o.f.Odd(v, roots) },
-			"Lagrange":  func() { o.f.Lagrange(v, u[3], roots) },
-			"Dot":       func() { o.f.Dot(v, u) },
-			"MulVec":    func() { o.f.MulVec(v, u) },
-			"AddVec":    func() { o.f.AddVec(v, u) },
-		} {
-			b.Run(what+"/"+name, func(b *testing.B) {
-				best(b, 64, "best-ns/element", f)
-			})
-		}
+	rows := make([]E, 64*Rows)
+	coeff := v[2:5]
+	for what, run := range map[string]func(){
+		"OddRows*8": func() { f.OddRows(rows, Rows, roots) },
+		"Odd":       func() { f.Odd(v, roots) },
+		"Lagrange":  func() { f.Lagrange(v, u[3], roots) },
+		"Dot":       func() { f.Dot(v, u) },
+		"MulVec":    func() { f.MulVec(v, u) },
+		"AddVec":    func() { f.AddVec(v, u) },
+		"PolyVec":   func() { f.PolyVec(w, u, coeff) },
+	} {
+		b.Run(what, func(b *testing.B) {
+			best(b, 64, "best-ns/element", run)
+		})
 	}
 }

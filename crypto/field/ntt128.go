@@ -43,14 +43,38 @@ func (f field128) OddRows(v []F128, used int, r *Roots[F128]) {
 		oddVector(v, r)
 		return
 	}
-	column := make([]F128, len(v)/Rows)
-	for j := range used {
-		for i := range column {
-			column[i] = v[i*Rows+j]
+	n := len(v) / Rows
+	for m := n / 2; m >= 1; m /= 2 {
+		for i := 0; i < n; i++ {
+			if i&m != 0 {
+				continue
+			}
+			w := r.inverse[m+i&(m-1)]
+			a, b := v[i*Rows:][:used], v[(i+m)*Rows:][:used]
+			for e := range a {
+				x, y := a[e], b[e]
+				a[e] = x.Add(y)
+				b[e] = x.Sub(y).Mul(w)
+			}
 		}
-		f.Odd(column, r)
-		for i, x := range column {
-			v[i*Rows+j] = x
+	}
+	for i, w := range r.twists(n) {
+		for e := range used {
+			v[i*Rows+e] = v[i*Rows+e].Mul(w)
+		}
+	}
+	for m := 1; m < n; m *= 2 {
+		for i := 0; i < n; i++ {
+			if i&m != 0 {
+				continue
+			}
+			w := r.forward[m+i&(m-1)]
+			a, b := v[i*Rows:][:used], v[(i+m)*Rows:][:used]
+			for e := range a {
+				x, y := a[e], b[e].Mul(w)
+				a[e] = x.Add(y)
+				b[e] = x.Sub(y)
+			}
 		}
 	}
 }

@@ -32,21 +32,85 @@ func (field64) Evaluate(v []F64, r *Roots[F64]) {
 	}
 }
 
+// Odd does the last two layers of Interpolate, the twist and the first two layers
+// of Evaluate on four elements at a time.
 func (f field64) Odd(v []F64, r *Roots[F64]) {
-	f.Interpolate(v, r)
-	f.MulVec(v, r.twists(len(v)))
-	f.Evaluate(v, r)
+	if len(v) < 4 {
+		f.Interpolate(v, r)
+		f.MulVec(v, r.twists(len(v)))
+		f.Evaluate(v, r)
+		return
+	}
+	for m := len(v) / 2; m >= 4; m /= 2 {
+		tw := r.inverse[m : 2*m]
+		for s := 0; s < len(v); s += 2 * m {
+			a, b, tw := v[s:s+m], v[s+m:][:m], tw[:m]
+			for j := range a {
+				x, y := a[j], b[j]
+				a[j] = x.Add(y)
+				b[j] = x.Sub(y).Mul(tw[j])
+			}
+		}
+	}
+	twist := r.twists(len(v))
+	up, down := r.inverse[3], r.forward[3]
+	for s := 0; s < len(v); s += 4 {
+		q, t := (*[4]F64)(v[s:]), (*[4]F64)(twist[s:])
+		a, b := q[0].Add(q[2]), q[1].Add(q[3])
+		c, d := q[0].Sub(q[2]), q[1].Sub(q[3]).Mul(up)
+		a, b = a.Add(b).Mul(t[0]), a.Sub(b).Mul(t[1])
+		c, d = c.Add(d).Mul(t[2]), c.Sub(d).Mul(t[3])
+		a, b = a.Add(b), a.Sub(b)
+		c, d = c.Add(d), c.Sub(d).Mul(down)
+		q[0], q[2] = a.Add(c), a.Sub(c)
+		q[1], q[3] = b.Add(d), b.Sub(d)
+	}
+	for m := 4; m < len(v); m *= 2 {
+		tw := r.forward[m : 2*m]
+		for s := 0; s < len(v); s += 2 * m {
+			a, b, tw := v[s:s+m], v[s+m:][:m], tw[:m]
+			for j := range a {
+				x, y := a[j], b[j].Mul(tw[j])
+				a[j] = x.Add(y)
+				b[j] = x.Sub(y)
+			}
+		}
+	}
 }
 
-func (f field64) OddRows(v []F64, used int, r *Roots[F64]) {
-	column := make([]F64, len(v)/Rows)
-	for j := range used {
-		for i := range column {
-			column[i] = v[i*Rows+j]
+func (field64) OddRows(v []F64, used int, r *Roots[F64]) {
+	n := len(v) / Rows
+	for m := n / 2; m >= 1; m /= 2 {
+		for i := 0; i < n; i++ {
+			if i&m != 0 {
+				continue
+			}
+			w := r.inverse[m+i&(m-1)]
+			a, b := v[i*Rows:][:used], v[(i+m)*Rows:][:used]
+			for e := range a {
+				x, y := a[e], b[e]
+				a[e] = x.Add(y)
+				b[e] = x.Sub(y).Mul(w)
+			}
 		}
-		f.Odd(column, r)
-		for i, x := range column {
-			v[i*Rows+j] = x
+	}
+	for i, w := range r.twists(n) {
+		for e := range used {
+			v[i*Rows+e] = v[i*Rows+e].Mul(w)
+		}
+	}
+	for m := 1; m < n; m *= 2 {
+		for i := 0; i < n; i++ {
+			if i&m != 0 {
+				continue
+			}
+			w := r.forward[m+i&(m-1)]
+			a, b := v[i*Rows:][:used], v[(i+m)*Rows:][:used]
+			for e := range a {
+				x, y := a[e], b[e].Mul(w)
+				a[e] = x.Add(y)
+				b[e] = x.Sub(y)
+			}
 		}
 	}
 }
