@@ -1,0 +1,139 @@
+package discovery
+
+import (
+	_ "embed"
+	"strings"
+
+	"github.com/shoal-project/shoal/discovery/internal/tokenmodel"
+)
+
+//go:generate go run ./train -out model.bin -report testdata/held-out.md
+
+//go:embed model.bin
+var encodedModel []byte
+
+// A TokenKind says what made a token look like a secret.
+type TokenKind string
+
+const (
+	TokenPlain  TokenKind = ""               // words, names, short numbers
+	TokenUUID   TokenKind = "UUID"           // 8-4-4-4-12 hexadecimal digits
+	TokenHex    TokenKind = "hexadecimal"    // 12 or more hexadecimal digits, letters and digits mixed
+	TokenNumber TokenKind = "number"         // 9 or more decimal digits
+	TokenRandom TokenKind = "random-looking" // by the model
+)
+
+// Thresholds of the score, in 256ths of a logit, and the shortest stretch of
+// letters and digits that the model is asked about.
+const (
+	strictScore, strictToken = -128, 8
+	laxScore, laxToken       = 0, 9
+)
+
+// A Classifier tells secrets from words: is this string a token that somebody
+// made up for one person? It is immutable and may be used concurrently.
+type Classifier struct {
+	model  *tokenmodel.Model
+	folder *tokenmodel.Folder
+}
+
+// NewClassifier returns the classifier with the model that this package carries.
+func NewClassifier() (*Classifier, error) { return ReadClassifier(encodedModel) }
+
+// ReadClassifier returns the classifier with a model that discovery/train wrote.
+func ReadClassifier(model []byte) (*Classifier, error) {
+	m, err := tokenmodel.Decode(model)
+	if err != nil {
+		return nil, err
+	}
+	return &Classifier{model: m, folder: tokenmodel.NewFolder()}, nil
+}
+
+// Classify judges a token: a segment of a path, a parameter, a word; already
+// percent-decoded. It returns the kind and the part that gave it away.
+func (c *Classifier) Classify(token string, s Strictness) (TokenKind, string) {
+	if uuid := findUUID(token); uuid != "" {
+		return TokenUUID, uuid
+	}
+	least, threshold := strictToken, strictScore
+	if s == Lax {
+		least, threshold = laxToken, laxScore
+	}
+	folded := c.folder.Fold(token)
+	pieces := 0
+	for piece := range strings.FieldsFuncSeq(folded, notAlnum) {
+		pieces++
+		if kind := shape(piece); kind != TokenPlain {
+			return kind, piece
+		}
+		if latin(piece) >= least && c.score(piece) > threshold {
+			return TokenRandom, piece
+		}
+	}
+	if pieces > 1 && latin(folded) >= least && c.score(folded) > threshold {
+		return TokenRandom, token
+	}
+	return TokenPlain, ""
+}
+
+func (c *Classifier) score(folded string) int {
+	v := c.model.Vector(folded)
+	return c.model.Score(&v)
+}
+
+// latin counts the ASCII bytes of s: all that the model can read.
+func latin(s string) int {
+	n := 0
+	for i := range len(s) {
+		if s[i] < 0x80 {
+			n++
+		}
+	}
+	return n
+}
+
+// shape judges a stretch of letters and digits by its alphabet alone.
+func shape(piece string) TokenKind {
+	digits, hexes := 0, 0
+	for i := range len(piece) {
+		if hexDigit(piece[i]) < 0 {
+			return TokenPlain
+		}
+		hexes++
+		if piece[i] <= '9' {
+			digits++
+		}
+	}
+	switch {
+	case digits == hexes && digits >= 9:
+		return TokenNumber
+	case hexes >= 12 && digits > 0 && digits < hexes:
+		return TokenHex
+	}
+	return TokenPlain
+}
+
+func notAlnum(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r >= 0x80)
+}
+
+// findUUID returns the first UUID in s, or nothing.
+func findUUID(s string) string {
+	const size = 36
+	for i := 0; i+size <= len(s); i++ {
+		if uuid := s[i : i+size]; isUUID(uuid) {
+			return uuid
+		}
+	}
+	return ""
+}
+
+func isUUID(s string) bool {
+	for i := range len(s) {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (s[i] == '-') || !dash && hexDigit(s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,92 @@
+// Package tokengen draws the tokens that the classifier is trained and judged
+// on: secrets of the kinds that sites put into links, and harmless slugs. All
+// randomness is the caller's, so that a seed gives the same tokens for ever.
+package tokengen
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// Alphabets of the kinds.
+const (
+	Hex    = "0123456789abcdef"
+	Digits = "0123456789"
+	Lower  = "abcdefghijklmnopqrstuvwxyz"
+	Base36 = Digits + Lower
+	Base62 = Digits + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + Lower
+	Base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+)
+
+// A Kind is one way in which secrets are written.
+type Kind struct {
+	Name     string
+	Required bool // part of the promise of the classifier
+	Draw     func(*rand.Rand) string
+}
+
+// Kinds lists what the classifier is judged on.
+func Kinds() []Kind {
+	return []Kind{
+		{"hex, 12", true, Fixed(Hex, 12)},
+		{"hex, 16", true, Fixed(Hex, 16)},
+		{"hex, 32", true, Fixed(Hex, 32)},
+		{"hex, 40", true, Fixed(Hex, 40)},
+		{"hex in capitals, 16", true, func(r *rand.Rand) string { return strings.ToUpper(Text(r, Hex, 16)) }},
+		{"UUID", true, UUID},
+		{"base62, 11", true, Fixed(Base62, 11)},
+		{"base62, 16", true, Fixed(Base62, 16)},
+		{"base62, 22", true, Fixed(Base62, 22)},
+		{"[0-9a-z], 12", true, Fixed(Base36, 12)},
+		{"[0-9a-z], 16", true, Fixed(Base36, 16)},
+		{"[0-9a-z], 25", true, Fixed(Base36, 25)},
+		{"base64url, 16", true, Base64URL(12)},
+		{"base64url, 22", true, Base64URL(16)},
+		{"base64url, 43", true, Base64URL(32)},
+		{"digits, 9", true, Fixed(Digits, 9)},
+		{"digits, 12", true, Fixed(Digits, 12)},
+		{"digits, 18", true, Fixed(Digits, 18)},
+		{"base62, 8", false, Fixed(Base62, 8)},
+		{"a-z, 12", false, Fixed(Lower, 12)},
+		{"a-z, 16", false, Fixed(Lower, 16)},
+		{"base32, 16", false, Fixed(Base32, 16)},
+		{"words, then hex 16", false, func(r *rand.Rand) string { return "annual-report-" + Text(r, Hex, 16) }},
+	}
+}
+
+// Text draws n letters of an alphabet.
+func Text(r *rand.Rand, alphabet string, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = alphabet[r.IntN(len(alphabet))]
+	}
+	return string(b)
+}
+
+// Fixed draws texts of one length.
+func Fixed(alphabet string, n int) func(*rand.Rand) string {
+	return func(r *rand.Rand) string { return Text(r, alphabet, n) }
+}
+
+// UUID draws a version 4 UUID.
+func UUID(r *rand.Rand) string {
+	b := Bytes(r, 16)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Bytes draws n bytes.
+func Bytes(r *rand.Rand, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+// Base64URL draws n bytes and writes them as base64url without padding.
+func Base64URL(n int) func(*rand.Rand) string {
+	return func(r *rand.Rand) string { return base64.RawURLEncoding.EncodeToString(Bytes(r, n)) }
+}

@@ -1,0 +1,16 @@
+package discovery
+
+// A Strictness is how much the rules forgive. The zero strictness is Strict.
+type Strictness uint8
+
+const (
+	Strict Strictness = iota // nothing but the URL speaks for the page
+	Lax                      // evidence that nobody could have made for one person speaks for it
+)
+
+func (s Strictness) String() string {
+	if s == Lax {
+		return "lax"
+	}
+	return "strict"
+}
