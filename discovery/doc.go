@@ -2,5 +2,5 @@
 // the pages and queries that were seen are public. It is pure: it has no clock,
 // network, disk or browser of its own.
 //
-// Of its chapters, the reading of URLs and the token classifier exist.
+// Of its chapters, the reading of URLs, the token classifier and the rules exist.
 package discovery

@@ -1,0 +1,175 @@
+package discovery
+
+import (
+	"errors"
+	"strings"
+)
+
+// Evidence is what speaks for a page beside its URL. All of it must come from
+// requests that carried no cookie, credential or other mark of the person:
+// what was shown to the person proves nothing. The zero Evidence is none.
+type Evidence struct {
+	Canonical  string // canonical URL that the anonymously fetched page names; may be relative
+	PublicLink bool   // a page that was itself fetched anonymously links to exactly this URL
+	SearchPage bool   // a signed rule bundle knows the page as a search page
+}
+
+// URL decides about the address of a page. Decision.Text is the clean URL
+// (normalised, without fragment), or the masked one, or empty. Public means
+// that the address may be considered further; that the page itself is public
+// is for the comparison of anonymous fetches to show.
+func (r *Rules) URL(raw string, e Evidence) Decision {
+	u, err := ParseURL(raw)
+	if err != nil {
+		rule := RuleUnreadable
+		if errors.Is(err, ErrScheme) {
+			rule = RuleScheme
+		}
+		return Decision{Rule: rule, Trace: []Step{{rule, raw, err.Error(), Private}}}
+	}
+	return r.Page(u, e)
+}
+
+// Page decides as URL does about a URL that was read already.
+func (r *Rules) Page(u URL, e Evidence) Decision {
+	level, steps, refused := r.strictness(u, e)
+	if refused {
+		return private(steps, level)
+	}
+	return r.judge(newSubject(u, e, level), steps)
+}
+
+// Strictness tells how strictly the rules are applied to a URL, and why. It is
+// Lax if an anonymously fetched page links to the URL, or if the page, fetched
+// anonymously, names a canonical URL on the same host that is shorter and
+// passes the strict rules itself.
+func (r *Rules) Strictness(u URL, e Evidence) (Strictness, []Step) {
+	level, steps, _ := r.strictness(u, e)
+	return level, steps[len(steps)-min(1, len(steps)):]
+}
+
+// strictness asks the rules about the host, then weighs the evidence.
+func (r *Rules) strictness(u URL, e Evidence) (Strictness, []Step, bool) {
+	s := newSubject(u, e, Strict)
+	steps, refused := r.askHost(s)
+	if refused {
+		return Strict, steps, true
+	}
+	level, input, why := Strict, "no evidence", "nothing speaks for the page but its URL"
+	switch {
+	case e.PublicLink:
+		level, input, why = Lax, "public link", "a page that was fetched anonymously links here"
+	case e.Canonical != "":
+		input = e.Canonical
+		level, why = r.canonical(u, e.Canonical)
+	}
+	return level, append(steps, Step{RuleStrictness, input, level.String() + ": " + why, Public}), false
+}
+
+func (r *Rules) canonical(u URL, ref string) (Strictness, string) {
+	c, err := u.Resolve(ref)
+	switch {
+	case err != nil:
+		return Strict, "the canonical URL cannot be read"
+	case c.host != u.host:
+		return Strict, "the canonical URL is on another host"
+	case len(c.String()) >= len(u.WithoutFragment().String()):
+		return Strict, "the canonical URL is not shorter"
+	}
+	if d := r.Page(c, Evidence{}); d.Verdict != Public {
+		return Strict, "the canonical URL does not pass the strict rules itself: " + d.String()
+	}
+	return Lax, "the page names a shorter canonical URL that passes the strict rules"
+}
+
+func (r *Rules) askHost(s *subject) (steps []Step, refused bool) {
+	rules := r.host
+	steps = make([]Step, 0, len(rules)+len(r.page)+1)
+	for _, rule := range rules {
+		input, found := rule.check(r, s)
+		if found != "" {
+			return append(steps, Step{rule.rule, input, found, Private}), true
+		}
+		steps = append(steps, Step{rule.rule, input, "", Public})
+	}
+	return steps, false
+}
+
+// judge asks the rules about what follows the host.
+func (r *Rules) judge(s *subject, steps []Step) Decision {
+	for _, rule := range r.page {
+		input, found := rule.check(r, s)
+		if found != "" {
+			steps = append(steps, Step{rule.rule, input, found, Mask})
+			return Decision{Verdict: Mask, Rule: rule.rule, Text: s.url.Masked(), Strictness: s.level, Trace: steps}
+		}
+		steps = append(steps, Step{rule.rule, input, "", Public})
+	}
+	return Decision{Verdict: Public, Text: s.url.WithoutFragment().String(), Strictness: s.level, Trace: steps}
+}
+
+// Referrer decides about the page from which a page was reached: it is never
+// told in full. Text is the masked URL, or empty.
+func (r *Rules) Referrer(raw string) Decision {
+	d := r.URL(raw, Evidence{})
+	if d.Verdict != Public {
+		return d
+	}
+	u, err := ParseURL(raw)
+	if err != nil {
+		return Decision{}
+	}
+	d.Verdict, d.Rule, d.Text = Mask, RuleReferrer, u.Masked()
+	d.Trace = append(d.Trace, Step{RuleReferrer, raw, "a referrer is always masked", Mask})
+	return d
+}
+
+func private(steps []Step, level Strictness) Decision {
+	return Decision{Rule: steps[len(steps)-1].Rule, Strictness: level, Trace: steps}
+}
+
+func newSubject(u URL, e Evidence, level Strictness) *subject {
+	s := &subject{url: u, evidence: e, level: level, limits: limitsOf(level)}
+	s.host = strings.TrimSuffix(u.host, ".")
+	s.labels = strings.Split(s.host, ".")
+	var pathLayers, queryLayers int
+	s.path, pathLayers = decodeAll(u.path)
+	s.query, queryLayers = decodeAll(strings.ReplaceAll(u.query, "+", " "))
+	s.layers = max(pathLayers, queryLayers)
+	s.segments = make([]string, 0, 8)
+	for segment := range strings.SplitSeq(s.path, "/") {
+		segment, matrix, _ := strings.Cut(segment, ";")
+		if segment != "" {
+			s.segments = append(s.segments, segment)
+		}
+		s.addParams(matrix)
+	}
+	s.addParams(strings.ReplaceAll(u.query, "+", " "))
+	return s
+}
+
+// addParams splits before it decodes, so that an encoded "&" stays in its value.
+func (s *subject) addParams(query string) {
+	for part := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		key, value, ok := strings.Cut(part, "=")
+		if !ok {
+			key, value = "", part
+		}
+		key, _ = decodeAll(key)
+		value, _ = decodeAll(value)
+		s.params = append(s.params, param{key, value})
+	}
+}
+
+// decodeAll takes off all layers of percent-encoding, one more than is allowed
+// at most, and returns how many there were.
+func decodeAll(s string) (string, int) {
+	for layers := range maxLayers + 1 {
+		next := decode(s)
+		if next == s {
+			return s, layers
+		}
+		s = next
+	}
+	return s, maxLayers + 1
+}

@@ -1,0 +1,259 @@
+package discovery
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A pageRule looks at what follows the host. What it finds means: no more than
+// the host may leave.
+type pageRule hostRule
+
+func pageRules() []pageRule {
+	strict, lax := limitsOf(Strict), limitsOf(Lax)
+	return []pageRule{
+		{RuleLength, fmt.Sprintf("the URL has more than %d bytes", maxURL), func(_ *Rules, s *subject) (string, string) {
+			n := len(s.url.path) + len(s.url.query) + len(s.url.fragment) + len(s.host)
+			return fmt.Sprint(n), over(n, maxURL, "bytes")
+		}},
+		{RuleEncoding, fmt.Sprintf("percent-encoding is laid over itself more than %d times, or hides control characters or bytes that are no text", maxLayers), hiddenText},
+		{RuleFragment, fmt.Sprintf("the fragment has more than %d bytes, unless the page is a known search page; shorter ones are cut off", maxFragment), func(_ *Rules, s *subject) (string, string) {
+			if s.evidence.SearchPage {
+				return s.url.fragment, ""
+			}
+			return s.url.fragment, over(len(s.url.fragment), maxFragment, "bytes of fragment")
+		}},
+		{RuleEmail, "path or query hold an e-mail address, however it is encoded; also (at), [at], \" dot \"", func(_ *Rules, s *subject) (string, string) {
+			if mail := findEmail(s.path); mail != "" {
+				return s.path, mail
+			}
+			return s.path + "?" + s.query, findEmail(s.query)
+		}},
+		{RuleEmbeddedURL, "path or query hold another URL, however it is encoded", func(_ *Rules, s *subject) (string, string) {
+			if url := findEmbeddedURL(s.path); url != "" {
+				return s.path, url
+			}
+			return s.path + "?" + s.query, findEmbeddedURL("=" + s.query)
+		}},
+		{RuleCoordinates, "path or query hold two decimal fractions side by side: a place", func(r *Rules, s *subject) (string, string) {
+			for _, text := range []string{s.path, s.query} {
+				if strings.Count(text, ".") >= 2 && countDigits(text) >= 8 {
+					if place := r.coordinates.FindString(text); place != "" {
+						return text, place
+					}
+				}
+			}
+			return s.path, ""
+		}},
+		{RulePathDepth, fmt.Sprintf("the path has more than %d segments", maxParts), func(_ *Rules, s *subject) (string, string) {
+			return s.path, over(len(s.segments), maxParts, "segments")
+		}},
+		{RulePathKeyword, "a segment, or a word of a segment of at most two words, tells of accounts, orders, sessions or sharing (login, invite, order, token, share, edit, ...)", pathKeyword},
+		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
+			return r.token(s.segments, s.level)
+		}},
+		{RulePathNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a segment, whatever stands between them, dates and years apart; or a segment is a number of 8 digits that is no date", strict.digits, lax.digits), pathNumber},
+		{RulePathWord, fmt.Sprintf("a word of the path has more than %d letters (lax: %d), or more than %d with digits among them", strict.word, lax.word, maxMixedWord), pathWord},
+		{RuleShortener, "the host is at most 8 characters long and the path is one short code: a shortened URL, which may lead anywhere", shortened},
+		{RuleQueryLength, fmt.Sprintf("the query has more than %d bytes (lax: %d)", strict.query, lax.query), func(_ *Rules, s *subject) (string, string) {
+			return s.url.query, over(len(s.url.query), s.limits.query, "bytes of query")
+		}},
+		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d)", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
+			return s.url.query, over(len(s.params), s.limits.parameters, "parameters")
+		}},
+		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...)", parameterKeyword},
+		{RuleQueryNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a parameter, whatever stands between them, dates and years apart", strict.value, lax.value), func(_ *Rules, s *subject) (string, string) {
+			for _, p := range s.params {
+				if number, n := longestNumber(withoutDates(p.value), ""); n > s.limits.value {
+					return p.value, number
+				}
+			}
+			return s.query, ""
+		}},
+		{RuleQueryToken, "the name or value of a parameter looks like a secret", func(r *Rules, s *subject) (string, string) {
+			for _, p := range s.params {
+				if in, found := r.token([]string{p.key, p.value}, s.level); found != "" {
+					return in, found
+				}
+			}
+			return s.query, ""
+		}},
+		{RuleQueryText, fmt.Sprintf("the value of a parameter is a text (it has spaces, or more than %d characters) that the rules of queries refuse", maxMixedWord), func(r *Rules, s *subject) (string, string) {
+			for _, p := range s.params {
+				if !strings.ContainsFunc(p.value, unicode.IsSpace) && utf8.RuneCountInString(p.value) <= maxMixedWord {
+					continue
+				}
+				if d := r.Query(p.value); d.Verdict != Public {
+					return p.value, string(d.Rule)
+				}
+			}
+			return s.query, ""
+		}},
+	}
+}
+
+func (r *Rules) token(texts []string, level Strictness) (string, string) {
+	for _, text := range texts {
+		if kind, part := r.tokens.Classify(text, level); kind != TokenPlain {
+			return text, found(kind, part)
+		}
+	}
+	return strings.Join(texts, "/"), ""
+}
+
+func hiddenText(_ *Rules, s *subject) (string, string) {
+	if s.layers > maxLayers {
+		return s.url.path + "?" + s.url.query, over(s.layers, maxLayers, "layers")
+	}
+	for _, text := range []string{s.path, s.query} {
+		for _, r := range text {
+			if r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' {
+				return text, fmt.Sprintf("U+%04X", r)
+			}
+		}
+	}
+	return s.path, ""
+}
+
+// stem is a segment as keywords are written: lower case, hyphens, no ending.
+func stem(segment string) string {
+	low := strings.ReplaceAll(strings.ToLower(segment), "_", "-")
+	if dot := strings.LastIndexByte(low, '.'); dot > 0 && len(low)-dot <= 6 {
+		low = low[:dot]
+	}
+	return low
+}
+
+func pathKeyword(r *Rules, s *subject) (string, string) {
+	low := strings.ToLower(s.path)
+	for _, p := range r.words.patterns {
+		if strings.Contains(low, p) {
+			return s.path, p
+		}
+	}
+	for _, segment := range s.segments {
+		name := stem(segment)
+		if r.words.parts[name] {
+			return segment, name
+		}
+		if strings.Count(name, "-") > 1 {
+			continue
+		}
+		for word := range strings.FieldsFuncSeq(name, notAlnum) {
+			if r.words.words[word] {
+				return segment, word
+			}
+		}
+	}
+	return s.path, ""
+}
+
+func pathNumber(_ *Rules, s *subject) (string, string) {
+	for _, segment := range s.segments {
+		rest := withoutDates(segment)
+		if number, n := longestNumber(rest, ""); n > s.limits.digits {
+			return segment, number
+		}
+		if name := stem(rest); len(name) >= 8 && countDigits(name) == len(name) {
+			return segment, name
+		}
+	}
+	return s.path, ""
+}
+
+// withoutDates replaces dates and years (1900 to 2099) by a letter: they say
+// when something was written, not for whom.
+func withoutDates(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		n := dateAt(s, i)
+		if n == 0 {
+			b.WriteByte(s[i])
+			i++
+			continue
+		}
+		b.WriteByte('d')
+		i += n
+	}
+	return b.String()
+}
+
+// dateAt returns the length of the date or year that begins at s[i], 0 if none.
+func dateAt(s string, i int) int {
+	isDigit := func(j int) bool { return j >= 0 && j < len(s) && s[j] >= '0' && s[j] <= '9' }
+	two := func(j, most int) bool {
+		if !isDigit(j) || !isDigit(j+1) {
+			return false
+		}
+		n := int(s[j]-'0')*10 + int(s[j+1]-'0')
+		return n >= 1 && n <= most
+	}
+	if isDigit(i-1) || i+4 > len(s) || s[i:i+2] != "19" && s[i:i+2] != "20" || !isDigit(i+2) || !isDigit(i+3) {
+		return 0
+	}
+	if two(i+4, 12) && two(i+6, 31) && !isDigit(i+8) {
+		return 8
+	}
+	if isDigit(i + 4) {
+		return 0
+	}
+	j := i + 5
+	if j < len(s) && strings.IndexByte("-_.", s[i+4]) >= 0 && two(j, 12) && j+2 < len(s) && s[j+2] == s[i+4] && two(j+3, 31) && !isDigit(j+5) {
+		return 10
+	}
+	return 4
+}
+
+func pathWord(_ *Rules, s *subject) (string, string) {
+	for word := range strings.FieldsFuncSeq(s.path, func(r rune) bool { return strings.ContainsRune("/._ -:+;,()", r) }) {
+		if len(word) <= maxMixedWord {
+			continue
+		}
+		limit := s.limits.word
+		switch {
+		case !isASCII(word):
+			limit = 2 * s.limits.word
+		case countDigits(word) > 0:
+			limit = maxMixedWord
+		}
+		if found := over(utf8.RuneCountInString(word), limit, "letters"); found != "" {
+			return word, found
+		}
+	}
+	return s.path, ""
+}
+
+func shortened(_ *Rules, s *subject) (string, string) {
+	if len(s.host) > 8 || len(s.segments) != 1 {
+		return s.host, ""
+	}
+	code := s.segments[0]
+	if len(code) < 4 || len(code) > 12 || strings.ContainsFunc(code, notAlnum) {
+		return s.host, ""
+	}
+	lower := strings.ContainsAny(code, "abcdefghijklmnopqrstuvwxyz")
+	upper := strings.ContainsAny(code[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	if countDigits(code) > 0 || lower && upper {
+		return s.host + "/" + code, "a short code"
+	}
+	return s.host, ""
+}
+
+func parameterKeyword(r *Rules, s *subject) (string, string) {
+	for _, p := range s.params {
+		low := strings.ToLower(p.key)
+		for _, mark := range r.words.inKeys {
+			if strings.Contains(low, mark) {
+				return p.key, mark
+			}
+		}
+		for word := range strings.FieldsFuncSeq(low, notAlnum) {
+			if r.words.keys[word] {
+				return p.key, word
+			}
+		}
+	}
+	return s.query, ""
+}

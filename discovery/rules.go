@@ -1,0 +1,190 @@
+package discovery
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// A Rule names a rule. Names are stable: they are shown to people and counted.
+type Rule string
+
+// The rules. Table says what each does.
+const (
+	RuleNone Rule = ""
+
+	RuleUnreadable  Rule = "url.unreadable"
+	RuleScheme      Rule = "url.scheme"
+	RuleCredentials Rule = "url.credentials"
+	RulePort        Rule = "url.port"
+
+	RuleHostAddress   Rule = "host.address"
+	RuleHostEmbedded  Rule = "host.embedded-address"
+	RuleHostSpecial   Rule = "host.special-use"
+	RuleHostSingle    Rule = "host.single-label"
+	RuleHostMalformed Rule = "host.malformed"
+	RuleHostLength    Rule = "host.length"
+	RuleHostLabels    Rule = "host.labels"
+	RuleHostDigits    Rule = "host.digits"
+	RuleHostHyphens   Rule = "host.hyphens"
+	RuleHostToken     Rule = "host.token"
+
+	RuleStrictness Rule = "strictness"
+	RuleReferrer   Rule = "referrer"
+
+	RuleLength      Rule = "url.length"
+	RuleEncoding    Rule = "url.encoding"
+	RuleFragment    Rule = "url.fragment"
+	RuleEmail       Rule = "url.email"
+	RuleEmbeddedURL Rule = "url.embedded-url"
+	RuleCoordinates Rule = "url.coordinates"
+
+	RulePathDepth   Rule = "path.depth"
+	RulePathKeyword Rule = "path.keyword"
+	RulePathWord    Rule = "path.word"
+	RulePathNumber  Rule = "path.number"
+	RulePathToken   Rule = "path.token"
+	RuleShortener   Rule = "path.shortener"
+
+	RuleQueryLength  Rule = "parameters.length"
+	RuleQueryCount   Rule = "parameters.count"
+	RuleQueryKeyword Rule = "parameters.keyword"
+	RuleQueryNumber  Rule = "parameters.number"
+	RuleQueryToken   Rule = "parameters.token"
+	RuleQueryText    Rule = "parameters.text"
+
+	RuleTextEmpty       Rule = "text.empty"
+	RuleTextLength      Rule = "text.length"
+	RuleTextWords       Rule = "text.words"
+	RuleTextWord        Rule = "text.word"
+	RuleTextNumber      Rule = "text.number"
+	RuleTextEmail       Rule = "text.email"
+	RuleTextCredentials Rule = "text.credentials"
+	RuleTextURL         Rule = "text.url"
+	RuleTextToken       Rule = "text.token"
+	RuleTextMarkup      Rule = "text.markup"
+)
+
+// limits are the figures in which the levels of strictness differ.
+type limits struct {
+	query      int // bytes of the query
+	parameters int
+	digits     int // in a row in the path, with separators between
+	value      int // digits in a row in a parameter
+	word       int // letters of a word of the path
+}
+
+func limitsOf(s Strictness) limits {
+	if s == Lax {
+		return limits{query: 30, parameters: 4, digits: 12, value: 8, word: 30}
+	}
+	return limits{query: 22, parameters: 1, digits: 8, value: 7, word: 24}
+}
+
+// Limits that hold at every level.
+const (
+	maxURL        = 800
+	maxParts      = 8 // segments of a path
+	maxMixedWord  = 18
+	maxFragment   = 9
+	maxHost       = 50
+	maxLabels     = 6
+	maxHostDigits = 5
+	maxHyphens    = 4
+	maxLayers     = 3 // of percent-encoding
+)
+
+// Rules decides about URLs, queries and titles. It is immutable and may be
+// used concurrently; the same input always gives the same decision.
+type Rules struct {
+	tokens      *Classifier
+	words       keywords
+	coordinates *regexp.Regexp
+
+	host         []hostRule
+	page         []pageRule
+	query, title []textRule
+}
+
+// NewRules returns the rules with the classifier that this package carries.
+func NewRules() (*Rules, error) {
+	c, err := NewClassifier()
+	if err != nil {
+		return nil, fmt.Errorf("making the discovery rules: %w", err)
+	}
+	return &Rules{
+		tokens:      c,
+		words:       newKeywords(),
+		coordinates: regexp.MustCompile(`-?\d{1,3}[.]\d{3,}[^0-9a-zA-Z.]{1,3}-?\d{1,3}[.]\d{3,}`),
+		host:        hostRules(),
+		page:        pageRules(),
+		query:       queryRules(),
+		title:       titleRules(),
+	}, nil
+}
+
+// A RuleInfo describes a rule for people.
+type RuleInfo struct {
+	Rule    Rule
+	Verdict Verdict // what follows if the rule finds something
+	Text    string
+}
+
+// Table lists all rules in the order in which they are asked: those about
+// URLs, about queries, about titles.
+func Table() (urls, queries, titles []RuleInfo) {
+	urls = append(urls, RuleInfo{RuleUnreadable, Private, "a browser could not read it as a URL"},
+		RuleInfo{RuleScheme, Private, "the scheme is neither http nor https"})
+	for _, r := range hostRules() {
+		urls = append(urls, RuleInfo{r.rule, Private, r.about})
+	}
+	urls = append(urls, RuleInfo{RuleStrictness, Public, "not a refusal: tells whether the rules that follow are applied strictly or laxly, and why"})
+	for _, r := range pageRules() {
+		urls = append(urls, RuleInfo{r.rule, Mask, r.about})
+	}
+	urls = append(urls, RuleInfo{RuleReferrer, Mask, "asked of referrers only: nothing but the host of a referrer is ever told"})
+	for _, r := range queryRules() {
+		queries = append(queries, RuleInfo{r.rule, Private, r.about})
+	}
+	for _, r := range titleRules() {
+		titles = append(titles, RuleInfo{r.rule, Private, r.about})
+	}
+	return urls, queries, titles
+}
+
+// keywords are words that tell of accounts, orders and sessions.
+type keywords struct {
+	parts    map[string]bool // whole path segments
+	words    map[string]bool // words of path segments of one or two words
+	keys     map[string]bool // words of parameter names
+	inKeys   []string        // anywhere in parameter names
+	special  []string        // suffixes of hosts
+	patterns []string        // anywhere in a path
+}
+
+func set(words string) map[string]bool {
+	m := make(map[string]bool)
+	for w := range strings.FieldsSeq(words) {
+		m[w] = true
+	}
+	return m
+}
+
+func newKeywords() keywords {
+	return keywords{
+		parts: set("login logout logoff signin sign-in signout sign-out signup sign-up register registration recover recovery forgot forgot-password " +
+			"reset reset-password reset-credentials authenticate authentication auth authorize not-confirmed confirm confirmation verify verification activate activation " +
+			"unsubscribe invite invites invitation oauth oauth2 sso saml password passwort token edit checkout cart basket warenkorb account accounts my-account konto " +
+			"share sharing shared admin administrator console wp-admin wp-login weblogic order orders invoice invoices receipt receipts payment payments billing " +
+			"thank-you thankyou thanks tracking track trk session sessions inbox webmail mailbox dashboard my private secret callback"),
+		words: set("login logout signin signout password token oauth checkout invoice unsubscribe invite invitation admin session share sharing shared order reset confirm " +
+			"confirmation verify activate receipt trk auth sso payment account private secret"),
+		keys: set("user usr uid userid username u url uri ref referer referrer red redir http https href link next return returnto continue goto dest destination target " +
+			"pin pwd pass key apikey api sig sign signature code otp hash nonce state ticket order orderid invoice account acct konto phone tel mobile ssn dob birthday " +
+			"firstname lastname surname lat lon lng ll latitude longitude geo loc gps trk utm gclid fbclid msclkid dclid yclid eid cid sid phpsessid jsessionid sessionid " +
+			"mail access id_token invite member customer patient client"),
+		inKeys:   []string{"token", "passw", "sess", "auth", "email", "secret", "track", "shar", "redirect", "login", "logout", "logon", "invit", "credential", "signature"},
+		special:  []string{"localhost", "local", "localdomain", "onion", "i2p", "internal", "intranet", "home.arpa", "arpa", "test", "invalid", "example", "lan", "home", "corp", "private", "alt", "workgroup", "fritz.box"},
+		patterns: []string{"/auth/realms/", "openid-connect", "/wp-admin", "/.well-known/", ";jsessionid="},
+	}
+}

@@ -1,0 +1,152 @@
+package discovery
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// countDigits counts the decimal digits of all scripts.
+func countDigits(s string) int {
+	n := 0
+	for _, r := range s {
+		if digit(r) {
+			n++
+		}
+	}
+	return n
+}
+
+func digit(r rune) bool {
+	if r < 0x80 {
+		return r >= '0' && r <= '9'
+	}
+	return unicode.IsDigit(r)
+}
+
+func alnum(r rune) bool {
+	if r < 0x80 {
+		return r|0x20 >= 'a' && r|0x20 <= 'z' || r >= '0' && r <= '9'
+	}
+	return unicode.IsLetter(r) || unicode.IsDigit(r)
+}
+
+// longestNumber returns the stretch of s with the most digits among which
+// stand only characters that are no letters, and the number of its digits:
+// telephone, card and account numbers however they are grouped. A rune of
+// stops ends a stretch.
+func longestNumber(s, stops string) (string, int) {
+	var best string
+	most := 0
+	start, end, n := -1, 0, 0
+	flush := func() {
+		if start >= 0 && n > most {
+			best, most = s[start:end], n
+		}
+		start, n = -1, 0
+	}
+	for i, r := range s {
+		switch {
+		case digit(r):
+			if start < 0 {
+				start = i
+			}
+			n++
+			end = i + utf8.RuneLen(r)
+		case alnum(r) || stops != "" && strings.ContainsRune(stops, r):
+			flush()
+		}
+	}
+	flush()
+	return best, most
+}
+
+// findEmail returns what looks like an e-mail address in s, or nothing. It is
+// fuzzy: spaces around the sign, (at) and [at] for the sign, (dot) and " dot "
+// for the dot.
+func findEmail(s string) string {
+	if !strings.ContainsAny(s, "@＠") && !containsFold(s, "at)") && !containsFold(s, "at]") && !containsFold(s, " at ") {
+		return ""
+	}
+	low := strings.ToLower(s)
+	plain := strings.NewReplacer("(at)", "@", "[at]", "@", "{at}", "@", "＠", "@", "(dot)", ".", "[dot]", ".", "{dot}", ".", " dot ", ".", " punkt ", ".", " point ", ".").Replace(low)
+	if strings.Contains(plain, " at ") && plain != low || strings.Contains(low, " dot ") {
+		plain = strings.ReplaceAll(plain, " at ", "@")
+	}
+	for at := strings.IndexByte(plain, '@'); at >= 0; {
+		if mail := emailAround(plain, at); mail != "" {
+			return mail
+		}
+		next := strings.IndexByte(plain[at+1:], '@')
+		if next < 0 {
+			break
+		}
+		at += 1 + next
+	}
+	return ""
+}
+
+func emailAround(s string, at int) string {
+	left := strings.TrimRight(s[:at], " ")
+	start := strings.LastIndexFunc(left, func(r rune) bool { return !alnum(r) && !strings.ContainsRune("._%+-!#$&'*", r) }) + 1
+	local := left[start:]
+	right := strings.TrimLeft(s[at+1:], " ")
+	end := strings.IndexFunc(right, func(r rune) bool { return !alnum(r) && r != '.' && r != '-' })
+	if end < 0 {
+		end = len(right)
+	}
+	domain := strings.Trim(right[:end], ".-")
+	dot := strings.LastIndexByte(domain, '.')
+	if !strings.ContainsFunc(local, alnum) || dot <= 0 || utf8.RuneCountInString(domain[dot+1:]) < 2 {
+		return ""
+	}
+	return local + "@" + domain
+}
+
+// containsFold finds a lower-case ASCII text in s, whatever the case of s.
+func containsFold(s, low string) bool {
+	for i := 0; i+len(low) <= len(s); i++ {
+		if strings.EqualFold(s[i:i+len(low)], low) {
+			return true
+		}
+	}
+	return false
+}
+
+// findEmbeddedURL finds a URL inside another text.
+func findEmbeddedURL(s string) string {
+	low := strings.ToLower(s)
+	for _, mark := range []string{"://", "http:", "https:", "ftp:", "javascript:", "data:", "mailto:", "file:", "=//", "=www."} {
+		if i := strings.Index(low, mark); i >= 0 {
+			return low[i:min(len(low), i+len(mark)+20)]
+		}
+	}
+	return ""
+}
+
+// findCredentials finds "name:password@".
+func findCredentials(s string) string {
+	for at := strings.IndexByte(s, '@'); at >= 0; {
+		start := strings.LastIndexAny(s[:at], " /") + 1
+		if colon := strings.IndexByte(s[start:at], ':'); colon > 0 && colon < at-start-1 {
+			return s[start : at+1]
+		}
+		next := strings.IndexByte(s[at+1:], '@')
+		if next < 0 {
+			break
+		}
+		at += 1 + next
+	}
+	return ""
+}
+
+// logograms tells whether a script of s writes words without spaces, so that a
+// few characters say what a sentence says.
+func logograms(s string) bool {
+	for _, r := range s {
+		if r > 0x0e00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar) {
+			return true
+		}
+	}
+	return false
+}

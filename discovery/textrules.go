@@ -1,0 +1,190 @@
+package discovery
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A textRule looks at a query or a title, spaces already collapsed.
+type textRule struct {
+	rule  Rule
+	about string
+	check func(r *Rules, text string) string
+}
+
+// Limits of queries and titles, in characters, words and digits.
+const (
+	maxQuery          = 50
+	maxLogogramQuery  = 25
+	maxWords          = 7
+	maxWord           = 20
+	maxPlainWord      = 30
+	maxQueryDigits    = 7
+	maxTitle          = 500
+	maxTitleDigits    = 8
+	maxTitlePlainWord = 45
+)
+
+func queryRules() []textRule {
+	return []textRule{
+		{RuleTextEmpty, "it is empty, or holds control characters or bytes that are no text", unreadable},
+		{RuleTextLength, fmt.Sprintf("it has more than %d characters, or more than %d in a script that writes words without spaces", maxQuery, maxLogogramQuery), func(_ *Rules, q string) string {
+			if logograms(q) {
+				return over(utf8.RuneCountInString(q), maxLogogramQuery, "characters")
+			}
+			return over(utf8.RuneCountInString(q), maxQuery, "characters")
+		}},
+		{RuleTextWords, fmt.Sprintf("it has more than %d words", maxWords), func(_ *Rules, q string) string {
+			return over(len(strings.Fields(q)), maxWords, "words")
+		}},
+		{RuleTextEmail, "it holds an e-mail address; also with spaces, (at), [at], \" dot \"", func(_ *Rules, q string) string { return findEmail(q) }},
+		{RuleTextCredentials, "it holds a name and a password as in a URL (name:password@)", func(_ *Rules, q string) string { return findCredentials(q) }},
+		{RuleTextURL, "it holds a URL, or a word that is a host with a path, that the rules of URLs refuse", func(r *Rules, q string) string { return r.refusedURL(q) }},
+		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them", maxQueryDigits), func(_ *Rules, q string) string {
+			if number, n := longestNumber(q, ""); n > maxQueryDigits {
+				return number
+			}
+			return ""
+		}},
+		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxPlainWord), func(_ *Rules, q string) string { return longWord(q, maxPlainWord) }},
+		{RuleTextToken, "a word looks like a secret, or the words do when they are put together", func(r *Rules, q string) string { return r.secretText(q, Strict) }},
+	}
+}
+
+func titleRules() []textRule {
+	return []textRule{
+		{RuleTextEmpty, "it is empty, or holds control characters or bytes that are no text", unreadable},
+		{RuleTextLength, fmt.Sprintf("it has more than %d characters", maxTitle), func(_ *Rules, t string) string {
+			return over(utf8.RuneCountInString(t), maxTitle, "characters")
+		}},
+		{RuleTextMarkup, "it holds a tag of HTML", func(_ *Rules, t string) string { return findTag(t) }},
+		{RuleTextEmail, "it holds an e-mail address, as in a query", func(_ *Rules, t string) string { return findEmail(t) }},
+		{RuleTextCredentials, "it holds a name and a password as in a URL", func(_ *Rules, t string) string { return findCredentials(t) }},
+		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them, dates and years apart", maxTitleDigits), func(_ *Rules, t string) string {
+			if number, n := longestNumber(withoutDates(t), "|"); n > maxTitleDigits {
+				return number
+			}
+			return ""
+		}},
+		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxTitlePlainWord), func(_ *Rules, t string) string { return longWord(t, maxTitlePlainWord) }},
+		{RuleTextToken, "a word looks like a secret", func(r *Rules, t string) string { return r.secretText(t, Lax) }},
+	}
+}
+
+// Query decides about what a person typed into a search field. Text is the
+// query in lower case with single spaces, if it is public; nothing of it if not.
+// That the words are harmless no rule can say: a crowd must.
+func (r *Rules) Query(query string) Decision {
+	clean := strings.ToLower(collapse(query))
+	return r.text(r.query, query, clean)
+}
+
+// Title decides about the title of a page. Text is the title with single spaces.
+func (r *Rules) Title(title string) Decision {
+	return r.text(r.title, title, collapse(title))
+}
+
+func (r *Rules) text(rules []textRule, raw, clean string) Decision {
+	steps := make([]Step, 0, len(rules))
+	// Rules see the text as it was typed: case tells tokens from words.
+	text := collapse(raw)
+	for _, rule := range rules {
+		if found := rule.check(r, text); found != "" {
+			return private(append(steps, Step{rule.rule, text, found, Private}), Strict)
+		}
+		steps = append(steps, Step{rule.rule, text, "", Public})
+	}
+	return Decision{Verdict: Public, Text: clean, Trace: steps}
+}
+
+func collapse(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func unreadable(_ *Rules, s string) string {
+	if !strings.ContainsFunc(s, alnum) && !logograms(s) {
+		return "no letter and no digit"
+	}
+	if !utf8.ValidString(s) {
+		return "bytes that are not UTF-8"
+	}
+	for _, c := range s {
+		if unicode.IsControl(c) || c == unicode.ReplacementChar {
+			return fmt.Sprintf("U+%04X", c)
+		}
+	}
+	return ""
+}
+
+// longWord finds a word that is too long; plain is the limit for words of letters.
+func longWord(s string, plain int) string {
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return unicode.IsSpace(r) || r == '/' }) {
+		n := utf8.RuneCountInString(word)
+		if n <= maxWord || logograms(word) {
+			continue
+		}
+		limit := maxWord
+		if !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) && r != '-' && r != '\'' && r != '’' }) {
+			limit = plain
+		}
+		if n > limit {
+			return word
+		}
+	}
+	return ""
+}
+
+// refusedURL finds a URL that the rules of URLs would not let pass.
+func (r *Rules) refusedURL(q string) string {
+	for word := range strings.FieldsSeq(q) {
+		host, path, slash := strings.Cut(word, "/")
+		switch {
+		case strings.Contains(word, "://"):
+		case slash && path != "" && strings.Contains(strings.Trim(host, "."), "."):
+			word = "https://" + word
+		default:
+			continue
+		}
+		if d := r.URL(word, Evidence{}); d.Verdict != Public {
+			return word
+		}
+	}
+	return ""
+}
+
+// secretText asks the classifier about each word, and about neighbouring words
+// that hold digits: a key that is typed in groups.
+func (r *Rules) secretText(s string, level Strictness) string {
+	var group strings.Builder
+	for word := range strings.FieldsSeq(s) {
+		if kind, part := r.tokens.Classify(word, level); kind != TokenPlain {
+			return part
+		}
+		if countDigits(word) == 0 || len(word) < 3 || countDigits(word) == len(word) {
+			group.Reset()
+			continue
+		}
+		group.WriteString(word)
+		if kind, part := r.tokens.Classify(group.String(), Lax); kind != TokenPlain {
+			return part
+		}
+	}
+	return ""
+}
+
+// findTag finds what a browser would take for a tag.
+func findTag(s string) string {
+	for i := strings.IndexByte(s, '<'); i >= 0; {
+		rest := s[i+1:]
+		rest = strings.TrimPrefix(rest, "/")
+		if end := strings.IndexByte(rest, '>'); end > 0 && (rest[0]|0x20 >= 'a' && rest[0]|0x20 <= 'z' || rest[0] == '!') {
+			return s[i : len(s)-len(rest)+end+1]
+		}
+		next := strings.IndexByte(s[i+1:], '<')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return ""
+}
