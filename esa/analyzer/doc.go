@@ -28,7 +28,7 @@
 // together by a sort in the engine, so that memory stays bounded, and its key is
 // recovered from their shares. Each valid share is one record; a share that
 // occurs twice, or was forged, is none, and forged ones keep no value unreadable
-// while they are few: see package secretshare. The manifest counts them. A value
+// while they are few: see package secretshare. The manifest counts them by cause. A value
 // with too few shares is written nowhere; the engine's files hold ciphertexts.
 // In "records" the rows of a value stand together. Where the crowd is constant,
 // its estimated size includes the reports that stay unreadable; "values" is about

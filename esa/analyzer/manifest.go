@@ -53,7 +53,8 @@ type ShufflerCounts struct {
 	Released          uint64            `json:"released"`
 }
 
-// AnalyzerCounts are what became of the records at the analyzer.
+// AnalyzerCounts are what became of the reports at the analyzer: each is a record
+// or stands under one cause.
 type AnalyzerCounts struct {
 	Received uint64            `json:"received"`
 	Invalid  map[string]uint64 `json:"invalid"` // by cause

@@ -18,17 +18,19 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// QuorumCounts are what became of the reports of a task whose values are secret
-// until enough clients have sent them. Each valid report is a record or counted
-// in one of these.
+// QuorumCounts tell how many values of a task with a quorum could be read.
 type QuorumCounts struct {
 	Shares    uint16 `json:"shares"`    // that a value needs
 	Values    uint64 `json:"values"`    // different ciphertexts
 	Recovered uint64 `json:"recovered"` // of them
-	Below     uint64 `json:"below"`     // reports of values with too few shares, which stay unreadable
-	Forged    uint64 `json:"forged"`    // reports whose share is wrong, or of a value of which no key was found
-	Duplicate uint64 `json:"duplicate"` // reports that repeat the share of another
 }
+
+// The causes in [AnalyzerCounts].Invalid that only a quorum has.
+const (
+	BelowQuorum    = "below_quorum"    // a report of a value with too few shares, which stays unreadable
+	ForgedShare    = "forged_share"    // its share is wrong, or no key was found for its value
+	DuplicateShare = "duplicate_share" // it repeats the share of another, and is not a second person
+)
 
 // orderWidth is the size of the key by which the shares of a value are ordered.
 const orderWidth = 8
@@ -44,6 +46,7 @@ const leastPiece = 1024
 type sharing struct {
 	a       *Analyzer
 	h       *hosted
+	epoch   task.Epoch
 	batch   *esa.Batch
 	layout  *layout
 	counter *counter
@@ -56,31 +59,35 @@ type sharing struct {
 	spare      sync.Pool
 	counts     QuorumCounts
 	invalid    [esa.NumCauses + 1]uint64
+	below      uint64 // reports, as the others
+	forged     uint64
+	duplicate  uint64
 }
 
 // writeShared is writeRecords for a task with a quorum. The rows of a value
 // stand together, in an order that tells nothing: they are equal.
 func (a *Analyzer) writeShared(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, c *counter, w *tableWriter, counts *AnalyzerCounts) error {
-	t := int(h.task.Encoding.Shares)
-	binding := esa.QuorumBinding(h.id, b.Epoch)
-	if _, err := secretshare.NewRecoverer(binding, t); err != nil {
-		return err
-	}
-	s := &sharing{
-		a: a, h: h, batch: batch, layout: l, counter: c, out: w,
-		name: fmt.Sprintf("analyzer-%x-%d", b.Task[:8], b.Epoch), seed: b.Digest,
-		ciphertext: h.task.MessageSize() + secretshare.Overhead, piece: max(leastPiece, 4*t),
-		counts: QuorumCounts{Shares: h.task.Encoding.Shares},
-	}
-	s.spare.New = func() any {
-		r, err := secretshare.NewRecoverer(binding, t)
-		return &worker{recoverer: r, err: err}
-	}
+	s := newSharingOf(a, h, b)
+	s.batch, s.layout, s.counter, s.out = batch, l, c, w
 	if err := s.remove(ctx); err != nil { // of an attempt that failed
 		return err
 	}
 	err := s.run(ctx, counts)
 	return errors.Join(err, s.remove(context.WithoutCancel(ctx)))
+}
+
+func newSharingOf(a *Analyzer, h *hosted, b Batch) *sharing {
+	t := int(h.task.Encoding.Shares)
+	s := &sharing{
+		a: a, h: h, epoch: b.Epoch, name: fmt.Sprintf("analyzer-%x-%d", b.Task[:8], b.Epoch), seed: b.Digest,
+		ciphertext: h.task.MessageSize() + secretshare.Overhead, piece: max(leastPiece, 4*t),
+		counts: QuorumCounts{Shares: h.task.Encoding.Shares},
+	}
+	s.spare.New = func() any {
+		r, err := secretshare.NewRecoverer(esa.QuorumBinding(h.id, b.Epoch), t)
+		return &worker{recoverer: r, err: err}
+	}
+	return s
 }
 
 func (s *sharing) dataset(step string) string { return s.name + "-" + step }
@@ -104,8 +111,13 @@ func (s *sharing) run(ctx context.Context, counts *AnalyzerCounts) error {
 		return fmt.Errorf("recovering values: %w", err)
 	}
 	counts.Invalid, counts.Quorum = byCause(s.invalid), &s.counts
+	for cause, n := range map[string]uint64{BelowQuorum: s.below, ForgedShare: s.forged, DuplicateShare: s.duplicate} {
+		if n > 0 {
+			counts.Invalid[cause] = n
+		}
+	}
 	if s.h.task.Crowd.Kind == task.Constant {
-		s.counter.hidden = s.counts.Below // they are of the one crowd, too
+		s.counter.hidden = s.below // they are of the one crowd, too
 	}
 	return nil
 }
@@ -130,7 +142,7 @@ func (s *sharing) open(ctx context.Context, out string, counts *AnalyzerCounts) 
 		return err
 	}
 	defer w.Abort()
-	open := hop.Open(s.h.opener.Load(), s.h.task, s.batch.Header().Epoch)
+	open := hop.Open(s.h.opener.Load(), s.h.task, s.epoch)
 	results := hop.Parallel(s.batch.Rows(), s.a.config.Workers, func(report []byte) shared {
 		layer, cause := open(report)
 		if cause != 0 {
@@ -191,9 +203,9 @@ func (s *sharing) recover(ctx context.Context, in string, counts *AnalyzerCounts
 			s.counts.Recovered++
 			last = p.tag
 		}
-		s.counts.Below += p.below
-		s.counts.Forged += p.forged
-		s.counts.Duplicate += p.duplicate
+		s.below += p.below
+		s.forged += p.forged
+		s.duplicate += p.duplicate
 		s.invalid[esa.CauseSchema] += p.invalid
 		counts.Records += p.records
 		if err := s.write(p); err != nil {
@@ -245,7 +257,7 @@ func (s *sharing) pieces(r engine.Reader) iter.Seq2[[]byte, error] {
 				s.counts.Values++
 				group = append(group[:0], ciphertext...)
 			} else if bytes.Equal(group[len(group)-size:], share) {
-				s.counts.Duplicate++
+				s.duplicate++
 				continue
 			}
 			group = append(group, share...)

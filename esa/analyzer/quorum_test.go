@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -127,17 +128,18 @@ func TestQuorum(t *testing.T) {
 	entry := b.release(t, e, reports...)
 	equalWords(t, b.words(t, entry), map[string]int{"often": 9, "just": shares})
 	m := entry.Manifest.Analyzer
-	want := analyzer.QuorumCounts{
-		Shares: shares, Values: 7, Recovered: 2,
-		Below: 4 + 1 + 4 + 1, Forged: 2, Duplicate: shares - 1,
-	}
-	if *m.Quorum != want {
+	if want := (analyzer.QuorumCounts{Shares: shares, Values: 7, Recovered: 2}); *m.Quorum != want {
 		t.Errorf("counts %+v, want %+v", *m.Quorum, want)
 	}
-	if m.Received != uint64(len(reports)) || m.Records != 14 || m.Invalid["schema"] != shares+1 || m.Crowds != 2 {
+	causes := map[string]uint64{"schema": shares + 1, "below_quorum": 4 + 1 + 4 + 1, "forged_share": 2, "duplicate_share": shares - 1}
+	if !maps.Equal(m.Invalid, causes) || m.Received != uint64(len(reports)) || m.Records != 14 || m.Crowds != 2 {
 		t.Errorf("counts %+v", m)
 	}
-	if sum := m.Records + m.Invalid["schema"] + want.Below + want.Forged + want.Duplicate; sum != m.Received {
+	sum := m.Records
+	for _, n := range m.Invalid {
+		sum += n
+	}
+	if sum != m.Received {
 		t.Errorf("%d reports accounted for, %d received", sum, m.Received)
 	}
 	if names := columnNames(entry.Manifest, analyzer.RecordsTable); names != "epoch word ok" {
@@ -171,9 +173,9 @@ func TestForgedShares(t *testing.T) {
 			reports = append(reports, b.sealed(t, e, one))
 		}
 		entry := b.release(t, e, reports...)
-		q := entry.Manifest.Analyzer.Quorum
-		if got := b.words(t, entry)["word"]; got != n-forged+1 || q.Forged != uint64(forged) || q.Duplicate != uint64(again) || q.Below != 0 {
-			rt.Fatalf("%d of %d forged, %d repeated: %d records, %+v", forged, n+1, again, got, q)
+		by := entry.Manifest.Analyzer.Invalid
+		if got := b.words(t, entry)["word"]; got != n-forged+1 || by["forged_share"] != uint64(forged) || by["duplicate_share"] != uint64(again) || by["below_quorum"] != 0 {
+			rt.Fatalf("%d of %d forged, %d repeated: %d records, %+v", forged, n+1, again, got, by)
 		}
 	})
 }
@@ -189,8 +191,8 @@ func TestConstantCrowd(t *testing.T) {
 	}
 	entry := b.release(t, e, reports...)
 	equalWords(t, b.words(t, entry), map[string]int{"often": 30})
-	if q := entry.Manifest.Analyzer.Quorum; q.Below != 10 || q.Values != 11 || q.Recovered != 1 {
-		t.Errorf("counts %+v", q)
+	if m := entry.Manifest.Analyzer; m.Invalid["below_quorum"] != 10 || m.Quorum.Values != 11 || m.Quorum.Recovered != 1 {
+		t.Errorf("counts %+v, %+v", m, m.Quorum)
 	}
 	counts := table(t, b.a.Tables(), entry, analyzer.CountsTable)
 	if len(counts) != 1 || counts[0][1] != int64(30) || counts[0][2] != float64(40+12) {
@@ -219,9 +221,9 @@ func TestManyShares(t *testing.T) {
 	reports = append(reports, b.sealed(t, e, twice), b.sealed(t, e, twice))
 	entry := b.release(t, e, reports...)
 	equalWords(t, b.words(t, entry), map[string]int{"popular": n + 1})
-	want := analyzer.QuorumCounts{Shares: shares, Values: 1, Recovered: 1, Forged: bad, Duplicate: 1}
-	if q := entry.Manifest.Analyzer.Quorum; *q != want {
-		t.Errorf("counts %+v, want %+v", *q, want)
+	m := entry.Manifest.Analyzer
+	if !maps.Equal(m.Invalid, map[string]uint64{"forged_share": bad, "duplicate_share": 1}) || m.Quorum.Values != 1 || m.Quorum.Recovered != 1 {
+		t.Errorf("counts %+v, %+v", m, m.Quorum)
 	}
 }
 
@@ -246,7 +248,7 @@ func TestQuorumRepeats(t *testing.T) {
 		must(t, b.a.Tick(t.Context()))
 		entries, err := b.a.Tables().Entries(t.Context())
 		must(t, err)
-		digests = append(digests, fmt.Sprint(entries[0].Manifest.Tables, *entries[0].Manifest.Analyzer.Quorum))
+		digests = append(digests, fmt.Sprint(entries[0].Manifest.Tables, entries[0].Manifest.Analyzer.Invalid))
 	}
 	if digests[0] != digests[1] {
 		t.Errorf("two releases of one batch:\n%s\n%s", digests[0], digests[1])

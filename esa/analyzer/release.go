@@ -250,13 +250,12 @@ type decoded struct {
 // records, in the order of the batch, which is random. A row that is none costs
 // only itself.
 func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *tableWriter, counts *AnalyzerCounts) error {
-	open := hop.Open(h.opener.Load(), h.task, batch.Header().Epoch)
-	results := hop.Parallel(batch.Rows(), a.config.Workers, func(report []byte) decoded {
-		layer, cause := open(report)
-		if cause != 0 {
-			return decoded{cause: cause}
+	open := hop.OpenMany(h.opener.Load(), h.task, batch.Header().Epoch)
+	results := hop.Opened(batch.Rows(), a.config.Workers, open, func(o esa.Opened) decoded {
+		if o.Cause != 0 {
+			return decoded{cause: o.Cause}
 		}
-		record, err := h.task.Decode(layer.Next)
+		record, err := h.task.Decode(o.Next)
 		if err != nil {
 			return decoded{cause: esa.CauseSchema}
 		}

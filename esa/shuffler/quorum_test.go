@@ -81,7 +81,7 @@ func TestQuorumBehindCrowds(t *testing.T) {
 		t.Errorf("released %v, want %v", words, want)
 	}
 	for i, m := range manifests {
-		if q := m.Analyzer.Quorum; m.Shuffler.SuppressedReports != 4 || q == nil || q.Below != 0 || q.Recovered != 1 || q.Shares != 5 {
+		if q := m.Analyzer.Quorum; m.Shuffler.SuppressedReports != 4 || q == nil || len(m.Analyzer.Invalid) != 0 || q.Recovered != 1 || q.Shares != 5 {
 			t.Errorf("epoch %d: %+v, quorum %+v", i, m.Shuffler, q)
 		}
 	}
@@ -103,8 +103,8 @@ func TestQuorumAlone(t *testing.T) {
 	if want := map[string]int{"0 often": 6}; fmt.Sprint(words) != fmt.Sprint(want) {
 		t.Errorf("released %v, want %v", words, want)
 	}
-	want := analyzer.QuorumCounts{Shares: 5, Values: 3, Recovered: 1, Below: 5}
-	if q := manifests[0].Analyzer.Quorum; *q != want {
-		t.Errorf("counts %+v, want %+v", *q, want)
+	m := manifests[0].Analyzer
+	if want := (analyzer.QuorumCounts{Shares: 5, Values: 3, Recovered: 1}); *m.Quorum != want || m.Invalid[analyzer.BelowQuorum] != 5 {
+		t.Errorf("counts %+v, %+v", m, m.Quorum)
 	}
 }
