@@ -53,13 +53,12 @@ func (c *rangeCircuit[E]) newSpace() *space[E] { return c.g.newSpace() }
 
 func (c *rangeCircuit[E]) truncate(out, meas []E) { c.cut(out, meas) }
 
-// proveScratch: a block of each kind of wire, their products, and powers of the
-// joint randomness.
-func (c *rangeCircuit[E]) proveScratch() int { return 3*field.Rows*c.g.p + c.g.calls }
+// proveScratch: a block of each kind of wire, powers of the joint randomness for
+// one of them, products, and the powers for the next column.
+func (c *rangeCircuit[E]) proveScratch() int { return 4*field.Rows*c.g.p + c.g.calls }
 
 func (c *rangeCircuit[E]) prove(scratch, proof, meas, proveRand, jointRand []E) {
 	f, g := c.f, c.g
-	one, zero := f.FromUint64(1), f.FromUint64(0)
 	copy(proof, proveRand)
 	poly := proof[g.arity:]
 
@@ -73,24 +72,31 @@ func (c *rangeCircuit[E]) prove(scratch, proof, meas, proveRand, jointRand []E) 
 	// The odd ones are sums over the products of two wires each. The wires are
 	// extended eight at a time; row k of a and b holds the k-th value of each.
 	const n = field.Rows
-	a, b, total := cut(&scratch, n*g.p), cut(&scratch, n*g.p), cut(&scratch, n*g.p)
+	a, b := cut(&scratch, n*g.p), cut(&scratch, n*g.p)
+	total, rand := cut(&scratch, n*g.p), cut(&scratch, n*g.p)
 	clear(total)
 	powers := cut(&scratch, g.calls)
 	copy(powers, jointRand)
 	for at := 0; at < c.chunk; at += n {
-		clear(a)
-		clear(b)
 		used := min(n, c.chunk-at)
 		for e := range used {
-			a[e], b[e] = proveRand[2*(at+e)], proveRand[2*(at+e)+1]
-			for k := range g.calls {
-				m := zero
-				if j := k*c.chunk + at + e; j < len(meas) {
-					m = meas[j]
-				}
-				a[(k+1)*n+e], b[(k+1)*n+e] = f.Mul(powers[k], m), f.Sub(m, one)
+			for k, x := range powers {
+				rand[(k+1)*n+e] = x
 			}
 			f.MulVec(powers, jointRand)
+		}
+		c.fill(a, b, meas, proveRand, at, used)
+		f.MulVec(a[n:(g.calls+1)*n], rand[n:(g.calls+1)*n])
+		if used <= n/2 { // both fit in one block
+			for i := range g.p {
+				copy(a[i*n+n/2:][:n/2], b[i*n:])
+			}
+			f.OddRows(a, n/2+used, g.roots)
+			for i := range g.p - 1 {
+				row := a[i*n:][:n]
+				poly[2*i+1] = f.Dot(row[:n/2], row[n/2:])
+			}
+			break
 		}
 		f.OddRows(a, used, g.roots)
 		f.OddRows(b, used, g.roots)
@@ -98,7 +104,28 @@ func (c *rangeCircuit[E]) prove(scratch, proof, meas, proveRand, jointRand []E) 
 		f.AddVec(total, a)
 	}
 	for i := range g.p - 1 {
-		poly[2*i+1] = f.Sum(total[i*n:][:n])
+		poly[2*i+1] = f.Add(poly[2*i+1], f.Sum(total[i*n:][:n]))
+	}
+}
+
+// fill writes the wires of the columns at to at+used, but for the powers of the
+// joint randomness that those of a are multiplied by.
+func (c *rangeCircuit[E]) fill(a, b, meas, proveRand []E, at, used int) {
+	const n = field.Rows
+	f, one := c.f, c.f.FromUint64(1)
+	clear(a)
+	clear(b)
+	for e := range used {
+		a[e], b[e] = proveRand[2*(at+e)], proveRand[2*(at+e)+1]
+	}
+	for k := range c.g.calls {
+		row, minus := a[(k+1)*n:][:used], b[(k+1)*n:][:used]
+		if j := k*c.chunk + at; j < len(meas) {
+			copy(row, meas[j:])
+		}
+		for e, m := range row {
+			minus[e] = f.Sub(m, one)
+		}
 	}
 }
 
