@@ -23,8 +23,9 @@ type stage struct {
 	engine    engine.Engine
 	name      string // prefix of the datasets, of this batch alone
 	workers   int
+	openMany  hop.Many // if nil, reports are opened one by one by open
 	open      func(report []byte) (esa.Layer, esa.Cause)
-	nextSize  int // bytes of the layers that open uncovers
+	nextSize  int // bytes of the layers that are uncovered
 	minBatch  uint64
 	seed      dp.Seed
 	threshold dp.Threshold // nil at all hops but the last shuffler
@@ -113,8 +114,7 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 	defer w.Abort()
 	var counts esa.Counts
 	row := make([]byte, 0, engine.RowWidth(s.columns()))
-	results := hop.Parallel(reports, s.workers, func(report []byte) opened {
-		layer, cause := s.open(report)
+	results := s.parallel(reports, func(report []byte, layer esa.Layer, cause esa.Cause) opened {
 		return opened{cause, o.keyOf(report), layer}
 	})
 	for r, err := range results {
@@ -135,6 +135,19 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 		}
 	}
 	return counts, w.Close()
+}
+
+// parallel yields f of every report and of what became of it.
+func (s *stage) parallel(reports iter.Seq2[[]byte, error], f func([]byte, esa.Layer, esa.Cause) opened) iter.Seq2[opened, error] {
+	if s.openMany == nil {
+		return hop.Parallel(reports, s.workers, func(report []byte) opened {
+			layer, cause := s.open(report)
+			return f(report, layer, cause)
+		})
+	}
+	return hop.Opened(reports, s.workers, s.openMany, func(o esa.Opened) opened {
+		return f(o.Report, o.Layer, o.Cause)
+	})
 }
 
 // distinct drops all but one of equal reports, and returns the dataset without

@@ -231,7 +231,7 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	opener := h.opener.Load()
 	st := &stage{
 		engine: s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
-		open: hop.Open(opener, h.task, b.Epoch), nextSize: opener.NextSize(),
+		openMany: hop.OpenMany(opener, h.task, b.Epoch), nextSize: opener.NextSize(),
 		minBatch: uint64(h.task.MinBatch), seed: b.Seed, threshold: h.threshold,
 	}
 	sources := s.sources(b)

@@ -12,13 +12,37 @@ import (
 // roundRows is a worker's share of the rows that are in memory at a time.
 const roundRows = 512
 
+// together is how many reports are opened by one call: a whole number of the
+// vectors that the scalar multiplication works on, and few enough that workers
+// end a round at about the same time.
+const together = 64
+
 // Parallel applies f to every row on a number of goroutines and yields the
 // results in the order of the rows. The slices that rows yields need to be
 // valid until its next step only; f's results must not alias its argument. An
 // error of rows is yielded and ends the sequence.
 func Parallel[T any](rows iter.Seq2[[]byte, error], workers int, f func(row []byte) T) iter.Seq2[T, error] {
+	return spans(rows, workers, 1, func(rows [][]byte, results []T) {
+		for i, row := range rows {
+			results[i] = f(row)
+		}
+	})
+}
+
+// Opened is Parallel for reports of which each goroutine opens many at a time: f
+// is applied to what became of each.
+func Opened[T any](reports iter.Seq2[[]byte, error], workers int, open Many, f func(esa.Opened) T) iter.Seq2[T, error] {
+	return spans(reports, workers, together, func(rows [][]byte, results []T) {
+		for i, opened := range open(rows) {
+			results[i] = f(opened)
+		}
+	})
+}
+
+// spans applies f to spans of up to size rows.
+func spans[T any](rows iter.Seq2[[]byte, error], workers, size int, f func(rows [][]byte, results []T)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		r := round[T]{f: f, workers: max(1, workers)}
+		r := round[T]{f: f, size: size, workers: max(1, workers)}
 		for row, err := range rows {
 			if err != nil {
 				var none T
@@ -39,7 +63,8 @@ func Parallel[T any](rows iter.Seq2[[]byte, error], workers int, f func(row []by
 
 // A round is the rows that are worked on at the same time.
 type round[T any] struct {
-	f       func([]byte) T
+	f       func(rows [][]byte, results []T)
+	size    int // rows that f takes at once
 	workers int
 	bytes   []byte
 	ends    []int
@@ -52,14 +77,12 @@ func (r *round[T]) flush(yield func(T, error) bool) bool {
 	r.results = append(r.results[:0], make([]T, len(r.ends))...)
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(r.workers, len(r.ends)) {
+	for range min(r.workers, (len(r.ends)+r.size-1)/r.size) {
 		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(r.ends); i = int(next.Add(1)) - 1 {
-				start := 0
-				if i > 0 {
-					start = r.ends[i-1]
-				}
-				r.results[i] = r.f(r.bytes[start:r.ends[i]])
+			rows := make([][]byte, 0, r.size)
+			for first := int(next.Add(1)-1) * r.size; first < len(r.ends); first = int(next.Add(1)-1) * r.size {
+				rows = r.span(rows[:0], first)
+				r.f(rows, r.results[first:first+len(rows)])
 			}
 		})
 	}
@@ -73,19 +96,68 @@ func (r *round[T]) flush(yield func(T, error) bool) bool {
 	return true
 }
 
-// Open returns a function that opens one layer of a report of the batch of
-// epoch e, for use with Parallel. Reports that were carried over from an
-// earlier epoch of the same salt window are as good as those of e itself.
+// span adds to rows those from first on that f takes at once.
+func (r *round[T]) span(rows [][]byte, first int) [][]byte {
+	start := 0
+	if first > 0 {
+		start = r.ends[first-1]
+	}
+	for _, end := range r.ends[first:min(first+r.size, len(r.ends))] {
+		rows = append(rows, r.bytes[start:end:end])
+		start = end
+	}
+	return rows
+}
+
+// Many opens one layer of each of several reports: result i is what became of
+// layers[i], with the layer itself as its Report.
+type Many func(layers [][]byte) []esa.Opened
+
+// OpenMany returns a function that opens layers of reports of the batch of epoch
+// e, for use with [Opened]. Reports that were carried over from an earlier epoch
+// of the same salt window are as good as those of e itself.
+func OpenMany(o *esa.Opener, t *task.Task, e task.Epoch) Many {
+	return func(layers [][]byte) []esa.Opened {
+		results := make([]esa.Opened, len(layers))
+		sealed := make([]esa.Sealed, 0, len(layers))
+		at := make([]int, 0, len(layers)) // where they stand in layers
+		for i, layer := range layers {
+			epoch, cause := epochOf(layer, t, e)
+			if cause != 0 {
+				results[i] = esa.Opened{Cause: cause, Report: layer}
+				continue
+			}
+			sealed, at = append(sealed, esa.Sealed{Layer: layer, Epoch: epoch}), append(at, i)
+		}
+		for j, opened := range o.OpenMany(sealed) {
+			results[at[j]] = opened
+		}
+		return results
+	}
+}
+
+// epochOf returns the epoch that a layer says it is of, if a batch of epoch e
+// may hold it.
+func epochOf(layer []byte, t *task.Task, e task.Epoch) (task.Epoch, esa.Cause) {
+	h, err := esa.ParseHeader(layer)
+	if err != nil {
+		return 0, esa.CauseMalformed
+	}
+	if h.Epoch > e || t.SaltWindow(h.Epoch) != t.SaltWindow(e) {
+		return 0, esa.CauseWrongEpoch
+	}
+	return h.Epoch, 0
+}
+
+// Open returns a function that opens one layer of a report as [OpenMany] opens
+// many, for use with [Parallel].
 func Open(o *esa.Opener, t *task.Task, e task.Epoch) func(layer []byte) (esa.Layer, esa.Cause) {
 	return func(layer []byte) (esa.Layer, esa.Cause) {
-		h, err := esa.ParseHeader(layer)
-		if err != nil {
-			return esa.Layer{}, esa.CauseMalformed
+		epoch, cause := epochOf(layer, t, e)
+		if cause != 0 {
+			return esa.Layer{}, cause
 		}
-		if h.Epoch > e || t.SaltWindow(h.Epoch) != t.SaltWindow(e) {
-			return esa.Layer{}, esa.CauseWrongEpoch
-		}
-		opened, err := o.Open(layer, h.Epoch)
+		opened, err := o.Open(layer, epoch)
 		if err != nil {
 			return esa.Layer{}, max(esa.CauseOf(err), esa.CauseMalformed)
 		}
