@@ -16,9 +16,6 @@ import (
 // language (Bonferroni), as the RAPPOR paper has it (section 4).
 const falseAlarm = 0.05
 
-// repeats is how often clients answer anew: the baselines' results vary.
-const repeats = 5
-
 // A Decoded says what the analysis of randomised responses reported, on average
 // over several collections from the same clients.
 type Decoded struct {
@@ -78,7 +75,7 @@ func partitionsOf(n int) int {
 
 // repeat decodes several collections of a sample, on all cores. Each has a
 // source of its own.
-func (d *decoder) repeat(ctx context.Context, counts []uint32, partitions int, source func(i int) *rand.ChaCha8) (Decoded, error) {
+func (d *decoder) repeat(ctx context.Context, repeats int, counts []uint32, partitions int, source func(i int) *rand.ChaCha8) (Decoded, error) {
 	all := make([]outcome, repeats)
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))

@@ -1,6 +1,7 @@
 package vocab
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -35,7 +36,11 @@ type Config struct {
 	Sizes  []int  // of the samples
 	Seed   uint64 // the same seed gives the same words and the same counts
 	Sealed int    // samples up to this size also go through all layers of encryption
-	Dir    string // for intermediate files; made and left empty
+	Dir    string // for intermediate files; default the system's for temporary ones; left as it was
+
+	// Collections is how often the clients of RAPPOR and Partition answer anew:
+	// the results of these vary. Default 5.
+	Collections int
 
 	Clock    clock.Clock  // measures
 	Progress func(string) // is told what begins; may be nil
@@ -43,10 +48,11 @@ type Config struct {
 
 // A Result is what a run has found.
 type Result struct {
-	Seed  uint64 `json:"seed"`
-	Crowd Rule   `json:"crowd_rule"`
-	Ours  Rule   `json:"our_rule"`
-	Rows  []Row  `json:"rows"`
+	Seed        uint64 `json:"seed"`
+	Collections int    `json:"collections"` // of randomised responses, averaged
+	Crowd       Rule   `json:"crowd_rule"`
+	Ours        Rule   `json:"our_rule"`
+	Rows        []Row  `json:"rows"`
 }
 
 // A Rule describes a mechanism and what it guarantees.
@@ -83,7 +89,7 @@ type Seconds struct {
 	Threshold float64 `json:"threshold"` // counting, dropping and permuting crowds
 	NoCrowd   float64 `json:"no_crowd"`  // permuting everything
 	Recover   float64 `json:"recover"`   // both analyses
-	RAPPOR    float64 `json:"rappor"`    // five collections, decoded
+	RAPPOR    float64 `json:"rappor"`    // all collections, decoded
 	Partition float64 `json:"partition"` // the same
 }
 
@@ -95,6 +101,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	c.Collections = cmp.Or(c.Collections, 5)
 	threshold, err := crowdThreshold()
 	if err != nil {
 		return nil, err
@@ -108,7 +115,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		r.words[rank] = Word(rank)
 	}
 	result := &Result{
-		Seed:  c.Seed,
+		Seed: c.Seed, Collections: c.Collections,
 		Crowd: Rule{threshold.String(), ours.Epsilon(), threshold.Delta(ours.Epsilon())},
 		Ours:  Rule{ours.String(), ours.Epsilon(), ours.Delta()},
 	}
@@ -125,6 +132,9 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 func (c Config) check() error {
 	if len(c.Sizes) == 0 {
 		return errors.New("vocab evaluation: no sample sizes")
+	}
+	if c.Collections < 0 {
+		return fmt.Errorf("vocab evaluation: %d collections", c.Collections)
 	}
 	for _, n := range c.Sizes {
 		if n < MinSize || n > MaxSize {
@@ -187,14 +197,14 @@ func (r *runner) row(ctx context.Context, n int) (Row, error) {
 		return func(i int) *rand.ChaCha8 { return rand.NewChaCha8(r.seed(fmt.Sprintf("%s %d", use, i), n)) }
 	}
 	err := r.timed(&row.Seconds.RAPPOR, func() (err error) {
-		row.RAPPOR, err = r.decoder.repeat(ctx, s.counts, 1, noise("RAPPOR"))
+		row.RAPPOR, err = r.decoder.repeat(ctx, r.Collections, s.counts, 1, noise("RAPPOR"))
 		return err
 	})
 	if err != nil {
 		return row, err
 	}
 	err = r.timed(&row.Seconds.Partition, func() (err error) {
-		row.Partition, err = r.decoder.repeat(ctx, s.counts, row.Partitions, noise("Partition"))
+		row.Partition, err = r.decoder.repeat(ctx, r.Collections, s.counts, row.Partitions, noise("Partition"))
 		return err
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 func run(t *testing.T, c Config) *Result {
 	t.Helper()
-	c.Dir, c.Clock = t.TempDir(), clock.NewVirtual(time.Unix(0, 0))
+	c.Dir, c.Collections, c.Clock = t.TempDir(), 1, clock.NewVirtual(time.Unix(0, 0))
 	r, err := Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestRefusesSizes(t *testing.T) {
 
 func TestStopsWhenTold(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
-	c := Config{Sizes: []int{1000}, Sealed: 1000, Dir: t.TempDir(), Clock: clock.System()}
+	c := Config{Sizes: []int{1000}, Sealed: 1000, Collections: 1, Dir: t.TempDir(), Clock: clock.System()}
 	for _, when := range []string{"crowds", "sealed"} {
 		c.Progress = func(what string) {
 			if strings.HasSuffix(what, when) {

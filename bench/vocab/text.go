@@ -77,7 +77,7 @@ func (r *Result) notes(b *strings.Builder) {
 	fmt.Fprintf(b, "Secret-Crowd  the same batch, %d of n secret sharing\n", quorum)
 	fmt.Fprintf(b, "NoCrowd       %d of n secret sharing, one crowd for all; no differential privacy\n", quorum)
 	fmt.Fprintf(b, "ours          noisy count, %s; delta(%v) = %.3g\n", r.Ours.Name, r.Ours.Epsilon, r.Ours.Delta)
-	fmt.Fprintf(b, "RAPPOR        epsilon %d for a word against none, 5%% chance of any false word; mean of %d collections\n", localEpsilon, repeats)
+	fmt.Fprintf(b, "RAPPOR        epsilon %d for a word against none, 5%% chance of any false word; mean of %d collections\n", localEpsilon, r.Collections)
 	for _, row := range r.Rows {
 		how := "shares really made and recovered"
 		if !row.Shares {
