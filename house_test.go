@@ -35,8 +35,8 @@ var floors = map[string]int{
 	"dap": 6, "esa": 6, "discovery": 6, "ohttp": 6,
 	"store":  7,
 	"server": 8, ".": 8,
-	"shoaltest": 9, "console": 9,
-	"bench": 10, "cmd": 10,
+	"shoaltest": 9, "console": 9, "bench": 9,
+	"cmd": 10,
 }
 
 // directModules is the dependency budget: the modules that go.mod may name
