@@ -81,15 +81,23 @@ func (m *MetricPlan) writeRecord(w *writer) {
 	for i, s := range m.Example.Sent {
 		w.item(fmt.Sprintf("report %d of %d", i+1, m.Example.Total), valuesText(s.Fields)+randomisedNote(m.Fields))
 		w.item("  crowd", s.Crowd)
-		w.item("  payload", fmt.Sprintf("%s (%d bytes, padded to %d)", s.Payload, len(s.Payload)/2, m.Wire.Padded))
+		w.item("  payload", fmt.Sprintf("%s (%d bytes, %s to %d)", s.Payload, len(s.Payload)/2, m.paddedWord(), m.Wire.Padded))
 	}
-	size := fmt.Sprintf("payloads of at most %d bytes, padded to %d", m.Wire.Payload, m.Wire.Padded)
+	size := fmt.Sprintf("payloads of at most %d bytes, %s to %d", m.Wire.Payload, m.paddedWord(), m.Wire.Padded)
 	if m.Wire.Report > 0 {
 		size += fmt.Sprintf("; %d bytes a report on the wire, %d an epoch at most", m.Wire.Report, m.Wire.Report*int(m.Wire.PerEpoch))
 	}
 	w.item("size", size)
 	w.item("pace", fmt.Sprintf("at most %s a client and epoch of %s, %d to one crowd; each sent alone, at a random time up to %s later; batches below %d reports are destroyed unread; tables kept for %s",
 		plural(uint64(m.Wire.PerEpoch), "report"), m.Wire.Epoch, m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
+}
+
+// paddedWord says how payloads come to their one size.
+func (m *MetricPlan) paddedWord() string {
+	if m.Quorum != nil {
+		return "encrypted, with a share and padding,"
+	}
+	return "padded"
 }
 
 func randomisedNote(fields []FieldPlan) string {
@@ -145,6 +153,7 @@ func (q *QuorumPlan) write(w *writer) {
 	w.item("readable", q.Reads)
 	w.item("below", q.Below)
 	w.item("guesses", q.Guess)
+	w.item("forged shares", fmt.Sprintf("%d in the smallest crowd that passes do no harm, and more in larger ones; for more, set shares further below the threshold", q.Forged))
 }
 
 func (m *MetricPlan) writeAccuracy(w *writer) {
