@@ -1,0 +1,112 @@
+package dap
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/shoal-project/shoal/vdaf"
+)
+
+// A HelperJob is an aggregation job at the helper after its only step: Prio3 is
+// verified in one (section "Helper Initialization"). What is left is to commit
+// the [Outcome], in one atomic step with the checks of [Admit], and to answer
+// with [HelperJob.Response]. A job is stored together with its response, so that
+// a repeated request changes nothing.
+type HelperJob struct {
+	Outcome
+	resps []VerifyResp
+	place []int // of the candidates in resps
+}
+
+// HelperInit verifies the reports of an [AggregationJobInitReq]. An error is an
+// [Abort]: then the job fails as a whole. What is wrong with one report is in
+// the response alone.
+func (a *Aggregator) HelperInit(req *AggregationJobInitReq, now time.Time, keys *Keyring) (*HelperJob, error) {
+	if err := a.is(Helper); err != nil {
+		return nil, err
+	}
+	batch, err := a.task.CheckJob(&req.AggregationJobHeader)
+	if err != nil {
+		return nil, err
+	}
+	inits := req.VerifyInits
+	if err := distinct(len(inits), func(i int) ReportID { return inits[i].Share.Metadata.ID }); err != nil {
+		return nil, err
+	}
+	job := &HelperJob{Outcome: Outcome{task: a.task}, resps: make([]VerifyResp, len(inits))}
+	verifier := a.verifiers[req.VerificationKey]
+	if verifier == nil && !a.task.Variant().keyPerReport {
+		return nil, &Abort{Type: ProblemInvalidMessage, Detail: fmt.Sprintf("verification key %d is not known", req.VerificationKey)}
+	}
+	if verifier == nil {
+		for i := range inits {
+			job.reject(i, inits[i].Share.Metadata.ID, UnknownVerificationKey)
+		}
+		return job, nil
+	}
+	return job, a.helperVerify(job, verifier, inits, batch, now, keys)
+}
+
+// helperVerify fills the job.
+func (a *Aggregator) helperVerify(job *HelperJob, verifier *vdaf.Verifier, inits []VerifyInit, batch BatchID, now time.Time, keys *Keyring) error {
+	var reports []vdaf.Report
+	var inbound [][]byte
+	var place []int
+	for i := range inits {
+		r, e := a.open(&inits[i].Share, now, keys)
+		if e != 0 {
+			job.reject(i, inits[i].Share.Metadata.ID, e)
+			continue
+		}
+		reports, inbound, place = append(reports, *r), append(inbound, inits[i].Payload), append(place, i)
+	}
+	verified, err := verifier.NewBatch()
+	if err != nil {
+		return fmt.Errorf("aggregation job: %w", err)
+	}
+	if err := verified.HelperInit(reports, inbound); err != nil {
+		return fmt.Errorf("aggregation job: %w", err)
+	}
+	for k, i := range place {
+		md := &inits[i].Share.Metadata
+		// The shares have the right length, so what is left is the proof or the
+		// leader's message.
+		if verified.Err(k) != nil {
+			job.reject(i, md.ID, VerifyError)
+			continue
+		}
+		job.resps[i] = VerifyResp{ID: md.ID, Type: RespContinue, Payload: verified.Outbound(k)}
+		job.place = append(job.place, i)
+		job.candidates = append(job.candidates, Candidate{md.ID, md.Time, a.task.Bucket(md.Time, batch)})
+		job.add = append(job.add, func(s *vdaf.AggregateShare) error { return verified.AddTo(s, k) })
+	}
+	return nil
+}
+
+func (j *HelperJob) reject(i int, id ReportID, e ReportError) {
+	j.resps[i] = VerifyResp{ID: id, Type: RespReject, Error: e}
+}
+
+// Response returns the answer to the leader, with the verdicts on the
+// candidates that [Admit] gave in the transaction that committed the others.
+func (j *HelperJob) Response(verdicts []ReportError) (*AggregationJobResp, error) {
+	if len(verdicts) != len(j.place) {
+		return nil, fmt.Errorf("%d verdicts for %d reports", len(verdicts), len(j.place))
+	}
+	resp := &AggregationJobResp{VerifyResps: append([]VerifyResp(nil), j.resps...)}
+	for k, e := range verdicts {
+		if e != 0 {
+			i := j.place[k]
+			resp.VerifyResps[i] = VerifyResp{ID: j.resps[i].ID, Type: RespReject, Error: e}
+		}
+	}
+	return resp, nil
+}
+
+// is reports whether the aggregator has a role.
+func (a *Aggregator) is(r Role) error {
+	if a.role != r {
+		return fmt.Errorf("this is the %v, not the %v", a.role, r)
+	}
+	return nil
+}
