@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -422,6 +423,30 @@ func TestEmptyBatch(t *testing.T) {
 		if f == analyzer.JSON && !json.Valid(buf.Bytes()) {
 			t.Errorf("not JSON: %s", &buf)
 		}
+	}
+}
+
+// TestKeysGone: an analyzer that has lost its keys must not turn the only copy of
+// a batch into an empty table.
+func TestKeysGone(t *testing.T) {
+	b := newBench(t, nil)
+	e := b.Epoch(0)
+	id, file := b.batch(t, e, b.Parties[0].ID, b.rows(t, b.Report(t, e, "word", 1)))
+	if code := b.put(id.String(), file); code != 201 {
+		t.Fatalf("answer %d, want 201", code)
+	}
+	keys := b.Parties[1].Keys
+	must(t, b.a.SetKeys(analyzer.Keys{Config: keys.Config}))
+	if err := b.a.Tick(t.Context()); err == nil || !strings.Contains(err.Error(), "restore the analyzer's keys") {
+		t.Fatalf("released without keys: %v", err)
+	}
+	must(t, b.a.SetKeys(keys))
+	b.Clock.Advance(time.Hour)
+	must(t, b.a.Tick(t.Context()))
+	entries, err := b.a.Tables().Entries(t.Context())
+	must(t, err)
+	if len(entries) != 1 || entries[0].State != analyzer.Released || entries[0].Manifest.Analyzer.Records != 1 {
+		t.Fatalf("not released once the keys were back: %+v", entries)
 	}
 }
 

@@ -144,6 +144,9 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 	if err != nil {
 		return err
 	}
+	if err := keysGone(manifest.Analyzer); err != nil {
+		return err
+	}
 	b.State = Released
 	if b.Manifest, err = json.Marshal(manifest); err != nil {
 		return err
@@ -154,6 +157,16 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 	a.config.Metrics.Batch(Released, manifest)
 	a.config.Metrics.Took(a.config.Clock.Now().Sub(started))
 	return a.finish(b)
+}
+
+// keysGone is an error if not one record of a batch was sealed to a key that is
+// held: then it is the keys that are missing, and the batch, of which no other
+// copy is left, must wait for them.
+func keysGone(c AnalyzerCounts) error {
+	if n := c.Invalid[esa.CauseUnknownKey.String()]; n == 0 || n < c.Received {
+		return nil
+	}
+	return fmt.Errorf("none of the %d records is sealed to a key that is here: restore the analyzer's keys; the batch is kept until then", c.Received)
 }
 
 // finish removes what the catalogue no longer speaks for: the file of a batch
