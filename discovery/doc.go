@@ -1,6 +1,37 @@
-// Package discovery is the engine that decides on a person's device which of
-// the pages and queries that were seen are public. It is pure: it has no clock,
-// network, disk or browser of its own.
+// Package discovery is the engine that decides, on a person's own device, which
+// of the pages and queries that were seen there may be told of. It is pure: it
+// has no clock, network, disk, browser or randomness of its own, and the same
+// input gives the same decision on every platform.
 //
-// Of its chapters, the reading of URLs, the token classifier and the rules exist.
+// # What exists
+//
+// Four chapters: URLs are read and normalised as browsers do (ParseURL,
+// URL.Resolve: the WHATWG URL Standard for http and https). A Classifier tells
+// secrets from words, with a model that discovery/train makes. Rules decides
+// about URLs, queries, titles and referrers. Every Decision carries its trace.
+//
+// # What does not exist yet
+//
+// Page signatures and the comparison of anonymous fetches; the search for the
+// shortest public URL; search pages and signed rule bundles; the lifecycle of a
+// visit and its storage; aggregation on the device; messages. Without them
+// nothing may be sent: Public means that the rules have nothing against an
+// address, not that the page behind it is public.
+//
+// # Use
+//
+// Make Rules once with NewRules and ask it from any goroutine. Evidence must
+// come from requests that carried nothing of the person; it makes the rules
+// laxer about lengths and counts, never about what looks like a secret.
+//
+// # Security
+//
+// The rules are heuristics. They refuse what looks like access, identity or
+// place, and they refuse when in doubt; docs/discovery.md has the rules, measured
+// error rates, and what no rule can see. What passes must still stand in a crowd
+// before anybody reads it. A Decision holds what it was made about: it prints
+// and logs as verdict and rule only. Nothing here runs in constant time; the
+// person's own device is trusted. Rules take time linear in their input but for
+// the search of UUIDs and addresses, which is linear times a small constant;
+// callers should bound inputs (a browser's own limit is 2 MiB).
 package discovery

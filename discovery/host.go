@@ -33,12 +33,21 @@ func parseHost(in string) (string, netip.Addr, error) {
 	return name, netip.Addr{}, nil
 }
 
+// maxInternational bounds the bytes of hosts that are not plain ASCII. Browsers
+// read longer ones, but cannot reach them.
+const maxInternational = 2048
+
 // forbidden lists the code points that no domain may hold, beside controls.
 const forbidden = " #/:<>?@[\\]^|%\x7f"
 
 func domainToASCII(name string) (string, error) {
 	ascii := strings.ToLower(name)
 	if !isASCII(name) || strings.HasPrefix(ascii, "xn--") || strings.Contains(ascii, ".xn--") {
+		// Punycode takes time quadratic in its input; no name server knows names
+		// of more than 253 bytes.
+		if len(name) > maxInternational {
+			return "", errors.New("the host is too long for an international domain name")
+		}
 		var err error
 		if ascii, err = lookup().ToASCII(name); err != nil {
 			return "", errors.New("the host is not a valid international domain name")

@@ -176,7 +176,7 @@ func newKeywords() keywords {
 			"reset reset-password reset-credentials authenticate authentication auth authorize not-confirmed confirm confirmation verify verification activate activation " +
 			"unsubscribe invite invites invitation oauth oauth2 sso saml password passwort token edit checkout cart basket warenkorb account accounts my-account konto " +
 			"share sharing shared admin administrator console wp-admin wp-login weblogic order orders invoice invoices receipt receipts payment payments billing " +
-			"thank-you thankyou thanks tracking track trk session sessions inbox webmail mailbox dashboard my private secret callback"),
+			"thank-you thankyou thanks tracking trk session sessions inbox webmail mailbox dashboard my private secret callback"),
 		words: set("login logout signin signout password token oauth checkout invoice unsubscribe invite invitation admin session share sharing shared order reset confirm " +
 			"confirmation verify activate receipt trk auth sso payment account private secret"),
 		keys: set("user usr uid userid username u url uri ref referer referrer red redir http https href link next return returnto continue goto dest destination target " +

@@ -305,6 +305,23 @@ func check(t *testing.T, d Decision) {
 	}
 }
 
+// TestHostileInputs covers pages that want to stall the engine: none of these
+// may take more than linear time. A quadratic rule would not end within a test's time.
+func TestHostileInputs(t *testing.T) {
+	r := newRules(t)
+	const n = 1 << 18
+	for _, unit := range []string{"@", "a@", ":@", "1", "1-", "a", "%25", "%", "/", "../", "&", ";=", " ", "1.234 ", "<", "</a", "é", "日", "\xff", "http:", "xn--", "0x", ".", "(at)", " dot "} {
+		text := strings.Repeat(unit, n/len(unit))
+		for _, url := range []string{text, "https://" + text, "https://example.org/" + text, "https://example.org/?" + text, "https://example.org/#" + text, "https://" + text + "@example.org/"} {
+			check(t, r.URL(url, Evidence{Canonical: text}))
+		}
+		check(t, r.Query(text))
+		check(t, r.Title(text))
+		c := classifier(t)
+		c.Classify(text, Strict)
+	}
+}
+
 func FuzzURLRules(f *testing.F) {
 	r := newRules(f)
 	f.Add("https://example.org/a/b?c=d#e", "/a", true)

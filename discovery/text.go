@@ -126,16 +126,11 @@ func findEmbeddedURL(s string) string {
 
 // findCredentials finds "name:password@".
 func findCredentials(s string) string {
-	for at := strings.IndexByte(s, '@'); at >= 0; {
-		start := strings.LastIndexAny(s[:at], " /") + 1
-		if colon := strings.IndexByte(s[start:at], ':'); colon > 0 && colon < at-start-1 {
-			return s[start : at+1]
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return unicode.IsSpace(r) || r == '/' }) {
+		colon, at := strings.IndexByte(word, ':'), strings.LastIndexByte(word, '@')
+		if colon > 0 && at > colon+1 {
+			return word[:at+1]
 		}
-		next := strings.IndexByte(s[at+1:], '@')
-		if next < 0 {
-			break
-		}
-		at += 1 + next
 	}
 	return ""
 }

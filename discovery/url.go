@@ -124,7 +124,9 @@ func (u URL) Masked() string { return u.scheme + "://" + u.host + "/ (PROTECTED)
 func parse(raw string, base *URL) (URL, error) {
 	in := strings.ToValidUTF8(raw, "\uFFFD")
 	in = strings.TrimFunc(in, func(r rune) bool { return r <= ' ' })
-	in = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(in)
+	if strings.ContainsAny(in, "\t\n\r") {
+		in = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(in)
+	}
 
 	scheme, rest, ok := cutScheme(in)
 	switch {

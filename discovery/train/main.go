@@ -31,7 +31,7 @@ func run() error {
 	out := flag.String("out", "model.bin", "`file` to write the model to")
 	reportTo := flag.String("report", "", "`file` to write the report to; standard output if empty")
 	seed := flag.Uint64("seed", 1, "`seed` of all randomness")
-	count := flag.Int("samples", 600_000, "`number` of samples")
+	count := flag.Int("samples", 700_000, "`number` of samples")
 	epochs := flag.Int("epochs", 12, "`passes` over the samples")
 	only := flag.Bool("only-report", false, "report on the model that is there, train nothing")
 	flag.Parse()

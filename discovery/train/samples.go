@@ -56,7 +56,7 @@ func bare(r *rand.Rand) string {
 // harmless draws a path segment, a word of a path or a title's word.
 func harmless(r *rand.Rand, w tokengen.Words) string {
 	one := func() string { return w[r.IntN(len(w))] }
-	switch r.IntN(18) {
+	switch r.IntN(20) {
 	case 0, 1, 2:
 		return tokengen.Title(r, w)
 	case 3, 4, 5:
@@ -84,8 +84,37 @@ func harmless(r *rand.Rand, w tokengen.Words) string {
 		return []string{one(), tokengen.Plain(r, w), one() + "_" + one(), fmt.Sprintf("%s%d", one(), r.IntN(1000))}[r.IntN(4)] + "." + ends[r.IntN(len(ends))]
 	case 15, 16:
 		return technical(r, w)
+	case 17: // names of sites
+		short := tokengen.Text(r, tokengen.Lower, 1+r.IntN(4))
+		return []string{short + one() + one(), one() + one() + one(), one() + short, one() + "4" + one(), short + "-" + one()}[r.IntN(5)]
+	case 18:
+		return file(r, w)
 	}
 	return abbreviated(r, w)
+}
+
+// file draws a long name of a page as older sites write it: words in capitals,
+// hyphens and underscores, the number of an article, an ending.
+func file(r *rand.Rand, w tokengen.Words) string {
+	parts := make([]string, 2+r.IntN(6))
+	joins := []string{"-", "_", "-", "+", "--"}
+	join := joins[r.IntN(len(joins))]
+	for i := range parts {
+		parts[i] = w[r.IntN(len(w))]
+		if r.IntN(3) > 0 {
+			parts[i] = capital(parts[i])
+		}
+	}
+	if r.IntN(2) == 0 {
+		parts = append(parts, tokengen.Text(r, tokengen.Lower, r.IntN(3))+fmt.Sprint(1+r.IntN(9_999_999)))
+		at := r.IntN(len(parts))
+		parts[at], parts[len(parts)-1] = parts[len(parts)-1], parts[at]
+	}
+	s := strings.Join(parts, join)
+	if r.IntN(3) == 0 {
+		s = strings.Replace(s, join, "_", 1)
+	}
+	return s + []string{"", "", ".html", ".aspx", ".php"}[r.IntN(5)]
 }
 
 // technical draws names of programs, standards and documents: LibYAML,
