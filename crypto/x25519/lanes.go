@@ -48,7 +48,6 @@ func (s *Scalar) multiplyBlock(shared []Shared, points [][Size]byte) {
 		first := g * lanes
 		unpack(shared[first:min(len(shared), first+lanes)], &q, &zero[g])
 	}
-	clear(work[:])
 }
 
 // pack puts up to lanes points into an element, without their bit 255 (RFC
