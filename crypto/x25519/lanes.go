@@ -75,7 +75,7 @@ func (e *element) canonical(j int) [limbs]uint64 {
 	for i := range r {
 		r[i] = e[i][j]
 	}
-	for range 2 { // then the value is below 2^255 + 2^7
+	for range 2 { // then all limbs are below 2^51
 		carry := uint64(0)
 		for i := range r {
 			r[i] += carry
