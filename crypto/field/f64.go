@@ -20,11 +20,9 @@ func NewF64(n uint64) F64 {
 	return F64(t + p64&-b)
 }
 
-// Add returns x+y.
+// Add returns x+y, as x-(p-y): so no carry has to be kept.
 func (x F64) Add(y F64) F64 {
-	s, c := bits.Add64(uint64(x), uint64(y), 0)
-	t, b := bits.Sub64(s, p64, 0)
-	_, b = bits.Sub64(c, 0, b)
+	t, b := bits.Sub64(uint64(x), p64-uint64(y), 0)
 	return F64(t + p64&-b)
 }
 
