@@ -472,6 +472,27 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// TestRetentionOutlivesTask: tables expire on their day although the task is no
+// longer served.
+func TestRetentionOutlivesTask(t *testing.T) {
+	b := newBench(t, func(t *task.Task) { t.RetentionDays = 2 })
+	b.release(t, b.Epoch(0), b.Report(t, b.Epoch(0), "a", 1))
+	p := b.Parties[1]
+	a, err := analyzer.New(t.Context(), analyzer.Config{
+		Store: b.store, FS: b.fs, Dir: "data", Clock: b.Clock, Identity: p.ID.Public(), Keys: p.Keys,
+	})
+	must(t, err)
+	must(t, a.Tick(t.Context()))
+	if len(files(t, b.fs, "data/tables")) == 0 {
+		t.Fatal("the tables went too early")
+	}
+	b.Clock.Set(b.Task.Start(b.Epoch(1)).AddDate(0, 0, 2))
+	must(t, a.Tick(t.Context()))
+	if left := files(t, b.fs, "data/tables"); len(left) != 0 {
+		t.Errorf("files %v are left", left)
+	}
+}
+
 // Fragments: members of a set that lie outside the chunk stay absent, and the
 // estimates are of the reports that have the chunk.
 func TestSetChunks(t *testing.T) {

@@ -80,21 +80,20 @@ func (a *Analyzer) Tick(ctx context.Context) error {
 	var errs []error
 	for _, b := range all {
 		h := a.tasks[b.Task]
-		if h == nil {
-			continue
-		}
-		switch b.State {
-		case Received:
+		switch {
+		case b.State == Received && h == nil:
+			continue // it waits for its task to be served again
+		case b.State == Received:
 			err = a.tryRelease(ctx, h, b)
-		case Released:
-			err = errors.Join(a.finish(b), a.expire(ctx, h, b))
-		case Expired:
+		case b.State == Released:
+			err = errors.Join(a.finish(b), a.expire(ctx, b))
+		case b.State == Expired:
 			err = a.finish(b)
 		default:
 			continue
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("batch of %q, epoch %d, %v: %w", h.task.Metric, b.Epoch, b.State, err))
+			errs = append(errs, fmt.Errorf("batch of task %v, epoch %d, %v: %w", b.Task, b.Epoch, b.State, err))
 		}
 	}
 	return errors.Join(append(errs, ctx.Err())...)
@@ -324,12 +323,16 @@ func (c *counting) Write(p []byte) (int, error) {
 
 // expire removes the tables of a batch that have been kept as long as the task
 // says. The catalogue says so first.
-func (a *Analyzer) expire(ctx context.Context, h *hosted, b Batch) error {
-	if h.task.RetentionDays == 0 {
+func (a *Analyzer) expire(ctx context.Context, b Batch) error {
+	var m Manifest
+	if err := json.Unmarshal(b.Manifest, &m); err != nil {
+		return fmt.Errorf("reading the manifest: %w", err)
+	}
+	if m.Parameters.RetentionDays == 0 {
 		return nil
 	}
-	kept := time.Duration(h.task.RetentionDays) * 24 * time.Hour
-	if now, sure := a.guard.Now(); !sure || now.Before(h.task.Start(b.Epoch+1).Add(kept)) {
+	kept := time.Duration(m.Parameters.RetentionDays) * 24 * time.Hour
+	if now, sure := a.guard.Now(); !sure || now.Before(m.End.Add(kept)) {
 		return nil
 	}
 	a.mu.Lock()
