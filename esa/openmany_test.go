@@ -97,7 +97,7 @@ func TestScheduleAgreesWithHPKE(t *testing.T) {
 
 // RFC 9180, appendix A.1.1: the base mode of the suite of X25519 layers.
 func TestScheduleOfPublishedVector(t *testing.T) {
-	shared := unhexed(t, "fe0e18c9f024ce43799ae393c7e8fe8fce9d218875e8227b0187c04e7d2ea1fc")
+	shared := unhex(t, "fe0e18c9f024ce43799ae393c7e8fe8fce9d218875e8227b0187c04e7d2ea1fc")
 	s := newSchedule([pointSize]byte{}, []byte("Ode on a Grecian Urn"))
 	want := "00725611c9d98c07c03f60095cd32d400d8347d45ed67097bbad50fc56da742d07cb6cffde367bb0565ba28bb02c90744a20f5ef37f30523526106f637abb05449"
 	if got := fmt.Sprintf("%x", s.context); got != want {
@@ -109,15 +109,6 @@ func TestScheduleOfPublishedVector(t *testing.T) {
 	if got := fmt.Sprintf("%x %x", key[:hpkeKey], nonce[:hpkeNonce]); got != "4531685d41d65f03dc48f6b8302c05b0 56d890e5accaaf011cff4b7d" {
 		t.Errorf("key and nonce %s", got)
 	}
-}
-
-func unhexed(t *testing.T, s string) []byte {
-	t.Helper()
-	var b []byte
-	if _, err := fmt.Sscanf(s, "%x", &b); err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // Batches of all lengths, at each hop, with inner layers of either KEM and
@@ -245,6 +236,29 @@ func TestOpenManyRefuses(t *testing.T) {
 			t.Errorf("layer %d: %v", i, opened.Cause)
 		}
 	}
+}
+
+// FuzzOpenMany puts arbitrary layers between honest ones.
+func FuzzOpenMany(f *testing.F) {
+	g := goldenReports(f)[1]
+	_, openers := g.openers(f)
+	layers := [][]byte{unhex(f, g.Report), nil}
+	l, err := openers[0].Open(layers[0], testEpoch)
+	if err != nil {
+		f.Fatal(err)
+	}
+	layers[1] = l.Next
+	f.Add(layers[0], layers[1])
+	f.Add(layers[1], layers[0][:headerSize])
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		for i, o := range openers {
+			honest := Sealed{layers[i], testEpoch}
+			results := agreed(t, o, []Sealed{honest, {a, testEpoch}, {b, testEpoch}, honest})
+			if results[0].Cause != 0 || results[3].Cause != 0 {
+				t.Errorf("hop %d: honest layers are refused: %v, %v", i, results[0].Cause, results[3].Cause)
+			}
+		}
+	})
 }
 
 func BenchmarkOpenMany(b *testing.B) {
