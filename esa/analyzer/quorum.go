@@ -142,13 +142,12 @@ func (s *sharing) open(ctx context.Context, out string, counts *AnalyzerCounts) 
 		return err
 	}
 	defer w.Abort()
-	open := hop.Open(s.h.opener.Load(), s.h.task, s.epoch)
-	results := hop.Parallel(s.batch.Rows(), s.a.config.Workers, func(report []byte) shared {
-		layer, cause := open(report)
-		if cause != 0 {
-			return shared{cause: cause}
+	open := hop.OpenMany(s.h.opener.Load(), s.h.task, s.epoch)
+	results := hop.Opened(s.batch.Rows(), s.a.config.Workers, open, func(o esa.Opened) shared {
+		if o.Cause != 0 {
+			return shared{cause: o.Cause}
 		}
-		ciphertext, share, err := esa.SplitShared(s.h.task, layer.Next)
+		ciphertext, share, err := esa.SplitShared(s.h.task, o.Next)
 		if err != nil {
 			return shared{cause: esa.CauseSchema}
 		}
