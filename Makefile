@@ -4,6 +4,20 @@
 GO ?= go
 export CGO_ENABLED ?= 0
 
+# SQL needs DuckDB, which is C++: it is in where a C++ toolchain is and where
+# DuckDB comes for the machine; SQL=no leaves it out. The tags netgo and
+# osusergo keep all other packages as they are without cgo, so that they need
+# not be compiled twice.
+CXX_FOUND := $(shell command -v c++ || command -v g++)
+PLATFORM := $(shell $(GO) env GOOS)/$(shell $(GO) env GOARCH)
+HAS_DUCKDB := $(filter linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64,$(PLATFORM))
+SQL ?= $(if $(CXX_FOUND),$(if $(HAS_DUCKDB),yes,no),no)
+SQL_TAGS := -tags duckdb,netgo,osusergo
+ifeq ($(SQL),yes)
+WITH_SQL := CGO_ENABLED=1
+WITH_SQL_TAGS := $(SQL_TAGS)
+endif
+
 .PHONY: help demo test bench fuzz crash lint build cross
 
 help:
@@ -20,11 +34,18 @@ demo:
 	$(GO) run ./cmd/shoal demo $(ARGS)
 
 build:
-	$(GO) build -trimpath -o bin/shoal ./cmd/shoal
+	$(WITH_SQL) $(GO) build -trimpath $(WITH_SQL_TAGS) -o bin/shoal ./cmd/shoal
+	@if [ "$(SQL)" != yes ]; then echo "bin/shoal answers no SQL: no C++ toolchain was found, or DuckDB does not come for $(PLATFORM) (see docs/sql.md)"; fi
 
 test: cross
 	$(GO) vet ./...
 	$(GO) test ./...
+ifeq ($(SQL),yes)
+	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) ./store/duckdb
+	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) -run '^TestQuery$$' ./cmd/shoal
+else
+	@echo "the tests of SQL were left out: no C++ toolchain was found, or DuckDB does not come for $(PLATFORM)"
+endif
 
 # The whole must build for the platforms below; the SDK in a browser too.
 cross:
