@@ -7,9 +7,11 @@
 //
 // Built: the codec of every message, task configurations and their VDAFs, HPKE
 // configurations and key rotation, sealing and opening of input shares and
-// aggregate shares, problem types, resource paths. The roles (client, leader,
-// helper, collector) and their HTTP and storage are not built yet: nothing here
-// uploads or aggregates a report by itself.
+// aggregate shares, problem types and resource paths, the aggregation job as a
+// state machine for the leader and for the helper, and the checks of collection.
+// The roles themselves (client, leader, helper, collector: HTTP, storage and
+// schedules around this package) are not built yet: nothing here sends or stores
+// a report by itself, and no other implementation was tried against it.
 //
 // # Use
 //
@@ -28,6 +30,13 @@
 // [HpkeConfig]; a [Keyring] holds the private keys that open, and says which of
 // them to offer to clients.
 //
+// An [Aggregator] verifies reports. The leader calls LeaderInit, sends the
+// request, and calls LeaderFinish with the answer; the helper calls HelperInit.
+// Both then have an [Outcome], whose reports they commit: in one transaction,
+// [Admit] gives a verdict on each and [Outcome.Totals] what to add to the batch
+// buckets. [Task.CheckCollection], [Task.CheckSelector], [Task.CheckBatch] and
+// [AggregateShareReq.CheckAgreement] decide whether a batch may be collected.
+//
 // # Variants
 //
 // draft-18 is the reference. draft-19 and the state of Janus of August 2026 have
@@ -43,10 +52,19 @@
 // Shares are bound to the task by its ID and its whole configuration, byte for
 // byte as it was agreed: two parties that differ in one byte of it cannot open
 // each other's shares.
+//
+// A report counts once only if storage keeps the promise of [Ledger]: the checks
+// of Admit and the commit are one atomic and durable step. The checksum of a
+// batch finds faults and no attacks. A valid proof says that a measurement is in
+// its range, not that it is true, and only if leader and helper are both honest.
 package dap
 
 // BUG(dap): The differences of draft-19 are taken from the discussion of its
 // changes, not from its published text.
+
+// BUG(dap): Only VDAFs that are verified in one step are supported, which is all
+// of package vdaf: the messages of further steps have a codec, but no state
+// machine.
 
 // BUG(dap): Aggregation parameters other than the empty one are carried but have
 // no meaning: Prio3 has none.

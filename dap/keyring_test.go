@@ -74,8 +74,8 @@ func TestRotation(t *testing.T) {
 		}
 		var offers []offer
 		rand := &detRand{1}
-		for range 60 {
-			now = now.Add(time.Duration(rapid.Int64Range(0, int64(plan.Pending)).Draw(t, "wait")))
+		for range 80 {
+			now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 3, 5, 7, 9, 10}).Draw(t, "minutes")) * time.Minute)
 			next, changed, err := ring.Rotate(now, rand)
 			if err != nil {
 				t.Fatal(err)

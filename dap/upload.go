@@ -1,5 +1,10 @@
 package dap
 
+import (
+	"fmt"
+	"io"
+)
+
 // ReportMetadata is what both aggregators and everybody between see of a report
 // (section "Upload Request").
 type ReportMetadata struct {
@@ -34,6 +39,11 @@ type UploadErrors struct{ Status []ReportUploadStatus }
 type PlaintextInputShare struct {
 	PrivateExtensions Extensions // encoded, up to 65,535 bytes
 	Payload           []byte     // the VDAF input share, one byte at least
+}
+
+// Format hides the share under every verb.
+func (m PlaintextInputShare) Format(f fmt.State, _ rune) {
+	io.WriteString(f, "dap.PlaintextInputShare(redacted)")
 }
 
 func (m *ReportMetadata) unmarshal(r *reader) {
