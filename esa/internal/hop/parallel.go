@@ -148,19 +148,3 @@ func epochOf(layer []byte, t *task.Task, e task.Epoch) (task.Epoch, esa.Cause) {
 	}
 	return h.Epoch, 0
 }
-
-// Open returns a function that opens one layer of a report as [OpenMany] opens
-// many, for use with [Parallel].
-func Open(o *esa.Opener, t *task.Task, e task.Epoch) func(layer []byte) (esa.Layer, esa.Cause) {
-	return func(layer []byte) (esa.Layer, esa.Cause) {
-		epoch, cause := epochOf(layer, t, e)
-		if cause != 0 {
-			return esa.Layer{}, cause
-		}
-		opened, err := o.Open(layer, epoch)
-		if err != nil {
-			return esa.Layer{}, max(esa.CauseOf(err), esa.CauseMalformed)
-		}
-		return opened, 0
-	}
-}
