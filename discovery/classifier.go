@@ -73,12 +73,39 @@ func (c *Classifier) Classify(token string, s Strictness) (TokenKind, string) {
 	if pieces > 1 && latin(folded) >= least && c.score(folded) > threshold {
 		return TokenRandom, token
 	}
+	if joined := ungroup(folded); joined != "" && c.score(joined) > threshold {
+		return TokenRandom, token
+	}
 	return TokenPlain, ""
 }
 
 func (c *Classifier) score(folded string) int {
 	v := c.model.Vector(folded)
 	return c.model.Score(&v)
+}
+
+// ungroup joins what is written in groups like a product key or the name of a
+// meeting: three or more of four or five letters and digits, or 3-4-3. It
+// returns nothing for other tokens.
+func ungroup(s string) string {
+	var joined strings.Builder
+	var sizes [3]int
+	groups, even := 0, true
+	for group := range strings.FieldsFuncSeq(s, notAlnum) {
+		if len(group) < 3 || len(group) > 5 || groups == 8 {
+			return ""
+		}
+		if groups < len(sizes) {
+			sizes[groups] = len(group)
+		}
+		even = even && len(group) == sizes[0]
+		groups++
+		joined.WriteString(group)
+	}
+	if groups < 3 || !(even && sizes[0] >= 4) && !(groups == 3 && sizes == [3]int{3, 4, 3}) {
+		return ""
+	}
+	return joined.String()
 }
 
 // latin counts the ASCII bytes of s: all that the model can read.

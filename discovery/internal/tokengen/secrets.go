@@ -52,6 +52,9 @@ func Kinds() []Kind {
 		{"a-z, 12", false, Fixed(Lower, 12)},
 		{"a-z, 16", false, Fixed(Lower, 16)},
 		{"base32, 16", false, Fixed(Base32, 16)},
+		{"base32 in groups, 4-4-4-4", false, Grouped(Base32, 4, 4, 4, 4)},
+		{"[0-9a-z] in groups, 4-4-4", false, Grouped(Base36, 4, 4, 4)},
+		{"a-z in groups, 3-4-3", false, Grouped(Lower, 3, 4, 3)},
 		{"words, then hex 16", false, func(r *rand.Rand) string { return "annual-report-" + Text(r, Hex, 16) }},
 	}
 }
@@ -68,6 +71,18 @@ func Text(r *rand.Rand, alphabet string, n int) string {
 // Fixed draws texts of one length.
 func Fixed(alphabet string, n int) func(*rand.Rand) string {
 	return func(r *rand.Rand) string { return Text(r, alphabet, n) }
+}
+
+// Grouped draws texts in groups with hyphens between, like product keys and
+// the names of meetings.
+func Grouped(alphabet string, sizes ...int) func(*rand.Rand) string {
+	return func(r *rand.Rand) string {
+		groups := make([]string, len(sizes))
+		for i, n := range sizes {
+			groups[i] = Text(r, alphabet, n)
+		}
+		return strings.Join(groups, "-")
+	}
 }
 
 // UUID draws a version 4 UUID.

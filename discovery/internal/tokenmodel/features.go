@@ -178,6 +178,7 @@ func (g *Trigrams) word(t *tally, s string) {
 const (
 	typicalCost = 4 * 16
 	wordCost    = 9 * 16 / 2
+	evenCost    = 75 // of a letter among 26 that are equally likely
 )
 
 func (t *tally) vector() Vector {
@@ -200,7 +201,7 @@ func (t *tally) vector() Vector {
 		t.known * unit / letters,
 		t.vowels * unit / letters,
 		min(t.shortRuns, 16) * 64,
-		max(min(t.surprise-t.grams*(75), 1024), -1024) * 2,
+		max(min(t.surprise-t.grams*evenCost, 1024), -1024) * 2,
 		min(t.mixedPiece, 32) * 64,
 		min(t.piece, 40) * 32,
 		min(t.mixes+t.caseTurns, 16) * 64,

@@ -15,7 +15,7 @@ type Folder struct {
 
 // NewFolder builds the table.
 func NewFolder() *Folder {
-	f := &Folder{to: make(map[rune]string)}
+	f := &Folder{to: map[rune]string{'İ': "I"}}
 	for group := range strings.FieldsSeq(folds) {
 		ascii, letters, _ := strings.Cut(group, ":")
 		for _, r := range letters {
