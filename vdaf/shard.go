@@ -117,11 +117,14 @@ func (e *engine[E]) newSharding(ctx []byte) (*sharding[E], error) {
 		}
 		random = random[per:]
 		meas := s.newDraw(hs.meas, usageMeasShare, hs.seeds, byte(j+1))
-		if e.d.joint > 0 {
-			hs.part = s.message(usageJointRandPart, 1+nonceSize+len(meas.raw))
-			meas.raw = hs.part[len(hs.part)-len(meas.raw):]
+		if n := e.d.meas * e.f.Size(); e.d.joint > 0 {
+			hs.part = s.message(usageJointRandPart, 1+nonceSize+n)
+			meas.raw = hs.part[len(hs.part)-n:]
+		} else {
+			meas.raw = raw.make(n)
 		}
 		proof := s.newDraw(hs.proof, usageProofShare, hs.seeds, byte(e.proofs), byte(j+1))
+		proof.raw = raw.make(len(hs.proof) * e.f.Size())
 		s.helpers = append(s.helpers, hs)
 		s.draws = append(s.draws, meas, proof)
 	}
@@ -130,8 +133,11 @@ func (e *engine[E]) newSharding(ctx []byte) (*sharding[E], error) {
 		s.part = s.message(usageJointRandPart, 1+nonceSize+e.d.meas*e.f.Size())
 		s.seedMsg = s.message(usageJointRandSeed, seedSize*e.shares)
 		s.joint = s.newDraw(s.jointRand, usageJointRand, raw.make(seedSize), byte(e.proofs))
+		s.joint.raw = raw.make(len(s.jointRand) * e.f.Size())
 	}
-	s.draws = append(s.draws, s.newDraw(s.prove, usageProveRand, random, byte(e.proofs)))
+	prove := s.newDraw(s.prove, usageProveRand, random, byte(e.proofs))
+	prove.raw = raw.make(len(s.prove) * e.f.Size())
+	s.draws = append(s.draws, prove)
 	return s, nil
 }
 
@@ -140,10 +146,10 @@ func (s *sharding[E]) message(usage, binder int) []byte {
 	return s.secretBytes.make(len(s.h[usage]) + seedSize + binder)
 }
 
+// newDraw makes a draw, all but raw.
 func (s *sharding[E]) newDraw(dst []E, usage int, seed []byte, binder ...byte) draw[E] {
 	d := draw[E]{
 		dst:   dst,
-		raw:   s.secretBytes.make(len(dst) * s.e.f.Size()),
 		msg:   s.message(usage, len(binder)),
 		usage: usage,
 		seed:  seed,
