@@ -42,7 +42,6 @@ var floors = map[string]int{
 // directModules is the dependency budget: the modules that go.mod may name
 // directly, each with the reason why it is not our own code.
 var directModules = map[string]string{
-	"filippo.io/nistec":                   "P-256 group operations in constant time",
 	"github.com/alecthomas/kong":          "command line",
 	"github.com/cloudflare/circl":         "four-lane Keccak permutation",
 	"github.com/duckdb/duckdb-go/v2":      "SQL over released tables (build tag duckdb only)",
