@@ -5,14 +5,15 @@
 //
 // # What exists
 //
-// Four chapters: URLs are read and normalised as browsers do (ParseURL,
+// Five chapters: URLs are read and normalised as browsers do (ParseURL,
 // URL.Resolve: the WHATWG URL Standard for http and https). A Classifier tells
 // secrets from words, with a model that discovery/train makes. Rules decides
-// about URLs, queries, titles and referrers. Every Decision carries its trace.
+// about URLs, queries, titles and referrers. Sign makes the signature of a page
+// from the bytes of its HTML. Every Decision carries its trace.
 //
 // # What does not exist yet
 //
-// Page signatures and the comparison of anonymous fetches; the search for the
+// The anonymous fetch and the comparison of signatures; the search for the
 // shortest public URL; search pages and signed rule bundles; the lifecycle of a
 // visit and its storage; aggregation on the device; messages. Without them
 // nothing may be sent: Public means that the rules have nothing against an
@@ -35,3 +36,13 @@
 // the search of UUIDs and addresses, which is linear times a small constant;
 // callers should bound inputs (a browser's own limit is 2 MiB).
 package discovery
+
+// BUG(shoal): a signature reads HTML as UTF-8 and builds no tree: elements that
+// a browser would move or drop while it repairs broken nesting are counted as
+// they stand.
+//
+// BUG(shoal): the classifier knows Latin letters only; a secret that is written
+// in another script is measured by its length alone.
+//
+// BUG(shoal): the name of a meeting in letters (3-4-3) is taken for words in
+// about one of four cases.
