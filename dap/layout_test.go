@@ -135,12 +135,14 @@ func aggregationLayouts() []layout {
 	}
 	return []layout{
 		// «Leader Initialization», «Aggregation Job Extensions»
-		{"aggregation-job-init-req", "dap-18 dap-19", &dap.AggregationJobInitReq{AggregationJobHeader: withBatch, VerifyInits: []dap.VerifyInit{verifyInit()}},
+		{
+			"aggregation-job-init-req", "dap-18 dap-19", &dap.AggregationJobInitReq{AggregationJobHeader: withBatch, VerifyInits: []dap.VerifyInit{verifyInit()}},
 			append([]string{
 				"07 // verification_key_id",
 				"00000000 // agg_param",
 				"0024 0001 0020" + id32 + " // extensions: leader_selected_batch_id",
-			}, element...)},
+			}, element...),
+		},
 		{"aggregation-job-init-req", "janus", &dap.AggregationJobInitReq{
 			AggregationJobHeader: dap.AggregationJobHeader{VerificationKey: 7, Selector: dap.PartialBatchSelector{Mode: dap.LeaderSelectedMode, Config: batch[:]}},
 			VerifyInits:          []dap.VerifyInit{verifyInit()},

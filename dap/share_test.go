@@ -159,7 +159,7 @@ func TestInputShareIsBound(t *testing.T) {
 	}
 	slash := configuration()
 	slash.Leader = "https://a.example"
-	janus, err := dap.NewTask(dap.DAP19(), tsk.ID(), tsk.Bytes())
+	later, err := dap.NewTask(dap.DAP19(), tsk.ID(), tsk.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestInputShareIsBound(t *testing.T) {
 		{"helper", tsk, dap.Helper, key, func(*dap.ReportShare) {}, dap.DecryptError},
 		{"a role without shares", tsk, dap.Collector, key, func(*dap.ReportShare) {}, dap.DecryptError},
 		{"a slash less in the URL", newTask(t, v, slash), dap.Leader, key, func(*dap.ReportShare) {}, dap.DecryptError},
-		{"another variant", janus, dap.Leader, key, func(*dap.ReportShare) {}, dap.DecryptError},
+		{"another variant", later, dap.Leader, key, func(*dap.ReportShare) {}, dap.DecryptError},
 		{"another task ID", otherID, dap.Leader, key, func(*dap.ReportShare) {}, dap.DecryptError},
 		{"report ID", tsk, dap.Leader, key, func(s *dap.ReportShare) { s.Metadata.ID[0]++ }, dap.DecryptError},
 		{"time", tsk, dap.Leader, key, func(s *dap.ReportShare) { s.Metadata.Time++ }, dap.DecryptError},
@@ -192,7 +192,8 @@ func TestInputShareIsBound(t *testing.T) {
 		{"another key of the same ID", tsk, dap.Leader, newKey(t, 9, task.KEMP256), func(*dap.ReportShare) {}, dap.DecryptError},
 		{"a key of another ID", tsk, dap.Leader, newKey(t, 8, task.KEMX25519), func(*dap.ReportShare) {}, dap.DecryptError},
 		{"no key", tsk, dap.Leader, nil, func(*dap.ReportShare) {}, dap.DecryptError},
-		{"no key in draft-19", janus, dap.Leader, nil, func(*dap.ReportShare) {}, dap.UnknownConfig},
+		{"a key of another ID in draft-19", later, dap.Leader, newKey(t, 8, task.KEMX25519), func(*dap.ReportShare) {}, dap.UnknownConfig},
+		{"no key in draft-19", later, dap.Leader, nil, func(*dap.ReportShare) {}, dap.UnknownConfig},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
