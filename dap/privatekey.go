@@ -132,7 +132,7 @@ func (k *PrivateKey) String() string {
 func (k *PrivateKey) GoString() string { return k.String() }
 
 // Format writes [PrivateKey.String], whatever the verb.
-func (k *PrivateKey) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+func (k *PrivateKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
 // LogValue is [PrivateKey.String].
 func (k *PrivateKey) LogValue() slog.Value { return slog.StringValue(k.String()) }

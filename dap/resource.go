@@ -47,7 +47,7 @@ func (ResourceKey) String() string { return "dap.ResourceKey(redacted)" }
 func (k ResourceKey) GoString() string { return k.String() }
 
 // Format hides the key under every verb.
-func (k ResourceKey) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
+func (k ResourceKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
 // LogValue hides the key.
 func (k ResourceKey) LogValue() slog.Value { return slog.StringValue(k.String()) }

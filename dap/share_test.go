@@ -349,7 +349,7 @@ func TestPrivateKeyIsRedacted(t *testing.T) {
 	}
 	secret := text[len(text)-20:]
 	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", key)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", slog.Any("key", key))
 	marshalled, _ := key.MarshalText()
 	for _, s := range []string{
 		fmt.Sprint(key), fmt.Sprintf("%+v %#v %x %q %d %s", key, key, key, key, key, key),

@@ -43,7 +43,7 @@ type PlaintextInputShare struct {
 
 // Format hides the share under every verb.
 func (m PlaintextInputShare) Format(f fmt.State, _ rune) {
-	io.WriteString(f, "dap.PlaintextInputShare(redacted)")
+	_, _ = io.WriteString(f, "dap.PlaintextInputShare(redacted)")
 }
 
 func (m *ReportMetadata) unmarshal(r *reader) {
