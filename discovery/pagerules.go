@@ -50,9 +50,12 @@ func pageRules() []pageRule {
 		{RulePathDepth, fmt.Sprintf("the path has more than %d segments", maxParts), func(_ *Rules, s *subject) (string, string) {
 			return s.path, over(len(s.segments), maxParts, "segments")
 		}},
-		{RulePathKeyword, "a segment, or a word of a segment of at most two words, tells of accounts, orders, sessions or sharing (login, invite, order, token, share, edit, ...)", pathKeyword},
-		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
-			return r.token(s.segments, s.level)
+		{RulePathKeyword, "a segment, or a word of a segment of at most two words, tells of accounts, orders, sessions or sharing (login, invite, order, token, share, edit, ...); strict: a segment follows that a person typed (/search/...)", pathKeyword},
+		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; or a hexadecimal string is scattered over segments", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
+			if in, found := r.token(s.segments, s.level); found != "" {
+				return in, found
+			}
+			return s.path, scattered(s.segments)
 		}},
 		{RulePathNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a segment, whatever stands between them, dates and years apart; or a segment is a number of 8 digits that is no date", strict.digits, lax.digits), pathNumber},
 		{RulePathWord, fmt.Sprintf("a word of the path has more than %d letters (lax: %d), or more than %d with digits among them", strict.word, lax.word, maxMixedWord), pathWord},
@@ -63,7 +66,7 @@ func pageRules() []pageRule {
 		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d)", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
 			return s.url.query, over(len(s.params), s.limits.parameters, "parameters")
 		}},
-		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...)", parameterKeyword},
+		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...); strict: of what a person typed (q, search, text, ...)", parameterKeyword},
 		{RuleQueryNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a parameter, whatever stands between them, dates and years apart", strict.value, lax.value), func(_ *Rules, s *subject) (string, string) {
 			for _, p := range s.params {
 				if number, n := longestNumber(withoutDates(p.value), ""); n > s.limits.value {
@@ -103,6 +106,26 @@ func (r *Rules) token(texts []string, level Strictness) (string, string) {
 	return strings.Join(texts, "/"), ""
 }
 
+// scattered finds /9f/86/d0/81/88/4c: four or more short segments in a row that
+// together are a hexadecimal secret.
+func scattered(segments []string) string {
+	var run strings.Builder
+	count := 0
+	for i := range len(segments) + 1 {
+		if i < len(segments) && len(segments[i]) <= 8 && strings.Trim(segments[i], "0123456789abcdefABCDEF") == "" {
+			run.WriteString(segments[i])
+			count++
+			continue
+		}
+		if count >= 4 && shape(run.String()) == TokenHex {
+			return found(TokenHex, run.String())
+		}
+		run.Reset()
+		count = 0
+	}
+	return ""
+}
+
 func hiddenText(_ *Rules, s *subject) (string, string) {
 	if s.layers > maxLayers {
 		return s.url.path + "?" + s.url.query, over(s.layers, maxLayers, "layers")
@@ -133,10 +156,13 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 			return s.path, p
 		}
 	}
-	for _, segment := range s.segments {
+	for i, segment := range s.segments {
 		name := stem(segment)
 		if r.words.parts[name] {
 			return segment, name
+		}
+		if s.level == Strict && len(name) > 1 && r.words.typed[name] && i+1 < len(s.segments) {
+			return segment, name + ": before what a person typed"
 		}
 		if strings.Count(name, "-") > 1 {
 			continue
@@ -250,7 +276,7 @@ func parameterKeyword(r *Rules, s *subject) (string, string) {
 			}
 		}
 		for word := range strings.FieldsFuncSeq(low, notAlnum) {
-			if r.words.keys[word] {
+			if r.words.keys[word] || s.level == Strict && r.words.typed[word] {
 				return p.key, word
 			}
 		}

@@ -115,7 +115,7 @@ func NewRules() (*Rules, error) {
 	return &Rules{
 		tokens:      c,
 		words:       newKeywords(),
-		coordinates: regexp.MustCompile(`-?\d{1,3}[.]\d{3,}[^0-9a-zA-Z.]{1,3}-?\d{1,3}[.]\d{3,}`),
+		coordinates: regexp.MustCompile(`-?\d{1,3}[.]\d{3,}[NSEWnsew]?[^0-9a-zA-Z.]{1,3}-?\d{1,3}[.]\d{3,}`),
 		host:        hostRules(),
 		page:        pageRules(),
 		query:       queryRules(),
@@ -156,6 +156,7 @@ func Table() (urls, queries, titles []RuleInfo) {
 type keywords struct {
 	parts    map[string]bool // whole path segments
 	words    map[string]bool // words of path segments of one or two words
+	typed    map[string]bool // words of parameter names, and path segments, before what a person typed
 	keys     map[string]bool // words of parameter names
 	inKeys   []string        // anywhere in parameter names
 	special  []string        // suffixes of hosts
@@ -183,6 +184,7 @@ func newKeywords() keywords {
 			"pin pwd pass key apikey api sig sign signature code otp hash nonce state ticket order orderid invoice account acct konto phone tel mobile ssn dob birthday " +
 			"firstname lastname surname lat lon lng ll latitude longitude geo loc gps trk utm gclid fbclid msclkid dclid yclid eid cid sid phpsessid jsessionid sessionid " +
 			"mail access id_token invite member customer patient client"),
+		typed:    set("q s query search text term keyword keywords searchterm suche recherche buscar busca cerca zoeken szukaj"),
 		inKeys:   []string{"token", "passw", "sess", "auth", "email", "secret", "track", "shar", "redirect", "login", "logout", "logon", "invit", "credential", "signature"},
 		special:  []string{"localhost", "local", "localdomain", "onion", "i2p", "internal", "intranet", "home.arpa", "arpa", "test", "invalid", "example", "lan", "home", "corp", "private", "alt", "workgroup", "fritz.box"},
 		patterns: []string{"/auth/realms/", "openid-connect", "/wp-admin", "/.well-known/", ";jsessionid="},

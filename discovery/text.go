@@ -73,6 +73,9 @@ func findEmail(s string) string {
 	if strings.Contains(plain, " at ") && plain != low || strings.Contains(low, " dot ") {
 		plain = strings.ReplaceAll(plain, " at ", "@")
 	}
+	for strings.Contains(plain, "@@") {
+		plain = strings.ReplaceAll(plain, "@@", "@")
+	}
 	for at := strings.IndexByte(plain, '@'); at >= 0; {
 		if mail := emailAround(plain, at); mail != "" {
 			return mail

@@ -40,6 +40,9 @@ func ParseURL(raw string) (URL, error) {
 
 // Resolve reads a reference, as it stands in a page's links, relative to u.
 func (u URL) Resolve(ref string) (URL, error) {
+	if u.scheme == "" {
+		return URL{}, errors.New("resolving a reference: the base is the zero URL")
+	}
 	v, err := parse(ref, &u)
 	if err != nil {
 		return URL{}, fmt.Errorf("resolving a reference: %w", err)

@@ -116,6 +116,15 @@ func TestCircumflex(t *testing.T) {
 	}
 }
 
+func TestZeroURL(t *testing.T) {
+	if u, err := (URL{}).Resolve("a"); err == nil {
+		t.Errorf("got %q", u)
+	}
+	if d := newRules(t).Page(URL{}, Evidence{Canonical: "x"}); d.Verdict != Private || d.Text != "" {
+		t.Errorf("the zero URL is %s", d)
+	}
+}
+
 // TestNormalisedTwice: a serialised URL is read as itself, so that equal pages
 // give equal crowds whoever normalised them.
 func TestNormalisedTwice(t *testing.T) {
