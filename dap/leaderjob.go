@@ -96,8 +96,10 @@ func (j *LeaderJob) Rejected() []ReportUploadStatus { return j.rejected }
 
 // LeaderResult is an aggregation job at the leader after the helper's answer.
 // What is left is to commit the [Outcome], in one atomic step with the end of
-// the job. The helper has committed the same reports: a verdict of [Admit] other
-// than 0 means that the batch no longer agrees, and is a fault of this side.
+// the job. The helper has committed these reports. That [Admit] finds one of them
+// replayed means that it was in two jobs at once, and it counts once on both
+// sides; that it finds a batch collected means that the leader collected before
+// its jobs had ended, and the two sides disagree from then on.
 type LeaderResult struct {
 	Outcome
 	Rejected []ReportUploadStatus // by the helper, or in the last step here
