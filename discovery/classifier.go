@@ -102,10 +102,10 @@ func ungroup(s string) string {
 		groups++
 		joined.WriteString(group)
 	}
-	if groups < 3 || !(even && sizes[0] >= 4) && !(groups == 3 && sizes == [3]int{3, 4, 3}) {
-		return ""
+	if groups >= 3 && even && sizes[0] >= 4 || groups == 3 && sizes == [3]int{3, 4, 3} {
+		return joined.String()
 	}
-	return joined.String()
+	return ""
 }
 
 // latin counts the ASCII bytes of s: all that the model can read.
@@ -141,7 +141,7 @@ func shape(piece string) TokenKind {
 }
 
 func notAlnum(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r >= 0x80)
+	return r < 0x80 && !alnum(r)
 }
 
 // findUUID returns the first UUID in s, or nothing.

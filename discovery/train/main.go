@@ -13,7 +13,7 @@ package main
 import (
 	"flag"
 	"fmt"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // training and its tests draw from a seed and keep no secret
 	"os"
 
 	"github.com/shoal-project/shoal/discovery/internal/tokenmodel"

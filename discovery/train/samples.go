@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // training and its tests draw from a seed and keep no secret
 	"strings"
 
 	"github.com/shoal-project/shoal/discovery/internal/tokengen"
@@ -77,8 +77,10 @@ func harmless(r *rand.Rand, w tokengen.Words) string {
 		return []string{id, one() + id, tokengen.Text(r, tokengen.Lower, 1) + id, one() + "-" + id, tokengen.Text(r, tokengen.Lower, 2) + "-" + id, id + "-" + one()}[r.IntN(6)]
 	case 13: // dates, versions
 		y, m, d := 1990+r.IntN(45), 1+r.IntN(12), 1+r.IntN(28)
-		return []string{fmt.Sprintf("%d-%02d-%02d", y, m, d), fmt.Sprintf("%d-%02d-%02d-%s", y, m, d, tokengen.Plain(r, w)), fmt.Sprintf("%d%02d%02d", y, m, d),
-			fmt.Sprintf("v%d.%d.%d", r.IntN(20), r.IntN(30), r.IntN(30)), fmt.Sprintf("%s-%d.%d", one(), r.IntN(20), r.IntN(30)), fmt.Sprintf("%s%d", one(), y)}[r.IntN(6)]
+		return []string{
+			fmt.Sprintf("%d-%02d-%02d", y, m, d), fmt.Sprintf("%d-%02d-%02d-%s", y, m, d, tokengen.Plain(r, w)), fmt.Sprintf("%d%02d%02d", y, m, d),
+			fmt.Sprintf("v%d.%d.%d", r.IntN(20), r.IntN(30), r.IntN(30)), fmt.Sprintf("%s-%d.%d", one(), r.IntN(20), r.IntN(30)), fmt.Sprintf("%s%d", one(), y),
+		}[r.IntN(6)]
 	case 14: // files
 		ends := []string{"html", "php", "aspx", "pdf", "jpg", "md", "go", "mp4", "htm", "txt"}
 		return []string{one(), tokengen.Plain(r, w), one() + "_" + one(), fmt.Sprintf("%s%d", one(), r.IntN(1000))}[r.IntN(4)] + "." + ends[r.IntN(len(ends))]

@@ -2,7 +2,7 @@ package main
 
 import (
 	"math"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // training and its tests draw from a seed and keep no secret
 
 	"github.com/shoal-project/shoal/discovery/internal/tokengen"
 	"github.com/shoal-project/shoal/discovery/internal/tokenmodel"

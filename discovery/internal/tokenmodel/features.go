@@ -123,7 +123,7 @@ func sameRun(a, b int) bool {
 func (g *Trigrams) letters(t *tally, s string) {
 	for start := 0; start < len(s); {
 		end := start + 1
-		for end < len(s) && !(class(s[end]) == classUpper && class(s[end-1]) == classLower) {
+		for end < len(s) && (class(s[end]) != classUpper || class(s[end-1]) != classLower) {
 			end++
 		}
 		if start > 0 {

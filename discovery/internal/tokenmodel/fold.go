@@ -20,7 +20,7 @@ func NewFolder() *Folder {
 		ascii, letters, _ := strings.Cut(group, ":")
 		for _, r := range letters {
 			f.to[r] = ascii
-			if upper := strings.ToUpper(string(r)); len([]rune(upper)) == 1 && upper != string(r) && !(r == 'ı' || r == 'ſ') {
+			if upper := strings.ToUpper(string(r)); len([]rune(upper)) == 1 && upper != string(r) && r != 'ı' && r != 'ſ' {
 				f.to[[]rune(upper)[0]] = strings.ToUpper(ascii[:1]) + ascii[1:]
 			}
 		}
