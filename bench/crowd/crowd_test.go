@@ -80,6 +80,7 @@ func newRoute(b *testing.B, secure bool) *route {
 		configs[i] = must(server.Load(file))(b)
 		configs[i].Tasks.Bundles = []string{filepath.Join(dir, "tasks.bundle")}
 		configs[i].Ops.Listen, configs[i].Console.Listen = server.Off, server.Off
+		configs[i].Batches.Memory = 128 << 20 // each; both servers are in this process
 		if secure {
 			configs[i].TLS = server.TLSConfig{CertFile: cert, KeyFile: cert}
 			url = "https://" + listeners[i].Addr().String()
