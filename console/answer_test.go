@@ -13,8 +13,11 @@ import (
 
 func TestCrowdLabel(t *testing.T) {
 	columns := []analyzer.Column{
-		{Name: "program", Type: analyzer.Text}, {Name: "size", Type: analyzer.Integer}, {Name: "ripe", Type: analyzer.Boolean},
-		{Name: "api_net", Type: analyzer.Boolean, Value: "net"}, {Name: "words", Type: analyzer.Text, List: true},
+		{Name: "program", Type: analyzer.Text},
+		{Name: "size", Type: analyzer.Integer},
+		{Name: "ripe", Type: analyzer.Boolean},
+		{Name: "api_net", Type: analyzer.Boolean, Value: "net"},
+		{Name: "words", Type: analyzer.Text, List: true},
 	}
 	for want, row := range map[string]analyzer.Row{
 		"editor · 7 · ripe · net · a · b": {"editor", int64(7), true, true, []any{"a", "b"}},

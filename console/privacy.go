@@ -117,14 +117,20 @@ func sights(t server.Task) []Sight {
 		}
 		switch {
 		case h.Role == task.Analyzer:
-			all = append(all, Sight{party, "the reports of large enough crowds, in random order: " + strings.Join(columns(t.Task), ", "),
-				"who sent them, when, in which order; anything of smaller crowds but their number"})
+			all = append(all, Sight{
+				party, "the reports of large enough crowds, in random order: " + strings.Join(columns(t.Task), ", "),
+				"who sent them, when, in which order; anything of smaller crowds but their number",
+			})
 		case i == 0 && shufflers == 1:
-			all = append(all, Sight{party, "that a device sends, and from which address, while it sends; " + tagSight(t.Task),
-				"what is in a report; it keeps no address and no time"})
+			all = append(all, Sight{
+				party, "that a device sends, and from which address, while it sends; " + tagSight(t.Task),
+				"what is in a report; it keeps no address and no time",
+			})
 		case i == 0:
-			all = append(all, Sight{party, "that a device sends, and from which address, while it sends",
-				"what is in a report, or which crowd it is in; it keeps no address and no time"})
+			all = append(all, Sight{
+				party, "that a device sends, and from which address, while it sends",
+				"what is in a report, or which crowd it is in; it keeps no address and no time",
+			})
 		default:
 			all = append(all, Sight{party, "a batch of reports without origin; " + tagSight(t.Task), "who sent them and what is in them"})
 		}

@@ -100,8 +100,13 @@ func (w *world) seal(t testing.TB, tag CrowdTag, payload string) []byte {
 func TestReportGoesThroughAllHops(t *testing.T) {
 	tag := CrowdTag{1, 2, 3}
 	for _, kems := range [][]KEM{
-		{X25519, X25519}, {P256, P256}, {X25519, P256}, {XWing, X25519}, {XWing, P256},
-		{X25519, X25519, X25519}, {P256, X25519, P256, X25519},
+		{X25519, X25519},
+		{P256, P256},
+		{X25519, P256},
+		{XWing, X25519},
+		{XWing, P256},
+		{X25519, X25519, X25519},
+		{P256, X25519, P256, X25519},
 	} {
 		w := newWorld(t, kems...)
 		layer := w.seal(t, tag, "fish")

@@ -212,8 +212,14 @@ func TestOpenManyRefuses(t *testing.T) {
 	w := newWorld(t, X25519, X25519)
 	o := w.opener(t, 0)
 	report := w.seal(t, CrowdTag{1}, "payload")
-	sealed := []Sealed{{report, testEpoch}, {report, testEpoch + 1}, {nil, testEpoch}, {report[:40], testEpoch},
-		{report[:len(report)-1], testEpoch}, {append(bytes.Clone(report), 0), testEpoch}}
+	sealed := []Sealed{
+		{report, testEpoch},
+		{report, testEpoch + 1},
+		{nil, testEpoch},
+		{report[:40], testEpoch},
+		{report[:len(report)-1], testEpoch},
+		{append(bytes.Clone(report), 0), testEpoch},
+	}
 	for _, low := range []byte{0, 1, 0xec, 0xed, 0xee} {
 		altered := bytes.Clone(report)
 		enc := altered[headerSize+1 : headerSize+1+pointSize]

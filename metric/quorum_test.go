@@ -19,15 +19,18 @@ func TestPlanOfQuorum(t *testing.T) {
 		says   []string
 	}{
 		"payload": {
-			[]string{record, "crowd: payload", "encoding: quorum", "privacy: {threshold: 20, drop: 12, sigma: 2}"}, 20, 128,
+			[]string{record, "crowd: payload", "encoding: quorum", "privacy: {threshold: 20, drop: 12, sigma: 2}"},
+			20, 128,
 			[]string{"protected by the crowd threshold, not by the 20 shares", "ciphertexts: which are equal, and whether a guess is right"},
 		},
 		"fewer": {
-			[]string{record, "crowd: payload", "encoding: quorum", "shares: 7", "privacy: {epsilon: 2, delta: 1e-6}"}, 7, 128,
+			[]string{record, "crowd: payload", "encoding: quorum", "shares: 7", "privacy: {epsilon: 2, delta: 1e-6}"},
+			7, 128,
 			[]string{"not by the 7 shares"},
 		},
 		"constant": {
-			[]string{"record: {url: {type: string, max: 200}}", "crowd: constant", "encoding: quorum", "privacy: {threshold: 50, noise: none}", accept}, 50, 512,
+			[]string{"record: {url: {type: string, max: 200}}", "crowd: constant", "encoding: quorum", "privacy: {threshold: 50, noise: none}", accept},
+			50, 512,
 			[]string{"the 50 shares alone protect it", "stay unreadable"},
 		},
 		"most": {

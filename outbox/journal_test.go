@@ -35,8 +35,20 @@ func everyOp() []op {
 	sealed.ID, sealed.Stage, sealed.Record, sealed.Report = 8, Sealed, nil, []byte("report")
 	to := charge{tag{1}, tag{2}, 1000, 2000}
 	return []op{
-		next{7}, taskBytes{task.ID{1}, []byte("task")}, add{e}, add{&sealed}, chargeOp{to, 2}, seal{7, []byte("sealed")},
-		schedule{8, noon, 4}, hold{7}, prune{1999}, horizonOp{tag{3}, 5}, freeze{6}, count{"", 9}, count{Expired, 1}, done{8, "x"},
+		next{7},
+		taskBytes{task.ID{1}, []byte("task")},
+		add{e},
+		add{&sealed},
+		chargeOp{to, 2},
+		seal{7, []byte("sealed")},
+		schedule{8, noon, 4},
+		hold{7},
+		prune{1999},
+		horizonOp{tag{3}, 5},
+		freeze{6},
+		count{"", 9},
+		count{Expired, 1},
+		done{8, "x"},
 	}
 }
 

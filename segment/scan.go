@@ -37,8 +37,10 @@ type scanner struct {
 // newScanner reads the records in [headerSize, end) of r. window is a buffer to
 // use, or nil.
 func newScanner(r io.ReaderAt, h header, end int64, window []byte) *scanner {
-	return &scanner{r: r, off: headerSize, end: end, max: h.maxRecord, seed: h.seed,
-		table: castagnoli(), budget: searchBudget, window: window[:0]}
+	return &scanner{
+		r: r, off: headerSize, end: end, max: h.maxRecord, seed: h.seed,
+		table: castagnoli(), budget: searchBudget, window: window[:0],
+	}
 }
 
 // next returns the next record, valid until the next call, or the next gap

@@ -55,8 +55,10 @@ type host struct {
 }
 
 func (s *Server) newHost(ctx context.Context, r RoleName) (*host, error) {
-	h := &host{server: s, role: r, dir: filepath.Join(s.config.Data, string(r)), swap: make(chan func()),
-		served: map[*http.ResponseController]struct{}{}}
+	h := &host{
+		server: s, role: r, dir: filepath.Join(s.config.Data, string(r)), swap: make(chan func()),
+		served: map[*http.ResponseController]struct{}{},
+	}
 	if err := s.o.FS.MkdirAll(h.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}

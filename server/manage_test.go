@@ -89,8 +89,13 @@ func TestScopes(t *testing.T) {
 		url, token string
 		want       int
 	}{
-		{base, "", 401}, {base, "guess", 401}, {base, read[:len(read)-1], 401}, {base, read, 200}, {base, exporter, 403},
-		{export, read, 403}, {export, exporter, 404},
+		{base, "", 401},
+		{base, "guess", 401},
+		{base, read[:len(read)-1], 401},
+		{base, read, 200},
+		{base, exporter, 403},
+		{export, read, 403},
+		{export, exporter, 404},
 	} {
 		if status, header, _ := get(t, c.url, c.token); status != c.want || status == 401 && header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: status %d, want %d", c.url, status, c.want)

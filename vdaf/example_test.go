@@ -40,10 +40,12 @@ func Example() {
 
 		// The aggregators.
 		state, toHelper, err := leader.LeaderInit(&vdaf.Report{
-			Nonce: nonce, PublicShare: shares.PublicShare, InputShare: shares.InputShares[0]})
+			Nonce: nonce, PublicShare: shares.PublicShare, InputShare: shares.InputShares[0],
+		})
 		check(err)
 		helperOut, toLeader, err := helper.HelperInit(&vdaf.Report{
-			Nonce: nonce, PublicShare: shares.PublicShare, InputShare: shares.InputShares[1]}, toHelper)
+			Nonce: nonce, PublicShare: shares.PublicShare, InputShare: shares.InputShares[1],
+		}, toHelper)
 		check(err)
 		leaderOut, err := leader.LeaderFinish(state, toLeader)
 		check(err)

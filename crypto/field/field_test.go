@@ -22,9 +22,11 @@ type oracle[E Elem] struct {
 
 func oracle64() oracle[F64] {
 	p, _ := new(big.Int).SetString("18446744069414584321", 10)
-	return oracle[F64]{Field64(), p,
+	return oracle[F64]{
+		Field64(), p,
 		func(x F64) *big.Int { return new(big.Int).SetUint64(x.Uint64()) },
-		func(_, lo uint64) F64 { return NewF64(lo) }}
+		func(_, lo uint64) F64 { return NewF64(lo) },
+	}
 }
 
 // oracles128 are Field128 in the forms that this machine can run.
@@ -38,13 +40,15 @@ func oracles128() map[string]oracle[F128] {
 
 func oracle128() oracle[F128] {
 	p, _ := new(big.Int).SetString("340282366920938462946865773367900766209", 10)
-	return oracle[F128]{Field128(), p,
+	return oracle[F128]{
+		Field128(), p,
 		func(x F128) *big.Int {
 			hi, lo := x.Words()
 			n := new(big.Int).SetUint64(hi)
 			return n.Lsh(n, 64).Add(n, new(big.Int).SetUint64(lo))
 		},
-		NewF128}
+		NewF128,
+	}
 }
 
 // words are near the places where carries, borrows and reductions happen.

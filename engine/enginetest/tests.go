@@ -128,8 +128,10 @@ func testAbort(t *testing.T, e engine.Engine) {
 
 func testExample(t *testing.T, e engine.Engine) {
 	in := table("003bbrest", "001aazzzz", "002bbrest", "001aaaaaa", "001ccrest", "001aaaaaa")
-	keys := Table{Columns: []engine.Column{{Name: "k", Width: 2}, {Name: "more", Width: 1}},
-		Rows: [][]byte{[]byte("aa1"), []byte("zz2"), []byte("aa3")}}
+	keys := Table{
+		Columns: []engine.Column{{Name: "k", Width: 2}, {Name: "more", Width: 1}},
+		Rows:    [][]byte{[]byte("aa1"), []byte("zz2"), []byte("aa3")},
+	}
 	check(t, e, in, "crowd", keys, []string{"crowd", "id"})
 	check(t, e, in, "crowd", keys, []string{"rest"})
 	check(t, e, in, "crowd", keys, nil)

@@ -136,8 +136,10 @@ func (e *Engine) Open(ctx context.Context, name string) (engine.Reader, error) {
 		return nil, fmt.Errorf("opening dataset %q: %w", name, err)
 	}
 	buf := make([]byte, d.width*bufferRows(bufferSize, d.width))
-	return &reader{ctx: ctx, name: name, dataset: d, file: f,
-		rows: section{file: f, end: d.rows * int64(d.width), buf: buf}}, nil
+	return &reader{
+		ctx: ctx, name: name, dataset: d, file: f,
+		rows: section{file: f, end: d.rows * int64(d.width), buf: buf},
+	}, nil
 }
 
 type reader struct {

@@ -106,8 +106,10 @@ func New(dir string, o Options) (*Engine, error) {
 	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	e := &Engine{fs: o.FS, dir: dir, memory: o.MemoryBytes, workers: o.Workers, seed: maphash.MakeSeed(),
-		turn: make(chan struct{}, 1), datasets: map[string]*dataset{}}
+	e := &Engine{
+		fs: o.FS, dir: dir, memory: o.MemoryBytes, workers: o.Workers, seed: maphash.MakeSeed(),
+		turn: make(chan struct{}, 1), datasets: map[string]*dataset{},
+	}
 	if err := e.sweep(); err != nil {
 		return nil, fmt.Errorf("engine: removing old files: %w", err)
 	}

@@ -178,8 +178,10 @@ func (c *counter) countsTable(t dp.Threshold) ([]Column, []Row) {
 // and how many truly have it.
 func (c *counter) valuesTable() ([]Column, []Row) {
 	columns := withColumns(c.layout.crowdColumns(), append([]Column{
-		{Name: "field", Type: Text}, {Name: "value", Type: Text},
-		{Name: "reports", Type: Integer}, {Name: "observed", Type: Integer},
+		{Name: "field", Type: Text},
+		{Name: "value", Type: Text},
+		{Name: "reports", Type: Integer},
+		{Name: "observed", Type: Integer},
 	}, estimateColumns...))
 	var rows []Row
 	for _, in := range c.sorted() {

@@ -8,8 +8,13 @@ import (
 
 func TestTableRoundTrip(t *testing.T) {
 	columns := []Column{
-		{Name: "zeta", Type: Text}, {Name: "apis_2network", Type: Boolean}, {Name: "n", Type: Integer},
-		{Name: "x", Type: Real}, {Name: "when", Type: Timestamp}, {Name: "l", Type: Text, List: true}, {Name: "m", Type: Integer, List: true},
+		{Name: "zeta", Type: Text},
+		{Name: "apis_2network", Type: Boolean},
+		{Name: "n", Type: Integer},
+		{Name: "x", Type: Real},
+		{Name: "when", Type: Timestamp},
+		{Name: "l", Type: Text, List: true},
+		{Name: "m", Type: Integer, List: true},
 	}
 	rows := []Row{
 		{"a", true, int64(-3), 1.5, int64(1000), []any{"p", "q", "p"}, []any{}},

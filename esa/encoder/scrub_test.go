@@ -122,8 +122,16 @@ func TestScrubRefuses(t *testing.T) {
 		a string `shoal:"app"` //nolint:govet // the tag on an unexported field is what is tested
 	}
 	for _, in := range []any{
-		nil, 5, "cat", []string{"cat"}, map[int]any{1: 2}, (*struct{})(nil), struct{}{},
-		unknown{}, twice{}, unexported{"x"}, task.Record{"cat"}, task.Record{"cat", "linux", nil, true, uint64(0), []task.Value{}},
+		nil, 5, "cat",
+		[]string{"cat"},
+		map[int]any{1: 2},
+		(*struct{})(nil),
+		struct{}{},
+		unknown{},
+		twice{},
+		unexported{"x"},
+		task.Record{"cat"},
+		task.Record{"cat", "linux", nil, true, uint64(0), []task.Value{}},
 	} {
 		if _, err := e.Encode(in, seeded(1)); err == nil {
 			t.Errorf("a record of type %T is encoded", in)

@@ -80,8 +80,10 @@ func TestFlakyStores(t *testing.T) {
 				t.Run(fmt.Sprint(whose, n, after), func(t *testing.T) {
 					world.Clock.Set(hoptest.Begin)
 					world.Net.Forget()
-					c := &chain{World: world, engine: hoptest.NewEngine(), store: newModel(), fs: durable.Mem(),
-						aStore: analyzertest.NewModel(), aFS: durable.Mem()}
+					c := &chain{
+						World: world, engine: hoptest.NewEngine(), store: newModel(), fs: durable.Mem(),
+						aStore: analyzertest.NewModel(), aFS: durable.Mem(),
+					}
 					if whose == "shuffler" {
 						c.store = &flaky{c.store, n, after}
 					} else {

@@ -39,24 +39,40 @@ var outcomes = [NumOutcomes]struct {
 	Accepted:    {"accepted", hop.Problem{}},
 	UnknownTask: {"unknown_task", hop.UnknownTask},
 	TooLarge:    {"too_large", hop.TooLarge},
-	Malformed: {"malformed", hop.Problem{Status: http.StatusBadRequest, Name: "malformed",
-		Title: "The body is not a report of this task's form and size."}},
-	WrongTask: {"wrong_task", hop.Problem{Status: http.StatusBadRequest, Name: "wrongTask",
-		Title: "The report was made for another task."}},
-	WrongEpoch: {"wrong_epoch", hop.Problem{Status: http.StatusConflict, Name: "wrongEpoch",
-		Title: "The report's epoch is not open: drop the report."}},
-	TooEarly: {"too_early", hop.Problem{Status: http.StatusServiceUnavailable, Name: "tooEarly",
-		Title: "The report's epoch has not begun by this server's clock. Try again later.", Retry: 10 * time.Minute}},
-	UnknownKey: {"unknown_key", hop.Problem{Status: http.StatusConflict, Name: "unknownKey",
-		Title: "The report is sealed to a key that is not valid: fetch the keys again."}},
+	Malformed: {"malformed", hop.Problem{
+		Status: http.StatusBadRequest, Name: "malformed",
+		Title: "The body is not a report of this task's form and size.",
+	}},
+	WrongTask: {"wrong_task", hop.Problem{
+		Status: http.StatusBadRequest, Name: "wrongTask",
+		Title: "The report was made for another task.",
+	}},
+	WrongEpoch: {"wrong_epoch", hop.Problem{
+		Status: http.StatusConflict, Name: "wrongEpoch",
+		Title: "The report's epoch is not open: drop the report.",
+	}},
+	TooEarly: {"too_early", hop.Problem{
+		Status: http.StatusServiceUnavailable, Name: "tooEarly",
+		Title: "The report's epoch has not begun by this server's clock. Try again later.", Retry: 10 * time.Minute,
+	}},
+	UnknownKey: {"unknown_key", hop.Problem{
+		Status: http.StatusConflict, Name: "unknownKey",
+		Title: "The report is sealed to a key that is not valid: fetch the keys again.",
+	}},
 	BadType: {"unsupported_media_type", hop.BadType},
 	Cut:     {"cut", hop.Cut},
-	BatchFull: {"batch_full", hop.Problem{Status: http.StatusServiceUnavailable, Name: "batchFull",
-		Title: "The batch of this epoch is full.", Retry: 10 * time.Minute}},
-	DiskFull: {"disk_full", hop.Problem{Status: http.StatusServiceUnavailable, Name: "diskFull",
-		Title: "The server has no space left. Try again later.", Retry: time.Minute}},
-	ClockUnsure: {"clock_unsure", hop.Problem{Status: http.StatusServiceUnavailable, Name: "clockUnsure",
-		Title: "The server is not sure of the time. Try again later.", Retry: time.Minute}},
+	BatchFull: {"batch_full", hop.Problem{
+		Status: http.StatusServiceUnavailable, Name: "batchFull",
+		Title: "The batch of this epoch is full.", Retry: 10 * time.Minute,
+	}},
+	DiskFull: {"disk_full", hop.Problem{
+		Status: http.StatusServiceUnavailable, Name: "diskFull",
+		Title: "The server has no space left. Try again later.", Retry: time.Minute,
+	}},
+	ClockUnsure: {"clock_unsure", hop.Problem{
+		Status: http.StatusServiceUnavailable, Name: "clockUnsure",
+		Title: "The server is not sure of the time. Try again later.", Retry: time.Minute,
+	}},
 	Unavailable: {"unavailable", hop.Unavailable},
 }
 

@@ -34,7 +34,9 @@ func confine(r request) error {
 		resource int
 		value    uint64
 	}{
-		{unix.RLIMIT_FSIZE, 0}, {unix.RLIMIT_CORE, 0}, {unix.RLIMIT_CPU, seconds},
+		{unix.RLIMIT_FSIZE, 0},
+		{unix.RLIMIT_CORE, 0},
+		{unix.RLIMIT_CPU, seconds},
 		{unix.RLIMIT_AS, space + uint64(r.Limits.Memory) + headroom},
 	} {
 		if err := unix.Setrlimit(limit.resource, &unix.Rlimit{Cur: limit.value, Max: limit.value}); err != nil {

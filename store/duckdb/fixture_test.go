@@ -70,13 +70,19 @@ var (
 	epochColumn = analyzer.Column{Name: "epoch", Type: analyzer.Timestamp}
 	countsOf    = func(field string) []analyzer.Column {
 		return []analyzer.Column{
-			epochColumn, {Name: field, Type: analyzer.Text}, {Name: "count", Type: analyzer.Integer},
-			{Name: "estimate", Type: analyzer.Real}, {Name: "stddev", Type: analyzer.Real},
+			epochColumn,
+			{Name: field, Type: analyzer.Text},
+			{Name: "count", Type: analyzer.Integer},
+			{Name: "estimate", Type: analyzer.Real},
+			{Name: "stddev", Type: analyzer.Real},
 		}
 	}
 	recordColumns = []analyzer.Column{
-		epochColumn, {Name: "program", Type: analyzer.Text}, {Name: "apis_file_io", Type: analyzer.Boolean},
-		{Name: "langs", Type: analyzer.Text, List: true}, {Name: "group", Type: analyzer.Integer},
+		epochColumn,
+		{Name: "program", Type: analyzer.Text},
+		{Name: "apis_file_io", Type: analyzer.Boolean},
+		{Name: "langs", Type: analyzer.Text, List: true},
+		{Name: "group", Type: analyzer.Integer},
 	}
 )
 

@@ -28,24 +28,40 @@ func text(t *testing.T, d *Database, query string) string {
 func TestQueries(t *testing.T) {
 	d := newFixture(t).open(Limits{})
 	for _, test := range []struct{ name, query, want string }{
-		{"all epochs together", "SELECT epoch, program, count FROM api_use.counts",
-			"epoch,program,count\n2026-11-20T00:00:00Z,vi,100\n2026-11-20T00:00:00Z,it's; DROP,30\n2026-11-21T00:00:00Z,vi,101\n2026-11-21T00:00:00Z,it's; DROP,30\n"},
-		{"a sum stays an integer", "select program, sum(count) as n from api_use.counts group by all order by n desc;",
-			"program,n\nvi,201\nit's; DROP,60\n"},
-		{"join across questions", `SELECT c.program, sum(c.count) AS uses, any_value(w.count) AS words
+		{
+			"all epochs together", "SELECT epoch, program, count FROM api_use.counts",
+			"epoch,program,count\n2026-11-20T00:00:00Z,vi,100\n2026-11-20T00:00:00Z,it's; DROP,30\n2026-11-21T00:00:00Z,vi,101\n2026-11-21T00:00:00Z,it's; DROP,30\n",
+		},
+		{
+			"a sum stays an integer", "select program, sum(count) as n from api_use.counts group by all order by n desc;",
+			"program,n\nvi,201\nit's; DROP,60\n",
+		},
+		{
+			"join across questions", `SELECT c.program, sum(c.count) AS uses, any_value(w.count) AS words
 			FROM api_use.counts c JOIN words_seen.counts w USING (program) GROUP BY c.program`,
-			"program,uses,words\nvi,201,7\n"},
-		{"batches", "SELECT epoch, received, invalid, released, threshold FROM api_use.batches ORDER BY epoch",
-			"epoch,received,invalid,released,threshold\n2026-11-20T00:00:00Z,200,3,130,\"T = 20, it's noisy\"\n2026-11-21T00:00:00Z,200,3,130,\"T = 20, it's noisy\"\n"},
-		{"lists and keywords", `FROM api_use.records SELECT langs, len(langs) AS n, "group" LIMIT 2`,
-			"langs,n,group\n\"[\"\"en\"\",\"\"de\"\"]\",2,1\n[],0,2\n"},
-		{"types", "SELECT 1.50 AS d, 0.1::FLOAT AS f, 170141183460469231731687303715884105727 AS h, DATE '2026-11-23' AS day, {'a': [1, NULL]} AS s, NULL AS x, 'nan'::DOUBLE AS q, true AS b, '\\xAA'::BLOB AS z, INTERVAL 1 DAY AS i",
-			"d,f,h,day,s,x,q,b,z,i\n1.5,0.1,170141183460469231731687303715884105727,2026-11-23,\"{\"\"a\"\":[1,null]}\",,NaN,true,\\xaa,0 months 1 days 0s\n"},
+			"program,uses,words\nvi,201,7\n",
+		},
+		{
+			"batches", "SELECT epoch, received, invalid, released, threshold FROM api_use.batches ORDER BY epoch",
+			"epoch,received,invalid,released,threshold\n2026-11-20T00:00:00Z,200,3,130,\"T = 20, it's noisy\"\n2026-11-21T00:00:00Z,200,3,130,\"T = 20, it's noisy\"\n",
+		},
+		{
+			"lists and keywords", `FROM api_use.records SELECT langs, len(langs) AS n, "group" LIMIT 2`,
+			"langs,n,group\n\"[\"\"en\"\",\"\"de\"\"]\",2,1\n[],0,2\n",
+		},
+		{
+			"types", "SELECT 1.50 AS d, 0.1::FLOAT AS f, 170141183460469231731687303715884105727 AS h, DATE '2026-11-23' AS day, {'a': [1, NULL]} AS s, NULL AS x, 'nan'::DOUBLE AS q, true AS b, '\\xAA'::BLOB AS z, INTERVAL 1 DAY AS i",
+			"d,f,h,day,s,x,q,b,z,i\n1.5,0.1,170141183460469231731687303715884105727,2026-11-23,\"{\"\"a\"\":[1,null]}\",,NaN,true,\\xaa,0 months 1 days 0s\n",
+		},
 		{"names made unique", "SELECT 1 AS a, 2 AS a", "a,a_2\n1,2\n"},
-		{"a window", "SELECT epoch, count - lag(count) OVER (ORDER BY epoch) AS more FROM api_use.counts WHERE program = 'vi' ORDER BY epoch",
-			"epoch,more\n2026-11-20T00:00:00Z,\n2026-11-21T00:00:00Z,1\n"},
-		{"what is there", "SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL",
-			"table_schema,table_name\napi_use,batches\napi_use,counts\napi_use,records\nwords_seen,batches\nwords_seen,counts\n"},
+		{
+			"a window", "SELECT epoch, count - lag(count) OVER (ORDER BY epoch) AS more FROM api_use.counts WHERE program = 'vi' ORDER BY epoch",
+			"epoch,more\n2026-11-20T00:00:00Z,\n2026-11-21T00:00:00Z,1\n",
+		},
+		{
+			"what is there", "SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL",
+			"table_schema,table_name\napi_use,batches\napi_use,counts\napi_use,records\nwords_seen,batches\nwords_seen,counts\n",
+		},
 		{"no rows", "SELECT program FROM api_use.counts WHERE false", "program\n"},
 		{"the time zone is fixed", "SELECT current_setting('TimeZone') AS z", "z\nUTC\n"},
 	} {

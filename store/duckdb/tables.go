@@ -40,11 +40,19 @@ type batchManifest struct {
 const BatchesTable = "batches"
 
 var batchColumns = []analyzer.Column{
-	{Name: "epoch", Type: analyzer.Timestamp}, {Name: "epoch_end", Type: analyzer.Timestamp},
-	{Name: "task", Type: analyzer.Text}, {Name: "state", Type: analyzer.Text}, {Name: "threshold", Type: analyzer.Text},
-	{Name: "received", Type: analyzer.Integer}, {Name: "duplicate", Type: analyzer.Integer}, {Name: "invalid", Type: analyzer.Integer},
-	{Name: "suppressed", Type: analyzer.Integer}, {Name: "suppressed_crowds", Type: analyzer.Integer},
-	{Name: "dropped", Type: analyzer.Integer}, {Name: "released", Type: analyzer.Integer}, {Name: "crowds", Type: analyzer.Integer},
+	{Name: "epoch", Type: analyzer.Timestamp},
+	{Name: "epoch_end", Type: analyzer.Timestamp},
+	{Name: "task", Type: analyzer.Text},
+	{Name: "state", Type: analyzer.Text},
+	{Name: "threshold", Type: analyzer.Text},
+	{Name: "received", Type: analyzer.Integer},
+	{Name: "duplicate", Type: analyzer.Integer},
+	{Name: "invalid", Type: analyzer.Integer},
+	{Name: "suppressed", Type: analyzer.Integer},
+	{Name: "suppressed_crowds", Type: analyzer.Integer},
+	{Name: "dropped", Type: analyzer.Integer},
+	{Name: "released", Type: analyzer.Integer},
+	{Name: "crowds", Type: analyzer.Integer},
 }
 
 // reserved are schemas that DuckDB has itself.

@@ -38,12 +38,18 @@ var ErrConflict = errors.New("another batch of this ID has been accepted")
 
 // The problems of a batch.
 var (
-	badBatch = Problem{Status: http.StatusBadRequest, Name: "invalidBatch",
-		Title: "The body is not a batch of this task, signed by the hop before."}
-	conflict = Problem{Status: http.StatusConflict, Name: "batchConflict",
-		Title: "Another batch has been accepted under this ID."}
-	diskFull = Problem{Status: http.StatusServiceUnavailable, Name: "diskFull",
-		Title: "The server has no space left. Try again later.", Retry: time.Minute}
+	badBatch = Problem{
+		Status: http.StatusBadRequest, Name: "invalidBatch",
+		Title: "The body is not a batch of this task, signed by the hop before.",
+	}
+	conflict = Problem{
+		Status: http.StatusConflict, Name: "batchConflict",
+		Title: "Another batch has been accepted under this ID.",
+	}
+	diskFull = Problem{
+		Status: http.StatusServiceUnavailable, Name: "diskFull",
+		Title: "The server has no space left. Try again later.", Retry: time.Minute,
+	}
 )
 
 // An Intake says which batches are taken and what becomes of them.

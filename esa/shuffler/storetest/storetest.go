@@ -49,8 +49,11 @@ func Way(id task.ID, e task.Epoch) []shuffler.Change {
 	destroyed := delivered
 	destroyed.State = shuffler.Destroyed
 	return []shuffler.Change{
-		{From: shuffler.None, To: open}, {From: shuffler.Open, To: closed}, {From: shuffler.Closed, To: processed},
-		{From: shuffler.Processed, To: delivered}, {From: shuffler.Delivered, To: destroyed},
+		{From: shuffler.None, To: open},
+		{From: shuffler.Open, To: closed},
+		{From: shuffler.Closed, To: processed},
+		{From: shuffler.Processed, To: delivered},
+		{From: shuffler.Delivered, To: destroyed},
 	}
 }
 

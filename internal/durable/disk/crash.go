@@ -151,8 +151,10 @@ func (d *Disk) Crash(r *rand.Rand) *Disk {
 	if d.mode != Journaled {
 		panic("disk: crash of a disk without a journal")
 	}
-	c := &crash{rand: r, strategy: strategy(r.IntN(4)), until: d.moves - r.IntN(min(d.moves, 8)+1),
-		fate: map[*move]bool{}, nodes: map[*node]*node{}}
+	c := &crash{
+		rand: r, strategy: strategy(r.IntN(4)), until: d.moves - r.IntN(min(d.moves, 8)+1),
+		fate: map[*move]bool{}, nodes: map[*node]*node{},
+	}
 	return &Disk{mode: Journaled, root: c.node(d.root)}
 }
 
