@@ -1,7 +1,6 @@
 package analyzer
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"iter"
@@ -95,7 +94,7 @@ const rowsPerGroup = 1 << 17
 // A tableWriter writes rows to a Parquet file. Equal rows give equal bytes.
 type tableWriter struct {
 	columns []Column
-	w       *parquet.Writer
+	w       *parquet.Writer //nolint:staticcheck // its successor wants a Go type for the rows; ours are known at run time
 	rows    int64
 	row     parquet.Row
 }
@@ -211,39 +210,4 @@ func goValue(v parquet.Value, t ColumnType) any {
 	default:
 		return v.Int64()
 	}
-}
-
-// compareValues orders two values of one column, absent ones first.
-func compareValues(a, b any) int {
-	switch x := a.(type) {
-	case string:
-		if y, ok := b.(string); ok {
-			return cmp.Compare(x, y)
-		}
-	case int64:
-		if y, ok := b.(int64); ok {
-			return cmp.Compare(x, y)
-		}
-	case float64:
-		if y, ok := b.(float64); ok {
-			return cmp.Compare(x, y)
-		}
-	case bool:
-		if y, ok := b.(bool); ok {
-			return cmp.Compare(boolInt(x), boolInt(y))
-		}
-	case nil:
-		if b != nil {
-			return -1
-		}
-		return 0
-	}
-	return 1
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -119,7 +119,7 @@ func TestScrubRefuses(t *testing.T) {
 		B string `shoal:"app"`
 	}
 	type unexported struct {
-		a string `shoal:"app"` //nolint:govet // the tag on an unexported field is what is tested
+		a string `shoal:"app"`
 	}
 	for _, in := range []any{
 		nil, 5, "cat",

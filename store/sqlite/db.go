@@ -118,7 +118,7 @@ func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 		return err
 	}
 	if err := do(tx); err != nil {
-		tx.Rollback() // the first error is the one to tell
+		_ = tx.Rollback() // the first error is the one to tell
 		return err
 	}
 	return tx.Commit()
