@@ -25,6 +25,7 @@ func (f *File) check(r *reader, hops []task.Party, now time.Time) {
 	defer func() { r.metric = "" }()
 	for _, m := range f.Metrics {
 		r.metric = m.Name
+		m.checkDiscovery(r, f.simulated)
 		if m.aggregate {
 			r.failAt(m.at.place("method"), "method: aggregate is not available in this version; use method: crowd, or wait with this metric")
 			continue

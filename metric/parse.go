@@ -20,6 +20,8 @@ type File struct {
 	Owner   string       // the name of who asks
 	Hops    []task.Party // the parties of the file; empty if it names none
 	Metrics []*Metric    // in the file's order
+
+	simulated bool // only simulated people answer
 }
 
 // A Metric is one question of a file.
@@ -67,9 +69,14 @@ func Load(path string, now time.Time) (*File, error) {
 
 // Read is [Load] of the bytes src; name stands for the file in messages.
 func Read(name string, src []byte, now time.Time) (*File, error) {
+	return read(name, src, now, false)
+}
+
+func read(name string, src []byte, now time.Time, simulated bool) (*File, error) {
 	r := &reader{file: name}
 	f := r.parse(src)
 	if f != nil {
+		f.simulated = simulated
 		f.check(r, f.Hops, now)
 	}
 	if err := r.problems.err(); err != nil {

@@ -1,0 +1,26 @@
+package metric
+
+import (
+	"slices"
+	"time"
+)
+
+// DiscoveryMetrics returns the names that belong to what the discovery engine
+// tells: their crowd is the clean URL or the query.
+func DiscoveryMetrics() []string { return []string{"page", "query", "page_query"} }
+
+// ReadSimulated is [Read] of questions that only simulated people answer: it
+// lets the metrics of the discovery engine pass, which Read refuses.
+func ReadSimulated(name string, src []byte, now time.Time) (*File, error) {
+	return read(name, src, now, true)
+}
+
+// checkDiscovery refuses the metrics of the discovery engine where real people
+// would answer. A URL or a query is what a single shuffler can confirm best: it
+// sees the sender's address beside a hash of it.
+func (m *Metric) checkDiscovery(r *reader, simulated bool) {
+	if simulated || !slices.Contains(DiscoveryMetrics(), m.Name) {
+		return
+	}
+	r.failAt(m.at.at, "name: %q is what the discovery engine tells, with the clean URL or the query as crowd; a single shuffler sees the sender's address beside a hash of that and can confirm what it guesses; until a relay and an OPRF-hardened quorum stand between, it runs in `shoal demo` only; another question needs another name", m.Name)
+}
