@@ -2,7 +2,7 @@ package esa
 
 import (
 	"bytes"
-	"crypto/hpke"
+	stdhpke "crypto/hpke"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/crypto/x25519"
+	"github.com/shoal-project/shoal/crypto/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -22,8 +22,8 @@ import (
 // goroutines.
 type PrivateKey struct {
 	public task.Key
-	key    hpke.PrivateKey
-	scalar *x25519.Scalar // of a key of X25519, for many layers at once
+	key    stdhpke.PrivateKey
+	many   *hpke.Key // of a key of X25519: opens many layers at once
 }
 
 // GenerateKey makes a private key from 32 bytes of rand. The key opens reports
@@ -44,16 +44,16 @@ func GenerateKey(kem KEM, notBefore, notAfter time.Time, rand io.Reader) (*Priva
 	return newPrivateKey(key, kem, notBefore, notAfter)
 }
 
-func newPrivateKey(key hpke.PrivateKey, kem KEM, notBefore, notAfter time.Time) (*PrivateKey, error) {
+func newPrivateKey(key stdhpke.PrivateKey, kem KEM, notBefore, notAfter time.Time) (*PrivateKey, error) {
 	if notBefore.After(notAfter) {
 		return nil, fmt.Errorf("a key valid from %v to %v, which is no time", notBefore.UTC(), notAfter.UTC())
 	}
 	public := task.NewKey(uint16(kem), key.PublicKey().Bytes(), notBefore, notAfter)
-	scalar, err := newScalar(kem, key)
+	many, err := openerOfMany(kem, key)
 	if err != nil {
 		return nil, fmt.Errorf("a key of %v without a secret: %w", kem, err)
 	}
-	return &PrivateKey{public: public, key: key, scalar: scalar}, nil
+	return &PrivateKey{public: public, key: key, many: many}, nil
 }
 
 // Public returns the public half, as it stands in a [task.KeyConfig].

@@ -1,9 +1,9 @@
 package esa
 
 import (
-	"crypto/hpke"
+	stdhpke "crypto/hpke"
 
-	"github.com/shoal-project/shoal/crypto/x25519"
+	"github.com/shoal-project/shoal/crypto/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -27,7 +27,7 @@ func (o *Opener) OpenMany(sealed []Sealed) []Opened {
 		h, key, err := o.check(s.Layer, s.Epoch)
 		switch {
 		case err != nil:
-		case key.scalar == nil:
+		case key.many == nil:
 			l, err = o.open(&h, key, s.Layer)
 		default:
 			group := groups[key]
@@ -49,7 +49,7 @@ func (o *Opener) OpenMany(sealed []Sealed) []Opened {
 type sameKey struct {
 	at      []int // their places in the batch
 	headers []Header
-	points  [][x25519.Size]byte // the encapsulated keys
+	points  [][hpke.Size]byte // the encapsulated keys
 }
 
 // add adds the layer at place i, which has been checked.
@@ -60,26 +60,21 @@ func (g *sameKey) add(i int, h Header, layer []byte) error {
 	}
 	g.at = append(g.at, i)
 	g.headers = append(g.headers, h)
-	g.points = append(g.points, [x25519.Size]byte(enc))
+	g.points = append(g.points, [hpke.Size]byte(enc))
 	return nil
 }
 
 // open opens the layers, which are the reports of their results so far.
 func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
-	var s *schedule
-	for j, shared := range key.scalar.Multiply(g.points) {
+	var receiver *hpke.Receiver
+	for j, shared := range key.many.Agree(g.points) {
 		h := &g.headers[j]
 		if j == 0 || *h != g.headers[j-1] {
 			info := layerInfo(h)
-			s = newSchedule([pointSize]byte(key.public.Public), info[:])
+			receiver = key.many.Receiver(info[:])
 		}
 		r := &results[g.at[j]]
-		secret, ok := shared.Secret()
-		if !ok {
-			r.Cause = CauseDecrypt
-			continue
-		}
-		plaintext, err := s.open(&secret, g.points[j][:], r.Report[:headerSize], r.Report[headerSize+1+pointSize:])
+		plaintext, err := receiver.Open(nil, &shared, &g.points[j], r.Report[:headerSize], r.Report[headerSize+1+pointSize:])
 		if err != nil {
 			r.Cause = CauseDecrypt
 			continue
@@ -89,8 +84,9 @@ func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 	}
 }
 
-// newScalar returns the scalar of a key of X25519, nil for other KEMs.
-func newScalar(kem KEM, key hpke.PrivateKey) (*x25519.Scalar, error) {
+// openerOfMany returns what opens many layers of a key of X25519 at once, nil for
+// other KEMs.
+func openerOfMany(kem KEM, key stdhpke.PrivateKey) (*hpke.Key, error) {
 	if kem != X25519 {
 		return nil, nil
 	}
@@ -98,5 +94,5 @@ func newScalar(kem KEM, key hpke.PrivateKey) (*x25519.Scalar, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x25519.NewScalar(private)
+	return hpke.NewKey(private, key.PublicKey().Bytes())
 }

@@ -2,8 +2,6 @@ package esa
 
 import (
 	"bytes"
-	"crypto/ecdh"
-	"crypto/hpke"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -30,85 +28,6 @@ func agreed(t *testing.T, o *Opener, sealed []Sealed) []Opened {
 		}
 	}
 	return results
-}
-
-// The key schedule is that of crypto/hpke, for random keys, infos, additional
-// data and plaintexts; and what crypto/hpke refuses, it refuses.
-func TestScheduleAgreesWithHPKE(t *testing.T) {
-	r := rand.New(rand.NewChaCha8([32]byte{7}))
-	random := func(n int) []byte {
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
-		return b
-	}
-	for range 100 {
-		private, err := ecdh.X25519().NewPrivateKey(random(32))
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := hpke.NewDHKEMPrivateKey(private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, aad, plaintext := random(r.IntN(65)), random(r.IntN(100)), random(r.IntN(400))
-		enc, sender, err := hpke.NewSender(key.PublicKey(), hpke.HKDFSHA256(), hpke.AES128GCM(), info)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sealed, err := sender.Seal(aad, plaintext)
-		if err != nil {
-			t.Fatal(err)
-		}
-		scalar, err := newScalar(X25519, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		shared, ok := scalar.Multiply([][32]byte{[32]byte(enc)})[0].Secret()
-		if !ok {
-			t.Fatal("no shared secret")
-		}
-		public := [pointSize]byte(private.PublicKey().Bytes())
-		s := newSchedule(public, info)
-		got, err := s.open(&shared, enc, aad, sealed)
-		if err != nil || !bytes.Equal(got, plaintext) {
-			t.Fatalf("opened %x, %v; want %x", got, err, plaintext)
-		}
-		if _, err := newSchedule(public, random(20)).open(&shared, enc, aad, sealed); err == nil {
-			t.Fatal("opened with another info")
-		}
-		for _, part := range [][]byte{shared[:], enc, aad, sealed, s.public[:]} {
-			if len(part) == 0 {
-				continue
-			}
-			at, bit := r.IntN(len(part)), byte(1)<<r.IntN(8)
-			part[at] ^= bit
-			if _, err := s.open(&shared, enc, aad, sealed); err == nil {
-				t.Fatal("opened what was altered")
-			}
-			part[at] ^= bit
-		}
-		if _, err := s.open(&shared, enc, aad, sealed[:r.IntN(tagSize)]); err == nil {
-			t.Fatal("opened what was cut")
-		}
-	}
-}
-
-// RFC 9180, appendix A.1.1: the base mode of the suite of X25519 layers.
-func TestScheduleOfPublishedVector(t *testing.T) {
-	shared := unhex(t, "fe0e18c9f024ce43799ae393c7e8fe8fce9d218875e8227b0187c04e7d2ea1fc")
-	s := newSchedule([pointSize]byte{}, []byte("Ode on a Grecian Urn"))
-	want := "00725611c9d98c07c03f60095cd32d400d8347d45ed67097bbad50fc56da742d07cb6cffde367bb0565ba28bb02c90744a20f5ef37f30523526106f637abb05449"
-	if got := fmt.Sprintf("%x", s.context); got != want {
-		t.Errorf("key schedule context %s, want %s", got, want)
-	}
-	prk := extract(shared, hpkeSuite, "secret", nil)
-	key := expand(&prk, hpkeSuite, "key", s.context[:], hpkeKey)
-	nonce := expand(&prk, hpkeSuite, "base_nonce", s.context[:], hpkeNonce)
-	if got := fmt.Sprintf("%x %x", key[:hpkeKey], nonce[:hpkeNonce]); got != "4531685d41d65f03dc48f6b8302c05b0 56d890e5accaaf011cff4b7d" {
-		t.Errorf("key and nonce %s", got)
-	}
 }
 
 // Batches of all lengths, at each hop, with inner layers of either KEM and

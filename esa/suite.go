@@ -11,7 +11,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// This file and schedule.go, which opens many layers together, are the places
+// This file and openmany.go, which opens many layers together, are the places
 // that meet HPKE (RFC 9180): everything else deals in layers and sealed bytes.
 
 // A KEM is the key encapsulation mechanism of a layer, by its number in the

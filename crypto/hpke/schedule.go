@@ -1,76 +1,82 @@
-package esa
+package hpke
 
 import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/binary"
-)
 
-// This file is the receiver's half of HPKE (RFC 9180) from the shared secret of
-// X25519 on, in base mode, for the one message of a context: what crypto/hpke
-// does for one layer, when the scalar multiplications of many layers have been
-// done together. What depends on the key and on the info only is computed once.
-// The tests hold it equal to crypto/hpke.
+	"github.com/shoal-project/shoal/crypto/x25519"
+)
 
 const (
 	hpkeVersion = "HPKE-v1"
 	kemSuite    = "KEM\x00\x20"                  // DHKEM(X25519, HKDF-SHA256)
 	hpkeSuite   = "HPKE\x00\x20\x00\x01\x00\x01" // with HKDF-SHA256 and AES-128-GCM
-	hpkeKey     = 16                             // length of its key
-	hpkeNonce   = 12                             // and of its nonce
-	maxMAC      = sha256.BlockSize + 16*8        // room for the longest input of a MAC
+	keySize     = 16                             // of the AEAD
+	nonceSize   = 12                             // and of its nonce
+	maxMAC      = sha256.BlockSize + 16*8        // room for the input of a MAC, but for a long info
 	contextSize = 1 + sha256.Size + sha256.Size  // of the key schedule
 	baseMode    = 0                              // RFC 9180, section 5, table 1
-	kemContext  = pointSize + pointSize          // encapsulated key, public key
+	kemContext  = Size + Size                    // encapsulated key, public key
 	macBlock    = sha256.BlockSize + sha256.Size // outer hash of a MAC
 	innerPad    = 0x36
 	outerPad    = 0x5c
 )
 
-// A schedule opens the layers that are sealed to one X25519 key with one info.
-type schedule struct {
-	public  [pointSize]byte
+// A Receiver opens the messages that are sealed to one key with one info. It
+// holds no secret. It is safe for concurrent use.
+type Receiver struct {
+	public  [Size]byte
 	context [contextSize]byte // key_schedule_context of RFC 9180, section 5.1
 }
 
-func newSchedule(public [pointSize]byte, info []byte) *schedule {
-	s := &schedule{public: public}
+func newReceiver(public [Size]byte, info []byte) *Receiver {
+	r := &Receiver{public: public}
 	pskID := extract(nil, hpkeSuite, "psk_id_hash", nil)
 	infoHash := extract(nil, hpkeSuite, "info_hash", info)
-	s.context[0] = baseMode
-	copy(s.context[1:], pskID[:])
-	copy(s.context[1+sha256.Size:], infoHash[:])
-	return s
+	r.context[0] = baseMode
+	copy(r.context[1:], pskID[:])
+	copy(r.context[1+sha256.Size:], infoHash[:])
+	return r
 }
 
-// open opens the first message of the context that enc has set up, where shared
-// is the product of enc and the private key, and not zero.
-func (s *schedule) open(shared *[pointSize]byte, enc, aad, sealed []byte) ([]byte, error) {
+// Open opens the first message of the context that an encapsulated key has set
+// up, where shared is what [Key.Agree] returned for it, and appends the plaintext
+// to dst. It fails with [ErrOpen].
+func (r *Receiver) Open(dst []byte, shared *x25519.Shared, encapsulated *[Size]byte, aad, sealed []byte) ([]byte, error) {
+	agreed, ok := shared.Secret()
+	if !ok {
+		return nil, ErrOpen
+	}
 	// Decap, RFC 9180, section 4.1.
 	var context [kemContext]byte
-	copy(context[:], enc)
-	copy(context[pointSize:], s.public[:])
-	eaePRK := extract(nil, kemSuite, "eae_prk", shared[:])
+	copy(context[:], encapsulated[:])
+	copy(context[Size:], r.public[:])
+	eaePRK := extract(nil, kemSuite, "eae_prk", agreed[:])
 	secret := expand(&eaePRK, kemSuite, "shared_secret", context[:], sha256.Size)
 	// KeySchedule, section 5.1.
 	prk := extract(secret[:], hpkeSuite, "secret", nil)
-	key := expand(&prk, hpkeSuite, "key", s.context[:], hpkeKey)
-	nonce := expand(&prk, hpkeSuite, "base_nonce", s.context[:], hpkeNonce)
+	key := expand(&prk, hpkeSuite, "key", r.context[:], keySize)
+	nonce := expand(&prk, hpkeSuite, "base_nonce", r.context[:], nonceSize)
 
-	block, err := aes.NewCipher(key[:hpkeKey])
+	block, err := aes.NewCipher(key[:keySize])
 	if err != nil {
-		return nil, err
+		return nil, ErrOpen // not reached: the length is right
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {
-		return nil, err
+		return nil, ErrOpen // not reached
 	}
-	return gcm.Open(nil, nonce[:hpkeNonce], sealed, aad)
+	plaintext, err := gcm.Open(dst, nonce[:nonceSize], sealed, aad)
+	if err != nil {
+		return nil, ErrOpen
+	}
+	return plaintext, nil
 }
 
 // extract is LabeledExtract of RFC 9180, section 4. A salt is a key of at most
-// one block; ikm has at most 64 bytes.
+// one block.
 func extract(salt []byte, suite, label string, ikm []byte) [sha256.Size]byte {
 	var buf [maxMAC]byte
 	m := appendPad(buf[:0], salt, innerPad)
