@@ -34,6 +34,7 @@ type commands struct {
 	Export exportCmd `cmd:"" help:"Write what an analyzer has released."`
 	Query  queryCmd  `cmd:"" help:"Ask questions in SQL of what an analyzer has released."`
 	Bench  benchCmd  `cmd:"" help:"Measure this system beside the Prochlo paper."`
+	DAP    dapCmd    `cmd:"" name:"dap" help:"Tools for the protocol of the aggregate route."`
 
 	Outbox outboxCmd `cmd:"" help:"Show and empty what an app is about to send."`
 	Agent  agentCmd  `cmd:"" help:"Send what waits in an outbox, for programs that live briefly."`
