@@ -20,6 +20,7 @@ type aggregate interface {
 	add(encoded []byte) error
 	merge(other aggregate) error
 	addInt(i int, n int64) error
+	length() int
 	bytes() []byte
 }
 
@@ -35,6 +36,9 @@ func (a *AggregateShare) Merge(other *AggregateShare) error { return a.sum.merge
 // noise of its own, before the share leaves it; [Instance.UnshardSigned] then
 // gives results that may be negative.
 func (a *AggregateShare) AddNoise(i int, n int64) error { return a.sum.addInt(i, n) }
+
+// Len returns the number of elements.
+func (a *AggregateShare) Len() int { return a.sum.length() }
 
 // Bytes returns the encoded share, Sizes.AggregateShare bytes.
 func (a *AggregateShare) Bytes() []byte { return a.sum.bytes() }
@@ -80,6 +84,8 @@ func (s *vector[E]) addInt(i int, n int64) error {
 	s.v[i] = s.f.Sub(s.f.Add(s.v[i], low), high)
 	return nil
 }
+
+func (s *vector[E]) length() int { return len(s.v) }
 
 func (s *vector[E]) bytes() []byte {
 	b := make([]byte, len(s.v)*s.f.Size())
