@@ -37,6 +37,9 @@
 // buckets. [Task.CheckCollection], [Task.CheckSelector], [Task.CheckBatch] and
 // [AggregateShareReq.CheckAgreement] decide whether a batch may be collected.
 //
+// A task may ask each aggregator to add noise to its share, see
+// [NoiseExtension]: both do so with [Task.AddNoise], once for a batch.
+//
 // # Variants
 //
 // draft-18 is the reference. draft-19 and the state of Janus of August 2026 have

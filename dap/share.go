@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -45,6 +46,7 @@ type Task struct {
 	instance    vdaf.Instance
 	interval    Interval
 	hasInterval bool
+	noise       dp.Noise
 	context     []byte
 	bound       []byte // task ID and configuration, with which each AAD begins
 }
@@ -67,6 +69,9 @@ func NewTask(v *Variant, id TaskID, configuration []byte) (*Task, error) {
 		return nil, &Abort{Type: ProblemInvalidTask, Detail: err.Error()}
 	}
 	if t.interval, t.hasInterval, err = t.config.Interval(); err != nil {
+		return nil, &Abort{Type: ProblemInvalidTask, Detail: err.Error()}
+	}
+	if t.noise, err = t.config.Noise(); err != nil {
 		return nil, &Abort{Type: ProblemInvalidTask, Detail: err.Error()}
 	}
 	t.codec = NewCodec(v).WithLimits(LimitsFor(t.instance, DefaultLimits().Reports))

@@ -111,15 +111,22 @@ func (c *TaskConfiguration) Validate() error {
 		return err
 	}
 	for _, e := range c.Extensions {
-		if e.Type != TaskInterval {
+		if e.Type != TaskInterval && e.Type != TaskNoise {
 			return fmt.Errorf("task extension %d is not known", e.Type)
 		}
 	}
 	if _, _, err := c.Interval(); err != nil {
 		return err
 	}
-	_, err := c.Instance()
-	return err
+	in, err := c.Instance()
+	if err != nil {
+		return err
+	}
+	noise, err := c.Noise()
+	if err != nil {
+		return err
+	}
+	return checkNoise(noise, in)
 }
 
 func validEndpoint(s string) error {
