@@ -49,16 +49,20 @@ func (a *Aggregator) HelperInit(req *AggregationJobInitReq, now time.Time, keys 
 
 // helperVerify fills the job.
 func (a *Aggregator) helperVerify(job *HelperJob, verifier *vdaf.Verifier, inits []VerifyInit, batch BatchID, now time.Time, keys *Keyring) error {
-	var reports []vdaf.Report
-	var inbound [][]byte
-	var place []int
+	shares := make([]sealedShare, len(inits))
 	for i := range inits {
-		r, e := a.open(&inits[i].Share, now, keys)
-		if e != 0 {
-			job.reject(i, inits[i].Share.Metadata.ID, e)
+		s := &inits[i].Share
+		shares[i] = sealedShare{&s.Metadata, s.PublicShare, &s.InputShare}
+	}
+	opened, errs := a.openMany(shares, now, keys)
+	reports := opened[:0]
+	inbound, place := make([][]byte, 0, len(inits)), make([]int, 0, len(inits))
+	for i := range inits {
+		if errs[i] != 0 {
+			job.reject(i, inits[i].Share.Metadata.ID, errs[i])
 			continue
 		}
-		reports, inbound, place = append(reports, *r), append(inbound, inits[i].Payload), append(place, i)
+		reports, inbound, place = append(reports, opened[i]), append(inbound, inits[i].Payload), append(place, i)
 	}
 	verified, err := verifier.NewBatch()
 	if err != nil {

@@ -48,7 +48,15 @@ func NewAggregator(t *Task, role Role, keys map[VerificationKeyID]*vdaf.VerifyKe
 // if it is right (section "Input Share Validation").
 func (a *Aggregator) CheckTime(report Time, now time.Time) ReportError {
 	latest, err := a.task.config.TimePrecision.Time(now.Add(a.leeway))
-	if err != nil || report > latest {
+	if err != nil {
+		return ReportTooEarly
+	}
+	return a.checkTime(report, latest)
+}
+
+// checkTime is CheckTime where latest is the last time that is not too early.
+func (a *Aggregator) checkTime(report, latest Time) ReportError {
+	if report > latest {
 		return ReportTooEarly
 	}
 	if !a.task.hasInterval {
@@ -77,33 +85,6 @@ func (a *Aggregator) CheckUpload(r *Report, now time.Time, keys *Keyring) Report
 		return InvalidMessage
 	}
 	return v.CheckReportExtensions(r.Metadata.PublicExtensions, nil, a.known...)
-}
-
-// open opens and validates a report share.
-func (a *Aggregator) open(s *ReportShare, now time.Time, keys *Keyring) (*vdaf.Report, ReportError) {
-	if e := a.CheckTime(s.Metadata.Time, now); e != 0 {
-		return nil, e
-	}
-	share, err := a.task.OpenInputShare(keys.Find(s.InputShare.ConfigID, now), a.role, s)
-	if err != nil {
-		e, ok := errors.AsType[ReportError](err)
-		if !ok {
-			return nil, DecryptError
-		}
-		return nil, e
-	}
-	if e := a.task.Variant().CheckReportExtensions(s.Metadata.PublicExtensions, share.PrivateExtensions, a.known...); e != 0 {
-		return nil, e
-	}
-	sizes := a.task.instance.Sizes()
-	want := sizes.LeaderShare
-	if a.role == Helper {
-		want = sizes.HelperShare
-	}
-	if len(share.Payload) != want || len(s.PublicShare) != sizes.PublicShare {
-		return nil, InvalidMessage
-	}
-	return &vdaf.Report{Nonce: vdaf.Nonce(s.Metadata.ID), PublicShare: s.PublicShare, InputShare: share.Payload}, 0
 }
 
 // CheckJob validates what stands before the reports of an aggregation job, and

@@ -44,16 +44,19 @@ func (a *Aggregator) LeaderInit(key VerificationKeyID, batch BatchID, reports []
 	}
 	job := &LeaderJob{task: a.task, key: key, batch: batch}
 	req := &AggregationJobInitReq{AggregationJobHeader: a.task.JobHeader(key, batch)}
-	var opened []vdaf.Report
-	var of []*Report
+	shares := make([]sealedShare, len(reports))
 	for i := range reports {
 		r := &reports[i]
-		v, e := a.open(&ReportShare{r.Metadata, r.PublicShare, r.LeaderShare}, now, keys)
-		if e != 0 {
-			job.reject(r.Metadata.ID, e)
+		shares[i] = sealedShare{&r.Metadata, r.PublicShare, &r.LeaderShare}
+	}
+	all, errs := a.openMany(shares, now, keys)
+	opened, of := all[:0], make([]*Report, 0, len(reports))
+	for i := range reports {
+		if errs[i] != 0 {
+			job.reject(reports[i].Metadata.ID, errs[i])
 			continue
 		}
-		opened, of = append(opened, *v), append(of, r)
+		opened, of = append(opened, all[i]), append(of, &reports[i])
 	}
 	verified, err := verifier.NewBatch()
 	if err != nil {

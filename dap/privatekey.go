@@ -2,7 +2,7 @@ package dap
 
 import (
 	"bytes"
-	"crypto/hpke"
+	stdhpke "crypto/hpke"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/shoal-project/shoal/crypto/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -17,9 +18,10 @@ import (
 // [PrivateKey.Text] is the one way to its secret. It is safe for concurrent use.
 type PrivateKey struct {
 	config HpkeConfig
-	key    hpke.PrivateKey
-	kdf    hpke.KDF
-	aead   hpke.AEAD
+	key    stdhpke.PrivateKey
+	kdf    stdhpke.KDF
+	aead   stdhpke.AEAD
+	many   *hpke.Key // of the mandatory suite: opens many messages at once
 }
 
 // GenerateKey makes a private key of a KEM, [task.KEMX25519], [task.KEMP256] or
@@ -38,7 +40,11 @@ func GenerateKey(id HpkeConfigID, kem uint16, rand io.Reader) (*PrivateKey, erro
 		return nil, fmt.Errorf("generating HPKE key: %w", err)
 	}
 	config := HpkeConfig{ID: id, KEM: kem, KDF: KDFHKDFSHA256, AEAD: AEADAES128GCM, PublicKey: key.PublicKey().Bytes()}
-	return &PrivateKey{config: config, key: key, kdf: hpke.HKDFSHA256(), aead: hpke.AES128GCM()}, nil
+	many, err := newMany(&config, key.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("generating HPKE key: %w", err)
+	}
+	return &PrivateKey{config: config, key: key, kdf: stdhpke.HKDFSHA256(), aead: stdhpke.AES128GCM(), many: many}, nil
 }
 
 // NewPrivateKey joins a configuration and its secret, which another program made
@@ -56,7 +62,11 @@ func NewPrivateKey(c HpkeConfig, secret []byte) (*PrivateKey, error) {
 		return nil, fmt.Errorf("HPKE key %d: the secret does not belong to the public key", c.ID)
 	}
 	c.PublicKey = bytes.Clone(c.PublicKey)
-	return &PrivateKey{config: c, key: key, kdf: kdf, aead: aead}, nil
+	many, err := newMany(&c, key.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("HPKE key %d: not a secret of KEM %#04x", c.ID, c.KEM)
+	}
+	return &PrivateKey{config: c, key: key, kdf: kdf, aead: aead, many: many}, nil
 }
 
 // Config returns the public half.
@@ -71,7 +81,7 @@ func (k *PrivateKey) open(info, aad []byte, m *HpkeCiphertext) ([]byte, error) {
 	if m.ConfigID != k.config.ID {
 		return nil, fmt.Errorf("sealed to HPKE configuration %d, not %d", m.ConfigID, k.config.ID)
 	}
-	recipient, err := hpke.NewRecipient(m.Enc, k.key, k.kdf, k.aead, info)
+	recipient, err := stdhpke.NewRecipient(m.Enc, k.key, k.kdf, k.aead, info)
 	if err != nil {
 		return nil, fmt.Errorf("opening with HPKE key %d: %w", k.config.ID, err)
 	}

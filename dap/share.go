@@ -118,12 +118,9 @@ func (t *Task) aggregateInfo(from Role) []byte {
 // InputShareAAD returns the encoded InputShareAad of a report (section "Client
 // Behavior").
 func (t *Task) InputShareAAD(m *ReportMetadata, publicShare []byte) ([]byte, error) {
-	w := t.aad(16 + 8 + 2 + len(m.PublicExtensions) + 4 + len(publicShare))
-	m.marshal(w)
-	w.opaque32("public share", 0, publicShare)
-	aad, err := w.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("encoding the AAD of an input share: %w", err)
+	aad, e := t.appendInputShareAAD(nil, m, publicShare)
+	if e != 0 {
+		return nil, fmt.Errorf("encoding the AAD of an input share: %w: public extensions of %d bytes, want at most %d", ErrMalformed, len(m.PublicExtensions), 1<<16-1)
 	}
 	return aad, nil
 }
@@ -173,23 +170,9 @@ func (t *Task) SealInputShare(to HpkeConfig, role Role, m *ReportMetadata, publi
 // unknown key, [DecryptError], or [InvalidMessage] if what was sealed is no
 // share.
 func (t *Task) OpenInputShare(key *PrivateKey, role Role, s *ReportShare) (*PlaintextInputShare, error) {
-	if key == nil || key.config.ID != s.InputShare.ConfigID {
-		return nil, t.codec.variant.openConfig
-	}
-	if aggregator(role) != nil {
-		return nil, DecryptError
-	}
-	aad, err := t.InputShareAAD(&s.Metadata, s.PublicShare)
-	if err != nil {
-		return nil, InvalidMessage
-	}
-	plaintext, err := key.open(t.inputInfo(role), aad, &s.InputShare)
-	if err != nil {
-		return nil, DecryptError
-	}
-	share := new(PlaintextInputShare)
-	if err := t.codec.Decode(share, plaintext); err != nil {
-		return nil, InvalidMessage
+	share, err := t.openInputShare(key, role, &sealedShare{&s.Metadata, s.PublicShare, &s.InputShare})
+	if err != 0 {
+		return nil, err
 	}
 	return share, nil
 }
