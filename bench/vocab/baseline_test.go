@@ -52,13 +52,14 @@ func TestEstimatesAreUnbiased(t *testing.T) {
 // any other; words far below it are not.
 func TestBaselinesFindFrequentWords(t *testing.T) {
 	counts := make([]uint32, Words)
-	frequent := []int{3, 1000, 20_000, 40_000, 88_999}
+	frequent := []int{3, 100, 500, 700, 999}
 	for _, rank := range frequent {
 		counts[rank] = 4000
 	}
-	for rank := range 2000 {
+	for rank := range 2000 { // candidates and others that are too rare
 		counts[40+2*rank] += 10
 	}
+	counts[30_000] = 4000 // frequent, but not looked for
 	for _, partitions := range []int{1, 16} {
 		got := sharedDecoder().decode(t.Context(), counts, partitions, rand.NewChaCha8([32]byte{3}))
 		if got.right != len(frequent) || got.wrong > 1 {
@@ -67,6 +68,24 @@ func TestBaselinesFindFrequentWords(t *testing.T) {
 	}
 	if got := sharedDecoder().decode(t.Context(), make([]uint32, Words), 1, rand.NewChaCha8([32]byte{})); got != (outcome{}) {
 		t.Errorf("nobody's words: %+v", got)
+	}
+}
+
+// Both baselines stay within a factor of 3 of Figure 5, as docs/vocab.md says.
+func TestBaselinesAreNearThePaper(t *testing.T) {
+	near := func(what string, got, want int) {
+		t.Helper()
+		if 3*got < want || got > 3*want {
+			t.Errorf("%s: %d words, the paper has %d", what, got, want)
+		}
+	}
+	for _, n := range []int{10_000, 100_000, 1_000_000} {
+		paper, _ := paperRow(n)
+		counts := draw(n, [32]byte{7}).counts
+		near("RAPPOR", sharedDecoder().decode(t.Context(), counts, 1, rand.NewChaCha8([32]byte{8})).right, paper.RAPPOR)
+		if paper.Partition > 0 {
+			near("Partition", sharedDecoder().decode(t.Context(), counts, partitionsOf(n), rand.NewChaCha8([32]byte{9})).right, paper.Partition)
+		}
 	}
 }
 
@@ -79,7 +98,7 @@ func TestAverage(t *testing.T) {
 }
 
 func TestPartitionsOfThePaper(t *testing.T) {
-	for n, want := range map[int]int{100: 4, 10_000: 4, 100_000: 16, 1_000_000: 64, 10_000_000: 256, MaxSize: 256} {
+	for n, want := range map[int]int{100: 4, 10_000: 4, 100_000: 4, 1_000_000: 32, 10_000_000: 256, MaxSize: 256} {
 		if got := partitionsOf(n); got != want {
 			t.Errorf("%d words: %d partitions, want %d", n, got, want)
 		}

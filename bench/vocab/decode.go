@@ -11,10 +11,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// falseAlarm is the probability with which the analysis of one sample reports
-// any word at all that nobody had, divided equally over all words of the
-// language (Bonferroni), as the RAPPOR paper has it (section 4).
-const falseAlarm = 0.05
+const (
+	// candidates is how many words the analysis of randomised responses looks
+	// for: the most frequent ones of the language. RAPPOR's analyst brings such
+	// a list (RAPPOR paper, section 4); the other words are noise to it.
+	candidates = 1000
+	// falseAlarm is the probability with which the analysis of one sample
+	// reports any word at all that nobody had, divided equally over all
+	// candidates (Bonferroni), as the RAPPOR paper has it (section 4).
+	falseAlarm = 0.05
+)
 
 // A Decoded says what the analysis of randomised responses reported, on average
 // over several collections from the same clients.
@@ -63,12 +69,13 @@ func partition(rank, partitions int) int {
 	return int(binary.BigEndian.Uint32(sum[:])) & (partitions - 1)
 }
 
-// partitionsOf returns the number of partitions of a sample of n words: 4, 16,
-// 64 and 256 for the paper's sizes.
+// partitionsOf returns the number of partitions of a sample of n words. The paper
+// has "between 4 and 256 partitions for the sample sizes in the experiment" and
+// shows Partition at three sizes: 4, 32 and 256.
 func partitionsOf(n int) int {
 	partitions := 4
-	for at := 10_000; at*10 <= n && partitions < 256; at *= 10 {
-		partitions *= 4
+	for at := 100_000; at*10 <= n && partitions < 256; at *= 10 {
+		partitions *= 8
 	}
 	return partitions
 }
@@ -92,8 +99,8 @@ func (d *decoder) repeat(ctx context.Context, repeats int, counts []uint32, part
 }
 
 // decode simulates the reports of a sample, counts by rank, and analyses each
-// partition by itself. One partition is plain RAPPOR. The candidates are all
-// words of the language. When ctx is done, the outcome is incomplete.
+// partition by itself. One partition is plain RAPPOR. All words are reported, the
+// candidates alone are looked for. When ctx is done, the outcome is incomplete.
 func (d *decoder) decode(ctx context.Context, counts []uint32, partitions int, source *rand.ChaCha8) outcome {
 	ranks := make([][]int, partitions)
 	for rank := range counts {
@@ -101,18 +108,21 @@ func (d *decoder) decode(ctx context.Context, counts []uint32, partitions int, s
 		ranks[p] = append(ranks[p], rank)
 	}
 	var total outcome
-	for _, candidates := range ranks {
+	for _, words := range ranks {
 		if ctx.Err() != nil {
 			return total
 		}
-		columns, own := make([][]uint16, len(candidates)), make([]uint32, len(candidates))
-		clients := 0
-		for i, rank := range candidates {
+		columns, own := make([][]uint16, len(words)), make([]uint32, len(words))
+		clients, known := 0, 0
+		for i, rank := range words { // by rank: the candidates come first
 			columns[i], own[i] = d.columns[rank], counts[rank]
 			clients += int(counts[rank])
+			if rank < candidates {
+				known++
+			}
 		}
 		y, sd := d.scheme.estimate(d.scheme.collect(columns, own, source))
-		for _, f := range significant(columns, y, sd, falseAlarm/Words) {
+		for _, f := range significant(columns[:known], y, sd, falseAlarm/candidates) {
 			if float64(own[f.column]) >= f.part*float64(clients)/2 {
 				total.right++
 			} else {

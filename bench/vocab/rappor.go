@@ -20,18 +20,18 @@ type rapporScheme struct {
 // flipDigits is the number of binary digits of the probability of a flip.
 const flipDigits = 16
 
-// newRAPPOR returns the scheme that both baselines use: 128 bits and 2 hash
-// functions, as in the experiments of the RAPPOR paper (Erlingsson, Pihur,
-// Korolova, CCS 2014, sections 5 and 6), and 128 cohorts, as in the tests of its
+// newRAPPOR returns the scheme that both baselines use: 128 bits, as in the
+// experiments of the RAPPOR paper (Erlingsson, Pihur, Korolova, CCS 2014,
+// sections 5 and 6), one hash function, and 128 cohorts, as in the tests of its
 // reference implementation. A client reports once, so one randomised response
-// is all there is.
+// is all there is. docs/vocab.md compares other settings.
 //
 // Epsilon counts as it does for the crowd threshold: a client's report against
 // none, that is a word against an empty filter, in which h bits differ: epsilon
 // = h ln((1-p)/p). Between two words up to 2h bits differ, and the guarantee
 // is 2 epsilon.
 func newRAPPOR(epsilon float64) rapporScheme {
-	const hashes = 2
+	const hashes = 1
 	// Rounded up: towards privacy.
 	flip := math.Ceil(1 / (1 + math.Exp(epsilon/hashes)) * (1 << flipDigits))
 	return rapporScheme{bits: 128, hashes: hashes, cohorts: 128, flip: uint32(flip)}
