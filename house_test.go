@@ -31,7 +31,7 @@ var floors = map[string]int{
 	"vdaf":     2, "dp": 2,
 	"metric":  3,
 	"segment": 4, "engine": 4,
-	"outbox": 5, "credential": 5, "quorum": 5, "attest": 5, "tlog": 5,
+	"outbox": 5, "release": 5, "credential": 5, "quorum": 5, "attest": 5, "tlog": 5,
 	"dap": 6, "esa": 6, "discovery": 6, "ohttp": 6,
 	"store":  7,
 	"server": 8, ".": 8,

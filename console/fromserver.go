@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server"
 )
 
@@ -221,14 +222,14 @@ func (s *serverSource) Export(ctx context.Context, w io.Writer, id task.ID, f Fo
 	if !ok {
 		return ErrNotFound
 	}
-	q := analyzer.Query{Metric: t.Task.Metric, Task: &id, Table: analyzer.CountsTable}
+	q := release.Query{Metric: t.Task.Metric, Task: &id, Table: analyzer.CountsTable}
 	tables := s.server.Tables()
-	found, err := tables.Select(ctx, q)
+	found, err := release.Select(ctx, tables, q)
 	if err != nil {
 		return err
 	}
 	if len(found) == 0 {
 		return ErrNotFound
 	}
-	return tables.Export(ctx, w, analyzer.Format(f), q)
+	return tables.Export(ctx, w, release.Format(f), q)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 // openAPI is the description of the management API. A test walks every route
@@ -258,10 +259,10 @@ func (s *Server) Tables() *analyzer.Tables {
 }
 
 // exportTypes are the media types of exports.
-var exportTypes = map[analyzer.Format]string{
-	analyzer.CSV:     "text/csv; charset=utf-8",
-	analyzer.JSON:    "application/json",
-	analyzer.Parquet: "application/vnd.apache.parquet",
+var exportTypes = map[release.Format]string{
+	release.CSV:     "text/csv; charset=utf-8",
+	release.JSON:    "application/json",
+	release.Parquet: "application/vnd.apache.parquet",
 }
 
 func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
@@ -278,7 +279,7 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
 		problems.malformed.write(w, err.Error())
 		return
 	}
-	selected, err := s.Tables().Select(r.Context(), query)
+	selected, err := release.Select(r.Context(), s.Tables(), query)
 	if err != nil {
 		s.failed("export", err)
 		problems.internal.write(w, "")
@@ -297,9 +298,9 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
 }
 
 // exportQuery reads the parameters format, table and epoch.
-func exportQuery(t Task, r *http.Request) (analyzer.Query, analyzer.Format, error) {
+func exportQuery(t Task, r *http.Request) (release.Query, release.Format, error) {
 	get := r.URL.Query().Get
-	q := analyzer.Query{Metric: t.Task.Metric, Task: &t.ID, Table: get("table")}
+	q := release.Query{Metric: t.Task.Metric, Task: &t.ID, Table: get("table")}
 	orElse(&q.Table, analyzer.CountsTable)
 	if !slices.Contains([]string{analyzer.RecordsTable, analyzer.CountsTable, analyzer.ValuesTable}, q.Table) {
 		return q, "", errors.New("table: want records, counts or values")
@@ -313,7 +314,7 @@ func exportQuery(t Task, r *http.Request) (analyzer.Query, analyzer.Format, erro
 		q.Epoch = &e
 	}
 	name := get("format")
-	orElse(&name, string(analyzer.CSV))
-	f, err := analyzer.ParseFormat(name)
+	orElse(&name, string(release.CSV))
+	f, err := release.ParseFormat(name)
 	return q, f, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/store/sqlite"
 )
 
@@ -20,7 +21,7 @@ func (c Config) analyzerDir() string { return filepath.Join(c.Data, string(Analy
 
 // OpenTables gives read access to what an analyzer has released, beside a
 // running server or without one. Call done after use.
-func OpenTables(ctx context.Context, c Config) (*analyzer.Tables, func() error, error) {
+func OpenTables(ctx context.Context, c Config) (release.Catalogue, func() error, error) {
 	if !c.Has(AnalyzerRole) {
 		return nil, nil, errors.New("opening tables: this organisation is no analyzer and has none")
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/release"
 )
 
 // TestWay sends reports through two organisations over HTTP and finds the large
@@ -48,7 +49,7 @@ func checkReleased(t *testing.T, w *world, sent uint64) {
 		t.Errorf("manifest %+v, %+v", m.Shuffler, m.Analyzer)
 	}
 	var out strings.Builder
-	if err := w.b.server.Tables().Export(t.Context(), &out, analyzer.CSV, analyzer.Query{Metric: "fruit", Table: analyzer.CountsTable}); err != nil {
+	if err := w.b.server.Tables().Export(t.Context(), &out, release.CSV, release.Query{Metric: "fruit", Table: analyzer.CountsTable}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "apple") || strings.Contains(out.String(), "medlar") {

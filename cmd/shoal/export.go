@@ -9,9 +9,9 @@ import (
 	"os"
 	"slices"
 
-	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server"
 )
 
@@ -46,7 +46,7 @@ func (c *exportCmd) Run(e *env) error {
 	if err != nil {
 		return setup(err)
 	}
-	found, err := tables.Select(e.ctx, query)
+	found, err := release.Select(e.ctx, tables, query)
 	if err != nil {
 		return err
 	}
@@ -56,8 +56,8 @@ func (c *exportCmd) Run(e *env) error {
 	return c.write(e.ctx, e.stdout, tables, query)
 }
 
-func (c *exportCmd) query() (analyzer.Query, error) {
-	q := analyzer.Query{Metric: c.Metric, Table: c.Table}
+func (c *exportCmd) query() (release.Query, error) {
+	q := release.Query{Metric: c.Metric, Table: c.Table}
 	if c.Task != "" {
 		id, err := task.ParseID(c.Task)
 		if err != nil {
@@ -75,19 +75,19 @@ func (c *exportCmd) query() (analyzer.Query, error) {
 	return q, nil
 }
 
-func (c *exportCmd) format() analyzer.Format {
+func (c *exportCmd) format() release.Format {
 	switch {
 	case c.Parquet:
-		return analyzer.Parquet
+		return release.Parquet
 	case c.JSON:
-		return analyzer.JSON
+		return release.JSON
 	}
-	return analyzer.CSV
+	return release.CSV
 }
 
 // write exports to standard output, or to a file that is there whole or not at
 // all.
-func (c *exportCmd) write(ctx context.Context, stdout io.Writer, tables *analyzer.Tables, q analyzer.Query) error {
+func (c *exportCmd) write(ctx context.Context, stdout io.Writer, tables release.Catalogue, q release.Query) error {
 	if c.Output == "-" {
 		return export(ctx, stdout, tables, c.format(), q)
 	}
@@ -106,29 +106,27 @@ func (c *exportCmd) write(ctx context.Context, stdout io.Writer, tables *analyze
 	return nil
 }
 
-func export(ctx context.Context, w io.Writer, tables *analyzer.Tables, f analyzer.Format, q analyzer.Query) error {
+func export(ctx context.Context, w io.Writer, tables release.Catalogue, f release.Format, q release.Query) error {
 	b := bufio.NewWriter(w)
-	if err := tables.Export(ctx, b, f, q); err != nil {
+	if err := release.Export(ctx, tables, b, f, q); err != nil {
 		return err
 	}
 	return b.Flush()
 }
 
 // listTables says what can be exported.
-func listTables(e *env, tables *analyzer.Tables) error {
-	entries, err := tables.Entries(e.ctx)
+func listTables(e *env, tables release.Catalogue) error {
+	batches, err := tables.Released(e.ctx)
 	if err != nil {
 		return err
 	}
-	entries = slices.DeleteFunc(entries, func(e analyzer.Entry) bool { return e.State != analyzer.Released })
-	if len(entries) == 0 {
+	batches = slices.DeleteFunc(batches, func(b release.Batch) bool { return !b.Kept })
+	if len(batches) == 0 {
 		fmt.Fprintln(e.stdout, "Nothing has been released yet.")
 		return nil
 	}
-	for _, entry := range entries {
-		m := entry.Manifest
-		fmt.Fprintf(e.stdout, "%s: epoch %d (%s), %d reports in %d crowds\n",
-			m.Metric, m.Epoch, m.Start.UTC().Format("2006-01-02 15:04"), m.Analyzer.Records, m.Analyzer.Crowds)
+	for _, b := range batches {
+		fmt.Fprintf(e.stdout, "%s: epoch %d (%s), %s\n", b.Metric, b.Epoch, b.Start.UTC().Format("2006-01-02 15:04"), b.Note)
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/shoal-project/shoal/esa/internal/hoptest"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 // A bench is an analyzer with everything around it but a shuffler: batches are
@@ -372,27 +373,27 @@ func TestExport(t *testing.T) {
 		b.release(t, b.Epoch(i), b.api(t, b.Epoch(i), "cat", 0b101, true, "sh"), b.api(t, b.Epoch(i), "ls", 0b010, false, "fish"))
 	}
 	tables := b.a.Tables()
-	export := func(f analyzer.Format, table string) string {
+	export := func(f release.Format, table string) string {
 		var buf bytes.Buffer
-		must(t, tables.Export(t.Context(), &buf, f, analyzer.Query{Metric: "words", Table: table}))
+		must(t, tables.Export(t.Context(), &buf, f, release.Query{Metric: "words", Table: table}))
 		var again bytes.Buffer
-		must(t, tables.Export(t.Context(), &again, f, analyzer.Query{Metric: "words", Table: table}))
+		must(t, tables.Export(t.Context(), &again, f, release.Query{Metric: "words", Table: table}))
 		if !bytes.Equal(buf.Bytes(), again.Bytes()) {
 			t.Errorf("%s of %s: the same query gave different bytes", f, table)
 		}
 		return buf.String()
 	}
-	records, err := csv.NewReader(strings.NewReader(export(analyzer.CSV, analyzer.RecordsTable))).ReadAll()
+	records, err := csv.NewReader(strings.NewReader(export(release.CSV, analyzer.RecordsTable))).ReadAll()
 	must(t, err)
 	if len(records) != 5 || strings.Join(records[1], ",") != "2026-11-23T00:00:00Z,cat,true,false,true,true,sh,7,[\"x\",\"y\"]" {
 		t.Errorf("CSV: %q", records)
 	}
 	var objects []map[string]any
-	must(t, json.Unmarshal([]byte(export(analyzer.JSON, analyzer.RecordsTable)), &objects))
+	must(t, json.Unmarshal([]byte(export(release.JSON, analyzer.RecordsTable)), &objects))
 	if len(objects) != 4 || objects[3]["apis_dynamic_loading"] != true || objects[3]["epoch"] != "2026-11-23T01:00:00Z" {
 		t.Errorf("JSON: %v", objects)
 	}
-	file := export(analyzer.Parquet, analyzer.CountsTable)
+	file := export(release.Parquet, analyzer.CountsTable)
 	f, err := parquet.OpenFile(strings.NewReader(file), int64(len(file)))
 	must(t, err)
 	if f.NumRows() != 4 {
@@ -400,12 +401,12 @@ func TestExport(t *testing.T) {
 	}
 	one := b.Epoch(1)
 	var buf bytes.Buffer
-	must(t, tables.Export(t.Context(), &buf, analyzer.CSV, analyzer.Query{Metric: "words", Table: analyzer.CountsTable, Epoch: &one}))
+	must(t, tables.Export(t.Context(), &buf, release.CSV, release.Query{Metric: "words", Table: analyzer.CountsTable, Epoch: &one}))
 	if n := strings.Count(buf.String(), "\n"); n != 3 {
 		t.Errorf("one epoch has %d lines, want a header and two rows", n)
 	}
-	for _, q := range []analyzer.Query{{Metric: "other", Table: analyzer.CountsTable}, {Metric: "words", Table: "nonsense"}} {
-		if err := tables.Export(t.Context(), io.Discard, analyzer.CSV, q); err == nil {
+	for _, q := range []release.Query{{Metric: "other", Table: analyzer.CountsTable}, {Metric: "words", Table: "nonsense"}} {
+		if err := tables.Export(t.Context(), io.Discard, release.CSV, q); err == nil {
 			t.Errorf("%+v was exported", q)
 		}
 	}
@@ -417,10 +418,10 @@ func TestEmptyBatch(t *testing.T) {
 	if m := entry.Manifest; m.Analyzer.Records != 0 || len(m.Tables) != 3 {
 		t.Errorf("manifest %+v", m)
 	}
-	for _, f := range []analyzer.Format{analyzer.CSV, analyzer.JSON, analyzer.Parquet} {
+	for _, f := range []release.Format{release.CSV, release.JSON, release.Parquet} {
 		var buf bytes.Buffer
-		must(t, b.a.Tables().Export(t.Context(), &buf, f, analyzer.Query{Metric: "words", Table: analyzer.RecordsTable}))
-		if f == analyzer.JSON && !json.Valid(buf.Bytes()) {
+		must(t, b.a.Tables().Export(t.Context(), &buf, f, release.Query{Metric: "words", Table: analyzer.RecordsTable}))
+		if f == release.JSON && !json.Valid(buf.Bytes()) {
 			t.Errorf("not JSON: %s", &buf)
 		}
 	}

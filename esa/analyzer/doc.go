@@ -5,7 +5,7 @@
 // An [Analyzer] is built by [New] from a [Config]. Its Handler takes batches
 // and serves its keys; its Run releases what has arrived and removes what has
 // been kept long enough; Tick does what Run does, once. [Tables] reads what has
-// been released and exports it as CSV, JSON or Parquet.
+// been released; package release exports it as CSV, JSON or Parquet.
 //
 // # Tables
 //

@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/release"
 )
 
 // What has been released can be read while the analyzer runs, or without it.
@@ -21,7 +22,7 @@ func Example() {
 		for _, e := range entries {
 			log.Print(e.Epoch, " ", e.State)
 		}
-		return tables.Export(ctx, os.Stdout, analyzer.CSV, analyzer.Query{Metric: "api.use", Table: analyzer.CountsTable})
+		return tables.Export(ctx, os.Stdout, release.CSV, release.Query{Metric: "api.use", Table: analyzer.CountsTable})
 	}
 	_ = export
 }

@@ -70,26 +70,6 @@ const (
 	ValuesTable  = "values"  // one row a crowd and possible value of a set, boolean or enum
 )
 
-// A Table is one released file.
-type Table struct {
-	Name    string   `json:"name"`
-	File    string   `json:"file"` // relative to the manifest
-	SHA256  string   `json:"sha256"`
-	Bytes   int64    `json:"bytes"`
-	Rows    int64    `json:"rows"`
-	Columns []Column `json:"columns"`
-}
-
-// table returns the table of that name, or false.
-func (m *Manifest) table(name string) (Table, bool) {
-	for _, t := range m.Tables {
-		if t.Name == name {
-			return t, true
-		}
-	}
-	return Table{}, false
-}
-
 func shufflerCounts(c esa.Counts) ShufflerCounts {
 	return ShufflerCounts{
 		Received: c.Received, Duplicate: c.Duplicate, Invalid: byCause(c.Invalid),

@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 // QuorumCounts tell how many values of a task with a quorum could be read.
@@ -50,7 +51,7 @@ type sharing struct {
 	batch   *esa.Batch
 	layout  *layout
 	counter *counter
-	out     *tableWriter
+	out     *release.Writer
 
 	name       string // of the datasets
 	seed       [32]byte
@@ -66,7 +67,7 @@ type sharing struct {
 
 // writeShared is writeRecords for a task with a quorum. The rows of a value
 // stand together, in an order that tells nothing: they are equal.
-func (a *Analyzer) writeShared(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, c *counter, w *tableWriter, counts *AnalyzerCounts) error {
+func (a *Analyzer) writeShared(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *AnalyzerCounts) error {
 	s := newSharingOf(a, h, b)
 	s.batch, s.layout, s.counter, s.out = batch, l, c, w
 	if err := s.remove(ctx); err != nil { // of an attempt that failed

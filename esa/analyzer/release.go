@@ -2,12 +2,10 @@ package analyzer
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 const (
@@ -205,7 +204,7 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	m := newManifest(h, b, batch.Header())
 	l := newLayout(h.task, b.Epoch)
 	counter := newCounter(l)
-	table, err := a.writeTable(dir, RecordsTable, l.columns, func(w *tableWriter) error {
+	table, err := release.Write(a.config.FS, dir, RecordsTable, l.columns, func(w *release.Writer) error {
 		if h.task.Encoding.Kind == task.Quorum {
 			return a.writeShared(ctx, h, b, batch, l, counter, w, &m.Analyzer)
 		}
@@ -221,7 +220,7 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 		if name == ValuesTable {
 			columns, rows = counter.valuesTable()
 		}
-		table, err := a.writeTable(dir, name, columns, func(w *tableWriter) error {
+		table, err := release.Write(a.config.FS, dir, name, columns, func(w *release.Writer) error {
 			for _, row := range rows {
 				if err := w.Write(row); err != nil {
 					return err
@@ -238,7 +237,7 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	if err != nil {
 		return nil, err
 	}
-	return m, durable.WriteFile(a.config.FS, filepath.Join(dir, "manifest.json"), append(text, '\n'), 0o600)
+	return m, durable.WriteFile(a.config.FS, filepath.Join(dir, release.ManifestFile), append(text, '\n'), 0o600)
 }
 
 func newManifest(h *hosted, b Batch, header esa.BatchHeader) *Manifest {
@@ -261,7 +260,7 @@ type decoded struct {
 // writeRecords opens the rows of a batch in parallel and writes those that are
 // records, in the order of the batch, which is random. A row that is none costs
 // only itself.
-func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *tableWriter, counts *AnalyzerCounts) error {
+func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *AnalyzerCounts) error {
 	open := hop.OpenMany(h.opener.Load(), h.task, batch.Header().Epoch)
 	results := hop.Opened(batch.Rows(), a.config.Workers, open, func(o esa.Opened) decoded {
 		if o.Cause != 0 {
@@ -296,29 +295,6 @@ func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch
 	}
 	counts.Invalid = byCause(invalid)
 	return nil
-}
-
-// writeTable writes one table, whole or not at all, and describes it.
-func (a *Analyzer) writeTable(dir, name string, columns []Column, fill func(*tableWriter) error) (Table, error) {
-	t := Table{Name: name, File: name + ".parquet", Columns: columns}
-	digest, size := sha256.New(), &counting{}
-	err := hop.WriteFile(a.config.FS, filepath.Join(dir, t.File), func(file io.Writer) error {
-		w := newTableWriter(io.MultiWriter(file, digest, size), name, columns)
-		if err := fill(w); err != nil {
-			return err
-		}
-		t.Rows = w.rows
-		return w.Close()
-	})
-	t.SHA256, t.Bytes = hex.EncodeToString(digest.Sum(nil)), size.n
-	return t, err
-}
-
-type counting struct{ n int64 }
-
-func (c *counting) Write(p []byte) (int, error) {
-	c.n += int64(len(p))
-	return len(p), nil
 }
 
 // expire removes the tables of a batch that have been kept as long as the task

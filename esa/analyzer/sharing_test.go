@@ -14,6 +14,7 @@ import (
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/internal/hoptest"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 // newSharing returns what recovers the values of a batch, fed by the engine
@@ -30,7 +31,7 @@ func newSharing(t testing.TB, e engine.Engine, shares uint16) *sharing {
 	l := newLayout(w.Task, w.Epoch(0))
 	a := &Analyzer{config: Config{Engine: e, Workers: runtime.GOMAXPROCS(0)}}
 	s := newSharingOf(a, &hosted{task: w.Task, id: w.ID}, Batch{Task: w.ID, Epoch: w.Epoch(0)})
-	s.layout, s.counter, s.out = l, newCounter(l), newTableWriter(io.Discard, RecordsTable, l.columns)
+	s.layout, s.counter, s.out = l, newCounter(l), release.NewWriter(io.Discard, RecordsTable, l.columns)
 	return s
 }
 

@@ -4,20 +4,46 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/release"
+)
+
+// What a released table is made of is the same on every route.
+type (
+	// A Table is [release.Table].
+	Table = release.Table
+	// A Column is [release.Column].
+	Column = release.Column
+	// A ColumnType is [release.ColumnType].
+	ColumnType = release.ColumnType
+	// A Row is [release.Row].
+	Row = release.Row
+)
+
+// The column types, see [release.ColumnType].
+const (
+	Text      = release.Text
+	Integer   = release.Integer
+	Boolean   = release.Boolean
+	Real      = release.Real
+	Timestamp = release.Timestamp
 )
 
 // Tables gives read access to what an analyzer has released, also in a process
-// that is no analyzer.
+// that is no analyzer. It is a [release.Catalogue].
 type Tables struct {
 	store Store
 	fs    durable.FS
 	dir   string
 }
+
+var _ release.Catalogue = (*Tables)(nil)
 
 // NewTables reads the catalogue in store and the tables below dir, an
 // analyzer's Config.Dir.
@@ -57,7 +83,7 @@ func (t *Tables) Open(e Entry, table string) (durable.File, error) {
 	if e.State != Released {
 		return nil, fmt.Errorf("opening table %s of epoch %d: the batch is %v", table, e.Epoch, e.State)
 	}
-	info, ok := e.Manifest.table(table)
+	info, ok := release.Find(e.Manifest.Tables, table)
 	if !ok {
 		return nil, fmt.Errorf("opening table %s of epoch %d: there is no such table", table, e.Epoch)
 	}
@@ -67,18 +93,75 @@ func (t *Tables) Open(e Entry, table string) (durable.File, error) {
 // Rows yields the rows of a table of a released batch; its columns are in the
 // manifest.
 func (t *Tables) Rows(e Entry, table string) iter.Seq2[Row, error] {
-	return func(yield func(Row, error) bool) {
-		f, err := t.Open(e, table)
-		if err != nil {
+	if e.Manifest == nil {
+		return func(yield func(Row, error) bool) {
+			_, err := t.Open(e, table)
 			yield(nil, err)
-			return
-		}
-		defer f.Close()
-		info, _ := e.Manifest.table(table)
-		for row, err := range readTable(f, info.Bytes, info.Columns) {
-			if !yield(row, err) {
-				return
-			}
 		}
 	}
+	return t.released(e).Rows(table)
+}
+
+// Released implements [release.Catalogue].
+func (t *Tables) Released(ctx context.Context) ([]release.Batch, error) {
+	entries, err := t.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []release.Batch
+	for _, e := range entries {
+		if e.Manifest != nil {
+			all = append(all, t.released(e))
+		}
+	}
+	return all, nil
+}
+
+// Export is [release.Export] of these tables.
+func (t *Tables) Export(ctx context.Context, w io.Writer, f release.Format, q release.Query) error {
+	return release.Export(ctx, t, w, f, q)
+}
+
+// batchColumns are what a row of the table of batches says of a batch of the
+// crowd route.
+var batchColumns = []Column{
+	{Name: "epoch", Type: Timestamp},
+	{Name: "epoch_end", Type: Timestamp},
+	{Name: "task", Type: Text},
+	{Name: "state", Type: Text},
+	{Name: "threshold", Type: Text},
+	{Name: "received", Type: Integer},
+	{Name: "duplicate", Type: Integer},
+	{Name: "invalid", Type: Integer},
+	{Name: "suppressed", Type: Integer},
+	{Name: "suppressed_crowds", Type: Integer},
+	{Name: "dropped", Type: Integer},
+	{Name: "released", Type: Integer},
+	{Name: "crowds", Type: Integer},
+}
+
+// released says of a batch what all routes say of theirs.
+func (t *Tables) released(e Entry) release.Batch {
+	m := e.Manifest
+	b := release.Batch{
+		Task: e.Task, Metric: m.Metric, Epoch: e.Epoch, Start: m.Start, End: m.End, Kept: e.State == Released,
+		Note:    fmt.Sprintf("%d reports in %d crowds", m.Analyzer.Records, m.Analyzer.Crowds),
+		Tables:  m.Tables,
+		Columns: batchColumns,
+		Open:    func(table string) (durable.File, error) { return t.Open(e, table) },
+	}
+	invalid := uint64(0)
+	for _, by := range []map[string]uint64{m.Shuffler.Invalid, m.Analyzer.Invalid} {
+		for _, n := range by {
+			invalid += n
+		}
+	}
+	millis := func(at time.Time) any { return at.UnixMilli() }
+	count := func(n uint64) any { return int64(n) }
+	b.Row = Row{
+		millis(m.Start), millis(m.End), m.Task, e.State.String(), m.Parameters.Threshold,
+		count(m.Shuffler.Received), count(m.Shuffler.Duplicate), count(invalid), count(m.Shuffler.SuppressedReports),
+		count(m.Shuffler.SuppressedCrowds), count(m.Shuffler.Dropped), count(m.Analyzer.Records), count(m.Analyzer.Crowds),
+	}
+	return b
 }

@@ -34,7 +34,7 @@ func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, shuffled 
 		return [32]byte{}, err
 	}
 	var digest esa.BatchDigest
-	err = hop.WriteFile(s.config.FS, s.outFile(b.Key()), func(w io.Writer) error {
+	err = durable.Create(s.config.FS, s.outFile(b.Key()), func(w io.Writer) error {
 		out, err := esa.NewBatchWriter(w, header, s.config.Identity)
 		if err != nil {
 			return err

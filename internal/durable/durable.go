@@ -93,6 +93,29 @@ func WriteFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	return nil
 }
 
+// Create replaces the file name by what write writes, atomically and durably
+// like [WriteFile], for content that should not be in memory. The file can be
+// read by its owner only.
+func Create(fsys FS, name string, write func(io.Writer) error) (err error) {
+	tmp := name + ".tmp"
+	f, err := fsys.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = fsys.Remove(tmp) // the first error is the one to tell
+		}
+	}()
+	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(tmp, name); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(name))
+}
+
 func writeSynced(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	f, err := fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/release"
 )
 
 // ErrNotBuilt is what a query returns in a program without the engine.
@@ -69,14 +69,14 @@ type Options struct {
 // A Database answers queries. Its methods may be called by many goroutines at
 // once.
 type Database struct {
-	tables *analyzer.Tables
+	tables release.Catalogue
 	o      Options
 	turns  chan struct{}
 }
 
 // New returns a database of what tables holds now and at the time of each
 // query. The tables must lie in files of the operating system.
-func New(tables *analyzer.Tables, o Options) (*Database, error) {
+func New(tables release.Catalogue, o Options) (*Database, error) {
 	if len(o.Worker) == 0 {
 		return nil, errors.New("opening a query database: no worker given")
 	}
@@ -94,11 +94,11 @@ func (d *Database) Ready() error {
 
 // Tables returns what can be queried, ordered by schema. It needs no engine.
 func (d *Database) Tables(ctx context.Context) ([]Table, error) {
-	entries, err := d.tables.Entries(ctx)
+	batches, err := d.tables.Released(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return catalogue(entries), nil
+	return catalogue(batches), nil
 }
 
 // Query runs one statement and returns up to rows of its rows (0: as many as

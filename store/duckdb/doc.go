@@ -1,11 +1,12 @@
-// Package duckdb answers SQL over the tables that an analyzer has released.
+// Package duckdb answers SQL over released tables.
 //
 //	db, err := duckdb.New(tables, duckdb.Options{Worker: []string{self, "query", "--worker"}})
 //	result, err := db.Query(ctx, "SELECT program, count FROM api_use.counts", 100)
 //	err = result.Write(os.Stdout, duckdb.Text)
 //
 // Each metric is a schema, named after the metric with dots as underscores. Its
-// tables are counts, values and records as package analyzer describes them, the
+// tables are those that were released (of the crowd route counts, values and
+// records, see package analyzer; of the aggregate route results), the
 // rows of all released epochs together, and batches: one row a batch, with what
 // became of its reports.
 //

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/release"
 )
 
 // A Table is something that a query can select from.
@@ -15,62 +16,38 @@ type Table struct {
 	Metric  string
 	Schema  string // the metric's name as SQL knows it
 	Name    string
-	Columns []analyzer.Column
+	Columns []release.Column
 	Rows    int64
 
-	parts   []part          // the batches that have the table; none for batches
-	batches []batchManifest // of the table batches
+	parts []part        // the batches that have the table; none for batches
+	rows  []release.Row // of the table batches
 }
 
 // Ref is how SQL names the table, quoted where it must be.
 func (t Table) Ref() string { return identifier(t.Schema) + "." + t.Name }
 
 type part struct {
-	entry analyzer.Entry
-	info  analyzer.Table
-}
-
-type batchManifest struct {
-	state    analyzer.State
-	manifest *analyzer.Manifest
+	batch release.Batch
+	info  release.Table
 }
 
 // BatchesTable has one row a batch: when it was, under which rule it was
 // released, and what became of its reports.
 const BatchesTable = "batches"
 
-var batchColumns = []analyzer.Column{
-	{Name: "epoch", Type: analyzer.Timestamp},
-	{Name: "epoch_end", Type: analyzer.Timestamp},
-	{Name: "task", Type: analyzer.Text},
-	{Name: "state", Type: analyzer.Text},
-	{Name: "threshold", Type: analyzer.Text},
-	{Name: "received", Type: analyzer.Integer},
-	{Name: "duplicate", Type: analyzer.Integer},
-	{Name: "invalid", Type: analyzer.Integer},
-	{Name: "suppressed", Type: analyzer.Integer},
-	{Name: "suppressed_crowds", Type: analyzer.Integer},
-	{Name: "dropped", Type: analyzer.Integer},
-	{Name: "released", Type: analyzer.Integer},
-	{Name: "crowds", Type: analyzer.Integer},
-}
-
 // reserved are schemas that DuckDB has itself.
 var reserved = []string{"main", "temp", "system", "memory", "information_schema", "pg_catalog"}
 
 // catalogue makes tables of the released batches. Epochs of one metric stand
 // together, also where its tasks differ.
-func catalogue(entries []analyzer.Entry) []Table {
-	byMetric := map[string][]analyzer.Entry{}
+func catalogue(released []release.Batch) []Table {
+	byMetric := map[string][]release.Batch{}
 	var metrics []string
-	for _, e := range entries {
-		if e.Manifest == nil {
-			continue
+	for _, b := range released {
+		if _, ok := byMetric[b.Metric]; !ok {
+			metrics = append(metrics, b.Metric)
 		}
-		if _, ok := byMetric[e.Manifest.Metric]; !ok {
-			metrics = append(metrics, e.Manifest.Metric)
-		}
-		byMetric[e.Manifest.Metric] = append(byMetric[e.Manifest.Metric], e)
+		byMetric[b.Metric] = append(byMetric[b.Metric], b)
 	}
 	slices.Sort(metrics)
 	schemas := slices.Clone(reserved)
@@ -79,19 +56,52 @@ func catalogue(entries []analyzer.Entry) []Table {
 		schema := free(strings.ReplaceAll(metric, ".", "_"), schemas)
 		schemas = append(schemas, schema)
 		of := byMetric[metric]
-		slices.SortStableFunc(of, func(a, b analyzer.Entry) int { return cmp.Compare(a.Manifest.Epoch, b.Manifest.Epoch) })
-		for _, name := range []string{analyzer.CountsTable, analyzer.ValuesTable, analyzer.RecordsTable} {
+		slices.SortStableFunc(of, func(a, b release.Batch) int { return cmp.Compare(a.Epoch, b.Epoch) })
+		for _, name := range tableNames(of) {
 			if t, ok := join(Table{Metric: metric, Schema: schema, Name: name}, of); ok {
 				all = append(all, t)
 			}
 		}
-		batches := Table{Metric: metric, Schema: schema, Name: BatchesTable, Columns: batchColumns, Rows: int64(len(of))}
-		for _, e := range of {
-			batches.batches = append(batches.batches, batchManifest{e.State, e.Manifest})
-		}
-		all = append(all, batches)
+		all = append(all, batchesOf(metric, schema, of))
 	}
 	return all
+}
+
+// tableNames lists the tables that any of the batches has, the details last.
+func tableNames(batches []release.Batch) []string {
+	var names []string
+	for _, b := range batches {
+		for _, t := range b.Tables {
+			if !slices.Contains(names, t.Name) {
+				names = append(names, t.Name)
+			}
+		}
+	}
+	if i := slices.Index(names, recordsTable); i >= 0 {
+		names = append(slices.Delete(names, i, i+1), recordsTable)
+	}
+	return names
+}
+
+// recordsTable is the largest of the crowd route's tables, see package release.
+const recordsTable = "records"
+
+// batchesOf makes the table of the batches of a metric. Its columns are those
+// that any of the batches has.
+func batchesOf(metric, schema string, batches []release.Batch) Table {
+	t := Table{Metric: metric, Schema: schema, Name: BatchesTable, Rows: int64(len(batches))}
+	for _, b := range batches {
+		t.add(b.Columns)
+	}
+	for _, b := range batches {
+		row := make(release.Row, len(t.Columns))
+		for i, c := range b.Columns {
+			j := slices.IndexFunc(t.Columns, func(have release.Column) bool { return have.Name == c.Name })
+			row[j] = b.Row[i]
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
 }
 
 // free returns a name that is not taken.
@@ -103,28 +113,32 @@ func free(name string, taken []string) string {
 	return out
 }
 
-// join gathers the parts of a table, and all columns that any of them has. A
-// column of which the tasks differ in the type is text.
-func join(t Table, entries []analyzer.Entry) (Table, bool) {
-	for _, e := range entries {
-		i := slices.IndexFunc(e.Manifest.Tables, func(info analyzer.Table) bool { return info.Name == t.Name })
-		if e.State != analyzer.Released || i < 0 {
+// join gathers the parts of a table, and all columns that any of them has.
+func join(t Table, batches []release.Batch) (Table, bool) {
+	for _, b := range batches {
+		info, ok := release.Find(b.Tables, t.Name)
+		if !b.Kept || !ok {
 			continue
 		}
-		info := e.Manifest.Tables[i]
-		t.parts = append(t.parts, part{e, info})
+		t.parts = append(t.parts, part{b, info})
 		t.Rows += info.Rows
-		for _, c := range info.Columns {
-			j := slices.IndexFunc(t.Columns, func(have analyzer.Column) bool { return have.Name == c.Name })
-			switch {
-			case j < 0:
-				t.Columns = append(t.Columns, c)
-			case t.Columns[j].Type != c.Type || t.Columns[j].List != c.List:
-				t.Columns[j].Type, t.Columns[j].List = analyzer.Text, false
-			}
-		}
+		t.add(info.Columns)
 	}
 	return t, len(t.parts) > 0
+}
+
+// add adds the columns that the table does not have yet. A column of which tasks
+// differ in the type is text.
+func (t *Table) add(columns []release.Column) {
+	for _, c := range columns {
+		j := slices.IndexFunc(t.Columns, func(have release.Column) bool { return have.Name == c.Name })
+		switch {
+		case j < 0:
+			t.Columns = append(t.Columns, c)
+		case t.Columns[j].Type != c.Type || t.Columns[j].List != c.List:
+			t.Columns[j].Type, t.Columns[j].List = release.Text, false
+		}
+	}
 }
 
 // mentioned returns the tables that a query may need: of each schema whose name
@@ -175,14 +189,14 @@ func (d *Database) plan(tables []Table) (request, error) {
 
 // path finds the file of a part.
 func (d *Database) path(p part) (string, error) {
-	f, err := d.tables.Open(p.entry, p.info.Name)
+	f, err := p.batch.Open(p.info.Name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	named, ok := f.(interface{ Name() string })
 	if !ok {
-		return "", fmt.Errorf("table %s of epoch %d is not a file of this machine", p.info.Name, p.entry.Epoch)
+		return "", fmt.Errorf("table %s of epoch %d is not a file of this machine", p.info.Name, p.batch.Epoch)
 	}
 	return filepath.Abs(named.Name())
 }
@@ -204,8 +218,8 @@ func loadBatches(t Table) []string {
 	for _, c := range t.Columns {
 		columns = append(columns, identifier(c.Name)+" "+sqlType(c))
 	}
-	for _, b := range t.batches {
-		rows = append(rows, batchRow(b))
+	for _, row := range t.rows {
+		rows = append(rows, sqlRow(t.Columns, row))
 	}
 	return []string{
 		fmt.Sprintf("CREATE TABLE %s (%s)", t.Ref(), strings.Join(columns, ", ")),
@@ -213,24 +227,33 @@ func loadBatches(t Table) []string {
 	}
 }
 
-func batchRow(b batchManifest) string {
-	m := b.manifest
-	invalid := uint64(0)
-	for _, by := range []map[string]uint64{m.Shuffler.Invalid, m.Analyzer.Invalid} {
-		for _, n := range by {
-			invalid += n
+// sqlRow writes a row as SQL.
+func sqlRow(columns []release.Column, row release.Row) string {
+	values := make([]string, len(row))
+	for i, v := range row {
+		switch x := v.(type) {
+		case nil:
+			values[i] = "NULL"
+		case int64:
+			values[i] = strconv.FormatInt(x, 10)
+			if columns[i].Type == release.Timestamp {
+				values[i] = fmt.Sprintf("make_timestamp(%d)", x*1000)
+			}
+		case float64:
+			values[i] = literal(strconv.FormatFloat(x, 'g', -1, 64)) // also what is no number
+		case string:
+			values[i] = literal(x)
+		default:
+			values[i] = literal(fmt.Sprint(x))
 		}
 	}
-	s := m.Shuffler
-	return fmt.Sprintf("(make_timestamp(%d), make_timestamp(%d), %s, %s, %s, %d, %d, %d, %d, %d, %d, %d, %d)",
-		m.Start.UnixMicro(), m.End.UnixMicro(), literal(m.Task), literal(b.state.String()), literal(m.Parameters.Threshold),
-		s.Received, s.Duplicate, invalid, s.SuppressedReports, s.SuppressedCrowds, s.Dropped, m.Analyzer.Records, m.Analyzer.Crowds)
+	return "(" + strings.Join(values, ", ") + ")"
 }
 
 // sqlType is DuckDB's type of a column.
-func sqlType(c analyzer.Column) string {
-	name := map[analyzer.ColumnType]string{
-		analyzer.Integer: "BIGINT", analyzer.Boolean: "BOOLEAN", analyzer.Real: "DOUBLE", analyzer.Timestamp: "TIMESTAMP",
+func sqlType(c release.Column) string {
+	name := map[release.ColumnType]string{
+		release.Integer: "BIGINT", release.Boolean: "BOOLEAN", release.Real: "DOUBLE", release.Timestamp: "TIMESTAMP",
 	}[c.Type]
 	if name == "" {
 		name = "VARCHAR"

@@ -251,25 +251,3 @@ func CleanArriving(fsys durable.FS, dir string) error {
 	}
 	return nil
 }
-
-// WriteFile makes the file name of what write writes: whole and durable under
-// its name, or not there.
-func WriteFile(fsys durable.FS, name string, write func(io.Writer) error) (err error) {
-	tmp := name + ".tmp"
-	f, err := fsys.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			fsys.Remove(tmp) // the first error is the one to tell
-		}
-	}()
-	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := fsys.Rename(tmp, name); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(name))
-}

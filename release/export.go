@@ -1,4 +1,4 @@
-package analyzer
+package release
 
 import (
 	"bufio"
@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/metric/task"
@@ -39,52 +40,55 @@ type Query struct {
 	Metric string
 	Task   *task.ID    // only of this task; needed if tasks of one metric differ in their columns
 	Epoch  *task.Epoch // only of this epoch; nil means all
-	Table  string      // RecordsTable, CountsTable or ValuesTable
+	Table  string      // the table's name; "" is the first one that a batch has
 }
 
-// Select returns the released batches that a query asks for, in the order of
-// task and epoch.
-func (t *Tables) Select(ctx context.Context, q Query) ([]Entry, error) {
-	all, err := t.Entries(ctx)
+// Select returns the batches that a query asks for and whose tables are kept, in
+// the order of the catalogue.
+func Select(ctx context.Context, c Catalogue, q Query) ([]Batch, error) {
+	all, err := c.Released(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(e Entry) bool {
-		return e.State != Released || e.Manifest.Metric != q.Metric ||
-			q.Task != nil && e.Task != *q.Task || q.Epoch != nil && e.Epoch != *q.Epoch
+	return slices.DeleteFunc(all, func(b Batch) bool {
+		return !b.Kept || b.Metric != q.Metric ||
+			q.Task != nil && b.Task != *q.Task || q.Epoch != nil && b.Epoch != *q.Epoch
 	}), nil
 }
 
 // Export writes the rows of a table, of all batches that the query asks for one
 // after the other. The same query on the same catalogue gives the same bytes.
-func (t *Tables) Export(ctx context.Context, w io.Writer, f Format, q Query) error {
-	if err := t.export(ctx, w, f, q); err != nil {
+func Export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) error {
+	if err := export(ctx, c, w, f, q); err != nil {
 		return fmt.Errorf("exporting %s of %q: %w", q.Table, q.Metric, err)
 	}
 	return nil
 }
 
-func (t *Tables) export(ctx context.Context, w io.Writer, f Format, q Query) error {
-	entries, err := t.Select(ctx, q)
+func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) error {
+	batches, err := Select(ctx, c, q)
 	if err != nil {
 		return err
 	}
-	if len(entries) == 0 {
+	if len(batches) == 0 {
 		return errors.New("nothing has been released")
 	}
-	first, ok := entries[0].Manifest.table(q.Table)
+	if q.Table == "" && len(batches[0].Tables) > 0 {
+		q.Table = batches[0].Tables[0].Name
+	}
+	first, ok := Find(batches[0].Tables, q.Table)
 	if !ok {
-		return fmt.Errorf("no such table: want %s, %s or %s", RecordsTable, CountsTable, ValuesTable)
+		return fmt.Errorf("no such table: want %s", names(batches[0].Tables))
 	}
 	out, err := newRowWriter(w, f, q.Table, first.Columns)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if info, ok := e.Manifest.table(q.Table); !ok || !reflect.DeepEqual(info.Columns, first.Columns) {
+	for _, b := range batches {
+		if info, ok := Find(b.Tables, q.Table); !ok || !reflect.DeepEqual(info.Columns, first.Columns) {
 			return errors.New("tasks of this metric have different columns: name one task")
 		}
-		for row, err := range t.Rows(e, q.Table) {
+		for row, err := range b.Rows(q.Table) {
 			if err == nil {
 				err = out.Write(row)
 			}
@@ -97,6 +101,15 @@ func (t *Tables) export(ctx context.Context, w io.Writer, f Format, q Query) err
 		}
 	}
 	return out.Close()
+}
+
+// names lists the names of tables for an error.
+func names(tables []Table) string {
+	var list []string
+	for _, t := range tables {
+		list = append(list, t.Name)
+	}
+	return strings.Join(list, ", ")
 }
 
 // A rowWriter writes rows in one format.
@@ -116,7 +129,7 @@ func newRowWriter(w io.Writer, f Format, name string, columns []Column) (rowWrit
 	case JSON:
 		return &jsonWriter{w: bufio.NewWriter(w), columns: columns}, nil
 	case Parquet:
-		return newTableWriter(w, name, columns), nil
+		return NewWriter(w, name, columns), nil
 	}
 	return nil, fmt.Errorf("unknown format %q", f)
 }

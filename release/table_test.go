@@ -1,4 +1,4 @@
-package analyzer
+package release
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ func TestTableRoundTrip(t *testing.T) {
 	}
 	write := func() []byte {
 		var buf bytes.Buffer
-		w := newTableWriter(&buf, "t", columns)
+		w := NewWriter(&buf, "t", columns)
 		for range 1000 {
 			for _, row := range rows {
 				if err := w.Write(row); err != nil {
@@ -41,7 +41,7 @@ func TestTableRoundTrip(t *testing.T) {
 		t.Error("the same rows gave different bytes")
 	}
 	n := 0
-	for row, err := range readTable(bytes.NewReader(file), int64(len(file)), columns) {
+	for row, err := range Read(bytes.NewReader(file), int64(len(file)), columns) {
 		if err != nil {
 			t.Fatal(err)
 		}

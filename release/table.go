@@ -1,4 +1,4 @@
-package analyzer
+package release
 
 import (
 	"fmt"
@@ -91,21 +91,22 @@ func nodeOf(c Column) parquet.Node {
 // rowsPerGroup bounds the memory that a table writer holds.
 const rowsPerGroup = 1 << 17
 
-// A tableWriter writes rows to a Parquet file. Equal rows give equal bytes.
-type tableWriter struct {
+// A Writer writes rows to a Parquet file. Equal rows give equal bytes.
+type Writer struct {
 	columns []Column
 	w       *parquet.Writer //nolint:staticcheck // its successor wants a Go type for the rows; ours are known at run time
 	rows    int64
 	row     parquet.Row
 }
 
-func newTableWriter(w io.Writer, name string, columns []Column) *tableWriter {
-	return &tableWriter{columns: columns, w: parquet.NewWriter(w, schemaOf(name, columns),
+// NewWriter returns a writer of a table of this name. Close it to have a file.
+func NewWriter(w io.Writer, name string, columns []Column) *Writer {
+	return &Writer{columns: columns, w: parquet.NewWriter(w, schemaOf(name, columns),
 		parquet.CreatedBy("shoal", "1", ""), parquet.MaxRowsPerRowGroup(rowsPerGroup))}
 }
 
 // Write appends a row.
-func (t *tableWriter) Write(row Row) error {
+func (t *Writer) Write(row Row) error {
 	if len(row) != len(t.columns) {
 		return fmt.Errorf("row has %d values for %d columns", len(row), len(t.columns))
 	}
@@ -136,10 +137,10 @@ func leafValue(v any, repetition, column int) parquet.Value {
 }
 
 // Close writes the file's footer.
-func (t *tableWriter) Close() error { return t.w.Close() }
+func (t *Writer) Close() error { return t.w.Close() }
 
-// readTable yields the rows of a Parquet file with the given columns.
-func readTable(r io.ReaderAt, size int64, columns []Column) iter.Seq2[Row, error] {
+// Read yields the rows of a Parquet file with the given columns.
+func Read(r io.ReaderAt, size int64, columns []Column) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		file, err := parquet.OpenFile(r, size)
 		if err != nil {

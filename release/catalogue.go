@@ -1,0 +1,85 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// A Catalogue lists what one role has released. It is safe for concurrent use.
+type Catalogue interface {
+	// Released returns every batch that has ever been released, ordered by task
+	// and epoch, also those whose tables have expired since.
+	Released(ctx context.Context) ([]Batch, error)
+}
+
+// A Batch is one released batch, as all routes have it.
+type Batch struct {
+	Task       task.ID
+	Metric     string
+	Epoch      task.Epoch
+	Start, End time.Time
+	Kept       bool   // the tables are there; otherwise they have expired
+	Note       string // what is in it, in a few words
+	Tables     []Table
+
+	// Columns and Row are the row of this batch in a table of batches: what
+	// became of its reports, and under which rule.
+	Columns []Column
+	Row     Row
+
+	// Open opens the Parquet file of a table. The caller closes it.
+	Open func(table string) (durable.File, error)
+}
+
+// Rows yields the rows of a table; its columns are in Tables.
+func (b Batch) Rows(table string) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		info, ok := Find(b.Tables, table)
+		if !ok {
+			yield(nil, fmt.Errorf("opening table %s of epoch %d: there is no such table", table, b.Epoch))
+			return
+		}
+		f, err := b.Open(table)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer f.Close()
+		for row, err := range Read(f, info.Bytes, info.Columns) {
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// Join makes one catalogue of several, in their order. Nil ones are left out.
+func Join(all ...Catalogue) Catalogue {
+	var j joined
+	for _, c := range all {
+		if c != nil {
+			j = append(j, c)
+		}
+	}
+	return j
+}
+
+type joined []Catalogue
+
+// Released implements [Catalogue].
+func (j joined) Released(ctx context.Context) ([]Batch, error) {
+	var all []Batch
+	for _, c := range j {
+		some, err := c.Released(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
