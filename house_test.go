@@ -43,6 +43,7 @@ var floors = map[string]int{
 // directly, each with the reason why it is not our own code.
 var directModules = map[string]string{
 	"github.com/alecthomas/kong":          "command line",
+	"github.com/andybalholm/cascadia":     "reference for our CSS selectors (tests only)",
 	"github.com/cloudflare/circl":         "four-lane Keccak permutation",
 	"github.com/duckdb/duckdb-go/v2":      "SQL over released tables (build tag duckdb only)",
 	"github.com/goccy/go-yaml":            "strict YAML with positions",

@@ -1,0 +1,198 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Limits of a bundle. Whatever exceeds them is refused when it is opened.
+const (
+	MaxSize = 256 << 10 // bytes of a signed bundle
+
+	maxEngines    = 64
+	maxPatterns   = 32  // of an engine
+	maxHosts      = 256 // of a pattern
+	maxStyles     = 8   // of an engine
+	maxInputs     = 16  // of a style
+	maxFields     = 16  // of an input or an action
+	maxWays       = 4   // to one field
+	maxTransforms = 8   // of a way
+	maxArguments  = 32  // of a transform
+	maxActions    = 8   // of a style
+	maxName       = 32  // bytes of a name
+	maxText       = 512 // bytes of any other string
+	maxLifetime   = 400 * 24 * time.Hour
+)
+
+// A Document is a bundle as it is written by hand, in JSON; docs/rule-bundles.md
+// explains each key with an example.
+type Document struct {
+	Format    int       `json:"format"` // 1
+	Name      string    `json:"name"`   // of the series of bundles: versions count within it
+	About     string    `json:"about,omitempty"`
+	Version   uint64    `json:"version"`    // increases with each bundle of the series
+	NotBefore time.Time `json:"not_before"` // whole seconds, UTC
+	Expires   time.Time `json:"expires"`    // whole seconds, UTC; at most 400 days after NotBefore
+	Engines   []Engine  `json:"engines"`
+}
+
+// An Engine is one search engine.
+type Engine struct {
+	Name    string    `json:"name"` // [a-z0-9-], as it stands in messages
+	Pages   []Pattern `json:"pages"`
+	Content []Style   `json:"content,omitempty"`
+}
+
+// A Pattern recognises result pages by their URL.
+type Pattern struct {
+	Scheme string   `json:"scheme"` // "https" or "http"
+	Hosts  []string `json:"hosts"`  // exact; "*.example.org" also takes one label before
+	Path   string   `json:"path"`   // exact; "/a/*" takes everything below
+	Query  string   `json:"query"`  // parameter that holds what was searched for
+	Not    []string `json:"not,omitempty"`
+	Clean  string   `json:"clean"` // URL without query, to which "?<Query>=<words>" is put
+}
+
+// A Style is one way in which the result pages of an engine are written. The
+// first style of an engine that gives an action is used.
+type Style struct {
+	About string   `json:"about,omitempty"`
+	Input []Input  `json:"input"`
+	Out   []Output `json:"output"`
+}
+
+// An Input selects elements of a page and reads fields of each.
+type Input struct {
+	Name   string  `json:"name"`
+	First  string  `json:"first,omitempty"` // selector: the first element that matches
+	All    string  `json:"all,omitempty"`   // selector: every element that matches
+	Fields []Field `json:"fields"`
+}
+
+// A Field is read in one of several ways: the first that gives a value counts.
+type Field struct {
+	Name string `json:"name"`
+	Ways []Way  `json:"ways"`
+}
+
+// A Way leads from an element to a value: the first element below it that
+// matches Select (itself, if Select is empty), its attribute or its text, and
+// transforms one after the other.
+type Way struct {
+	Select    string     `json:"select,omitempty"`
+	Attr      string     `json:"attr,omitempty"`
+	Text      bool       `json:"text,omitempty"`
+	Transform [][]string `json:"transform,omitempty"`
+}
+
+// An Output is an action: what is told if all of its required fields are there.
+type Output struct {
+	Action string        `json:"action"`
+	Fields []OutputField `json:"fields"`
+}
+
+// An OutputField is filled from "input.field" of an input that takes the first
+// element, or from a whole input that takes all.
+type OutputField struct {
+	Key      string   `json:"key"`
+	From     string   `json:"from"`
+	Require  []string `json:"require,omitempty"` // of a whole input: elements without these fields are left out
+	Optional bool     `json:"optional,omitempty"`
+}
+
+// Parse reads a document strictly: unknown keys, keys that stand twice, text
+// after the end and anything out of its limits are refused.
+func Parse(source []byte) (*Document, error) {
+	if len(source) > MaxSize {
+		return nil, fmt.Errorf("reading a rule bundle: %w", ErrTooLarge)
+	}
+	if err := keysOnce(source); err != nil {
+		return nil, fmt.Errorf("reading a rule bundle: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(source))
+	d.DisallowUnknownFields()
+	var doc Document
+	if err := d.Decode(&doc); err != nil {
+		return nil, fmt.Errorf("reading a rule bundle: %w", err)
+	}
+	if _, err := compile(&doc); err != nil {
+		return nil, fmt.Errorf("reading a rule bundle: %w", err)
+	}
+	return &doc, nil
+}
+
+// Canonical returns the one spelling of a document that is signed: keys in the
+// order of the Go types, no space, times in UTC.
+func (d *Document) Canonical() ([]byte, error) {
+	c := *d
+	c.NotBefore, c.Expires = d.NotBefore.UTC(), d.Expires.UTC()
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(&c); err != nil {
+		return nil, fmt.Errorf("writing a rule bundle: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// keysOnce refuses objects with a key that stands twice, which the decoder of
+// the standard library would let pass, nesting beyond what a document needs,
+// and text after the end.
+func keysOnce(source []byte) error {
+	d := json.NewDecoder(bytes.NewReader(source))
+	type level struct {
+		keys map[string]bool // nil in an array
+		key  bool            // a key is next
+	}
+	var stack []level
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) && len(stack) == 0 {
+			return errors.New("the document is empty")
+		}
+		if err != nil {
+			return err
+		}
+		top := len(stack) - 1
+		if top >= 0 && stack[top].key {
+			if key, ok := token.(string); ok {
+				if stack[top].keys[key] {
+					return fmt.Errorf("the key %q stands twice", key)
+				}
+				stack[top].keys[key], stack[top].key = true, false
+				continue
+			}
+		}
+		switch token {
+		case json.Delim('{'):
+			stack = append(stack, level{map[string]bool{}, true})
+		case json.Delim('['):
+			stack = append(stack, level{})
+		case json.Delim('}'), json.Delim(']'):
+			stack = stack[:top]
+			closed(stack, func(l *level) { l.key = l.keys != nil })
+		default:
+			closed(stack, func(l *level) { l.key = l.keys != nil })
+		}
+		if len(stack) > 16 {
+			return errors.New("nested too deep")
+		}
+		if len(stack) == 0 {
+			if _, err := d.Token(); !errors.Is(err, io.EOF) {
+				return errors.New("text after the end of the document")
+			}
+			return nil
+		}
+	}
+}
+
+// closed applies a change to the innermost level, if there is one.
+func closed[T any](stack []T, change func(*T)) {
+	if len(stack) > 0 {
+		change(&stack[len(stack)-1])
+	}
+}
