@@ -1,0 +1,171 @@
+package ledger
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/atrest"
+	"github.com/shoal-project/shoal/internal/clock"
+)
+
+// A Config says how [Books] work. Keys, Clock and Rand are needed.
+type Config struct {
+	Keys  *atrest.Keys // seal the totals
+	Clock clock.Clock
+	Rand  io.Reader // crypto/rand.Reader
+	// CacheBytes bounds the report IDs in memory, all tasks together; 0 means 256
+	// MiB. One ID takes up to 24 bytes. What a running job needs is in memory
+	// whatever the bound.
+	CacheBytes int64
+	// Parts is into how many parts buckets are divided, one for each process and
+	// chosen at random, 1 to 256; 0 means 8.
+	Parts int
+}
+
+const (
+	defaultCacheBytes = 256 << 20
+	defaultParts      = 8
+)
+
+// Books are the ledgers of one aggregator over one store. They are safe for
+// concurrent use.
+type Books struct {
+	store  Store
+	config Config
+	part   uint8
+	cache  cache
+
+	mu    sync.Mutex
+	books map[dap.TaskID]*Book
+}
+
+// New returns the books over a store.
+func New(store Store, c Config) (*Books, error) {
+	if c.Keys == nil || c.Clock == nil || c.Rand == nil {
+		return nil, errors.New("opening ledgers: keys, clock and randomness are needed")
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = defaultCacheBytes
+	}
+	if c.Parts == 0 {
+		c.Parts = defaultParts
+	}
+	if c.CacheBytes < 0 || c.Parts < 0 || c.Parts > 256 {
+		return nil, fmt.Errorf("opening ledgers: cache of %d bytes and %d parts, want 1 or more and 1 to 256", c.CacheBytes, c.Parts)
+	}
+	var b [1]byte
+	if _, err := io.ReadFull(c.Rand, b[:]); err != nil {
+		return nil, fmt.Errorf("opening ledgers: reading randomness: %w", err)
+	}
+	return &Books{
+		store: store, config: c, part: uint8(int(b[0]) % c.Parts),
+		cache: cache{limit: c.CacheBytes, pages: make(map[cacheKey]*list.Element)},
+		books: make(map[dap.TaskID]*Book),
+	}, nil
+}
+
+// Open returns the book of a task, and begins the task's ledger if there is none.
+// Reports older than expiry are dropped, 0 means never; the expiry of the last
+// call holds.
+func (bs *Books) Open(ctx context.Context, task *dap.Task, expiry time.Duration) (*Book, error) {
+	if expiry < 0 {
+		return nil, fmt.Errorf("opening the ledger of task %v: negative expiry %v", task.ID(), expiry)
+	}
+	bs.mu.Lock()
+	b := bs.books[task.ID()]
+	bs.mu.Unlock()
+	if b == nil {
+		layout, err := bs.store.Begin(ctx, task.ID(), DefaultLayout(task.Config().TimePrecision))
+		if err != nil {
+			return nil, fmt.Errorf("opening the ledger of task %v: %w", task.ID(), err)
+		}
+		if err := layout.Validate(); err != nil {
+			return nil, fmt.Errorf("opening the ledger of task %v: %w", task.ID(), err)
+		}
+		b = &Book{books: bs, task: task, layout: layout, turn: make(chan struct{}, 1)}
+		if err := b.refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	if first := bs.books[task.ID()]; first != nil {
+		b = first
+	}
+	bs.books[task.ID()] = b
+	b.expiry.Store(int64(expiry))
+	return b, nil
+}
+
+// Cached returns how many bytes of report IDs are in memory.
+func (bs *Books) Cached() int64 { return bs.cache.size() }
+
+// A Book is the ledger of one task. It is safe for concurrent use, and so are
+// many books of the same task, in any number of processes.
+type Book struct {
+	books  *Books
+	task   *dap.Task
+	layout Layout
+	expiry atomic.Int64
+
+	// turn is held by the one that changes the ledger, or reads for it.
+	turn chan struct{}
+
+	mu         sync.RWMutex // guards what follows; to write, both are held
+	generation uint64
+	watermark  dap.Time
+	marks      marks
+}
+
+// Task returns the book's task.
+func (b *Book) Task() *dap.Task { return b.task }
+
+// take waits for the turn, as long as the context lasts.
+func (b *Book) take(ctx context.Context) error {
+	select {
+	case b.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the ledger of task %v: %w", b.task.ID(), ctx.Err())
+	}
+}
+
+func (b *Book) give() { <-b.turn }
+
+// refresh reads what is new in the head. The turn is held.
+func (b *Book) refresh(ctx context.Context) error {
+	head, err := b.books.store.Head(ctx, b.task.ID(), b.generation)
+	if err != nil {
+		return fmt.Errorf("reading the ledger of task %v: %w", b.task.ID(), err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range head.Marks {
+		if err := b.marks.add(m.Selector); err != nil {
+			return fmt.Errorf("reading the ledger of task %v: %w", b.task.ID(), err)
+		}
+	}
+	b.generation, b.watermark = head.Generation, max(b.watermark, head.Watermark)
+	return nil
+}
+
+// horizon returns the time before which reports are dropped now.
+// The turn or mu is held.
+func (b *Book) horizon() dap.Time {
+	expiry := time.Duration(b.expiry.Load())
+	if expiry == 0 {
+		return b.watermark
+	}
+	oldest, err := b.task.Config().TimePrecision.Time(b.books.config.Clock.Now().Add(-expiry))
+	if err != nil { // before 1970: nothing has expired
+		return b.watermark
+	}
+	return max(b.watermark, oldest)
+}

@@ -1,0 +1,159 @@
+package ledger
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/shoal-project/shoal/dap"
+)
+
+func (p Page) compare(q Page) int {
+	return cmp.Or(cmp.Compare(p.Window, q.Window), cmp.Compare(p.Shard, q.Shard))
+}
+
+func (p Place) compare(q Place) int {
+	return cmp.Or(cmp.Compare(p.Bucket.Unit, q.Bucket.Unit), bytes.Compare(p.Bucket.Batch[:], q.Bucket.Batch[:]), cmp.Compare(p.Part, q.Part))
+}
+
+// Batch returns what a batch has now, and whether a part of it was collected: to
+// see whether it is large enough, without collecting it.
+func (b *Book) Batch(ctx context.Context, s dap.BatchSelector) (total *dap.Total, collected bool, err error) {
+	if err := b.take(ctx); err != nil {
+		return nil, false, err
+	}
+	defer b.give()
+	total, _, collected, err = b.batch(ctx, s)
+	return total, collected, err
+}
+
+// batch reads a batch. The turn is held.
+func (b *Book) batch(ctx context.Context, s dap.BatchSelector) (*dap.Total, []Stamp, bool, error) {
+	if err := b.refresh(ctx); err != nil {
+		return nil, nil, false, err
+	}
+	collected, err := b.marks.selects(s)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.task.ID(), err)
+	}
+	sums, err := b.books.store.Sums(ctx, b.task.ID(), s)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.task.ID(), err)
+	}
+	total := b.task.NewTotal()
+	stamps := make([]Stamp, 0, len(sums))
+	for _, sum := range sums {
+		part, err := b.openTotal(sum.Place, sum.Total)
+		if err != nil {
+			return nil, nil, false, err
+		}
+		if err := total.Merge(part); err != nil {
+			return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.task.ID(), err)
+		}
+		stamps = append(stamps, Stamp{sum.Place, sum.Rev})
+	}
+	return total, stamps, collected, nil
+}
+
+// A Take stores a collection together with the role's own record, in one
+// transaction, with the promises of [Store]. The total is the batch's, and the
+// caller's to keep: add noise to it, seal it. An error that matches [ErrConflict]
+// makes the book read the batch anew, any other ends the collection. What was
+// made of the total of an attempt that failed must never leave.
+type Take func(ctx context.Context, total *dap.Total, c Collection) error
+
+// Collect collects a batch that [dap.Task.CheckBatch] allows, else its error is
+// an [dap.Abort]. Once take has returned nil, no report is committed to the batch
+// any more, and the batch's totals are deleted. With take nil the collection is
+// stored alone.
+func (b *Book) Collect(ctx context.Context, s dap.BatchSelector, take Take) error {
+	if take == nil {
+		take = func(ctx context.Context, _ *dap.Total, c Collection) error { return b.books.store.Collect(ctx, c) }
+	}
+	if err := b.take(ctx); err != nil {
+		return err
+	}
+	defer b.give()
+	for range attempts {
+		total, stamps, collected, err := b.batch(ctx, s)
+		if err != nil {
+			return err
+		}
+		if err := b.task.CheckBatch(total, collected); err != nil {
+			return err
+		}
+		err = take(ctx, total, Collection{Task: b.task.ID(), Generation: b.generation, Selector: s, Seen: stamps})
+		if err == nil || !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("collecting from the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
+}
+
+// Evict forgets all reports before a time, rounded down to a window of the
+// layout, and the batches of such reports, collected or not. Later reports of
+// that time are dropped (section "Reducing Storage Requirements").
+func (b *Book) Evict(ctx context.Context, before dap.Time) error {
+	watermark := before - before%dap.Time(b.layout.Window)
+	if err := b.take(ctx); err != nil {
+		return err
+	}
+	defer b.give()
+	for range attempts {
+		if err := b.refresh(ctx); err != nil {
+			return err
+		}
+		if watermark <= b.watermark {
+			return nil
+		}
+		err := b.books.store.Evict(ctx, b.task.ID(), b.generation, watermark)
+		if err == nil || !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("evicting from the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
+}
+
+// Expire evicts what is older than the expiry of [Books.Open].
+func (b *Book) Expire(ctx context.Context) error {
+	b.mu.RLock()
+	before := b.horizon()
+	b.mu.RUnlock()
+	return b.Evict(ctx, before)
+}
+
+const (
+	smallBlock   = 128 // IDs; a row's overhead is then below 1 byte an ID
+	compactAfter = 32  // small blocks in a row
+)
+
+// compact joins the small blocks at the end of a page when there are many. The
+// commit has happened: an error here costs space and no more, and the next
+// commit tries again. The turn is held.
+func (b *Book) compact(ctx context.Context, at Page, c *cachedPage) {
+	if len(c.tail) < compactAfter {
+		return
+	}
+	count, after := len(c.tail), c.tail[0].seq-1
+	blocks, err := b.books.store.Blocks(ctx, b.task.ID(), at, after)
+	if err != nil {
+		return
+	}
+	joined, err := merge(blocks)
+	if err == nil && len(blocks) == count && joined.Seq == c.seq {
+		err = b.books.store.Compact(ctx, b.task.ID(), joined, after, count)
+	} else {
+		err = ErrConflict
+	}
+	switch {
+	case err == nil:
+		c.tail = nil
+		if n := len(joined.IDs) / IDSize; n < smallBlock {
+			c.tail = []blockSize{{joined.Seq, n}}
+		}
+	case errors.Is(err, ErrConflict): // another process was here: read the page anew
+		b.books.cache.drop(cacheKey{b.task.ID(), at})
+	}
+}

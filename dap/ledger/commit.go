@@ -1,0 +1,239 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/shoal-project/shoal/dap"
+)
+
+// A state is what a book knows, as [dap.Admit] sees it. It answers for the
+// candidates that it was made for, while the turn or mu is held.
+type state struct {
+	book    *Book
+	horizon dap.Time
+	seen    map[dap.ReportID]bool
+}
+
+// Collected implements [dap.Ledger].
+func (s *state) Collected(b dap.Bucket) bool {
+	return s.book.marks.collected(s.book.task.Config().BatchMode, b)
+}
+
+// Seen implements [dap.Ledger].
+func (s *state) Seen(id dap.ReportID) bool { return s.seen[id] }
+
+// Evicted implements [dap.Ledger].
+func (s *state) Evicted(t dap.Time) bool { return t < s.horizon }
+
+// look reads the pages of the candidates and returns the state that decides on
+// them. The turn is held.
+func (b *Book) look(ctx context.Context, candidates []dap.Candidate, fresh bool) (*state, map[Page]*cachedPage, error) {
+	s := &state{book: b, horizon: b.horizon(), seen: make(map[dap.ReportID]bool)}
+	pages := make(map[Page]*cachedPage)
+	for i := range candidates {
+		c := &candidates[i]
+		if c.Time < s.horizon { // its page may be gone, and does not matter
+			continue
+		}
+		at := b.layout.Page(c.ID, c.Time)
+		p := pages[at]
+		if p == nil {
+			var err error
+			if p, err = b.page(ctx, at, fresh); err != nil {
+				return nil, nil, err
+			}
+			pages[at] = p
+		}
+		if p.has(c.ID) {
+			s.seen[c.ID] = true
+		}
+	}
+	return s, pages, nil
+}
+
+// Check says what [Book.Commit] would answer for candidates now, 0 for a report
+// that may be aggregated. What other processes have committed may be missing, so
+// that it is good enough to leave out reports early, and not to count one.
+func (b *Book) Check(ctx context.Context, candidates []dap.Candidate) ([]dap.ReportError, error) {
+	if verdicts := b.glance(candidates); verdicts != nil {
+		return verdicts, nil
+	}
+	if err := b.take(ctx); err != nil {
+		return nil, err
+	}
+	defer b.give()
+	s, _, err := b.look(ctx, candidates, false)
+	if err != nil {
+		return nil, err
+	}
+	return dap.Admit(candidates, s), nil
+}
+
+// glance is [Book.Check] for candidates whose pages are all in memory, else nil:
+// it does not wait for a commit that is under way.
+func (b *Book) glance(candidates []dap.Candidate) []dap.ReportError {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s := &state{book: b, horizon: b.horizon(), seen: make(map[dap.ReportID]bool)}
+	for i := range candidates {
+		c := &candidates[i]
+		if c.Time < s.horizon {
+			continue
+		}
+		p := b.books.cache.get(cacheKey{b.task.ID(), b.layout.Page(c.ID, c.Time)})
+		if p == nil {
+			return nil
+		}
+		if p.has(c.ID) {
+			s.seen[c.ID] = true
+		}
+	}
+	return dap.Admit(candidates, s)
+}
+
+// An Apply stores a change together with the role's own record, in one
+// transaction, with the promises of [Store]. An error that matches [ErrConflict]
+// makes the book decide anew, any other ends the commit.
+type Apply func(ctx context.Context, c Change, verdicts []dap.ReportError) error
+
+// attempts bounds how often a step is tried. Each lost attempt is a step that
+// another process has made.
+const attempts = 1000
+
+// Commit commits the outcome of an aggregation job and returns the verdicts on
+// its candidates, in their order: 0 means that the report is counted. With apply
+// nil the change is stored alone.
+//
+// A job whose commit came to an unknown end (an error that does not match
+// [ErrConflict]) must be looked up before it is tried again: if it has happened,
+// its own reports are found replayed. The same holds for two goroutines with the
+// same job: apply must fail for the second one because the job is there.
+func (b *Book) Commit(ctx context.Context, o *dap.Outcome, apply Apply) ([]dap.ReportError, error) {
+	if apply == nil {
+		apply = func(ctx context.Context, c Change, _ []dap.ReportError) error { return b.books.store.Commit(ctx, c) }
+	}
+	if err := b.take(ctx); err != nil {
+		return nil, err
+	}
+	defer b.give()
+	for n := range attempts {
+		verdicts, err := b.commit(ctx, o, apply, n > 0)
+		if err == nil || !errors.Is(err, ErrConflict) {
+			return verdicts, err
+		}
+		if err := b.refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("committing to the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
+}
+
+// commit makes one attempt. The turn is held.
+func (b *Book) commit(ctx context.Context, o *dap.Outcome, apply Apply, fresh bool) ([]dap.ReportError, error) {
+	s, pages, err := b.look(ctx, o.Candidates(), fresh)
+	if err != nil {
+		return nil, err
+	}
+	verdicts := dap.Admit(o.Candidates(), s)
+	totals, err := o.Totals(verdicts)
+	if err != nil {
+		return nil, fmt.Errorf("committing to the ledger of task %v: %w", b.task.ID(), err)
+	}
+	c := Change{Task: b.task.ID(), Generation: b.generation, Blocks: b.blocks(o.Candidates(), verdicts, pages)}
+	b.addTotals(&c, totals)
+	if err := apply(ctx, c, verdicts); err != nil {
+		return nil, err
+	}
+	for i := range c.Blocks {
+		at := c.Blocks[i].Page
+		pages[at].append(&c.Blocks[i])
+		b.books.cache.put(cacheKey{b.task.ID(), at}, pages[at])
+		b.compact(ctx, at, pages[at])
+	}
+	return verdicts, nil
+}
+
+// blocks returns the IDs of the admitted candidates by page.
+func (b *Book) blocks(candidates []dap.Candidate, verdicts []dap.ReportError, pages map[Page]*cachedPage) []Block {
+	ids := make(map[Page][]dap.ReportID)
+	for i := range candidates {
+		if verdicts[i] == 0 {
+			at := b.layout.Page(candidates[i].ID, candidates[i].Time)
+			ids[at] = append(ids[at], candidates[i].ID)
+		}
+	}
+	blocks := make([]Block, 0, len(ids))
+	for at, list := range ids {
+		slices.SortFunc(list, func(x, y dap.ReportID) int { return bytes.Compare(x[:], y[:]) })
+		blocks = append(blocks, Block{Page: at, Seq: pages[at].seq + 1, IDs: join(list)})
+	}
+	// In one order everywhere, so that two processes never wait for each other.
+	slices.SortFunc(blocks, func(x, y Block) int { return x.Page.compare(y.Page) })
+	return blocks
+}
+
+func join(ids []dap.ReportID) []byte {
+	b := make([]byte, 0, len(ids)*IDSize)
+	for i := range ids {
+		b = append(b, ids[i][:]...)
+	}
+	return b
+}
+
+// addTotals adds the deltas of the totals to a change.
+func (b *Book) addTotals(c *Change, totals map[dap.Bucket]*dap.Total) {
+	for bucket, total := range totals {
+		latest := total.Interval.Start + dap.Time(total.Interval.Duration) - 1
+		c.Deltas = append(c.Deltas, Delta{Place{bucket, b.books.part}, latest})
+	}
+	slices.SortFunc(c.Deltas, func(x, y Delta) int { return x.Place.compare(y.Place) })
+	c.Merge = func(p Place, old []byte) ([]byte, error) {
+		total := totals[p.Bucket]
+		if total == nil {
+			return nil, fmt.Errorf("merging totals: nothing to add to bucket %v", p.Bucket)
+		}
+		if old != nil {
+			sum, err := b.openTotal(p, old)
+			if err != nil {
+				return nil, err
+			}
+			if err := sum.Merge(total); err != nil {
+				return nil, err
+			}
+			total = sum
+		}
+		return b.sealTotal(p, total)
+	}
+}
+
+// where is the place as it is bound to a sealed total.
+func (b *Book) where(p Place) [][]byte {
+	id := b.task.ID()
+	unit := binary.BigEndian.AppendUint64(nil, uint64(p.Bucket.Unit))
+	return [][]byte{id[:], unit, p.Bucket.Batch[:], {p.Part}}
+}
+
+const totalKind = "dap total"
+
+func (b *Book) sealTotal(p Place, total *dap.Total) ([]byte, error) {
+	plain, err := total.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	return b.books.config.Keys.Seal(plain, totalKind, b.where(p)...), nil
+}
+
+func (b *Book) openTotal(p Place, sealed []byte) (*dap.Total, error) {
+	plain, err := b.books.config.Keys.Open(sealed, totalKind, b.where(p)...)
+	if err != nil {
+		return nil, fmt.Errorf("bucket %v of task %v: %w", p.Bucket, b.task.ID(), err)
+	}
+	defer clear(plain)
+	return b.task.ParseTotal(plain)
+}

@@ -1,0 +1,43 @@
+// Package ledger is what one aggregator remembers of a task so that every report
+// counts once: the IDs of the reports that counted, the batch buckets, and which
+// batches were collected (draft-ietf-ppm-dap, section "Batch Buckets").
+//
+// # Use
+//
+// [New] makes the [Books] of an aggregator over a [Store], and [Books.Open] the
+// [Book] of a task, which commits the outcome of an aggregation job:
+//
+//	verdicts, err := book.Commit(ctx, &job.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
+//		return store.CommitJob(ctx, c, record(verdicts)) // the role's own record, in the same transaction
+//	})
+//
+// and collects a batch:
+//
+//	err := book.Collect(ctx, selector, func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
+//		return store.CollectShare(ctx, c, sealed(total))
+//	})
+//
+// Both callbacks may run several times, each time for another state of the
+// store; only the step that the store took has happened.
+//
+// # How it works
+//
+// Everything is optimistic. A book keeps a copy of what it has read, decides with
+// [dap.Admit] in memory, and hands the store a [Change] that says what it was
+// decided on. If the store has moved on, it answers [ErrConflict] and changes
+// nothing; the book reads what is new and decides again. Many processes can
+// share one store.
+//
+// The IDs of a task stand in pages by the time of their reports: a page is an
+// append-only list of blocks with numbers 1, 2, 3 and so on, and to append the
+// next number is the compare-and-swap. A stored ID costs its 16 bytes and its
+// part of a block's row; the blocks of small jobs are joined as they add up.
+//
+// # Security
+//
+// Totals are shares of what people reported: the book seals them before they go
+// to the store, for their task and bucket. IDs are random and stand open. A store
+// that is put back to an older state (a restored backup) counts reports twice;
+// after such a restore raise the watermark ([Book.Evict]) beyond all reports that
+// may have been aggregated since.
+package ledger
