@@ -1,0 +1,165 @@
+package roster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+)
+
+// The names of the aggregator's own secrets.
+const (
+	ringName     = "hpke keys"
+	resourceName = "resource key"
+	secretKind   = "dap aggregator secret"
+)
+
+// secret reads a secret, nil if there is none.
+func (r *Roster) secret(ctx context.Context, name string) ([]byte, uint64, error) {
+	s, err := r.store.Secret(ctx, name)
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading the %s: %w", name, err)
+	}
+	if s.Revision == 0 {
+		return nil, 0, nil
+	}
+	plain, err := r.config.Keys.Open(s.Sealed, secretKind, []byte(name))
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading the %s: %w", name, err)
+	}
+	return plain, s.Revision, nil
+}
+
+// readResourceKey reads the resource key, and makes it if there is none.
+func (r *Roster) readResourceKey(ctx context.Context) error {
+	for {
+		plain, _, err := r.secret(ctx, resourceName)
+		if err != nil {
+			return err
+		}
+		if plain != nil {
+			if len(plain) != len(r.resource) {
+				return fmt.Errorf("reading the %s: it has %d bytes, want %d", resourceName, len(plain), len(r.resource))
+			}
+			r.resource = dap.ResourceKey(plain)
+			return nil
+		}
+		key := make([]byte, len(r.resource))
+		if _, err := io.ReadFull(r.config.Rand, key); err != nil {
+			return fmt.Errorf("making the %s: reading randomness: %w", resourceName, err)
+		}
+		_, err = r.store.PutSecret(ctx, resourceName, 0, r.config.Keys.Seal(key, secretKind, []byte(resourceName)))
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return fmt.Errorf("storing the %s: %w", resourceName, err)
+		}
+	}
+}
+
+// storedKey is the form in which an HPKE key is sealed.
+type storedKey struct {
+	Key     string    `json:"key"`
+	Created time.Time `json:"created"`
+}
+
+func encodeRing(ring *dap.Keyring) ([]byte, error) {
+	list := []storedKey{}
+	for _, k := range ring.Keys() {
+		text, err := k.Key.Text()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, storedKey{text, k.Created})
+	}
+	return json.Marshal(list)
+}
+
+func decodeRing(plan dap.Rotation, b []byte) (*dap.Keyring, error) {
+	var list []storedKey
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&list); err != nil {
+		return nil, fmt.Errorf("decoding the %s: they are not of this version", ringName)
+	}
+	var keys []dap.HeldKey
+	for _, s := range list {
+		key, err := dap.ParsePrivateKey(s.Key)
+		if err != nil {
+			return nil, fmt.Errorf("decoding the %s: %w", ringName, err)
+		}
+		keys = append(keys, dap.HeldKey{Key: key, Created: s.Created})
+	}
+	return dap.NewKeyring(plan, keys...)
+}
+
+// readRing reads the HPKE keys from the store into memory.
+func (r *Roster) readRing(ctx context.Context) (*heldRing, error) {
+	plain, revision, err := r.secret(ctx, ringName)
+	if err != nil {
+		return nil, err
+	}
+	held := &heldRing{revision: revision}
+	if plain == nil {
+		held.ring, err = dap.NewKeyring(r.config.Rotation)
+	} else {
+		held.ring, err = decodeRing(r.config.Rotation, plain)
+		clear(plain)
+	}
+	return held, err
+}
+
+// Rotate reads the HPKE keys and makes those that are due, once for all
+// processes: keys that are gone are deleted, successors made.
+func (r *Roster) Rotate(ctx context.Context) error {
+	for {
+		held, err := r.readRing(ctx)
+		if err != nil {
+			return err
+		}
+		next, changed, err := held.ring.Rotate(r.config.Clock.Now(), r.config.Rand)
+		if err != nil {
+			return fmt.Errorf("rotating HPKE keys: %w", err)
+		}
+		if !changed {
+			r.ring.Store(held)
+			return nil
+		}
+		plain, err := encodeRing(next)
+		if err != nil {
+			return fmt.Errorf("rotating HPKE keys: %w", err)
+		}
+		sealed := r.config.Keys.Seal(plain, secretKind, []byte(ringName))
+		clear(plain)
+		revision, err := r.store.PutSecret(ctx, ringName, held.revision, sealed)
+		if err == nil {
+			r.ring.Store(&heldRing{next, revision})
+			return nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return fmt.Errorf("storing the %s: %w", ringName, err)
+		}
+	}
+}
+
+// Refresh reads what other processes have changed, and rotates the HPKE keys if
+// that is due.
+func (r *Roster) Refresh(ctx context.Context) error {
+	return errors.Join(r.Rotate(ctx), r.refreshTasks(ctx))
+}
+
+// Run refreshes until the context ends, and returns its error then. What goes
+// wrong meanwhile goes to report: the roster serves what it has and tries again.
+func (r *Roster) Run(ctx context.Context, report func(error)) error {
+	for {
+		if err := r.config.Clock.Until(ctx, r.config.Clock.Now().Add(r.config.Refresh)); err != nil {
+			return err
+		}
+		if err := r.Refresh(ctx); err != nil && ctx.Err() == nil {
+			report(err)
+		}
+	}
+}
