@@ -106,6 +106,12 @@ func compilePattern(doc *Pattern) (pattern, error) {
 	if err != nil || clean.String() != doc.Clean || strings.ContainsAny(doc.Clean, "?#") || clean.Scheme() != doc.Scheme || clean.HasCredentials() || len(doc.Clean) > maxText {
 		return p, fmt.Errorf("clean %q: want a normalised URL of the same scheme, without query and fragment", doc.Clean)
 	}
+	// Whoever sees the clean URL must find the same search in it.
+	const probe = "probe"
+	u, err := p.clean(probe)
+	if words, ok := p.match(u); err != nil || !ok || words != probe {
+		return p, fmt.Errorf("clean %q: the pattern does not recognise it", doc.Clean)
+	}
 	return p, nil
 }
 
