@@ -1,0 +1,81 @@
+package testsite
+
+import "fmt"
+
+// A Truth is what is known of a page: who is shown what at its address.
+type Truth uint8
+
+// The truths.
+const (
+	Public       Truth = iota // whoever asks is shown the same
+	Login                     // shown to those who are logged in, or a login itself
+	Personalised              // everybody is shown something else, by cookie
+	Private                   // on a private network
+	Noindex                   // open, but its owner does not want it told
+	Capability                // open to whoever has the link, which is a secret
+	OneTime                   // as Capability, and one GET uses the link up
+	Typed                     // its address holds what a person typed, or where a person was
+	Unusable                  // nothing is there that could be told: gone, broken, too large, no page
+)
+
+func (t Truth) String() string {
+	names := [...]string{"public", "login", "personalised", "private network", "noindex", "capability", "one-time", "typed", "unusable"}
+	if int(t) < len(names) {
+		return names[t]
+	}
+	return fmt.Sprintf("Truth(%d)", t)
+}
+
+// Truths lists them all.
+func Truths() []Truth {
+	return []Truth{Public, Login, Personalised, Private, Noindex, Capability, OneTime, Typed, Unusable}
+}
+
+// MustStay reports whether no page of this truth may ever be told of.
+// Of capability links some few may slip through the engine, because a secret
+// made of words looks like words; no crowd may release one.
+func (t Truth) MustStay() bool {
+	return t == Login || t == Personalised || t == Private || t == Noindex
+}
+
+// An Audience says which people come to a page.
+type Audience uint8
+
+// The audiences.
+const (
+	Everyone Audience = iota // by popularity
+	Owner                    // one person
+	Few                      // two to five
+	Group                    // forty
+)
+
+// A Kind is a kind of page: what the ground truth says of it, and how its pages
+// are made.
+type Kind struct {
+	Name     string
+	Truth    Truth
+	Audience Audience
+	Host     string
+
+	lang  string
+	count int
+	path  func(*draw) string                // path and query of a page; nil for slugs at the root
+	also  func(*Page) (host, target string) // a second address of each page; may be nil
+	show  func(*Site, *Page, View, *sheet)  // changes what an article would show; may be nil
+
+	robots   string // content of a robots meta element
+	header   string // X-Robots-Tag
+	depends  bool   // needs an account: only people with one come
+	linked   bool   // public pages link here, though it is not public
+	unlisted bool   // never among the links and results that pages show
+	visits   int    // at least so many by each of its people; 1 if 0
+}
+
+// Kinds lists all kinds of page, in a fixed order.
+func Kinds() []Kind {
+	var all []Kind
+	for _, chapter := range [][]Kind{publicKinds(), variantKinds(), closedKinds(), networkKinds(), capabilityKinds(), onceKinds(), oddKinds()} {
+		all = append(all, chapter...)
+	}
+	return all
+}
