@@ -36,6 +36,8 @@ type commands struct {
 	Bench  benchCmd  `cmd:"" help:"Measure this system beside the Prochlo paper."`
 	DAP    dapCmd    `cmd:"" name:"dap" help:"Tools for the protocol of the aggregate route."`
 
+	Discover discoverCmd `cmd:"" help:"Say what the discovery engine decides about pages; work on its rules."`
+
 	Outbox outboxCmd `cmd:"" help:"Show and empty what an app is about to send."`
 	Agent  agentCmd  `cmd:"" help:"Send what waits in an outbox, for programs that live briefly."`
 

@@ -162,12 +162,24 @@ func networkKinds() []Kind {
 	at := func(d *draw) string { return "/" + d.slug(2, 3) }
 	var all []Kind
 	for _, k := range []struct{ name, host string }{
-		{"router by its address", router}, {"single-label name", intranet}, {"printer, .local", printer}, {"wiki, .corp", wiki},
-		{"vault, .internal", cloud}, {"disk at home, .home.arpa", homeNAS}, {"hidden service, .onion", onion},
-		{"router by its IPv6 address", ulaHost}, {"public name, 10.x", branch}, {"public name, 127.0.0.1", loop},
-		{"public name, 169.254.x", metadata}, {"public name, fd00::", ula}, {"public name, mapped 10.x", mapped},
-		{"public name, 100.64.x", carrier}, {"public name, 198.18.x", benchmark}, {"public name, NAT64 of 10.x", nat64},
-		{"address written as a name", embedded}, {"port of its own", develop + ":8443"},
+		{"router by its address", router},
+		{"single-label name", intranet},
+		{"printer, .local", printer},
+		{"wiki, .corp", wiki},
+		{"vault, .internal", cloud},
+		{"disk at home, .home.arpa", homeNAS},
+		{"hidden service, .onion", onion},
+		{"router by its IPv6 address", ulaHost},
+		{"public name, 10.x", branch},
+		{"public name, 127.0.0.1", loop},
+		{"public name, 169.254.x", metadata},
+		{"public name, fd00::", ula},
+		{"public name, mapped 10.x", mapped},
+		{"public name, 100.64.x", carrier},
+		{"public name, 198.18.x", benchmark},
+		{"public name, NAT64 of 10.x", nat64},
+		{"address written as a name", embedded},
+		{"port of its own", develop + ":8443"},
 	} {
 		all = append(all, Kind{Name: k.name, Truth: Private, Host: k.host, lang: "en", count: 5, path: at})
 	}

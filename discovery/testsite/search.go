@@ -53,6 +53,7 @@ func (s *Site) topicOf(query string) *topic {
 
 // Addresses of the result pages.
 func finchURL(query string) string { return "https://" + finch + "/search?q=" + url.QueryEscape(query) }
+
 func marlinURL(query string) string {
 	return "https://" + marlin + "/find?query=" + url.QueryEscape(query)
 }

@@ -1,0 +1,13 @@
+package main
+
+// discoverCmd is the command line of the discovery engine.
+type discoverCmd struct {
+	Bundle discoverBundleCmd `cmd:"" help:"Make and check the signed rules by which search pages are read."`
+}
+
+// Help is printed by "shoal discover --help".
+func (*discoverCmd) Help() string {
+	return `The discovery engine decides on a person's own device which pages and queries are
+public. These commands show its decisions; docs/discovery.md says what it decides
+where, and what it cannot protect.`
+}
