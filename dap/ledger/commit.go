@@ -56,6 +56,21 @@ func (b *Book) look(ctx context.Context, candidates []dap.Candidate, fresh bool)
 	return s, pages, nil
 }
 
+// Late says, from what is in memory, why a report comes too late to be counted:
+// [dap.BatchCollected], [dap.ReportDropped], or 0. It reads nothing from the
+// store, and may miss what other processes have collected a short while ago.
+func (b *Book) Late(bucket dap.Bucket, t dap.Time) dap.ReportError {
+	if t < b.horizon() {
+		return dap.ReportDropped
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.marks.collected(b.task.Config().BatchMode, bucket) {
+		return dap.BatchCollected
+	}
+	return 0
+}
+
 // Check says what [Book.Commit] would answer for candidates now, 0 for a report
 // that may be aggregated. What other processes have committed may be missing, so
 // that it is good enough to leave out reports early, and not to count one.
