@@ -1,0 +1,72 @@
+// Package leader is the leader of DAP: it takes reports from clients, aggregates
+// them together with the helper, and answers the collector
+// (draft-ietf-ppm-dap, sections "Uploading Reports", "Verifying and Aggregating
+// Reports" and "Collecting Results").
+//
+// A [Leader] is built by [New] from a [Config] and used through three doors: its
+// Handler serves clients and the collector, its Run does what is due whenever it
+// is due, and its Status tells how it is. Tick does what Run does, once, for
+// programs that keep their own time.
+//
+// # The way of a report
+//
+// An uploaded report is acknowledged when it is durable in an intake log of its
+// task ([Log], package segment). A log is closed when it is full or old, or when a
+// collection waits for it. Its reports are then put into aggregation jobs ([Job])
+// as soon as they can be (section "Eager Aggregation"), without those that the
+// ledger has seen or that come too late. A job only names its reports: the
+// request is made from them when a worker takes the job, and made again, byte for
+// byte, when the answer was lost. With the helper's answer the reports that both
+// accept are committed to the ledger, and the job ends, in one transaction. When
+// the last job of a log has ended, the log is removed.
+//
+// A collection job ([Collection]) waits until the end of its interval and the
+// task's grace, then for the logs that were open, for the jobs that may add to its
+// batch, and for the minimum batch size. The batch is then frozen: no job for it
+// is made any more. The helper is asked for its share of exactly these reports,
+// the leader adds its noise to its own, seals it, and stores both in one
+// transaction with the mark that the batch is collected. Nothing of the leader's
+// share leaves before that.
+//
+// In the leader-selected mode reports fill batches of the task's minimum size
+// ([Batch]), within windows of time if [Config.BatchWindow] says so. A query gets
+// the oldest batch that is full. Because all such queries are equal, a collector
+// deletes a collection job to ask for the next batch: equal requests get the job
+// that is there.
+//
+// # Failures
+//
+// A job that fails is tried again with growing pauses or when the helper has
+// asked for it. After [Config.Attempts], or when the helper refuses it for good or
+// answers nonsense, it is abandoned: the helper is told, and the reports go into
+// another job, up to [Config.Rounds] times. A report that is rejected as too early
+// is tried again when its time has come. If the helper had committed a job that
+// the leader abandons, the two disagree about those reports, and the helper
+// refuses the batch (batchMismatch).
+//
+// A process may stop at any moment. What was acknowledged is on the disk, what was
+// decided is in the store, and the next process goes on from there.
+//
+// # Several nodes
+//
+// Nodes that share a store have names of their own ([Config.Node]) and logs on
+// their own disks; a job belongs to the node that has its log. Collections are
+// driven by any node. What one node does reaches the others within a minute.
+//
+// # Security
+//
+// Logs hold what clients sealed, in the order of arrival, until they are removed;
+// neither they nor the store hold addresses, headers or times of arrival. What
+// the leader makes of reports, its output shares, is in memory only, and in the
+// ledger as sealed sums. Clients are not authenticated. The collector is, by one
+// of the task's tokens, and the leader to the helper.
+//
+// While a collection waits for reports, its collector learns how many are missing,
+// in quarters of the minimum ([MissingHeader]).
+//
+// BUG(shoal): aggregation parameters, and so VDAFs other than Prio3, have no jobs.
+//
+// BUG(shoal): a log is bound to the node that took it; if the node is lost, its
+// reports that were not aggregated are, too, and collections wait for it until
+// they are deleted.
+package leader

@@ -1,0 +1,336 @@
+package leader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/internal/exchange"
+	"github.com/shoal-project/shoal/dap/ledger"
+	"github.com/shoal-project/shoal/dap/roster"
+)
+
+// gather takes collection jobs as far as they go, and reports whether one moved.
+func (l *Leader) gather(ctx context.Context) (bool, error) {
+	l.gathering.Lock()
+	defer l.gathering.Unlock()
+	pending, err := l.config.Store.Collections(ctx)
+	if err != nil {
+		return false, fmt.Errorf("reading collection jobs: %w", err)
+	}
+	moved := false
+	var errs []error
+	for _, c := range pending {
+		for ctx.Err() == nil && !c.ended() {
+			next, err := l.step(ctx, c)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("collection job %v of task %v, %v: %w", c.ID, c.Task, c.State, err))
+			}
+			if err != nil || next.Rev == c.Rev {
+				break
+			}
+			moved, c = true, next
+		}
+	}
+	return moved, errors.Join(append(errs, ctx.Err())...)
+}
+
+// step takes a collection job one step further, if that can be, and returns what
+// it has become.
+func (l *Leader) step(ctx context.Context, c Collection) (Collection, error) {
+	s, err := l.servingOf(ctx, c.Task)
+	if errors.Is(err, roster.ErrUnknown) || errors.Is(err, errDisabled) {
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	if c.Due.After(l.now()) {
+		return c, nil
+	}
+	if c.State == Draining {
+		next, err := l.fetchShare(ctx, s, c)
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return l.shareFailed(ctx, c, err)
+		}
+		return next, ignoreConflict(err)
+	}
+	next, err := l.prepare(ctx, s, c)
+	if errors.Is(err, ErrBusy) {
+		return c, nil // what it waits for rings
+	}
+	return next, ignoreConflict(err)
+}
+
+// ignoreConflict drops the error that says that another node was first.
+func ignoreConflict(err error) error {
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// prepare waits for the grace, for the logs that may hold reports of the batch,
+// and for enough reports, and then freezes the batch.
+func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (Collection, error) {
+	at, err := collectableAt(s, c.Interval)
+	if err != nil {
+		return l.fail(ctx, c, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: err.Error()})
+	}
+	now := l.now()
+	if now.Before(at) {
+		return c, nil
+	}
+	if c.Interval.Duration == 0 {
+		return l.selectBatch(ctx, s, c)
+	}
+	if ready, next, err := l.logsCut(ctx, c); !ready || err != nil {
+		return next, err
+	}
+	book, err := l.book(ctx, s)
+	if err != nil {
+		return c, err
+	}
+	total, collected, err := book.Batch(ctx, c.selector())
+	if err != nil {
+		return c, err
+	}
+	err = s.Task.CheckBatch(total, collected)
+	if abort := dap.AbortOf(err); abort != nil {
+		if abort.Type != dap.ProblemInvalidBatchSize {
+			return l.fail(ctx, c, abort)
+		}
+		return l.wait(ctx, s, c, total.Count, at)
+	}
+	return l.drain(ctx, c)
+}
+
+// logsCut reports whether the logs that were there when the collection was due
+// are cut into jobs. The first time it asks for it.
+func (l *Leader) logsCut(ctx context.Context, c Collection) (bool, Collection, error) {
+	last, uncut, err := l.config.Store.LastLog(ctx, c.Task, c.Upto)
+	if err != nil {
+		return false, c, err
+	}
+	if c.Upto == 0 && last > 0 {
+		c.Upto = last
+		if err := l.config.Store.UpdateCollection(ctx, c); err != nil {
+			return false, c, err
+		}
+		c.Rev++
+		l.wake.intake.set()
+		return false, c, nil
+	}
+	return uncut == 0, c, nil
+}
+
+// wait notes how many reports are missing, and gives up when none can be
+// expected to come any more.
+func (l *Leader) wait(ctx context.Context, s *roster.Serving, c Collection, have uint64, since time.Time) (Collection, error) {
+	least := s.Task.Config().MinBatchSize
+	missing := least - min(have, least)
+	if since.Before(c.Created) {
+		since = c.Created
+	}
+	if l.now().Before(since.Add(l.config.Patience)) {
+		l.mu.Lock()
+		l.progress[collectionKey{c.Task, c.ID}] = progress{missing: missing}
+		l.mu.Unlock()
+		return c, nil
+	}
+	return l.fail(ctx, c, &dap.Abort{
+		Type:   dap.ProblemInvalidBatchSize,
+		Detail: fmt.Sprintf("about %d reports are missing from the task's minimum of %d", coarse(missing, least), least),
+	})
+}
+
+// selectBatch takes the oldest batch that has enough reports.
+func (l *Leader) selectBatch(ctx context.Context, s *roster.Serving, c Collection) (Collection, error) {
+	batches, err := l.config.Store.Batches(ctx, c.Task)
+	if err != nil {
+		return c, err
+	}
+	var most uint64
+	for _, b := range batches {
+		if b.Count >= s.Task.Config().MinBatchSize && b.Assigned == 0 {
+			c.Batch = b.ID
+			return l.drain(ctx, c)
+		}
+		most = max(most, b.Count)
+	}
+	// Reports that wait in logs may fill one.
+	if ready, next, err := l.logsCut(ctx, c); !ready || err != nil {
+		return next, err
+	}
+	return l.wait(ctx, s, c, most, c.Created)
+}
+
+// drain freezes the batch, and notes what the helper will be told.
+func (l *Leader) drain(ctx context.Context, c Collection) (Collection, error) {
+	c.State, c.Attempts, c.Due = Draining, 0, l.now()
+	if err := l.config.Store.Drain(ctx, c); err != nil {
+		return c, err
+	}
+	c.Rev++
+	l.config.Metrics.Collection(Draining)
+	return c, nil
+}
+
+// fail ends a collection job with a problem.
+func (l *Leader) fail(ctx context.Context, c Collection, abort *dap.Abort) (Collection, error) {
+	c.State, c.Problem, c.Detail = Failed, abort.Type, abort.Detail
+	if err := l.config.Store.UpdateCollection(ctx, c); err != nil {
+		return c, err
+	}
+	c.Rev++
+	l.config.Metrics.Collection(Failed)
+	l.collectionChanged(c)
+	return c, nil
+}
+
+// fetchShare asks the helper for its share of a frozen batch (section "Obtaining
+// Aggregate Shares"), and then ends the collection.
+func (l *Leader) fetchShare(ctx context.Context, s *roster.Serving, c Collection) (Collection, error) {
+	book, err := l.book(ctx, s)
+	if err != nil {
+		return c, err
+	}
+	total, collected, err := book.Batch(ctx, c.selector())
+	if err != nil {
+		return c, err
+	}
+	if err := s.Task.CheckBatch(total, collected); err != nil {
+		return c, err
+	}
+	if c.Count == 0 {
+		c.Count, c.Checksum = total.Count, total.Checksum
+		if err := l.config.Store.UpdateCollection(ctx, c); err != nil {
+			return c, err
+		}
+		c.Rev++
+	}
+	var job dap.CollectionJobReq
+	if err := s.Task.Codec().Decode(&job, c.Request); err != nil {
+		return c, err
+	}
+	answer, err := l.askShare(ctx, s, &c, &job)
+	if err != nil {
+		return c, err
+	}
+	if answer.Body == nil {
+		return l.awaitShare(ctx, s, c, answer)
+	}
+	var share dap.AggregateShare
+	if err := s.Task.Codec().Decode(&share, answer.Body); err != nil {
+		return c, fmt.Errorf("%w: %w", exchange.ErrAnswer, err)
+	}
+	return l.end(ctx, s, book, c, &job, share.Encrypted)
+}
+
+// askShare sends the request to the helper, or asks for the result of one that
+// the helper works on.
+func (l *Leader) askShare(ctx context.Context, s *roster.Serving, c *Collection, job *dap.CollectionJobReq) (*exchange.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.config.LeaseTime)
+	defer cancel()
+	codec := s.Task.Codec()
+	body, err := codec.Encode(&dap.AggregateShareReq{Job: *job, Selector: c.selector(), ReportCount: c.Count, Checksum: c.Checksum})
+	if err != nil {
+		return nil, err
+	}
+	method, path := s.Task.Variant().CreateAggregateShare(c.Task, dap.AggregateShareID(c.ID))
+	r := exchange.Request{
+		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound,
+		Body: body, Type: dap.TypeAggregateShareReq, Want: dap.TypeAggregateShare, Limit: codec.Limits().Body,
+	}
+	if c.Location != "" {
+		r.Method, r.URL, r.Body = http.MethodGet, c.Location, nil
+	}
+	answer, err := l.client.Do(ctx, r)
+	if err != nil && c.Location != "" && lostJob(err) {
+		c.Location = "" // the request finds it again
+		return l.askShare(ctx, s, c, job)
+	}
+	return answer, err
+}
+
+// awaitShare notes where the helper works on its share.
+func (l *Leader) awaitShare(ctx context.Context, s *roster.Serving, c Collection, answer *exchange.Response) (Collection, error) {
+	if answer.Location != "" {
+		c.Location = answer.Location
+	}
+	if c.Location == "" && s.Task.Variant().ClientChoosesIDs() {
+		c.Location = dap.Resolve(s.Task.Config().Helper, dap.AggregateSharePath(c.Task, dap.AggregateShareID(c.ID)))
+	}
+	if c.Location == "" {
+		return c, fmt.Errorf("%w: the helper works on its share and does not say where", exchange.ErrAnswer)
+	}
+	c.Due = l.now().Add(min(max(answer.Retry, time.Second), l.config.LongPause))
+	if err := l.config.Store.UpdateCollection(ctx, c); err != nil {
+		return c, err
+	}
+	c.Rev++
+	return c, nil
+}
+
+// shareFailed postpones a frozen collection, or ends it with the error that
+// caused the failure.
+func (l *Leader) shareFailed(ctx context.Context, c Collection, cause error) (Collection, error) {
+	if ctx.Err() != nil {
+		return c, cause
+	}
+	if abort := dap.AbortOf(cause); abort != nil && abort.Type != dap.ProblemUnrecognizedTask {
+		next, err := l.fail(ctx, c, abort)
+		return next, errors.Join(ignoreConflict(err))
+	}
+	c.Attempts++
+	if c.Attempts >= l.config.Attempts {
+		next, err := l.fail(ctx, c, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: "the helper did not give its share"})
+		return next, errors.Join(cause, ignoreConflict(err))
+	}
+	p, _ := errors.AsType[exchange.Problem](cause)
+	c.Due = l.dueAfter(c.Attempts, p.Retry)
+	l.mu.Lock()
+	l.progress[collectionKey{c.Task, c.ID}] = progress{err: cause}
+	l.mu.Unlock()
+	err := l.config.Store.UpdateCollection(ctx, c)
+	if err == nil {
+		c.Rev++
+	}
+	return c, errors.Join(cause, ignoreConflict(err))
+}
+
+// end adds the leader's noise, seals its share, and stores the result in one
+// step with the mark that the batch is collected. Only then can the share leave.
+func (l *Leader) end(ctx context.Context, s *roster.Serving, book *ledger.Book, c Collection, job *dap.CollectionJobReq, helper dap.HpkeCiphertext) (Collection, error) {
+	done := c
+	err := book.Collect(ctx, c.selector(), func(ctx context.Context, total *dap.Total, mark ledger.Collection) error {
+		if total.Count != c.Count || total.Checksum != c.Checksum {
+			return &dap.Abort{Type: dap.ProblemBatchMismatch, Detail: "the batch has changed while the helper was asked for its share"}
+		}
+		// An attempt that the store refuses leaves nothing: its noise is lost with it.
+		if err := s.Task.AddNoise(total.Share, l.config.Rand); err != nil {
+			return err
+		}
+		leader, err := s.Task.SealAggregateShare(s.Entry.Collector, dap.Leader, job, total.Share.Bytes())
+		if err != nil {
+			return err
+		}
+		resp := &dap.CollectionJobResp{ReportCount: total.Count, Interval: total.Interval, LeaderShare: leader, HelperShare: helper}
+		done = c
+		done.State, done.Location = Done, ""
+		if done.Response, err = s.Task.Codec().Encode(resp); err != nil {
+			return err
+		}
+		return l.config.Store.EndCollection(ctx, done, mark)
+	})
+	if err != nil {
+		return c, err
+	}
+	done.Rev++
+	l.config.Metrics.Collection(Done)
+	l.collectionChanged(done)
+	return done, nil
+}

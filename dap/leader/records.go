@@ -1,0 +1,66 @@
+package leader
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/shoal-project/shoal/segment"
+)
+
+// A cursor reads ranges of a log. Ranges that follow one another cost one pass.
+// It is not safe for concurrent use.
+type cursor struct {
+	log  *segment.Log
+	next func() ([]byte, error, bool)
+	stop func()
+	at   int64 // the record that next returns
+}
+
+// records returns copies of the records from first up to, and without, end, but
+// not those that skip holds, which counts from first. Records that the disk has
+// lost are missing, and their number is returned.
+func (c *cursor) records(first, end int64, skip Bitmap) (records [][]byte, lost int64, err error) {
+	if c.next == nil || c.at > first {
+		c.close()
+		c.next, c.stop = iter.Pull2(c.log.Records())
+		c.at = 0
+	}
+	var mem []byte
+	var ends []int
+	for c.at < end {
+		record, err, more := c.next()
+		if !more {
+			lost += end - max(first, c.at)
+			break
+		}
+		if d, damaged := errors.AsType[segment.Damage](err); damaged {
+			n := max(0, d.Records)
+			lost += max(0, min(end, c.at+n)-max(first, c.at))
+			c.at += n
+			continue
+		}
+		if err != nil {
+			c.close()
+			return nil, 0, fmt.Errorf("reading reports: %w", err)
+		}
+		if c.at >= first && !skip.Has(c.at-first) {
+			mem = append(mem, record...)
+			ends = append(ends, len(mem))
+		}
+		c.at++
+	}
+	start := 0
+	for _, e := range ends {
+		records = append(records, mem[start:e:e])
+		start = e
+	}
+	return records, lost, nil
+}
+
+func (c *cursor) close() {
+	if c.stop != nil {
+		c.stop()
+	}
+	c.next, c.stop = nil, nil
+}

@@ -1,0 +1,65 @@
+package leader
+
+import (
+	"context"
+	"errors"
+
+	"github.com/shoal-project/shoal/dap"
+)
+
+// A Status is a picture of the leader for health checks and pages.
+type Status struct {
+	Tasks   []TaskStatus // those in the roster
+	Damaged int64        // reports that the disk has lost, at least, as far as was noticed since the start
+}
+
+// A TaskStatus is one task in a [Status]. Its counts are exact: they are for the
+// leader's own organisation.
+type TaskStatus struct {
+	Task        dap.TaskID
+	Disabled    bool
+	Stored      int64  // bytes of reports on this node
+	Waiting     int64  // reports on this node that are in no job yet
+	Jobs        int    // that have not ended, of all nodes
+	InJobs      uint64 // reports in them
+	Collections []CollectionStatus
+}
+
+// A CollectionStatus is a collection job that has not ended.
+type CollectionStatus struct {
+	ID       dap.CollectionJobID
+	State    CollectionState
+	Interval dap.Interval // zero in the leader-selected mode
+	Missing  uint64       // reports, when this node last looked
+	Attempts int          // to get the helper's share
+	Err      error        // the last failure that this node saw
+}
+
+// Status returns how the leader is.
+func (l *Leader) Status(ctx context.Context) (Status, error) {
+	st := Status{Damaged: l.damaged.Load()}
+	pending, err := l.config.Store.Collections(ctx)
+	errs := []error{err}
+	for _, s := range l.config.Roster.List() {
+		id := s.Task.ID()
+		t := TaskStatus{Task: id, Disabled: s.Entry.Disabled, Stored: l.intake(id).stored.Load()}
+		if t.Jobs, t.InJobs, err = l.config.Store.Jobs(ctx, id); err != nil {
+			errs = append(errs, err)
+		}
+		l.mu.Lock()
+		for k, o := range l.logs {
+			if k.task == id && o.info.State != LogCut {
+				t.Waiting += o.log.Len()
+			}
+		}
+		for _, c := range pending {
+			if c.Task == id {
+				p := l.progress[collectionKey{c.Task, c.ID}]
+				t.Collections = append(t.Collections, CollectionStatus{c.ID, c.State, c.Interval, p.missing, c.Attempts, p.err})
+			}
+		}
+		l.mu.Unlock()
+		st.Tasks = append(st.Tasks, t)
+	}
+	return st, errors.Join(errs...)
+}

@@ -1,0 +1,484 @@
+package storetest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/leader"
+	"github.com/shoal-project/shoal/dap/ledger"
+	ledgertest "github.com/shoal-project/shoal/dap/ledger/storetest"
+)
+
+// A Model is a [leader.Store] in memory that can crash just before or just after
+// a change takes effect.
+type Model struct {
+	*ledgertest.Model
+
+	// What follows is guarded by the embedded model. The maps are replaced by
+	// Restart only; their values are never shared.
+	lastLog     map[dap.TaskID]uint64
+	lastJob     map[dap.TaskID]uint64
+	serial      uint64 // orders batches and collections
+	logs        map[logKey]leader.Log
+	jobs        map[jobKey]leader.Job
+	batches     map[batchKey]numbered[leader.Batch]
+	collections map[collectionKey]numbered[leader.Collection]
+}
+
+type (
+	logKey struct {
+		task   dap.TaskID
+		number uint64
+	}
+	jobKey   logKey
+	batchKey struct {
+		task dap.TaskID
+		id   dap.BatchID
+	}
+	collectionKey struct {
+		task dap.TaskID
+		id   dap.CollectionJobID
+	}
+	numbered[T any] struct {
+		serial uint64
+		value  T
+	}
+)
+
+var _ leader.Store = (*Model)(nil)
+
+// NewModel returns an empty store.
+func NewModel() *Model {
+	return &Model{
+		Model: ledgertest.NewModel(), lastLog: make(map[dap.TaskID]uint64), lastJob: make(map[dap.TaskID]uint64),
+		logs: make(map[logKey]leader.Log), jobs: make(map[jobKey]leader.Job),
+		batches: make(map[batchKey]numbered[leader.Batch]), collections: make(map[collectionKey]numbered[leader.Collection]),
+	}
+}
+
+// Restart returns the store that is found after a crash. This one is dead then.
+func (m *Model) Restart() *Model {
+	next := m.Model.Restart()
+	return &Model{
+		Model: next, lastLog: maps.Clone(m.lastLog), lastJob: maps.Clone(m.lastJob), serial: m.serial,
+		logs: maps.Clone(m.logs), jobs: maps.Clone(m.jobs), batches: maps.Clone(m.batches), collections: maps.Clone(m.collections),
+	}
+}
+
+// change makes one change that may fail: decide must not change anything.
+func (m *Model) change(decide func() (func(), error)) error { return m.Atomically(decide) }
+
+// BeginLog implements [leader.Store].
+func (m *Model) BeginLog(_ context.Context, task dap.TaskID, node string) (log leader.Log, err error) {
+	err = m.change(func() (func(), error) {
+		log = leader.Log{Task: task, Number: m.lastLog[task] + 1, Node: node, State: leader.LogOpen}
+		return func() {
+			m.lastLog[task]++
+			m.logs[logKey{task, log.Number}] = log
+		}, nil
+	})
+	return log, err
+}
+
+// Logs implements [leader.Store].
+func (m *Model) Logs(_ context.Context, node string) (all []leader.Log, err error) {
+	err = m.Read(func() error {
+		for _, l := range m.logs {
+			if l.Node != node {
+				continue
+			}
+			for _, j := range m.jobs {
+				if j.Task == l.Task && j.Log == l.Number {
+					l.Jobs++
+				}
+			}
+			all = append(all, l)
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b leader.Log) int {
+		return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Number, b.Number))
+	})
+	return all, err
+}
+
+// LastLog implements [leader.Store].
+func (m *Model) LastLog(_ context.Context, task dap.TaskID, upto uint64) (last uint64, uncut int, err error) {
+	err = m.Read(func() error {
+		last, uncut = m.lastLog[task], m.uncut(task, upto)
+		return nil
+	})
+	return last, uncut, err
+}
+
+func (m *Model) uncut(task dap.TaskID, upto uint64) int {
+	n := 0
+	for _, l := range m.logs {
+		if l.Task == task && l.Number <= upto && l.State != leader.LogCut {
+			n++
+		}
+	}
+	return n
+}
+
+// SealLog implements [leader.Store].
+func (m *Model) SealLog(_ context.Context, log leader.Log) error {
+	return m.change(func() (func(), error) {
+		have, ok := m.logs[logKey{log.Task, log.Number}]
+		if !ok || have.State != leader.LogOpen {
+			return nil, leader.ErrConflict
+		}
+		have.State, have.Records = leader.LogSealed, log.Records
+		return func() { m.logs[logKey{log.Task, log.Number}] = have }, nil
+	})
+}
+
+// Cut implements [leader.Store].
+func (m *Model) Cut(_ context.Context, cut leader.Cut) error {
+	return m.change(func() (func(), error) {
+		k := logKey{cut.Log.Task, cut.Log.Number}
+		log, ok := m.logs[k]
+		if !ok || log.State != leader.LogSealed {
+			return nil, leader.ErrConflict
+		}
+		fresh := make(map[dap.BatchID]bool)
+		for _, b := range cut.Batches {
+			fresh[b.ID] = true
+		}
+		for i := range cut.Jobs {
+			j := &cut.Jobs[i]
+			b, known := m.batches[batchKey{j.Task, j.Batch}]
+			if j.Batch != (dap.BatchID{}) && !fresh[j.Batch] && (!known || b.value.Taken) {
+				return nil, leader.ErrConflict
+			}
+			if m.draining(func(c *leader.Collection) bool { return c.Task == j.Task && c.Overlaps(j) }) {
+				return nil, leader.ErrBusy
+			}
+		}
+		return func() {
+			log.State = leader.LogCut
+			m.logs[k] = log
+			for _, b := range cut.Batches {
+				m.serial++
+				m.batches[batchKey{b.Task, b.ID}] = numbered[leader.Batch]{m.serial, b}
+			}
+			m.addJobs(cut.Jobs)
+		}, nil
+	})
+}
+
+func (m *Model) draining(match func(*leader.Collection) bool) bool {
+	for _, c := range m.collections {
+		if c.value.State == leader.Draining && match(&c.value) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Model) addJobs(jobs []leader.Job) {
+	for _, j := range jobs {
+		m.lastJob[j.Task]++
+		j.Number = m.lastJob[j.Task]
+		j.Skip = bytes.Clone(j.Skip)
+		m.jobs[jobKey{j.Task, j.Number}] = j
+		m.count(j.Task, j.Batch, uint64(j.Reports), 0, 0)
+	}
+}
+
+// count changes the counts of a batch, if there is one.
+func (m *Model) count(task dap.TaskID, id dap.BatchID, assigned, ended, counted uint64) {
+	k := batchKey{task, id}
+	if b, ok := m.batches[k]; ok {
+		b.value.Assigned += assigned - ended
+		b.value.Count += counted
+		m.batches[k] = b
+	}
+}
+
+// DropLog implements [leader.Store].
+func (m *Model) DropLog(_ context.Context, task dap.TaskID, number uint64) error {
+	return m.change(func() (func(), error) {
+		k := logKey{task, number}
+		log, ok := m.logs[k]
+		if ok && log.State != leader.LogCut {
+			return nil, leader.ErrConflict
+		}
+		for _, j := range m.jobs {
+			if j.Task == task && j.Log == number {
+				return nil, leader.ErrBusy
+			}
+		}
+		return func() { delete(m.logs, k) }, nil
+	})
+}
+
+// Lease implements [leader.Store].
+func (m *Model) Lease(_ context.Context, node string, now, until time.Time, limit int) (leased []leader.Job, err error) {
+	err = m.change(func() (func(), error) {
+		leased = nil
+		for _, j := range m.jobs {
+			if j.Node == node && !j.Due.After(now) && !j.Lease.After(now) {
+				leased = append(leased, j)
+			}
+		}
+		slices.SortFunc(leased, func(a, b leader.Job) int {
+			return cmp.Or(a.Due.Compare(b.Due), bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Number, b.Number))
+		})
+		leased = leased[:min(len(leased), max(0, limit))]
+		for i := range leased {
+			leased[i].Lease = until
+			leased[i].Attempts++
+		}
+		return func() {
+			for _, j := range leased {
+				m.jobs[jobKey{j.Task, j.Number}] = j
+			}
+		}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return leased, nil
+}
+
+// Release implements [leader.Store].
+func (m *Model) Release(_ context.Context, node string) error {
+	return m.change(func() (func(), error) {
+		return func() {
+			for k, j := range m.jobs {
+				if j.Node == node {
+					j.Lease = time.Time{}
+					m.jobs[k] = j
+				}
+			}
+		}, nil
+	})
+}
+
+// NextDue implements [leader.Store].
+func (m *Model) NextDue(_ context.Context, node string) (due time.Time, err error) {
+	err = m.Read(func() error {
+		for _, j := range m.jobs {
+			if j.Node != node {
+				continue
+			}
+			at := j.Due
+			if j.Lease.After(at) {
+				at = j.Lease
+			}
+			if due.IsZero() || at.Before(due) {
+				due = at
+			}
+		}
+		return nil
+	})
+	return due, err
+}
+
+// Jobs implements [leader.Store].
+func (m *Model) Jobs(_ context.Context, task dap.TaskID) (jobs int, reports uint64, err error) {
+	err = m.Read(func() error {
+		for _, j := range m.jobs {
+			if j.Task == task {
+				jobs++
+				reports += uint64(j.Reports)
+			}
+		}
+		return nil
+	})
+	return jobs, reports, err
+}
+
+// UpdateJob implements [leader.Store].
+func (m *Model) UpdateJob(_ context.Context, job leader.Job, held time.Time) error {
+	return m.change(func() (func(), error) {
+		k := jobKey{job.Task, job.Number}
+		have, ok := m.jobs[k]
+		if !ok || !have.Lease.Equal(held) {
+			return nil, leader.ErrConflict
+		}
+		have.Digest, have.Location, have.Attempts, have.Due, have.Lease = job.Digest, job.Location, job.Attempts, job.Due, job.Lease
+		return func() { m.jobs[k] = have }, nil
+	})
+}
+
+// EndJob implements [leader.Store].
+func (m *Model) EndJob(_ context.Context, end leader.End, change *ledger.Change) error {
+	steps := []ledgertest.Step{func() (func(), error) {
+		k := jobKey{end.Job.Task, end.Job.Number}
+		have, ok := m.jobs[k]
+		if !ok || !have.Lease.Equal(end.Job.Lease) {
+			return nil, leader.ErrConflict
+		}
+		return func() {
+			delete(m.jobs, k)
+			m.count(have.Task, have.Batch, 0, uint64(have.Reports), end.Counted)
+			m.addJobs(end.Next)
+		}, nil
+	}}
+	if change != nil {
+		steps = append(steps, m.StepCommit(*change))
+	}
+	return m.Atomically(steps...)
+}
+
+// Batches implements [leader.Store].
+func (m *Model) Batches(_ context.Context, task dap.TaskID) (all []leader.Batch, err error) {
+	err = m.Read(func() error {
+		var found []numbered[leader.Batch]
+		for _, b := range m.batches {
+			if b.value.Task == task && !b.value.Taken {
+				found = append(found, b)
+			}
+		}
+		slices.SortFunc(found, func(a, b numbered[leader.Batch]) int { return cmp.Compare(a.serial, b.serial) })
+		for _, b := range found {
+			all = append(all, b.value)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// ForgetBatches implements [leader.Store].
+func (m *Model) ForgetBatches(_ context.Context, task dap.TaskID, before dap.Time) error {
+	return m.change(func() (func(), error) {
+		return func() {
+			maps.DeleteFunc(m.batches, func(_ batchKey, b numbered[leader.Batch]) bool {
+				return b.value.Task == task && b.value.Taken && b.value.Window < before
+			})
+		}, nil
+	})
+}
+
+// CreateCollection implements [leader.Store].
+func (m *Model) CreateCollection(_ context.Context, c leader.Collection) (leader.Collection, bool, error) {
+	fresh := false
+	err := m.change(func() (func(), error) {
+		k := collectionKey{c.Task, c.ID}
+		if have, ok := m.collections[k]; ok {
+			c = have.value
+			return func() {}, nil
+		}
+		fresh = true
+		c.Rev = 1
+		return func() {
+			m.serial++
+			m.collections[k] = numbered[leader.Collection]{m.serial, c}
+		}, nil
+	})
+	return c, fresh, err
+}
+
+// Collection implements [leader.Store].
+func (m *Model) Collection(_ context.Context, task dap.TaskID, id dap.CollectionJobID) (c leader.Collection, err error) {
+	err = m.Read(func() error {
+		have, ok := m.collections[collectionKey{task, id}]
+		if !ok {
+			return leader.ErrUnknown
+		}
+		c = have.value
+		return nil
+	})
+	return c, err
+}
+
+// Collections implements [leader.Store].
+func (m *Model) Collections(context.Context) (all []leader.Collection, err error) {
+	err = m.Read(func() error {
+		var found []numbered[leader.Collection]
+		for _, c := range m.collections {
+			if c.value.State == leader.Waiting || c.value.State == leader.Draining {
+				found = append(found, c)
+			}
+		}
+		slices.SortFunc(found, func(a, b numbered[leader.Collection]) int { return cmp.Compare(a.serial, b.serial) })
+		for _, c := range found {
+			all = append(all, c.value)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// stepCollection replaces a collection job.
+func (m *Model) stepCollection(c leader.Collection, check func(have *leader.Collection) error) ledgertest.Step {
+	return func() (func(), error) {
+		k := collectionKey{c.Task, c.ID}
+		have, ok := m.collections[k]
+		if !ok || have.value.Rev != c.Rev {
+			return nil, leader.ErrConflict
+		}
+		if err := check(&have.value); err != nil {
+			return nil, err
+		}
+		c.Rev++
+		have.value = c
+		return func() { m.collections[k] = have }, nil
+	}
+}
+
+// UpdateCollection implements [leader.Store].
+func (m *Model) UpdateCollection(_ context.Context, c leader.Collection) error {
+	return m.Atomically(m.stepCollection(c, func(have *leader.Collection) error { return leader.CheckUpdate(have.State, c.State) }))
+}
+
+// Drain implements [leader.Store].
+func (m *Model) Drain(_ context.Context, c leader.Collection) error {
+	check := func(have *leader.Collection) error {
+		if have.State != leader.Waiting {
+			return leader.ErrConflict
+		}
+		if m.uncut(c.Task, c.Upto) > 0 || m.draining(func(o *leader.Collection) bool { return o.Task == c.Task && o.Clashes(&c) }) {
+			return leader.ErrBusy
+		}
+		for _, j := range m.jobs {
+			if j.Task == c.Task && c.Overlaps(&j) {
+				return leader.ErrBusy
+			}
+		}
+		if c.Batch != (dap.BatchID{}) {
+			if b, ok := m.batches[batchKey{c.Task, c.Batch}]; !ok || b.value.Taken {
+				return leader.ErrConflict
+			}
+		}
+		return nil
+	}
+	return m.Atomically(m.stepCollection(c, check), func() (func(), error) {
+		return func() {
+			k := batchKey{c.Task, c.Batch}
+			if b, ok := m.batches[k]; ok {
+				b.value.Taken = true
+				m.batches[k] = b
+			}
+		}, nil
+	})
+}
+
+// EndCollection implements [leader.Store].
+func (m *Model) EndCollection(_ context.Context, c leader.Collection, mark ledger.Collection) error {
+	return m.Atomically(m.stepCollection(c, func(have *leader.Collection) error {
+		if have.State != leader.Draining {
+			return leader.ErrConflict
+		}
+		return nil
+	}), m.StepCollect(mark))
+}
+
+// ForgetCollections implements [leader.Store].
+func (m *Model) ForgetCollections(_ context.Context, task dap.TaskID, before time.Time) error {
+	return m.change(func() (func(), error) {
+		return func() {
+			maps.DeleteFunc(m.collections, func(_ collectionKey, c numbered[leader.Collection]) bool {
+				ended := c.value.State != leader.Waiting && c.value.State != leader.Draining
+				return c.value.Task == task && ended && c.value.Created.Before(before)
+			})
+		}, nil
+	})
+}

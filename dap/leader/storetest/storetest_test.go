@@ -1,0 +1,39 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/shoal-project/shoal/dap/leader"
+)
+
+func TestModel(t *testing.T) {
+	Run(t, func(*testing.T) (leader.Store, func(*testing.T) leader.Store) {
+		m := NewModel()
+		return m, func(*testing.T) leader.Store {
+			m = m.Restart()
+			return m
+		}
+	})
+}
+
+// A crash takes effect as a whole or not at all, and the store is dead then.
+func TestModelCrashes(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		m := NewModel()
+		m.CrashAt(1, after)
+		if _, err := m.BeginLog(t.Context(), taskA, "n1"); err == nil {
+			t.Fatal("no crash")
+		}
+		if _, err := m.Logs(t.Context(), "n1"); err == nil {
+			t.Fatal("a store that crashed answers")
+		}
+		logs, err := m.Restart().Logs(t.Context(), "n1")
+		if err != nil || len(logs) == 1 != after {
+			t.Fatalf("after the crash %v, error %v", logs, err)
+		}
+		if errors.Is(err, leader.ErrConflict) {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package leader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-project/shoal/segment"
+)
+
+const (
+	maxSleep   = time.Minute // loops look at least so often, to notice what other nodes did and jumps of the clock
+	cleanEvery = time.Hour
+)
+
+// Run does what is due, whenever it is due, until ctx is done, and returns ctx's
+// error. Failures do not end it; they are passed to failed, if that is not nil.
+// Logs, jobs and collections are worked on side by side.
+func (l *Leader) Run(ctx context.Context, failed func(error)) error {
+	loop := func(work func(context.Context) error, wake bell, due func(context.Context) time.Time) func() error {
+		return func() error {
+			for {
+				if err := work(ctx); err != nil && failed != nil && ctx.Err() == nil {
+					failed(err)
+				}
+				l.sleep(ctx, wake, due(ctx))
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	var g errgroup.Group
+	g.Go(loop(func(ctx context.Context) error { _, err := l.takeIn(ctx); return err }, l.wake.intake, l.intakeDue))
+	g.Go(loop(l.drive, l.wake.jobs, l.jobsDue))
+	g.Go(loop(func(ctx context.Context) error { _, err := l.gather(ctx); return err }, l.wake.gather, l.gatherDue))
+	g.Go(loop(l.clean, l.wake.clean, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
+	return g.Wait()
+}
+
+// sleep waits until it is time, or the bell rings.
+func (l *Leader) sleep(ctx context.Context, wake bell, until time.Time) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	l.config.Clock.Until(ctx, until) // due, woken or done: the caller looks
+}
+
+// Tick does everything that is due now. Each log, job and collection goes as far
+// as it can; the errors of those that could not go on are joined.
+func (l *Leader) Tick(ctx context.Context) error {
+	var errs []error
+	for ctx.Err() == nil {
+		cut, err := l.takeIn(ctx)
+		errs = append(errs, err, l.drive(ctx))
+		moved, err := l.gather(ctx)
+		errs = append(errs, err)
+		if !cut && !moved {
+			break
+		}
+	}
+	errs = append(errs, l.clean(ctx))
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// takeIn closes the logs that are due and puts their reports into jobs.
+func (l *Leader) takeIn(ctx context.Context) (bool, error) {
+	l.cutting.Lock()
+	defer l.cutting.Unlock()
+	rotated := l.rotate(ctx, l.now())
+	cut, err := l.cutLogs(ctx)
+	return cut, errors.Join(rotated, err)
+}
+
+// intakeDue returns when the next log must be closed.
+func (l *Leader) intakeDue(context.Context) time.Time {
+	now := l.now()
+	due := now.Add(maxSleep)
+	for _, o := range l.openLogs() {
+		if o.log.Len() > 0 && o.due(&l.config).Before(due) {
+			due = o.due(&l.config)
+		}
+	}
+	if len(l.sealedLogs()) > 0 {
+		due = earlier(due, now.Add(l.config.FirstPause))
+	}
+	return due
+}
+
+// jobsDue returns when the next job is due.
+func (l *Leader) jobsDue(ctx context.Context) time.Time {
+	now := l.now()
+	due, err := l.config.Store.NextDue(ctx, l.config.Node)
+	if err != nil {
+		return now.Add(l.config.FirstPause) // Lease will say what is wrong
+	}
+	if due.IsZero() {
+		return now.Add(maxSleep)
+	}
+	return earlier(due, now.Add(maxSleep))
+}
+
+// gatherDue returns when the next collection job is due.
+func (l *Leader) gatherDue(ctx context.Context) time.Time {
+	now := l.now()
+	due := now.Add(maxSleep)
+	pending, err := l.config.Store.Collections(ctx)
+	if err != nil {
+		return now.Add(l.config.FirstPause)
+	}
+	for _, c := range pending {
+		if c.Due.After(now) {
+			due = earlier(due, c.Due)
+			continue
+		}
+		s, err := l.config.Roster.Lookup(ctx, c.Task)
+		if err != nil {
+			continue
+		}
+		if at, err := collectableAt(s, c.Interval); err == nil && at.After(now) {
+			due = earlier(due, at)
+		}
+	}
+	return due
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// clean forgets what is of no use any more: logs whose jobs have ended, and
+// reports, batches and results that have expired.
+func (l *Leader) clean(ctx context.Context) error {
+	l.cleaning.Lock()
+	defer l.cleaning.Unlock()
+	logs, err := l.config.Store.Logs(ctx, l.config.Node)
+	if err != nil {
+		return fmt.Errorf("reading logs: %w", err)
+	}
+	var errs []error
+	for _, info := range logs {
+		if info.State != LogCut || info.Jobs > 0 {
+			continue
+		}
+		if err := l.drop(ctx, info); err != nil {
+			errs = append(errs, fmt.Errorf("removing log %d of task %v: %w", info.Number, info.Task, err))
+		}
+	}
+	if now := l.now(); !now.Before(l.expired.Add(cleanEvery)) {
+		l.expired = now
+		errs = append(errs, l.expire(ctx, now))
+	}
+	return errors.Join(errs...)
+}
+
+// drop removes a log that no job refers to.
+func (l *Leader) drop(ctx context.Context, info Log) error {
+	k := logKey{info.Task, info.Number}
+	if err := l.closeLog(k); err != nil {
+		return err
+	}
+	if err := segment.Remove(l.config.FS, l.dir(k)); err != nil {
+		return err
+	}
+	err := l.config.Store.DropLog(ctx, info.Task, info.Number)
+	if errors.Is(err, ErrBusy) {
+		return nil // not reached: a log that was cut gets no jobs but those that follow others
+	}
+	return err
+}
+
+func (l *Leader) closeLog(k logKey) error {
+	in := l.intake(k.task)
+	l.mu.Lock()
+	o := l.logs[k]
+	delete(l.logs, k)
+	l.mu.Unlock()
+	if o == nil {
+		return nil
+	}
+	in.stored.Add(-o.size.Load())
+	o.reading.Lock()
+	defer o.reading.Unlock()
+	o.cursor.close()
+	return o.log.Close()
+}
+
+// expire forgets what is older than the tasks' expiry.
+func (l *Leader) expire(ctx context.Context, now time.Time) error {
+	var errs []error
+	for _, s := range l.config.Roster.List() {
+		book, err := l.book(ctx, s)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		keep := l.config.Results
+		if s.Entry.Expiry > 0 {
+			keep = s.Entry.Expiry
+			errs = append(errs, book.Expire(ctx))
+		}
+		before, err := s.Task.Config().TimePrecision.Time(now.Add(-keep))
+		if err != nil {
+			continue // before 1970
+		}
+		errs = append(errs,
+			l.config.Store.ForgetBatches(ctx, s.Task.ID(), before),
+			l.config.Store.ForgetCollections(ctx, s.Task.ID(), now.Add(-keep)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("forgetting what has expired: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package leader
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/internal/exchange"
+	"github.com/shoal-project/shoal/dap/ledger"
+	"github.com/shoal-project/shoal/dap/roster"
+	"github.com/shoal-project/shoal/segment"
+)
+
+// How much of a request is decoded before it is made durable.
+const (
+	chunkReports = 512
+	chunkBytes   = 1 << 20
+)
+
+// postReports takes an upload (section "Leader Behavior"). Reports become durable
+// in chunks while the body is read, and the answer comes after the last. So if
+// the body turns out to be malformed, or the disk to be full, reports of earlier
+// chunks are kept although the answer is an error: a client that sends them again
+// changes nothing. A body of one chunk is taken whole or not at all.
+func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+	exchange.AllowOrigins(w.Header())
+	if s.Entry.Disabled {
+		return &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: "the task takes no more reports"}
+	}
+	if err := exchange.CheckType(r, dap.TypeUploadRequest); err != nil {
+		return err
+	}
+	in := l.intake(s.Task.ID())
+	select {
+	case in.slots <- struct{}{}:
+		defer func() { <-in.slots }()
+	default:
+		return exchange.ErrBusy.After(time.Second)
+	}
+	if in.stored.Load() >= l.config.MaxBacklog {
+		return exchange.ErrUnavailable.After(time.Minute)
+	}
+	codec := s.Task.Codec()
+	body, err := exchange.Body(w, r, codec.Limits().Body)
+	if err != nil {
+		return err
+	}
+	u := &uploading{leader: l, serving: s, intake: in, now: l.config.Clock.Now(), keys: l.config.Roster.Keyring()}
+	if u.book, err = l.book(r.Context(), s); err != nil {
+		return err
+	}
+	if err := u.read(r.Context(), codec, body); err != nil {
+		return err
+	}
+	if len(u.refused) == 0 {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	answer, err := codec.Encode(&dap.UploadErrors{Status: u.refused})
+	if err != nil {
+		return err
+	}
+	exchange.Send(w, http.StatusOK, dap.TypeUploadErrors, answer)
+	return nil
+}
+
+// uploading is the state of one upload.
+type uploading struct {
+	leader  *Leader
+	serving *roster.Serving
+	intake  *intake
+	now     time.Time
+	keys    *dap.Keyring
+	book    *ledger.Book
+
+	refused []dap.ReportUploadStatus // in the order of the request
+	ids     []dap.ReportID           // of the chunk
+	ends    []int                    // of the chunk's reports in mem
+	mem     []byte
+}
+
+// read decodes the body and stores what it may.
+func (u *uploading) read(ctx context.Context, codec dap.Codec, body io.Reader) error {
+	stream := codec.ReadUploadRequest(body)
+	for {
+		report, err := stream.Next()
+		if errors.Is(err, io.EOF) {
+			return u.flush(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		e := u.check(&report)
+		u.leader.config.Metrics.Upload(e)
+		if e != 0 {
+			u.refused = append(u.refused, dap.ReportUploadStatus{ID: report.Metadata.ID, Error: e})
+			continue
+		}
+		if u.intake.recent.has(report.Metadata.ID) {
+			continue // durable already: the client missed the answer
+		}
+		if u.mem, err = codec.Append(u.mem, &report); err != nil {
+			return err
+		}
+		u.ids, u.ends = append(u.ids, report.Metadata.ID), append(u.ends, len(u.mem))
+		if len(u.ids) >= chunkReports || len(u.mem) >= chunkBytes {
+			if err := u.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// check returns why a report is refused, 0 if it is not.
+func (u *uploading) check(r *dap.Report) dap.ReportError {
+	if e := u.serving.Aggregator.CheckUpload(r, u.now, u.keys); e != 0 {
+		return e
+	}
+	e := u.book.Late(u.serving.Task.Bucket(r.Metadata.Time, dap.BatchID{}), r.Metadata.Time)
+	if e == dap.BatchCollected {
+		return dap.ReportReplayed // as the draft has it on upload
+	}
+	return e
+}
+
+// flush makes the chunk durable.
+func (u *uploading) flush(ctx context.Context) error {
+	if len(u.ids) == 0 {
+		return nil
+	}
+	records := make([][]byte, len(u.ends))
+	start := 0
+	for i, end := range u.ends {
+		records[i] = u.mem[start:end]
+		start = end
+	}
+	if err := u.intake.append(ctx, records); err != nil {
+		if errors.Is(err, segment.ErrFull) {
+			return exchange.ErrUnavailable.After(time.Minute)
+		}
+		return err
+	}
+	u.intake.stored.Add(int64(len(u.mem)))
+	u.intake.recent.add(u.ids...)
+	u.ids, u.ends, u.mem = u.ids[:0], u.ends[:0], u.mem[:0]
+	return nil
+}
