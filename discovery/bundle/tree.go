@@ -223,13 +223,8 @@ func (g *grower) start(z *html.Tokenizer, closed bool) {
 		}
 		return
 	}
-	switch {
-	case g.body:
-	case !word(inHead, tag):
+	if !g.body && !word(inHead, tag) {
 		g.begin(nil)
-	case !g.head:
-		g.head = true
-		g.open("head", nil)
 	}
 	if g.foreign == 0 {
 		g.imply(tag)
