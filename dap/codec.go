@@ -83,11 +83,11 @@ func NewCodec(v *Variant) Codec { return Codec{variant: v, limits: DefaultLimits
 // WithLimits returns a codec of the same variant with other limits.
 func (c Codec) WithLimits(l Limits) Codec { return Codec{variant: c.variant, limits: l} }
 
-// Variant returns the codec's variant.
-func (c Codec) Variant() *Variant { return c.variant }
-
 // Limits returns the codec's limits.
 func (c Codec) Limits() Limits { return c.limits }
+
+// Variant returns the codec's variant.
+func (c Codec) Variant() *Variant { return c.variant }
 
 // Encode returns the encoding of m. It fails with [ErrMalformed] if a value of m
 // has none in the variant.

@@ -25,14 +25,11 @@ func (a *Aggregator) HelperInit(req *AggregationJobInitReq, now time.Time, keys 
 	if err := a.is(Helper); err != nil {
 		return nil, err
 	}
-	batch, err := a.task.CheckJob(&req.AggregationJobHeader)
+	batch, err := a.task.checkInit(req)
 	if err != nil {
 		return nil, err
 	}
 	inits := req.VerifyInits
-	if err := distinct(len(inits), func(i int) ReportID { return inits[i].Share.Metadata.ID }); err != nil {
-		return nil, err
-	}
 	job := &HelperJob{Outcome: Outcome{task: a.task}, resps: make([]VerifyResp, len(inits))}
 	verifier := a.verifiers[req.VerificationKey]
 	if verifier == nil && !a.task.Variant().keyPerReport {
@@ -45,6 +42,23 @@ func (a *Aggregator) HelperInit(req *AggregationJobInitReq, now time.Time, keys 
 		return job, nil
 	}
 	return job, a.helperVerify(job, verifier, inits, batch, now, keys)
+}
+
+// CheckInit validates an [AggregationJobInitReq] as far as it goes without keys:
+// what [Aggregator.HelperInit] does first. The error is an [Abort].
+func (t *Task) CheckInit(req *AggregationJobInitReq) error {
+	_, err := t.checkInit(req)
+	return err
+}
+
+// checkInit is CheckInit; it returns the job's batch.
+func (t *Task) checkInit(req *AggregationJobInitReq) (BatchID, error) {
+	batch, err := t.CheckJob(&req.AggregationJobHeader)
+	if err != nil {
+		return BatchID{}, err
+	}
+	inits := req.VerifyInits
+	return batch, distinct(len(inits), func(i int) ReportID { return inits[i].Share.Metadata.ID })
 }
 
 // helperVerify fills the job.

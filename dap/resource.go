@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
 )
@@ -16,7 +17,7 @@ type ResourceKey [32]byte
 
 // AggregationJob returns the ID of the aggregation job that a request creates.
 func (k *ResourceKey) AggregationJob(t TaskID, body []byte) AggregationJobID {
-	return k.id("aggregation job", t, body)
+	return k.id(aggregationJobKind, t, body)
 }
 
 // CollectionJob returns the ID of the collection job that a request creates.
@@ -29,15 +30,26 @@ func (k *ResourceKey) AggregateShare(t TaskID, body []byte) AggregateShareID {
 	return k.id("aggregate share", t, body)
 }
 
+// AggregationJobHash returns a hash that takes in a request as it arrives: the
+// sum, of 32 bytes, begins with what [ResourceKey.AggregationJob] returns.
+func (k *ResourceKey) AggregationJobHash(t TaskID) hash.Hash { return k.begin(aggregationJobKind, t) }
+
+const aggregationJobKind = "aggregation job"
+
 // id is HMAC-SHA-256 over the kind, a zero byte, the task ID and the body, cut
 // to 16 bytes.
 func (k *ResourceKey) id(kind string, t TaskID, body []byte) [16]byte {
+	h := k.begin(kind, t)
+	h.Write(body)
+	return [16]byte(h.Sum(nil)[:16])
+}
+
+func (k *ResourceKey) begin(kind string, t TaskID) hash.Hash {
 	h := hmac.New(sha256.New, k[:])
 	h.Write([]byte(kind))
 	h.Write([]byte{0})
 	h.Write(t[:])
-	h.Write(body)
-	return [16]byte(h.Sum(nil)[:16])
+	return h
 }
 
 // String hides the key.

@@ -47,3 +47,16 @@ func TestSecretsAreRedacted(t *testing.T) {
 		}
 	}
 }
+
+// A request that arrives in pieces gets the ID that it has as a whole.
+func TestAggregationJobHash(t *testing.T) {
+	key := dap.ResourceKey(upTo(5, 32))
+	body := upTo(0, 200)
+	h := key.AggregationJobHash(taskID(1))
+	for _, piece := range [][]byte{body[:1], body[1:100], nil, body[100:]} {
+		h.Write(piece)
+	}
+	if id := key.AggregationJob(taskID(1), body); !equal(h.Sum(nil)[:16], id[:]) {
+		t.Errorf("the hash begins with %x, the ID is %x", h.Sum(nil)[:16], id)
+	}
+}

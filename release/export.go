@@ -60,7 +60,7 @@ func Select(ctx context.Context, c Catalogue, q Query) ([]Batch, error) {
 // after the other. The same query on the same catalogue gives the same bytes.
 func Export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) error {
 	if err := export(ctx, c, w, f, q); err != nil {
-		return fmt.Errorf("exporting %s of %q: %w", q.Table, q.Metric, err)
+		return fmt.Errorf("exporting %q: %w", q.Metric, err)
 	}
 	return nil
 }

@@ -42,8 +42,7 @@ func KeyID(key ed25519.PublicKey) string {
 // Ed25519 (RFC 8032) over "shoal rule bundle v1", a zero byte and the canonical
 // JSON. The same document and key give the same bytes.
 func Sign(doc *Document, key ed25519.PrivateKey) ([]byte, error) {
-	public, ok := key.Public().(ed25519.PublicKey)
-	if !ok || len(key) != ed25519.PrivateKeySize {
+	if len(key) != ed25519.PrivateKeySize {
 		return nil, errors.New("signing a rule bundle: not an Ed25519 key")
 	}
 	if _, err := compile(doc); err != nil {
@@ -53,12 +52,19 @@ func Sign(doc *Document, key ed25519.PrivateKey) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	signature := ed25519.Sign(key, append([]byte(context), body...))
-	line := fmt.Sprintf("%s %s %s\n", header, KeyID(public), base64.RawURLEncoding.EncodeToString(signature))
-	if len(line)+len(body) > MaxSize {
+	signed := signRaw(body, key)
+	if len(signed) > MaxSize {
 		return nil, fmt.Errorf("signing a rule bundle: %w", ErrTooLarge)
 	}
-	return append([]byte(line), body...), nil
+	return signed, nil
+}
+
+// signRaw puts the line with the signature before a body.
+func signRaw(body []byte, key ed25519.PrivateKey) []byte {
+	public, _ := key.Public().(ed25519.PublicKey)
+	signature := ed25519.Sign(key, append([]byte(context), body...))
+	line := fmt.Sprintf("%s %s %s\n", header, KeyID(public), base64.RawURLEncoding.EncodeToString(signature))
+	return append([]byte(line), body...)
 }
 
 // Open verifies a signed bundle and compiles its rules. It is refused unless

@@ -223,8 +223,13 @@ func (g *grower) start(z *html.Tokenizer, closed bool) {
 		}
 		return
 	}
-	if !g.body && !word(inHead, tag) {
+	switch {
+	case g.body:
+	case !word(inHead, tag):
 		g.begin(nil)
+	case !g.head:
+		g.head = true
+		g.open("head", nil)
 	}
 	if g.foreign == 0 {
 		g.imply(tag)

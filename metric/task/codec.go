@@ -28,6 +28,17 @@ var errMalformed = errors.New("malformed bytes")
 //	    opaque question<1..2^16-1>;
 //	    opaque consent<0..2^16-1>;
 //	    uint8 method;
+//	    select (method) {
+//	        case aggregate: Aggregation aggregation; uint32 min_batch;
+//	            uint32 epoch_seconds; uint32 max_delay; uint32 clock_skew;
+//	        case crowd: CrowdPart crowd;
+//	    };
+//	    Party hops<1..2^16-1>;
+//	    uint32 retention_days;
+//	    uint64 not_before; uint64 expires;
+//	} Task;
+//
+//	struct {
 //	    Field schema<1..2^24-1>;
 //	    uint8 fragment_kind; uint8 fragment_field; uint8 m; uint16 cap; uint8 keep<0..2^8-1>;
 //	    uint8 crowd_kind; uint8 crowd_fields<0..2^8-1>; uint32 salt_epochs;
@@ -38,10 +49,7 @@ var errMalformed = errors.New("malformed bytes")
 //	    uint32 per_epoch; uint32 per_crowd;
 //	    uint16 payload_size;
 //	    uint16 extensions<0..2^8-1>;
-//	    Party hops<1..2^16-1>;
-//	    uint32 retention_days;
-//	    uint64 not_before; uint64 expires;
-//	} Task;
+//	} CrowdPart;
 //
 //	struct {
 //	    opaque name<1..2^8-1>;
@@ -114,6 +122,10 @@ func (t *Task) marshal(b *cryptobyte.Builder) {
 	add16(b, t.Question)
 	add16(b, t.Consent)
 	b.AddUint8(uint8(t.Method))
+	if t.Method == Aggregate {
+		t.marshalAggregate(b)
+		return
+	}
 	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
 		for i := range t.Schema {
 			t.Schema[i].marshal(b)
@@ -138,6 +150,11 @@ func (t *Task) marshal(b *cryptobyte.Builder) {
 			b.AddUint16(e)
 		}
 	})
+	t.marshalEnd(b)
+}
+
+// marshalEnd writes what tasks of all methods end with.
+func (t *Task) marshalEnd(b *cryptobyte.Builder) {
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 		for _, p := range t.Hops {
 			b.AddUint8(uint8(p.Role))
@@ -152,12 +169,15 @@ func (t *Task) marshal(b *cryptobyte.Builder) {
 
 func (t *Task) unmarshal(s *cryptobyte.String) bool {
 	var v uint8
-	var schema, keep, crowd, extensions, hops cryptobyte.String
+	var schema, keep, crowd, extensions cryptobyte.String
 	ok := s.ReadUint8(&v) && v == version &&
 		s.ReadBytes((*[]byte)(&t.Owner), 32) &&
 		read8(s, &t.OwnedBy) && read8(s, &t.Metric) && read16(s, &t.Question) && read16(s, &t.Consent) &&
-		s.ReadUint8((*uint8)(&t.Method)) &&
-		s.ReadUint24LengthPrefixed(&schema) &&
+		s.ReadUint8((*uint8)(&t.Method))
+	if ok && t.Method == Aggregate {
+		return t.unmarshalAggregate(s)
+	}
+	ok = ok && s.ReadUint24LengthPrefixed(&schema) &&
 		s.ReadUint8((*uint8)(&t.Fragment.Kind)) && s.ReadUint8(&t.Fragment.Field) && s.ReadUint8(&t.Fragment.M) &&
 		s.ReadUint16(&t.Fragment.Cap) && s.ReadUint8LengthPrefixed(&keep) &&
 		s.ReadUint8((*uint8)(&t.Crowd.Kind)) && s.ReadUint8LengthPrefixed(&crowd) && s.ReadUint32(&t.Crowd.SaltEpochs) &&
@@ -165,11 +185,16 @@ func (t *Task) unmarshal(s *cryptobyte.String) bool {
 		readEach(s, &t.Threshold.T, &t.Threshold.D, &t.Threshold.SigmaMilli) &&
 		s.ReadUint8((*uint8)(&t.Encoding.Kind)) && s.ReadUint16(&t.Encoding.Shares) &&
 		readEach(s, &t.MinBatch, &t.EpochSeconds, &t.MaxDelay, &t.ClockSkew, &t.PerEpoch, &t.PerCrowd) &&
-		s.ReadUint16(&t.PayloadSize) && s.ReadUint8LengthPrefixed(&extensions) && s.ReadUint16LengthPrefixed(&hops) &&
-		s.ReadUint32(&t.RetentionDays) && readInt64(s, &t.NotBefore) && readInt64(s, &t.Expires)
+		s.ReadUint16(&t.PayloadSize) && s.ReadUint8LengthPrefixed(&extensions) && t.unmarshalEnd(s)
 	t.Fragment.Keep = append([]uint8(nil), keep...)
 	t.Crowd.Fields = append([]uint8(nil), crowd...)
-	return ok && t.unmarshalSchema(schema) && t.unmarshalExtensions(extensions) && t.unmarshalHops(hops)
+	return ok && t.unmarshalSchema(schema) && t.unmarshalExtensions(extensions)
+}
+
+func (t *Task) unmarshalEnd(s *cryptobyte.String) bool {
+	var hops cryptobyte.String
+	return s.ReadUint16LengthPrefixed(&hops) && t.unmarshalHops(hops) &&
+		s.ReadUint32(&t.RetentionDays) && readInt64(s, &t.NotBefore) && readInt64(s, &t.Expires)
 }
 
 func (t *Task) unmarshalSchema(s cryptobyte.String) bool {

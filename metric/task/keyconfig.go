@@ -85,7 +85,7 @@ type KeyConfig struct {
 
 // Validate reports the first thing that is wrong with the configuration's form.
 func (c *KeyConfig) Validate() error {
-	if c.Role != Shuffler && c.Role != Analyzer {
+	if c.Role < Shuffler || c.Role > Collector {
 		return fmt.Errorf("key config: unknown role %d", c.Role)
 	}
 	if len(c.Identity) != ed25519.PublicKeySize {

@@ -52,6 +52,11 @@ type Task struct {
 	Consent  string            // what a person agrees to, up to 4000 bytes
 	Method   Method
 
+	// Of the method Aggregate alone; it uses none of what follows up to MinBatch,
+	// nor PerEpoch, PerCrowd, PayloadSize and Extensions. One client sends at most
+	// one report an epoch.
+	Aggregation Aggregation
+
 	Schema    Schema
 	Fragment  Fragment
 	Crowd     CrowdRule
@@ -67,7 +72,7 @@ type Task struct {
 
 	PayloadSize uint16   // size class of the innermost plaintext, bytes
 	Extensions  []uint16 // extension types that reports may carry, strictly increasing
-	Hops        []Party  // the way of a report: one or more shufflers, then the analyzer
+	Hops        []Party  // the way of a report: one or more shufflers, then the analyzer; or leader, helper, collector
 
 	RetentionDays uint32 // how long released tables are kept; 0 means until removed by hand
 	NotBefore     int64  // Unix seconds of the first epoch's start, a multiple of EpochSeconds
@@ -79,15 +84,18 @@ type Role uint8
 
 // The roles that appear in tasks and in report headers.
 const (
-	Shuffler Role = 1
-	Analyzer Role = 2
+	Shuffler  Role = 1
+	Analyzer  Role = 2
+	Leader    Role = 3 // of a task of the method Aggregate, as are the next two
+	Helper    Role = 4
+	Collector Role = 5
 )
 
 // A Party is one hop of a report's way. It is known by its URL and its
 // long-lived identity key; the keys that open reports come from its KeyConfig.
 type Party struct {
 	Role     Role
-	URL      string            // https, or http on loopback; no trailing slash
+	URL      string            // https, or http on loopback; no trailing slash; may be empty for a collector
 	Identity ed25519.PublicKey // 32 bytes
 }
 

@@ -5,12 +5,15 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/shoal-project/shoal/dp"
 )
 
 // Validate reports the first thing in the task that breaks a rule stated with
@@ -28,6 +31,10 @@ func (t *Task) Validate() error {
 		t.validateCaps,
 		t.validatePayload,
 		t.validateHops,
+		t.validateCrowdOnly,
+	}
+	if t.Method == Aggregate {
+		checks = t.aggregateChecks()
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
@@ -53,13 +60,20 @@ func (t *Task) validateWords() error {
 	if err := validText("consent text", t.Consent, 0, maxConsent); err != nil {
 		return err
 	}
-	switch t.Method {
-	case Crowd:
-		return nil
-	case Aggregate:
-		return errors.New("method aggregate is not available in this version")
+	if t.Method != Crowd && t.Method != Aggregate {
+		return fmt.Errorf("unknown method %d", t.Method)
 	}
-	return fmt.Errorf("unknown method %d", t.Method)
+	return nil
+}
+
+// validateCrowdOnly checks that what only the aggregate route uses is zero.
+func (t *Task) validateCrowdOnly() error {
+	a := &t.Aggregation
+	if a.Kind != 0 || a.Presence != 0 || a.Noise != (dp.Noise{}) || a.Variant != "" || a.Max != 0 || a.Length != 0 ||
+		len(a.Labels) != 0 || len(a.Bounds) != 0 || math.Float64bits(a.Bound) != 0 || a.Bits != 0 || a.Chunk != 0 {
+		return errors.New("a setting of the method aggregate is not zero in a crowd task")
+	}
+	return nil
 }
 
 // ValidMetric reports whether s may name a metric.
@@ -364,6 +378,12 @@ func (r Role) String() string {
 		return "shuffler"
 	case Analyzer:
 		return "analyzer"
+	case Leader:
+		return "leader"
+	case Helper:
+		return "helper"
+	case Collector:
+		return "collector"
 	}
 	return fmt.Sprintf("role %d", uint8(r))
 }

@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
+)
+
+const (
+	maxConfigs  = 1 << 17          // bytes of a list of HPKE configurations
+	defaultLife = time.Hour        // of a cached list whose answer does not say
+	longestLife = 24 * time.Hour   // whatever the answer says
+	patience    = 60 * time.Second // with one request
+)
+
+// A Source is an aggregator as clients know it.
+type Source struct {
+	Endpoint string
+	Role     dap.Role
+	Identity ed25519.PublicKey // by which its keys are signed; nil: whoever answers is believed
+}
+
+// A KeyCache fetches the HPKE configurations of aggregators and keeps them as
+// long as they say. Many tasks may share one. It is safe for concurrent use.
+type KeyCache struct {
+	http  *http.Client
+	clock clock.Clock
+
+	mu    sync.Mutex
+	known map[string]cached // by endpoint, role and identity; guarded by mu
+}
+
+type cached struct {
+	config dap.HpkeConfig
+	until  time.Time
+}
+
+// NewKeyCache returns an empty cache; rt nil means [Transport], c nil the
+// machine's clock.
+func NewKeyCache(rt http.RoundTripper, c clock.Clock) *KeyCache {
+	if c == nil {
+		c = clock.System()
+	}
+	return &KeyCache{http: httpClient(rt), clock: c, known: map[string]cached{}}
+}
+
+func (s *Source) key() string { return fmt.Sprint(s.Role, " ", s.Endpoint, " ", string(s.Identity)) }
+
+// Get returns the configuration to seal to (section "HPKE Configuration
+// Request"), from the cache if it is still good. It fails with
+// [dap.ErrKeySignature] on a list that the identity of s has not signed, and with
+// [dap.ErrUnsupported] if there is none that is known here.
+func (k *KeyCache) Get(ctx context.Context, s Source) (dap.HpkeConfig, error) {
+	now := k.clock.Now()
+	k.mu.Lock()
+	have, ok := k.known[s.key()]
+	k.mu.Unlock()
+	if ok && now.Before(have.until) {
+		return have.config, nil
+	}
+	config, until, err := k.fetch(ctx, s, now)
+	if err != nil {
+		return dap.HpkeConfig{}, fmt.Errorf("keys of the %v %s: %w", s.Role, s.Endpoint, err)
+	}
+	k.mu.Lock()
+	k.known[s.key()] = cached{config, until}
+	k.mu.Unlock()
+	return config, nil
+}
+
+// Forget makes the next Get fetch anew.
+func (k *KeyCache) Forget(s Source) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.known, s.key())
+}
+
+func (k *KeyCache) fetch(ctx context.Context, s Source, now time.Time) (dap.HpkeConfig, time.Time, error) {
+	req, err := newRequest(ctx, http.MethodGet, dap.Resolve(s.Endpoint, dap.HpkeConfigPath), nil)
+	if err != nil {
+		return dap.HpkeConfig{}, time.Time{}, err
+	}
+	resp, err := k.http.Do(req)
+	if err != nil {
+		return dap.HpkeConfig{}, time.Time{}, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return dap.HpkeConfig{}, time.Time{}, answerOf(resp)
+	}
+	if kind, err := dap.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != dap.TypeHpkeConfigList {
+		return dap.HpkeConfig{}, time.Time{}, fmt.Errorf("the answer is not a list of HPKE configurations")
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxConfigs+1))
+	if err != nil {
+		return dap.HpkeConfig{}, time.Time{}, err
+	}
+	if len(body) > maxConfigs {
+		return dap.HpkeConfig{}, time.Time{}, fmt.Errorf("the list of HPKE configurations is too long")
+	}
+	until := now.Add(life(resp.Header))
+	if s.Identity != nil {
+		signed, err := dap.CheckConfigs(s.Identity, s.Role, body, resp.Header.Get(dap.KeySignatureHeader), now)
+		if err != nil {
+			return dap.HpkeConfig{}, time.Time{}, err
+		}
+		if signed.Before(until) {
+			until = signed
+		}
+	}
+	var list dap.HpkeConfigList
+	if err := dap.NewCodec(dap.DAP18()).Decode(&list, body); err != nil { // the same in all variants
+		return dap.HpkeConfig{}, time.Time{}, err
+	}
+	config, err := list.Choose()
+	return config, until, err
+}
+
+// life returns for how long an answer may be kept (RFC 9111).
+func life(h http.Header) time.Duration {
+	d := defaultLife
+	for _, line := range h.Values("Cache-Control") {
+		for part := range strings.SplitSeq(line, ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+			switch strings.ToLower(name) {
+			case "no-store", "no-cache":
+				return 0
+			case "max-age":
+				seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
+				if err == nil {
+					d = min(time.Duration(seconds)*time.Second, longestLife)
+				}
+			}
+		}
+	}
+	return d
+}

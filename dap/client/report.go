@@ -1,0 +1,91 @@
+package client
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/vdaf"
+)
+
+// A Measurement is a value that knows how to become shares.
+type Measurement interface {
+	// Shard is [vdaf.Prio3.Shard] of the value, for the VDAF of the task.
+	Shard(rand io.Reader, ctx []byte, nonce vdaf.Nonce) (*vdaf.Sharded, error)
+}
+
+// Of returns the measurement m of an instance.
+func Of[M, R any](p *vdaf.Prio3[M, R], m M) Measurement { return measured[M, R]{p, m} }
+
+type measured[M, R any] struct {
+	p *vdaf.Prio3[M, R]
+	m M
+}
+
+func (m measured[M, R]) Shard(rand io.Reader, ctx []byte, nonce vdaf.Nonce) (*vdaf.Sharded, error) {
+	return m.p.Shard(rand, ctx, nonce, m.m)
+}
+
+// Format hides the value under every verb.
+func (m measured[M, R]) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "client.Measurement(redacted)")
+}
+
+// Keys are what the two shares of a report are sealed to.
+type Keys struct{ Leader, Helper dap.HpkeConfig }
+
+// NewReportID draws an ID from rand.
+func NewReportID(rand io.Reader) (dap.ReportID, error) {
+	var id dap.ReportID
+	if _, err := io.ReadFull(rand, id[:]); err != nil {
+		return id, fmt.Errorf("drawing a report ID: %w", err)
+	}
+	return id, nil
+}
+
+// Make makes a report (section "Client Behavior"). rand is used for the shares
+// alone; seals always take their randomness from crypto/rand. It fails if the
+// measurement is not one of the task's VDAF, on keys that are not supported, and
+// where rand fails.
+func Make(t *dap.Task, m Measurement, keys Keys, id dap.ReportID, at dap.Time, rand io.Reader) (*dap.Report, error) {
+	shares, err := m.Shard(rand, t.Context(), vdaf.Nonce(id))
+	if err != nil {
+		return nil, fmt.Errorf("making a report: %w", err)
+	}
+	size := t.Instance().Sizes()
+	if len(shares.InputShares) != 2 || len(shares.InputShares[0]) != size.LeaderShare || len(shares.InputShares[1]) != size.HelperShare || len(shares.PublicShare) != size.PublicShare {
+		return nil, fmt.Errorf("making a report: the measurement is not one of %s", t.Instance().Name())
+	}
+	r := &dap.Report{Metadata: dap.ReportMetadata{ID: id, Time: at}, PublicShare: shares.PublicShare}
+	seal := func(to dap.HpkeConfig, role dap.Role, share []byte) (dap.HpkeCiphertext, error) {
+		return t.SealInputShare(to, role, &r.Metadata, r.PublicShare, &dap.PlaintextInputShare{Payload: share})
+	}
+	if r.LeaderShare, err = seal(keys.Leader, dap.Leader, shares.InputShares[0]); err != nil {
+		return nil, fmt.Errorf("making a report: %w", err)
+	}
+	if r.HelperShare, err = seal(keys.Helper, dap.Helper, shares.InputShares[1]); err != nil {
+		return nil, fmt.Errorf("making a report: %w", err)
+	}
+	return r, nil
+}
+
+// Encode returns the body of the request that uploads reports.
+func Encode(t *dap.Task, reports ...*dap.Report) ([]byte, error) {
+	var m dap.UploadRequest
+	for _, r := range reports {
+		m.Reports = append(m.Reports, *r)
+	}
+	return t.Codec().Encode(&m)
+}
+
+// Size returns how many bytes a report of the task has, without HTTP and TLS,
+// when it is sealed to keys of X25519.
+func Size(t *dap.Task) int {
+	s := t.Instance().Sizes()
+	const (
+		metadata = 16 + 8 + 2
+		hpke     = 1 + 2 + 32 + 4 + 16 // ID, encapsulated key, ciphertext's length, tag
+		plain    = 2 + 4               // extensions' and payload's lengths
+	)
+	return metadata + 4 + s.PublicShare + 2*(hpke+plain) + s.LeaderShare + s.HelperShare
+}

@@ -1,0 +1,256 @@
+package collector
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
+)
+
+// release opens the answer of an ask, writes its table and enters it into the
+// catalogue. It may be repeated at any point: the same answer gives the same
+// bytes.
+func (c *Collector) release(ctx context.Context, q *Question, a Ask) error {
+	req, err := q.query(a)
+	if err != nil {
+		return err
+	}
+	var resp dap.CollectionJobResp
+	if err := q.Task.Codec().Decode(&resp, a.Response); err != nil {
+		return err
+	}
+	key, err := c.key(resp.LeaderShare.ConfigID)
+	if err != nil {
+		return err
+	}
+	items, err := q.open(key, &req, &resp)
+	if err != nil {
+		return err
+	}
+	m, err := q.manifest(a, &resp)
+	if err != nil {
+		return err
+	}
+	dir := tablesDir(c.config.Dir, a)
+	if err := c.config.FS.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	table, err := release.Write(c.config.FS, dir, ResultsTable, resultColumns, func(w *release.Writer) error {
+		for _, it := range items {
+			if err := w.Write(it.row(m.Start.UnixMilli(), m.Reports)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	m.Tables = []release.Table{table}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(c.config.FS, filepath.Join(dir, release.ManifestFile), append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	next := a
+	next.State, next.Response = Released, nil
+	if next.Manifest, err = json.Marshal(m); err != nil {
+		return err
+	}
+	_, _, err = c.store(ctx, a, next, 0)
+	return err
+}
+
+// key finds the key that shares are sealed to.
+func (c *Collector) key(id dap.HpkeConfigID) (*dap.PrivateKey, error) {
+	for _, k := range c.config.Keys {
+		if k.Config().ID == id {
+			return k, nil
+		}
+	}
+	return nil, fmt.Errorf("the shares are sealed to HPKE key %d, which is not here: restore the collector's keys; the answer is kept until then", id)
+}
+
+func (q *Question) manifest(a Ask, resp *dap.CollectionJobResp) (*Manifest, error) {
+	id, err := q.id()
+	if err != nil {
+		return nil, err
+	}
+	start, end := q.span(a)
+	if start.IsZero() {
+		start, end = q.times(resp.Interval)
+	}
+	digest := sha256.Sum256(a.Response)
+	config, noise := q.Task.Config(), q.Task.Noise()
+	m := &Manifest{
+		Version: 1, Route: "aggregate", Task: id.String(), DAPTask: a.Task.String(), Metric: q.metric(),
+		Epoch: a.Number, Start: start, End: end, Batch: a.ID.String(), Digest: hex.EncodeToString(digest[:]),
+		Reports: resp.ReportCount,
+		Parameters: Parameters{
+			Variant: q.Task.Variant().String(), VDAF: q.Task.Instance().Name(), Kind: "sums", MinBatch: config.MinBatchSize,
+			Noise: noise.String(), Deviation: math.Sqrt(noise.Variance(2)),
+		},
+	}
+	if t := q.Shoal; t != nil {
+		m.Question, m.Owner = t.Question, t.OwnedBy
+		m.Parameters.Kind, m.Parameters.Presence = t.Aggregation.Kind.String(), t.Aggregation.Presence.String()
+		m.Parameters.EpochSeconds, m.Parameters.RetentionDays = t.EpochSeconds, t.RetentionDays
+	}
+	return m, nil
+}
+
+// expire removes the table of a batch that has been kept as long as the task
+// says. The catalogue says so first.
+func (c *Collector) expire(ctx context.Context, q *Question, a Ask) error {
+	if q.Shoal == nil || q.Shoal.RetentionDays == 0 {
+		return nil
+	}
+	var m Manifest
+	if err := json.Unmarshal(a.Manifest, &m); err != nil {
+		return fmt.Errorf("reading the manifest: %w", err)
+	}
+	kept := time.Duration(q.Shoal.RetentionDays) * 24 * time.Hour
+	if c.config.Clock.Now().Before(m.End.Add(kept)) {
+		return nil
+	}
+	next := a
+	next.State = Expired
+	if _, _, err := c.store(ctx, a, next, 0); err != nil {
+		return err
+	}
+	return c.clean(next)
+}
+
+// clean removes the table of a batch that has expired, once in the life of a
+// process: a crash may have come between the catalogue and the files.
+func (c *Collector) clean(a Ask) error {
+	c.mu.Lock()
+	done := c.cleaned[a.ID]
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := durable.RemoveAll(c.config.FS, tablesDir(c.config.Dir, a)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cleaned[a.ID] = true
+	return nil
+}
+
+// tablesDir is the place of a batch's table.
+func tablesDir(dir string, a Ask) string {
+	return filepath.Join(dir, "tables", fmt.Sprintf("%x-%x", a.Task[:8], a.ID[:8]))
+}
+
+// Tables gives read access to what a collector has released, also in a process
+// that is no collector. It is a [release.Catalogue].
+type Tables struct {
+	store Store
+	fs    durable.FS
+	dir   string
+}
+
+var _ release.Catalogue = (*Tables)(nil)
+
+// NewTables reads the catalogue in store and the tables below dir, a collector's
+// Config.Dir.
+func NewTables(store Store, fsys durable.FS, dir string) *Tables { return &Tables{store, fsys, dir} }
+
+// Tables returns what the collector has released.
+func (c *Collector) Tables() *Tables { return NewTables(c.config.Store, c.config.FS, c.config.Dir) }
+
+// An Entry is a released batch.
+type Entry struct {
+	Ask
+	Manifest *Manifest
+}
+
+// Entries returns what has been released, ordered by task and number, also what
+// has expired since.
+func (t *Tables) Entries(ctx context.Context) ([]Entry, error) {
+	asks, err := t.store.Asks(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	var entries []Entry
+	for _, a := range asks {
+		if len(a.Manifest) == 0 {
+			continue
+		}
+		e := Entry{Ask: a}
+		if err := json.Unmarshal(a.Manifest, &e.Manifest); err != nil {
+			return nil, fmt.Errorf("reading the catalogue: manifest of batch %v: %w", a.ID, err)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// batchColumns are what a row of the table of batches says of an aggregate.
+var batchColumns = []release.Column{
+	{Name: "epoch", Type: release.Timestamp},
+	{Name: "epoch_end", Type: release.Timestamp},
+	{Name: "task", Type: release.Text},
+	{Name: "state", Type: release.Text},
+	{Name: "reports", Type: release.Integer},
+	{Name: "noise", Type: release.Text},
+	{Name: "noise_stddev", Type: release.Real},
+}
+
+// Released implements [release.Catalogue].
+func (t *Tables) Released(ctx context.Context) ([]release.Batch, error) {
+	entries, err := t.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []release.Batch
+	for _, e := range entries {
+		b, err := t.batch(e)
+		if err != nil {
+			return nil, fmt.Errorf("reading the catalogue: batch %v: %w", e.ID, err)
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+func (t *Tables) batch(e Entry) (release.Batch, error) {
+	m := e.Manifest
+	id, err := task.ParseID(m.Task)
+	if err != nil {
+		return release.Batch{}, err
+	}
+	return release.Batch{
+		Task: id, Metric: m.Metric, Epoch: task.Epoch(m.Epoch), Start: m.Start, End: m.End, Kept: e.State == Released,
+		Note: fmt.Sprintf("%d reports, noise: %s", m.Reports, m.Parameters.Noise), Tables: m.Tables,
+		Columns: batchColumns,
+		Row: release.Row{
+			m.Start.UnixMilli(), m.End.UnixMilli(), m.Task, e.State.String(), int64(min(m.Reports, math.MaxInt64)),
+			m.Parameters.Noise, m.Parameters.Deviation,
+		},
+		Open: func(table string) (durable.File, error) { return t.open(e, table) },
+	}, nil
+}
+
+// open opens the Parquet file of a table.
+func (t *Tables) open(e Entry, table string) (durable.File, error) {
+	info, ok := release.Find(e.Manifest.Tables, table)
+	if !ok || e.State != Released {
+		return nil, fmt.Errorf("opening table %s of epoch %d: there is no such table", table, e.Number)
+	}
+	return t.fs.OpenFile(filepath.Join(tablesDir(t.dir, e.Ask), info.File), os.O_RDONLY, 0)
+}

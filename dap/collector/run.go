@@ -1,0 +1,216 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+const maxSleep = time.Minute // Run looks at least so often
+
+// Run does what is due, whenever it is due, until ctx is done, and returns ctx's
+// error. Failures do not end it; they are in [Collector.Status] and passed to
+// failed, if that is not nil.
+func (c *Collector) Run(ctx context.Context, failed func(error)) error {
+	for {
+		if err := c.Tick(ctx); err != nil && failed != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		wait, cancel := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-c.wake:
+			case <-wait.Done():
+			}
+			cancel()
+		}()
+		_ = c.config.Clock.Until(wait, c.due()) // woken, due or done: look again
+		cancel()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// due returns when there may be something to do.
+func (c *Collector) due() time.Time {
+	now := c.config.Clock.Now()
+	due := now.Add(maxSleep)
+	earlier := func(t time.Time) {
+		if t.After(now) && t.Before(due) {
+			due = t
+		}
+	}
+	for _, q := range c.served() {
+		if q.Shoal != nil {
+			earlier(q.next(now))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, try := range c.tries {
+		earlier(try.next)
+	}
+	return due
+}
+
+// Tick does everything that is due now: it makes the asks that the schedules
+// want, asks leaders, releases what has been received and removes what has been
+// kept long enough. The errors of asks that could not go on are joined.
+func (c *Collector) Tick(ctx context.Context) error {
+	c.tickMu.Lock()
+	defer c.tickMu.Unlock()
+	asks, err := c.config.Store.Asks(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, q := range c.served() {
+		made, err := c.schedule(ctx, q, asks)
+		asks = append(asks, made...)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("schedule of %q: %w", q.metric(), err))
+		}
+	}
+	for _, a := range asks {
+		if ctx.Err() != nil {
+			break
+		}
+		if err := c.advance(ctx, a); err != nil {
+			errs = append(errs, fmt.Errorf("ask %v of task %v: %w", a.ID, a.Task, err))
+		}
+	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// maxBacklog bounds how many asks a schedule makes at once.
+const maxBacklog = 256
+
+// schedule makes the asks of a question that are due, and returns them.
+func (c *Collector) schedule(ctx context.Context, q *Question, asks []Ask) ([]Ask, error) {
+	if q.Shoal == nil {
+		return nil, nil
+	}
+	now := c.config.Clock.Now()
+	first, last, ok := q.due(now)
+	if !ok {
+		return nil, nil
+	}
+	var made []Ask
+	add := func(query dap.Query, number uint64) error {
+		a, err := q.newAsk(query, number, now)
+		if err != nil {
+			return err
+		}
+		fresh, err := c.config.Store.Add(ctx, a)
+		if err == nil && fresh {
+			made = append(made, a)
+			c.config.Metrics.Ask(Asked)
+		}
+		return err
+	}
+	if q.Task.Config().BatchMode == dap.LeaderSelectedMode {
+		if unanswered(q, asks) != nil || abandonedAfter(q, asks, q.Shoal.Expires) {
+			return nil, nil
+		}
+		return made, add(dap.NextBatchQuery(), nextNumber(q, asks))
+	}
+	known := map[task.Epoch]bool{}
+	for _, a := range asks {
+		if a.Task == q.Task.ID() {
+			known[task.Epoch(a.Number)] = true
+		}
+	}
+	for e := first; e <= last && len(made) < maxBacklog; e++ {
+		if known[e] {
+			continue
+		}
+		i, err := q.epoch(e)
+		if err != nil {
+			return made, err
+		}
+		if q.anyOverlap(asks, i) {
+			continue // asked for by hand, in a longer interval
+		}
+		if err := add(dap.IntervalQuery(i), uint64(e)); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+func (q *Question) anyOverlap(asks []Ask, i dap.Interval) bool {
+	for _, a := range asks {
+		if q.overlaps(a, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// abandonedAfter reports whether a question's ask was given up after its end: the
+// leader has no further batch.
+func abandonedAfter(q *Question, asks []Ask, end int64) bool {
+	for _, a := range asks {
+		if a.Task == q.Task.ID() && a.State == Abandoned && a.Created >= end {
+			return true
+		}
+	}
+	return false
+}
+
+// advance takes an ask as far as it goes now.
+func (c *Collector) advance(ctx context.Context, a Ask) error {
+	if a.State == Expired {
+		return c.clean(a)
+	}
+	q := c.question(a.Task)
+	if q == nil {
+		return nil // it waits for its question to be served again
+	}
+	c.mu.Lock()
+	try := c.tries[a.ID]
+	c.mu.Unlock()
+	now := c.config.Clock.Now()
+	if try.next.After(now) {
+		return nil
+	}
+	var pause time.Duration
+	var err error
+	switch a.State {
+	case Asked:
+		if a, pause, err = c.ask(ctx, q, a); err == nil && a.State == Received {
+			err = c.release(ctx, q, a)
+		}
+	case Received:
+		err = c.release(ctx, q, a)
+	case Released:
+		return c.expire(ctx, q, a)
+	default:
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.tries[a.ID] = attempt{n: try.n + 1, next: now.Add(max(pause, backoff(c.config.Poll, try.n))), err: err}
+	case pause > 0:
+		c.tries[a.ID] = attempt{next: now.Add(pause)}
+	default:
+		delete(c.tries, a.ID)
+	}
+	return err
+}
+
+// backoff is how long to wait after the n-th failure in a row.
+func backoff(first time.Duration, n int) time.Duration {
+	const longest = time.Hour
+	if n > 12 {
+		return longest
+	}
+	return min(first<<n, longest)
+}

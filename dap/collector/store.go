@@ -1,0 +1,106 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/shoal-project/shoal/dap"
+)
+
+// A State is how far an ask has come:
+//
+//	None ─> Asked ─> Received ─> Released ─> Expired
+//	          └────> Abandoned
+type State uint8
+
+// The states.
+const (
+	None      State = 0 // the store does not know the ask
+	Asked     State = 1 // it is made, or about to be: the leader may know it
+	Received  State = 2 // the sealed answer is here
+	Released  State = 3 // its table is complete and readable
+	Expired   State = 4 // kept longer than the task allows: its table is removed
+	Abandoned State = 5 // there will be no answer; Reason says why
+)
+
+var stateNames = [...]string{"none", "asked", "received", "released", "expired", "abandoned"}
+
+// String returns the state's name, fit for a metric label.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("state %d", uint8(s))
+}
+
+// An Ask is one request for an aggregate, from when it is decided on until its
+// result has expired.
+type Ask struct {
+	ID      dap.CollectionJobID // also where the collector chooses the resource's name
+	Task    dap.TaskID
+	Number  uint64 // the epoch of a schedule; of other asks the order in which they were made
+	Request []byte // the encoded CollectionJobReq, never changed
+	Created int64  // Unix seconds
+
+	State    State
+	Location string // of the collection job at the leader, once it has one
+	Missing  string // coarsely how many reports are missing, as the leader said last
+	Reason   string // of Abandoned
+	Response []byte // of Received: the encoded CollectionJobResp
+	Manifest []byte // the JSON form of a [Manifest], from Released on
+}
+
+var moves = [...][]State{
+	None:      {Asked},
+	Asked:     {Asked, Received, Abandoned},
+	Received:  {Released},
+	Released:  {Expired},
+	Expired:   nil,
+	Abandoned: nil,
+}
+
+// Check reports whether an ask in state from may become a. Stores call it before
+// they apply a change.
+func (a Ask) Check(from State) error {
+	if int(from) >= len(moves) || !slices.Contains(moves[from], a.State) {
+		return fmt.Errorf("ask cannot go from %v to %v", from, a.State)
+	}
+	if (a.State == Received) != (len(a.Response) > 0) {
+		return fmt.Errorf("ask in state %v: want a response if it is received and none otherwise", a.State)
+	}
+	released := a.State == Released || a.State == Expired
+	if released != (len(a.Manifest) > 0) {
+		return fmt.Errorf("ask in state %v: want a manifest from the release on and not before", a.State)
+	}
+	if (a.State == Abandoned) != (a.Reason != "") {
+		return fmt.Errorf("ask in state %v: want a reason if it is abandoned and none otherwise", a.State)
+	}
+	return nil
+}
+
+// ErrConflict is what [Store.Advance] returns when an ask is in another state
+// than was thought.
+var ErrConflict = errors.New("ask is not in the state that was expected")
+
+// A Store remembers the asks of one collector. It must not be shared with any
+// other role.
+//
+// Durability: when a method returns nil, its effect survives a crash and a power
+// loss; when it returns an error or the process dies in it, the effect holds
+// wholly or not at all.
+//
+// Concurrency: all methods may be called by many goroutines at once; changes take
+// effect one after the other.
+type Store interface {
+	// Add records an ask in state [Asked] and returns true, or returns false and
+	// changes nothing if there is one with this ID.
+	Add(ctx context.Context, a Ask) (bool, error)
+	// Asks returns every ask, ordered by task, number and ID.
+	Asks(ctx context.Context) ([]Ask, error)
+	// Advance replaces what changes of the ask with a's ID: State, Location,
+	// Missing, Reason, Response and Manifest, if it is in state from. If it is
+	// not, the error matches [ErrConflict].
+	Advance(ctx context.Context, from State, a Ask) error
+}

@@ -1,0 +1,169 @@
+// Package storetest holds the conformance suite of [collector.Store] and a model
+// of a store that can crash.
+//
+// An implementation's test calls [Run] with a function that opens a fresh
+// store. Tests of what uses a store take a [Model].
+package storetest
+
+import (
+	"errors"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/collector"
+)
+
+// Run checks a store against the promises of [collector.Store]. Open returns an
+// empty store; reopen closes it and opens what it has left behind.
+func Run(t *testing.T, open func(t *testing.T) (store collector.Store, reopen func(t *testing.T) collector.Store)) {
+	for name, test := range map[string]func(*testing.T, collector.Store, func(*testing.T) collector.Store){
+		"way of an ask": testWay, "abandoned": testAbandoned, "add once": testOnce, "illegal changes": testIllegal,
+		"order": testOrder, "one of many wins": testConcurrent,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, reopen := open(t)
+			test(t, store, reopen)
+		})
+	}
+}
+
+// asked returns an ask in its first state.
+func asked(id byte, number uint64) collector.Ask {
+	return collector.Ask{
+		ID: dap.CollectionJobID{id, byte(number), byte(number >> 8)}, Task: dap.TaskID{id}, Number: number,
+		Request: []byte{1, 2, 3}, Created: 1_800_000_000, State: collector.Asked,
+	}
+}
+
+func want(t *testing.T, s collector.Store, asks ...collector.Ask) {
+	t.Helper()
+	have, err := s.Asks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(have)+len(asks) > 0 && !reflect.DeepEqual(have, asks) {
+		t.Fatalf("store holds %+v, want %+v", have, asks)
+	}
+}
+
+func add(t *testing.T, s collector.Store, a collector.Ask, fresh bool) {
+	t.Helper()
+	got, err := s.Add(t.Context(), a)
+	if err != nil || got != fresh {
+		t.Fatalf("adding: %v, %v; want %v", got, err, fresh)
+	}
+}
+
+func testWay(t *testing.T, s collector.Store, reopen func(*testing.T) collector.Store) {
+	want(t, s)
+	a := asked(1, 5)
+	add(t, s, a, true)
+	want(t, reopen(t), a)
+	for _, step := range []func(*collector.Ask){
+		func(a *collector.Ask) { a.Location, a.Missing = "https://leader.example/job", "more than half" },
+		func(a *collector.Ask) { a.State, a.Missing, a.Response = collector.Received, "", []byte{7, 0, 8} },
+		func(a *collector.Ask) {
+			a.State, a.Response, a.Manifest = collector.Released, nil, []byte(`{"version":1}`)
+		},
+		func(a *collector.Ask) { a.State = collector.Expired },
+	} {
+		s = reopen(t)
+		from := a.State
+		step(&a)
+		if err := s.Advance(t.Context(), from, a); err != nil {
+			t.Fatal(err)
+		}
+		want(t, s, a)
+		want(t, reopen(t), a)
+	}
+	add(t, reopen(t), asked(1, 5), false) // the ID stays taken for good
+}
+
+func testAbandoned(t *testing.T, s collector.Store, reopen func(*testing.T) collector.Store) {
+	a := asked(1, 5)
+	add(t, s, a, true)
+	a.State, a.Reason = collector.Abandoned, "too few"
+	if err := s.Advance(t.Context(), collector.Asked, a); err != nil {
+		t.Fatal(err)
+	}
+	want(t, reopen(t), a)
+}
+
+func testOnce(t *testing.T, s collector.Store, _ func(*testing.T) collector.Store) {
+	a := asked(1, 5)
+	add(t, s, a, true)
+	other := a
+	other.Request, other.Created = []byte{9}, 1
+	add(t, s, other, false)
+	want(t, s, a)
+	// What was asked does not change with how far it is.
+	other.State, other.Response = collector.Received, []byte{1}
+	if err := s.Advance(t.Context(), collector.Asked, other); err != nil {
+		t.Fatal(err)
+	}
+	a.State, a.Response = collector.Received, []byte{1}
+	want(t, s, a)
+}
+
+func testIllegal(t *testing.T, s collector.Store, _ func(*testing.T) collector.Store) {
+	a := asked(1, 5)
+	received, bare, released := a, a, a
+	received.State, received.Response = collector.Received, []byte{1}
+	bare.State = collector.Received
+	released.State, released.Manifest = collector.Released, []byte("{}")
+	if _, err := s.Add(t.Context(), received); err == nil {
+		t.Error("an ask was added as received")
+	}
+	if err := s.Advance(t.Context(), collector.Asked, received); !errors.Is(err, collector.ErrConflict) {
+		t.Errorf("advancing an unknown ask: error %v, want ErrConflict", err)
+	}
+	add(t, s, a, true)
+	if err := s.Advance(t.Context(), collector.Asked, bare); err == nil {
+		t.Error("an ask was received without a response")
+	}
+	if err := s.Advance(t.Context(), collector.Asked, released); err == nil {
+		t.Error("an ask was released before it was received")
+	}
+	if err := s.Advance(t.Context(), collector.Received, released); !errors.Is(err, collector.ErrConflict) {
+		t.Errorf("releasing an ask that is not received: error %v, want ErrConflict", err)
+	}
+	want(t, s, a)
+}
+
+func testOrder(t *testing.T, s collector.Store, _ func(*testing.T) collector.Store) {
+	var all []collector.Ask
+	for _, id := range []byte{1, 2, 0xff} {
+		for _, n := range []uint64{0, 9, 10, 300} {
+			all = append(all, asked(id, n))
+		}
+	}
+	for i := range all {
+		add(t, s, all[(i*5)%len(all)], true)
+	}
+	want(t, s, all...)
+}
+
+func testConcurrent(t *testing.T, s collector.Store, _ func(*testing.T) collector.Store) {
+	add(t, s, asked(1, 5), true)
+	var wg sync.WaitGroup
+	var won atomic.Int32
+	for i := range 8 {
+		wg.Go(func() {
+			a := asked(1, 5)
+			a.State, a.Response = collector.Received, []byte{byte(i)}
+			switch err := s.Advance(t.Context(), collector.Asked, a); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, collector.ErrConflict):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d of 8 were told that their answer was the first, want 1", won.Load())
+	}
+}

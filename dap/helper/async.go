@@ -1,0 +1,171 @@
+package helper
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/internal/exchange"
+	"github.com/shoal-project/shoal/dap/roster"
+)
+
+// takeJob stores a job to be handled later, and answers that it is taken (section
+// "Asynchronous Request Handling"). What makes the whole job fail before a key is
+// used is told at once.
+func (h *Helper) takeJob(ctx context.Context, w http.ResponseWriter, s *roster.Serving, req *dap.AggregationJobInitReq, job *Job) error {
+	if err := s.Task.CheckInit(req); err != nil {
+		return err
+	}
+	job.State, job.Made = Waiting, h.now()
+	err := h.config.Store.BeginJob(ctx, job)
+	if errors.Is(err, ErrExists) { // the same request came twice at once
+		stored, err := h.config.Store.Job(ctx, job.Task, job.ID)
+		if err != nil {
+			return fmt.Errorf("looking for job %v: %w", job.ID, err)
+		}
+		return h.repeat(w, s, req, job.Digest, stored)
+	}
+	if err != nil {
+		return fmt.Errorf("storing job %v: %w", job.ID, err)
+	}
+	h.pending.add(job.Key())
+	locate(w, s.Task, dap.AggregationJobPath(job.Task, job.ID)+"?step=0")
+	exchange.Later(w, http.StatusCreated, h.config.Poll)
+	return nil
+}
+
+// finish handles a job that waits. A job that is not there, or not waiting any
+// more, is nothing to do.
+func (h *Helper) finish(ctx context.Context, k JobKey) error {
+	began := h.config.Clock.Now()
+	job, err := h.config.Store.Job(ctx, k.Task, k.ID)
+	if errors.Is(err, ErrNone) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for job %v: %w", k.ID, err)
+	}
+	if job.State != Waiting {
+		return nil
+	}
+	s, err := h.config.Roster.Lookup(ctx, k.Task)
+	if err != nil {
+		return fmt.Errorf("job %v: %w", k.ID, err)
+	}
+	req, err := decodeJob(h.codec(s.Task), bytes.NewReader(job.Request))
+	if err == nil {
+		_, err = h.handleJob(ctx, s, req, job)
+	}
+	if errors.Is(err, ErrExists) {
+		return nil // another process has done it, or the leader has deleted it
+	}
+	if abort := dap.AbortOf(err); abort != nil {
+		return h.fail(ctx, job, abort)
+	}
+	if err != nil {
+		return err
+	}
+	h.config.Metrics.Took(h.config.Clock.Now().Sub(began), len(req.VerifyInits))
+	return nil
+}
+
+// fail stores that a job is refused as a whole.
+func (h *Helper) fail(ctx context.Context, job *Job, abort *dap.Abort) error {
+	h.config.Metrics.Refused(&job.Task, BadRequest)
+	problem, err := abort.Document(http.StatusBadRequest, &job.Task)
+	if err != nil {
+		return fmt.Errorf("job %v: %w", job.ID, err)
+	}
+	err = h.config.Store.FailJob(ctx, &Job{Task: job.Task, ID: job.ID, State: Failed, Digest: job.Digest, Made: h.now(), Problem: problem})
+	if err != nil && !errors.Is(err, ErrExists) && !errors.Is(err, ErrNone) {
+		return fmt.Errorf("refusing job %v: %w", job.ID, err)
+	}
+	return nil
+}
+
+// pending is which jobs of this process wait to be handled, in memory: the store
+// has them all.
+type pending struct {
+	mu    sync.Mutex
+	keys  []JobKey
+	known map[JobKey]bool // waiting here, or being handled
+	wake  chan struct{}
+}
+
+func newPending() *pending {
+	return &pending{known: make(map[JobKey]bool), wake: make(chan struct{}, 1)}
+}
+
+// add adds a job that is not known yet.
+func (p *pending) add(k JobKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known[k] {
+		return
+	}
+	p.known[k] = true
+	p.keys = append(p.keys, k)
+	p.signal()
+}
+
+func (p *pending) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next waits for a job. done forgets it.
+func (p *pending) next(ctx context.Context) (JobKey, error) {
+	for {
+		p.mu.Lock()
+		if len(p.keys) > 0 {
+			k := p.keys[0]
+			p.keys = p.keys[1:]
+			if len(p.keys) > 0 {
+				p.signal()
+			}
+			p.mu.Unlock()
+			return k, nil
+		}
+		p.mu.Unlock()
+		select {
+		case <-p.wake:
+		case <-ctx.Done():
+			return JobKey{}, ctx.Err()
+		}
+	}
+}
+
+func (p *pending) done(k JobKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.known, k)
+}
+
+func (p *pending) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.known)
+}
+
+// orphaned is how long a job waits until other processes than the one that took
+// it handle it too.
+const orphaned = time.Minute
+
+// adopt takes over the jobs that wait since before a time.
+func (h *Helper) adopt(ctx context.Context, before time.Time) error {
+	keys, err := h.config.Store.WaitingJobs(ctx, before, 1000)
+	if err != nil {
+		return fmt.Errorf("looking for jobs that wait: %w", err)
+	}
+	for _, k := range keys {
+		h.pending.add(k)
+	}
+	return nil
+}

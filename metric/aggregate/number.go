@@ -1,0 +1,77 @@
+package aggregate
+
+import (
+	"math"
+	"reflect"
+)
+
+// integer reads a number of any type; a float is rounded down and must not be
+// beyond int64.
+func integer(v any) (int64, bool) {
+	r := reflect.ValueOf(v)
+	switch {
+	case !r.IsValid():
+		return 0, false
+	case r.CanInt():
+		return r.Int(), true
+	case r.CanUint():
+		return int64(min(r.Uint(), math.MaxInt64)), true
+	case r.CanFloat():
+		x := math.Floor(r.Float())
+		if math.IsNaN(x) {
+			return 0, false
+		}
+		return int64(max(math.MinInt64, min(x, math.MaxInt64-1024))), true
+	}
+	return 0, false
+}
+
+// elements calls f with each element of a slice or array until it fails.
+func elements(v any, f func(reflect.Value) bool) bool {
+	r := reflect.ValueOf(v)
+	if !r.IsValid() || r.Kind() != reflect.Slice && r.Kind() != reflect.Array {
+		return false
+	}
+	for i := range r.Len() {
+		if !f(r.Index(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+// integers reads a slice of integers that are not negative.
+func integers(v any) ([]uint64, bool) {
+	var out []uint64
+	ok := elements(v, func(e reflect.Value) bool {
+		switch {
+		case e.CanInt() && e.Int() >= 0:
+			out = append(out, uint64(e.Int()))
+		case e.CanUint():
+			out = append(out, e.Uint())
+		default:
+			return false
+		}
+		return true
+	})
+	return out, ok
+}
+
+// realsOf reads a slice of numbers.
+func realsOf(v any) ([]float64, bool) {
+	var out []float64
+	ok := elements(v, func(e reflect.Value) bool {
+		switch {
+		case e.CanFloat():
+			out = append(out, e.Float())
+		case e.CanInt():
+			out = append(out, float64(e.Int()))
+		case e.CanUint():
+			out = append(out, float64(e.Uint()))
+		default:
+			return false
+		}
+		return true
+	})
+	return out, ok
+}

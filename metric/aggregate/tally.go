@@ -1,0 +1,465 @@
+package aggregate
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/vdaf"
+)
+
+// ErrUse says that a value does not fit the question's kind: the app calls the
+// wrong function, or gives a value that the question does not know.
+var ErrUse = errors.New("the value does not fit the question")
+
+// tallyVersion stands first in the bytes of a tally.
+const tallyVersion = 1
+
+// A Tally is what one device gathers of a question in one epoch. It is not safe
+// for concurrent use.
+type Tally struct {
+	q       *Question
+	n       uint64    // how often the app said something
+	clipped uint64    // how often of these some of it did not count
+	ints    []uint64  // a sum, the index of a bucket, a set of labels in words, or the elements of a vector
+	reals   []float64 // the elements of a gradient
+}
+
+// Empty returns the tally of a client that has nothing to say.
+func (q *Question) Empty() *Tally {
+	t := &Tally{q: q}
+	switch q.a.Kind {
+	case task.LInfGradient, task.L1Gradient:
+		t.reals = make([]float64, q.a.Length)
+	case task.Vector, task.Bounded:
+		t.ints = make([]uint64, q.a.Length)
+	case task.Multihot:
+		t.ints = make([]uint64, (len(q.a.Labels)+63)/64)
+	default:
+		t.ints = make([]uint64, 1)
+	}
+	return t
+}
+
+// Bytes returns the tally for storage: the app's data in the clear.
+func (t *Tally) Bytes() []byte {
+	b := make([]byte, 0, 17+8*(len(t.ints)+len(t.reals)))
+	b = append(b, tallyVersion)
+	b = binary.BigEndian.AppendUint64(b, t.n)
+	b = binary.BigEndian.AppendUint64(b, t.clipped)
+	for _, x := range t.ints {
+		b = binary.BigEndian.AppendUint64(b, x)
+	}
+	for _, x := range t.reals {
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(x))
+	}
+	return b
+}
+
+// Parse reads what [Tally.Bytes] returned for the same question.
+func (q *Question) Parse(b []byte) (*Tally, error) {
+	t := q.Empty()
+	if len(b) != 17+8*(len(t.ints)+len(t.reals)) || b[0] != tallyVersion {
+		return nil, fmt.Errorf("reading the tally of a %s: %d bytes of version %d", q.a.Kind, len(b), append(b[:min(1, len(b)):1], 0)[0])
+	}
+	t.n, t.clipped = binary.BigEndian.Uint64(b[1:]), binary.BigEndian.Uint64(b[9:])
+	b = b[17:]
+	for i := range t.ints {
+		t.ints[i] = binary.BigEndian.Uint64(b[8*i:])
+	}
+	for i := range t.reals {
+		t.reals[i] = math.Float64frombits(binary.BigEndian.Uint64(b[8*i:]))
+		if math.IsNaN(t.reals[i]) || math.IsInf(t.reals[i], 0) {
+			return nil, fmt.Errorf("reading the tally of a %s: element %d is no number", q.a.Kind, i)
+		}
+	}
+	return t, t.check()
+}
+
+// check refuses bytes that no tally has.
+func (t *Tally) check() error {
+	a := &t.q.a
+	bad := t.clipped > t.n
+	switch a.Kind {
+	case task.Histogram, task.Categories:
+		bad = bad || t.ints[0] >= uint64(t.q.values())
+	case task.Multihot:
+		set := uint64(0)
+		for i := range 64 * len(t.ints) {
+			if t.has(i) {
+				set++
+				bad = bad || i >= len(a.Labels)
+			}
+		}
+		bad = bad || set > a.Max
+	}
+	if bad {
+		return fmt.Errorf("reading the tally of a %s: impossible content", a.Kind)
+	}
+	return nil
+}
+
+// Said returns how often the app said something, and how often some of it went
+// beyond the question's bounds and was cut.
+func (t *Tally) Said() (times, clipped uint64) { return t.n, t.clipped }
+
+func (t *Tally) misuse(format string, args ...any) error {
+	return fmt.Errorf("%w, a %s: %s", ErrUse, t.q.a.Kind, fmt.Sprintf(format, args...))
+}
+
+// noted counts a call.
+func (t *Tally) noted(whole bool) {
+	t.n = saturate(t.n, 1)
+	if !whole {
+		t.clipped = saturate(t.clipped, 1)
+	}
+}
+
+func saturate(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
+}
+
+// Add adds n to a count or a sum. It fails with [ErrUse].
+func (t *Tally) Add(n int64) error {
+	if k := t.q.a.Kind; k != task.Count && k != task.Sum {
+		return t.misuse("Count and Add are for counts and sums")
+	}
+	if n < 0 {
+		return t.misuse("%d is below zero", n)
+	}
+	t.ints[0] = saturate(t.ints[0], uint64(n))
+	whether := t.q.a.Kind == task.Count && t.q.a.Max == 1 // once is as good as often
+	t.noted(whether || t.ints[0] <= t.q.a.Max)
+	return nil
+}
+
+// Observe adds a value of a mean or a histogram (an integer; a float is rounded
+// down), of a histogram of categories or a multihot question (a string; for the
+// latter also a []string). rand is used by histograms alone. It fails with
+// [ErrUse], and where rand does.
+func (t *Tally) Observe(v any, rand io.Reader) error {
+	switch t.q.a.Kind {
+	case task.Mean:
+		n, ok := integer(v)
+		if !ok {
+			return t.misuse("a %T is not a number", v)
+		}
+		in := min(uint64(max(n, 0)), t.q.a.Max)
+		t.ints[0] = saturate(t.ints[0], in)
+		t.noted(n >= 0 && in == uint64(n))
+		return nil
+	case task.Histogram:
+		n, ok := integer(v)
+		if !ok {
+			return t.misuse("a %T is not a number", v)
+		}
+		i, found := slices.BinarySearch(t.q.a.Bounds, n)
+		if found {
+			i++ // a value on a bound is above it
+		}
+		return t.keep(i, rand)
+	case task.Categories:
+		s, _ := v.(string)
+		i := slices.Index(t.q.a.Labels, s)
+		if i < 0 {
+			return t.misuse("the value is not one of its labels")
+		}
+		return t.keep(i, rand)
+	case task.Multihot:
+		return t.mark(v)
+	}
+	return t.misuse("Observe is for means, histograms and multihot questions")
+}
+
+// keep chooses between the bucket kept so far and another, so that after n
+// values each has been kept with a chance of 1 in n.
+func (t *Tally) keep(bucket int, rand io.Reader) error {
+	if t.n < math.MaxUint32 { // later values practically never win
+		x, err := below(rand, t.n+1)
+		if err != nil {
+			return fmt.Errorf("choosing one of the values: %w", err)
+		}
+		if x == 0 {
+			t.ints[0] = uint64(bucket)
+		}
+	}
+	t.noted(true)
+	return nil
+}
+
+// below returns a uniform number of [0, n), n >= 1.
+func below(rand io.Reader, n uint64) (uint64, error) {
+	limit := math.MaxUint64 - (math.MaxUint64%n+1)%n
+	for {
+		var b [8]byte
+		if _, err := io.ReadFull(rand, b[:]); err != nil {
+			return 0, err
+		}
+		if x := binary.BigEndian.Uint64(b[:]); x <= limit {
+			return x % n, nil
+		}
+	}
+}
+
+// mark sets labels, as many as the maximum.
+func (t *Tally) mark(v any) error {
+	var words []string
+	switch x := v.(type) {
+	case string:
+		words = []string{x}
+	case []string:
+		words = x
+	default:
+		return t.misuse("a %T is neither a string nor a list of them", v)
+	}
+	indexes := make([]int, len(words))
+	for i, w := range words {
+		if indexes[i] = slices.Index(t.q.a.Labels, w); indexes[i] < 0 {
+			return t.misuse("a value is not one of its labels")
+		}
+	}
+	set := uint64(0)
+	for i := range t.q.a.Labels {
+		if t.has(i) {
+			set++
+		}
+	}
+	whole := true
+	for _, i := range indexes {
+		switch {
+		case t.has(i):
+		case set < t.q.a.Max:
+			t.ints[i/64] |= 1 << (i % 64)
+			set++
+		default:
+			whole = false
+		}
+	}
+	t.noted(whole)
+	return nil
+}
+
+func (t *Tally) has(i int) bool { return t.ints[i/64]>>(i%64)&1 == 1 }
+
+// Vector adds a vector: integers that are not negative for a vector, numbers for
+// a gradient. It fails with [ErrUse].
+func (t *Tally) Vector(v any) error {
+	switch t.q.a.Kind {
+	case task.Vector, task.Bounded:
+		ints, ok := integers(v)
+		if !ok {
+			return t.misuse("a %T is no vector of whole numbers from 0", v)
+		}
+		if len(ints) != len(t.ints) {
+			return t.misuse("%d elements, want %d", len(ints), len(t.ints))
+		}
+		for i, x := range ints {
+			t.ints[i] = saturate(t.ints[i], x)
+		}
+		t.noted(t.vectorFits())
+		return nil
+	case task.LInfGradient, task.L1Gradient:
+		reals, ok := realsOf(v)
+		if !ok {
+			return t.misuse("a %T is no vector of numbers", v)
+		}
+		if len(reals) != len(t.reals) {
+			return t.misuse("%d elements, want %d", len(reals), len(t.reals))
+		}
+		next := make([]float64, len(reals))
+		for i, x := range reals {
+			next[i] = t.reals[i] + x
+			if math.IsNaN(next[i]) || math.IsInf(next[i], 0) {
+				return t.misuse("element %d is no finite number", i)
+			}
+		}
+		t.reals = next
+		t.noted(t.gradientFits())
+		return nil
+	}
+	return t.misuse("Vector is for vectors and gradients")
+}
+
+// Shard turns the tally into the shares of one report, see
+// [vdaf.Prio3.Shard]. What is out of bounds is cut back as the package comment
+// says, so that it never fails but where rand does.
+func (t *Tally) Shard(rand io.Reader, ctx []byte, nonce vdaf.Nonce) (*vdaf.Sharded, error) {
+	return t.q.shard(t, rand, ctx, nonce)
+}
+
+// What follows are the measurements, in bounds.
+
+func (t *Tally) sum() uint64 { return min(t.ints[0], t.q.a.Max) }
+
+func (t *Tally) mean() []uint64 {
+	if t.n == 0 {
+		return []uint64{0, 0}
+	}
+	half := t.n / 2
+	m := t.ints[0] / t.n
+	if t.ints[0]%t.n >= t.n-half { // rounds half up, without overflow
+		m++
+	}
+	return []uint64{min(m, t.q.a.Max), t.q.a.Max}
+}
+
+func (t *Tally) bucket() int {
+	if t.n == 0 {
+		return t.q.buckets() - 1 // "no value", if there is such a bucket; see Said
+	}
+	return int(t.ints[0])
+}
+
+func (t *Tally) labels() []bool {
+	out := make([]bool, len(t.q.a.Labels))
+	for i := range out {
+		out[i] = t.has(i)
+	}
+	return out
+}
+
+// total returns the sum of the elements.
+func (t *Tally) total() *big.Int {
+	sum := new(big.Int)
+	for _, x := range t.ints {
+		sum.Add(sum, new(big.Int).SetUint64(x))
+	}
+	return sum
+}
+
+func (t *Tally) vectorFits() bool {
+	if t.q.a.Kind == task.Vector {
+		return slices.Max(t.ints) <= t.q.a.Max
+	}
+	return t.total().Cmp(new(big.Int).SetUint64(t.q.a.Max)) <= 0
+}
+
+func (t *Tally) vector() []uint64 {
+	out := slices.Clone(t.ints)
+	if t.vectorFits() {
+		return out
+	}
+	if t.q.a.Kind == task.Vector {
+		for i := range out {
+			out[i] = min(out[i], t.q.a.Max)
+		}
+		return out
+	}
+	limit, sum := new(big.Int).SetUint64(t.q.a.Max), t.total()
+	for i, x := range out {
+		y := new(big.Int).SetUint64(x)
+		out[i] = y.Mul(y, limit).Quo(y, sum).Uint64() // rounded down: the sum stays within the limit
+	}
+	return out
+}
+
+func (t *Tally) norm() float64 {
+	sum := 0.0
+	for _, x := range t.reals {
+		sum += math.Abs(x)
+	}
+	return sum
+}
+
+func (t *Tally) gradientFits() bool {
+	if t.q.a.Kind == task.L1Gradient {
+		return t.norm() <= t.q.a.Bound
+	}
+	return !slices.ContainsFunc(t.reals, func(x float64) bool { return math.Abs(x) > t.q.a.Bound })
+}
+
+func (t *Tally) gradient() []float64 {
+	out := slices.Clone(t.reals)
+	if t.gradientFits() {
+		return out
+	}
+	bound := t.q.a.Bound
+	if t.q.a.Kind == task.LInfGradient {
+		for i, x := range out {
+			out[i] = max(-bound, min(bound, x))
+		}
+		return out
+	}
+	// In two steps, since the norm may be infinite; a little less than the bound,
+	// since the sum of rounded products may exceed it.
+	largest := 0.0
+	for _, x := range out {
+		largest = max(largest, math.Abs(x))
+	}
+	norm := 0.0
+	for i, x := range out {
+		out[i] = x / largest
+		norm += math.Abs(out[i])
+	}
+	factor := bound / norm * (1 - 1e-9)
+	for i := range out {
+		out[i] *= factor
+	}
+	return out
+}
+
+// String describes what the tally counts for, to the person whose data it is.
+func (t *Tally) String() string {
+	a := &t.q.a
+	if t.n == 0 {
+		return "nothing so far: counts as " + t.q.nothing()
+	}
+	switch a.Kind {
+	case task.Count, task.Sum:
+		return fmt.Sprint(t.sum())
+	case task.Mean:
+		return fmt.Sprintf("%d, the mean of %d", t.mean()[0], t.n)
+	case task.Histogram, task.Categories:
+		text := t.q.Label(t.bucket())
+		if t.n > 1 {
+			text += fmt.Sprintf(", one of %d values", t.n)
+		}
+		return text
+	case task.Multihot:
+		var in []string
+		for i, l := range a.Labels {
+			if t.has(i) {
+				in = append(in, l)
+			}
+		}
+		return "{" + strings.Join(in, ", ") + "}"
+	case task.Vector, task.Bounded:
+		return vectorText(t.vector())
+	}
+	return vectorText(t.gradient())
+}
+
+// nothing says how a client counts that has nothing to say.
+func (q *Question) nothing() string {
+	switch q.a.Kind {
+	case task.Histogram, task.Categories:
+		return "\"no value\""
+	case task.Mean:
+		return "nobody"
+	case task.Multihot:
+		return "{}"
+	}
+	return "0"
+}
+
+// vectorText writes the first elements.
+func vectorText[T uint64 | float64](v []T) string {
+	const shown = 8
+	var parts []string
+	for _, x := range v[:min(len(v), shown)] {
+		parts = append(parts, fmt.Sprintf("%.4g", float64(x)))
+	}
+	if len(v) > shown {
+		parts = append(parts, fmt.Sprintf("... %d in all", len(v)))
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}
