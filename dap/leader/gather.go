@@ -242,7 +242,7 @@ func (l *Leader) askShare(ctx context.Context, s *roster.Serving, c *Collection,
 	}
 	method, path := s.Task.Variant().CreateAggregateShare(c.Task, dap.AggregateShareID(c.ID))
 	r := exchange.Request{
-		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound,
+		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader,
 		Body: body, Type: dap.TypeAggregateShareReq, Want: dap.TypeAggregateShare, Limit: codec.Limits().Body,
 	}
 	if c.Location != "" {

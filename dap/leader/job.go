@@ -214,7 +214,7 @@ func (l *Leader) ask(ctx context.Context, s *roster.Serving, j *Job, b *begun) (
 	v := s.Task.Variant()
 	method, path := v.CreateAggregationJob(j.Task, dap.AggregationJobID(j.Digest[:16]))
 	r := exchange.Request{
-		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound,
+		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader,
 		Body: b.request, Type: dap.TypeAggregationJobInitReq, Want: dap.TypeAggregationJobResp, Limit: s.Task.Codec().Limits().Body,
 	}
 	if j.Location != "" {
@@ -440,7 +440,7 @@ func (l *Leader) forget(ctx context.Context, s *roster.Serving, j *Job) {
 		return
 	}
 	// A job that stays there harms nobody.
-	_, _ = l.client.Do(ctx, exchange.Request{Method: http.MethodDelete, URL: bare(at), Token: s.Entry.Outbound})
+	_, _ = l.client.Do(ctx, exchange.Request{Method: http.MethodDelete, URL: bare(at), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader})
 }
 
 // bare returns a URL without its query.

@@ -48,7 +48,9 @@ type world struct {
 	leader    *leader.Leader
 	tweak     func(*leader.Config)
 	seen      *counts
-	helper    *helper
+	helper    *scripted
+	theirs    *roster.Roster // the helper's
+	wire      *wire          // to the helper
 	collector *dap.PrivateKey
 	token     auth.Token
 	reports   uint32
@@ -101,16 +103,17 @@ func (w *world) enroll(t testing.TB, v *dap.Variant, config []byte) {
 	must(t, w.roster.Add(t.Context(), e))
 	e.Role, e.Inbound = dap.Helper, []auth.Hash{token.Hash()}
 	e.CollectorTokens, e.Outbound = nil, auth.Token{}
-	theirs := w.newRoster(t, dap.Helper)
-	must(t, theirs.Add(t.Context(), e))
-	s, err := theirs.Lookup(t.Context(), w.task.ID())
+	w.theirs = w.newRoster(t, dap.Helper)
+	must(t, w.theirs.Add(t.Context(), e))
+	s, err := w.theirs.Lookup(t.Context(), w.task.ID())
 	must(t, err)
 	store := ledgertest.NewModel()
 	books, err := ledger.New(store, ledger.Config{Keys: w.keys(t), Clock: w.clock, Rand: w.rand})
 	must(t, err)
 	book, err := books.Open(t.Context(), w.task, 0)
 	must(t, err)
-	w.helper = &helper{clock: w.clock, serving: s, ring: theirs.Keyring, book: book, store: store, jobs: map[string]*answer{}, shares: map[string]*answer{}}
+	w.helper = &scripted{clock: w.clock, serving: s, ring: w.theirs.Keyring, book: book, store: store, jobs: map[string]*answer{}, shares: map[string]*answer{}}
+	w.wire = &wire{w.helper}
 }
 
 func (w *world) newToken(t testing.TB) auth.Token {
@@ -152,7 +155,7 @@ func (w *world) start() error {
 	}
 	c := leader.Config{
 		Store: w.store, Books: books, Roster: w.roster, FS: w.fs, Dir: "leader", Clock: w.clock, Rand: w.rand,
-		Client: &http.Client{Transport: w.helper}, Workers: 1, Metrics: w.seen, JobReports: 4,
+		Client: &http.Client{Transport: w.wire}, Workers: 1, Metrics: w.seen, JobReports: 4,
 		Failed: func(err error) { w.seen.failed(err) },
 	}
 	if w.tweak != nil {
@@ -331,9 +334,12 @@ func (c *counts) Job(o leader.JobOutcome)           { c.in(func() { c.jobs[o]++ 
 func (c *counts) Collection(leader.CollectionState) {}
 func (c *counts) failed(err error)                  { c.in(func() { c.errs = append(c.errs, err) }) }
 
-// A helper is a helper as the leader meets it: correct, unless it is told not to
-// be. It is an http.RoundTripper.
-type helper struct {
+// A wire leads to the helper.
+type wire struct{ http.RoundTripper }
+
+// A scripted helper is correct, unless it is told not to be. It is an
+// http.RoundTripper.
+type scripted struct {
 	clock   clock.Clock
 	serving *roster.Serving
 	ring    func() *dap.Keyring
@@ -365,7 +371,7 @@ type answer struct {
 
 var errLost = errors.New("connection lost")
 
-func (h *helper) RoundTrip(r *http.Request) (*http.Response, error) {
+func (h *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
 		var err error
@@ -410,7 +416,7 @@ func problem(status int, abort *dap.Abort) *http.Response {
 	return resp
 }
 
-func (h *helper) serve(r *http.Request, body []byte) *http.Response {
+func (h *scripted) serve(r *http.Request, body []byte) *http.Response {
 	kind := h.jobs
 	if strings.Contains(r.URL.Path, "aggregate_shares") {
 		kind = h.shares
@@ -456,7 +462,7 @@ func (h *helper) serve(r *http.Request, body []byte) *http.Response {
 	return h.answer(a, 201)
 }
 
-func (h *helper) answer(a *answer, status int) *http.Response {
+func (h *scripted) answer(a *answer, status int) *http.Response {
 	if a.polls > 0 {
 		a.polls--
 		resp := respond(status, "", nil)
@@ -470,7 +476,7 @@ func (h *helper) answer(a *answer, status int) *http.Response {
 	return respond(status, a.kind, a.body)
 }
 
-func (h *helper) job(body []byte) ([]byte, error) {
+func (h *scripted) job(body []byte) ([]byte, error) {
 	s := h.serving
 	var req dap.AggregationJobInitReq
 	if err := s.Task.Codec().Decode(&req, body); err != nil {
@@ -498,7 +504,7 @@ func (h *helper) job(body []byte) ([]byte, error) {
 	return s.Task.Codec().Encode(resp)
 }
 
-func (h *helper) share(body []byte) (out []byte, err error) {
+func (h *scripted) share(body []byte) (out []byte, err error) {
 	s := h.serving
 	var req dap.AggregateShareReq
 	if err := s.Task.Codec().Decode(&req, body); err != nil {

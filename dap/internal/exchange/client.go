@@ -36,6 +36,7 @@ type Request struct {
 	Method string
 	URL    string
 	Token  auth.Token      // none if zero
+	Header string          // that carries Token: auth.Header, or "" for a bearer token
 	Body   []byte          // none if nil
 	Type   dap.MessageType // of Body
 	Want   dap.MessageType // of the answer, if it has a body; "": a body is not read
@@ -114,7 +115,11 @@ func (c *Client) once(ctx context.Context, r *Request) (*Response, error) {
 		req.Header.Set("Accept", r.Want.MediaType())
 	}
 	req.Header.Set("User-Agent", "") // none: it would tell the version
-	if !r.Token.IsZero() {
+	switch {
+	case r.Token.IsZero():
+	case r.Header == auth.Header:
+		r.Token.SetDAP(req.Header)
+	default:
 		r.Token.SetBearer(req.Header)
 	}
 	resp, err := c.http().Do(req)
