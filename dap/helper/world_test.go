@@ -3,7 +3,6 @@ package helper_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -53,6 +52,7 @@ type world struct {
 	token      auth.Token
 	reports    uint32
 	errs       []error // that the helper reported
+	asked      []byte  // request for the share of this unit
 }
 
 type setting func(*world, *dap.TaskConfiguration, *helper.Config)
@@ -147,7 +147,7 @@ func (w *world) seal(d draft) dap.Report {
 	w.t.Helper()
 	r := dap.Report{Metadata: d.md, PublicShare: d.public}
 	var err error
-	r.LeaderShare, err = w.task.SealInputShare(w.leaderRing.Configs(w.clock.Now())[0], dap.Leader, &d.md, d.public, &d.leader)
+	r.LeaderShare, err = w.task.SealInputShare(w.leaderRing.Configs(start())[0], dap.Leader, &d.md, d.public, &d.leader)
 	w.must(err)
 	r.HelperShare, err = d.task.SealInputShare(d.helperKey, dap.Helper, &d.md, d.public, &d.helper)
 	w.must(err)
@@ -232,7 +232,13 @@ func (w *world) fates(a *httptest.ResponseRecorder) []dap.ReportError {
 func (w *world) aggregate(id byte, batch dap.BatchID, reports ...dap.Report) *dap.LeaderResult {
 	w.t.Helper()
 	job, body := w.init(batch, reports...)
-	result, err := w.leader.LeaderFinish(job, w.response(w.createJob(id, body)))
+	return w.finish(job, w.createJob(id, body))
+}
+
+// finish is the leader's part after the answer.
+func (w *world) finish(job *dap.LeaderJob, a *httptest.ResponseRecorder) *dap.LeaderResult {
+	w.t.Helper()
+	result, err := w.leader.LeaderFinish(job, w.response(a))
 	w.must(err)
 	return result
 }
@@ -298,4 +304,50 @@ func wantFates(t testing.TB, got []dap.ReportError, want ...dap.ReportError) {
 	}
 }
 
-var errStop = errors.New("stop")
+type (
+	entry        = roster.Entry
+	helperConfig = helper.Config
+)
+
+// update changes the task's entry in the roster.
+func (w *world) update(change func(*entry)) {
+	w.t.Helper()
+	w.must(w.roster.Update(context.Background(), w.task.ID(), func(e *entry) error { change(e); return nil }))
+}
+
+// checksum is what the helper has in a batch.
+func (w *world) checksum(s dap.BatchSelector) dap.Checksum {
+	w.t.Helper()
+	return w.total(s).Checksum
+}
+
+// total reads a batch from the helper's store.
+func (w *world) total(s dap.BatchSelector) *dap.Total {
+	w.t.Helper()
+	books, err := ledger.New(w.store, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand})
+	w.must(err)
+	book, err := books.Open(context.Background(), w.task, 0)
+	w.must(err)
+	total, _, err := book.Batch(context.Background(), s)
+	w.must(err)
+	return total
+}
+
+// initAt is init for a leader whose clock stands still.
+func (w *world) initAt(now time.Time, reports ...dap.Report) (*dap.LeaderJob, []byte) {
+	w.t.Helper()
+	job, req, err := w.leader.LeaderInit(4, dap.BatchID{}, reports, now, w.leaderRing)
+	w.must(err)
+	return job, w.encode(req)
+}
+
+// shareBody is a request for the batch of this unit as the helper has it, or had
+// it when it was asked first.
+func (w *world) shareBody(n int) []byte {
+	w.t.Helper()
+	query, selector := hour(unit)
+	if w.asked == nil {
+		w.asked = w.encode(&dap.AggregateShareReq{Job: dap.CollectionJobReq{Query: query}, Selector: selector, ReportCount: uint64(n), Checksum: w.checksum(selector)})
+	}
+	return w.asked
+}
