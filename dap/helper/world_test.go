@@ -351,3 +351,13 @@ func (w *world) shareBody(n int) []byte {
 	}
 	return w.asked
 }
+
+// restart starts the helper anew over what its store has kept.
+func (w *world) restart() {
+	w.t.Helper()
+	if m, ok := w.store.(*storetest.Model); ok {
+		w.boot(m.Restart())
+		return
+	}
+	w.boot(w.store)
+}
