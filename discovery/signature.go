@@ -28,20 +28,21 @@ var ErrPage = errors.New("the page exceeds the limits of a signature")
 // A Signature is what two fetches of a page are compared by. It is made of the
 // bytes of the HTML, without running anything. Counts are of start tags.
 type Signature struct {
-	Bytes          int    // length of the HTML
-	Text           int    // characters of text outside of scripts and styles, runs of spaces as one
-	Title          string // of the first title, spaces collapsed
-	Links          int    // a and area with href
-	Inputs         int    // input, textarea, select, button, but for hidden inputs
-	Hidden         int    // hidden inputs
-	Passwords      int    // password inputs, among Inputs
-	Forms          int
-	FormsSameHost  int // forms that are sent to the page's own host
-	Frames         int // iframe and frame
-	FramesSameHost int
-	Language       string // as the html element says it
-	Canonical      string // normalised canonical URL; empty if there is none, or several that differ
-	Indexable      bool   // neither the page nor its header forbids to index it
+	Bytes          int    `json:"bytes"`                      // length of the HTML
+	Text           int    `json:"text"`                       // characters of text outside of scripts and styles, runs of spaces as one
+	Words          Sketch `json:"words"`                      // what that text says
+	Title          string `json:"title"`                      // of the first title, spaces collapsed
+	Links          int    `json:"links"`                      // a and area with href
+	Inputs         int    `json:"inputs,omitempty"`           // input, textarea, select, button, but for hidden inputs
+	Hidden         int    `json:"hidden,omitempty"`           // hidden inputs
+	Passwords      int    `json:"passwords,omitempty"`        // password inputs, among Inputs
+	Forms          int    `json:"forms,omitempty"`            //
+	FormsSameHost  int    `json:"forms_same_host,omitempty"`  // forms that are sent to the page's own host
+	Frames         int    `json:"frames,omitempty"`           // iframe and frame
+	FramesSameHost int    `json:"frames_same_host,omitempty"` //
+	Language       string `json:"language,omitempty"`         // as the html element says it
+	Canonical      string `json:"canonical,omitempty"`        // normalised canonical URL; empty if there is none, or several that differ
+	Indexable      bool   `json:"indexable"`                  // neither the page nor its header forbids to index it
 }
 
 // Sign makes the signature of a page: where it was loaded from, the values of
@@ -52,6 +53,7 @@ func Sign(page URL, robots []string, body []byte) (Signature, error) {
 		return Signature{}, ErrPage
 	}
 	s := signer{page: page, base: page}
+	s.words.sketch = &s.sig.Words
 	s.sig.Bytes, s.sig.Indexable = len(body), true
 	for _, header := range robots {
 		s.robots(header)
@@ -80,6 +82,7 @@ func Sign(page URL, robots []string, body []byte) (Signature, error) {
 type signer struct {
 	page, base   URL
 	sig          Signature
+	words        sketcher
 	raw          atom.Atom // the script, style, noscript or template that we are inside of: nobody sees what it holds
 	svg          int       // depth of svg elements, whose titles are not the page's
 	inTitle      bool
@@ -105,7 +108,9 @@ func (s *signer) text(text []byte) {
 			s.sig.Text++
 		}
 		s.space = space
+		s.words.rune(r)
 	}
+	s.words.end()
 }
 
 func (s *signer) start(z *html.Tokenizer) {

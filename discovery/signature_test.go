@@ -29,7 +29,7 @@ func TestSign(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Signature{
-		Bytes: len(body), Text: got.Text, Title: "A story & <b>more</b>", Links: 1, Inputs: 3, Hidden: 1, Passwords: 1,
+		Bytes: len(body), Text: got.Text, Words: got.Words, Title: "A story & <b>more</b>", Links: 1, Inputs: 3, Hidden: 1, Passwords: 1,
 		Forms: 2, FormsSameHost: 1, Frames: 2, FramesSameHost: 1, Language: "pt-br", Canonical: "https://www.example.org/a/story", Indexable: true,
 	}
 	if got != want {

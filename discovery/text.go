@@ -142,7 +142,7 @@ func findCredentials(s string) string {
 // few characters say what a sentence says.
 func logograms(s string) bool {
 	for _, r := range s {
-		if r > 0x0e00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar) {
+		if r > 0x0e00 && ideographic(r) {
 			return true
 		}
 	}
