@@ -14,27 +14,27 @@ import (
 // failed.
 var ErrPrivate = errors.New("not a public page")
 
-// A Page is what an anonymous fetch returned.
-type Page struct {
-	URL    URL
+// A Response is the answer to an anonymous request. It prints as its size only.
+type Response struct {
+	URL    URL      // that was asked
 	Robots []string // values of the X-Robots-Tag headers
 	Body   []byte   // in UTF-8
 }
 
 // Sign makes the signature of the page.
-func (p Page) Sign() (Signature, error) { return Sign(p.URL, p.Robots, p.Body) }
+func (r Response) Sign() (Signature, error) { return Sign(r.URL, r.Robots, r.Body) }
 
 // String shows nothing of the page.
-func (p Page) String() string { return fmt.Sprintf("page of %d bytes", len(p.Body)) }
+func (r Response) String() string { return fmt.Sprintf("response of %d bytes", len(r.Body)) }
 
 // GoString is String.
-func (p Page) GoString() string { return p.String() }
+func (r Response) GoString() string { return r.String() }
 
 // Format writes String whatever the verb.
-func (p Page) Format(s fmt.State, _ rune) { fmt.Fprint(s, p.String()) }
+func (r Response) Format(s fmt.State, _ rune) { fmt.Fprint(s, r.String()) }
 
 // LogValue is String.
-func (p Page) LogValue() slog.Value { return slog.StringValue(p.String()) }
+func (r Response) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // A Fetcher fetches pages anonymously: the request carries no cookie,
 // credential, referrer or other mark of the person, follows no redirect, and
@@ -42,5 +42,5 @@ func (p Page) LogValue() slog.Value { return slog.StringValue(p.String()) }
 // (PublicAddr). discovery/fetch is one for programs; a browser extension brings
 // its own. A Fetcher need not be safe for concurrent use.
 type Fetcher interface {
-	Fetch(ctx context.Context, u URL) (Page, error)
+	Fetch(ctx context.Context, u URL) (Response, error)
 }

@@ -1,0 +1,135 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/shoal-project/shoal/discovery"
+)
+
+// cleared forgets the history, or one page of it.
+func (e *Engine) cleared(ctx context.Context, ev Event) error {
+	if ev.URL == "" {
+		err := e.clearStore(ctx)
+		if e.config.Purge != nil {
+			if purgeErr := e.config.Purge(ctx); purgeErr != nil {
+				err = errors.Join(err, fmt.Errorf("purging the outbox: %w", purgeErr))
+			}
+		}
+		e.explain(StageCleared, Ignored, "", "", discovery.Decision{})
+		return err
+	}
+	u, err := discovery.ParseURL(ev.URL)
+	if err != nil {
+		return nil // it was never kept
+	}
+	u = u.WithoutFragment()
+	for _, t := range e.sortedTabs() {
+		if t.visit != nil && t.visit.url == u {
+			e.drop(t.visit)
+			t.visit = nil
+		}
+		if t.place != nil && t.place.url == u {
+			t.place = nil
+		}
+	}
+	for _, r := range e.sorted() {
+		if r.url == u || r.Source == u.String() || r.Search != nil && r.Search.Clean == u.String() {
+			e.generation++
+			e.drop(r)
+		}
+	}
+	if s, ok := e.searchPage(u); ok {
+		e.drop(e.pages["search "+s.Clean.String()])
+	}
+	e.recent.remove(u)
+	e.explain(StageCleared, Ignored, ev.URL, "", discovery.Decision{})
+	return nil
+}
+
+// clearStore forgets everything, on the disk too. If that fails the next event
+// tries again before anything else is done.
+func (e *Engine) clearStore(ctx context.Context) error {
+	e.forget()
+	e.uncleared = true
+	if err := e.config.Store.Clear(ctx); err != nil {
+		return fmt.Errorf("clearing the store: %w", err)
+	}
+	e.uncleared = false
+	return nil
+}
+
+// privateMode begins or ends private mode, of all tabs or of one. What was
+// shown when it began is forgotten: nobody can tell on which side it was.
+func (e *Engine) privateMode(ev Event) error {
+	if ev.Tab != 0 {
+		if !ev.On {
+			delete(e.privateTabs, ev.Tab)
+			return nil
+		}
+		if t := e.tabs[ev.Tab]; t != nil {
+			e.drop(t.visit)
+			delete(e.tabs, ev.Tab)
+		}
+		e.privateTabs[ev.Tab] = true
+		return nil
+	}
+	if ev.On && !e.off {
+		for _, t := range e.sortedTabs() {
+			e.drop(t.visit)
+		}
+		clear(e.tabs)
+		e.recent = newRecent()
+		e.current = nil
+		e.generation++
+		for _, r := range e.pages {
+			r.step = nil
+		}
+	}
+	e.off = ev.On
+	return nil
+}
+
+// sortedTabs returns the tabs in the order of their numbers.
+func (e *Engine) sortedTabs() []*tab {
+	ids := slices.SortedFunc(maps.Keys(e.tabs), cmp.Compare)
+	all := make([]*tab, len(ids))
+	for i, id := range ids {
+		all[i] = e.tabs[id]
+	}
+	return all
+}
+
+// expire forgets what is too old.
+func (e *Engine) expire() {
+	today := day(e.now)
+	for _, d := range slices.Sorted(maps.Keys(e.reported)) {
+		if d > today-keptDays {
+			break
+		}
+		for i := range e.reported[d].chunks {
+			e.touch(labelReported, dayName(d, i))
+		}
+		delete(e.reported, d)
+	}
+	var old []*record
+	for _, r := range e.pages {
+		if e.now.Sub(r.Last) > e.config.Timing.TTL {
+			old = append(old, r)
+		}
+	}
+	slices.SortFunc(old, func(a, b *record) int { return cmp.Compare(a.id, b.id) })
+	for _, r := range old {
+		e.explain(StageDue, Dropped, r.URL, reasonExpired, discovery.Decision{})
+		e.drop(r)
+	}
+	for _, q := range e.config.Questions {
+		if m := e.memories[q.Name]; m != nil && m.expire(e.now, q.Retention) {
+			e.touch(labelQuestion, q.Name)
+		}
+	}
+}

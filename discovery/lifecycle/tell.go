@@ -1,0 +1,138 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/shoal-project/shoal/discovery"
+	"github.com/shoal-project/shoal/discovery/message"
+)
+
+// A fact is a message with what it is remembered by once it was told.
+type fact struct {
+	message message.Message
+	about   string // for the trace
+	tag     tag
+}
+
+// tellPage makes the messages of a page that was found public.
+func (e *Engine) tellPage(r *record, page *message.Page) error {
+	url := page.URL().String()
+	c := r.Counts
+	facts := []fact{{page.Engaged(message.Engagement{
+		Dwell: time.Duration(c.Seconds) * time.Second, Scrolls: c.Scrolls, Mouse: c.Mouse, Links: c.Links, Keys: c.Keys, Copies: c.Copies,
+	}), url, e.vault.tag("told page", url)}}
+	o := Observation{Page: page, Visited: r.Last, Counts: c}
+	if r.Search != nil {
+		s := r.found()
+		o.Search = &s
+		facts = append(facts, fact{page.AfterQuery(s, 1), url, e.vault.tag("told search", url, s.Engine, s.Query)})
+	}
+	if e.config.Facts.Titles {
+		facts = append(facts, fact{page.Titled(), url, e.vault.tag("told title", url)})
+	}
+	if e.config.Facts.Referrers && r.Source != "" {
+		facts = append(facts, fact{page.AfterPage(r.Source), url, e.vault.tag("told referrer", url, r.Source)})
+	}
+	return e.tell(r, facts, o)
+}
+
+// tellQuery makes the messages of a search whose results were fetched.
+func (e *Engine) tellQuery(r *record, q *message.Query) error {
+	s := r.found()
+	facts := []fact{{q, s.Query, e.vault.tag("told query", s.Engine, s.Query)}}
+	if e.config.Facts.Results {
+		for i, m := range q.Results() {
+			facts = append(facts, fact{m, s.Query, e.vault.tag("told result", s.Engine, s.Query, fmt.Sprint(i))})
+		}
+	}
+	return e.tell(r, facts, Observation{Query: q, Search: &s, Visited: r.Last})
+}
+
+// tell gives facts to the sanitizer and settles the record. What passes is
+// remembered as told before it is emitted.
+func (e *Engine) tell(r *record, facts []fact, o Observation) error {
+	if o.Page != nil && e.isPrivate(o.Page.URL().String()) {
+		e.explain(StageMessage, Dropped, r.URL, reasonKnown, discovery.Decision{})
+		e.drop(r)
+		return nil
+	}
+	told := []tag{e.seen(r)}
+	proven := false
+	for _, f := range facts {
+		if e.wasTold(f.tag) {
+			e.explain(StageMessage, Dropped, f.about, reasonReported, discovery.Decision{})
+			proven = true
+			continue
+		}
+		if e.emit(f.message, f.about) {
+			told = append(told, f.tag)
+			proven = true
+		}
+	}
+	if proven {
+		e.ask(o)
+	}
+	e.drop(r)
+	return e.remember(told)
+}
+
+// emit gives a message to the sanitizer, and what passes to the outbox once the
+// next commit succeeds.
+func (e *Engine) emit(m message.Message, about string) bool {
+	record, d := e.config.Sanitizer.Check(m, message.Moment{Now: e.now, Country: e.config.Country})
+	if d.Verdict != discovery.Public {
+		e.explain(StageMessage, Dropped, about, string(d.Rule), d)
+		return false
+	}
+	e.stats.Told++
+	e.explain(StageMessage, Told, about, "", d)
+	e.outbox = append(e.outbox, record)
+	return true
+}
+
+// seen is what a record is remembered by once it was processed.
+func (e *Engine) seen(r *record) tag {
+	if r.Search == nil {
+		return e.vault.tag("seen", r.name())
+	}
+	return e.vault.tag("seen", r.name(), r.Search.Engine, r.Search.Query)
+}
+
+// settled tells whether a record was processed already: in the last 30 days,
+// or, if there are questions, which want to know of every day, today.
+func (e *Engine) settled(r *record) bool {
+	if len(e.config.Questions) > 0 {
+		return e.reported[day(e.now)].has(e.seen(r))
+	}
+	return e.wasTold(e.seen(r))
+}
+
+func (e *Engine) wasTold(t tag) bool {
+	for _, f := range e.reported {
+		if f.has(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// remember adds tags to the filter of today.
+func (e *Engine) remember(tags []tag) error {
+	today := day(e.now)
+	f := e.reported[today]
+	if f == nil {
+		var err error
+		if f, err = newFilter(reportedShape, e.config.Rand); err != nil {
+			return err
+		}
+		e.reported[today] = f
+		for i := range f.shape.chunks {
+			e.touch(labelReported, dayName(today, i))
+		}
+	}
+	for _, t := range tags {
+		e.touch(labelReported, dayName(today, f.add(t)))
+	}
+	return nil
+}

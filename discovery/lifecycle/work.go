@@ -1,0 +1,371 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/shoal-project/shoal/discovery"
+	"github.com/shoal-project/shoal/discovery/bundle"
+	"github.com/shoal-project/shoal/discovery/internal/anonymous"
+	"github.com/shoal-project/shoal/discovery/message"
+)
+
+// A step is what comes next for a record, and what its earlier fetches showed.
+// It lives in memory only: after a restart a record begins again.
+type step struct {
+	stage  Stage
+	target discovery.URL
+	rest   []discovery.URL // further shorter URLs to try
+
+	instead bool            // target is the canonical URL in place of the page's own
+	from    *anonymous.Page // links to the page
+	page    *message.Page   // the page as anybody gets it
+}
+
+// A job is one fetch.
+type job struct {
+	record     *record
+	generation uint64
+	target     discovery.URL
+}
+
+// plan returns the first step for a page, or why there is none: a URL that the
+// strict rules refuse is not asked for unless there is public evidence. Evidence
+// is that the page calls a shorter URL, which passes them, its canonical one:
+// then only that is asked for. Or it is that the page before, which passes them
+// too, links to the URL when it is fetched anonymously, and that the lax rules
+// let it pass.
+func (e *Engine) plan(r *record) (*step, discovery.Decision) {
+	if r.Query {
+		return &step{stage: StageQuery, target: r.url}, discovery.Decision{Verdict: discovery.Public}
+	}
+	rules := e.config.Rules
+	d := rules.Page(r.url, discovery.Evidence{})
+	if d.Verdict != discovery.Mask {
+		return &step{stage: StageDouble, target: r.url}, d
+	}
+	if c, ok := e.canonical(r); ok {
+		return &step{stage: StageDouble, target: c, instead: true}, rules.Page(c, discovery.Evidence{})
+	}
+	if r.Source == "" {
+		return nil, d
+	}
+	lax := rules.Page(r.url, discovery.Evidence{PublicLink: true})
+	source, err := discovery.ParseURL(r.Source)
+	if err != nil || lax.Verdict != discovery.Public || e.isPrivate(r.Source) || rules.Page(source, discovery.Evidence{}).Verdict != discovery.Public {
+		return nil, d
+	}
+	return &step{stage: StageLink, target: source}, lax
+}
+
+// next chooses what to fetch now, and stores that it is tried. It returns nil
+// if nothing is due, or too little time has passed since the last fetch.
+func (e *Engine) next(ctx context.Context) (*job, error) {
+	if !e.fetched.IsZero() && e.now.Sub(e.fetched) < e.config.Timing.Interval {
+		return nil, nil
+	}
+	for {
+		r := e.due()
+		if r == nil {
+			return nil, e.commit(ctx)
+		}
+		ready, err := e.prepare(r)
+		if err != nil {
+			return nil, err
+		}
+		if !ready {
+			continue
+		}
+		r.Attempts++
+		r.Fetches++
+		e.fetched, e.current = e.now, r
+		e.touch(labelRecord, r.id)
+		e.touch(labelMeta, "")
+		if err := e.commit(ctx); err != nil {
+			return nil, err
+		}
+		e.count(r.step)
+		e.explain(r.step.stage, Fetching, r.step.target.String(), "", discovery.Decision{})
+		return &job{r, e.generation, r.step.target}, nil
+	}
+}
+
+// due returns the record whose turn it is: the one that was begun, or the one
+// that has been due for longest.
+func (e *Engine) due() *record {
+	if e.current != nil {
+		return e.current
+	}
+	var first *record
+	for _, r := range e.pages {
+		if r.Due.After(e.now) && !r.Last.After(e.now) {
+			continue
+		}
+		if r.Last.After(e.now) { // the clock was set back: wait anew
+			r.Last = e.now
+			r.Due = e.now.Add(e.config.Timing.Delay)
+			e.touch(labelRecord, r.id)
+			continue
+		}
+		if first == nil || r.Due.Before(first.Due) || r.Due.Equal(first.Due) && r.id < first.id {
+			first = r
+		}
+	}
+	return first
+}
+
+// prepare checks a record before a fetch and tells whether to fetch. If not,
+// the record is settled.
+func (e *Engine) prepare(r *record) (bool, error) {
+	if r.step == nil {
+		step, d := e.plan(r)
+		if step == nil {
+			e.refuse(StageDue, r, string(d.Rule), d)
+			return false, nil
+		}
+		r.step = step
+	}
+	switch {
+	case !r.Query && e.isPrivate(r.URL):
+		e.explain(StageDue, Dropped, r.URL, reasonKnown, discovery.Decision{})
+		e.drop(r)
+		return false, nil
+	case !r.Query && r.Source != "" && e.isPrivate(r.Source):
+		return false, e.withholdRecord(StageDue, r, reasonSource, discovery.Decision{})
+	case e.settled(r):
+		e.explain(StageDue, Dropped, r.URL, reasonReported, discovery.Decision{})
+		e.drop(r)
+		return false, nil
+	case r.step.stage == StageTriple && r.Fetches >= maxFetches:
+		r.step.rest = nil
+		return false, e.failed(r, reasonFetches)
+	case r.Attempts >= maxAttempts:
+		return false, e.giveUp(r, reasonAttempts)
+	case r.Fetches >= maxFetches:
+		return false, e.giveUp(r, reasonFetches)
+	case !r.Query && e.isPrivate(r.step.target.String()):
+		return false, e.failed(r, reasonKnown)
+	}
+	return true, nil
+}
+
+func (e *Engine) count(s *step) {
+	st := &e.stats
+	st.Fetches++
+	switch {
+	case s.stage == StageQuery:
+		st.FetchesSearch++
+	case s.stage == StageLink:
+		st.FetchesEvidence++
+	case s.stage == StageTriple:
+		st.FetchesShorter++
+	case s.instead:
+		st.FetchesInstead++
+	case s.from != nil:
+		st.FetchesLinked++
+	default:
+		st.FetchesStrict++
+	}
+}
+
+// conclude takes the answer to a fetch.
+func (e *Engine) conclude(ctx context.Context, j *job, response discovery.Response, failure error) error {
+	r := j.record
+	if j.generation != e.generation || e.off || e.current != r {
+		return nil // the history was cleared, private mode began, or the page was visited again
+	}
+	var err error
+	switch {
+	case ctx.Err() != nil: // the engine is being ended: that says nothing of the page
+		r.Attempts--
+		e.touch(labelRecord, r.id)
+	case failure == nil && response.URL.WithoutFragment() != j.target:
+		err = e.failed(r, reasonNotPublic)
+	case failure == nil:
+		err = e.answered(r, anonymous.New(j.target, response.Robots, response.Body))
+	case errors.Is(failure, discovery.ErrPrivate):
+		err = e.failed(r, failure.Error())
+	default:
+		e.stats.NetworkFailures++
+		err = e.unreachable(r)
+	}
+	commitErr := e.commit(context.WithoutCancel(ctx))
+	if commitErr != nil {
+		e.outbox = nil // what is not remembered as told must not be told
+	}
+	return errors.Join(err, commitErr)
+}
+
+// unreachable puts a record off after a failure of the network. A shorter URL
+// is tried once only.
+func (e *Engine) unreachable(r *record) error {
+	if r.step.stage == StageTriple {
+		return e.failed(r, "the network failed")
+	}
+	if r.Attempts >= maxAttempts {
+		return e.giveUp(r, reasonAttempts)
+	}
+	e.explain(r.step.stage, Retrying, r.URL, "", discovery.Decision{})
+	r.Due = e.now.Add(e.config.Timing.Retry)
+	r.step, e.current = nil, nil
+	e.touch(labelRecord, r.id)
+	return nil
+}
+
+// giveUp settles a record that cannot be fetched: a page is private then.
+func (e *Engine) giveUp(r *record, reason string) error {
+	if !r.Query {
+		return e.withholdRecord(StageDue, r, reason, discovery.Decision{})
+	}
+	e.explain(StageQuery, Dropped, r.Search.Query, reason, discovery.Decision{})
+	e.drop(r)
+	return nil
+}
+
+// failed settles a step that showed no public page.
+func (e *Engine) failed(r *record, reason string) error {
+	none := discovery.Decision{}
+	switch s := r.step; s.stage {
+	case StageLink:
+		e.refuse(StageLink, r, reasonUnlinked, none)
+		return nil
+	case StageQuery:
+		e.explain(StageQuery, Dropped, r.Search.Query, reason, none)
+		e.drop(r)
+		return nil
+	case StageTriple:
+		e.explain(StageTriple, Dropped, s.target.String(), reason, none)
+		return e.shorter(r)
+	}
+	return e.withholdRecord(StageDouble, r, reason, none)
+}
+
+// answered takes the answer to a fetch that succeeded.
+func (e *Engine) answered(r *record, p anonymous.Page) error {
+	switch r.step.stage {
+	case StageLink:
+		return e.linkFetched(r, p)
+	case StageTriple:
+		return e.shorterFetched(r, p)
+	case StageQuery:
+		return e.queryFetched(r, p)
+	}
+	return e.pageFetched(r, p)
+}
+
+func (e *Engine) linkFetched(r *record, p anonymous.Page) error {
+	sig, err := discovery.Sign(p.URL(), p.Robots(), p.Body())
+	if err != nil || !sig.Indexable || !discovery.LinksTo(p.URL(), p.Body(), r.url) {
+		return e.failed(r, reasonUnlinked)
+	}
+	r.step = &step{stage: StageDouble, target: r.url, from: &p}
+	r.Attempts--
+	e.touch(labelRecord, r.id)
+	return nil
+}
+
+// pageFetched compares the page as anybody gets it with the page as shown.
+func (e *Engine) pageFetched(r *record, p anonymous.Page) error {
+	s, rules := r.step, e.config.Rules
+	page, err := message.NewPage(p)
+	if err != nil {
+		return e.withholdRecord(StageDouble, r, reasonLimits, discovery.Decision{})
+	}
+	evidence := discovery.Evidence{Canonical: page.Signature().Canonical}
+	if s.from != nil {
+		page, evidence.PublicLink = page.Linked(*s.from), true
+	}
+	level, _ := rules.Strictness(s.target, evidence)
+	d := rules.Compare(*r.Before, page.Signature(), level)
+	if d.Verdict != discovery.Public {
+		return e.withholdRecord(StageDouble, r, string(d.Rule), d)
+	}
+	e.stats.Public++
+	e.explain(StageDouble, Found, s.target.String(), "", d)
+	s.page, s.rest, r.Attempts = page, rules.CleanURLs(s.target, page.Signature()), 0
+	return e.shorter(r)
+}
+
+// shorter goes on to the next shorter URL, or tells of the page if there is none.
+func (e *Engine) shorter(r *record) error {
+	s := r.step
+	s.rest = slices.DeleteFunc(s.rest, func(u discovery.URL) bool { return e.isPrivate(u.String()) })
+	if len(s.rest) == 0 {
+		return e.tellPage(r, s.page)
+	}
+	s.stage, s.target, s.rest = StageTriple, s.rest[0], s.rest[1:]
+	r.Attempts = 0
+	e.touch(labelRecord, r.id)
+	return nil
+}
+
+func (e *Engine) shorterFetched(r *record, p anonymous.Page) error {
+	s := r.step
+	page, err := message.NewPage(p)
+	if err != nil {
+		return e.failed(r, reasonLimits)
+	}
+	a, b := s.page.Signature(), page.Signature()
+	d := e.config.Rules.SamePage(a, b)
+	switch {
+	case b.Passwords > a.Passwords:
+		return e.withholdRecord(StageTriple, r, string(d.Rule), d)
+	case d.Verdict != discovery.Public:
+		e.explain(StageTriple, Dropped, s.target.String(), string(d.Rule), d)
+		return e.shorter(r)
+	}
+	e.explain(StageTriple, Found, s.target.String(), "", d)
+	return e.tellPage(r, page)
+}
+
+func (e *Engine) queryFetched(r *record, p anonymous.Page) error {
+	q, err := message.NewQuery(e.config.Bundle, r.found(), p)
+	if err != nil {
+		return e.failed(r, reasonResults)
+	}
+	return e.tellQuery(r, q)
+}
+
+// found returns the search of a record as the bundle knows it.
+func (r *record) found() bundle.Search {
+	clean, _ := discovery.ParseURL(r.Search.Clean)
+	return bundle.Search{Engine: r.Search.Engine, Query: r.Search.Query, Clean: clean}
+}
+
+// refuse forgets a page that the rules refuse; it is not private for that.
+func (e *Engine) refuse(s Stage, r *record, reason string, d discovery.Decision) {
+	e.stats.Refused++
+	e.explain(s, Refused, r.URL, reason, d)
+	e.drop(r)
+}
+
+// withholdRecord makes the page of a record private for ever.
+func (e *Engine) withholdRecord(s Stage, r *record, reason string, d discovery.Decision) error {
+	e.drop(r)
+	return e.withhold(s, r.URL, reason, d)
+}
+
+// withhold makes a page private for ever.
+func (e *Engine) withhold(s Stage, url, reason string, d discovery.Decision) error {
+	e.stats.Withheld++
+	e.explain(s, Withheld, url, reason, d)
+	if e.private == nil {
+		f, err := newFilter(privateShape, e.config.Rand)
+		if err != nil {
+			return err
+		}
+		e.private = f
+		for i := range f.shape.chunks {
+			e.touch(labelPrivate, fmt.Sprint(i))
+		}
+	}
+	e.touch(labelPrivate, fmt.Sprint(e.private.add(e.vault.tag("page", url))))
+	e.drop(e.pages[url])
+	return nil
+}
+
+func (e *Engine) isPrivate(url string) bool {
+	return e.private != nil && e.private.has(e.vault.tag("page", url))
+}
