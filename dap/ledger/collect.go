@@ -85,11 +85,23 @@ func (b *Book) Collect(ctx context.Context, s dap.BatchSelector, take Take) erro
 			return err
 		}
 		err = take(ctx, total, Collection{Task: b.task.ID(), Generation: b.generation, Selector: s, Seen: stamps})
-		if err == nil || !errors.Is(err, ErrConflict) {
+		if err == nil {
+			return b.collected(s)
+		}
+		if !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
 	return fmt.Errorf("collecting from the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
+}
+
+// collected notes a collection that the store has just taken, so that Check knows
+// of it at once. The turn is held.
+func (b *Book) collected(s dap.BatchSelector) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.generation++
+	return b.marks.add(s)
 }
 
 // Evict forgets all reports before a time, rounded down to a window of the
@@ -125,8 +137,8 @@ func (b *Book) Expire(ctx context.Context) error {
 }
 
 const (
-	smallBlock   = 128 // IDs; a row's overhead is then below 1 byte an ID
-	compactAfter = 32  // small blocks in a row
+	smallBlock   = 1024 // IDs, 16 KiB: what a row and its last page leave unused is then little
+	compactAfter = 32   // small blocks in a row
 )
 
 // compact joins the small blocks at the end of a page when there are many. The

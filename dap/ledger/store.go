@@ -71,7 +71,7 @@ type Delta struct {
 type Sum struct {
 	Place  Place
 	Rev    uint64   // 1, 2, 3, ...: how many deltas were merged
-	Latest dap.Time // latest time of a report in it: the part is kept as long as that time is
+	Latest dap.Time // latest time of a report in it: the bucket is kept as long as that time is
 	Total  []byte   // opaque to the store
 }
 
@@ -158,10 +158,10 @@ type Store interface {
 	// and revisions of the batch are not those in Seen.
 	Collect(ctx context.Context, c Collection) error
 	// Evict raises the watermark and the generation, and deletes what lies wholly
-	// before the watermark: pages, parts by their Latest, and marks of intervals,
-	// but not the marks of batches that the leader selected. It fails with
-	// ErrConflict if the generation is not the ledger's, and changes nothing if the
-	// watermark is not above the present one.
+	// before the watermark: pages, buckets by the Latest of all their parts, and
+	// marks of intervals, but not the marks of batches that the leader selected. It
+	// fails with ErrConflict if the generation is not the ledger's, and changes
+	// nothing if the watermark is not above the present one.
 	Evict(ctx context.Context, task dap.TaskID, generation uint64, watermark dap.Time) error
 	// Compact replaces the blocks of a page with numbers above after, up to b.Seq,
 	// by b, which must hold the same IDs. It fails with ErrConflict if these are

@@ -316,7 +316,8 @@ func (a *aggregator) Evict(ctx context.Context, task dap.TaskID, generation uint
 			at   int64
 		}{
 			{`DELETE FROM dap_blocks WHERE ledger = ? AND window < ?`, int64(uint64(watermark) / uint64(r.Layout.Window))},
-			{`DELETE FROM dap_sums WHERE ledger = ? AND latest < ?`, int64(watermark)},
+			{`DELETE FROM dap_sums AS s WHERE ledger = ?1 AND latest < ?2 AND NOT EXISTS (
+				SELECT 1 FROM dap_sums WHERE ledger = ?1 AND unit = s.unit AND batch = s.batch AND latest >= ?2)`, int64(watermark)},
 			{`DELETE FROM dap_marks WHERE ledger = ? AND last < ?`, int64(watermark)},
 			{`UPDATE dap_ledgers SET generation = generation + 1, watermark = ?2 WHERE id = ?1`, int64(watermark)},
 		} {

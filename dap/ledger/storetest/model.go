@@ -292,7 +292,11 @@ func (m *Model) Evict(_ context.Context, task dap.TaskID, generation uint64, wat
 		maps.DeleteFunc(next.blocks, func(p ledger.Page, _ []ledger.Block) bool {
 			return (p.Window+1)*uint64(a.head.Layout.Window) <= uint64(watermark)
 		})
-		maps.DeleteFunc(next.sums, func(_ ledger.Place, s ledger.Sum) bool { return s.Latest < watermark })
+		kept := make(map[dap.Bucket]bool)
+		for p, s := range a.sums {
+			kept[p.Bucket] = kept[p.Bucket] || s.Latest >= watermark
+		}
+		maps.DeleteFunc(next.sums, func(p ledger.Place, _ ledger.Sum) bool { return !kept[p.Bucket] })
 		next.head.Marks = slices.DeleteFunc(slices.Clone(a.head.Marks), func(k ledger.Mark) bool {
 			_, last, batch, err := ledger.Range(k.Selector)
 			return err == nil && batch == nil && last < watermark

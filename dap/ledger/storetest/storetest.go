@@ -218,11 +218,17 @@ func testBatches(t *testing.T, s ledger.Store, reopen Reopen) {
 	if err := s.Collect(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	// The mark of a batch stays when its reports are evicted.
-	if err := s.Evict(t.Context(), task, 1, 96); err != nil {
+	// A batch goes as a whole, and only when all of its parts are too old.
+	add(t, s, 1, batch(8, 0), 20, "e")
+	if err := s.Evict(t.Context(), task, 1, 48); err != nil {
 		t.Fatal(err)
 	}
-	wantHead(t, s, 0, ledger.Head{Layout: layout, Generation: 2, Watermark: 96, Marks: []ledger.Mark{{Generation: 1, Selector: seven}}})
+	wantSums(t, s, eight, sum(batch(8, 0), 1, 20, "e"), sum(batch(8, 1), 1, 50, "d"))
+	// The mark of a batch stays when its reports are evicted.
+	if err := s.Evict(t.Context(), task, 2, 96); err != nil {
+		t.Fatal(err)
+	}
+	wantHead(t, s, 0, ledger.Head{Layout: layout, Generation: 3, Watermark: 96, Marks: []ledger.Mark{{Generation: 1, Selector: seven}}})
 	wantSums(t, s, seven)
 	wantSums(t, s, eight)
 }
