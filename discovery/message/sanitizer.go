@@ -151,7 +151,12 @@ type gate struct {
 	refused bool
 }
 
+// pass says that a rule was asked and found nothing; nothing is asked after a
+// refusal.
 func (g *gate) pass(rule discovery.Rule, input string) {
+	if g.refused {
+		return
+	}
 	g.trace = append(g.trace, discovery.Step{Rule: rule, Input: input, Verdict: discovery.Public})
 }
 
