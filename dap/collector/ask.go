@@ -1,40 +1,33 @@
 package collector
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/internal/exchange"
 )
 
-// MissingHeader is a header that a leader may set while a collection job waits
-// for reports: coarsely, how many are missing. DAP has no word for it; who does
-// not know it leaves it out. The values are those of [Missing].
-const MissingHeader = "Shoal-Reports-Missing"
+// missingHeader is a header that a Shoal leader sets while a collection job waits
+// for reports: how many are missing, rounded up to quarters of the minimum. DAP
+// has no word for it, and other leaders leave it out.
+const missingHeader = "Shoal-Missing-Reports"
 
-// Missing says coarsely how many of the reports that a batch needs are missing:
-// in quarters of the minimum, so that one client's report is not seen to arrive.
-func Missing(have, want uint64) string {
-	switch {
-	case have >= want:
-		return "none"
-	case have >= want-want/4:
-		return "less than a quarter"
-	case have >= want/2:
-		return "less than half"
-	case have >= want/4:
-		return "more than half"
+// missing puts what a leader says is missing into words, "" for what is no number
+// that can be true.
+func (q *Question) missing(header string) string {
+	least := q.Task.Config().MinBatchSize
+	n, err := strconv.ParseUint(header, 10, 64)
+	if err != nil || n == 0 || n > least {
+		return ""
 	}
-	return "more than three quarters"
-}
-
-// knownMissing are the values of [MissingHeader] that are shown to people; others
-// are not.
-var knownMissing = map[string]bool{
-	"none": true, "less than a quarter": true, "less than half": true, "more than half": true, "more than three quarters": true,
+	return fmt.Sprintf("up to %d of %d reports", n, least)
 }
 
 // ask sends the request of an ask, or asks for its result. It returns the ask as
@@ -54,14 +47,20 @@ func (c *Collector) ask(ctx context.Context, q *Question, a Ask) (Ask, time.Dura
 	}
 	if len(resp.Body) > 0 {
 		c.config.Metrics.Request("answered")
+		again, err := c.seen(ctx, q, a, resp.Body)
+		if err != nil || again {
+			if err == nil {
+				err = c.forget(ctx, q, next.Location)
+			}
+			next.Location = ""
+			next, _, stored := c.store(ctx, a, next, 0)
+			return next, c.config.Poll, errors.Join(err, stored)
+		}
 		next.State, next.Response, next.Missing = Received, resp.Body, ""
 		return c.store(ctx, a, next, 0)
 	}
 	c.config.Metrics.Request("waiting")
-	next.Missing = ""
-	if m := resp.Header.Get(MissingHeader); knownMissing[m] {
-		next.Missing = m
-	}
+	next.Missing = q.missing(resp.Header.Get(missingHeader))
 	pause := resp.Retry
 	if pause <= 0 {
 		pause = c.config.Poll
@@ -72,6 +71,39 @@ func (c *Collector) ask(ctx context.Context, q *Question, a Ask) (Ask, time.Dura
 		}
 	}
 	return next, pause, c.patience(ctx, &next, "not enough reports arrived")
+}
+
+// seen reports whether an answer is that of an ask before. In the leader-selected
+// mode all requests are alike, and a leader answers with the job that it has until
+// that is deleted.
+func (c *Collector) seen(ctx context.Context, q *Question, a Ask, answer []byte) (bool, error) {
+	if q.Task.Config().BatchMode != dap.LeaderSelectedMode {
+		return false, nil
+	}
+	asks, err := c.config.Store.Asks(ctx)
+	if err != nil {
+		return false, err
+	}
+	digest := answerDigest(answer)
+	for _, o := range asks {
+		if o.Task != a.Task || o.ID == a.ID {
+			continue
+		}
+		var m Manifest
+		if len(o.Manifest) > 0 && json.Unmarshal(o.Manifest, &m) == nil && m.Digest == digest || bytes.Equal(o.Response, answer) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// forget deletes a collection job at the leader.
+func (c *Collector) forget(ctx context.Context, q *Question, location string) error {
+	if location == "" {
+		return nil
+	}
+	_, err := c.client.Do(ctx, exchange.Request{Method: http.MethodDelete, URL: location, Token: q.Leader})
+	return err
 }
 
 // request is the creation of a collection job, or, once that has a place, the

@@ -116,15 +116,15 @@ func TestNoise(t *testing.T) {
 // and in the end the ask is given up.
 func TestNotEnough(t *testing.T) {
 	w := newWorld(t, setting{})
-	w.leader.waits[collector.MissingHeader] = collector.Missing(20, 50)
+	w.leader.waits["Shoal-Missing-Reports"] = "26"
 	if err := w.pass(71 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	pending := must(w.c.Status(t.Context()))
-	if len(pending) != 1 || pending[0].Missing != "more than half" || !pending[0].Start.Equal(noon) || pending[0].Err != nil {
+	if len(pending) != 1 || pending[0].Missing != "up to 26 of 50 reports" || !pending[0].Start.Equal(noon) || pending[0].Err != nil {
 		t.Fatalf("pending %+v", pending)
 	}
-	w.leader.waits[collector.MissingHeader] = "just one"
+	w.leader.waits["Shoal-Missing-Reports"] = "all; call 555-0199"
 	if err := w.pass(5 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -138,17 +138,6 @@ func TestNotEnough(t *testing.T) {
 	pending = must(w.c.Status(t.Context()))
 	if pending[0].State != collector.Abandoned || !strings.Contains(pending[0].Reason, "not enough reports") {
 		t.Errorf("after a week: %+v", pending[0])
-	}
-}
-
-func TestMissing(t *testing.T) {
-	for have, want := range map[uint64]string{
-		0: "more than three quarters", 24: "more than three quarters", 25: "more than half", 50: "less than half", 75: "less than a quarter",
-		99: "less than a quarter", 100: "none", 200: "none",
-	} {
-		if got := collector.Missing(have, 100); got != want {
-			t.Errorf("%d of 100: %q, want %q", have, got, want)
-		}
 	}
 }
 
@@ -255,6 +244,31 @@ func TestByHand(t *testing.T) {
 	}
 	if got := w.states(); got != "released" || !strings.Contains(w.rows(), "12:00:00Z,red,90,90") {
 		t.Errorf("states %q, released\n%s", got, w.rows())
+	}
+}
+
+// TestLeaderSelected: the leader chooses batches. It answers an equal request with
+// the job that it has, so that one is deleted before the next batch is asked for,
+// and no batch is released twice.
+func TestLeaderSelected(t *testing.T) {
+	for _, v := range []*dap.Variant{dap.DAP18(), dap.Janus()} {
+		w := newWorld(t, setting{mode: dap.LeaderSelectedMode, variant: v})
+		next := dap.NextBatchQuery()
+		w.leader.fill(next, 60, 0, 0, 0)
+		if err := w.pass(75 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		w.leader.fill(next, 0, 70, 0, 0)
+		if err := w.pass(20 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.pass(30 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		got := w.rows()
+		if strings.Count(got, ",red,60,60,") != 1 || strings.Count(got, ",green,70,70,") != 1 || strings.Count(got, "answered") != 2 {
+			t.Errorf("%v: states %q, released\n%s", v, w.states(), got)
+		}
 	}
 }
 

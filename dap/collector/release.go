@@ -92,11 +92,10 @@ func (q *Question) manifest(a Ask, resp *dap.CollectionJobResp) (*Manifest, erro
 	if start.IsZero() {
 		start, end = q.times(resp.Interval)
 	}
-	digest := sha256.Sum256(a.Response)
 	config, noise := q.Task.Config(), q.Task.Noise()
 	m := &Manifest{
 		Version: 1, Route: "aggregate", Task: id.String(), DAPTask: a.Task.String(), Metric: q.metric(),
-		Epoch: a.Number, Start: start, End: end, Batch: a.ID.String(), Digest: hex.EncodeToString(digest[:]),
+		Epoch: a.Number, Start: start, End: end, Batch: a.ID.String(), Digest: answerDigest(a.Response),
 		Reports: resp.ReportCount,
 		Parameters: Parameters{
 			Variant: q.Task.Variant().String(), VDAF: q.Task.Instance().Name(), Kind: "sums", MinBatch: config.MinBatchSize,
@@ -109,6 +108,12 @@ func (q *Question) manifest(a Ask, resp *dap.CollectionJobResp) (*Manifest, erro
 		m.Parameters.EpochSeconds, m.Parameters.RetentionDays = t.EpochSeconds, t.RetentionDays
 	}
 	return m, nil
+}
+
+// answerDigest is the digest of a leader's answer in manifests.
+func answerDigest(response []byte) string {
+	digest := sha256.Sum256(response)
+	return hex.EncodeToString(digest[:])
 }
 
 // expire removes the table of a batch that has been kept as long as the task

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -209,6 +210,11 @@ func (l *leader) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := r.URL.Path
+	if r.Method == http.MethodDelete {
+		delete(l.jobs, path)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	if r.Method != http.MethodGet {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || r.Header.Get("Content-Type") != dap.TypeCollectionJobReq.MediaType() {
@@ -216,7 +222,7 @@ func (l *leader) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if r.Method == http.MethodPost {
-			path += "/" + must(dap.ParseCollectionJobID("AAECAwQFBgcICQoLDA0ODw")).String() + string(rune('a'+len(l.jobs)))
+			path += "/" + must(dap.ParseCollectionJobID("AAECAwQFBgcICQoLDA0ODw")).String() + strconv.Itoa(l.created)
 			for p, j := range l.jobs {
 				if bytes.Equal(j.request, body) {
 					path = p
@@ -288,6 +294,9 @@ func (l *leader) answer(j *job) {
 	resp.LeaderShare = must(l.w.task.SealAggregateShare(l.w.key.Config(), dap.Leader, &req, shares[0].Bytes()))
 	resp.HelperShare = must(l.w.task.SealAggregateShare(l.w.key.Config(), dap.Helper, &req, shares[1].Bytes()))
 	j.answer = must(l.w.task.Codec().Encode(&resp))
+	if req.Query.Mode == dap.LeaderSelectedMode {
+		delete(l.batches, "") // it is taken
+	}
 }
 
 // problem answers with a problem document.
