@@ -2,29 +2,27 @@ package metric
 
 import (
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// Build compiles and signs the file's metrics for the given parties, those of
-// the file if hops is empty: one or more shufflers, then the analyzer. It
-// checks the file again, for these parties and the moment now. The same file,
-// parties and key give the same bytes.
-func (f *File) Build(hops []task.Party, owner task.IdentityKey, now time.Time) (*task.Bundle, error) {
-	if len(hops) == 0 {
-		hops = f.Hops
-	}
-	if len(hops) == 0 {
-		return nil, errors.New("building tasks: the file names no parties and none were given; add parties with url and identity")
-	}
-	if err := f.Check(hops, now); err != nil {
+// Build compiles and signs the file's metrics for the given parties, and for
+// those of the file where parties names none of the kind: one or more shufflers,
+// then the analyzer; leader, helper and collector. It checks the file again, for
+// these parties and the moment now. The same file, parties and key give the same
+// bytes.
+func (f *File) Build(parties []task.Party, owner task.IdentityKey, now time.Time) (*task.Bundle, error) {
+	if err := f.Check(parties, now); err != nil {
 		return nil, err
 	}
 	var b task.Bundle
 	for _, m := range f.Metrics {
+		hops := f.hopsOf(m, parties)
+		if len(hops) == 0 {
+			return nil, fmt.Errorf("building tasks: the file names no parties for metric %s and none were given; add %s with url and identity", m.Name, partyWords(m))
+		}
 		t, err := m.compile(owner.Public(), hops)
 		if err != nil {
 			return nil, fmt.Errorf("building the task of metric %s: %w", m.Name, err)
@@ -38,13 +36,32 @@ func (f *File) Build(hops []task.Party, owner task.IdentityKey, now time.Time) (
 	return &b, nil
 }
 
+// hopsOf returns the parties of one metric.
+func (f *File) hopsOf(m *Metric, parties []task.Party) []task.Party {
+	hops, aggregators := f.parties(parties)
+	if m.aggregate {
+		return aggregators
+	}
+	return hops
+}
+
+func partyWords(m *Metric) string {
+	if m.aggregate {
+		return "leader, helper and collector"
+	}
+	return "parties"
+}
+
 // compile returns the metric's task, unsigned.
 func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party) (*task.Task, error) {
-	if m.aggregate {
-		return nil, errors.New("its method is not available in this version")
-	}
 	t := m.task
 	t.Owner, t.Hops = owner, hops
+	if m.aggregate {
+		if err := t.Validate(); err != nil {
+			return nil, err
+		}
+		return &t, nil
+	}
 	size, err := task.SizeClass(t.MaxContent())
 	if err != nil {
 		return nil, err

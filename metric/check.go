@@ -27,7 +27,7 @@ func (f *File) check(r *reader, hops []task.Party, now time.Time) {
 		r.metric = m.Name
 		m.checkDiscovery(r, f.simulated)
 		if m.aggregate {
-			r.failAt(m.at.place("method"), "method: aggregate is not available in this version; use method: crowd, or wait with this metric")
+			m.checkAggregate(r, now)
 			continue
 		}
 		before := len(r.problems)
@@ -338,7 +338,7 @@ func sigma(h task.Threshold) float64 { return float64(h.SigmaMilli) / 1000 }
 // checkTask compiles the metric, so that what package task refuses is a problem
 // of the file.
 func (m *Metric) checkTask(r *reader, hops []task.Party) {
-	owner, stand := placeholder()
+	owner, stand := placeholder(m.task.Method)
 	if len(hops) == 0 {
 		hops = stand
 	}

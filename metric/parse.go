@@ -18,8 +18,10 @@ import (
 type File struct {
 	Path    string       // as given, for messages
 	Owner   string       // the name of who asks
-	Hops    []task.Party // the parties of the file; empty if it names none
+	Hops    []task.Party // the shufflers and the analyzer of the file; empty if it names none
 	Metrics []*Metric    // in the file's order
+
+	Aggregators []task.Party // leader, helper and collector of the file; empty if it names none
 
 	simulated bool // only simulated people answer
 }
@@ -34,6 +36,7 @@ type Metric struct {
 	accepted  map[Risk]string // reasons, by risk
 	declared  *Declared
 	aggregate bool
+	ordinary  float64 // of an aggregate metric: the largest number of its example; 0 without one
 	quorum    bool
 	example   []any // by field: what an app might record, before coarsening
 	at        *table
@@ -85,25 +88,50 @@ func read(name string, src []byte, now time.Time, simulated bool) (*File, error)
 	return f, nil
 }
 
-// Check judges the file again, with other parties than its own if hops is not
-// empty: a crowd that two shufflers may handle may be too much for one.
-func (f *File) Check(hops []task.Party, now time.Time) error {
+// Check judges the file again, with other parties than its own where parties
+// names some: a crowd that two shufflers may handle may be too much for one.
+func (f *File) Check(parties []task.Party, now time.Time) error {
 	r := &reader{file: f.Path}
-	if len(hops) == 0 {
-		hops = f.Hops
-	}
+	hops, _ := f.parties(parties)
 	f.check(r, hops, now)
 	return r.problems.err()
 }
 
-// The keys of a file, by place. Each is described in docs/metrics.md.
-func fileKeys() []string  { return []string{"version", "owner", "parties", "metrics"} }
-func partyKeys() []string { return []string{"shufflers", "analyzer", "url", "identity"} }
-func metricKeys() []string {
-	return []string{
-		"question", "consent", "method", "record", "fragment", "crowd", "salt_epochs", "encoding", "shares", "privacy",
-		"min_batch", "epoch", "max_delay", "clock_skew", "per_epoch", "per_crowd", "retention", "starts", "expires", "accept", "example",
+// parties returns who handles crowd reports and who handles aggregate ones: those
+// of all that have such roles, and those of the file where all has none.
+func (f *File) parties(all []task.Party) (hops, aggregators []task.Party) {
+	for _, p := range all {
+		if p.Role == task.Shuffler || p.Role == task.Analyzer {
+			hops = append(hops, p)
+		} else {
+			aggregators = append(aggregators, p)
+		}
 	}
+	if len(hops) == 0 {
+		hops = f.Hops
+	}
+	if len(aggregators) == 0 {
+		aggregators = f.Aggregators
+	}
+	return hops, aggregators
+}
+
+// The keys of a file, by place. Each is described in docs/metrics.md.
+func fileKeys() []string { return []string{"version", "owner", "parties", "metrics"} }
+
+func partyKeys() []string {
+	return []string{"shufflers", "analyzer", "leader", "helper", "collector", "url", "identity"}
+}
+
+func metricKeys() []string {
+	return slices.Concat([]string{
+		"question", "consent", "method", "min_batch", "epoch", "max_delay", "clock_skew", "retention", "starts", "expires", "accept", "example",
+	}, crowdKeys(), aggregateKeys())
+}
+
+// crowdKeys are those of metrics of the method crowd alone.
+func crowdKeys() []string {
+	return []string{"record", "fragment", "crowd", "salt_epochs", "encoding", "shares", "privacy", "per_epoch", "per_crowd"}
 }
 
 // parse reads what it can; the metrics of the result are those without a
@@ -121,7 +149,7 @@ func (r *reader) parse(src []byte) *File {
 	f := &File{Path: r.file}
 	f.Owner, _ = r.text(t.values["owner"], "owner", 1, 255)
 	if n := t.values["parties"]; n != nil {
-		f.Hops = r.parties(n)
+		r.parties(f, n)
 	}
 	metrics := r.table(t.values["metrics"], "metrics")
 	if metrics == nil {
@@ -143,9 +171,23 @@ func (r *reader) parse(src []byte) *File {
 	return f
 }
 
-func (r *reader) parties(n ast.Node) []task.Party {
-	t := r.table(n, "parties", "shufflers", "analyzer")
-	if t == nil || !r.need(t, "parties", "shufflers", "analyzer") {
+func (r *reader) parties(f *File, n ast.Node) {
+	crowd, aggregate := []string{"shufflers", "analyzer"}, []string{"leader", "helper", "collector"}
+	t := r.table(n, "parties", append(crowd, aggregate...)...)
+	if t == nil {
+		return
+	}
+	has := func(k string) bool { return t.values[k] != nil }
+	if slices.ContainsFunc(aggregate, has) {
+		f.Aggregators = r.aggregators(t)
+	}
+	if slices.ContainsFunc(crowd, has) || len(f.Aggregators) == 0 {
+		f.Hops = r.hops(t)
+	}
+}
+
+func (r *reader) hops(t *table) []task.Party {
+	if !r.need(t, "parties", "shufflers", "analyzer") {
 		return nil
 	}
 	shufflers, _ := r.sequence(t.values["shufflers"], "shufflers")
@@ -157,25 +199,52 @@ func (r *reader) parties(n ast.Node) []task.Party {
 		r.failAt(t.places["shufflers"], "shufflers: want one at least")
 	}
 	hops = append(hops, r.party(t.values["analyzer"], task.Analyzer))
-	for i := range hops {
-		same := func(o task.Party) bool {
-			return o.URL == hops[i].URL || hops[i].Identity.Equal(o.Identity)
-		}
-		if len(hops[i].Identity) > 0 && slices.ContainsFunc(hops[:i], same) {
-			r.failAt(t.at, "parties: two have the same URL or identity; they must be different organisations, or the one sees everything")
-			return nil
-		}
+	if !r.different(t, hops) {
+		return nil
 	}
 	return hops
+}
+
+func (r *reader) aggregators(t *table) []task.Party {
+	if !r.need(t, "parties", "leader", "helper", "collector") {
+		return nil
+	}
+	parties := []task.Party{
+		r.party(t.values["leader"], task.Leader), r.party(t.values["helper"], task.Helper), r.party(t.values["collector"], task.Collector),
+	}
+	if !r.different(t, parties) {
+		return nil
+	}
+	return parties
+}
+
+// different refuses parties that are one.
+func (r *reader) different(t *table, parties []task.Party) bool {
+	for i, p := range parties {
+		same := func(o task.Party) bool {
+			// A collector may be one of the two organisations: it has an identity of its own.
+			return p.Role != task.Collector && o.URL == p.URL || p.Identity.Equal(o.Identity)
+		}
+		if len(p.Identity) > 0 && slices.ContainsFunc(parties[:i], same) {
+			r.failAt(t.at, "parties: two have the same URL or identity; they must be different organisations, or the one sees everything")
+			return false
+		}
+	}
+	return true
 }
 
 func (r *reader) party(n ast.Node, role task.Role) task.Party {
 	p := task.Party{Role: role}
 	t := r.table(n, role.String(), "url", "identity")
-	if t == nil || !r.need(t, role.String(), "url", "identity") {
+	needs := []string{"url", "identity"}
+	if role == task.Collector { // need not be reachable
+		needs = needs[1:]
+	}
+	if t == nil || !r.need(t, role.String(), needs...) {
 		return p
 	}
-	if s, ok := r.text(t.values["url"], "url", 1, 1024); ok {
+	if t.values["url"] == nil {
+	} else if s, ok := r.text(t.values["url"], "url", 1, 1024); ok {
 		if err := task.ValidURL(s); err != nil {
 			r.fail(t.values["url"], "%v", err)
 		}
@@ -205,10 +274,14 @@ func (r *reader) metricOf(name string, n ast.Node, at position) *Metric {
 		m.aggregate = word == "aggregate"
 	}
 	if m.aggregate {
-		return m
+		m.task.Method = task.Aggregate
+		r.foreign(t, crowdKeys(), "crowd")
+		r.need(t, "metric", "question", "consent", "type", "noise", "expires")
+	} else {
+		r.foreign(t, aggregateKeys(), "aggregate")
+		r.encoding(m)
+		r.need(t, "metric", "question", "consent", "record", "crowd", "privacy", "expires")
 	}
-	r.encoding(m)
-	r.need(t, "metric", "question", "consent", "record", "crowd", "privacy", "expires")
 	if v := t.values["question"]; v != nil {
 		m.task.Question, _ = r.text(v, "question", 1, 1000)
 	}
@@ -216,10 +289,14 @@ func (r *reader) metricOf(name string, n ast.Node, at position) *Metric {
 		m.task.Consent, _ = r.text(v, "consent", 1, 4000)
 	}
 	r.times(m)
-	r.caps(m)
 	if v := t.values["accept"]; v != nil {
 		r.accept(m, v)
 	}
+	if m.aggregate {
+		r.aggregation(m)
+		return m
+	}
+	r.caps(m)
 	if v := t.values["record"]; v == nil || !r.record(m, v) {
 		return nil
 	}
@@ -231,6 +308,15 @@ func (r *reader) metricOf(name string, n ast.Node, at position) *Metric {
 		r.privacy(m, v)
 	}
 	return m
+}
+
+// foreign refuses keys that belong to the other method.
+func (r *reader) foreign(t *table, keys []string, method string) {
+	for _, k := range keys {
+		if t.values[k] != nil {
+			r.failAt(t.places[k], "%s: belongs to method: %s; remove it, or write that method", k, method)
+		}
+	}
 }
 
 // shape reads what stands on the schema: fragments and crowds.
@@ -330,7 +416,11 @@ func (r *reader) times(m *Metric) {
 	t, k := m.at.values, &m.task
 	epoch := r.durationOr(m, "epoch", 86400, 60, 366*86400)
 	k.EpochSeconds = uint32(epoch)
-	k.MaxDelay = uint32(r.durationOr(m, "max_delay", min(epoch, 3600), 60, 366*86400))
+	delay := min(epoch, 3600)
+	if m.aggregate {
+		delay = epoch // whoever is switched on once an epoch gets to send
+	}
+	k.MaxDelay = uint32(r.durationOr(m, "max_delay", delay, 60, 366*86400))
 	k.ClockSkew = uint32(r.durationOr(m, "clock_skew", 300, 0, 86400))
 	retention := r.durationOr(m, "retention", 90*86400, 86400, 36525*86400)
 	if retention%86400 != 0 {
@@ -353,6 +443,10 @@ func (r *reader) times(m *Metric) {
 func (r *reader) caps(m *Metric) {
 	m.task.PerEpoch = uint32(r.integerOr(m, "per_epoch", 1, 1, 1<<20))
 	m.task.PerCrowd = uint32(r.integerOr(m, "per_crowd", 1, 1, 1<<20))
+	r.minBatch(m)
+}
+
+func (r *reader) minBatch(m *Metric) {
 	m.task.MinBatch = uint32(r.integerOr(m, "min_batch", 1000, 1, 1<<31))
 }
 
@@ -376,11 +470,18 @@ func (r *reader) durationOr(m *Metric, key string, otherwise, low, high int64) i
 
 // placeholder returns parties and an owner that stand in where none are known,
 // so that everything else of a task can be validated.
-func placeholder() (ed25519.PublicKey, []task.Party) {
+func placeholder(method task.Method) (ed25519.PublicKey, []task.Party) {
 	key := func(b byte) ed25519.PublicKey {
 		k := make(ed25519.PublicKey, ed25519.PublicKeySize)
 		k[0] = b
 		return k
+	}
+	if method == task.Aggregate {
+		return key(1), []task.Party{
+			{Role: task.Leader, URL: "https://leader.invalid", Identity: key(2)},
+			{Role: task.Helper, URL: "https://helper.invalid", Identity: key(3)},
+			{Role: task.Collector, URL: "https://collector.invalid", Identity: key(4)},
+		}
 	}
 	return key(1), []task.Party{
 		{Role: task.Shuffler, URL: "https://shuffler.invalid", Identity: key(2)},

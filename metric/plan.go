@@ -28,7 +28,9 @@ func (f Figure) MarshalJSON() ([]byte, error) {
 type Plan struct {
 	File    string       `json:"file"`
 	Owner   string       `json:"owner"`
-	Metrics []MetricPlan `json:"metrics"`
+	Metrics []MetricPlan `json:"metrics"` // of the method crowd
+
+	Aggregates []AggregatePlan `json:"aggregates,omitempty"`
 }
 
 // A MetricPlan foretells one metric.
@@ -127,25 +129,31 @@ type Accepted struct {
 	Reason string `json:"reason"`
 }
 
-// Plan foretells each metric for a population, with the given parties or, if
-// hops is empty, those of the file; one shuffler is assumed where neither
+// Plan foretells each metric for a population, with the given parties or those
+// of the file, as [File.Build] takes them; one shuffler is assumed where neither
 // names any.
-func (f *File) Plan(hops []task.Party, p Population) (*Plan, error) {
+func (f *File) Plan(parties []task.Party, p Population) (*Plan, error) {
 	if err := p.validate(); err != nil {
 		return nil, err
 	}
-	if len(hops) == 0 {
-		hops = f.Hops
-	}
-	owner, stand := placeholder()
-	if len(hops) == 0 {
-		hops = stand
-	}
 	out := &Plan{File: f.Path, Owner: f.Owner}
 	for _, m := range f.Metrics {
+		owner, stand := placeholder(m.task.Method)
+		hops := f.hopsOf(m, parties)
+		if len(hops) == 0 {
+			hops = stand
+		}
 		t, err := m.compile(owner, hops)
 		if err != nil {
 			return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
+		}
+		if m.aggregate {
+			one, err := m.aggregatePlan(t, p)
+			if err != nil {
+				return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
+			}
+			out.Aggregates = append(out.Aggregates, one)
+			continue
 		}
 		one, err := m.plan(t, p)
 		if err != nil {

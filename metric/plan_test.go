@@ -328,7 +328,7 @@ func TestKeysAreDocumented(t *testing.T) {
 			t.Errorf("docs/metrics.md does not describe `%s`", key)
 		}
 	}
-	for _, risk := range []metric.Risk{metric.FreeText, metric.ExactNumbers, metric.RareMixtures, metric.GuessableCrowd} {
+	for _, risk := range []metric.Risk{metric.FreeText, metric.ExactNumbers, metric.RareMixtures, metric.GuessableCrowd, metric.LooseBound} {
 		if !bytes.Contains(doc, []byte(risk)) {
 			t.Errorf("docs/metrics.md does not describe the risk %q", risk)
 		}

@@ -28,13 +28,14 @@ func (p *Plan) Text() string {
 	for i := range p.Metrics {
 		p.Metrics[i].write(&w)
 	}
+	for i := range p.Aggregates {
+		p.Aggregates[i].write(&w)
+	}
 	return w.String()
 }
 
 func (m *MetricPlan) write(w *writer) {
-	w.line("")
-	w.line("%s", m.Name)
-	w.line("%s", strings.Repeat("=", len(m.Name)))
+	w.heading(m.Name)
 	w.item("question", m.Question)
 	w.item("consent", m.Consent)
 	w.item("until", m.Expires.Format("2006-01-02"))
@@ -197,6 +198,12 @@ const labelWidth = 24
 
 func (w *writer) line(format string, args ...any) {
 	w.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
+}
+
+func (w *writer) heading(name string) {
+	w.line("")
+	w.line("%s", name)
+	w.line("%s", strings.Repeat("=", len(name)))
 }
 
 func (w *writer) head(s string) {

@@ -19,10 +19,12 @@ const (
 	GuessableCrowd Risk = "a single shuffler can confirm guesses"
 
 	GuessableQuorum Risk = "the analyzer can confirm guesses"
+
+	LooseBound Risk = "a bound far above what is ordinary"
 )
 
 func risks() []Risk {
-	return []Risk{FreeText, ExactNumbers, RareMixtures, GuessableCrowd, GuessableQuorum}
+	return []Risk{FreeText, ExactNumbers, RareMixtures, GuessableCrowd, GuessableQuorum, LooseBound}
 }
 
 // leastReason is how many bytes a reason has at least.

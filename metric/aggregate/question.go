@@ -168,3 +168,16 @@ func (q *Question) Step() float64 {
 	}
 	return 1
 }
+
+// ReportSize returns how many bytes a DAP report with shares of in has, without
+// HTTP and TLS, sealed to keys of X25519 and without report extensions. It is the
+// same for every measurement.
+func ReportSize(in vdaf.Instance) int {
+	s := in.Sizes()
+	const (
+		metadata = 16 + 8 + 2          // ID, time, extensions' length
+		hpke     = 1 + 2 + 32 + 4 + 16 // ID, encapsulated key and its length, ciphertext's length, tag
+		plain    = 2 + 4               // extensions' and payload's lengths
+	)
+	return metadata + 4 + s.PublicShare + 2*(hpke+plain) + s.LeaderShare + s.HelperShare
+}
