@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -80,12 +81,4 @@ func Encode(t *dap.Task, reports ...*dap.Report) ([]byte, error) {
 
 // Size returns how many bytes a report of the task has, without HTTP and TLS,
 // when it is sealed to keys of X25519.
-func Size(t *dap.Task) int {
-	s := t.Instance().Sizes()
-	const (
-		metadata = 16 + 8 + 2
-		hpke     = 1 + 2 + 32 + 4 + 16 // ID, encapsulated key, ciphertext's length, tag
-		plain    = 2 + 4               // extensions' and payload's lengths
-	)
-	return metadata + 4 + s.PublicShare + 2*(hpke+plain) + s.LeaderShare + s.HelperShare
-}
+func Size(t *dap.Task) int { return aggregate.ReportSize(t.Instance()) }
