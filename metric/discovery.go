@@ -6,8 +6,10 @@ import (
 )
 
 // DiscoveryMetrics returns the names that belong to what the discovery engine
-// tells: their crowd is the clean URL or the query.
-func DiscoveryMetrics() []string { return []string{"page", "query", "page_query"} }
+// tells, one for each of its messages: their crowd is the clean URL or the query.
+func DiscoveryMetrics() []string {
+	return []string{"page", "page_title", "page_query", "page_referrer", "query", "result"}
+}
 
 // ReadSimulated is [Read] of questions that only simulated people answer: it
 // lets the metrics of the discovery engine pass, which Read refuses.

@@ -3,8 +3,8 @@
 // secrets. The discovery engine is judged against it.
 //
 // A [Site] is made from a seed. It has some forty hosts, more than a hundred
-// kinds of page ([Kinds]), and two search engines, Finch and Marlin, whose rule
-// bundle is [BundleSource]. All names end in example.org, example.com or
+// kinds of page ([Kinds]), and two search engines, Finch and Marlin, whose rules
+// are [Rules]. All names end in example.org, example.com or
 // example.net, which are reserved and which nobody owns, so that the rules of
 // hosts see names like any other. Tokens in capability links are drawn afresh
 // from the seed. The site answers in process ([Site.Serve]), which is what large
