@@ -26,7 +26,12 @@ func (e *Engine) tellPage(r *record, page *message.Page) error {
 	if r.Search != nil {
 		s := r.found()
 		o.Search = &s
-		facts = append(facts, fact{page.AfterQuery(s, 1), url, e.vault.tag("told search", url, s.Engine, s.Query)})
+		// Words that are too special to be told by themselves must not ride with a page.
+		if e.wasTold(e.vault.tag("told query", s.Engine, s.Query)) {
+			facts = append(facts, fact{page.AfterQuery(s, 1), url, e.vault.tag("told search", url, s.Engine, s.Query)})
+		} else {
+			e.explain(StageMessage, Dropped, url, reasonUntold, discovery.Decision{})
+		}
 	}
 	if e.config.Facts.Titles {
 		facts = append(facts, fact{page.Titled(), url, e.vault.tag("told title", url)})

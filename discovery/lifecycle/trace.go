@@ -74,6 +74,7 @@ const (
 	reasonFull      = "too many pages wait"
 	reasonExpired   = "it waited too long"
 	reasonReported  = "it was told of in the last 30 days"
+	reasonUntold    = "the search that led to it was not told of"
 	reasonAttempts  = "the network failed three times"
 	reasonFetches   = "it took too many fetches"
 	reasonNotPublic = "the anonymous fetch found no public page"

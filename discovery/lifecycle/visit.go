@@ -59,6 +59,12 @@ func (e *Engine) navigated(ev Event) error {
 	if source != nil {
 		p.depth = source.depth + 1
 	}
+	if d := e.config.Rules.Page(raw, discovery.Evidence{}); d.Rule == discovery.RuleFragment {
+		// What was shown is not what the URL without fragment leads to.
+		e.explain(StageNavigated, Refused, ev.URL, string(d.Rule), d)
+		e.stats.Refused++
+		return nil
+	}
 	return e.admit(t, p, source)
 }
 
