@@ -90,6 +90,7 @@ func capabilityKinds() []Kind {
 	add("token with noindex", papers, token("/x/", text(tokengen.Base62, 14), "")).robots = "noindex"
 	add("token with a canonical of itself", papers, token("/y/", text(tokengen.Base62, 16), "")).show = func(_ *Site, p *Page, _ View, h *sheet) { h.canonical = p.URL() }
 	add("time-sortable identifier", papers, token("/z/01J", text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", 23), ""))
+	add("key in the fragment", files, token("/sealed/", salad(2, "-"), "")).fragment = func(d *draw) string { return "#key=" + tokengen.Base64URL(16)(d.Rand) }
 	add("meeting in letters", meet, token("/m/", groups(tokengen.Lower, 3, 4, 3), "")).count = 6
 	add("base62 of 8", files, token("/q/", text(tokengen.Base62, 8), "")).count = 6
 	wide := add("shared with forty people", papers, token("/handout/", text(tokengen.Hex, 16), ""))

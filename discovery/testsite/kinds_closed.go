@@ -77,18 +77,18 @@ func closedKinds() []Kind {
 		{Name: "feed with the person's name in its title", Truth: Personalised, Host: people, lang: "en", count: 10, depends: true, path: at("/stream/", 1, 2), show: func(_ *Site, p *Page, v View, h *sheet) {
 			h.title = "Welcome to the network"
 			if v.Person >= 0 {
-				h.title, h.seed = v.name()+"'s feed", p.seed+uint64(v.Person)
+				h.title, h.seed = v.name()+"'s feed", p.seed+1+uint64(v.Person)
 			}
 		}},
 		{Name: "feed with the same title", Truth: Personalised, Host: people, lang: "en", count: 10, depends: true, path: at("/wall/", 1, 2), show: func(_ *Site, p *Page, v View, h *sheet) {
 			h.paragraphs = 2
 			if v.Person >= 0 {
-				h.seed, h.paragraphs = p.seed+uint64(v.Person), 12
+				h.seed, h.paragraphs = p.seed+1+uint64(v.Person), 12
 			}
 		}},
 		{Name: "recommendations of the same shape", Truth: Personalised, Host: shop, lang: "en", count: 10, depends: true, path: at("/picks/", 1, 2), show: func(s *Site, p *Page, v View, h *sheet) {
 			if v.Person >= 0 {
-				h.seed = p.seed + uint64(v.Person) // other words, as many
+				h.seed = p.seed + 1 + uint64(v.Person) // other words, as many
 				h.related = s.taste(v.Person, len(h.related))
 			}
 		}},
@@ -101,7 +101,7 @@ func closedKinds() []Kind {
 		{Name: "dashboard", Truth: Personalised, Host: city, lang: "en", count: 4, depends: true, path: at("/portal/", 1, 2), show: func(_ *Site, p *Page, v View, h *sheet) {
 			if v.Person >= 0 {
 				h.after = fill(9<<10, "<li>a form that you have sent in</li>")
-				h.seed = p.seed + uint64(v.Person)
+				h.seed = p.seed + 1 + uint64(v.Person)
 			}
 		}},
 		{Name: "one's own profile, with a form", Truth: Personalised, Audience: Owner, Host: people, lang: "en", count: 30, depends: true, path: func(d *draw) string {

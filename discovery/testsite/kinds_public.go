@@ -39,7 +39,7 @@ func publicKinds() []Kind {
 		{Name: "thread of a forum", Host: talk, lang: "en", count: 80, path: func(d *draw) string { return "/t/" + d.slug(3, 6) + "/" + d.number(100, 99999) }},
 		{Name: "board of a forum", Host: talk, lang: "en", count: 10, path: func(d *draw) string { return "/board/" + d.slug(1, 2) + "-" + fmt.Sprint(d.index) }},
 		{Name: "documentation", Host: docs, lang: "en", count: 60, path: func(d *draw) string { return "/guide/" + d.slug(1, 3) + "-" + fmt.Sprint(d.index) + ".html" }},
-		{Name: "documentation with a fragment", Host: docs, lang: "en", count: 15, path: func(d *draw) string { return "/manual/" + d.slug(2, 3) + "/" }},
+		{Name: "documentation with a fragment", Host: docs, lang: "en", count: 15, path: func(d *draw) string { return "/manual/" + d.slug(2, 3) + "/" }, fragment: func(*draw) string { return "#setup" }},
 		{Name: "documentation of a version", Host: docs, lang: "en", count: 20, path: func(d *draw) string {
 			return fmt.Sprintf("/v%d.%d/%s", 1+d.IntN(4), d.IntN(20), d.slug(2, 3))
 		}},
@@ -129,6 +129,9 @@ func variantKinds() []Kind {
 				h.plain(200, "Loading")
 				h.after = `<div id="root"></div><script src="/app.js"></script>`
 			}
+		}},
+		{Name: "nested 100,000 deep", Host: odd, lang: "en", count: 2, path: func(d *draw) string { return "/nested/" + d.slug(2, 4) }, show: func(_ *Site, _ *Page, _ View, h *sheet) {
+			h.after = strings.Repeat("<div>", 100_000)
 		}},
 		{Name: "with the time of day in its title", Host: events, lang: "en", count: 6, path: func(d *draw) string { return "/live/" + d.slug(2, 3) }, show: func(_ *Site, p *Page, v View, h *sheet) {
 			h.title = fmt.Sprintf("%s, %d waiting", p.Title, v.Variation%50)

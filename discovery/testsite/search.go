@@ -1,6 +1,7 @@
 package testsite
 
 import (
+	"encoding/json"
 	"fmt"
 	"html"
 	"math/rand/v2" //nolint:depguard // a simulation draws from a seed and keeps no secret
@@ -92,6 +93,9 @@ func (s *Site) found(query string) []*Page {
 }
 
 func (s *Site) finchResults(q string, v View) string {
+	if len(q)%4 == 1 {
+		return s.finchCards(q, v)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<form action="/search"><input name="q" value="%s"></form>`, html.EscapeString(q))
 	if v.Person >= 0 {
@@ -111,7 +115,26 @@ func (s *Site) finchResults(q string, v View) string {
 	return b.String()
 }
 
+// finchCards is the engine's other style of markup.
+func (s *Site) finchCards(q string, v View) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<input class="words" value="%s">`, html.EscapeString(q))
+	if v.Person >= 0 {
+		fmt.Fprintf(&b, `<aside>Only for %s: <a href="https://%s/read/your-own-letter">from your mail</a></aside>`, v.name(), mail)
+	}
+	b.WriteString(`<main><div class="card"><a class="go" href="https://ads.example.net/1">Paid by its place</a></div>`)
+	fmt.Fprintf(&b, `<div class="card"><p><span class="sponsor-note">paid</span></p><a class="go" href="https://ads.example.net/click/%d">Paid by its note</a></div>`, v.Variation%9)
+	for _, p := range s.found(q) {
+		fmt.Fprintf(&b, `<div class="card"><a class="go" href="/out?to=%s">%s</a></div>`, url.QueryEscape(p.URL()), html.EscapeString(p.Title))
+	}
+	b.WriteString(`</main>`)
+	return b.String()
+}
+
 func (s *Site) marlinResults(q string, v View) string {
+	if len(q)%4 == 2 {
+		return s.marlinScripts(q, v)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `<form action="/find"><input name="query" value="%s"><input type="hidden" name="session" value="%d"></form>`, html.EscapeString(q), v.Variation)
 	b.WriteString(`<div class="hits">`)
@@ -120,9 +143,27 @@ func (s *Site) marlinResults(q string, v View) string {
 			i+1, url.QueryEscape(p.URL()), html.EscapeString(p.Title), p.Host.Name)
 	}
 	if v.Person >= 0 {
-		fmt.Fprintf(&b, `<article data-rank="0" class="mine"><a class="hit" href="/go?to=%s"><span class="headline">%s's own notes</span></a></article>`,
+		fmt.Fprintf(&b, `<article data-rank="0" class="mine"><a class="hit" href="/go?to=%s"><span class="headline">%s's own-notes</span></a></article>`,
 			url.QueryEscape("https://"+papers+"/d/your-own-notes"), v.name())
 	}
 	b.WriteString(`</div>`)
+	return b.String()
+}
+
+// marlinScripts is the engine's other style: results that a script would draw.
+func (s *Site) marlinScripts(q string, v View) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<input type="search" value="%s"><ul>`, html.EscapeString(q))
+	if v.Person >= 0 {
+		fmt.Fprintf(&b, `<li>%s's own-notes</li>`, v.name())
+	}
+	for i, p := range s.found(q) {
+		hit, err := json.Marshal(map[string]any{"hit": map[string]any{"url": p.URL(), "title": p.Title, "rank": i + 1}})
+		if err != nil {
+			panic("testsite: " + err.Error())
+		}
+		fmt.Fprintf(&b, `<li class="slot"><script type="application/json">%s</script></li>`, hit)
+	}
+	fmt.Fprintf(&b, `<li class="slot paid"><script type="application/json">{"hit":{"url":"https://ads.example.net/%d","title":"Paid"}}</script></li></ul>`, v.Variation%9)
 	return b.String()
 }

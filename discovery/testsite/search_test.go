@@ -12,13 +12,15 @@ import (
 // advertisements nor what they show to one person.
 func TestEngines(t *testing.T) {
 	s := New(Options{Seed: 5, People: 30})
-	b, err := s.Bundle(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
+	b, err := Rules(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, address := range []func(string) string{finchURL, marlinURL} {
-		query := s.topics[3].query
-		u, err := discovery.ParseURL(address(query) + "&from=toolbar")
+	styles := make(map[string]bool)
+	for i := range 40 {
+		topic := s.topics[i/2]
+		address, query := []func(string) string{finchURL, marlinURL}[i%2], topic.query
+		u, err := discovery.ParseURL(address(query) + "&session=12345")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,17 +39,25 @@ func TestEngines(t *testing.T) {
 				t.Fatal(err)
 			}
 			results := actions[0].Lists["results"]
-			if len(results) != len(s.topics[3].pages) {
+			if len(results) != len(topic.pages) {
 				t.Fatalf("%s: %d results", search.Engine, len(results))
 			}
+			for _, mark := range []string{"<ol ", "class=\"card\"", "<article ", "application/json"} {
+				styles[mark] = styles[mark] || strings.Contains(string(page.Body), mark)
+			}
 			for i, r := range results {
-				if got, want := r["url"], s.topics[3].pages[i].URL(); got != want {
+				if got, want := r["url"], topic.pages[i].URL(); got != want {
 					t.Errorf("%s: result %d is %s, want %s", search.Engine, i, got, want)
 				}
 			}
-			if mine := strings.Contains(string(page.Body), "own"); mine != (v.Person >= 0) {
+			if mine := strings.Contains(string(page.Body), "own-"); mine != (v.Person >= 0) {
 				t.Errorf("%s: shows something of the person to %d: %t", search.Engine, v.Person, mine)
 			}
+		}
+	}
+	for mark, met := range styles {
+		if !met {
+			t.Errorf("no result page has %s", mark)
 		}
 	}
 	if _, ok := b.SearchPage(mustURL(t, "https://finch.example.net/settings")); ok {

@@ -14,7 +14,7 @@ import (
 type Options struct {
 	Seed   uint64
 	People int     // that private pages and links belong to; 100 if 0
-	Scale  float64 // of the numbers of pages of each kind; 1 if 0
+	Scale  float64 // of the numbers of pages of most kinds; 1 if 0
 }
 
 // A Site is the invented web. It may be used concurrently.
@@ -41,9 +41,10 @@ type Page struct {
 	Target string // path and query
 	Title  string
 
-	seed    uint64
-	links   []*Page
-	readers []int // people who come here, unless everybody may
+	seed     uint64
+	fragment string
+	links    []*Page
+	readers  []int // people who come here, unless everybody may
 
 	mu        sync.Mutex
 	anonymous int  // requests without cookie
@@ -99,10 +100,7 @@ func (s *Site) populate(k *Kind, r *rand.Rand, scale float64) {
 	if !ok {
 		panic("testsite: kind " + k.Name + " names the unknown host " + k.Host)
 	}
-	n := k.count
-	if k.Truth == Public && n > 8 {
-		n = max(1, int(float64(n)*scale))
-	}
+	n := max(1, int(float64(k.count)*scale))
 	for i := range n {
 		d := &draw{Rand: r, lang: s.langs[k.lang], index: i, seed: r.Uint64()}
 		p := &Page{Kind: k, Host: host, seed: d.seed, Title: d.lang.title(r, 3+r.IntN(4))}
@@ -117,6 +115,9 @@ func (s *Site) populate(k *Kind, r *rand.Rand, scale float64) {
 			if tries == 100 {
 				panic("testsite: kind " + k.Name + " has not enough addresses")
 			}
+		}
+		if k.fragment != nil {
+			p.fragment = k.fragment(d)
 		}
 		p.readers = s.readersOf(k, r)
 		s.add(p)

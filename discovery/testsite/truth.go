@@ -63,6 +63,8 @@ type Kind struct {
 	also  func(*Page) (host, target string) // a second address of each page; may be nil
 	show  func(*Site, *Page, View, *sheet)  // changes what an article would show; may be nil
 
+	fragment func(*draw) string // what follows in the address bar; drawn for each page
+
 	robots   string // content of a robots meta element
 	header   string // X-Robots-Tag
 	depends  bool   // needs an account: only people with one come

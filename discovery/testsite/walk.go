@@ -25,7 +25,7 @@ type Visit struct {
 	View     View
 }
 
-// target returns the host and the target of a visit's address without fragment.
+// target reads an address as the site does: its host, and path and query.
 func (s *Site) target(address string) (*Host, string, bool) {
 	rest, _, _ := strings.Cut(address, "#")
 	_, rest, ok := strings.Cut(rest, "://")
@@ -62,7 +62,7 @@ func (s *Site) Population() *Population {
 		for _, reader := range page.readers {
 			p.errands[reader] = append(p.errands[reader], page)
 		}
-		if page.readers == nil && page.Truth() != Public {
+		if page.readers == nil && (page.Truth() != Public || page.Kind.unlisted) {
 			p.others = append(p.others, page)
 		}
 	}
@@ -142,14 +142,7 @@ func (p *Population) Walk(person, n int, start time.Time) []Visit {
 
 // visit looks at a page and returns its address.
 func (w *walker) visit(p *Page, referrer string) *Page {
-	address := p.URL()
-	switch p.Kind.Name {
-	case "documentation with a fragment":
-		address += "#setup"
-	case "route behind a fragment":
-		address += fmt.Sprintf("#/list/%d/item/%d", w.IntN(50), w.IntN(1000))
-	}
-	v := Visit{URL: address, Page: p, Referrer: referrer}
+	v := Visit{URL: p.URL() + p.fragment, Page: p, Referrer: referrer}
 	v.View = View{Person: w.person, LoggedIn: loggedIn(w.person, p)}
 	w.look(v)
 	return p
