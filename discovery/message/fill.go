@@ -26,15 +26,22 @@ func (g *gate) page(p *Page) string {
 
 func (e engaged) fill(g *gate) map[string]any {
 	s := pageSchema()
-	counters := map[string]int64{
-		"dwell": int64(e.done.Dwell.Seconds()), "scrolls": int64(e.done.Scrolls), "mouse": int64(e.done.Mouse),
-		"links": int64(e.done.Links), "keys": int64(e.done.Keys), "copies": int64(e.done.Copies),
+	return map[string]any{
+		"url":      g.page(e.page),
+		"dwell":    s.field("dwell").bucket(int64(e.done.Dwell.Seconds())),
+		"activity": s.field("activity").bucket(e.done.activity()),
 	}
-	fields := map[string]any{"url": g.page(e.page)}
-	for name, n := range counters {
-		fields[name] = s.field(name).bucket(n)
+}
+
+// activity counts which of five kinds of things were done at all, not how often.
+func (e Engagement) activity() int64 {
+	kinds := int64(0)
+	for _, n := range []int{e.Scrolls, e.Mouse, e.Links, e.Keys, e.Copies} {
+		if n > 0 {
+			kinds++
+		}
 	}
-	return fields
+	return kinds
 }
 
 func (t titled) fill(g *gate) map[string]any {

@@ -25,8 +25,9 @@ var (
 	ErrNotSearch = errors.New("the page is not the clean page of the search")
 )
 
-// Engagement is what a person did on a page. Counters are capped and rounded
-// down to a few values before they leave; negative ones count as none.
+// Engagement is what a person did on a page. Little of it leaves: the time,
+// rounded down to one of five values, and whether none, few or most of the kinds
+// of things were done at all. Negative values count as none.
 type Engagement struct {
 	Dwell   time.Duration // time in which the page was looked at
 	Scrolls int

@@ -133,8 +133,8 @@ func TestRecords(t *testing.T) {
 		message Message
 		want    string
 	}{
-		{p.Engaged(Engagement{Dwell: 75 * time.Second, Scrolls: 6, Mouse: 1000, Links: 2, Keys: 17, Copies: -3}), `"page","version":1,"day":"2026-12-01","country":"DE","fields":{"copies":0,"dwell":60,"keys":1,"links":1,"mouse":10,"scrolls":5,"url":"https://herald.example.org/story/tea"}`},
-		{p.Engaged(Engagement{Dwell: -time.Hour}), `"page","version":1,"day":"2026-12-01","country":"DE","fields":{"copies":0,"dwell":0,"keys":0,"links":0,"mouse":0,"scrolls":0,"url":"https://herald.example.org/story/tea"}`},
+		{p.Engaged(Engagement{Dwell: 75 * time.Second, Scrolls: 6, Mouse: 1000, Links: 2, Keys: 17, Copies: -3}), `"page","version":1,"day":"2026-12-01","country":"DE","fields":{"activity":3,"dwell":60,"url":"https://herald.example.org/story/tea"}`},
+		{p.Engaged(Engagement{Dwell: -time.Hour}), `"page","version":1,"day":"2026-12-01","country":"DE","fields":{"activity":0,"dwell":0,"url":"https://herald.example.org/story/tea"}`},
 		{p.Titled(), `"page_title","version":1,"day":"2026-12-01","country":"DE","fields":{"language":"en","title":"All about tea","url":"https://herald.example.org/story/tea"}`},
 		{p.AfterQuery(search(t, finchURL), 1), `"page_query","version":1,"day":"2026-12-01","country":"DE","fields":{"engine":"finch","query":"green tea","url":"https://herald.example.org/story/tea"}`},
 		{p.AfterPage("https://news.example.com/read/9f86d081884c7d65?user=joe"), `"page_referrer","version":1,"day":"2026-12-01","country":"DE","fields":{"referrer":"https://news.example.com/ (PROTECTED)","url":"https://herald.example.org/story/tea"}`},

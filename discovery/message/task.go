@@ -8,7 +8,7 @@ import (
 )
 
 // FromTask describes the record of a crowd task as a schema, so that Lint can
-// read it. A string in the crowd counts as words, any other as free text; a
+// read it. A string in the crowd counts as a title, any other as free text; a
 // set as as many choices as it has values, a list as as many fields as it may
 // have elements. For a fragmented record it describes the whole record, which
 // is more than one report tells.
@@ -33,7 +33,7 @@ func fromField(f *task.Field, covered bool) []Field {
 	case task.String:
 		one.Kind = Text
 		if covered {
-			one.Kind = Words
+			one.Kind = Title
 		}
 	case task.Enum:
 		one.Kind, one.Values = Choice, f.Values
