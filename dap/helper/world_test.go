@@ -40,6 +40,7 @@ type world struct {
 	store   helper.Store
 	roster  *roster.Roster
 	tasks   roster.Store
+	books   *ledger.Books
 	helper  *helper.Helper
 	handler http.Handler
 	config  helper.Config // of the helper
@@ -111,6 +112,7 @@ func (w *world) boot(s helper.Store) {
 	c := w.config
 	c.Store, c.Roster, c.Books, c.Clock, c.Rand = s, w.roster, books, w.clock, w.rand
 	c.Report = func(err error) { w.errs = append(w.errs, err) }
+	w.books = books
 	w.helper, err = helper.New(c)
 	w.must(err)
 	w.handler = w.helper.Handler()
