@@ -1,5 +1,6 @@
 # Shoal. On a fresh machine with Go, git and make, `make demo` and `make test`
-# need nothing else.
+# need nothing else. Tests against PostgreSQL run where it is installed, or where
+# root can install it from the distribution (see scripts/postgres).
 
 GO ?= go
 export CGO_ENABLED ?= 0
@@ -39,7 +40,7 @@ build:
 
 test: cross
 	$(GO) vet ./...
-	$(GO) test ./...
+	./scripts/postgres $(GO) test ./...
 ifeq ($(SQL),yes)
 	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) ./store/duckdb
 	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) -run '^TestQuery$$' ./cmd/shoal

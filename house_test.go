@@ -47,6 +47,7 @@ var directModules = map[string]string{
 	"github.com/cloudflare/circl":         "four-lane Keccak permutation",
 	"github.com/duckdb/duckdb-go/v2":      "SQL over released tables (build tag duckdb only)",
 	"github.com/goccy/go-yaml":            "strict YAML with positions",
+	"github.com/jackc/pgx/v5":             "PostgreSQL: its protocol, pools and batches",
 	"github.com/parquet-go/parquet-go":    "released tables",
 	"github.com/prometheus/client_golang": "operational metrics",
 	"github.com/rogpeppe/go-internal":     "test scripts (tests only)",
@@ -60,7 +61,7 @@ var directModules = map[string]string{
 
 // sdkMayNotImport lists what an app that embeds the SDK must not pay for.
 var sdkMayNotImport = []string{
-	"database/sql", "modernc.org/", "github.com/parquet-go/", "github.com/prometheus/", "github.com/alecthomas/kong",
+	"database/sql", "modernc.org/", "github.com/jackc/", "github.com/parquet-go/", "github.com/prometheus/", "github.com/alecthomas/kong",
 	"github.com/goccy/go-yaml", "html/template", module + "/server", module + "/store", module + "/console",
 }
 

@@ -1,0 +1,153 @@
+// Package postgres keeps the state of DAP's aggregators in PostgreSQL, for those
+// that run as several processes on several machines.
+//
+// # Use
+//
+//	store, err := postgres.OpenHelper(ctx, "postgres://shoal@db.example/helper?sslmode=verify-full")
+//
+// [OpenLeader] and [OpenHelper] take a connection string of pgx: a URL or
+// keywords, completed from the environment (PGHOST and so on) and a file of
+// passwords. Each role needs a schema of its own, and remembers that it is that
+// role's: give the two halves of a task different servers, they must not trust
+// each other. search_path=NAME in the string selects a schema, which must exist.
+// The schema is brought up to date by the numbered migrations that the package
+// embeds, one process at a time; pool_max_conns bounds the connections.
+//
+// # How it works
+//
+// The database is dumb: what may be committed is decided in memory and checked
+// here by numbers (see package ledger). Commits lock the row of their task's
+// ledger FOR SHARE, collection, eviction and compaction lock it FOR UPDATE.
+// Deadlocks and serialization failures are reported as conflicts, which callers
+// try again.
+//
+// # Security
+//
+// Secrets come sealed and are opaque here; the values of columns that stand open
+// are task IDs, report IDs, times in units of the task, and counts. Deleted rows
+// stay in the files until VACUUM and the server's archive of its log stays as
+// long as its owner keeps it: sealed, so that they die with the storage key.
+// Error messages hold no password.
+//
+// # Limits
+//
+// Durability is the server's: a commit that was acknowledged survives if the
+// server has fsync on. Where a connection has synchronous_commit off, it is set
+// on. PostgreSQL 14 or newer; tests run on 15. A pooler between must keep a
+// transaction on one connection.
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// open connects to a role's schema and brings it up to date.
+func open(ctx context.Context, connection, role string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(connection)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s store: %w", role, err)
+	}
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s store: %w", role, err)
+	}
+	if err := migrate(ctx, pool, role); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("opening %s store: %w", role, err)
+	}
+	return pool, nil
+}
+
+// migrationLock is an advisory lock: the bytes "shoal".
+const migrationLock = 0x73686f616c
+
+// migrate brings the schema to the newest version in one transaction, while
+// other processes wait.
+func migrate(ctx context.Context, pool *pgxpool.Pool, role string) error {
+	dir := path.Join("migrations", role)
+	steps, err := fs.ReadDir(migrations, dir) // sorted by name
+	if err != nil {
+		return err
+	}
+	return transact(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
+			return err
+		}
+		version, err := schemaVersion(ctx, tx, role)
+		if err != nil {
+			return err
+		}
+		if version > len(steps) {
+			return fmt.Errorf("the schema has version %d, this program knows only %d: run a newer one", version, len(steps))
+		}
+		for _, step := range steps[version:] {
+			text, err := migrations.ReadFile(path.Join(dir, step.Name()))
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Conn().PgConn().Exec(ctx, string(text)).ReadAll(); err != nil {
+				return fmt.Errorf("migration %s: %w", step.Name(), err)
+			}
+		}
+		if version == len(steps) {
+			return nil
+		}
+		_, err = tx.Exec(ctx, `UPDATE shoal SET version = $1`, len(steps))
+		return err
+	})
+}
+
+// schemaVersion returns how many migrations the schema has seen, and refuses a
+// schema of another role.
+func schemaVersion(ctx context.Context, tx pgx.Tx, role string) (int, error) {
+	if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS shoal (role text NOT NULL, version integer NOT NULL)`); err != nil {
+		return 0, err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO shoal SELECT $1, 0 WHERE NOT EXISTS (SELECT 1 FROM shoal)`, role); err != nil {
+		return 0, err
+	}
+	var have string
+	var version int
+	if err := tx.QueryRow(ctx, `SELECT role, version FROM shoal`).Scan(&have, &version); err != nil {
+		return 0, err
+	}
+	if have != role {
+		return 0, fmt.Errorf("the schema belongs to a %s: give every role one of its own", have)
+	}
+	return version, nil
+}
+
+// transact runs do in a transaction and commits it if do returns nil.
+func transact(ctx context.Context, pool *pgxpool.Pool, do func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, do)
+}
+
+// contended reports whether a transaction lost against another and can be tried
+// again: it has changed nothing.
+func contended(err error) bool {
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return false
+	}
+	const serialization, deadlock = "40001", "40P01"
+	return failure.Code == serialization || failure.Code == deadlock
+}
+
+// isNone reports whether a query had no row.
+func isNone(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
