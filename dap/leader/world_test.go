@@ -544,3 +544,11 @@ func problemOf(t testing.TB, rec *httptest.ResponseRecorder) *dap.Abort {
 	must(t, err)
 	return abort
 }
+
+// at returns the path of the collection job that an answer is about.
+func (w *world) at(rec *httptest.ResponseRecorder) string {
+	if w.task.Variant().ClientChoosesIDs() {
+		return rec.Header().Get("X-Test-Path")
+	}
+	return strings.TrimPrefix(rec.Header().Get("Location"), w.task.Config().Leader)
+}

@@ -22,6 +22,10 @@ var ErrCrashed = errors.New("store crashed")
 type Model struct {
 	// Flaky makes the model answer by ErrCrashed where it would crash, and live on.
 	Flaky bool
+	// Stopped is asked before each call whether the machine has stopped for another
+	// reason; OnCrash is called when the model stops it. Both may be nil.
+	Stopped func() bool
+	OnCrash func()
 
 	mu      sync.Mutex
 	ledgers map[dap.TaskID]*account
@@ -77,11 +81,13 @@ func (m *Model) Restart() *Model {
 	return &Model{ledgers: maps.Clone(m.ledgers)}
 }
 
+func (m *Model) stopped() bool { return m.dead || m.Stopped != nil && m.Stopped() }
+
 // Read calls do on the store's state, or fails with [ErrCrashed].
 func (m *Model) Read(do func() error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.dead {
+	if m.stopped() {
 		return ErrCrashed
 	}
 	return do()
@@ -96,13 +102,16 @@ type Step func() (apply func(), err error)
 func (m *Model) Atomically(steps ...Step) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.dead {
+	if m.stopped() {
 		return ErrCrashed
 	}
 	m.calls++
 	crash := m.calls == m.crashAt
 	if crash {
 		m.dead = !m.Flaky
+		if m.OnCrash != nil {
+			m.OnCrash()
+		}
 		if !m.after {
 			return ErrCrashed
 		}
