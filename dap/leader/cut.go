@@ -127,7 +127,7 @@ func (l *Leader) candidates(s *roster.Serving, o *openLog) ([]dap.Candidate, []i
 func (l *Leader) planner(ctx context.Context, s *roster.Serving, o *openLog) (*planner, error) {
 	config := s.Task.Config()
 	p := &planner{
-		log: o.info, key: s.Entry.VerifyWith, now: l.now(),
+		log: o.info, key: s.Entry.VerifyWith, now: l.now(), precision: config.TimePrecision,
 		size: jobSize(s.Task.Instance(), l.config.JobReports, l.config.JobBytes),
 	}
 	if config.BatchMode != dap.LeaderSelectedMode {

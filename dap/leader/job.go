@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -61,6 +62,10 @@ type jobPart struct {
 	time dap.Time
 }
 
+// tooEarlyPause is how long a report waits that was too early for the helper but
+// not for the leader, doubled each time.
+const tooEarlyPause = time.Minute
+
 var (
 	errChanged  = errors.New("the request cannot be made again as it was: keys or reports are gone")
 	errDisabled = errors.New("the task is disabled")
@@ -83,7 +88,7 @@ func (l *Leader) work(ctx context.Context, w lot) error {
 	case err == nil, errors.Is(err, ErrConflict): // another worker has it: the lease has ended
 		return nil
 	case l.hopeless(err) || w.job.Attempts >= l.config.Attempts && ctx.Err() == nil:
-		return errors.Join(l.failure(&w.job, err), l.abandon(ctx, s, &w))
+		return errors.Join(l.failure(&w.job, err), l.abandon(ctx, s, &w, err))
 	}
 	p, _ := errors.AsType[exchange.Problem](err)
 	return l.postpone(ctx, w.job, err, p.Retry)
@@ -155,6 +160,9 @@ func (l *Leader) advance(ctx context.Context, s *roster.Serving, w *lot) error {
 	if answer.Body == nil {
 		return l.await(ctx, w, b, answer)
 	}
+	if w.job.Location == "" {
+		w.job.Location = answer.Location // where it can be deleted
+	}
 	resp := new(dap.AggregationJobResp)
 	if err := s.Task.Codec().Decode(resp, answer.Body); err != nil {
 		return fmt.Errorf("%w: %w", dap.ErrAbandon, err)
@@ -187,6 +195,9 @@ func (l *Leader) begin(ctx context.Context, s *roster.Serving, w *lot) (*begun, 
 		reports = append(reports, r)
 		b.reports[r.Metadata.ID] = jobPart{at, r.Metadata.Time}
 		at++
+	}
+	if j.Turned {
+		slices.Reverse(reports)
 	}
 	var req *dap.AggregationJobInitReq
 	var err error
@@ -324,6 +335,9 @@ func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.Repor
 	if !ok {
 		return nil
 	}
+	// If it was not the report that is early, it is the helper that is late.
+	next.Turned = !j.Turned // the helper has an answer to the same request
+	next.Due = l.now().Add(pause(next.Round, tooEarlyPause, l.config.LongPause))
 	if due.After(next.Due) {
 		next.Due = due
 	}
@@ -333,8 +347,10 @@ func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.Repor
 
 // abandon ends a job without counting its reports, tells the helper, and puts
 // those reports that may still be counted into another job (section "Aggregation
-// Job Abandonment and Deletion").
-func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot) error {
+// Job Abandonment and Deletion"). If that has the same reports, its request is
+// the same: a helper that did the work gives the answer that was lost. If the job
+// is deleted there, the request must be another.
+func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause error) error {
 	ctx = context.WithoutCancel(ctx)
 	l.started.take(jobKey{w.job.Task, w.job.Number})
 	var next []Job
@@ -344,7 +360,13 @@ func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot) error {
 			return errors.Join(err, l.postpone(ctx, w.job, err, 0))
 		}
 	}
-	l.forget(ctx, s, &w.job)
+	gone := lostJob(cause)
+	if len(next) == 0 || next[0].Reports > 1 {
+		gone = l.forget(ctx, s, &w.job) || gone
+	}
+	if len(next) > 0 && gone {
+		next[0].Turned = !w.job.Turned
+	}
 	err := l.config.Store.EndJob(ctx, End{Job: w.job, Next: next}, nil)
 	if errors.Is(err, ErrConflict) {
 		return nil
@@ -410,7 +432,7 @@ func successor(j *Job, parts []jobPart, now time.Time) (Job, bool) {
 	if len(parts) == 0 {
 		return Job{}, false
 	}
-	next := Job{Task: j.Task, Node: j.Node, Log: j.Log, Batch: j.Batch, Key: j.Key, Created: now, Due: now, Round: j.Round + 1}
+	next := Job{Task: j.Task, Node: j.Node, Log: j.Log, Batch: j.Batch, Key: j.Key, Created: now, Due: now, Round: j.Round + 1, Turned: j.Turned}
 	in := make(map[int64]bool, len(parts))
 	for _, p := range parts {
 		in[p.at] = true
@@ -430,17 +452,19 @@ func successor(j *Job, parts []jobPart, now time.Time) (Job, bool) {
 	return next, true
 }
 
-// forget lets the helper clean up, once and without insisting.
-func (l *Leader) forget(ctx context.Context, s *roster.Serving, j *Job) {
+// forget lets the helper clean up, once and without insisting. It reports whether
+// the helper was told.
+func (l *Leader) forget(ctx context.Context, s *roster.Serving, j *Job) bool {
 	at := j.Location
 	if at == "" && s.Task.Variant().ClientChoosesIDs() && j.Digest != [32]byte{} {
 		at = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(j.Task, dap.AggregationJobID(j.Digest[:16])))
 	}
 	if at == "" {
-		return
+		return false
 	}
 	// A job that stays there harms nobody.
 	_, _ = l.client.Do(ctx, exchange.Request{Method: http.MethodDelete, URL: bare(at), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader})
+	return true
 }
 
 // bare returns a URL without its query.

@@ -61,6 +61,7 @@ type Job struct {
 	Key     dap.VerificationKeyID // to verify with
 	Created time.Time             // by which report times and keys are judged, in seconds
 	Round   int                   // how many jobs these reports were in before
+	Turned  bool                  // the request has them in reverse order: it must not be that of an earlier job
 
 	Digest   [32]byte  // SHA-256 of the request; zero before it was made
 	Location string    // of the job at the helper, when that works on it

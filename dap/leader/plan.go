@@ -12,11 +12,12 @@ import (
 // A planner puts the reports of one log into jobs. It is pure but for the IDs of
 // new batches.
 type planner struct {
-	log      Log
-	key      dap.VerificationKeyID
-	now      time.Time
-	size     int // reports a job, at most
-	newBatch func() (dap.BatchID, error)
+	log       Log
+	key       dap.VerificationKeyID
+	now       time.Time
+	size      int // reports a job, at most
+	precision dap.TimePrecision
+	newBatch  func() (dap.BatchID, error)
 
 	selected bool         // the leader-selected mode; else the rest has no meaning
 	fill     uint64       // reports a batch
@@ -118,7 +119,7 @@ func (p *planner) cut() Cut {
 	for _, j := range p.order {
 		job := Job{
 			Task: p.log.Task, Node: p.log.Node, Log: p.log.Number, Span: j.span, Batch: j.batch,
-			Key: p.key, Created: p.now, Due: p.now,
+			Key: p.key, Created: p.now, Due: p.due(j),
 		}
 		job.take(j.at)
 		c.Jobs = append(c.Jobs, job)
@@ -129,6 +130,19 @@ func (p *planner) cut() Cut {
 		c.Batches = append(c.Batches, fresh)
 	}
 	return c
+}
+
+// due returns when a job is begun: at once, but not before the time of its
+// reports, for the helper's clock may be behind.
+func (p *planner) due(j *part) time.Time {
+	end, err := j.span.End()
+	if err != nil {
+		return p.now
+	}
+	if last, err := p.precision.Start(end - 1); err == nil && last.After(p.now) {
+		return last
+	}
+	return p.now
 }
 
 // take makes the records at, in increasing order, the job's.

@@ -172,9 +172,9 @@ func addJobs(ctx context.Context, tx *sql.Tx, jobs []leader.Job) error {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key,
-			created, round, digest, location, attempts, due, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			created, round, turned, digest, location, attempts, due, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			j.Task[:], j.Node, int64(j.Log), j.From, j.To, blob(j.Skip), j.Reports, start, end, batchColumn(&j.Batch), j.Key,
-			seconds(j.Created), j.Round, digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Due), seconds(j.Lease))
+			seconds(j.Created), j.Round, j.Turned, digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Due), seconds(j.Lease))
 		if err != nil {
 			return err
 		}
@@ -241,7 +241,7 @@ func (s *Leader) DropLog(ctx context.Context, task dap.TaskID, number uint64) er
 	return nil
 }
 
-const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, digest, location, attempts, due, lease`
+const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, digest, location, attempts, due, lease`
 
 func scanJobs(rows *sql.Rows) ([]leader.Job, error) {
 	defer rows.Close()
@@ -251,7 +251,7 @@ func scanJobs(rows *sql.Rows) ([]leader.Job, error) {
 		var task, skip, batch, digest []byte
 		var start, end, created, due, lease int64
 		err := rows.Scan(&j.Number, &task, &j.Node, &j.Log, &j.From, &j.To, &skip, &j.Reports, &start, &end, &batch, &j.Key,
-			&created, &j.Round, &digest, &j.Location, &j.Attempts, &due, &lease)
+			&created, &j.Round, &j.Turned, &digest, &j.Location, &j.Attempts, &due, &lease)
 		if err != nil {
 			return nil, err
 		}

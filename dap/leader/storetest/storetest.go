@@ -85,7 +85,7 @@ func (s *suite) sealed(task dap.TaskID) leader.Log {
 func job(log leader.Log, first int64, batch dap.BatchID) leader.Job {
 	return leader.Job{
 		Task: log.Task, Node: log.Node, Log: log.Number, From: first, To: first + 4, Skip: leader.Bitmap{2}, Reports: 3,
-		Span: dap.Interval{Start: 100, Duration: 2}, Batch: batch, Key: 5, Created: at(0), Due: at(first), Round: 1,
+		Span: dap.Interval{Start: 100, Duration: 2}, Batch: batch, Key: 5, Created: at(0), Due: at(first), Round: 1, Turned: true,
 	}
 }
 

@@ -29,6 +29,7 @@ CREATE TABLE dap_jobs (
 	verify_key   INTEGER NOT NULL,
 	created      INTEGER NOT NULL,
 	round        INTEGER NOT NULL,
+	turned       INTEGER NOT NULL,
 	digest       BLOB    NOT NULL, -- empty before the request was made
 	location     TEXT    NOT NULL,
 	attempts     INTEGER NOT NULL,
