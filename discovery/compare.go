@@ -266,26 +266,37 @@ func titleWords(title string) map[string]bool {
 	for run := range strings.FieldsFuncSeq(strings.ToLower(withoutCounter(title)), func(r rune) bool {
 		return !alnum(r) && !unicode.IsMark(r)
 	}) {
-		var previous rune
-		from := 0
+		var previous rune // the last character, of those without spaces
+		from := 0         // where the word begins
 		for i, r := range run {
 			if r <= 0x0e00 || !ideographic(r) {
-				previous = 0
+				if previous != 0 {
+					previous, from = 0, i
+				}
 				continue
 			}
-			if from < i && previous == 0 {
+			if previous == 0 && from < i {
 				words[run[from:i]] = true
 			}
-			if previous != 0 {
+			next := i + utf8.RuneLen(r)
+			switch {
+			case previous != 0:
 				words[string([]rune{previous, r})] = true
+			case next == len(run) || !startsIdeographic(run[next:]):
+				words[string(r)] = true // it stands alone
 			}
-			previous, from = r, i+utf8.RuneLen(r)
+			previous, from = r, next
 		}
 		if from < len(run) {
 			words[run[from:]] = true
 		}
 	}
 	return words
+}
+
+func startsIdeographic(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return ideographic(r)
 }
 
 // withoutCounter cuts "(3)" or "[12]" off the beginning.
