@@ -19,12 +19,13 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test bench fuzz crash lint build cross
+.PHONY: help demo test bench discovery fuzz crash lint build cross
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
 	@echo "make test    all tests, and the builds for other platforms"
 	@echo "make bench   all benchmarks (see docs/performance.md)"
+	@echo "make discovery   the discovery engine on the test site: 100,000 visits for each of 5 seeds"
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
 	@echo "make crash   200 kill -9 of a real server under load"
 	@echo "make lint    gofumpt and golangci-lint"
@@ -52,9 +53,14 @@ endif
 cross:
 	GOOS=linux GOARCH=arm64 $(GO) build ./...
 	GOOS=js GOARCH=wasm $(GO) build . ./vdaf/... ./crypto/...
+	GOOS=js GOARCH=wasm $(GO) build -o /dev/null ./discovery/wasm
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+SEEDS ?= 5
+discovery:
+	SHOAL_DISCOVERY=$(SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestAcceptance$$' ./discovery/testsite
 
 FUZZTIME ?= 60s
 fuzz:
