@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -240,7 +241,8 @@ func (l *Leader) askShare(ctx context.Context, s *roster.Serving, c *Collection,
 	if err != nil {
 		return nil, err
 	}
-	method, path := s.Task.Variant().CreateAggregateShare(c.Task, dap.AggregateShareID(c.ID))
+	id := shareID(body)
+	method, path := s.Task.Variant().CreateAggregateShare(c.Task, id)
 	r := exchange.Request{
 		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader,
 		Body: body, Type: dap.TypeAggregateShareReq, Want: dap.TypeAggregateShare, Limit: codec.Limits().Body,
@@ -253,16 +255,24 @@ func (l *Leader) askShare(ctx context.Context, s *roster.Serving, c *Collection,
 		c.Location = "" // the request finds it again
 		return l.askShare(ctx, s, c, job)
 	}
+	if err == nil && answer.Body == nil && answer.Location == "" && s.Task.Variant().ClientChoosesIDs() {
+		answer.Location = dap.Resolve(s.Task.Config().Helper, dap.AggregateSharePath(c.Task, id))
+	}
 	return answer, err
+}
+
+// shareID names the aggregate share of a request where the leader chooses the
+// name. It is not the collection job's: after that has been forgotten, its ID may
+// come again, for another batch.
+func shareID(request []byte) dap.AggregateShareID {
+	digest := sha256.Sum256(request)
+	return dap.AggregateShareID(digest[:16])
 }
 
 // awaitShare notes where the helper works on its share.
 func (l *Leader) awaitShare(ctx context.Context, s *roster.Serving, c Collection, answer *exchange.Response) (Collection, error) {
 	if answer.Location != "" {
 		c.Location = answer.Location
-	}
-	if c.Location == "" && s.Task.Variant().ClientChoosesIDs() {
-		c.Location = dap.Resolve(s.Task.Config().Helper, dap.AggregateSharePath(c.Task, dap.AggregateShareID(c.ID)))
 	}
 	if c.Location == "" {
 		return c, fmt.Errorf("%w: the helper works on its share and does not say where", exchange.ErrAnswer)
@@ -276,7 +286,8 @@ func (l *Leader) awaitShare(ctx context.Context, s *roster.Serving, c Collection
 }
 
 // shareFailed postpones a frozen collection, or ends it with the error that
-// caused the failure.
+// caused the failure. It is patient: the helper may have given its share already,
+// and then a batch that is given up is lost.
 func (l *Leader) shareFailed(ctx context.Context, c Collection, cause error) (Collection, error) {
 	if ctx.Err() != nil {
 		return c, cause
@@ -286,7 +297,7 @@ func (l *Leader) shareFailed(ctx context.Context, c Collection, cause error) (Co
 		return next, errors.Join(ignoreConflict(err))
 	}
 	c.Attempts++
-	if c.Attempts >= l.config.Attempts {
+	if c.Attempts >= l.config.Attempts && l.now().After(c.Created.Add(l.config.Patience)) {
 		next, err := l.fail(ctx, c, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: "the helper did not give its share"})
 		return next, errors.Join(cause, ignoreConflict(err))
 	}

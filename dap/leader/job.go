@@ -348,8 +348,9 @@ func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.Repor
 // abandon ends a job without counting its reports, tells the helper, and puts
 // those reports that may still be counted into another job (section "Aggregation
 // Job Abandonment and Deletion"). If that has the same reports, its request is
-// the same: a helper that did the work gives the answer that was lost. If the job
-// is deleted there, the request must be another.
+// the same: a helper that did the work and could not be heard gives the answer
+// that was lost. If its answer was none, the job is deleted there, and the request
+// must be another.
 func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause error) error {
 	ctx = context.WithoutCancel(ctx)
 	l.started.take(jobKey{w.job.Task, w.job.Number})
@@ -361,7 +362,7 @@ func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause e
 		}
 	}
 	gone := lostJob(cause)
-	if len(next) == 0 || next[0].Reports > 1 {
+	if len(next) == 0 || errors.Is(cause, dap.ErrAbandon) && next[0].Reports > 1 {
 		gone = l.forget(ctx, s, &w.job) || gone
 	}
 	if len(next) > 0 && gone {
