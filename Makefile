@@ -19,7 +19,7 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test bench discovery fuzz crash lint build cross
+.PHONY: help demo test bench discovery fuzz crash sim lint build cross
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
@@ -28,6 +28,7 @@ help:
 	@echo "make discovery   the discovery engine on the test site: 100,000 visits for each of 5 seeds"
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
 	@echo "make crash   200 kill -9 of a real server under load"
+	@echo "make sim     10,000 seeds of the simulation of an aggregation system"
 	@echo "make lint    gofumpt and golangci-lint"
 	@echo "make build   bin/shoal"
 
@@ -69,6 +70,10 @@ fuzz:
 KILLS ?= 200
 crash:
 	SHOAL_KILLS=$(KILLS) $(GO) test -count 1 -timeout 30m -v -run '^TestKill' ./cmd/shoal
+
+SEEDS ?= 10000
+sim:
+	SHOAL_SIM_SEEDS=$(SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestSeeds$$' ./dap/simulation
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0

@@ -1,0 +1,37 @@
+// Package simulation runs a whole aggregation system in one goroutine: a leader,
+// a helper, clients and a collector, with a virtual clock, a network that loses,
+// delays, doubles and reorders requests, disks and stores that crash at any step,
+// keys that rotate, clients that lie, and requests that are replayed.
+//
+//	report, err := simulation.Run(ctx, simulation.Plan(seed))
+//
+// A seed decides everything: what happens, when, and which requests fail. An
+// error is a broken invariant, and its text holds the way there.
+//
+// # What is checked
+//
+// Each report of a client has a bucket of a histogram to itself, so that every
+// correct aggregate holds zeros and ones only. At every step:
+//
+//   - A result that is opened counts each report at most once, and never one that
+//     was malformed or one that an earlier result has counted.
+//   - Polling a finished collection again gives the same bytes, and so does
+//     repeating a request to the helper; a repeated request changes nothing.
+//   - Leader and helper agree: no collection fails with batchMismatch, unless the
+//     plan lets the leader abandon jobs or report IDs expire.
+//
+// At the end the network heals, everything restarts, and what is left is done:
+//
+//   - Every report that was acknowledged is in exactly one result or uncollected
+//     bucket, but for those that came when their bucket was being collected.
+//   - The uncollected buckets of leader and helper have the same count, the same
+//     checksum, and shares that add up to zeros and ones.
+//
+// # Limits
+//
+// The sealing of HPKE draws from the system's randomness, so that two runs of a
+// seed differ in the bytes of ciphertexts and in the resource IDs that depend on
+// them; what happens does not depend on these. Goroutines inside of the roles are
+// limited to one at a time. Stores crash at the borders of transactions; below
+// that, the tests of package store/sqlite and store/postgres go.
+package simulation

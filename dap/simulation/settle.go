@@ -1,0 +1,213 @@
+package simulation
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+)
+
+// settle heals the network, restarts both aggregators, lets them finish what they
+// have, fetches all results, and accounts for every report.
+func (w *world) settle() error {
+	w.note("the end")
+	w.step++
+	w.net.healthy = true
+	w.restart(w.leader)
+	w.restart(w.helper)
+	for range 400 {
+		w.clock.Advance(time.Minute)
+		if err := errors.Join(w.helper.tick(w.ctx), w.leader.tick(w.ctx), w.helper.tick(w.ctx)); err != nil {
+			return fmt.Errorf("with a network that works: %w", err)
+		}
+		for _, c := range w.collections {
+			if err := w.finish(c); err != nil {
+				return err
+			}
+		}
+		idle, err := w.idle()
+		if err != nil {
+			return err
+		}
+		if idle {
+			return w.account()
+		}
+	}
+	return errors.New("there is still work after 400 minutes")
+}
+
+// finish fetches a result.
+func (w *world) finish(c *collection) error {
+	if c.result != nil || c.problem != "" || c.deleted {
+		return nil
+	}
+	if c.url == "" {
+		return w.create(c)
+	}
+	return w.poll(c)
+}
+
+// idle reports whether the leader has nothing left that can be done.
+func (w *world) idle() (bool, error) {
+	jobs, _, err := w.leader.store.Jobs(w.ctx, w.task.ID())
+	if err != nil || jobs > 0 {
+		return false, err
+	}
+	status, err := w.leader.leader.Status(w.ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range status.Tasks {
+		if t.Waiting > 0 {
+			return false, nil
+		}
+	}
+	for _, c := range w.collections { // those of batches that are large enough must end
+		if c.result != nil || c.problem != "" || c.deleted {
+			continue
+		}
+		s, ok, err := w.selectorOf(c)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			continue
+		}
+		total, collected, err := w.total(w.leader, s)
+		if err != nil {
+			return false, err
+		}
+		if collected || total.Count >= w.setting.MinBatch {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// selectorOf returns the batch that a collection waits for, if one is there.
+func (w *world) selectorOf(c *collection) (dap.BatchSelector, bool, error) {
+	if w.setting.Mode == dap.TimeIntervalMode {
+		i, err := c.req.Query.Interval()
+		return dap.IntervalSelector(i), true, err
+	}
+	batches, err := w.leader.store.Batches(w.ctx, w.task.ID())
+	if err != nil {
+		return dap.BatchSelector{}, false, err
+	}
+	for _, b := range batches {
+		if b.Count >= w.setting.MinBatch {
+			return dap.BatchIDSelector(b.ID), true, nil
+		}
+	}
+	return dap.BatchSelector{}, false, nil
+}
+
+// selectors returns the smallest batches that reports can be in.
+func (w *world) selectors() []dap.BatchSelector {
+	var all []dap.BatchSelector
+	if w.setting.Mode == dap.TimeIntervalMode {
+		for t := w.firstReport(); t <= w.now()+1; t++ {
+			all = append(all, dap.IntervalSelector(t.Bucket()))
+		}
+		return all
+	}
+	if w.leader.down() {
+		return nil
+	}
+	batches, err := w.leader.store.Batches(w.ctx, w.task.ID())
+	if err != nil {
+		w.breaks("reading batches: %v", err)
+	}
+	for _, b := range batches {
+		all = append(all, dap.BatchIDSelector(b.ID))
+	}
+	return all
+}
+
+// account compares what the aggregators have with what the clients have sent.
+func (w *world) account() error {
+	pending := make(map[int]bool)
+	for _, s := range w.selectors() {
+		if err := w.open(s, pending); err != nil {
+			return err
+		}
+	}
+	for _, r := range w.reports {
+		switch {
+		case r.acked:
+			w.stats.Acknowledged++
+		case r.counted > 0 || pending[r.bucket]:
+			// Its acknowledgement was lost.
+		}
+		switch {
+		case r.counted > 0 && pending[r.bucket]:
+			w.breaks("report %d was counted, and is in an uncollected bucket", r.bucket)
+		case pending[r.bucket] && r.flaw != "" && r.flaw != tooEarly:
+			w.breaks("report %d was aggregated although it has %s", r.bucket, r.flaw)
+		case r.counted > 0:
+			w.stats.Counted++
+		case pending[r.bucket]:
+			w.stats.Pending++
+		case r.acked && r.flaw == "" && !w.mayBeLost(r):
+			w.breaks("report %d of time %d was acknowledged in step %d and is lost", r.bucket, r.time, r.ackedAt)
+		}
+	}
+	return nil
+}
+
+// open adds what both aggregators have in an uncollected batch, and puts the
+// reports in it into pending.
+func (w *world) open(s dap.BatchSelector, pending map[int]bool) error {
+	mine, collected, err := w.total(w.leader, s)
+	if err != nil {
+		return err
+	}
+	theirs, collectedThere, err := w.total(w.helper, s)
+	if err != nil {
+		return err
+	}
+	if w.setting.Abandon || w.setting.Expiry > 0 {
+		return nil // they may differ, see [Setting]
+	}
+	if collected != collectedThere {
+		// The helper is first. The leader's job may have failed since, never here.
+		w.breaks("batch %v is collected at one side only: leader %v, helper %v", s, collected, collectedThere)
+	}
+	if collected || mine.Count == 0 && theirs.Count == 0 {
+		return nil
+	}
+	if mine.Count != theirs.Count || mine.Checksum != theirs.Checksum {
+		w.breaks("batch %v has %d reports at the leader and %d at the helper, or other ones", s, mine.Count, theirs.Count)
+		return nil
+	}
+	vector, err := w.histogram.Unshard([][]byte{mine.Share.Bytes(), theirs.Share.Bytes()}, mine.Count)
+	if err != nil {
+		return err
+	}
+	for bucket, n := range vector {
+		switch {
+		case n == 0:
+		case n > 1 || bucket >= len(w.reports) || pending[bucket]:
+			w.breaks("batch %v holds report %d %d times, or another one does too", s, bucket, n)
+		default:
+			pending[bucket] = true
+		}
+	}
+	return nil
+}
+
+// mayBeLost reports whether an acknowledged report may be in no batch: its bucket
+// was being collected, or its ID was no longer kept.
+func (w *world) mayBeLost(r *report) bool {
+	if w.setting.Abandon || w.setting.Expiry > 0 {
+		return true
+	}
+	for _, c := range w.collections {
+		i, err := c.req.Query.Interval()
+		if err == nil && i.Contains(r.time) && c.result != nil && r.ackedAt >= c.begun {
+			return true
+		}
+	}
+	return false
+}
