@@ -133,7 +133,7 @@ func (s *session) add(c *Contribution, r Report) (Verdict, error) {
 	e := &Entry{
 		ID: st.next, Task: c.Task, Owner: c.Owner, Metric: c.Metric, Destination: c.Destination,
 		Epoch: c.Epoch, Stage: Waiting, At: c.At, SendBy: c.SendBy, NotAfter: c.NotAfter,
-		Record: append([]byte(nil), r.Record...), Recorded: r.Recorded, Encoded: r.Encoded,
+		Record: append([]byte(nil), r.Record...), Recorded: r.Recorded, Encoded: r.Encoded, Keeps: c.Keep,
 	}
 	if c.Held {
 		e.Stage = Held
@@ -141,11 +141,15 @@ func (s *session) add(c *Contribution, r Report) (Verdict, error) {
 	if len(st.entries) >= b.o.MaxEntries || st.cost()+e.size()+chargeSize > b.o.MaxBytes {
 		return Full, nil
 	}
-	latest := c.At.Add(max(0, c.MaxDelay))
+	earliest := c.At
+	if c.From.After(earliest) {
+		earliest = c.From
+	}
+	latest := earliest.Add(max(0, c.MaxDelay))
 	if latest.After(c.SendBy) {
 		latest = c.SendBy
 	}
-	at, err := b.draw(c.At, latest)
+	at, err := b.draw(earliest, latest)
 	if err != nil {
 		return Failed, err
 	}
@@ -153,7 +157,7 @@ func (s *session) add(c *Contribution, r Report) (Verdict, error) {
 	if _, known := st.tasks[c.Task]; !known {
 		s.do(taskBytes{c.Task, append([]byte(nil), c.TaskBytes...)})
 	}
-	s.do(add{e}, chargeOp{to, 1})
+	s.do(adding(e), chargeOp{to, 1})
 	return Accepted, nil
 }
 

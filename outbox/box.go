@@ -206,7 +206,7 @@ func (s *session) commit() error {
 		}
 	}
 	const small = 64 << 10
-	if b.journal.end > small && b.journal.end > 4*b.state.cost() {
+	if b.journal.end > small && b.journal.end > 4*b.state.weight() {
 		s.compact = true
 	}
 	if !s.compact && !s.erase {
@@ -382,6 +382,10 @@ func (s *session) readOn() error {
 		}
 	}
 	freeze{millis(b.o.Clock.Now().UnixMilli())}.apply(b.state)
+	// The stretch may have ended an enrolment; who still takes part enrols again.
+	for q := range b.state.enrolled {
+		leave(q).apply(b.state)
+	}
 	b.rewrite = true // the file is replaced by what could be read
 	return nil
 }

@@ -50,8 +50,10 @@ type Entry struct {
 	SendBy    time.Time // no send is planned for later
 	NotAfter  time.Time // dropped then
 	Attempts  int       // sends without an answer that settles it
+	Keeps     bool      // the record stays when it is sealed, see Contribution.Keep
+	Resealed  bool      // it was sealed a second time, or waits for that
 
-	Record   []byte // for the Sealer; nil once sealed
+	Record   []byte // for the Sealer; nil once sealed, but where Keeps says otherwise
 	Recorded string // for people: what the app recorded
 	Encoded  string // for people: what leaves the device, inside the encryption
 	Report   []byte // the sealed bytes; nil before
@@ -76,10 +78,15 @@ type Contribution struct {
 	PerCrowd    int       // cap: reports of one crowd in an epoch
 
 	At       time.Time     // now
-	MaxDelay time.Duration // each report is sent at a time drawn from [At, At+MaxDelay], by SendBy at the latest
+	From     time.Time     // no send is planned for earlier; zero means At
+	MaxDelay time.Duration // each report is sent at a time drawn from [At, At+MaxDelay], with From in place of At if that is later, by SendBy at the latest
 	SendBy   time.Time     // after this no send is planned
 	NotAfter time.Time     // after this the receiver takes no report of the epoch
 	Held     bool          // show only, never send; has caps of its own
+	// Keep keeps the record when it is sealed, so that it can be sealed once more
+	// if the receiver answers [Stale]. It is for protocols in which two
+	// ciphertexts of one record can never count twice.
+	Keep bool
 
 	Reports []Report
 }
@@ -134,6 +141,7 @@ const (
 	Damaged   Cause = "damaged"   // the journal was damaged where it may have been sealed
 	Withdrawn Cause = "withdrawn" // dropped by the user
 	Unsent    Cause = "unsent"    // held until its batch closed
+	Outdated  Cause = "outdated"  // sealed to keys that the receiver has no more
 	Other     Cause = "other"     // a cause that is none, or one too many
 )
 

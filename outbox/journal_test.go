@@ -52,6 +52,28 @@ func everyOp() []op {
 	}
 }
 
+// gatherOps has one op of each kind that came with what gathers.
+func gatherOps() []op {
+	e := &Entry{
+		ID: 17, Task: task.ID{2}, Owner: "owner", Metric: "g", Destination: "https://x.example", Epoch: 20777, Stage: Waiting,
+		At: noon, NotBefore: noon.Add(time.Hour), SendBy: noon.Add(2 * time.Hour), NotAfter: noon.Add(3 * time.Hour),
+		Record: []byte("zero"), Recorded: "nothing", Encoded: "shares", Keeps: true,
+	}
+	again := *e
+	again.ID, again.Resealed, again.Stage, again.Report = 18, true, Sealed, []byte("second")
+	return []op{
+		taskBytes{task.ID{2}, []byte("task 2")},
+		addKept{e},
+		addKept{&again},
+		amend{17, []byte("one"), "once", "shares"},
+		seal{17, []byte("first")},
+		unseal{17},
+		enrol{task.ID{2}, "owner", "g", 1234},
+		enrol{task.ID{2}, "owner", "h", 5},
+		leave{"owner", "h"},
+	}
+}
+
 func encodeOps(t testing.TB, ops []op) []byte {
 	var b cryptobyte.Builder
 	for _, o := range ops {
@@ -68,6 +90,9 @@ func encodeOps(t testing.TB, ops []op) []byte {
 // panics, and what is read is written back as it was.
 func FuzzOps(f *testing.F) {
 	for _, o := range everyOp() {
+		f.Add(encodeOps(f, []op{o}))
+	}
+	for _, o := range gatherOps() {
 		f.Add(encodeOps(f, []op{o}))
 	}
 	f.Add(encodeOps(f, everyOp()))
@@ -88,7 +113,7 @@ func FuzzOps(f *testing.F) {
 }
 
 func TestOpsRoundTrip(t *testing.T) {
-	want := everyOp()
+	want := append(everyOp(), gatherOps()...)
 	got, err := decodeOps(encodeOps(t, want))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v, %v", got, err)
@@ -118,7 +143,7 @@ func TestFirstCiphertextStays(t *testing.T) {
 // A snapshot is the state again.
 func TestSnapshot(t *testing.T) {
 	s := newState()
-	for _, o := range everyOp() {
+	for _, o := range append(everyOp(), gatherOps()...) {
 		if _, drop := o.(done); !drop {
 			o.apply(s)
 		}
@@ -167,8 +192,13 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // The journal of today is read, and written, by every later version.
 func TestGoldenJournal(t *testing.T) {
-	const name = "testdata/journal.golden"
-	_, file := testJournal(t, everyOp())
+	testGoldenJournal(t, "testdata/journal.golden", everyOp())
+	testGoldenJournal(t, "testdata/journal-gather.golden", gatherOps())
+}
+
+func testGoldenJournal(t *testing.T, name string, ops []op) {
+	t.Helper()
+	_, file := testJournal(t, ops)
 	if *update {
 		if err := os.WriteFile(name, file, 0o644); err != nil {
 			t.Fatal(err)

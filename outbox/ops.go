@@ -34,6 +34,11 @@ const (
 	kindFreeze   opKind = 10
 	kindCount    opKind = 11
 	kindNext     opKind = 12
+	kindAddKept  opKind = 13
+	kindAmend    opKind = 14
+	kindUnseal   opKind = 15
+	kindEnrol    opKind = 16
+	kindLeave    opKind = 17
 )
 
 // Limits of single fields, in bytes.
@@ -267,6 +272,16 @@ func (r *reader) op() (op, error) {
 		o = count{Cause(r.bytes(maxName)), r.uint64()}
 	case kindNext:
 		o = next{ID(r.uint64())}
+	case kindAddKept:
+		o = readAddKept(r)
+	case kindAmend:
+		o = amend{ID(r.uint64()), r.bytes(maxBytes), string(r.bytes(maxShown)), string(r.bytes(maxShown))}
+	case kindUnseal:
+		o = unseal{ID(r.uint64())}
+	case kindEnrol:
+		o = enrol{task.ID(r.fixed(len(task.ID{}))), string(r.bytes(maxName)), string(r.bytes(maxName)), r.millis()}
+	case kindLeave:
+		o = leave{string(r.bytes(maxName)), string(r.bytes(maxName))}
 	default:
 		return nil, fmt.Errorf("journal: unknown change %d: written by a newer version?", kind)
 	}

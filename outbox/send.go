@@ -43,6 +43,15 @@ func (r *Refused) Error() string {
 
 func (r *Refused) Unwrap() error { return r.Err }
 
+// Stale is the error of a Sender whose receiver cannot open the report, has not
+// kept it, and says that newer keys are to be used. An entry that keeps its record
+// is sealed once more; any other, and one for which that was done before, is
+// dropped and counted under [Outdated].
+type Stale struct{ Err error }
+
+func (s *Stale) Error() string { return fmt.Sprintf("sealed to old keys: %v", s.Err) }
+func (s *Stale) Unwrap() error { return s.Err }
+
 // A Pass says what [Box.SendDue] did.
 type Pass struct {
 	Next    time.Time // when the next entry is due; zero if none waits
@@ -194,8 +203,29 @@ func (p *pass) failed(ctx context.Context, e Entry, what string, err error) erro
 		}
 		return p.b.settle(e.ID, refused.Cause)
 	}
+	if _, ok := errors.AsType[*Stale](err); ok {
+		again, err := p.b.unseal(e.ID)
+		if err != nil || !again {
+			return err
+		}
+	}
 	p.down[what] = true
 	return p.postpone(e, true)
+}
+
+// unseal makes an entry be sealed anew, or drops it if it must not.
+func (b *Box) unseal(id ID) (bool, error) {
+	again := false
+	err := b.locked(func(s *session) error {
+		if e := s.b.state.entries[id]; e != nil && e.Stage == Sealed && e.Keeps && !e.Resealed {
+			again = true
+			s.do(unseal{id})
+			return nil
+		}
+		s.do(done{id, Outdated})
+		return nil
+	})
+	return again, err
 }
 
 // postpone gives an entry the time of its next attempt.

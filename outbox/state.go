@@ -14,23 +14,25 @@ const maxCauses = 32
 
 // state is what the journal adds up to.
 type state struct {
-	entries map[ID]*Entry
-	tasks   map[task.ID][]byte
-	caps    caps
-	next    ID
-	sent    uint64
-	dropped map[Cause]uint64
-	bytes   int64     // of the entries
-	expires time.Time // no entry expires earlier; zero if there is none
+	entries  map[ID]*Entry
+	tasks    map[task.ID][]byte
+	caps     caps
+	next     ID
+	sent     uint64
+	dropped  map[Cause]uint64
+	enrolled map[question]enrol
+	bytes    int64     // of the entries
+	expires  time.Time // no entry expires earlier; zero if there is none
 }
 
 func newState() *state {
 	return &state{
-		entries: map[ID]*Entry{},
-		tasks:   map[task.ID][]byte{},
-		caps:    newCaps(),
-		next:    1,
-		dropped: map[Cause]uint64{},
+		entries:  map[ID]*Entry{},
+		tasks:    map[task.ID][]byte{},
+		caps:     newCaps(),
+		next:     1,
+		dropped:  map[Cause]uint64{},
+		enrolled: map[question]enrol{},
 	}
 }
 
@@ -53,9 +55,36 @@ func (s *state) seal(id ID, report []byte) {
 		return
 	}
 	s.bytes -= e.size()
-	e.Stage, e.Report, e.Record = Sealed, report, nil
+	e.Stage, e.Report = Sealed, report
+	if !e.Keeps {
+		e.Record = nil
+	}
 	s.bytes += e.size()
 }
+
+// unseal has no effect on an entry that was unsealed before.
+func (s *state) unseal(id ID) {
+	e := s.entries[id]
+	if e == nil || e.Stage != Sealed || !e.Keeps || e.Resealed {
+		return
+	}
+	s.bytes -= e.size()
+	e.Stage, e.Report, e.Resealed = Waiting, nil, true
+	s.bytes += e.size()
+}
+
+// amend has no effect on an entry that is sealed, nor on one that was.
+func (s *state) amend(o amend) {
+	e := s.entries[o.id]
+	if e == nil || !e.amendable() {
+		return
+	}
+	s.bytes -= e.size()
+	e.Record, e.Recorded, e.Encoded = o.record, o.recorded, o.encoded
+	s.bytes += e.size()
+}
+
+func (e *Entry) amendable() bool { return e.Stage != Sealed && !e.Resealed }
 
 func (s *state) hold(id ID) {
 	e := s.entries[id]
@@ -150,8 +179,11 @@ func (s *state) snapshot(yield func(op) bool) {
 	for id, b := range s.tasks {
 		ops = append(ops, taskBytes{id, b})
 	}
+	for _, o := range s.enrolled {
+		ops = append(ops, o)
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.entries)) {
-		ops = append(ops, add{s.entries[id]})
+		ops = append(ops, adding(s.entries[id]))
 	}
 	for _, o := range ops {
 		if !yield(o) {
@@ -160,9 +192,22 @@ func (s *state) snapshot(yield func(op) bool) {
 	}
 }
 
-// forgetTasks lets go of the tasks that no entry needs.
+// weight is roughly how long a journal of this state is: what no rewriting makes
+// shorter.
+func (s *state) weight() int64 {
+	n := s.cost()
+	for _, b := range s.tasks {
+		n += int64(len(b))
+	}
+	return n
+}
+
+// forgetTasks lets go of the tasks that neither an entry nor an enrolment needs.
 func (s *state) forgetTasks() {
 	needed := map[task.ID]bool{}
+	for _, o := range s.enrolled {
+		needed[o.task] = true
+	}
 	for _, e := range s.entries {
 		needed[e.Task] = true
 	}

@@ -1,0 +1,125 @@
+package outbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// Amend changes the record of the entry of a task and epoch: of the one that is
+// held or of the one that is sent. f gets the entry and returns what it is to
+// hold from then on; it may be called more than once, and must not call the box.
+// When Amend returns, the change is durable. It returns false, and changes
+// nothing, if there is no such entry, or it was sealed already; if f fails, its
+// error.
+func (b *Box) Amend(id task.ID, epoch task.Epoch, held bool, f func(Entry) (Report, error)) (bool, error) {
+	found := false
+	err := b.locked(func(s *session) error {
+		found = false
+		for _, e := range s.b.state.entries {
+			if e.Task != id || e.Epoch != epoch || (e.Stage == Held) != held || !e.amendable() {
+				continue
+			}
+			found = true
+			return s.amend(e, f)
+		}
+		return nil
+	})
+	return found && err == nil, err
+}
+
+func (s *session) amend(e *Entry, f func(Entry) (Report, error)) error {
+	r, err := f(s.b.state.view(e.ID))
+	if err != nil {
+		return err
+	}
+	if len(r.Record) > maxBytes || len(r.Recorded) > maxShown || len(r.Encoded) > maxShown {
+		return errors.New("amending an entry of the outbox: the report is too large")
+	}
+	if bytes.Equal(r.Record, e.Record) && r.Recorded == e.Recorded && r.Encoded == e.Encoded {
+		return nil
+	}
+	s.do(amend{e.ID, append([]byte(nil), r.Record...), r.Recorded, r.Encoded})
+	return nil
+}
+
+// An Enrolment says that this device takes part in a task of which it sends
+// reports whether it has something to say or not. The box only remembers it.
+type Enrolment struct {
+	Task      task.ID
+	TaskBytes []byte // as in the Contribution
+	Owner     string // 1 to 255 bytes
+	Metric    string // 1 to 255 bytes
+	Since     time.Time
+}
+
+// Enrol remembers an enrolment durably. Of an owner and a metric there is one: a
+// task that was signed anew takes the place of the other, and the earlier Since
+// stays.
+func (b *Box) Enrol(e Enrolment) error {
+	if len(e.TaskBytes) > maxBytes || len(e.Owner) == 0 || len(e.Owner) > maxName || len(e.Metric) == 0 || len(e.Metric) > maxName {
+		return fmt.Errorf("enrolling: owner and metric must have 1 to %d bytes, a task at most %d", maxName, maxBytes)
+	}
+	err := b.locked(func(s *session) error {
+		st := s.b.state
+		o := enrol{e.Task, e.Owner, e.Metric, millis(e.Since.UnixMilli())}
+		old, known := st.enrolled[question{e.Owner, e.Metric}]
+		if known {
+			o.since = min(o.since, old.since)
+		}
+		if _, have := st.tasks[e.Task]; !have {
+			s.do(taskBytes{e.Task, append([]byte(nil), e.TaskBytes...)})
+		}
+		if !known || o != old {
+			s.do(o)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("enrolling: %w", err)
+	}
+	return nil
+}
+
+// Enrolments returns all enrolments, in no order.
+func (b *Box) Enrolments() ([]Enrolment, error) {
+	var list []Enrolment
+	err := b.locked(func(s *session) error {
+		list = s.b.state.enrolments()
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the enrolments: %w", err)
+	}
+	return list, nil
+}
+
+func (s *state) enrolments() []Enrolment {
+	var list []Enrolment
+	for _, o := range s.enrolled {
+		list = append(list, Enrolment{o.task, s.tasks[o.task], o.owner, o.metric, o.since.time()})
+	}
+	return list
+}
+
+// Leave forgets the enrolments for which match holds, and returns how many they
+// were. Entries of theirs stay.
+func (b *Box) Leave(match func(Enrolment) bool) (int, error) {
+	n := 0
+	err := b.locked(func(s *session) error {
+		for _, e := range s.b.state.enrolments() {
+			if match(e) {
+				s.do(leave{e.Owner, e.Metric})
+				n++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("leaving: %w", err)
+	}
+	return n, nil
+}
