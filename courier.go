@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/clock"
@@ -41,8 +42,11 @@ type courier struct {
 	clock  clock.Clock
 	owners []ed25519.PublicKey // whose tasks are accepted; nil: those of any owner who signed
 
+	dapKeys *client.KeyCache // of the aggregators of all tasks
+
 	mu    sync.Mutex
 	known map[task.ID]*destination // guarded by mu
+	dap   map[task.ID]*aggregation // guarded by mu
 }
 
 // A destination is a task with the keys of its parties.
@@ -66,6 +70,9 @@ func newCourier(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey)
 		clock:  c,
 		owners: owners,
 		known:  map[task.ID]*destination{},
+
+		dapKeys: client.NewKeyCache(rt, c),
+		dap:     map[task.ID]*aggregation{},
 	}
 }
 
@@ -86,6 +93,9 @@ func transport() *http.Transport {
 
 // Seal implements [outbox.Sealer].
 func (c *courier) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
+	if e.Keeps {
+		return c.sealAggregate(ctx, e)
+	}
 	d, err := c.destination(ctx, e)
 	if err != nil {
 		return nil, err
@@ -155,19 +165,7 @@ func (c *courier) forget(id task.ID) {
 
 // openTask checks the task that stands beside an entry once more.
 func (c *courier) openTask(e outbox.Entry) (*task.Task, error) {
-	signed, err := task.ParseSigned(e.TaskBytes)
-	if err != nil {
-		return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
-	}
-	owners := c.owners
-	if owners == nil {
-		unproven, err := task.Parse(signed.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
-		}
-		owners = []ed25519.PublicKey{unproven.Owner} // Open checks that they signed
-	}
-	t, id, err := signed.Open(owners)
+	t, id, err := openSigned(e.TaskBytes, c.owners)
 	if err != nil {
 		return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
 	}
@@ -211,6 +209,9 @@ func (c *courier) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now t
 
 // Send implements [outbox.Sender].
 func (c *courier) Send(ctx context.Context, e outbox.Entry, report []byte) error {
+	if e.Keeps {
+		return c.sendAggregate(ctx, e, report)
+	}
 	if err := task.ValidURL(e.Destination); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-project/shoal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/outbox"
 )
@@ -46,8 +47,12 @@ func (s Status) String() string {
 // An Outcome says what became of a record.
 type Outcome struct {
 	Status  Status
-	Reports int   // how many reports were queued
+	Reports int   // how many reports were queued, or changed
 	Err     error // why none was, for people; nil if some were. It holds nothing of the record.
+
+	// Clipped says that some of a value for an aggregate metric went beyond the
+	// metric's bounds, and does not count.
+	Clipped bool
 }
 
 // Queued reports whether the record was accepted.
@@ -65,10 +70,30 @@ func refused(s Status, err error) Outcome { return Outcome{Status: s, Err: err} 
 
 // A metric is a task that the app records for.
 type metric struct {
-	task    *task.Task
-	id      task.ID
-	signed  []byte
-	encoder *encoder.Encoder
+	task     *task.Task
+	id       task.ID
+	signed   []byte
+	encoder  *encoder.Encoder    // of the method crowd
+	question *aggregate.Question // of the method aggregate
+}
+
+func newMetric(t *task.Task, id task.ID, signed []byte) (*metric, error) {
+	m := &metric{task: t, id: id, signed: signed}
+	var err error
+	if t.Method == task.Aggregate {
+		m.question, err = aggregate.New(&t.Aggregation)
+	} else {
+		m.encoder, err = encoder.New(t, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("metric %q: %w", t.Metric, err)
+	}
+	return m, nil
+}
+
+// hidden reports whether a report is sent every epoch, whatever there is to say.
+func (m *metric) hidden() bool {
+	return m.question != nil && m.task.Aggregation.Presence == task.Hidden
 }
 
 // openMetrics checks the bundle and returns the metrics named.
@@ -94,12 +119,13 @@ func openMetrics(bundle []byte, owner ed25519.PublicKey, names []string) (map[st
 		if !ok {
 			return nil, fmt.Errorf("metric %q is not in the task bundle: build the bundle anew, or mend the name", name)
 		}
-		m := &metric{task: o.Task, id: o.ID}
-		if m.signed, err = o.Signed.Encode(); err != nil {
+		signed, err := o.Signed.Encode()
+		if err != nil {
 			return nil, fmt.Errorf("metric %q: %w", name, err)
 		}
-		if m.encoder, err = encoder.New(o.Task, o.ID); err != nil {
-			return nil, fmt.Errorf("metric %q: %w", name, err)
+		m, err := newMetric(o.Task, o.ID, signed)
+		if err != nil {
+			return nil, err
 		}
 		metrics[name] = m
 	}
@@ -128,20 +154,12 @@ func (c *Client) Record(name string, v any) Outcome {
 func (c *Client) record(name string, v any) Outcome {
 	c.mu.RLock() // a change of mode waits for records that are under way
 	defer c.mu.RUnlock()
-	if c.closed {
-		return refused(Closed, errClosed)
+	m, now, epoch, o := c.admit(name)
+	if m == nil {
+		return o
 	}
-	m, ok := c.metrics[name]
-	if !ok {
-		return refused(Unknown, fmt.Errorf("metric %q is not among Options.Metrics", name))
-	}
-	if c.mode == Off {
-		return refused(TurnedOff, errors.New("telemetry is off"))
-	}
-	now := c.o.Clock.Now()
-	epoch := m.task.EpochAt(now)
-	if !m.task.Covers(epoch) {
-		return m.outside(epoch)
+	if m.encoder == nil {
+		return refused(Invalid, fmt.Errorf("metric %q takes no records: use Count, Add, Observe or Vector", name))
 	}
 	random := &watched{Reader: c.o.Rand}
 	fragments, err := m.encoder.Encode(v, random)
@@ -166,11 +184,32 @@ func (c *Client) record(name string, v any) Outcome {
 		}
 		return refused(Failed, err)
 	}
-	o := outcome(name, verdicts)
+	o = outcome(name, verdicts)
 	if o.Reports > 0 {
 		c.alarm.ring()
 	}
 	return o
+}
+
+// admit returns the metric of a name and the moment, or why nothing is recorded
+// now. The caller holds mu.
+func (c *Client) admit(name string) (*metric, time.Time, task.Epoch, Outcome) {
+	if c.closed {
+		return nil, time.Time{}, 0, refused(Closed, errClosed)
+	}
+	m, ok := c.metrics[name]
+	if !ok {
+		return nil, time.Time{}, 0, refused(Unknown, fmt.Errorf("metric %q is not among Options.Metrics", name))
+	}
+	if c.mode == Off {
+		return nil, time.Time{}, 0, refused(TurnedOff, errors.New("telemetry is off"))
+	}
+	now := c.o.Clock.Now()
+	epoch := m.task.EpochAt(now)
+	if !m.task.Covers(epoch) {
+		return nil, time.Time{}, 0, m.outside(epoch)
+	}
+	return m, now, epoch, Outcome{}
 }
 
 // watched tells a source of randomness that fails from a record that is bad.

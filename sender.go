@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"os"
@@ -49,11 +50,24 @@ func (a *alarm) sleep(ctx context.Context, c clock.Clock, t time.Time) {
 	a.mu.Unlock()
 }
 
+// sendDue adds the reports that must be there whatever the app says, and sends
+// what is due. An enrolment that cannot be tended keeps nothing else from being
+// sent.
+func sendDue(ctx context.Context, box *outbox.Box, c *courier, d *tender) (outbox.Pass, error) {
+	now := c.clock.Now()
+	tended := d.tend(box, now)
+	pass, err := box.SendDue(ctx, now, c, c)
+	if pass.Err == nil {
+		pass.Err = tended
+	}
+	return pass, err
+}
+
 // run sends what is due until ctx ends. It tells report what each pass did.
-func run(ctx context.Context, box *outbox.Box, c *courier, a *alarm, report func(outbox.Pass, error)) {
+func run(ctx context.Context, box *outbox.Box, c *courier, d *tender, a *alarm, report func(outbox.Pass, error)) {
 	for ctx.Err() == nil {
 		now := c.clock.Now()
-		pass, err := box.SendDue(ctx, now, c, c)
+		pass, err := sendDue(ctx, box, c, d)
 		if ctx.Err() != nil {
 			return
 		}
@@ -72,7 +86,7 @@ func (c *Client) beginSender() {
 	ctx, cancel := context.WithCancel(c.sending)
 	go func() {
 		defer close(ended)
-		run(ctx, box, c.courier, &c.alarm, func(outbox.Pass, error) {})
+		run(ctx, box, c.courier, c.tender, &c.alarm, func(outbox.Pass, error) {})
 	}()
 	c.stop = func() {
 		cancel()
@@ -105,7 +119,7 @@ func (c *Client) SendDue(ctx context.Context) (outbox.Pass, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(sending, cancel)()
-	return box.SendDue(ctx, c.o.Clock.Now(), c.courier, c.courier)
+	return sendDue(ctx, box, c.courier, c.tender)
 }
 
 // AgentOptions are the settings of [Agent]. Dir is required.
@@ -140,6 +154,6 @@ func Agent(ctx context.Context, o AgentOptions) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 	defer box.Close()
-	run(ctx, box, newCourier(o.Transport, o.Clock, nil), new(alarm), o.Report)
+	run(ctx, box, newCourier(o.Transport, o.Clock, nil), newTender(rand.Reader, ""), new(alarm), o.Report)
 	return nil
 }

@@ -133,6 +133,8 @@ type Options struct {
 	// take their randomness from crypto/rand.
 	Clock clock.Clock
 	Rand  io.Reader
+
+	fs durable.FS // of the tests: in place of the machine's
 }
 
 // A Client records and sends. It is safe for concurrent use. A nil Client
@@ -142,6 +144,7 @@ type Client struct {
 	owner   string
 	metrics map[string]*metric
 	courier *courier
+	tender  *tender
 	alarm   alarm
 
 	mu     sync.RWMutex // guards what follows; read-locked by Record
@@ -179,6 +182,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		owner:   task.FormatPublic(owner),
 		metrics: metrics,
 		courier: newCourier(o.Transport, o.Clock, []ed25519.PublicKey{owner}),
+		tender:  newTender(o.Rand, task.FormatPublic(owner)),
 	}
 	c.sending, c.endCalls = context.WithCancel(context.Background())
 	if err := errors.Join(ctx.Err(), c.enter(o.Mode)); err != nil {
@@ -219,23 +223,59 @@ func (c *Client) enter(m Mode) error {
 	if c.box == nil {
 		return nil
 	}
-	mine := func(e outbox.Entry) bool { return e.Owner == c.owner }
-	var err error
-	switch m {
-	case Off:
-		_, err = c.box.Drop(mine)
-	case Local:
-		_, err = c.box.Hold(mine)
-	case On:
-		if !c.o.NoSender {
-			c.beginSender()
-		}
-	}
-	if err != nil {
+	if err := c.settle(m); err != nil {
 		return err
+	}
+	if m == On && !c.o.NoSender {
+		c.beginSender()
 	}
 	c.mode = m
 	return nil
+}
+
+// settle makes the outbox what the mode asks for. The caller holds mu.
+func (c *Client) settle(m Mode) error {
+	if m == On {
+		return c.enrol()
+	}
+	// First the enrolments: after a failure in between nobody takes part who waits.
+	if _, err := c.box.Leave(func(e outbox.Enrolment) bool { return e.Owner == c.owner }); err != nil {
+		return err
+	}
+	c.tender.forget()
+	mine := func(e outbox.Entry) bool { return e.Owner == c.owner }
+	var err error
+	if m == Local {
+		_, err = c.box.Hold(mine)
+	} else {
+		_, err = c.box.Drop(mine)
+	}
+	return err
+}
+
+// enrol makes the device take part in the tasks whose presence is hidden, from
+// now on unless it does already. Programs that share an outbox and leave the
+// sending to an agent leave each other's enrolments alone.
+func (c *Client) enrol() error {
+	now := c.o.Clock.Now()
+	if !c.o.NoSender {
+		gone := func(e outbox.Enrolment) bool {
+			return e.Owner == c.owner && (c.metrics[e.Metric] == nil || !c.metrics[e.Metric].hidden())
+		}
+		if _, err := c.box.Leave(gone); err != nil {
+			return err
+		}
+	}
+	for name, m := range c.metrics {
+		if !m.hidden() || m.task.Expires <= now.Unix() {
+			continue
+		}
+		e := outbox.Enrolment{Task: m.id, TaskBytes: m.signed, Owner: c.owner, Metric: name, Since: now}
+		if err := c.box.Enrol(e); err != nil {
+			return err
+		}
+	}
+	return c.tender.tend(c.box, now)
 }
 
 // openBox opens the outbox, unless the mode is Off and there is none. The
@@ -249,7 +289,9 @@ func (c *Client) openBox(m Mode) error {
 		Existing: m == Off, Clock: c.o.Clock, Rand: c.o.Rand,
 	}
 	dir := c.o.Dir
-	if dir == "" {
+	if c.o.fs != nil {
+		o.FS = c.o.fs
+	} else if dir == "" {
 		dir, o.FS = "outbox", durable.Mem()
 	}
 	// What was found damaged is counted in the figures of the outbox.

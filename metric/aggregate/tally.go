@@ -134,7 +134,7 @@ func (t *Tally) Add(n int64) error {
 		return t.misuse("Count and Add are for counts and sums")
 	}
 	if n < 0 {
-		return t.misuse("%d is below zero", n)
+		return t.misuse("a negative number")
 	}
 	t.ints[0] = saturate(t.ints[0], uint64(n))
 	whether := t.q.a.Kind == task.Count && t.q.a.Max == 1 // once is as good as often

@@ -1,0 +1,130 @@
+package shoal
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/outbox"
+)
+
+// A tender sees to it that each task in which the device takes part with its
+// presence hidden has a report for every epoch, whether the app says anything or
+// not. It is safe for concurrent use.
+type tender struct {
+	random io.Reader
+	owner  string // whose enrolments are tended; "" means all
+
+	mu      sync.Mutex
+	metrics map[task.ID]*metric    // guarded by mu
+	done    map[task.ID]task.Epoch // the first epoch not yet tended; guarded by mu
+}
+
+func newTender(random io.Reader, owner string) *tender {
+	return &tender{random: random, owner: owner, metrics: map[task.ID]*metric{}, done: map[task.ID]task.Epoch{}}
+}
+
+// tend adds what is missing at now: for each epoch from the enrolment on that has
+// begun and whose reports can still be sent. It forgets enrolments of tasks that
+// are over. The outbox's caps let it add one report for an epoch, whatever was
+// forgotten here.
+func (d *tender) tend(box *outbox.Box, now time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	enrolled, err := box.Enrolments()
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, e := range enrolled {
+		if d.owner != "" && e.Owner != d.owner {
+			continue
+		}
+		m, err := d.metric(e)
+		if err == nil {
+			err = d.tendOne(box, m, e, now)
+		}
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+// metric opens the task of an enrolment, which its app has checked before.
+func (d *tender) metric(e outbox.Enrolment) (*metric, error) {
+	if m := d.metrics[e.Task]; m != nil {
+		return m, nil
+	}
+	t, id, err := openSigned(e.TaskBytes, nil)
+	if err != nil {
+		return nil, fmt.Errorf("the task of metric %q: %w", e.Metric, err)
+	}
+	if id != e.Task {
+		return nil, fmt.Errorf("the task of metric %q is another one than it is enrolled in", e.Metric)
+	}
+	m, err := newMetric(t, id, e.TaskBytes)
+	if err != nil {
+		return nil, err
+	}
+	d.metrics[e.Task] = m
+	return m, nil
+}
+
+func (d *tender) tendOne(box *outbox.Box, m *metric, e outbox.Enrolment, now time.Time) error {
+	t := m.task
+	current := t.EpochAt(now)
+	late := task.Epoch(t.MaxDelay/t.EpochSeconds) + 1 // epochs whose reports can still be sent
+	first := max(current-min(late, current), t.EpochAt(e.Since))
+	if now.Before(e.Since) {
+		first = current // the clock was ahead when the device was enrolled
+	}
+	for epoch := max(first, d.done[m.id]); epoch <= current; epoch++ {
+		if !t.Covers(epoch) || !t.Closes(epoch).Add(-time.Duration(t.ClockSkew)*time.Second).After(now) {
+			continue
+		}
+		g, err := m.begin(d.random)
+		if err != nil {
+			return err
+		}
+		verdicts, err := box.Add(m.gathering(now, epoch, m.report(g)))
+		if err != nil {
+			return err
+		}
+		if verdicts[0] == outbox.Full || verdicts[0] == outbox.Failed {
+			return fmt.Errorf("metric %q: %v", t.Metric, verdicts[0])
+		}
+	}
+	d.done[m.id] = current + 1
+	if over := task.Epoch(t.Expires / int64(t.EpochSeconds)); current >= over {
+		_, err := box.Leave(func(o outbox.Enrolment) bool { return o.Task == e.Task })
+		return err
+	}
+	return nil
+}
+
+// forget lets the tender look at all epochs again.
+func (d *tender) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.done)
+}
+
+// openSigned checks a signed task; owners nil means that anybody may own it who
+// has signed it.
+func openSigned(b []byte, owners []ed25519.PublicKey) (*task.Task, task.ID, error) {
+	signed, err := task.ParseSigned(b)
+	if err != nil {
+		return nil, task.ID{}, err
+	}
+	if owners == nil {
+		unproven, err := task.Parse(signed.Bytes)
+		if err != nil {
+			return nil, task.ID{}, err
+		}
+		owners = []ed25519.PublicKey{unproven.Owner} // Open checks that they signed
+	}
+	return signed.Open(owners)
+}
