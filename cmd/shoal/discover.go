@@ -2,7 +2,8 @@ package main
 
 // discoverCmd is the command line of the discovery engine.
 type discoverCmd struct {
-	Bundle discoverBundleCmd `cmd:"" help:"Make and check the signed rules by which search pages are read."`
+	Explain discoverExplainCmd `cmd:"" help:"Say what the rules decide about a page, and why."`
+	Bundle  discoverBundleCmd  `cmd:"" help:"Make and check the signed rules by which search pages are read."`
 }
 
 // Help is printed by "shoal discover --help".
