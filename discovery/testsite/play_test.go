@@ -1,0 +1,103 @@
+package testsite
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/discovery"
+	"github.com/shoal-project/shoal/discovery/fetch"
+	"github.com/shoal-project/shoal/discovery/message"
+)
+
+// overNetwork starts the site's servers and returns the fetcher that reaches them.
+func overNetwork(t *testing.T, s *Site, patience time.Duration) discovery.Fetcher {
+	t.Helper()
+	n, err := s.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	f, err := fetch.New(fetch.Options{Dial: n.Dial, Roots: n.Roots(), Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestDirect: the fetcher of large runs accepts and refuses what the real one
+// does, page by page, over the real servers.
+func TestDirect(t *testing.T) {
+	s := New(Options{Seed: 6, People: 20, Scale: 0.05})
+	real, direct := overNetwork(t, s, 3*time.Second), s.Direct(0)
+	seen := make(map[*Kind]bool)
+	outcome := func(f discovery.Fetcher, u discovery.URL) (string, discovery.Signature) {
+		r, err := f.Fetch(t.Context(), u)
+		switch {
+		case errors.Is(err, discovery.ErrPrivate):
+			return "private", discovery.Signature{}
+		case err != nil:
+			return "failed", discovery.Signature{}
+		}
+		sig, err := r.Sign()
+		if err != nil {
+			return "unsigned", discovery.Signature{}
+		}
+		return "page", sig
+	}
+	for _, p := range s.Pages() {
+		if seen[p.Kind] || p.Truth() == OneTime {
+			continue
+		}
+		seen[p.Kind] = true
+		u := mustURL(t, p.URL())
+		got, a := outcome(direct, u)
+		want, b := outcome(real, u)
+		if got != want || a.Title != b.Title && !strings.Contains(p.Kind.Name, "time of day") || a.Indexable != b.Indexable || a.Canonical != b.Canonical {
+			t.Errorf("%s: %s: %s %q, over the network %s %q", p.Kind.Name, u, got, a.Title, want, b.Title)
+		}
+		if p.Truth() == Private && p.Host.Port == 0 && want != "private" {
+			t.Errorf("%s: %s: %s", p.Kind.Name, u, want)
+		}
+	}
+	for _, address := range []string{"https://nowhere.example.org/", "http://herald.example.org/"} {
+		if got, _ := outcome(direct, mustURL(t, address)); got != "failed" {
+			t.Errorf("%s: %s", address, got)
+		}
+	}
+	// The rules refuse another port before anything is fetched; here it was asked twice.
+	if s.Marked() != 0 || s.Fetched(Private) != 2 {
+		t.Errorf("%d requests with a mark of a person, %d to private networks", s.Marked(), s.Fetched(Private)-2)
+	}
+}
+
+// TestRealFetches is the acceptance of engines whose anonymous requests are
+// real ones: sockets, TLS, HTTP.
+func TestRealFetches(t *testing.T) {
+	s := New(Options{Seed: 6, People: 12, Scale: 0.05})
+	f := overNetwork(t, s, 700*time.Millisecond) // slow pages take minutes
+	r, err := s.Play(t.Context(), Play{Visits: 25, Crowd: 3, Fetcher: func(int) discovery.Fetcher { return f }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Leaked() != 0 || r.OnceFetched != 0 || r.PrivateAsked != 0 || r.MarkedFetches != 0 || r.Unexplained != 0 || r.Silent != 0 || len(r.Stray) != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r.Messages["page"] < 50 || r.Messages["query"] == 0 || r.Messages["page_query"] == 0 || r.Recovered == 0 || r.Fetches < 100 {
+		t.Errorf("too little was told: %v, %d recovered, %d fetches", r.Messages, r.Recovered, r.Fetches)
+	}
+}
+
+// TestPlayErrors: what goes wrong with one person ends the play.
+func TestPlayErrors(t *testing.T) {
+	s := New(Options{Seed: 6, People: 4, Scale: 0.05})
+	full := errors.New("the outbox is full")
+	if _, err := s.Play(t.Context(), Play{Visits: 20, Told: func(int, message.Record) error { return full }}); !errors.Is(err, full) {
+		t.Errorf("an outbox that is full: %v", err)
+	}
+}
