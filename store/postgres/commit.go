@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/shoal-project/shoal/dap/ledger"
 )
@@ -20,7 +19,7 @@ func (a *aggregator) Commit(ctx context.Context, c ledger.Change) error {
 		if err := commitChange(ctx, tx, &c, &b); err != nil {
 			return err
 		}
-		return tx.SendBatch(ctx, &b).Close()
+		return send(ctx, tx, &b)
 	})
 }
 
@@ -47,16 +46,7 @@ func commitChange(ctx context.Context, tx pgx.Tx, c *ledger.Change, last *pgx.Ba
 		}
 		last.Queue(`INSERT INTO dap_sums (ledger, unit, batch, part, rev, latest, sealed)
 			SELECT id, $2, $3, $4, 1, $5, $6 FROM dap_ledgers WHERE task = $1 ON CONFLICT DO NOTHING`, args...).
-			Exec(oneRow)
-	}
-	return nil
-}
-
-// oneRow makes it a conflict that a statement has changed no row: another
-// transaction was first.
-func oneRow(tag pgconn.CommandTag) error {
-	if tag.RowsAffected() != 1 {
-		return ledger.ErrConflict
+			Exec(only(ledger.ErrConflict)) // another transaction was first
 	}
 	return nil
 }
@@ -102,7 +92,7 @@ func appendBlocks(ctx context.Context, tx pgx.Tx, c *ledger.Change) (map[ledger.
 		if err != nil {
 			return nil, err
 		}
-		if err := oneRow(tag); err != nil {
+		if err := only(ledger.ErrConflict)(tag); err != nil {
 			return nil, err
 		}
 	}

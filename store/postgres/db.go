@@ -151,3 +151,30 @@ func contended(err error) bool {
 
 // isNone reports whether a query had no row.
 func isNone(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+
+// only returns a check that a statement has changed one row.
+func only(otherwise error) func(pgconn.CommandTag) error {
+	return func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != 1 {
+			return otherwise
+		}
+		return nil
+	}
+}
+
+// one makes a statement that must change one row.
+func (a *aggregator) one(ctx context.Context, otherwise error, query string, args ...any) error {
+	tag, err := a.pool.Exec(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	return only(otherwise)(tag)
+}
+
+// send makes the statements of a batch, if there are any.
+func send(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	return tx.SendBatch(ctx, b).Close()
+}

@@ -256,7 +256,7 @@ func collectBatch(ctx context.Context, tx pgx.Tx, c *ledger.Collection) error {
 	b.Queue(`INSERT INTO dap_marks (ledger, generation, mode, config, last) VALUES ($1, $2, $3, $4, $5)`,
 		r.id, int64(c.Generation)+1, int16(c.Selector.Mode), config, end)
 	b.Queue(`UPDATE dap_ledgers SET generation = generation + 1 WHERE id = $1`, r.id)
-	return tx.SendBatch(ctx, &b).Close()
+	return send(ctx, tx, &b)
 }
 
 // Evict implements [ledger.Store].
@@ -276,7 +276,7 @@ func (a *aggregator) Evict(ctx context.Context, task dap.TaskID, generation uint
 			SELECT 1 FROM dap_sums o WHERE o.ledger = $1 AND o.unit = s.unit AND o.batch = s.batch AND o.latest >= $2)`, r.id, at)
 		b.Queue(`DELETE FROM dap_marks WHERE ledger = $1 AND last < $2`, r.id, at)
 		b.Queue(`UPDATE dap_ledgers SET generation = generation + 1, watermark = $2 WHERE id = $1`, r.id, at)
-		return tx.SendBatch(ctx, &b).Close()
+		return send(ctx, tx, &b)
 	})
 }
 
@@ -303,6 +303,6 @@ func (a *aggregator) Compact(ctx context.Context, task dap.TaskID, b ledger.Bloc
 		var batch pgx.Batch
 		batch.Queue(`DELETE FROM dap_blocks WHERE `+where, args...)
 		batch.Queue(`INSERT INTO dap_blocks (ledger, page, shard, seq, ids) VALUES ($1, $2, $3, $4, $5)`, r.id, int64(b.Page.Window), int16(b.Page.Shard), int64(b.Seq), b.IDs)
-		return tx.SendBatch(ctx, &batch).Close()
+		return send(ctx, tx, &batch)
 	})
 }

@@ -4,13 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shoal-project/shoal/dap/helper"
+	helpertest "github.com/shoal-project/shoal/dap/helper/storetest"
+	"github.com/shoal-project/shoal/dap/leader"
+	leadertest "github.com/shoal-project/shoal/dap/leader/storetest"
 	"github.com/shoal-project/shoal/dap/ledger"
 	ledgertest "github.com/shoal-project/shoal/dap/ledger/storetest"
 	"github.com/shoal-project/shoal/dap/roster"
@@ -44,14 +50,19 @@ func schema(t testing.TB) string {
 	}
 	do(t.Context(), "CREATE SCHEMA "+name)
 	t.Cleanup(func() { do(context.Background(), "DROP SCHEMA "+name+" CASCADE") })
-	if strings.Contains(server, "://") {
-		separator := "?"
-		if strings.Contains(server, "?") {
-			separator = "&"
-		}
-		return server + separator + "search_path=" + name
+	return with(server, "search_path", name)
+}
+
+// with adds a parameter to a connection string of either form.
+func with(connection, name, value string) string {
+	if !strings.Contains(connection, "://") {
+		return fmt.Sprintf("%s %s='%s'", connection, name, value)
 	}
-	return server + " search_path=" + name
+	separator := "?"
+	if strings.Contains(connection, "?") {
+		separator = "&"
+	}
+	return connection + separator + name + "=" + url.QueryEscape(value)
 }
 
 func openHelper(t testing.TB, connection string) *Helper {
@@ -104,4 +115,32 @@ func TestSharedMigrations(t *testing.T) {
 			t.Errorf("%s is not the same for leader and helper", name)
 		}
 	}
+}
+
+func TestHelper(t *testing.T) {
+	helpertest.Run(t, func(t *testing.T) helper.Store {
+		t.Parallel()
+		return openHelper(t, schema(t))
+	})
+}
+
+func TestLeader(t *testing.T) {
+	leadertest.Run(t, func(t *testing.T) (leader.Store, func(*testing.T) leader.Store) {
+		t.Parallel()
+		connection := schema(t)
+		open := func(t *testing.T) *Leader {
+			s, err := OpenLeader(t.Context(), connection)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { s.Close() })
+			return s
+		}
+		s := open(t)
+		return s, func(t *testing.T) leader.Store {
+			s.Close()
+			s = open(t)
+			return s
+		}
+	})
 }

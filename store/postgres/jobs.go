@@ -1,0 +1,183 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/leader"
+	"github.com/shoal-project/shoal/dap/ledger"
+)
+
+// addJobs stores new jobs and counts their reports in their batches.
+func addJobs(ctx context.Context, tx pgx.Tx, jobs []leader.Job) error {
+	var b pgx.Batch
+	for i := range jobs {
+		j := &jobs[i]
+		start, end, err := span(j.Span)
+		if err != nil {
+			return err
+		}
+		b.Queue(`INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key,
+			created, round, digest, location, attempts, due, lease) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			j.Task[:], j.Node, number(j.Log), j.From, j.To, blob(j.Skip), int64(j.Reports), start, end, batchColumn(&j.Batch), int16(j.Key),
+			seconds(j.Created), int64(j.Round), digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Due), seconds(j.Lease))
+		countBatch(&b, j.Task, j.Batch, int64(j.Reports), 0)
+	}
+	return send(ctx, tx, &b)
+}
+
+// countBatch changes the counts of a batch of the leader-selected mode.
+func countBatch(b *pgx.Batch, task dap.TaskID, batch dap.BatchID, assigned, counted int64) {
+	if batch == (dap.BatchID{}) {
+		return
+	}
+	b.Queue(`UPDATE dap_batches SET assigned = assigned + $3, count = count + $4 WHERE task = $1 AND batch = $2`,
+		task[:], batch[:], assigned, counted)
+}
+
+// digestColumn is a digest as it is stored: the zero one is empty.
+func digestColumn(d [32]byte) []byte {
+	if d == [32]byte{} {
+		return []byte{}
+	}
+	return d[:]
+}
+
+const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, digest, location, attempts, due, lease`
+
+func scanJob(row pgx.CollectableRow) (leader.Job, error) {
+	var j leader.Job
+	var task, skip, batch, digest, location []byte
+	var id, log, start, end, created, due, lease int64
+	var key int16
+	err := row.Scan(&id, &task, &j.Node, &log, &j.From, &j.To, &skip, &j.Reports, &start, &end, &batch, &key,
+		&created, &j.Round, &digest, &location, &j.Attempts, &due, &lease)
+	copy(j.Task[:], task)
+	copy(j.Batch[:], batch)
+	copy(j.Digest[:], digest)
+	if len(skip) > 0 {
+		j.Skip = skip
+	}
+	j.Number, j.Log, j.Key, j.Location = uint64(id), uint64(log), dap.VerificationKeyID(key), string(location)
+	j.Span = dap.Interval{Start: dap.Time(start), Duration: dap.Duration(end - start)}
+	j.Created, j.Due, j.Lease = timeOf(created), timeOf(due), timeOf(lease)
+	return j, err
+}
+
+// Lease implements [leader.Store]. Jobs that another process is leasing are left
+// to it.
+func (s *Leader) Lease(ctx context.Context, node string, now, until time.Time, limit int) ([]leader.Job, error) {
+	rows, err := s.pool.Query(ctx, `UPDATE dap_jobs SET attempts = attempts + 1, lease = $3 WHERE id IN (
+			SELECT id FROM dap_jobs WHERE node = $1 AND due <= $2 AND lease <= $2 ORDER BY due, task, id LIMIT $4 FOR UPDATE SKIP LOCKED)
+		RETURNING `+jobColumns, node, seconds(now), seconds(until), int64(max(0, limit)))
+	if err != nil {
+		return nil, fmt.Errorf("leasing jobs: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, scanJob)
+	if err != nil {
+		return nil, fmt.Errorf("leasing jobs: %w", err)
+	}
+	slices.SortFunc(all, func(a, b leader.Job) int {
+		return cmp.Or(a.Due.Compare(b.Due), bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Number, b.Number))
+	})
+	return all, nil
+}
+
+// Release implements [leader.Store].
+func (s *Leader) Release(ctx context.Context, node string) error {
+	if _, err := s.pool.Exec(ctx, `UPDATE dap_jobs SET lease = 0 WHERE node = $1 AND lease > 0`, node); err != nil {
+		return fmt.Errorf("releasing jobs: %w", err)
+	}
+	return nil
+}
+
+// NextDue implements [leader.Store].
+func (s *Leader) NextDue(ctx context.Context, node string) (time.Time, error) {
+	var due *int64
+	if err := s.pool.QueryRow(ctx, `SELECT min(greatest(due, lease)) FROM dap_jobs WHERE node = $1`, node).Scan(&due); err != nil {
+		return time.Time{}, fmt.Errorf("reading jobs: %w", err)
+	}
+	if due == nil {
+		return time.Time{}, nil
+	}
+	return timeOf(*due), nil
+}
+
+// Jobs implements [leader.Store].
+func (s *Leader) Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports uint64, err error) {
+	var sum int64
+	err = s.pool.QueryRow(ctx, `SELECT count(*), coalesce(sum(reports), 0)::bigint FROM dap_jobs WHERE task = $1`, task[:]).Scan(&jobs, &sum)
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the jobs of task %v: %w", task, err)
+	}
+	return jobs, uint64(sum), nil
+}
+
+// UpdateJob implements [leader.Store].
+func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) error {
+	err := s.one(ctx, leader.ErrConflict, `UPDATE dap_jobs SET digest = $1, location = $2, attempts = $3, due = $4, lease = $5
+		WHERE id = $6 AND task = $7 AND lease = $8`,
+		digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Due), seconds(j.Lease), number(j.Number), j.Task[:], seconds(held))
+	if err != nil {
+		return fmt.Errorf("updating job %d of task %v: %w", j.Number, j.Task, err)
+	}
+	return nil
+}
+
+// EndJob implements [leader.Store].
+func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Change) error {
+	j := &end.Job
+	if change == nil {
+		err := s.change(ctx, func(tx pgx.Tx) error {
+			_, err := endJob(ctx, tx, &end)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("ending job %d of task %v: %w", j.Number, j.Task, err)
+		}
+		return nil
+	}
+	if err := change.Check(); err != nil {
+		return err
+	}
+	return s.step(ctx, fmt.Sprintf("ending job %d and committing it to", j.Number), j.Task, func(tx pgx.Tx) error {
+		b, err := endJob(ctx, tx, &end)
+		if err != nil {
+			return err
+		}
+		if err := commitChange(ctx, tx, change, b); err != nil {
+			return err
+		}
+		return send(ctx, tx, b)
+	})
+}
+
+// endJob replaces a job by those that follow it.
+func endJob(ctx context.Context, tx pgx.Tx, end *leader.End) (*pgx.Batch, error) {
+	j := &end.Job
+	var reports int64
+	var batch []byte
+	err := tx.QueryRow(ctx, `DELETE FROM dap_jobs WHERE id = $1 AND task = $2 AND lease = $3 RETURNING reports, batch`,
+		number(j.Number), j.Task[:], seconds(j.Lease)).Scan(&reports, &batch)
+	if isNone(err) {
+		return nil, leader.ErrConflict
+	}
+	if err != nil {
+		return nil, err
+	}
+	var id dap.BatchID
+	copy(id[:], batch)
+	var b pgx.Batch
+	countBatch(&b, j.Task, id, -reports, int64(end.Counted))
+	if err := send(ctx, tx, &b); err != nil {
+		return nil, err
+	}
+	return new(pgx.Batch), addJobs(ctx, tx, end.Next)
+}
