@@ -124,7 +124,7 @@ func TestDocs(t *testing.T) {
 	for section, table := range map[string]string{
 		"urls": ruleTable(urls), "queries": ruleTable(queries), "titles": ruleTable(titles),
 		"detected": detected, "slugs": slugs,
-		"capability": capabilityTable(t, r), "public": publicTable(t, r),
+		"capability": capabilityTable(t, r), "public": publicTable(t, r), "pages": pageTable(t, pageRows(r)), "blind": blindTable(t, r),
 	} {
 		begin, end := "<!-- begin "+section+" -->\n", "<!-- end "+section+" -->"
 		i, j := strings.Index(text, begin), strings.Index(text, end)

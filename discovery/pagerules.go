@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -51,8 +52,8 @@ func pageRules() []pageRule {
 			return s.path, over(len(s.segments), maxParts, "segments")
 		}},
 		{RulePathKeyword, "a segment, or a word of a segment of at most two words, tells of accounts, orders, sessions or sharing (login, invite, order, token, share, edit, ...); strict: a segment follows that a person typed (/search/...)", pathKeyword},
-		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; or a hexadecimal string is scattered over segments", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
-			if in, found := r.token(s.segments, s.level); found != "" {
+		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; or a hexadecimal string is scattered over segments; an ISBN with a right check digit is a book", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
+			if in, found := r.token(withoutISBNs(s.segments), s.level); found != "" {
 				return in, found
 			}
 			return s.path, scattered(s.segments)
@@ -63,9 +64,7 @@ func pageRules() []pageRule {
 		{RuleQueryLength, fmt.Sprintf("the query has more than %d bytes (lax: %d)", strict.query, lax.query), func(_ *Rules, s *subject) (string, string) {
 			return s.url.query, over(len(s.url.query), s.limits.query, "bytes of query")
 		}},
-		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d)", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
-			return s.url.query, over(len(s.params), s.limits.parameters, "parameters")
-		}},
+		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d); strict: two pass if their values have at most %d letters and digits together, which is no more than one may have", strict.parameters, lax.parameters, strict.value), parameterCount},
 		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...); strict: of what a person typed (q, search, text, ...)", parameterKeyword},
 		{RuleQueryNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a parameter, whatever stands between them, dates and years apart", strict.value, lax.value), func(_ *Rules, s *subject) (string, string) {
 			for _, p := range s.params {
@@ -177,7 +176,7 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 }
 
 func pathNumber(_ *Rules, s *subject) (string, string) {
-	for _, segment := range s.segments {
+	for _, segment := range withoutISBNs(s.segments) {
 		rest := withoutDates(segment)
 		if number, n := longestNumber(rest, ""); n > s.limits.digits {
 			return segment, number
@@ -187,6 +186,42 @@ func pathNumber(_ *Rules, s *subject) (string, string) {
 		}
 	}
 	return s.path, ""
+}
+
+// withoutISBNs replaces ISBNs of 13 digits by a word: they name a book. Of
+// numbers drawn at random one in five thousand is one.
+func withoutISBNs(segments []string) []string {
+	for i, segment := range segments {
+		at := isbnIn(segment)
+		if at < 0 {
+			continue
+		}
+		clean := slices.Clone(segments)
+		for ; at >= 0; at = isbnIn(clean[i]) {
+			clean[i] = clean[i][:at] + "isbn" + clean[i][at+13:]
+		}
+		return append(clean[:i+1], withoutISBNs(clean[i+1:])...)
+	}
+	return segments
+}
+
+// isbnIn returns where an ISBN with a right check digit begins, -1 if nowhere.
+func isbnIn(s string) int {
+	for i := 0; i+13 <= len(s); i++ {
+		if s[i:i+3] != "978" && s[i:i+3] != "979" || i > 0 && digit(rune(s[i-1])) || i+13 < len(s) && digit(rune(s[i+13])) {
+			continue
+		}
+		sum, ok := 0, true
+		for j := range 13 {
+			c := s[i+j]
+			ok = ok && c >= '0' && c <= '9'
+			sum += int(c-'0') * (1 + j%2*2)
+		}
+		if ok && sum%10 == 0 {
+			return i
+		}
+	}
+	return -1
 }
 
 // withoutDates replaces dates and years (1900 to 2099) by a letter: they say
@@ -265,6 +300,23 @@ func shortened(_ *Rules, s *subject) (string, string) {
 		return s.host + "/" + code, "a short code"
 	}
 	return s.host, ""
+}
+
+func parameterCount(_ *Rules, s *subject) (string, string) {
+	if s.level == Strict && len(s.params) == 2 {
+		n := 0
+		for _, p := range s.params {
+			for _, r := range p.value {
+				if alnum(r) {
+					n++
+				}
+			}
+		}
+		if n <= s.limits.value {
+			return s.url.query, ""
+		}
+	}
+	return s.url.query, over(len(s.params), s.limits.parameters, "parameters")
 }
 
 func parameterKeyword(r *Rules, s *subject) (string, string) {

@@ -298,19 +298,19 @@ func TestNothingShownLeaves(t *testing.T) {
 // and never opens a secret.
 func TestEvidence(t *testing.T) {
 	s := sanitizer(t, nil)
-	long := "https://herald.example.org/story?section=tea&page=2"
+	long := "https://herald.example.org/story?section=teapots&page=2"
 	p := page(t, long, story)
 	if _, d := s.Check(p.Engaged(Engagement{}), Moment{Now: now()}); d.Rule != discovery.RuleQueryCount || d.Strictness != discovery.Strict {
 		t.Errorf("without evidence: %s, %s", d, d.Strictness)
 	}
 	for body, want := range map[string]bool{
-		`<a href="/story?section=tea&amp;page=2#top">tea</a>`:                               true,
-		`<base href="https://herald.example.org/x/"><a href="../story?section=tea&page=2">`: true,
-		`<area href="https://herald.example.org/story?section=tea&page=2">`:                 true,
-		`<a href="/story?section=tea&page=3">tea</a>`:                                       false,
-		`<base href="https://other.example.org/"><a href="/story?section=tea&page=2">`:      false,
-		`<!-- <a href="/story?section=tea&page=2"> -->`:                                     false,
-		`<img href="/story?section=tea&page=2">`:                                            false,
+		`<a href="/story?section=teapots&amp;page=2#top">tea</a>`:                               true,
+		`<base href="https://herald.example.org/x/"><a href="../story?section=teapots&page=2">`: true,
+		`<area href="https://herald.example.org/story?section=teapots&page=2">`:                 true,
+		`<a href="/story?section=teapots&page=3">tea</a>`:                                       false,
+		`<base href="https://other.example.org/"><a href="/story?section=teapots&page=2">`:      false,
+		`<!-- <a href="/story?section=teapots&page=2"> -->`:                                     false,
+		`<img href="/story?section=teapots&page=2">`:                                            false,
 	} {
 		from := anonymous.New(parseURL(t, "https://herald.example.org/"), nil, []byte(body))
 		_, d := s.Check(p.Linked(from).Engaged(Engagement{}), Moment{Now: now()})
