@@ -132,14 +132,11 @@ func maxResponse(t *dap.Task) int64 {
 
 // refused deals with a problem document.
 func (c *Collector) refused(ctx context.Context, a Ask, p exchange.Problem) (Ask, time.Duration, error) {
-	name := p.Name
+	outcome := "refused" // other names are the leader's to choose
 	if p.Abort != nil {
-		name = string(p.Abort.Type)
+		outcome = string(p.Abort.Type)
 	}
-	if name == "" {
-		name = http.StatusText(p.Status)
-	}
-	c.config.Metrics.Request(name)
+	c.config.Metrics.Request(outcome)
 	pause := max(p.Retry, c.config.Poll)
 	switch {
 	case p.Abort != nil && p.Abort.Type == dap.ProblemInvalidBatchSize:

@@ -39,7 +39,7 @@ type Metrics interface {
 	// Ask counts an ask that has come to a state.
 	Ask(State)
 	// Request counts a request to a leader by its outcome: answered, waiting,
-	// the name of a problem, or failed.
+	// one of the draft's problem types, refused, or failed.
 	Request(outcome string)
 }
 
