@@ -196,6 +196,25 @@ func (r *Keyring) Rotate(now time.Time, rand io.Reader) (*Keyring, bool, error) 
 	return next, changed, nil
 }
 
+// Renew returns a ring with a new key of each KEM of the plan, before it is due:
+// pending first, so that other servers learn it, and then preferred to the ones
+// there are. rand is crypto/rand.Reader.
+func (r *Keyring) Renew(now time.Time, rand io.Reader) (*Keyring, error) {
+	next := &Keyring{plan: r.plan, keys: slices.Clone(r.keys)}
+	for _, kem := range preferred(r.plan.KEMs) {
+		id, err := next.freeID()
+		if err != nil {
+			return nil, err
+		}
+		key, err := GenerateKey(id, kem, rand)
+		if err != nil {
+			return nil, err
+		}
+		next.keys = append(next.keys, HeldKey{key, now})
+	}
+	return next, nil
+}
+
 // due returns from when the states of a new key of the KEM count, and whether
 // one is needed.
 func (r *Keyring) due(kem uint16, now time.Time) (time.Time, bool) {

@@ -1,6 +1,7 @@
 package dap_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"slices"
 	"testing"
@@ -134,3 +135,28 @@ func TestKeyringIsFull(t *testing.T) {
 type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, errors.New("no randomness") }
+
+// A key that is made before it is due is pending first, and then preferred.
+func TestRenew(t *testing.T) {
+	plan := dap.DefaultRotation()
+	start := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	ring, err := dap.NewKeyring(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ring, _, err = ring.Rotate(start, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	now := start.Add(24 * time.Hour)
+	next, err := ring.Renew(now, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(next.Keys()) != 2 || len(ring.Keys()) != 1 || next.Configs(now)[0].ID != ring.Configs(now)[0].ID {
+		t.Errorf("%d keys, the new one is offered at once", len(next.Keys()))
+	}
+	later := now.Add(plan.Pending)
+	if list := next.Configs(later); len(list) != 2 || list[0].ID == ring.Configs(later)[0].ID {
+		t.Errorf("later %d are offered, want the new one first", len(list))
+	}
+}

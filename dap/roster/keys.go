@@ -115,12 +115,28 @@ func (r *Roster) readRing(ctx context.Context) (*heldRing, error) {
 // Rotate reads the HPKE keys and makes those that are due, once for all
 // processes: keys that are gone are deleted, successors made.
 func (r *Roster) Rotate(ctx context.Context) error {
+	return r.turn(ctx, func(ring *dap.Keyring) (*dap.Keyring, bool, error) {
+		return ring.Rotate(r.config.Clock.Now(), r.config.Rand)
+	})
+}
+
+// Renew makes new HPKE keys before they are due. They are offered to clients when
+// all processes know them.
+func (r *Roster) Renew(ctx context.Context) error {
+	return r.turn(ctx, func(ring *dap.Keyring) (*dap.Keyring, bool, error) {
+		next, err := ring.Renew(r.config.Clock.Now(), r.config.Rand)
+		return next, true, err
+	})
+}
+
+// turn changes the HPKE keys in the store and in memory.
+func (r *Roster) turn(ctx context.Context, change func(*dap.Keyring) (*dap.Keyring, bool, error)) error {
 	for {
 		held, err := r.readRing(ctx)
 		if err != nil {
 			return err
 		}
-		next, changed, err := held.ring.Rotate(r.config.Clock.Now(), r.config.Rand)
+		next, changed, err := change(held.ring)
 		if err != nil {
 			return fmt.Errorf("rotating HPKE keys: %w", err)
 		}
