@@ -20,22 +20,23 @@ import (
 // docs/config.md gives the reason for each. Relative paths are relative to the
 // folder of the file.
 type Config struct {
-	Organisation string         `yaml:"organisation"`
-	Roles        []RoleName     `yaml:"roles"`
-	URL          string         `yaml:"url"`
-	Listen       string         `yaml:"listen"`
-	BehindProxy  bool           `yaml:"behind_proxy"`
-	Data         string         `yaml:"data"`
-	TLS          TLSConfig      `yaml:"tls"`
-	Keys         KeysConfig     `yaml:"keys"`
-	Tasks        TasksConfig    `yaml:"tasks"`
-	Floors       FloorsConfig   `yaml:"floors"`
-	Intake       IntakeConfig   `yaml:"intake"`
-	Batches      BatchesConfig  `yaml:"batches"`
-	Ops          ListenerConfig `yaml:"ops"`
-	Console      ConsoleConfig  `yaml:"console"`
-	Log          LogConfig      `yaml:"log"`
-	Shutdown     Duration       `yaml:"shutdown_timeout"`
+	Organisation string           `yaml:"organisation"`
+	Roles        []RoleName       `yaml:"roles"`
+	URL          string           `yaml:"url"`
+	Listen       string           `yaml:"listen"`
+	BehindProxy  bool             `yaml:"behind_proxy"`
+	Data         string           `yaml:"data"`
+	TLS          TLSConfig        `yaml:"tls"`
+	Keys         KeysConfig       `yaml:"keys"`
+	Tasks        TasksConfig      `yaml:"tasks"`
+	Floors       FloorsConfig     `yaml:"floors"`
+	Intake       IntakeConfig     `yaml:"intake"`
+	Batches      BatchesConfig    `yaml:"batches"`
+	Aggregates   AggregatesConfig `yaml:"aggregates"`
+	Ops          ListenerConfig   `yaml:"ops"`
+	Console      ConsoleConfig    `yaml:"console"`
+	Log          LogConfig        `yaml:"log"`
+	Shutdown     Duration         `yaml:"shutdown_timeout"`
 }
 
 // A RoleName is a role as it is written in the file.
@@ -43,9 +44,18 @@ type RoleName string
 
 // The roles that a server can play.
 const (
-	ShufflerRole RoleName = "shuffler"
-	AnalyzerRole RoleName = "analyzer"
+	ShufflerRole  RoleName = "shuffler"
+	AnalyzerRole  RoleName = "analyzer"
+	LeaderRole    RoleName = "leader"
+	HelperRole    RoleName = "helper"
+	CollectorRole RoleName = "collector"
 )
+
+// roleNames lists all roles.
+var roleNames = []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole}
+
+// Crowd reports whether the role is one of the crowd route.
+func (r RoleName) Crowd() bool { return r == ShufflerRole || r == AnalyzerRole }
 
 // TLSConfig says where the certificates of the public listener come from: two
 // files, or ACME, or (on loopback and behind a proxy) nowhere.
@@ -88,6 +98,7 @@ type FloorsConfig struct {
 	AllowNaive   bool    `yaml:"allow_naive"`
 	MaxPerEpoch  uint32  `yaml:"max_per_epoch"`
 	MaxPerCrowd  uint32  `yaml:"max_per_crowd"`
+	RequireNoise bool    `yaml:"require_noise"`
 }
 
 // IntakeConfig bounds what the first hop takes in.
@@ -278,6 +289,7 @@ func (c Config) withDefaults(dir string) Config {
 	orElse(&c.Batches.MaxBytes, 64<<30)
 	orElse(&c.Batches.Memory, 512<<20)
 	orElse(&c.Batches.Tick, Duration(30*time.Second))
+	orElse(&c.Aggregates.Expiry, 28*day)
 	orElse(&c.Ops.Listen, "127.0.0.1:9440")
 	orElse(&c.Console.Listen, c.consoleDefault())
 	orElse(&c.Log.Level, "info")
@@ -296,9 +308,9 @@ func (c Config) withDefaults(dir string) Config {
 	return c
 }
 
-// consoleDefault: only an analyzer has results to show.
+// consoleDefault: only an analyzer and a collector have results to show.
 func (c Config) consoleDefault() string {
-	if c.Has(AnalyzerRole) {
+	if c.releases() {
 		return "127.0.0.1:8450"
 	}
 	return Off
@@ -337,17 +349,17 @@ func (c Config) Validate() error {
 
 func (c Config) validateRoles() error {
 	if len(c.Roles) == 0 {
-		return errors.New("roles: name at least one of shuffler, analyzer")
+		return fmt.Errorf("roles: name at least one of %s", joinRoles(roleNames))
 	}
 	for i, r := range c.Roles {
-		if r != ShufflerRole && r != AnalyzerRole {
-			return fmt.Errorf("roles: %q is not one of shuffler, analyzer", string(r))
+		if !slices.Contains(roleNames, r) {
+			return fmt.Errorf("roles: %q is not one of %s", string(r), joinRoles(roleNames))
 		}
 		if slices.Contains(c.Roles[:i], r) {
 			return fmt.Errorf("roles: %s is named twice", r)
 		}
 	}
-	return nil
+	return c.validateAggregates()
 }
 
 func (c Config) validateURL() error {
@@ -387,8 +399,8 @@ func (c Config) validateListeners() error {
 	if c.Console.Listen != Off && !isLoopbackAddr(c.Console.Listen) {
 		return fmt.Errorf("console.listen: %q is not a loopback address: the console has no login; reach it through a tunnel or an authenticating proxy on this machine", c.Console.Listen)
 	}
-	if c.Console.Listen != Off && !c.Has(AnalyzerRole) {
-		return errors.New("console.listen: only an analyzer has results to show; set it to off")
+	if c.Console.Listen != Off && !c.releases() {
+		return errors.New("console.listen: only an analyzer or a collector has results to show; set it to off")
 	}
 	if c.Ops.Listen != Off && !isLoopbackAddr(c.Ops.Listen) && !c.TLS.enabled() && !c.BehindProxy {
 		return fmt.Errorf("ops.listen: %q is off loopback and tls is not set: tokens would travel in the clear", c.Ops.Listen)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -94,6 +95,9 @@ func (d *doctor) keys() {
 	}
 	now := d.o.Clock.Now()
 	for _, r := range d.config.Roles {
+		if !r.Crowd() {
+			continue
+		}
 		check := string(r) + " keys"
 		keys, err := readReportKeys(d.config.roleKeysPath(r))
 		if err != nil {
@@ -112,6 +116,7 @@ func (d *doctor) keys() {
 		}
 		d.say(OK, check, "%d valid, %d kept for batches that are not finished", valid, len(keys)-valid)
 	}
+	d.aggregateKeys()
 	tokens, err := OpenTokens(d.config)
 	if err != nil {
 		d.say(Failure, "tokens", "%v", err)
@@ -134,7 +139,14 @@ func (d *doctor) tls() {
 
 // registry reads the tasks; tasks and peers are checked from it.
 func (d *doctor) registry(id task.IdentityKey) {
-	r, err := newRegistry(d.config, id.Public())
+	var collector ed25519.PublicKey
+	if d.config.Has(CollectorRole) {
+		id, err := LoadIdentity(d.config.collectorIdentityPath())
+		if d.verdict("collector identity key", err, "%s", task.FormatPublic(id.Public())) {
+			collector = id.Public()
+		}
+	}
+	r, err := newRegistry(d.config, id.Public(), collector)
 	if err == nil {
 		err = r.load(d.o.Clock.Now())
 	}
@@ -236,10 +248,14 @@ func (d *doctor) peers(ctx context.Context) {
 	for _, t := range d.served {
 		for i, p := range t.Task.Hops {
 			name := p.Role.String() + " " + p.URL
-			if i == t.Hop || asked[name] {
+			if i == t.Hop || asked[name] || p.Role == task.Collector {
 				continue
 			}
 			asked[name] = true
+			if t.Task.Method == task.Aggregate {
+				d.aggregator(ctx, name, p)
+				continue
+			}
 			d.peer(ctx, name, p)
 		}
 	}

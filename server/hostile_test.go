@@ -124,7 +124,7 @@ func TestAddedTasksInAnOddFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRegistry(c, identity.Public())
+	r, err := newRegistry(c, identity.Public(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,8 +41,11 @@ func Init(dir string, o Organisation, now time.Time, random io.Reader) (string, 
 		return "", "", fmt.Errorf("writing an organisation: %w", err)
 	}
 	files := []string{name, c.identityPath()}
+	if c.aggregates() {
+		files = append(files, c.pairingKeyPath(), c.pairingsPath(), c.collectorIdentityPath())
+	}
 	for _, r := range c.Roles {
-		files = append(files, c.roleKeysPath(r))
+		files = append(files, c.roleKeysPath(r), c.storageKeysPath(r))
 	}
 	for _, f := range files {
 		if _, err := os.Lstat(f); !errors.Is(err, fs.ErrNotExist) {
@@ -59,7 +62,13 @@ func Init(dir string, o Organisation, now time.Time, random io.Reader) (string, 
 	if err := WriteIdentity(c.identityPath(), identity); err != nil {
 		return "", "", err
 	}
+	if err := writeAggregateKeys(c, now, random); err != nil {
+		return "", "", fmt.Errorf("writing an organisation: %w", err)
+	}
 	for _, r := range c.Roles {
+		if !r.Crowd() {
+			continue
+		}
 		k := keyring{file: c.roleKeysPath(r), role: taskRole(r), identity: identity, settings: c.Keys, rand: random}
 		if _, err := k.turn(now, func(task.Key) time.Time { return farFuture }); err != nil {
 			return "", "", fmt.Errorf("writing an organisation: %w", err)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/sha256"
 	_ "embed"
 	"errors"
@@ -9,8 +10,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/shoal-project/shoal/dap/collector"
+	"github.com/shoal-project/shoal/dap/taskconfig"
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
@@ -41,6 +45,11 @@ func (s *Server) managementRoutes() []managementRoute {
 		{"GET /api/v1/tasks/{task}", ScopeRead, s.getTask},
 		{"GET /api/v1/tasks/{task}/batches", ScopeRead, s.getBatches},
 		{"GET /api/v1/tasks/{task}/export", ScopeExport, s.getExport},
+		{"POST /api/v1/tasks/{task}/disable", ScopeTasks, s.postDisable},
+		{"GET /api/v1/tasks/{task}/collections", ScopeRead, s.getCollections},
+		{"POST /api/v1/tasks/{task}/collections", ScopeCollect, s.postCollection},
+		{"GET /api/v1/keys", ScopeRead, s.getKeys},
+		{"POST /api/v1/keys/rotate", ScopeKeys, s.postRotate},
 	}
 }
 
@@ -49,17 +58,23 @@ func (s *Server) getOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(openAPI)
 }
 
-// taskView is a task as the API shows it.
+// taskView is a task as the API shows it, in one role of the organisation.
 type taskView struct {
 	ID           string    `json:"id"`
 	Metric       string    `json:"metric"`
 	Question     string    `json:"question"`
 	Owner        string    `json:"owner"`
 	OwnerKey     string    `json:"owner_key"`
+	Method       string    `json:"method"`
 	Role         string    `json:"role"`
+	State        string    `json:"state"`
 	EpochSeconds uint32    `json:"epoch_seconds"`
 	MinBatch     uint32    `json:"min_batch"`
-	Threshold    string    `json:"threshold"`
+	Threshold    string    `json:"threshold,omitempty"`
+	Kind         string    `json:"kind,omitempty"`
+	Noise        string    `json:"noise,omitempty"`
+	Presence     string    `json:"presence,omitempty"`
+	DAPTask      string    `json:"dap_task,omitempty"`
 	NotBefore    time.Time `json:"not_before"`
 	Expires      time.Time `json:"expires"`
 	Consent      string    `json:"consent,omitempty"`
@@ -72,15 +87,22 @@ type hopView struct {
 	Identity string `json:"identity"`
 }
 
-func viewTask(t Task) taskView {
+func (s *Server) viewTask(ctx context.Context, t Task) taskView {
 	v := taskView{
 		ID: t.ID.String(), Metric: t.Task.Metric, Question: t.Task.Question,
 		Owner: t.Task.OwnedBy, OwnerKey: task.FormatPublic(t.Task.Owner), Role: t.Role().String(),
+		Method: methodName(t.Task.Method), State: s.TaskState(ctx, t),
 		EpochSeconds: t.Task.EpochSeconds, MinBatch: t.Task.MinBatch,
 		NotBefore: time.Unix(t.Task.NotBefore, 0).UTC(), Expires: time.Unix(t.Task.Expires, 0).UTC(),
 		Consent: t.Task.Consent,
 	}
-	if rule, err := metric.Threshold(t.Task.Threshold); err == nil {
+	if t.Task.Method == task.Aggregate {
+		a := t.Task.Aggregation
+		v.Kind, v.Noise, v.Presence = a.Kind.String(), a.Noise.String(), a.Presence.String()
+		if made, err := taskconfig.New(t.Task, t.ID); err == nil {
+			v.DAPTask = made.ID().String()
+		}
+	} else if rule, err := metric.Threshold(t.Task.Threshold); err == nil {
 		v.Threshold = rule.String()
 	}
 	for _, h := range t.Task.Hops {
@@ -89,16 +111,37 @@ func viewTask(t Task) taskView {
 	return v
 }
 
-func viewTasks(tasks []Task) map[string][]taskView {
+func methodName(m task.Method) string {
+	if m == task.Aggregate {
+		return "aggregate"
+	}
+	return "crowd"
+}
+
+// TaskState says how it stands with a task: served, disabled, or what it waits for.
+func (s *Server) TaskState(ctx context.Context, t Task) string {
+	role := RoleName(t.Role().String())
+	for _, a := range s.aggregators {
+		if a.role == role {
+			return a.state(ctx, t)
+		}
+	}
+	if role == CollectorRole && s.gatherer != nil {
+		return s.gatherer.state(t)
+	}
+	return stateServed
+}
+
+func (s *Server) viewTasks(ctx context.Context, tasks []Task) map[string][]taskView {
 	views := []taskView{}
 	for _, t := range tasks {
-		views = append(views, viewTask(t))
+		views = append(views, s.viewTask(ctx, t))
 	}
 	return map[string][]taskView{"tasks": views}
 }
 
-func (s *Server) getTasks(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, viewTasks(s.Tasks()))
+func (s *Server) getTasks(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, http.StatusOK, s.viewTasks(r.Context(), s.Tasks()))
 }
 
 // named returns the task of the request's path; if there is none it answers.
@@ -115,9 +158,24 @@ func (s *Server) named(w http.ResponseWriter, r *http.Request) (Task, bool) {
 	return t, ok
 }
 
+// releasing is named, of the role that releases results where the organisation has
+// two parts in a task.
+func (s *Server) releasing(w http.ResponseWriter, r *http.Request) (Task, bool) {
+	t, ok := s.named(w, r)
+	if !ok {
+		return t, false
+	}
+	for _, o := range s.tasksWith(CollectorRole) {
+		if o.ID == t.ID {
+			return o, true
+		}
+	}
+	return t, true
+}
+
 func (s *Server) getTask(w http.ResponseWriter, r *http.Request) {
 	if t, ok := s.named(w, r); ok {
-		writeJSON(w, http.StatusOK, viewTask(t))
+		writeJSON(w, http.StatusOK, s.viewTask(r.Context(), t))
 	}
 }
 
@@ -141,9 +199,9 @@ func (s *Server) postTasks(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		problems.refused.write(w, err.Error())
 	case len(added) == 0:
-		writeJSON(w, http.StatusOK, viewTasks(nil))
+		writeJSON(w, http.StatusOK, s.viewTasks(r.Context(), nil))
 	default:
-		writeJSON(w, http.StatusCreated, viewTasks(added))
+		writeJSON(w, http.StatusCreated, s.viewTasks(r.Context(), added))
 	}
 }
 
@@ -171,6 +229,7 @@ func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
 			return nil, fmt.Errorf("%w: %w", errStorage, err)
 		}
 	}
+	s.syncAggregates(r.Context())
 	return added, nil
 }
 
@@ -193,15 +252,15 @@ func (s *Server) copyRegistry() *registry {
 // batchView is a batch as the API shows it. At a shuffler it has no counts:
 // what has not been released is nobody's to see.
 type batchView struct {
-	Epoch    uint64             `json:"epoch"`
-	Start    time.Time          `json:"start"`
-	End      time.Time          `json:"end"`
-	State    string             `json:"state"`
-	Manifest *analyzer.Manifest `json:"manifest,omitempty"`
+	Epoch    uint64    `json:"epoch"`
+	Start    time.Time `json:"start"`
+	End      time.Time `json:"end"`
+	State    string    `json:"state"`
+	Manifest any       `json:"manifest,omitempty"`
 }
 
 func (s *Server) getBatches(w http.ResponseWriter, r *http.Request) {
-	t, ok := s.named(w, r)
+	t, ok := s.releasing(w, r)
 	if !ok {
 		return
 	}
@@ -216,16 +275,34 @@ func (s *Server) getBatches(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) batches(r *http.Request, t Task) ([]batchView, error) {
 	views := []batchView{}
-	view := func(e task.Epoch, state string, m *analyzer.Manifest) {
+	view := func(e task.Epoch, state string, m any) {
 		views = append(views, batchView{uint64(e), t.Task.Start(e), t.Task.Start(e + 1), state, m})
 	}
-	if t.Role() == task.Analyzer {
+	switch t.Role() {
+	case task.Collector:
+		entries, err := s.Aggregates().Entries(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if m := e.Manifest; m.Task == t.ID.String() {
+				views = append(views, batchView{m.Epoch, m.Start, m.End, e.State.String(), m})
+			}
+		}
+		return views, nil
+	case task.Leader, task.Helper: // what is not released is nobody's to see
+		return views, nil
+	case task.Analyzer:
 		entries, err := s.Tables().Entries(r.Context())
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			if e.Task == t.ID {
+			switch {
+			case e.Task != t.ID:
+			case e.Manifest == nil:
+				view(e.Epoch, e.State.String(), nil)
+			default:
 				view(e.Epoch, e.State.String(), e.Manifest)
 			}
 		}
@@ -266,12 +343,12 @@ var exportTypes = map[release.Format]string{
 }
 
 func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
-	t, ok := s.named(w, r)
+	t, ok := s.releasing(w, r)
 	if !ok {
 		return
 	}
-	if t.Role() != task.Analyzer {
-		problems.notFound.write(w, "This organisation is not the task's analyzer: it has no tables.")
+	if t.Role() != task.Analyzer && t.Role() != task.Collector {
+		problems.notFound.write(w, "This organisation is neither the task's analyzer nor its collector: it has no tables.")
 		return
 	}
 	query, format, err := exportQuery(t, r)
@@ -279,7 +356,7 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
 		problems.malformed.write(w, err.Error())
 		return
 	}
-	selected, err := release.Select(r.Context(), s.Tables(), query)
+	selected, err := release.Select(r.Context(), s.Released(), query)
 	if err != nil {
 		s.failed("export", err)
 		problems.internal.write(w, "")
@@ -291,7 +368,7 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", exportTypes[format])
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", t.Task.Metric+"-"+query.Table+"."+string(format)))
-	if err := s.Tables().Export(r.Context(), w, format, query); err != nil {
+	if err := release.Export(r.Context(), s.Released(), w, format, query); err != nil {
 		s.failed("export", err)
 		panic(http.ErrAbortHandler) // a cut connection, rather than a file that looks whole
 	}
@@ -301,9 +378,13 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
 func exportQuery(t Task, r *http.Request) (release.Query, release.Format, error) {
 	get := r.URL.Query().Get
 	q := release.Query{Metric: t.Task.Metric, Task: &t.ID, Table: get("table")}
-	orElse(&q.Table, analyzer.CountsTable)
-	if !slices.Contains([]string{analyzer.RecordsTable, analyzer.CountsTable, analyzer.ValuesTable}, q.Table) {
-		return q, "", errors.New("table: want records, counts or values")
+	tables := []string{analyzer.CountsTable, analyzer.RecordsTable, analyzer.ValuesTable}
+	if t.Role() == task.Collector {
+		tables = []string{collector.ResultsTable}
+	}
+	orElse(&q.Table, tables[0])
+	if !slices.Contains(tables, q.Table) {
+		return q, "", errors.New("table: want one of " + strings.Join(tables, ", "))
 	}
 	if text := get("epoch"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 63)

@@ -56,7 +56,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.b.start()
-	all := w.b.token(ScopeRead, ScopeTasks, ScopeExport)
+	all := w.b.token(scopes...)
 	base := "http://" + w.b.server.Addr("ops")
 	served := map[string]Scope{}
 	for _, route := range w.b.server.managementRoutes() {

@@ -23,6 +23,7 @@ type metrics struct {
 	reports          *prometheus.CounterVec   // role, outcome
 	batches          *prometheus.CounterVec   // role, outcome
 	batchSeconds     *prometheus.HistogramVec // role, stage
+	jobs             *prometheus.CounterVec   // role, outcome
 	queue            *prometheus.GaugeVec     // role, state
 	tasks            *prometheus.GaugeVec     // role
 	keySeconds       *prometheus.GaugeVec     // role
@@ -55,6 +56,7 @@ func newMetrics() *metrics {
 	m.reports = counter("reports_total", "Reports by what became of them.", "role", "outcome")
 	m.batches = counter("batches_total", "Batches by what became of them.", "role", "outcome")
 	m.batchSeconds = histogram("batch_seconds", "Time that a stage of a batch took.", prometheus.ExponentialBuckets(0.01, 4, 10), "role", "stage")
+	m.jobs = counter("jobs_total", "Aggregation jobs and requests between the roles of the aggregate route, by what became of them.", "role", "outcome")
 	m.queue = gauge("queue_batches", "Batches that wait, by state.", "role", "state")
 	m.tasks = gauge("tasks", "Tasks that are served.", "role")
 	m.keySeconds = gauge("key_seconds_left", "Seconds until the newest announced key ends.", "role")

@@ -52,6 +52,11 @@ func (s *Server) unready() []string {
 	if free, err := diskFree(s.config.Data); err == nil && free < leastFree {
 		reasons = append(reasons, "less than "+Size(leastFree).String()+" free on the data volume")
 	}
+	for _, a := range s.aggregators {
+		if why := a.unwell(); why != "" {
+			reasons = append(reasons, why)
+		}
+	}
 	for _, h := range s.hosts {
 		h.mu.RLock()
 		if m, ok := h.member.(*shuffler.Shuffler); ok && m.Status().ClockUnsure {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -26,14 +27,18 @@ var publicRoutes = []struct {
 	roles         []RoleName // the first that the organisation has
 	stores        bool       // a request takes room on the disk
 }{
-	{"report", "POST /tasks/{task}/reports", []RoleName{ShufflerRole}, true},
+	{routeReport, reportPattern, []RoleName{ShufflerRole}, true},
 	{"task_keys", "GET /tasks/{task}/keys", []RoleName{ShufflerRole}, false},
 	{routeBatch, "PUT /tasks/{task}/batches/{batch}", []RoleName{AnalyzerRole, ShufflerRole}, true},
 	{"keys", "GET /keys/shuffler", []RoleName{ShufflerRole}, false},
 	{"keys", "GET /keys/analyzer", []RoleName{AnalyzerRole}, false},
 }
 
-const routeBatch = "batch"
+const (
+	routeBatch    = "batch"
+	routeReport   = "report"
+	reportPattern = "POST /tasks/{task}/reports"
+)
 
 // public returns the handler of the public listener.
 func (s *Server) public() http.Handler {
@@ -61,13 +66,65 @@ func (s *Server) public() http.Handler {
 				problems.diskFull.write(w, "")
 				return
 			}
+			if a := s.aggregatorOf(r); a != nil {
+				a.ServeHTTP(w, r)
+				return
+			}
 			s.choose(h, r).ServeHTTP(w, r)
 		}))
+	}
+	for _, a := range s.aggregators {
+		s.routeAggregator(mux, a)
 	}
 	mux.HandleFunc("/", s.metrics.observe("other", func(w http.ResponseWriter, r *http.Request) {
 		problems.notFound.write(w, "")
 	}))
 	return hsts(s.config, mux)
+}
+
+// aggregateExchange is how long an exchange between aggregators may take: an
+// aggregation job has some megabytes.
+const aggregateExchange = 5 * time.Minute
+
+// routeAggregator adds the routes of a leader or a helper. Its handler knows its
+// resources; reports of a server that is a shuffler, too, go by their task.
+func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
+	serve := func(route string, stores bool) http.HandlerFunc {
+		return s.metrics.observe(route, func(w http.ResponseWriter, r *http.Request) {
+			limitTime(w, aggregateExchange)
+			if stores && s.tight() {
+				problems.diskFull.write(w, "")
+				return
+			}
+			a.ServeHTTP(w, r)
+		})
+	}
+	mux.HandleFunc("/"+dap.HpkeConfigPath, serve("dap_keys", false))
+	if s.firstHost([]RoleName{ShufflerRole}) == nil {
+		mux.HandleFunc(reportPattern, serve(routeReport, true))
+	}
+	mux.HandleFunc("/tasks/{task}/aggregation_jobs/", serve("dap_job", true))
+	mux.HandleFunc("/tasks/{task}/aggregation_jobs", serve("dap_job", true))
+	mux.HandleFunc("/tasks/{task}/aggregate_shares/", serve("dap_share", false))
+	mux.HandleFunc("/tasks/{task}/aggregate_shares", serve("dap_share", false))
+	mux.HandleFunc("/tasks/{task}/collection_jobs/", serve("dap_collection", false))
+	mux.HandleFunc("/tasks/{task}/collection_jobs", serve("dap_collection", false))
+	mux.HandleFunc("OPTIONS /tasks/{task}/reports", serve(routeReport, false))
+}
+
+// aggregatorOf returns the aggregator that serves the DAP task of a request, or
+// nil.
+func (s *Server) aggregatorOf(r *http.Request) *aggregator {
+	id, err := dap.ParseTaskID(r.PathValue("task"))
+	if err != nil {
+		return nil
+	}
+	for _, a := range s.aggregators {
+		if _, err := a.roster.Lookup(r.Context(), id); err == nil {
+			return a
+		}
+	}
+	return nil
 }
 
 // reserve is the space that is left to the work on batches: a server that took

@@ -14,7 +14,9 @@ import (
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/vdaf"
 )
 
 // A Task is a task that this organisation serves, and the part it has in it.
@@ -37,14 +39,15 @@ var errEnded = errors.New("has expired")
 
 // registry admits tasks and remembers them.
 type registry struct {
-	config Config
-	self   ed25519.PublicKey
-	owners []ed25519.PublicKey
-	tasks  []Task // in the order of admission
+	config    Config
+	self      ed25519.PublicKey
+	collector ed25519.PublicKey // the collector's, nil if the organisation is none
+	owners    []ed25519.PublicKey
+	tasks     []Task // in the order of admission
 }
 
-func newRegistry(c Config, self ed25519.PublicKey) (*registry, error) {
-	r := &registry{config: c, self: self}
+func newRegistry(c Config, self, collector ed25519.PublicKey) (*registry, error) {
+	r := &registry{config: c, self: self, collector: collector}
 	for i, o := range c.Tasks.Owners {
 		key, err := parseOwner(o)
 		if err != nil {
@@ -97,52 +100,61 @@ func (r *registry) add(bundle []byte, now time.Time) ([]Task, error) {
 	}
 	var added []Task
 	for i, signed := range b.Tasks {
-		t, err := r.admit(signed, now)
+		admitted, err := r.admit(signed, now)
 		if errors.Is(err, errNotOurs) || errors.Is(err, errEnded) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("task %d: %w", i+1, err)
 		}
-		same := func(o Task) bool { return o.ID == t.ID }
-		if slices.ContainsFunc(r.tasks, same) || slices.ContainsFunc(added, same) {
-			continue
+		for _, t := range admitted {
+			same := func(o Task) bool { return o.ID == t.ID && o.Hop == t.Hop }
+			if !slices.ContainsFunc(r.tasks, same) && !slices.ContainsFunc(added, same) {
+				added = append(added, t)
+			}
 		}
-		added = append(added, t)
 	}
 	r.tasks = append(r.tasks, added...)
 	return added, nil
 }
 
 // admit checks one task: its form, its owner's signature, this organisation's
-// place in it, and the floors.
-func (r *registry) admit(s *task.Signed, now time.Time) (Task, error) {
+// place in it, and the floors. An organisation can be leader or helper of a task
+// and collector beside.
+func (r *registry) admit(s *task.Signed, now time.Time) ([]Task, error) {
 	// The form comes first, so that tasks of others need no known owner.
 	parsed, err := task.Parse(s.Bytes)
 	if err != nil {
-		return Task{}, err
+		return nil, err
 	}
-	hop, err := r.place(parsed)
+	hops, err := r.places(parsed)
 	if err != nil {
-		return Task{}, fmt.Errorf("metric %q: %w", parsed.Metric, err)
+		return nil, fmt.Errorf("metric %q: %w", parsed.Metric, err)
 	}
 	t, id, err := s.Open(r.owners)
 	if errors.Is(err, task.ErrNotAccepted) {
-		return Task{}, fmt.Errorf("metric %q: its owner %s is not among tasks.owners", parsed.Metric, task.FormatPublic(parsed.Owner))
+		return nil, fmt.Errorf("metric %q: its owner %s is not among tasks.owners", parsed.Metric, task.FormatPublic(parsed.Owner))
 	}
 	if err != nil {
-		return Task{}, fmt.Errorf("metric %q: %w", parsed.Metric, err)
+		return nil, fmt.Errorf("metric %q: %w", parsed.Metric, err)
 	}
-	if end, ends := r.over(t, t.Hops[hop].Role); ends && now.After(end) {
-		return Task{}, fmt.Errorf("metric %q: %w", t.Metric, errEnded)
+	var admitted []Task
+	for _, hop := range hops {
+		if end, ends := r.over(t, t.Hops[hop].Role); ends && now.After(end) {
+			continue
+		}
+		admitted = append(admitted, Task{ID: id, Task: t, Signed: s, Hop: hop})
+	}
+	if len(admitted) == 0 {
+		return nil, fmt.Errorf("metric %q: %w", t.Metric, errEnded)
 	}
 	if now.Unix() >= t.Expires { // it takes no more reports
-		return Task{ID: id, Task: t, Signed: s, Hop: hop}, nil
+		return admitted, nil
 	}
 	if err := r.config.Floors.check(t); err != nil {
-		return Task{}, fmt.Errorf("metric %q: %w", t.Metric, err)
+		return nil, fmt.Errorf("metric %q: %w", t.Metric, err)
 	}
-	return Task{ID: id, Task: t, Signed: s, Hop: hop}, nil
+	return admitted, nil
 }
 
 // over returns when nothing is left to do for a task: its last batch has closed
@@ -150,45 +162,57 @@ func (r *registry) admit(s *task.Signed, now time.Time) (Task, error) {
 // It returns false if the tables are kept until they are removed by hand.
 func (r *registry) over(t *task.Task, role task.Role) (time.Time, bool) {
 	end := time.Unix(t.Expires+int64(t.MaxDelay)+int64(t.ClockSkew), 0).Add(r.config.Keys.Grace.D())
-	if role != task.Analyzer {
+	switch role {
+	case task.Leader, task.Helper:
+		return end.Add(r.config.Aggregates.Expiry.D()), true
+	case task.Shuffler:
 		return end, true
 	}
 	return end.AddDate(0, 0, int(t.RetentionDays)+1), t.RetentionDays > 0
 }
 
-// place finds this organisation among the hops. Identity and URL go together:
-// a task that has one without the other was made for another server or by
-// mistake, and is refused. An organisation that had two parts in one task could
-// see what the parts must not see together.
-func (r *registry) place(t *task.Task) (int, error) {
-	at := -1
+// places finds this organisation among the hops. Identity and URL go together: a
+// task that has one without the other was made for another server or by mistake,
+// and is refused. An organisation that had two parts in one task could see what
+// the parts must not see together; only the collector, which sees what it is told
+// by both aggregators, can stand beside another part.
+func (r *registry) places(t *task.Task) ([]int, error) {
+	var at []int
 	for i, h := range t.Hops {
+		if h.Role == task.Collector {
+			if r.collector != nil && h.Identity.Equal(r.collector) {
+				at = append(at, i)
+			}
+			continue
+		}
 		identity, address := h.Identity.Equal(r.self), h.URL == r.config.URL
 		switch {
 		case !identity && !address:
 			continue
 		case identity && !address:
-			return 0, fmt.Errorf("hop %d names this identity at %s, but url is %s", i+1, h.URL, r.config.URL)
+			return nil, fmt.Errorf("hop %d names this identity at %s, but url is %s", i+1, h.URL, r.config.URL)
 		case address && !identity:
-			return 0, fmt.Errorf("hop %d names %s with another identity, %s", i+1, h.URL, task.FormatPublic(h.Identity))
-		case at >= 0:
-			return 0, errors.New("two of its hops are this organisation")
+			return nil, fmt.Errorf("hop %d names %s with another identity, %s", i+1, h.URL, task.FormatPublic(h.Identity))
+		case len(at) > 0:
+			return nil, errors.New("two of its hops are this organisation")
 		}
-		at = i
+		at = append(at, i)
 	}
-	if at < 0 {
-		return 0, errNotOurs
+	if len(at) == 0 {
+		return nil, errNotOurs
 	}
-	if role := RoleName(t.Hops[at].Role.String()); !r.config.Has(role) {
-		return 0, fmt.Errorf("it wants this organisation as %s, which is not among roles", role)
+	for _, i := range at {
+		if role := RoleName(t.Hops[i].Role.String()); !r.config.Has(role) {
+			return nil, fmt.Errorf("it wants this organisation as %s, which is not among roles", role)
+		}
 	}
 	return at, nil
 }
 
 // check reports the first floor that a task is below.
 func (f FloorsConfig) check(t *task.Task) error {
-	if t.Method != task.Crowd {
-		return errors.New("its method is not served by this version")
+	if t.Method == task.Aggregate {
+		return f.checkAggregate(t)
 	}
 	h := t.Threshold
 	switch {
@@ -221,6 +245,29 @@ func (f FloorsConfig) check(t *task.Task) error {
 	}
 	if epsilon > f.MaxEpsilon {
 		return fmt.Errorf("threshold %s has epsilon %.3g at delta %.3g, floors.max_epsilon is %.3g", threshold, epsilon, f.MaxDelta, f.MaxEpsilon)
+	}
+	return nil
+}
+
+// checkAggregate reports the first floor that an aggregate task is below.
+func (f FloorsConfig) checkAggregate(t *task.Task) error {
+	if t.MinBatch < f.MinBatch {
+		return fmt.Errorf("minimum batch %d is below floors.min_batch (%d)", t.MinBatch, f.MinBatch)
+	}
+	if !f.RequireNoise {
+		return nil
+	}
+	noise := t.Aggregation.Noise
+	if noise.Mechanism == dp.NoNoise {
+		return errors.New("its sums have no noise, which floors.require_noise asks for")
+	}
+	q, err := aggregate.New(&t.Aggregation)
+	if err != nil {
+		return err
+	}
+	l1, l2, _ := vdaf.Sensitivity(q.Instance())
+	if g := noise.Guarantee(l1, l2, f.MaxDelta); g.Epsilon > f.MaxEpsilon {
+		return fmt.Errorf("its noise has epsilon %.3g at delta %.3g, floors.max_epsilon is %.3g", g.Epsilon, f.MaxDelta, f.MaxEpsilon)
 	}
 	return nil
 }

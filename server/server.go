@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -23,6 +24,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/server/pairing"
 )
 
 // Options are what a server is given beside its configuration. The zero value
@@ -88,11 +90,15 @@ type Server struct {
 	tokens   *Tokens
 	unlock   func() error
 
-	listeners []listener
-	hosts     []*host // one a role
-	draining  atomic.Bool
-	closing   sync.Once
-	closed    error // what closing returned
+	listeners   []listener
+	hosts       []*host       // one a role of the crowd route
+	aggregators []*aggregator // one or none: leader or helper
+	gatherer    *gatherer     // nil if the organisation is no collector
+	pairings    *pairing.Book
+	collector   task.IdentityKey // the collector's, if the organisation is one
+	draining    atomic.Bool
+	closing     sync.Once
+	closed      error // what closing returned
 
 	adding sync.Mutex // one bundle is added at a time
 
@@ -129,7 +135,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	now := s.o.Clock.Now()
-	registry, err := newRegistry(s.config, s.identity.Public())
+	registry, err := newRegistry(s.config, s.identity.Public(), s.collectorPublic())
 	if err != nil {
 		return err
 	}
@@ -138,16 +144,56 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.registry = registry
 	for _, r := range s.config.Roles {
-		h, err := s.newHost(ctx, r)
-		if err != nil {
-			return err
-		}
-		s.hosts = append(s.hosts, h)
-		if err := h.start(ctx, s.tasksOf(r)); err != nil {
+		if err := s.openRole(ctx, r); err != nil {
 			return err
 		}
 	}
+	s.syncAggregates(ctx)
 	return s.bind()
+}
+
+func (s *Server) openRole(ctx context.Context, r RoleName) error {
+	switch r {
+	case LeaderRole, HelperRole:
+		a, err := s.openAggregator(ctx, r)
+		if err == nil {
+			s.aggregators = append(s.aggregators, a)
+		}
+		return err
+	case CollectorRole:
+		g, err := s.openCollector(ctx)
+		s.gatherer = g
+		return err
+	}
+	h, err := s.newHost(ctx, r)
+	if err != nil {
+		return err
+	}
+	s.hosts = append(s.hosts, h)
+	return h.start(ctx, s.tasksOf(r))
+}
+
+// syncAggregates lets the roles of the aggregate route serve what tasks and
+// pairings say. A task that cannot be served yet waits and does not keep the
+// others.
+func (s *Server) syncAggregates(ctx context.Context) {
+	for _, a := range s.aggregators {
+		if err := a.sync(ctx); err != nil {
+			s.failed(string(a.role)+" tasks", err)
+		}
+	}
+	if s.gatherer != nil {
+		if err := s.gatherer.sync(); err != nil {
+			s.failed("collector tasks", err)
+		}
+	}
+}
+
+func (s *Server) collectorPublic() ed25519.PublicKey {
+	if !s.config.Has(CollectorRole) {
+		return nil
+	}
+	return s.collector.Public()
 }
 
 func (s *Server) openKeys() error {
@@ -158,8 +204,30 @@ func (s *Server) openKeys() error {
 	if s.identity, err = LoadIdentity(s.config.identityPath()); err != nil {
 		return err
 	}
-	s.tokens, err = OpenTokens(s.config)
-	return err
+	if s.tokens, err = OpenTokens(s.config); err != nil || !s.config.aggregates() {
+		return err
+	}
+	return s.openPairings()
+}
+
+// openPairings reads what was agreed with other organisations, and pairs the own
+// roles with each other.
+func (s *Server) openPairings() error {
+	var err error
+	if s.config.Has(CollectorRole) {
+		if s.collector, err = LoadIdentity(s.config.collectorIdentityPath()); err != nil {
+			return err
+		}
+	}
+	if s.pairings, err = OpenPairings(s.config); err != nil {
+		return err
+	}
+	now := s.o.Clock.Now()
+	card, _, err := Card(s.config, now)
+	if err != nil {
+		return err
+	}
+	return s.pairings.PairSelf(&card, now, s.o.Rand)
 }
 
 // openData makes the data folder and takes its lock: two processes on one
@@ -181,15 +249,16 @@ func (s *Server) openData() error {
 
 // tasksOf returns the tasks in which the organisation plays role r.
 func (s *Server) tasksOf(r RoleName) []*task.Task {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var tasks []*task.Task
-	for _, t := range s.registry.tasks {
-		if RoleName(t.Role().String()) == r {
-			tasks = append(tasks, t.Task)
-		}
+	for _, t := range s.tasksWith(r) {
+		tasks = append(tasks, t.Task)
 	}
 	return tasks
+}
+
+// tasksWith is tasksOf with all that is known of the tasks.
+func (s *Server) tasksWith(r RoleName) []Task {
+	return slices.DeleteFunc(s.Tasks(), func(t Task) bool { return RoleName(t.Role().String()) != r })
 }
 
 // Tasks returns the tasks that are served, in the order of their admission.
@@ -279,6 +348,12 @@ func (s *Server) Run(ctx context.Context) error {
 		for _, h := range s.hosts {
 			group.Go(func() error { return h.run(ctx) })
 		}
+		for _, a := range s.aggregators {
+			group.Go(func() error { return a.work(ctx) })
+		}
+		if s.gatherer != nil {
+			group.Go(func() error { return s.gatherer.work(ctx) })
+		}
 	}
 	return group.Wait()
 }
@@ -289,6 +364,7 @@ func (s *Server) maintain(ctx context.Context) error {
 		if err := s.turnKeys(ctx); err != nil {
 			s.failed("keys", err)
 		}
+		s.syncAggregates(ctx)
 		s.refresh(ctx)
 		if err := s.o.Clock.Until(ctx, s.o.Clock.Now().Add(s.config.Batches.Tick.D())); err != nil {
 			return nil
@@ -306,6 +382,16 @@ func (s *Server) Tick(ctx context.Context) error {
 	for _, h := range s.hosts {
 		if err := h.tick(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", h.role, err))
+		}
+	}
+	for _, a := range s.aggregators {
+		if err := a.doTick(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", a.role, err))
+		}
+	}
+	if s.gatherer != nil {
+		if err := s.gatherer.tick(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("collector: %w", err))
 		}
 	}
 	s.refresh(ctx)
@@ -356,6 +442,12 @@ func (s *Server) release() error {
 	}
 	for _, h := range s.hosts {
 		errs = append(errs, h.close())
+	}
+	for _, a := range s.aggregators {
+		errs = append(errs, a.release())
+	}
+	if s.gatherer != nil {
+		errs = append(errs, s.gatherer.store.Close())
 	}
 	if s.unlock != nil {
 		errs = append(errs, s.unlock())

@@ -23,18 +23,22 @@ type Scope string
 
 // The scopes.
 const (
-	ScopeRead   Scope = "read"   // see tasks, batches and their counts
-	ScopeTasks  Scope = "tasks"  // add tasks
-	ScopeExport Scope = "export" // read released tables
+	ScopeRead    Scope = "read"    // see tasks, batches and their counts
+	ScopeTasks   Scope = "tasks"   // add tasks
+	ScopeExport  Scope = "export"  // read released tables
+	ScopeCollect Scope = "collect" // ask for aggregates by hand
+	ScopeKeys    Scope = "keys"    // make new keys
 )
+
+// scopes lists all.
+var scopes = []Scope{ScopeRead, ScopeTasks, ScopeExport, ScopeCollect, ScopeKeys}
 
 // ParseScope reads the name of a scope.
 func ParseScope(s string) (Scope, error) {
-	switch Scope(s) {
-	case ScopeRead, ScopeTasks, ScopeExport:
+	if slices.Contains(scopes, Scope(s)) {
 		return Scope(s), nil
 	}
-	return "", fmt.Errorf("scope %q is not one of read, tasks, export", s)
+	return "", fmt.Errorf("scope %q is not one of read, tasks, export, collect, keys", s)
 }
 
 // A Token is what stands in the token file: a name, scopes, and the digest of
@@ -81,12 +85,12 @@ func (t *Tokens) List() ([]Token, error) {
 
 // Create adds a token and returns its secret, which is not kept. The name must
 // be new; expires may be zero for a token without an end.
-func (t *Tokens) Create(rand io.Reader, name string, scopes []Scope, expires time.Time) (string, error) {
+func (t *Tokens) Create(rand io.Reader, name string, allowed []Scope, expires time.Time) (string, error) {
 	if name == "" || len(name) > 64 {
 		return "", errors.New("creating a token: the name must have 1 to 64 bytes")
 	}
-	if len(scopes) == 0 {
-		return "", errors.New("creating a token: name at least one scope of read, tasks, export")
+	if len(allowed) == 0 {
+		return "", errors.New("creating a token: name at least one scope of read, tasks, export, collect, keys")
 	}
 	secret := make([]byte, 32)
 	if _, err := io.ReadFull(rand, secret); err != nil {
@@ -94,7 +98,7 @@ func (t *Tokens) Create(rand io.Reader, name string, scopes []Scope, expires tim
 	}
 	text := tokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
 	digest := sha256.Sum256([]byte(text))
-	added := Token{Name: name, Scopes: slices.Clone(scopes), Digest: hex.EncodeToString(digest[:])}
+	added := Token{Name: name, Scopes: slices.Clone(allowed), Digest: hex.EncodeToString(digest[:])}
 	if !expires.IsZero() {
 		added.Expires = expires.Unix()
 	}

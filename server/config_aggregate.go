@@ -1,0 +1,76 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// AggregatesConfig is about the aggregate route: leader, helper and collector.
+type AggregatesConfig struct {
+	Expiry Duration `yaml:"expiry"`
+	Async  bool     `yaml:"async"`
+}
+
+// releases reports whether the organisation has results to show.
+func (c Config) releases() bool { return c.Has(AnalyzerRole) || c.Has(CollectorRole) }
+
+// aggregates reports whether the organisation has a part in the aggregate route.
+func (c Config) aggregates() bool {
+	return c.Has(LeaderRole) || c.Has(HelperRole) || c.Has(CollectorRole)
+}
+
+func joinRoles(roles []RoleName) string {
+	var names []string
+	for _, r := range roles {
+		names = append(names, string(r))
+	}
+	return strings.Join(names, ", ")
+}
+
+// validateAggregates refuses what would put both shares of a report in one
+// place.
+func (c Config) validateAggregates() error {
+	if c.Has(LeaderRole) && c.Has(HelperRole) {
+		return errors.New("roles: leader and helper in one server: each of them alone knows nothing, both together know every value; " +
+			"run the one of other questions with a configuration, keys, data and a url of its own")
+	}
+	if c.Aggregates.Expiry < Duration(24*time.Hour) {
+		return fmt.Errorf("aggregates.expiry: %s is below 1d", c.Aggregates.Expiry)
+	}
+	return nil
+}
+
+// The files of the aggregate route in the key folder.
+const (
+	collectorIdentityFile = "collector.identity.key"
+	pairingKeyFile        = "pairing.key"
+	pairingsFile          = "pairings.json"
+)
+
+// collectorIdentityPath is where the collector's own identity is: a task names
+// the collector apart from the aggregators, also where one organisation is both.
+func (c Config) collectorIdentityPath() string {
+	return filepath.Join(c.Keys.Dir, collectorIdentityFile)
+}
+
+func (c Config) pairingKeyPath() string { return filepath.Join(c.Keys.Dir, pairingKeyFile) }
+
+func (c Config) pairingsPath() string { return filepath.Join(c.Keys.Dir, pairingsFile) }
+
+// storageKeysPath is where the keys are that seal an aggregator's secrets in its
+// store.
+func (c Config) storageKeysPath(r RoleName) string {
+	return filepath.Join(c.Keys.Dir, string(r)+".storage.keys")
+}
+
+// aggregatorStore is the file of an aggregator's embedded store.
+func (c Config) aggregatorStore(r RoleName) string { return filepath.Join(c.Data, string(r)+".db") }
+
+// collectorStore and collectorDir are where a collector keeps its catalogue and
+// its tables.
+func (c Config) collectorStore() string { return filepath.Join(c.Data, "collector.db") }
+
+func (c Config) collectorDir() string { return filepath.Join(c.Data, string(CollectorRole)) }
