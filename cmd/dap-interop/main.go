@@ -1,0 +1,133 @@
+// Command dap-interop plays one party of DAP for tests between implementations:
+// it serves the test API of package dap/interop on one address.
+//
+//	dap-interop client     --listen 127.0.0.1:8081 --variant dap-18
+//	dap-interop collector  --listen 127.0.0.1:8082
+//	dap-interop aggregator --listen 127.0.0.1:8083 --dir /tmp/leader
+//
+// It prints the address on which it listens, and serves until it is interrupted.
+// It is for tests: whoever reaches it can add tasks and upload reports.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/interop"
+	"github.com/shoal-project/shoal/store/sqlite"
+)
+
+// commands is the command line: a part to play, and how.
+type commands struct {
+	Listen  string `default:"127.0.0.1:8080" help:"Address to listen on (${default})."`
+	Variant string `default:"dap-18" enum:"dap-18,dap-19,janus" help:"Variant of the protocol: ${enum} (${default})."`
+
+	Client     struct{}      `cmd:"" help:"Play the client."`
+	Collector  struct{}      `cmd:"" help:"Play the collector."`
+	Aggregator aggregatorCmd `cmd:"" help:"Play leader or helper, as each task says."`
+}
+
+type aggregatorCmd struct {
+	Dir   string `required:"" placeholder:"DIR" help:"Where reports and databases go; made if missing."`
+	Async bool   `help:"As helper, answer aggregation jobs later."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintf(os.Stderr, "dap-interop: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var line commands
+	exited := false
+	parser, err := kong.New(&line, kong.Name("dap-interop"), kong.Description("Play one party of DAP in tests between implementations."),
+		kong.Writers(stdout, stderr), kong.Exit(func(int) { exited = true }))
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if exited {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v, err := dap.ParseVariant(line.Variant)
+	if err != nil {
+		return err
+	}
+	switch parsed.Command() {
+	case "client":
+		return serve(ctx, line.Listen, interop.NewClient(v, nil), stdout)
+	case "collector":
+		return serve(ctx, line.Listen, interop.NewCollector(v, nil), stdout)
+	default:
+		return line.Aggregator.run(ctx, v, line.Listen, stdout, stderr)
+	}
+}
+
+func (c *aggregatorCmd) run(ctx context.Context, v *dap.Variant, listen string, stdout, stderr io.Writer) (err error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return err
+	}
+	leader, err := sqlite.OpenLeader(ctx, filepath.Join(c.Dir, "leader.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leader.Close()) }()
+	helper, err := sqlite.OpenHelper(ctx, filepath.Join(c.Dir, "helper.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, helper.Close()) }()
+	a, err := interop.NewAggregator(ctx, v, interop.Stores{Leader: leader, Helper: helper}, c.Dir, c.Async)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		err := a.Run(ctx, func(err error) { fmt.Fprintf(stderr, "dap-interop: %v\n", err) })
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	})
+	g.Go(func() error { return serve(ctx, listen, a.Handler(), stdout) })
+	return g.Wait()
+}
+
+// serve serves until ctx is done.
+func serve(ctx context.Context, listen string, h http.Handler, stdout io.Writer) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "http://%s/\n", l.Addr())
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return s.Close()
+	}
+}
