@@ -282,7 +282,7 @@ func (l *Leader) deleteCollection(w http.ResponseWriter, r *http.Request, s *ros
 		if c.State == Deleted {
 			break
 		}
-		c.State, c.Response = Deleted, nil
+		c.State, c.Response, c.Due = Deleted, nil, l.now()
 		err = l.config.Store.UpdateCollection(context.WithoutCancel(r.Context()), c)
 		if errors.Is(err, ErrConflict) {
 			continue

@@ -182,7 +182,7 @@ func (l *Leader) drain(ctx context.Context, c Collection) (Collection, error) {
 
 // fail ends a collection job with a problem.
 func (l *Leader) fail(ctx context.Context, c Collection, abort *dap.Abort) (Collection, error) {
-	c.State, c.Problem, c.Detail = Failed, abort.Type, abort.Detail
+	c.State, c.Problem, c.Detail, c.Due = Failed, abort.Type, abort.Detail, l.now()
 	if err := l.config.Store.UpdateCollection(ctx, c); err != nil {
 		return c, err
 	}
@@ -331,7 +331,7 @@ func (l *Leader) end(ctx context.Context, s *roster.Serving, book *ledger.Book, 
 		}
 		resp := &dap.CollectionJobResp{ReportCount: total.Count, Interval: total.Interval, LeaderShare: leader, HelperShare: helper}
 		done = c
-		done.State, done.Location = Done, ""
+		done.State, done.Location, done.Due = Done, "", l.now()
 		if done.Response, err = s.Task.Codec().Encode(resp); err != nil {
 			return err
 		}

@@ -137,7 +137,7 @@ type Collection struct {
 	Checksum dap.Checksum // the same
 	Location string       // of the aggregate share at the helper, when that works on it
 	Attempts int
-	Due      time.Time // when to go on with it, in seconds
+	Due      time.Time // when to go on with it, or when it ended, in seconds
 
 	Response []byte          // Done: the encoded CollectionJobResp, whose shares are sealed to the collector
 	Problem  dap.ProblemType // Failed

@@ -118,7 +118,7 @@ type Store interface {
 	// its batch collected in the ledger, in one step. It fails with [ErrConflict]
 	// if Rev is another, and with the ledger's errors.
 	EndCollection(ctx context.Context, c Collection, mark ledger.Collection) error
-	// ForgetCollections removes those of a task that have ended and were created
+	// ForgetCollections removes those of a task that have ended, and whose Due is
 	// before a time. The ledger still knows what was collected.
 	ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error
 }

@@ -225,7 +225,7 @@ func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark le
 
 // ForgetCollections implements [leader.Store].
 func (s *Leader) ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM dap_collections WHERE task = ? AND created < ? AND state NOT IN (?, ?)`,
+	_, err := s.db.ExecContext(ctx, `DELETE FROM dap_collections WHERE task = ? AND due < ? AND state NOT IN (?, ?)`,
 		task[:], seconds(before), leader.Waiting, leader.Draining)
 	if err != nil {
 		return fmt.Errorf("forgetting collection jobs of task %v: %w", task, err)

@@ -63,11 +63,11 @@ func (s *suite) collections() {
 
 	second.State, second.Problem, second.Detail = leader.Failed, dap.ProblemInvalidBatchSize, "too few"
 	s.must(s.UpdateCollection(ctx, second))
-	s.must(s.ForgetCollections(ctx, taskA, at(0)))
+	s.must(s.ForgetCollections(ctx, taskA, at(1)))
 	s.must(s.ForgetCollections(ctx, taskB, at(5)))
 	second.Rev++
 	s.equal(s.stored(second), second, "failed")
-	s.must(s.ForgetCollections(ctx, taskA, at(1)))
+	s.must(s.ForgetCollections(ctx, taskA, at(2)))
 	_, err = s.Collection(ctx, taskA, second.ID)
 	s.want(err, leader.ErrUnknown, "forgotten")
 	if all, err = s.Collections(ctx); err != nil || len(all) != 1 {

@@ -477,7 +477,7 @@ func (m *Model) ForgetCollections(_ context.Context, task dap.TaskID, before tim
 		return func() {
 			maps.DeleteFunc(m.collections, func(_ collectionKey, c numbered[leader.Collection]) bool {
 				ended := c.value.State != leader.Waiting && c.value.State != leader.Draining
-				return c.value.Task == task && ended && c.value.Created.Before(before)
+				return c.value.Task == task && ended && c.value.Due.Before(before)
 			})
 		}, nil
 	})
