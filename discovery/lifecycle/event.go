@@ -151,6 +151,8 @@ func (e *Event) Check() error {
 		return fmt.Errorf("%s: a tab below 1", e)
 	case len(e.URL) > maxEventURL || len(e.Referrer) > maxEventURL:
 		return fmt.Errorf("%s: a URL of more than %d bytes", e, maxEventURL)
+	case e.Page != nil && !plausible(e.Page):
+		return fmt.Errorf("%s: a signature that no page has", e)
 	case e.Counts != nil && !e.Counts.valid():
 		return fmt.Errorf("%s: counts below 0 or above %d", e, maxEventCount)
 	}
@@ -181,6 +183,16 @@ func (e *Event) Check() error {
 		}
 	}
 	return nil
+}
+
+// plausible bounds what a signature says, so that its comparison cannot overflow.
+func plausible(s *discovery.Signature) bool {
+	for _, n := range []int{s.Bytes, s.Text, s.Links, s.Inputs, s.Hidden, s.Passwords, s.Forms, s.FormsSameHost, s.Frames, s.FramesSameHost} {
+		if n < 0 || n > discovery.MaxPage {
+			return false
+		}
+	}
+	return len(s.Title) <= maxEventURL && len(s.Canonical) <= maxEventURL && len(s.Language) <= maxEventURL
 }
 
 // ParseEvent reads one event in JSON. Unknown fields, anything behind the

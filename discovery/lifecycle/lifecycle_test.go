@@ -18,7 +18,7 @@ func TestPublicPage(t *testing.T) {
 	}
 	b.wait(2 * time.Hour)
 	b.want("page https://news.example.org/about")
-	if r := b.out[0]; r.Fields["dwell"] != int64(15) || r.Fields["scrolls"] != int64(1) || r.Day != "2026-11-20" {
+	if r := b.out[0]; r.Fields["dwell"] != int64(15) || r.Fields["activity"] != int64(1) || r.Day != "2026-11-20" {
 		t.Errorf("%v", r.Fields)
 	}
 	b.visit(1, "https://news.example.org/about", "", lifecycle.Typed)

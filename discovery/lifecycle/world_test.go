@@ -138,6 +138,7 @@ type bench struct {
 	out    []message.Record
 	traces []lifecycle.Trace
 	purged int
+	crash  func(error) // if not nil, takes errors of Handle
 }
 
 func key(t testing.TB) *lifecycle.Key {
@@ -210,7 +211,9 @@ func (b *bench) restart() {
 func (b *bench) do(ev lifecycle.Event) {
 	b.t.Helper()
 	ev.At = b.now
-	if err := b.engine.Handle(b.t.Context(), ev); err != nil {
+	if err := b.engine.Handle(b.t.Context(), ev); err != nil && b.crash != nil {
+		b.crash(err)
+	} else if err != nil {
 		b.t.Fatalf("%s: %v", ev, err)
 	}
 }
