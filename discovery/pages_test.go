@@ -17,9 +17,12 @@ type pageRow struct {
 	refusing, example string // most refusals and one of them
 }
 
+// perConvention is how many addresses of a convention are drawn.
+const perConvention = 150
+
 // pageRows draws addresses of every convention and asks the rules.
 func pageRows(r *Rules) []pageRow {
-	const n = 400
+	const n = perConvention
 	words := map[pagegen.Half]*pagegen.Words{pagegen.Tune: pagegen.NewWords(pagegen.Tune), pagegen.Blind: pagegen.NewWords(pagegen.Blind)}
 	var rows []pageRow
 	for _, c := range pagegen.Conventions() {
@@ -96,7 +99,8 @@ func blindTable(t *testing.T, r *Rules) string {
 // pageReport lists every convention.
 func pageReport(rows []pageRow) string {
 	var b strings.Builder
-	b.WriteString("# Addresses of ordinary public pages\n\nMade by the tests of package discovery; docs/discovery.md says how. 400 addresses of each convention.\n\n")
+	b.WriteString("# Addresses of ordinary public pages\n\nMade by the tests of package discovery; docs/discovery.md says how. ")
+	fmt.Fprintf(&b, "%d addresses of each convention.\n\n", perConvention)
 	b.WriteString("| half | group | convention | pass, strict | lax | refused most by | for example |\n|---|---|---|---:|---:|---|---|\n")
 	for _, half := range []pagegen.Half{pagegen.Tune, pagegen.Blind} {
 		for _, row := range rows {
