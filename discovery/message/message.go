@@ -58,7 +58,7 @@ func NewPage(p anonymous.Page) (*Page, error) {
 // Linked returns the page with the evidence that another page, fetched
 // anonymously too, links to exactly its URL; without that link, the page itself.
 func (p *Page) Linked(from anonymous.Page) *Page {
-	if p.linked || !links(from, p.page.URL()) {
+	if p.linked || !discovery.LinksTo(from.URL(), from.Body(), p.page.URL()) {
 		return p
 	}
 	linked := *p
