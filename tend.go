@@ -81,7 +81,11 @@ func (d *tender) tendOne(box *outbox.Box, m *metric, e outbox.Enrolment, now tim
 	if now.Before(e.Since) {
 		first = current // the clock was ahead when the device was enrolled
 	}
-	for epoch := max(first, d.done[m.id]); epoch <= current; epoch++ {
+	done := d.done[m.id]
+	if done > current+1 {
+		done = 0 // the clock was ahead then
+	}
+	for epoch := max(first, done); epoch <= current; epoch++ {
 		if !t.Covers(epoch) || !t.Closes(epoch).Add(-time.Duration(t.ClockSkew)*time.Second).After(now) {
 			continue
 		}

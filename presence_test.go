@@ -1,0 +1,404 @@
+package shoal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/durable/crashfs"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/outbox"
+)
+
+// life uses the app on a disk that may crash: three values in the first epoch,
+// with a restart between, then two epochs of sending. It returns the values that
+// were acknowledged; stage is where it goes on after a crash.
+func life(ctx context.Context, a *aggregators, o shoal.Options, stage *int, said, tried *int64) error {
+	for ; *stage < 4; *stage++ {
+		now := []time.Time{midnight.Add(time.Hour), midnight.Add(20 * time.Hour), midnight.Add(day), midnight.Add(2 * day)}[*stage]
+		a.clock.Forward(now)
+		c, err := shoal.Open(ctx, o)
+		if err != nil {
+			return err
+		}
+		for range []int{2, 1, 0, 0}[*stage] {
+			*tried++
+			out := c.Add("m", 1)
+			if !out.Queued() {
+				return errors.Join(out.Err, c.Close())
+			}
+			*said++
+		}
+		for end := now.Add(43200 * time.Second); *stage >= 2; {
+			pass, err := c.SendDue(ctx)
+			if err != nil {
+				return errors.Join(err, c.Close())
+			}
+			if pass.Next.IsZero() || pass.Next.After(end) {
+				break
+			}
+			a.clock.Forward(pass.Next)
+		}
+		if err := c.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Invariants 1 and 2 on the device: whatever call to the disk fails, there is one
+// report for each epoch, it has one ciphertext, and it holds all that was
+// acknowledged.
+func TestOneReportWhateverCrashes(t *testing.T) {
+	run := func(crash int, seed uint64) int {
+		a := newAggregators(t)
+		tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 100})
+		disk := crashfs.New(seed)
+		if crash > 0 {
+			disk.CrashAt(crash)
+		}
+		var said, tried int64
+		stage := 0
+		calls := 0
+		for i := 0; ; i++ {
+			err := life(t.Context(), a, shoal.WithFS(a.options(tk), disk), &stage, &said, &tried)
+			if err == nil {
+				calls = disk.Calls()
+				break
+			}
+			if !errors.Is(err, crashfs.ErrCrashed) || i > 1 {
+				t.Fatalf("call %d, seed %d: %v", crash, seed, err)
+			}
+			disk = disk.Restart()
+		}
+		for e := range task.Epoch(2) {
+			if n := a.reports(tk, epoch0+e); n != 1 {
+				t.Fatalf("call %d, seed %d: %d reports for epoch %d", crash, seed, n, e)
+			}
+		}
+		var sum int64
+		if _, err := fmt.Sscanf(a.result(tk, epoch0), "sum %d", &sum); err != nil || sum < said || sum > tried {
+			t.Fatalf("call %d, seed %d: %s, of %d acknowledged and %d tried", crash, seed, a.result(tk, epoch0), said, tried)
+		}
+		if n := len(a.know(tk).bodies); n != 2 {
+			t.Fatalf("call %d, seed %d: %d ciphertexts for two epochs", crash, seed, n)
+		}
+		a.server.Close()
+		return calls
+	}
+	calls := run(0, 1)
+	if calls < 40 {
+		t.Fatalf("only %d calls to the disk", calls)
+	}
+	for n := 1; n <= calls; n++ {
+		run(n, uint64(n))
+	}
+}
+
+// Whatever the person decides and wherever the clock jumps, an epoch has one
+// report at most, one ciphertext, and nothing in it that was said in another mode
+// than On.
+func TestOneReportWhateverHappens(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		a := newAggregators(t)
+		defer a.server.Close()
+		tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+		fsys := durable.Mem()
+		o := shoal.WithFS(a.options(tk), fsys)
+		mode := shoal.On
+		said := map[task.Epoch]int64{}
+		c := open(t, o)
+		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			before := a.posts
+			switch rapid.SampledFrom([]string{"say", "say", "advance", "advance", "send", "restart", "mode", "back"}).Draw(rt, "step") {
+			case "say":
+				out := c.Add("m", 1)
+				if out.Queued() && mode == shoal.On {
+					said[tk.EpochAt(a.clock.Now())]++
+				}
+			case "advance":
+				a.clock.Advance(time.Duration(rapid.IntRange(1, 40*60).Draw(rt, "minutes")) * time.Minute)
+			case "back":
+				a.clock.Set(a.clock.Now().Add(-time.Duration(rapid.IntRange(1, 72).Draw(rt, "hours")) * time.Hour))
+			case "send":
+				for range 3 {
+					pass, err := c.SendDue(t.Context())
+					if err != nil {
+						rt.Fatal(err)
+					}
+					if !pass.Next.IsZero() && rapid.Bool().Draw(rt, "wait") {
+						a.clock.Forward(pass.Next)
+					}
+				}
+			case "restart":
+				if err := c.Close(); err != nil {
+					rt.Fatal(err)
+				}
+				o.Mode = mode
+				c = open(t, o)
+			case "mode":
+				mode = rapid.SampledFrom([]shoal.Mode{shoal.Off, shoal.Local, shoal.On}).Draw(rt, "mode")
+				if err := c.SetMode(mode); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			if mode != shoal.On && a.posts != before {
+				rt.Fatalf("something was sent in mode %v", mode)
+			}
+		}
+		bodies := len(a.know(tk).bodies)
+		for _, e := range a.epochs(tk) {
+			n := a.reports(tk, task.Epoch(e))
+			bodies -= n
+			var sum int64
+			if _, err := fmt.Sscanf(a.result(tk, task.Epoch(e)), "sum %d", &sum); err != nil || n != 1 || sum > said[task.Epoch(e)] {
+				rt.Fatalf("epoch %d: %d reports with %s, said were %d", int(e)-int(epoch0), n, a.result(tk, task.Epoch(e)), said[task.Epoch(e)])
+			}
+		}
+		if bodies != 0 {
+			rt.Fatalf("%d ciphertexts more than reports", bodies)
+		}
+		_ = c.Close()
+	})
+}
+
+// As long as the program runs in the last hour of each window, every epoch of the
+// task's life from the enrolment on has exactly one report, and no other has.
+func TestEveryEpochHasItsReport(t *testing.T) {
+	for seed := range uint64(12) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		a := newAggregators(t)
+		tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+		fsys := durable.Mem()
+		o := shoal.WithFS(a.options(tk), fsys)
+		a.clock.Set(midnight.Add(time.Duration(r.IntN(24*60)) * time.Minute))
+		enrolled := tk.EpochAt(a.clock.Now())
+		said := map[task.Epoch]int64{}
+		for a.clock.Now().Before(midnight.Add(13 * day)) {
+			c, err := shoal.Open(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			awake := a.clock.Now().Add(time.Duration(r.IntN(6*60)) * time.Minute)
+			if end := windowEnd(a.clock.Now()); end.Sub(a.clock.Now()) <= lastHour && awake.Before(end) {
+				awake = end.Add(time.Second)
+			}
+			for {
+				if now := a.clock.Now(); r.IntN(2) == 0 && c.Add("m", 1).Queued() {
+					said[tk.EpochAt(now)]++
+				}
+				pass, err := c.SendDue(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if pass.Next.IsZero() || pass.Next.After(awake) {
+					break
+				}
+				a.clock.Forward(pass.Next)
+			}
+			a.clock.Forward(awake)
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wake := a.clock.Now().Add(time.Duration(r.IntN(8*60)) * time.Minute)
+			if end := windowEnd(a.clock.Now()); end.Sub(wake) < lastHour {
+				wake = end.Add(-lastHour)
+			}
+			a.clock.Forward(wake)
+		}
+		last := tk.EpochAt(time.Unix(tk.Expires, 0)) - 1
+		missing := 0
+		for e := enrolled - 2; e <= last+2; e++ {
+			n := a.reports(tk, e)
+			in := e >= enrolled && e <= last
+			if n > 1 || n == 1 && !in {
+				t.Errorf("seed %d: %d reports for epoch %d", seed, n, e-enrolled)
+			}
+			if in && n == 0 {
+				missing++
+			}
+			if n == 1 {
+				var sum int64
+				if _, err := fmt.Sscanf(a.result(tk, e), "sum %d", &sum); err != nil || sum != said[e] {
+					t.Errorf("seed %d, epoch %d: %s, said were %d", seed, e-enrolled, a.result(tk, e), said[e])
+				}
+			}
+		}
+		if missing > 0 {
+			t.Errorf("seed %d: %d of %d epochs have no report", seed, missing, last-enrolled+1)
+		}
+		a.clock.Forward(midnight.Add(14 * day))
+		c, err := shoal.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := c.Pending(); err != nil || len(list) != 0 {
+			t.Errorf("after the task: %v, %v", list, err)
+		}
+		_ = c.Close()
+		a.server.Close()
+	}
+}
+
+// lastHour is how long before a window's end the program must run: what is
+// overdue is spread over an hour.
+const lastHour = time.Hour + time.Minute
+
+// windowEnd returns when the next send window ends: half a day after midnight.
+func windowEnd(now time.Time) time.Time {
+	end := now.Truncate(day).Add(43200 * time.Second)
+	if end.Before(now) {
+		end = end.Add(day)
+	}
+	return end
+}
+
+// A clock that was ahead when the person agreed keeps nothing from being said.
+func TestEnrolledWithAClockAhead(t *testing.T) {
+	a := newAggregators(t)
+	tk := a.ask("m", task.Aggregation{Kind: task.Count, Max: 1})
+	a.clock.Set(midnight.Add(3*day + time.Hour))
+	c := open(t, a.options(tk))
+	a.clock.Set(midnight.Add(time.Hour))
+	drain(t, c, a.clock, midnight.Add(2*day-time.Hour))
+	if got := a.result(tk, epoch0); got != "count 0" {
+		t.Errorf("the epoch under way: %s", got)
+	}
+}
+
+// What consent means for what is gathered.
+func TestModesOfAggregates(t *testing.T) {
+	a := newAggregators(t)
+	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+	fsys := durable.Mem()
+	c := open(t, shoal.WithFS(a.options(tk), fsys))
+	pending := func() string {
+		t.Helper()
+		list, err := c.Pending()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, e := range list {
+			out = append(out, fmt.Sprint(int(e.Epoch)-int(epoch0), " ", e.Stage, " ", e.Recorded))
+		}
+		return strings.Join(out, ", ")
+	}
+	mode := func(m shoal.Mode) {
+		t.Helper()
+		if err := c.SetMode(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(when, want string) {
+		t.Helper()
+		if got := pending(); got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	want("enrolled", "0 waiting nothing so far: counts as 0")
+	c.Add("m", 4)
+	want("said", "0 waiting 4")
+	mode(shoal.Local)
+	c.Add("m", 5)
+	want("local", "0 held 9")
+	mode(shoal.On)
+	want("on again: this epoch's report stays held", "0 held 9")
+	if got := c.Add("m", 1); got.Status != shoal.CapReached {
+		t.Errorf("in an epoch whose report is held: %v", got)
+	}
+	a.clock.Forward(midnight.Add(day + time.Hour))
+	if _, err := c.SendDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.Add("m", 2)
+	want("the next epoch", "0 held 9, 1 waiting 2")
+	mode(shoal.Off)
+	want("off", "")
+	if got := c.Add("m", 2); got.Status != shoal.TurnedOff {
+		t.Errorf("%v", got)
+	}
+	a.clock.Forward(midnight.Add(2*day + time.Hour))
+	mode(shoal.On)
+	want("on, two epochs later", "2 waiting nothing so far: counts as 0")
+	drain(t, c, a.clock, midnight.Add(4*day))
+	if got := fmt.Sprint(a.epochs(tk)); got != fmt.Sprintf("[%d]", epoch0+2) {
+		t.Errorf("reports of epochs %s", got)
+	}
+}
+
+// An agent sends for a program that has ended, also when the program is not run
+// again.
+func TestAgentTendsEnrolments(t *testing.T) {
+	a := newAggregators(t)
+	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+	o := a.options(tk)
+	o.Dir = t.TempDir()
+	c := open(t, o)
+	c.Add("m", 4)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	passes := make(chan outbox.Pass)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- shoal.Agent(ctx, shoal.AgentOptions{Dir: o.Dir, Clock: a.clock, Report: func(p outbox.Pass, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			select {
+			case passes <- p:
+			case <-ctx.Done():
+			}
+		}})
+	}()
+	for a.clock.Now().Before(midnight.Add(3*day + 13*time.Hour)) {
+		p := <-passes
+		next := a.clock.Now().Add(time.Hour)
+		if !p.Next.IsZero() && p.Next.Before(next) {
+			next = p.Next
+		}
+		a.clock.Forward(next)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for e, want := range []string{"sum 4", "sum 0", "sum 0"} {
+		if got := a.result(tk, epoch0+task.Epoch(e)); got != want {
+			t.Errorf("epoch %d: %s, want %s", e, got, want)
+		}
+	}
+}
+
+// A task that is signed anew goes on with the same epochs: no second report, no
+// gap but the one of the epoch under way.
+func TestTaskSignedAnew(t *testing.T) {
+	a := newAggregators(t)
+	old := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+	fsys := durable.Mem()
+	c := open(t, shoal.WithFS(a.options(old), fsys))
+	c.Add("m", 4)
+	_ = c.Close()
+	anew := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 2000})
+	c = open(t, shoal.WithFS(a.options(anew), fsys))
+	if got := c.Add("m", 1); got.Status != shoal.CapReached {
+		t.Errorf("the epoch has a report of the old task: %v", got)
+	}
+	drain(t, c, a.clock, midnight.Add(2*day+13*time.Hour))
+	if got := a.result(old, epoch0); got != "sum 4" {
+		t.Errorf("old task: %s", got)
+	}
+	if got := fmt.Sprint(a.epochs(old), a.epochs(anew)); got != fmt.Sprintf("[%d] [%d]", epoch0, epoch0+1) {
+		t.Errorf("epochs %s", got)
+	}
+}
