@@ -8,6 +8,12 @@
 //	recorded.Assert("api_use", map[string]any{"program": "cat", "apis": []string{"files"}})
 //	recorded.AssertNothing("crash")
 //
+// What the app tells Count, Add, Observe and Vector is asserted in the same way
+// (1 for Count), and [Recorder.Gathered] says what it has come to:
+//
+//	recorded.Assert("pages.printed", int64(3), int64(4))
+//	if got := recorded.Gathered("pages.printed"); got != "7" { ... }
+//
 // Records pass the schema, the caps and the expiry of the app's own bundle, as
 // they do in production. What the recorder shows is what the app gave to
 // Record, before it is coarsened and randomised.
@@ -19,6 +25,7 @@ import (
 	"sync"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // TB is what this package needs of a *testing.T.
@@ -31,7 +38,8 @@ type TB interface {
 
 // A Recorder knows what was recorded. It is safe for concurrent use.
 type Recorder struct {
-	t TB
+	t      TB
+	client *shoal.Client
 
 	mu      sync.Mutex
 	queued  map[string][]any // guarded by mu
@@ -63,6 +71,7 @@ func Open(t TB, o shoal.Options) (*shoal.Client, *Recorder) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	r.client = c
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Errorf("closing the client: %v", err)
@@ -86,6 +95,24 @@ func (r *Recorder) Values(metric string) []any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]any(nil), r.queued[metric]...)
+}
+
+// Gathered returns what an aggregate metric has come to in the present epoch, in
+// the words in which a person is shown it: "7", "100 to 999, one of 2 values". It
+// is "" if nothing was said.
+func (r *Recorder) Gathered(metric string) string {
+	r.t.Helper()
+	entries, err := r.client.Pending()
+	if err != nil {
+		r.t.Errorf("reading what waits: %v", err)
+	}
+	last, text := task.Epoch(0), ""
+	for _, e := range entries {
+		if e.Metric == metric && e.Epoch >= last {
+			last, text = e.Epoch, e.Recorded
+		}
+	}
+	return text
 }
 
 // Refused returns the records that were not accepted, in order.

@@ -1,12 +1,16 @@
 package shoaltest_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/shoaltest"
 )
 
@@ -75,5 +79,55 @@ func TestRecorder(t *testing.T) {
 	}
 	if got := recorded.Refused(); len(got) != 2 || got[0].Outcome.Status != shoal.CapReached || got[1].Metric != "crash" {
 		t.Errorf("Refused = %v", got)
+	}
+}
+
+func TestGathered(t *testing.T) {
+	const questions = `
+version: 1
+owner: Example
+parties:
+  leader: {url: https://leader.example, identity: "ed25519:b28GQouzukTmrnTlANnrGYHC_AVx6ZoO1-Tf1e6E_FY"}
+  helper: {url: https://helper.example, identity: "ed25519:rd9erNQAl7_vZndEqM9OqafTN6i8imCruJq_CzqMSac"}
+  collector: {identity: "ed25519:MIPbF55V1F3a3IonpEyzgEXwXZiJcUyI2ezwxYo_xW8"}
+metrics:
+  pages.printed: {method: aggregate, type: sum, max: 10, example: 3, noise: none, question: q, consent: c, expires: 2100-01-01}
+  theme: {method: aggregate, type: histogram, categories: [dark, light], noise: none, question: q, consent: c, expires: 2100-01-01}
+`
+	f, err := metric.Read("metrics.yaml", []byte(questions), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := task.GenerateIdentityKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := f.Build(nil, owner, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &spy{TB: t}
+	client, recorded := shoaltest.Open(s, shoal.Options{Bundle: b, Owner: task.FormatPublic(owner.Public()), Metrics: []string{"pages.printed", "theme"}})
+	if got := recorded.Gathered("pages.printed"); got != "" {
+		t.Errorf("before anything was said: %q", got)
+	}
+	client.Add("pages.printed", 3)
+	client.Count("pages.printed")
+	client.Observe("theme", "dark")
+	client.Observe("theme", "pink")
+	recorded.Assert("pages.printed", int64(3), int64(1))
+	recorded.Assert("theme", "dark")
+	if got := recorded.Gathered("pages.printed") + ", " + recorded.Gathered("theme"); got != "4, dark" {
+		t.Errorf("gathered %s", got)
+	}
+	if no := recorded.Refused(); len(no) != 1 || no[0].Outcome.Status != shoal.Invalid || no[0].Value != "pink" {
+		t.Errorf("refused %v", no)
+	}
+	if len(s.failures) > 0 {
+		t.Errorf("failures %q", s.failures)
 	}
 }
