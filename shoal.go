@@ -19,13 +19,42 @@
 // request. There is no way to send sooner, and Close sends nothing: when
 // reports leave must not tell when something happened.
 //
+// # Sums instead of records
+//
+// Metrics of the method aggregate take no records. What [Client.Count],
+// [Client.Add], [Client.Observe] and [Client.Vector] are told is gathered on the
+// device, durably; after the epoch's end it becomes one report of two encrypted
+// shares, for two parties that must not be one, and only sums over all clients are
+// ever read:
+//
+//	client.Count("feature.export")
+//	client.Observe("start.milliseconds", 230)
+//
+// That a report exists is data too. So unless the metric says presence: revealed,
+// this device sends exactly one report for each epoch, zero included, from the
+// epoch on in which the mode became On and until the task ends. It is sent at a
+// time drawn from the task's send delay after the epoch, if the program or an
+// agent runs at that time, or later within the delay; an epoch whose delay passes
+// while neither runs gets no report. Whether the program ran during the epoch
+// itself does not matter: what is missed is made up for with a zero.
+//
+// What that hides: whether, and how often, the app had something to say, and
+// whether it was used in the epoch. What it does not hide: that this device takes
+// part, since when, and that the program ran at the time of sending.
+//
+// Each report has an ID that is drawn when its epoch begins. If a party says that
+// it has the key no longer to which the report was sealed, it is sealed once more,
+// under the same ID, so that the two cannot both count. HPKE keys must be signed
+// by the identities that the task names.
+//
 // # What a person is asked
 //
 // The [Mode] is the person's decision. Off records nothing and drops what
 // waits. Local collects, shows and never sends. On sends. What was collected
 // in Local stays held when the mode becomes On, and is dropped when its batch
 // closes: consent covers what is recorded after it was given. Changing from On
-// to Local holds what waits, for good.
+// to Local holds what waits, for good, and ends taking part in aggregate metrics;
+// so does Off. An epoch whose report is held or dropped gets no other.
 // [Client.Pending] shows each report before it is sent, and [Client.Drop]
 // removes it.
 //
@@ -48,7 +77,8 @@
 // # Limits
 //
 // The first party sees the network address that a report comes from, and when.
-// That a report exists says that something was recorded. A party could sign
+// That a report exists says that something was recorded, but for aggregate
+// metrics with presence hidden. A party could sign
 // different keys for different clients and so tell their reports apart: until
 // keys are logged publicly, nothing here notices. Randomised response protects
 // one record, see package esa/encoder.

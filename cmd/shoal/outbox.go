@@ -129,6 +129,9 @@ func printJSON(w io.Writer, entries []outbox.Entry, stats outbox.Stats) error {
 			Destination: x.Destination, Recorded: x.Recorded, Encoded: x.Encoded,
 			Payload: hex.EncodeToString(x.Record), Report: hex.EncodeToString(x.Report),
 		}
+		if x.Keeps { // what gathers leaves as random shares of it
+			j.Payload = ""
+		}
 		if x.Stage == outbox.Held {
 			j.SentAt = nil
 		}
@@ -169,7 +172,7 @@ func (c *outboxShowCmd) Run(e *env) error {
 	row("stage", x.Stage)
 	row("recorded", x.Recorded)
 	row("encoded", x.Encoded)
-	if x.Record != nil {
+	if x.Record != nil && !x.Keeps { // what gathers leaves as random shares of it
 		row("payload", hex.EncodeToString(x.Record))
 	}
 	if x.Report != nil {
