@@ -79,13 +79,14 @@ type Total struct {
 // NewTotal returns an empty total.
 func (t *Task) NewTotal() *Total { return &Total{Share: t.instance.NewAggregateShare()} }
 
-// add adds a report whose output share add adds to the aggregate share.
-func (s *Total) add(c *Candidate, add func(*vdaf.AggregateShare) error) error {
+// add adds the report of candidate i, whose output share add adds to the
+// aggregate share.
+func (s *Total) add(c *Candidate, i int, add func(int, *vdaf.AggregateShare) error) error {
 	interval, err := s.Interval.Extend(c.Time)
 	if err != nil {
 		return err
 	}
-	if err := add(s.Share); err != nil {
+	if err := add(i, s.Share); err != nil {
 		return err
 	}
 	s.Interval = interval
@@ -131,7 +132,7 @@ func (s *Total) mix(digest *[32]byte) {
 type Outcome struct {
 	task       *Task
 	candidates []Candidate
-	add        []func(*vdaf.AggregateShare) error
+	add        func(i int, s *vdaf.AggregateShare) error // adds the output share of a candidate
 }
 
 // Candidates returns the reports that are valid, to be committed.
@@ -152,7 +153,7 @@ func (o *Outcome) Totals(verdicts []ReportError) (map[Bucket]*Total, error) {
 		if totals[c.Bucket] == nil {
 			totals[c.Bucket] = o.task.NewTotal()
 		}
-		if err := totals[c.Bucket].add(c, o.add[i]); err != nil {
+		if err := totals[c.Bucket].add(c, i, o.add); err != nil {
 			return nil, fmt.Errorf("adding report %v: %w", c.ID, err)
 		}
 	}

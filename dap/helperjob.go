@@ -85,6 +85,9 @@ func (a *Aggregator) helperVerify(job *HelperJob, verifier *vdaf.Verifier, inits
 	if err := verified.HelperInit(reports, inbound); err != nil {
 		return fmt.Errorf("aggregation job: %w", err)
 	}
+	in := make([]int, 0, len(place)) // the candidates' places among those verified
+	job.add = func(i int, s *vdaf.AggregateShare) error { return verified.AddTo(s, in[i]) }
+	job.candidates, job.place = make([]Candidate, 0, len(place)), make([]int, 0, len(place))
 	for k, i := range place {
 		md := &inits[i].Share.Metadata
 		// The shares have the right length, so what is left is the proof or the
@@ -96,7 +99,7 @@ func (a *Aggregator) helperVerify(job *HelperJob, verifier *vdaf.Verifier, inits
 		job.resps[i] = VerifyResp{ID: md.ID, Type: RespContinue, Payload: verified.Outbound(k)}
 		job.place = append(job.place, i)
 		job.candidates = append(job.candidates, Candidate{md.ID, md.Time, a.task.Bucket(md.Time, batch)})
-		job.add = append(job.add, func(s *vdaf.AggregateShare) error { return verified.AddTo(s, k) })
+		in = append(in, k)
 	}
 	return nil
 }

@@ -106,6 +106,8 @@ func (j *LeaderJob) Rejected() []ReportUploadStatus { return j.rejected }
 type LeaderResult struct {
 	Outcome
 	Rejected []ReportUploadStatus // by the helper, or in the last step here
+
+	outputs [][]byte // output shares of the candidates
 }
 
 // LeaderFinish takes the helper's answer. It fails with [ErrAbandon] if that does
@@ -131,6 +133,7 @@ func (a *Aggregator) LeaderFinish(j *LeaderJob, resp *AggregationJobResp) (*Lead
 		}
 	}
 	result := &LeaderResult{Outcome: Outcome{task: j.task}}
+	result.add = func(i int, s *vdaf.AggregateShare) error { return s.Add(result.outputs[i]) }
 	for i := range resp.VerifyResps {
 		j.finish(&j.pending[i], &resp.VerifyResps[i], v, result)
 	}
@@ -148,7 +151,7 @@ func (j *LeaderJob) finish(p *pending, r *VerifyResp, v *vdaf.Verifier, result *
 		return
 	}
 	result.candidates = append(result.candidates, Candidate{p.id, p.time, j.task.Bucket(p.time, j.batch)})
-	result.add = append(result.add, func(s *vdaf.AggregateShare) error { return s.Add(output) })
+	result.outputs = append(result.outputs, output)
 }
 
 // Format hides the job under every verb.

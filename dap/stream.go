@@ -17,6 +17,7 @@ type Stream[T any] struct {
 	source    *source
 	field     string
 	unmarshal func(*T, *reader)
+	element   T // being decoded
 	count     int
 }
 
@@ -34,12 +35,20 @@ func (s *Stream[T]) Next() (T, error) {
 	if s.source.err != nil {
 		return e, s.source.err
 	}
-	if err := s.source.next(func(r *reader) { var z T; e = z; s.unmarshal(&e, r) }); err != nil {
-		s.source.err = fmt.Errorf("%s %d: %w", s.field, s.count+1, err)
-		return e, s.source.err
+	for {
+		r := s.source.window()
+		var none T
+		s.element = none
+		s.unmarshal(&s.element, r)
+		if done, err := s.source.advance(r); err != nil {
+			s.source.err = fmt.Errorf("%s %d: %w", s.field, s.count+1, err)
+			return e, s.source.err
+		} else if done {
+			break
+		}
 	}
 	s.count++
-	return e, nil
+	return s.element, nil
 }
 
 // All returns the elements up to the end or the first error.
@@ -114,6 +123,8 @@ type source struct {
 	left  int64 // of the vector's bytes, -1 if the body ends it
 	ended bool
 	err   error
+
+	reader reader // of a window
 }
 
 func newSource(c Codec, in io.Reader) *source { return &source{codec: c, in: in, left: -1} }
@@ -153,28 +164,41 @@ func (s *source) atEnd() bool {
 // next decodes one thing, reading as much as it needs.
 func (s *source) next(decode func(*reader)) error {
 	for {
-		window := s.mem
-		if s.left >= 0 && int64(len(window)) > s.left {
-			window = window[:s.left]
-		}
-		r := &reader{s: window, codec: s.codec, size: len(window)}
+		r := s.window()
 		decode(r)
-		if r.err == nil {
-			used := len(window) - len(r.s)
-			s.mem = s.mem[used:]
-			if s.left >= 0 {
-				s.left -= int64(used)
-			}
-			return nil
-		}
-		whole := s.ended || s.left >= 0 && int64(len(s.mem)) >= s.left
-		if whole || !errors.Is(r.err, errShort) {
-			return r.err
-		}
-		if s.fill(); s.err != nil {
-			return s.err
+		if done, err := s.advance(r); done || err != nil {
+			return err
 		}
 	}
+}
+
+// window returns a reader of what has been read and not decoded.
+func (s *source) window() *reader {
+	window := s.mem
+	if s.left >= 0 && int64(len(window)) > s.left {
+		window = window[:s.left]
+	}
+	s.reader = reader{s: window, codec: s.codec, size: len(window)}
+	return &s.reader
+}
+
+// advance passes over what the reader of a window has decoded. If that is cut
+// off, it reads more and is not done.
+func (s *source) advance(r *reader) (done bool, err error) {
+	if r.err == nil {
+		used := r.size - len(r.s)
+		s.mem = s.mem[used:]
+		if s.left >= 0 {
+			s.left -= int64(used)
+		}
+		return true, nil
+	}
+	whole := s.ended || s.left >= 0 && int64(len(s.mem)) >= s.left
+	if whole || !errors.Is(r.err, errShort) {
+		return false, r.err
+	}
+	s.fill()
+	return false, s.err
 }
 
 // fill reads some bytes more. Memory grows with what has arrived, not with what
