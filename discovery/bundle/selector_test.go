@@ -138,3 +138,29 @@ func randomSelector(r *rand.Rand, depth int) string {
 	}
 	return s
 }
+
+// TestRelativeHas: what the reference cannot do. The selector inside of :has
+// begins below, or beside, the element itself.
+func TestRelativeHas(t *testing.T) {
+	const page = `<div id=a><p id=b class=x><i id=c class=y></i></p><p id=d></p><i id=e></i></div><div id=f class=x><i id=g class=y></i></div>`
+	for selector, want := range map[string]string{
+		"div:has(> i)":             "a f",
+		"div:has(.x .y)":           "a", // .x must be below the div, not the div itself
+		"div:has(> .x > .y)":       "a",
+		"p:has(+ p)":               "b",
+		"p:has(~ i)":               "b d",
+		"p:has(+ p + i)":           "b",
+		"div:has(> p:has(> i))":    "a",
+		"div:has(> p, > i.y)":      "a f",
+		"div:not(:has(> p))":       "f",
+		":has(+ .x)":               "a",
+		"div:has(:is(p, u) + p) p": "b d",
+		`#a\:b, [class="x" i]`:     "b f",
+		`[class="X" i]`:            "b f",
+		`.\78`:                     "b f",
+	} {
+		if got := strings.Join(selected(t, page, selector), " "); got != want {
+			t.Errorf("%s: got %q, want %q", selector, got, want)
+		}
+	}
+}
