@@ -59,6 +59,15 @@ func writeAggregateKeys(c Config, now time.Time, random io.Reader) error {
 	return addCollectorKey(c, now, random)
 }
 
+// RenewCollectorKey makes a new key of the collector. A running server takes it up
+// by itself; leader and helper must be given the new card.
+func RenewCollectorKey(c Config, now time.Time, random io.Reader) error {
+	if !c.Has(CollectorRole) {
+		return errors.New("making a collector's key: this organisation is no collector")
+	}
+	return addCollectorKey(c, now, random)
+}
+
 // addCollectorKey puts a new key before those of the collector.
 func addCollectorKey(c Config, now time.Time, random io.Reader) error {
 	keys, err := readCollectorKeys(c)

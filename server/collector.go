@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,18 +24,15 @@ type gatherer struct {
 	c      *collector.Collector
 
 	mu      sync.Mutex
+	keys    []byte             // the signed key config, by which a new key is noticed
 	tokens  map[task.ID]string // of the tasks that are served
 	waiting map[task.ID]string // for what the others wait
 }
 
 func (s *Server) openCollector(ctx context.Context) (*gatherer, error) {
-	keys, err := readCollectorKeys(s.config)
+	private, err := s.collectorKeys()
 	if err != nil {
 		return nil, err
-	}
-	private := make([]*dap.PrivateKey, len(keys))
-	for i, k := range keys {
-		private[i] = k.PrivateKey
 	}
 	store, err := sqlite.OpenCollector(ctx, s.config.collectorStore())
 	if err != nil {
@@ -50,11 +48,43 @@ func (s *Server) openCollector(ctx context.Context) (*gatherer, error) {
 	return &gatherer{server: s, store: store, c: c, tokens: map[task.ID]string{}, waiting: map[task.ID]string{}}, nil
 }
 
+func (s *Server) collectorKeys() ([]*dap.PrivateKey, error) {
+	keys, err := readCollectorKeys(s.config)
+	if err != nil {
+		return nil, err
+	}
+	private := make([]*dap.PrivateKey, len(keys))
+	for i, k := range keys {
+		private[i] = k.PrivateKey
+	}
+	return private, nil
+}
+
+// syncKeys takes up a key that was made while the server runs. It is called with
+// mu held.
+func (g *gatherer) syncKeys() error {
+	s := g.server
+	config, err := collectorConfig(s.config, s.collector)
+	if err != nil || bytes.Equal(config, g.keys) {
+		return err
+	}
+	private, err := s.collectorKeys()
+	if err != nil {
+		return err
+	}
+	g.c.SetKeys(private)
+	if err := s.pairSelf(); err != nil {
+		return err
+	}
+	g.keys = config
+	return nil
+}
+
 // sync lets the collector ask for what the organisation's tasks and pairings say.
 func (g *gatherer) sync() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var errs []error
+	errs := []error{g.syncKeys()}
 	waiting := map[task.ID]string{}
 	for _, t := range g.server.tasksWith(CollectorRole) {
 		leader := t.Task.Hops[0]

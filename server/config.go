@@ -402,7 +402,7 @@ func (c Config) validateListeners() error {
 	if c.Console.Listen != Off && !c.releases() {
 		return errors.New("console.listen: only an analyzer or a collector has results to show; set it to off")
 	}
-	if c.Ops.Listen != Off && !isLoopbackAddr(c.Ops.Listen) && !c.TLS.enabled() && !c.BehindProxy {
+	if c.Ops.Listen != Off && !isLoopbackAddr(c.Ops.Listen) && !c.TLS.Enabled() && !c.BehindProxy {
 		return fmt.Errorf("ops.listen: %q is off loopback and tls is not set: tokens would travel in the clear", c.Ops.Listen)
 	}
 	return nil
@@ -419,16 +419,17 @@ func (c Config) validateTLS() error {
 	if len(t.ACME.Domains) == 0 && (t.ACME.Email != "" || t.ACME.Directory != "") {
 		return errors.New("tls.acme.domains: missing")
 	}
-	if c.BehindProxy && t.enabled() {
+	if c.BehindProxy && t.Enabled() {
 		return errors.New("behind_proxy: the proxy ends TLS; remove the tls keys or set it to false")
 	}
-	if !t.enabled() && !c.BehindProxy && !isLoopbackAddr(c.Listen) {
+	if !t.Enabled() && !c.BehindProxy && !isLoopbackAddr(c.Listen) {
 		return fmt.Errorf("listen: %q is off loopback without TLS: set tls, or behind_proxy if a proxy on the way ends TLS", c.Listen)
 	}
 	return nil
 }
 
-func (t TLSConfig) enabled() bool { return t.CertFile != "" || len(t.ACME.Domains) > 0 }
+// Enabled reports whether the listeners off loopback speak TLS.
+func (t TLSConfig) Enabled() bool { return t.CertFile != "" || len(t.ACME.Domains) > 0 }
 
 func (c Config) validateKeys() error {
 	k := c.Keys

@@ -195,7 +195,7 @@ func limitTime(w http.ResponseWriter, d time.Duration) {
 
 // hsts tells browsers, in which the SDK may run, to stay with TLS.
 func hsts(c Config, next http.Handler) http.Handler {
-	if !c.TLS.enabled() {
+	if !c.TLS.Enabled() {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

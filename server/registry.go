@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -270,6 +271,36 @@ func (f FloorsConfig) checkAggregate(t *task.Task) error {
 		return fmt.Errorf("its noise has epsilon %.3g at delta %.3g, floors.max_epsilon is %.3g", g.Epsilon, f.MaxDelta, f.MaxEpsilon)
 	}
 	return nil
+}
+
+// AddTasks admits the tasks of a bundle, all or none, for the next start of the
+// organisation's server, and returns those that are new. A running server must be
+// told by its management API.
+func AddTasks(c Config, bundle []byte, now time.Time) ([]Task, error) {
+	identity, err := LoadIdentity(c.identityPath())
+	if err != nil {
+		return nil, err
+	}
+	var collector ed25519.PublicKey
+	if c.Has(CollectorRole) {
+		key, err := LoadIdentity(c.collectorIdentityPath())
+		if err != nil {
+			return nil, err
+		}
+		collector = key.Public()
+	}
+	r, err := newRegistry(c, identity.Public(), collector)
+	if err == nil {
+		err = r.load(now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	added, err := r.add(bundle, now)
+	if err != nil || len(added) == 0 {
+		return nil, err
+	}
+	return added, c.saveAdded(bundle, sha256.Sum256(bundle))
 }
 
 // saveAdded stores a bundle that came through the management API.

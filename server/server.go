@@ -210,8 +210,7 @@ func (s *Server) openKeys() error {
 	return s.openPairings()
 }
 
-// openPairings reads what was agreed with other organisations, and pairs the own
-// roles with each other.
+// openPairings reads what was agreed with other organisations.
 func (s *Server) openPairings() error {
 	var err error
 	if s.config.Has(CollectorRole) {
@@ -222,6 +221,11 @@ func (s *Server) openPairings() error {
 	if s.pairings, err = OpenPairings(s.config); err != nil {
 		return err
 	}
+	return s.pairSelf()
+}
+
+// pairSelf pairs the own roles with each other.
+func (s *Server) pairSelf() error {
 	now := s.o.Clock.Now()
 	card, _, err := Card(s.config, now)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/release"
@@ -22,7 +23,7 @@ type exportCmd struct {
 	CSV     bool   `name:"csv" xor:"format" help:"Write CSV (the default)."`
 	Parquet bool   `xor:"format" help:"Write Parquet."`
 	JSON    bool   `name:"json" xor:"format" help:"Write JSON."`
-	Table   string `default:"counts" enum:"counts,values,records" help:"counts: crowds and their sizes; values: how many answers show what; records: the answers (${default})."`
+	Table   string `default:"" enum:",counts,values,records,results" help:"Of crowds counts (their sizes), values (how many answers show what) or records (the answers); of aggregates results. The default is counts or results."`
 	Epoch   *int64 `help:"Only of this epoch."`
 	Task    string `placeholder:"ID" help:"Only of this task, where tasks of one metric differ."`
 	Output  string `short:"o" default:"-" placeholder:"FILE" help:"Where to write; - for standard output."`
@@ -52,6 +53,12 @@ func (c *exportCmd) Run(e *env) error {
 	}
 	if len(found) == 0 {
 		return fmt.Errorf("exporting: nothing has been released for %q; run \"shoal export\" alone to see what has", c.Metric)
+	}
+	if query.Table == "" {
+		query.Table = analyzer.CountsTable
+		if _, ok := release.Find(found[0].Tables, query.Table); !ok {
+			query.Table = found[0].Tables[0].Name
+		}
 	}
 	return c.write(e.ctx, e.stdout, tables, query)
 }

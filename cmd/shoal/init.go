@@ -10,7 +10,7 @@ import (
 type initCmd struct {
 	Dir    string   `arg:"" default:"." help:"The folder to write to (${default})."`
 	Name   string   `required:"" help:"The organisation's name, for people."`
-	Role   []string `required:"" enum:"shuffler,analyzer" help:"What it does: shuffler or analyzer. May be repeated, for different questions."`
+	Role   []string `required:"" enum:"shuffler,analyzer,leader,helper,collector" help:"What it does: shuffler, analyzer, leader, helper or collector. May be repeated."`
 	URL    string   `required:"" name:"url" help:"The address by which tasks name it, such as https://shuffler.example."`
 	Listen string   `placeholder:"HOST:PORT" help:"Where it listens; otherwise :443, or the URL's port on loopback."`
 	Owner  []string `placeholder:"KEY" help:"The public key of an owner whose questions it serves. May be repeated."`
@@ -26,16 +26,29 @@ func (c *initCmd) Run(e *env) error {
 	if err != nil {
 		return setup(err)
 	}
-	fmt.Fprintf(e.stdout, `Wrote %s and the keys of %s.
-
-Identity: %s
-
-Give this identity and %s to the owners of questions, for the
+	fmt.Fprintf(e.stdout, "Wrote %s and the keys of %s.\n\nIdentity: %s\n", file, c.Name, identity)
+	config, err := server.Load(file)
+	if err != nil {
+		return setup(err)
+	}
+	pairs := "shoal doctor --config " + file
+	if config.Has(server.LeaderRole) || config.Has(server.HelperRole) || config.Has(server.CollectorRole) {
+		card, _, err := server.Card(config, e.clock.Now())
+		if err != nil {
+			return setup(err)
+		}
+		if card.Collector != "" {
+			fmt.Fprintf(e.stdout, "Identity of the collector: %s\n", card.Collector)
+		}
+		pairs = "shoal pair card --config " + file + "    # and see docs/two-organisations.md\n  " + pairs
+	}
+	fmt.Fprintf(e.stdout, `
+Give this and %s to the owners of questions, for the
 parties of their metrics.yaml. When they have built a bundle, list it under
 tasks.bundles, and their keys under tasks.owners. Then:
 
-  shoal doctor --config %s
+  %s
   shoal serve --config %s
-`, file, c.Name, identity, c.URL, file, file)
+`, c.URL, pairs, file)
 	return nil
 }

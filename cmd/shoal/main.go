@@ -26,15 +26,19 @@ type commands struct {
 	Metrics metricsCmd `cmd:"" help:"Check and sign questions."`
 	Plan    planCmd    `cmd:"" help:"Say what questions cost and tell, before anything is collected."`
 
-	Init   initCmd   `cmd:"" help:"Write the configuration and the keys of an organisation."`
-	Serve  serveCmd  `cmd:"" help:"Run an organisation's roles."`
-	Config configCmd `cmd:"" help:"Check or show a configuration."`
-	Doctor doctorCmd `cmd:"" help:"Look for what would keep an organisation from working."`
-	Token  tokenCmd  `cmd:"" help:"Make and revoke tokens of the management API."`
-	Export exportCmd `cmd:"" help:"Write what an analyzer has released."`
-	Query  queryCmd  `cmd:"" help:"Ask questions in SQL of what an analyzer has released."`
-	Bench  benchCmd  `cmd:"" help:"Measure this system beside the Prochlo paper."`
-	DAP    dapCmd    `cmd:"" name:"dap" help:"Tools for the protocol of the aggregate route."`
+	Init    initCmd    `cmd:"" help:"Write the configuration and the keys of an organisation."`
+	Serve   serveCmd   `cmd:"" help:"Run an organisation's roles."`
+	Config  configCmd  `cmd:"" help:"Check or show a configuration."`
+	Doctor  doctorCmd  `cmd:"" help:"Look for what would keep an organisation from working."`
+	Pair    pairCmd    `cmd:"" help:"Let two organisations come to share what aggregate questions need."`
+	Task    taskCmd    `cmd:"" help:"Add, list, show and end the tasks that an organisation serves."`
+	Keys    keysCmd    `cmd:"" help:"List and renew the keys to which others seal."`
+	Collect collectCmd `cmd:"" help:"Ask for aggregates, and see what is waited for."`
+	Token   tokenCmd   `cmd:"" help:"Make and revoke tokens of the management API."`
+	Export  exportCmd  `cmd:"" help:"Write what has been released."`
+	Query   queryCmd   `cmd:"" help:"Ask questions in SQL of what has been released."`
+	Bench   benchCmd   `cmd:"" help:"Measure this system beside the Prochlo paper."`
+	DAP     dapCmd     `cmd:"" name:"dap" help:"Tools for the protocol of the aggregate route."`
 
 	Discover discoverCmd `cmd:"" help:"Say what the discovery engine decides about pages; work on its rules."`
 

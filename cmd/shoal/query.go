@@ -35,7 +35,8 @@ type queryCmd struct {
 // Help is printed by "shoal query --help".
 func (*queryCmd) Help() string {
 	return `Only released tables can be read, and nothing can be changed. Each metric is a
-schema with the tables counts, values, records and batches.
+schema with the tables counts, values, records and batches, or results and batches
+if it is answered by aggregates.
 
 Examples:
   shoal query --tables
@@ -87,14 +88,15 @@ func queryWorker() ([]string, error) {
 // consoleQuery answers the queries of a console: one at a time, and smaller
 // ones than the command line, for they run beside a server.
 func consoleQuery(s *server.Server) (console.Querier, error) {
-	if s.Tables() == nil {
+	tables := s.Released()
+	if tables == nil {
 		return nil, nil
 	}
 	worker, err := queryWorker()
 	if err != nil {
 		return nil, err
 	}
-	return duckdb.New(s.Tables(), duckdb.Options{Worker: worker, Background: true, Limits: duckdb.Limits{
+	return duckdb.New(tables, duckdb.Options{Worker: worker, Background: true, Limits: duckdb.Limits{
 		Memory: 512 << 20, Threads: 1, Time: 10 * time.Second, Rows: 100_000, Bytes: 16 << 20,
 	}})
 }

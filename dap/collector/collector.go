@@ -95,6 +95,13 @@ func New(c Config) (*Collector, error) {
 	}, nil
 }
 
+// SetKeys replaces the keys that open aggregate shares.
+func (c *Collector) SetKeys(keys []*dap.PrivateKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.config.Keys = slices.Clone(keys)
+}
+
 // Serve adds a question, or replaces the one of the same DAP task.
 func (c *Collector) Serve(q Question) error {
 	if err := q.validate(); err != nil {

@@ -75,6 +75,8 @@ func (c *Collector) release(ctx context.Context, q *Question, a Ask) error {
 
 // key finds the key that shares are sealed to.
 func (c *Collector) key(id dap.HpkeConfigID) (*dap.PrivateKey, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, k := range c.config.Keys {
 		if k.Config().ID == id {
 			return k, nil
