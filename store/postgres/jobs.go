@@ -25,9 +25,10 @@ func addJobs(ctx context.Context, tx pgx.Tx, jobs []leader.Job) error {
 			return err
 		}
 		b.Queue(`INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key,
-			created, round, digest, location, attempts, due, lease) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			created, round, turned, digest, location, attempts, due, lease)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 			j.Task[:], j.Node, number(j.Log), j.From, j.To, blob(j.Skip), int64(j.Reports), start, end, batchColumn(&j.Batch), int16(j.Key),
-			seconds(j.Created), int64(j.Round), digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Due), seconds(j.Lease))
+			seconds(j.Created), int64(j.Round), j.Turned, digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Due), seconds(j.Lease))
 		countBatch(&b, j.Task, j.Batch, int64(j.Reports), 0)
 	}
 	return send(ctx, tx, &b)
@@ -50,7 +51,7 @@ func digestColumn(d [32]byte) []byte {
 	return d[:]
 }
 
-const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, digest, location, attempts, due, lease`
+const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, digest, location, attempts, due, lease`
 
 func scanJob(row pgx.CollectableRow) (leader.Job, error) {
 	var j leader.Job
@@ -58,7 +59,7 @@ func scanJob(row pgx.CollectableRow) (leader.Job, error) {
 	var id, log, start, end, created, due, lease int64
 	var key int16
 	err := row.Scan(&id, &task, &j.Node, &log, &j.From, &j.To, &skip, &j.Reports, &start, &end, &batch, &key,
-		&created, &j.Round, &digest, &location, &j.Attempts, &due, &lease)
+		&created, &j.Round, &j.Turned, &digest, &location, &j.Attempts, &due, &lease)
 	copy(j.Task[:], task)
 	copy(j.Batch[:], batch)
 	copy(j.Digest[:], digest)

@@ -62,7 +62,7 @@ func with(connection, name, value string) string {
 	if strings.Contains(connection, "?") {
 		separator = "&"
 	}
-	return connection + separator + name + "=" + url.QueryEscape(value)
+	return connection + separator + name + "=" + url.PathEscape(value)
 }
 
 func openHelper(t testing.TB, connection string) *Helper {
@@ -142,5 +142,15 @@ func TestLeader(t *testing.T) {
 			s = open(t)
 			return s
 		}
+	})
+}
+
+func TestKilledProcesses(t *testing.T) {
+	where := ""
+	if !ledgertest.IsChild(t) {
+		where = schema(t)
+	}
+	ledgertest.Processes(t, where, func(ctx context.Context, connection string) (ledger.Store, error) {
+		return OpenHelper(ctx, connection)
 	})
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"io/fs"
 	"path/filepath"
 	"testing"
@@ -62,4 +63,10 @@ func TestSharedMigrations(t *testing.T) {
 			t.Errorf("%s is not the same for leader and helper", name)
 		}
 	}
+}
+
+func TestKilledProcesses(t *testing.T) {
+	ledgertest.Processes(t, filepath.Join(t.TempDir(), "helper.db"), func(ctx context.Context, name string) (ledger.Store, error) {
+		return OpenHelper(ctx, name)
+	})
 }

@@ -29,6 +29,7 @@ CREATE TABLE dap_jobs (
 	verify_key smallint NOT NULL,
 	created    bigint   NOT NULL,
 	round      bigint   NOT NULL,
+	turned     boolean  NOT NULL,
 	digest     bytea    NOT NULL, -- empty before the request was made
 	location   bytea    NOT NULL,
 	attempts   bigint   NOT NULL,
