@@ -36,6 +36,7 @@ type Config struct {
 	Poll  time.Duration // what leaders are told to wait before they ask; default 2 s
 
 	MaxReports int           // of a job; default 10,000
+	MaxMemory  int64         // bytes that the verified shares of a job may take, unless one report takes more; default 256 MiB
 	Workers    int           // jobs that are handled at a time; default: twice the CPUs
 	Depth      int           // requests that wait; default: 16 for each worker; negative: none
 	Age        time.Duration // how long a request waits; default 15 s
@@ -83,6 +84,7 @@ func New(c Config) (*Helper, error) {
 	}
 	c.Poll = cmp.Or(c.Poll, 2*time.Second)
 	c.MaxReports = cmp.Or(c.MaxReports, 10_000)
+	c.MaxMemory = cmp.Or(c.MaxMemory, 256<<20)
 	c.Workers = cmp.Or(c.Workers, 2*runtime.GOMAXPROCS(0))
 	c.Depth = max(0, cmp.Or(c.Depth, 16*c.Workers))
 	c.Age = cmp.Or(c.Age, 15*time.Second)
@@ -94,7 +96,7 @@ func New(c Config) (*Helper, error) {
 			return nil, fmt.Errorf("starting helper: a limit of %v reports a second for each %s without a burst lets nothing in", r.PerSecond, name)
 		}
 	}
-	if c.MaxReports < 1 || c.Workers < 1 || c.KeepResponses < 0 || c.KeepRecords < c.KeepResponses || c.Sweep < 0 || c.Age < 0 || c.Poll < 0 {
+	if c.MaxReports < 1 || c.MaxMemory < 1 || c.Workers < 1 || c.KeepResponses < 0 || c.KeepRecords < c.KeepResponses || c.Sweep < 0 || c.Age < 0 || c.Poll < 0 {
 		return nil, errors.New("starting helper: want at least one report and worker, and times that are not negative, records kept at least as long as responses")
 	}
 	return &Helper{
@@ -152,7 +154,7 @@ func (h *Helper) serve(w http.ResponseWriter, r *http.Request, do func(http.Resp
 	if refused := new(dap.Abort); errors.As(err, &refused) && refused.Type == dap.ProblemUnrecognizedTask {
 		h.config.Metrics.Refused(nil, NoTask)
 	}
-	if exchange.Refuse(w, id, err) {
+	if exchange.Refuse(w, id, err) && r.Context().Err() == nil { // else the leader has gone
 		h.config.Report(fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, err))
 		h.fault(err)
 	}
@@ -209,10 +211,13 @@ func (h *Helper) getConfig(w http.ResponseWriter, _ *http.Request) {
 // now returns the time, to the second.
 func (h *Helper) now() time.Time { return h.config.Clock.Now().Truncate(time.Second) }
 
-// codec returns the task's codec with this helper's limit of reports.
+// codec returns the task's codec with this helper's limit of reports: the verified
+// shares of a job are in memory until it is committed, and those of a long vector
+// are much longer than the request.
 func (h *Helper) codec(t *dap.Task) dap.Codec {
-	most := min(h.config.MaxReports, dap.DefaultLimits().Reports)
-	return t.Codec().WithLimits(dap.LimitsFor(t.Instance(), most))
+	share := int64(t.Instance().Sizes().AggregateShare)
+	most := max(1, min(int64(h.config.MaxReports), int64(dap.DefaultLimits().Reports), h.config.MaxMemory/share))
+	return t.Codec().WithLimits(dap.LimitsFor(t.Instance(), int(most)))
 }
 
 // book returns the task's ledger.

@@ -2,8 +2,11 @@ package helper_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +212,13 @@ func TestTooManyReports(t *testing.T) {
 	wantProblem(t, "three reports", w.createJob(1, body), 413, "invalidMessage")
 	_, body = w.init(dap.BatchID{}, w.report(1), w.report(1))
 	wantFates(t, w.fates(w.createJob(1, body)), 0, 0)
+	// The same by memory: the share of a report takes 160 bytes.
+	w.config.MaxReports, w.config.MaxMemory = 0, 319
+	w.restart()
+	_, body = w.init(dap.BatchID{}, w.report(1), w.report(1))
+	wantProblem(t, "two reports", w.createJob(1, body), 413, "invalidMessage")
+	_, body = w.init(dap.BatchID{}, w.report(1))
+	wantFates(t, w.fates(w.createJob(1, body)), 0)
 	if len(w.errs) > 0 {
 		t.Error(w.errs)
 	}
@@ -246,6 +256,13 @@ func TestTokens(t *testing.T) {
 	}
 	wantProblem(t, "no task ID", w.do("POST", "tasks/abc/aggregation_jobs", dap.TypeAggregationJobInitReq, body), 404, "unrecognizedTask")
 
+	// The other header that leaders send.
+	r := httptest.NewRequest("GET", "/"+dap.AggregateSharePath(w.task.ID(), dap.AggregateShareID{}), nil)
+	w.token.SetDAP(r.Header)
+	a := httptest.NewRecorder()
+	w.handler.ServeHTTP(a, r)
+	wantProblem(t, "with DAP-Auth-Token", a, 404, "notFound")
+
 	// Rotation: both tokens are good for a while.
 	w.update(func(e *entry) { e.Inbound = append(e.Inbound, other.Hash()) })
 	method, path := w.task.Variant().CreateAggregationJob(w.task.ID(), dap.AggregationJobID{})
@@ -279,4 +296,31 @@ func TestHpkeConfig(t *testing.T) {
 	}
 	wantProblem(t, "another path", w.do("GET", "elsewhere", "", nil), 404, "notFound")
 	wantProblem(t, "another method", w.do("PATCH", "tasks/"+w.task.ID().String()+"/aggregation_jobs", "", nil), 404, "notFound")
+}
+
+// A leader that goes away is no fault of the helper's.
+func TestLeaderGoes(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, func(_ *world, _ *dap.TaskConfiguration, c *helperConfig) { c.Workers = 1 })
+	_, body := w.init(dap.BatchID{}, w.report(1))
+	in, out := io.Pipe()
+	method, path := w.task.Variant().CreateAggregationJob(w.task.ID(), dap.AggregationJobID{})
+	request := func(ctx context.Context, body io.Reader) *http.Request {
+		r := httptest.NewRequestWithContext(ctx, method, "/"+path, body)
+		r.Header.Set("Content-Type", dap.TypeAggregationJobInitReq.MediaType())
+		w.token.SetBearer(r.Header)
+		return r
+	}
+	first := make(chan struct{})
+	go func() { w.handler.ServeHTTP(httptest.NewRecorder(), request(t.Context(), in)); close(first) }()
+	if _, err := out.Write(body[:10]); err != nil { // it has the worker
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.handler.ServeHTTP(httptest.NewRecorder(), request(ctx, bytes.NewReader(body)))
+	out.CloseWithError(io.ErrUnexpectedEOF)
+	<-first
+	if s := w.helper.Status(); len(w.errs) > 0 || s.Err != nil || s.Queued != 0 || s.Running != 0 {
+		t.Errorf("%v, status %+v", w.errs, s)
+	}
 }
