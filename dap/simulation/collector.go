@@ -146,7 +146,7 @@ func (w *world) failed(c *collection, a *answer) {
 		return
 	}
 	w.note("  collection failed: %v %s", abort.Type, abort.Detail)
-	if c.result != nil && !c.deleting {
+	if c.result != nil && !c.deleting && w.setting.Expiry == 0 {
 		w.breaks("a finished collection failed afterwards: %v", abort.Type)
 	}
 	c.problem = string(abort.Type)
