@@ -174,6 +174,9 @@ func (w *world) open(s dap.BatchSelector, pending map[int]bool) error {
 		// The helper is first. The leader's job may have failed since, never here.
 		w.breaks("batch %v is collected at one side only: leader %v, helper %v", s, collected, collectedThere)
 	}
+	if collected && mine.Count+theirs.Count > 0 {
+		w.breaks("batch %v has got %d and %d reports after it was collected", s, mine.Count, theirs.Count)
+	}
 	if collected || mine.Count == 0 && theirs.Count == 0 {
 		return nil
 	}
