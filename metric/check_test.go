@@ -108,7 +108,7 @@ func FuzzParse(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, path := range append(paths, examples) {
+	for _, path := range append(paths, examples, aggregateExamples) {
 		src, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)
