@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -61,8 +62,13 @@ func (c *outboxListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	enrolled, err := box.Enrolments()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(enrolled, func(a, b outbox.Enrolment) int { return strings.Compare(a.Owner+" "+a.Metric, b.Owner+" "+b.Metric) })
 	if c.JSON {
-		return printJSON(e.stdout, entries, stats)
+		return printJSON(e.stdout, entries, enrolled, stats)
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	if len(entries) > 0 {
@@ -73,6 +79,9 @@ func (c *outboxListCmd) Run(e *env) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	for _, x := range enrolled {
+		fmt.Fprintf(e.stdout, "Takes part in %s since %s: one report an epoch, whether there is something to say or not.\n", x.Metric, x.Since.Local().Format(time.DateTime))
 	}
 	fmt.Fprintf(e.stdout, "%d waiting, %d sealed, %d held; %d sent so far", stats.Waiting, stats.Sealed, stats.Held, stats.Sent)
 	for _, cause := range sortedCauses(stats) {
@@ -116,12 +125,24 @@ type entryJSON struct {
 	Report      string     `json:"report,omitempty"`  // hexadecimal
 }
 
-func printJSON(w io.Writer, entries []outbox.Entry, stats outbox.Stats) error {
+// enrolmentJSON is a task in which the device takes part, for machines.
+type enrolmentJSON struct {
+	Metric string    `json:"metric"`
+	Owner  string    `json:"owner"`
+	Task   string    `json:"task"`
+	Since  time.Time `json:"since"`
+}
+
+func printJSON(w io.Writer, entries []outbox.Entry, enrolled []outbox.Enrolment, stats outbox.Stats) error {
 	out := struct {
-		Entries []entryJSON             `json:"entries"`
-		Sent    uint64                  `json:"sent"`
-		Dropped map[outbox.Cause]uint64 `json:"dropped"`
-	}{[]entryJSON{}, stats.Sent, stats.Dropped}
+		Entries  []entryJSON             `json:"entries"`
+		Enrolled []enrolmentJSON         `json:"enrolled,omitempty"`
+		Sent     uint64                  `json:"sent"`
+		Dropped  map[outbox.Cause]uint64 `json:"dropped"`
+	}{Entries: []entryJSON{}, Sent: stats.Sent, Dropped: stats.Dropped}
+	for _, x := range enrolled {
+		out.Enrolled = append(out.Enrolled, enrolmentJSON{x.Metric, x.Owner, x.Task.String(), x.Since})
+	}
 	for _, x := range entries {
 		j := entryJSON{
 			ID: x.ID, Metric: x.Metric, Owner: x.Owner, Task: x.Task.String(), Stage: x.Stage.String(),
