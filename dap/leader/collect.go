@@ -316,7 +316,8 @@ type collectionKey struct {
 // only.
 type progress struct {
 	missing uint64 // reports, at the last look
-	err     error  // the last failure
+	looked  time.Time
+	err     error // the last failure
 }
 
 // collectionChanged wakes those who wait for a collection job, and what the job

@@ -14,12 +14,12 @@ type lot struct {
 	records [][]byte
 }
 
-// drive works on jobs until none is due, and returns the errors of those that
-// could not go on.
-func (l *Leader) drive(ctx context.Context) error {
+// drive works on jobs until none is due. The errors of jobs that could not go on
+// are reported, one at a time.
+func (l *Leader) drive(ctx context.Context, report func(error)) error {
 	l.driving.Lock()
 	defer l.driving.Unlock()
-	d := &driver{leader: l, slots: make(chan struct{}, l.config.Workers), ended: newBell()}
+	d := &driver{leader: l, report: report, slots: make(chan struct{}, l.config.Workers), ended: newBell()}
 	return d.run(ctx)
 }
 
@@ -27,12 +27,12 @@ func (l *Leader) drive(ctx context.Context) error {
 // of the jobs, so that each log is read once.
 type driver struct {
 	leader *Leader
+	report func(error)
 	slots  chan struct{} // held by workers
 	ended  bell
 
-	mu      sync.Mutex
+	mu      sync.Mutex // also held while report is called
 	running int
-	errs    []error
 }
 
 func (d *driver) run(ctx context.Context) error {
@@ -50,8 +50,7 @@ func (d *driver) run(ctx context.Context) error {
 		jobs, err := d.leader.config.Store.Lease(ctx, d.leader.config.Node, now, now.Add(d.leader.config.LeaseTime), free)
 		if err != nil {
 			<-d.slots
-			workers.Wait()
-			return errors.Join(append(d.take(), fmt.Errorf("leasing jobs: %w", err))...)
+			return fmt.Errorf("leasing jobs: %w", err)
 		}
 		if len(jobs) == 0 {
 			<-d.slots
@@ -82,8 +81,7 @@ func (d *driver) run(ctx context.Context) error {
 			})
 		}
 	}
-	workers.Wait()
-	return errors.Join(append(d.take(), ctx.Err())...)
+	return ctx.Err()
 }
 
 func (d *driver) start() {
@@ -97,7 +95,7 @@ func (d *driver) end(err error) {
 	defer d.mu.Unlock()
 	d.running--
 	if err != nil {
-		d.errs = append(d.errs, err)
+		d.report(err)
 	}
 	d.ended.set()
 }
@@ -106,12 +104,6 @@ func (d *driver) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.running
-}
-
-func (d *driver) take() []error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.errs
 }
 
 // load reads a job's reports, unless the job was begun by this process and is

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/internal/exchange"
@@ -22,21 +25,34 @@ func (l *Leader) gather(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("reading collection jobs: %w", err)
 	}
-	moved := false
-	var errs []error
-	for _, c := range pending {
-		for ctx.Err() == nil && !c.ended() {
-			next, err := l.step(ctx, c)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("collection job %v of task %v, %v: %w", c.ID, c.Task, c.State, err))
-			}
-			if err != nil || next.Rev == c.Rev {
-				break
-			}
-			moved, c = true, next
-		}
+	moved := make([]bool, len(pending))
+	errs := make([]error, len(pending))
+	var g errgroup.Group // helpers may be slow
+	g.SetLimit(l.config.Workers)
+	for i, c := range pending {
+		g.Go(func() error {
+			moved[i], errs[i] = l.advanceCollection(ctx, c)
+			return nil
+		})
 	}
-	return moved, errors.Join(append(errs, ctx.Err())...)
+	_ = g.Wait() // the errors are in errs
+	return slices.Contains(moved, true), errors.Join(append(errs, ctx.Err())...)
+}
+
+// advanceCollection takes a collection job as far as it goes, and reports whether
+// it moved.
+func (l *Leader) advanceCollection(ctx context.Context, c Collection) (moved bool, err error) {
+	for ctx.Err() == nil && !c.ended() {
+		next, err := l.step(ctx, c)
+		if err != nil {
+			return moved, fmt.Errorf("collection job %v of task %v, %v: %w", c.ID, c.Task, c.State, err)
+		}
+		if next.Rev == c.Rev {
+			break
+		}
+		moved, c = true, next
+	}
+	return moved, nil
 }
 
 // step takes a collection job one step further, if that can be, and returns what
@@ -91,6 +107,9 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 	if ready, next, err := l.logsCut(ctx, c); !ready || err != nil {
 		return next, err
 	}
+	if wait, err := l.looksAgain(ctx, c); wait || err != nil {
+		return c, err
+	}
 	book, err := l.book(ctx, s)
 	if err != nil {
 		return c, err
@@ -128,6 +147,24 @@ func (l *Leader) logsCut(ctx context.Context, c Collection) (bool, Collection, e
 	return uncut == 0, c, nil
 }
 
+// lookEvery is how often a batch that jobs may still add to is looked at: to read
+// it costs more than to note that a job has ended.
+const lookEvery = time.Second
+
+// looksAgain reports whether the batch of a collection was looked at a moment ago,
+// and jobs still run.
+func (l *Leader) looksAgain(ctx context.Context, c Collection) (bool, error) {
+	l.mu.Lock()
+	p := l.progress[collectionKey{c.Task, c.ID}]
+	l.mu.Unlock()
+	now := l.config.Clock.Now()
+	if p.looked.IsZero() || !now.Before(p.looked.Add(lookEvery)) {
+		return false, nil
+	}
+	jobs, _, err := l.config.Store.Jobs(ctx, c.Task)
+	return jobs > 0, err
+}
+
 // wait notes how many reports are missing, and gives up when none can be
 // expected to come any more.
 func (l *Leader) wait(ctx context.Context, s *roster.Serving, c Collection, have uint64, since time.Time) (Collection, error) {
@@ -138,7 +175,7 @@ func (l *Leader) wait(ctx context.Context, s *roster.Serving, c Collection, have
 	}
 	if l.now().Before(since.Add(l.config.Patience)) {
 		l.mu.Lock()
-		l.progress[collectionKey{c.Task, c.ID}] = progress{missing: missing}
+		l.progress[collectionKey{c.Task, c.ID}] = progress{missing: missing, looked: l.config.Clock.Now()}
 		l.mu.Unlock()
 		return c, nil
 	}

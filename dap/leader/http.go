@@ -54,7 +54,7 @@ func (l *Leader) handle(h handler) http.HandlerFunc {
 		} else {
 			err = &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: err.Error()}
 		}
-		if err != nil && exchange.Refuse(w, task, err) {
+		if err != nil && exchange.Refuse(w, task, err) && r.Context().Err() == nil {
 			l.config.Failed(err)
 		}
 	}

@@ -85,7 +85,10 @@ func (l *Leader) work(ctx context.Context, w lot) error {
 	}
 	err = l.advance(ctx, s, &w)
 	switch {
-	case err == nil, errors.Is(err, ErrConflict): // another worker has it: the lease has ended
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrConflict): // another worker has it: the lease has ended
+		l.started.take(jobKey{w.job.Task, w.job.Number})
 		return nil
 	case l.hopeless(err) || w.job.Attempts >= l.config.Attempts && ctx.Err() == nil:
 		return errors.Join(l.failure(&w.job, err), l.abandon(ctx, s, &w, err))
@@ -196,9 +199,14 @@ func (l *Leader) begin(ctx context.Context, s *roster.Serving, w *lot) (*begun, 
 		b.reports[r.Metadata.ID] = jobPart{at, r.Metadata.Time}
 		at++
 	}
-	if j.Turned {
-		slices.Reverse(reports)
-	}
+	// By ID: the helper need not know the order in which they arrived.
+	slices.SortFunc(reports, func(a, b dap.Report) int {
+		order := bytes.Compare(a.Metadata.ID[:], b.Metadata.ID[:])
+		if j.Turned {
+			return -order
+		}
+		return order
+	})
 	var req *dap.AggregationJobInitReq
 	var err error
 	if b.job, req, err = s.Aggregator.LeaderInit(j.Key, j.Batch, reports, j.Created, l.config.Roster.Keyring()); err != nil {

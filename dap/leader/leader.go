@@ -198,8 +198,8 @@ func (l *Leader) recover(ctx context.Context) error {
 	return nil
 }
 
-// Close releases the logs. Nothing that was acknowledged is lost, and no job is
-// ended; those that run are begun again.
+// Close releases the logs, after Run has returned. Nothing that was acknowledged
+// is lost.
 func (l *Leader) Close() error {
 	l.driving.Lock() // cursors are in use
 	defer l.driving.Unlock()

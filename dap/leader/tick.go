@@ -20,13 +20,21 @@ const (
 // error. Failures do not end it; they are passed to failed, if that is not nil.
 // Logs, jobs and collections are worked on side by side.
 func (l *Leader) Run(ctx context.Context, failed func(error)) error {
-	loop := func(work func(context.Context) error, wake bell, due func(context.Context) time.Time) func() error {
+	report := func(err error) {
+		if err != nil && failed != nil && ctx.Err() == nil {
+			failed(err)
+		}
+	}
+	loop := func(work func() error, wake bell, due func(context.Context) time.Time) func() error {
 		return func() error {
 			for {
-				if err := work(ctx); err != nil && failed != nil && ctx.Err() == nil {
-					failed(err)
+				err := work()
+				report(err)
+				at := due(ctx)
+				if err != nil { // what failed may be due still
+					at = later(at, l.config.Clock.Now().Add(l.config.FirstPause))
 				}
-				l.sleep(ctx, wake, due(ctx))
+				l.sleep(ctx, wake, at)
 				if err := ctx.Err(); err != nil {
 					return err
 				}
@@ -34,10 +42,10 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 		}
 	}
 	var g errgroup.Group
-	g.Go(loop(func(ctx context.Context) error { _, err := l.takeIn(ctx); return err }, l.wake.intake, l.intakeDue))
-	g.Go(loop(l.drive, l.wake.jobs, l.jobsDue))
-	g.Go(loop(func(ctx context.Context) error { _, err := l.gather(ctx); return err }, l.wake.gather, l.gatherDue))
-	g.Go(loop(l.clean, l.wake.clean, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
+	g.Go(loop(func() error { _, err := l.takeIn(ctx); return err }, l.wake.intake, l.intakeDue))
+	g.Go(loop(func() error { return l.drive(ctx, report) }, l.wake.jobs, l.jobsDue))
+	g.Go(loop(func() error { _, err := l.gather(ctx); return err }, l.wake.gather, l.gatherDue))
+	g.Go(loop(func() error { return l.clean(ctx) }, l.wake.clean, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
 	return g.Wait()
 }
 
@@ -61,7 +69,7 @@ func (l *Leader) Tick(ctx context.Context) error {
 	var errs []error
 	for ctx.Err() == nil {
 		cut, err := l.takeIn(ctx)
-		errs = append(errs, err, l.drive(ctx))
+		errs = append(errs, err, l.drive(ctx, func(err error) { errs = append(errs, err) }))
 		moved, err := l.gather(ctx)
 		errs = append(errs, err)
 		if !cut && !moved {
@@ -89,9 +97,6 @@ func (l *Leader) intakeDue(context.Context) time.Time {
 		if o.log.Len() > 0 && o.due(&l.config).Before(due) {
 			due = o.due(&l.config)
 		}
-	}
-	if len(l.sealedLogs()) > 0 {
-		due = earlier(due, now.Add(l.config.FirstPause))
 	}
 	return due
 }
@@ -128,9 +133,23 @@ func (l *Leader) gatherDue(ctx context.Context) time.Time {
 		}
 		if at, err := collectableAt(s, c.Interval); err == nil && at.After(now) {
 			due = earlier(due, at)
+			continue
+		}
+		l.mu.Lock()
+		p := l.progress[collectionKey{c.Task, c.ID}]
+		l.mu.Unlock()
+		if again := p.looked.Add(lookEvery); again.After(now) {
+			due = earlier(due, again)
 		}
 	}
 	return due
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -138,13 +138,25 @@ func (u *uploading) flush(ctx context.Context) error {
 		start = end
 	}
 	if err := u.intake.append(ctx, records); err != nil {
-		if errors.Is(err, segment.ErrFull) {
-			return exchange.ErrUnavailable.After(time.Minute)
-		}
-		return err
+		return appendError(ctx, err)
 	}
 	u.intake.stored.Add(int64(len(u.mem)))
 	u.intake.recent.add(u.ids...)
 	u.ids, u.ends, u.mem = u.ids[:0], u.ends[:0], u.mem[:0]
 	return nil
+}
+
+// appendError tells the client's and passing failures from our own.
+func appendError(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return exchange.ErrCut
+	case errors.Is(err, segment.ErrFull):
+		return exchange.ErrUnavailable.After(time.Minute)
+	case errors.Is(err, segment.ErrTooLarge):
+		return exchange.ErrTooLarge
+	case errors.Is(err, segment.ErrClosed): // the process ends
+		return exchange.ErrUnavailable
+	}
+	return err
 }
