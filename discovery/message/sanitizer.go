@@ -14,18 +14,35 @@ import (
 	"github.com/shoal-project/shoal/discovery/bundle"
 )
 
-// The rules of the sanitizer, beside those of package discovery.
+// The rules of the sanitizer, beside those of package discovery. Table says
+// what each does.
 const (
-	RuleNoindex discovery.Rule = "message.noindex" // the page forbids to index it
-	RuleDepth   discovery.Rule = "message.depth"   // the page was not reached straight from the results
-	RuleEngine  discovery.Rule = "message.engine"  // no signed bundle knows the search
-	RuleResults discovery.Rule = "message.results" // too few results, or one that may not be told
-	RuleTime    discovery.Rule = "message.time"    // the day is not known
-	RuleSchema  discovery.Rule = "message.schema"  // the record is not of its schema
-	RuleRandom  discovery.Rule = "message.random"  // there is no randomness
-	RuleCountry discovery.Rule = "message.country" // not a refusal: tells whether the country is told
-	RuleRecord  discovery.Rule = "message.record"  // not a refusal: the record that leaves
+	RuleNoindex discovery.Rule = "message.noindex"
+	RuleDepth   discovery.Rule = "message.depth"
+	RuleEngine  discovery.Rule = "message.engine"
+	RuleResults discovery.Rule = "message.results"
+	RuleSchema  discovery.Rule = "message.schema"
+	RuleTime    discovery.Rule = "message.time"
+	RuleRandom  discovery.Rule = "message.random"
+	RuleCountry discovery.Rule = "message.country"
+	RuleRecord  discovery.Rule = "message.record"
 )
+
+// Table lists the rules of the sanitizer, beside those of package discovery,
+// which it asks again.
+func Table() []discovery.RuleInfo {
+	return []discovery.RuleInfo{
+		{Rule: RuleDepth, Text: "the page was not reached straight from the results of a search"},
+		{Rule: RuleNoindex, Text: "the page, fetched anonymously, forbids to index it, by meta element or header"},
+		{Rule: RuleEngine, Text: "the signed bundle does not know the engine, or finds another search in the clean URL"},
+		{Rule: RuleResults, Text: fmt.Sprintf("of the first %d results fewer than %d different ones may be told: the words are too special; or the result that is told may not be", maxResults, leastResults)},
+		{Rule: RuleSchema, Text: "the record has not exactly the fields of its schema, or a value that the schema does not have"},
+		{Rule: RuleTime, Text: "the day is not known"},
+		{Rule: RuleRandom, Text: "no number can be drawn"},
+		{Rule: RuleCountry, Verdict: discovery.Public, Text: fmt.Sprintf("not a refusal: the country is told only if %d people are declared to live there, otherwise \"--\"", LeastCountry)},
+		{Rule: RuleRecord, Verdict: discovery.Public, Text: "not a refusal: the record that leaves, as it leaves"},
+	}
+}
 
 // LeastCountry is how many people a country must have, by declaration of who
 // runs the collection, before it is told.
