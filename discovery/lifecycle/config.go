@@ -47,7 +47,7 @@ type Config struct {
 // are always made.
 type Facts struct {
 	Titles    bool // what a page is called
-	Referrers bool // the site from which a page was reached
+	Referrers bool // the site from which a page was reached, if that page was found public
 	Results   bool // the results of a search
 }
 

@@ -28,7 +28,7 @@ func script(b *bench) []func() {
 		nav(2, "https://mail.example.com/news", "", lifecycle.Typed),
 		nav(2, "https://weak.example.org/page", "", lifecycle.Typed),
 		nav(3, "https://news.example.org/", "", lifecycle.Typed),
-		nav(3, "https://news.example.org/list?page=2&sort=new", "https://news.example.org/", lifecycle.Link),
+		nav(3, "https://news.example.org/list?topic=valley&part=second", "https://news.example.org/", lifecycle.Link),
 		nav(3, "https://files.example.org/i/9f86d081884c7d65", "", lifecycle.Typed),
 		nav(4, "https://shop.example.com/lamps/desk?color=3", "", lifecycle.Typed),
 		func() { b.close(1) }, func() { b.close(2) }, func() { b.close(3) }, func() { b.close(4) },
@@ -42,7 +42,7 @@ func script(b *bench) []func() {
 func scriptTold() []string {
 	const story = "https://news.example.org/2026/spring/river-walk"
 	return []string{
-		"page https://news.example.org/", "page https://news.example.org/about", "page https://news.example.org/list?page=2&sort=new", "page " + story,
+		"page https://news.example.org/", "page https://news.example.org/about", "page https://news.example.org/list?topic=valley&part=second", "page " + story,
 		"page https://shop.example.com/lamps/desk", "page_query " + story + " river walk finch", "query river walk finch",
 	}
 }

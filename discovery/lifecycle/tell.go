@@ -36,7 +36,7 @@ func (e *Engine) tellPage(r *record, page *message.Page) error {
 	if e.config.Facts.Titles {
 		facts = append(facts, fact{page.Titled(), url, e.vault.tag("told title", url)})
 	}
-	if e.config.Facts.Referrers && r.Source != "" {
+	if e.config.Facts.Referrers && r.Source != "" && e.wasTold(e.vault.tag("public", r.Source)) {
 		facts = append(facts, fact{page.AfterPage(r.Source), url, e.vault.tag("told referrer", url, r.Source)})
 	}
 	return e.tell(r, facts, o)
@@ -63,6 +63,9 @@ func (e *Engine) tell(r *record, facts []fact, o Observation) error {
 		return nil
 	}
 	told := []tag{e.seen(r)}
+	if o.Page != nil {
+		told = append(told, e.vault.tag("public", r.URL))
+	}
 	proven := false
 	for _, f := range facts {
 		if e.wasTold(f.tag) {

@@ -134,6 +134,8 @@ func (e *Engine) prepare(r *record) (bool, error) {
 		return false, nil
 	case !r.Query && r.Source != "" && e.isPrivate(r.Source):
 		return false, e.withholdRecord(StageDue, r, reasonSource, discovery.Decision{})
+	case !r.Query && e.undecided(r):
+		return false, nil
 	case e.settled(r):
 		e.explain(StageDue, Dropped, r.URL, reasonReported, discovery.Decision{})
 		e.drop(r)
@@ -149,6 +151,28 @@ func (e *Engine) prepare(r *record) (bool, error) {
 		return false, e.failed(r, reasonKnown)
 	}
 	return true, nil
+}
+
+// undecided puts a record off while nobody knows yet whether the page before it
+// is private: that comes first.
+func (e *Engine) undecided(r *record) bool {
+	before := e.pages[r.Source]
+	for _, t := range e.tabs {
+		if t.visit != nil && t.visit.URL == r.Source {
+			before = t.visit
+		}
+	}
+	if r.Source == "" || before == nil || before == r || !before.First.Before(r.First) {
+		return false
+	}
+	r.Due = e.now
+	if before.Due.After(r.Due) {
+		r.Due = before.Due
+	}
+	r.Due = r.Due.Add(e.config.Timing.Interval)
+	r.step, e.current = nil, nil
+	e.touch(labelRecord, r.id)
+	return true
 }
 
 func (e *Engine) count(s *step) {

@@ -64,12 +64,12 @@ func search(words string) string {
 func web() map[string]site {
 	story := "https://news.example.org/2026/spring/river-walk"
 	return map[string]site{
-		"https://news.example.org/":             {shown: html("News of the valley", `<a href="/about">About</a><a href="/list?page=2&sort=recently">More</a>`)},
+		"https://news.example.org/":             {shown: html("News of the valley", `<a href="/about">About</a><a href="/list?topic=valley&part=second">More</a>`)},
 		"https://news.example.org/about":        {shown: html("About the valley news", "")},
 		story:                                   {shown: html("A walk along the river", canonical(story))},
 		story + "?utm_source=letter&utm_x=one":  {shown: html("A walk along the river", canonical(story))},
 		"https://news.example.org/2026/spring/": {shown: html("All stories of the spring", "")},
-		"https://news.example.org/list?page=2&sort=recently": {
+		"https://news.example.org/list?topic=valley&part=second": {
 			shown: html("Older news of the valley", ""),
 		},
 		"https://news.example.org/list":               {shown: html("List of the valley", "")},
