@@ -3,6 +3,8 @@ package postgres
 import (
 	"testing"
 
+	"github.com/shoal-project/shoal/store/postgres/postgrestest"
+
 	"github.com/shoal-project/shoal/dap/ledger"
 	ledgertest "github.com/shoal-project/shoal/dap/ledger/storetest"
 )
@@ -10,7 +12,7 @@ import (
 // For a figure that means something: SHOAL_PG_SYNC=on scripts/postgres go test ...
 func BenchmarkCommit(b *testing.B) {
 	ledgertest.Bench(b, func(b *testing.B) (ledger.Store, func() int64) {
-		s := openHelper(b, schema(b))
+		s := openHelper(b, postgrestest.Schema(b))
 		return s, func() int64 {
 			var n int64
 			if _, err := s.pool.Exec(b.Context(), `VACUUM FULL dap_blocks, dap_sums`); err != nil {

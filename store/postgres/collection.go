@@ -214,7 +214,7 @@ func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark le
 
 // ForgetCollections implements [leader.Store].
 func (s *Leader) ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM dap_collections WHERE task = $1 AND created < $2 AND state NOT IN ($3, $4)`,
+	_, err := s.pool.Exec(ctx, `DELETE FROM dap_collections WHERE task = $1 AND due < $2 AND state NOT IN ($3, $4)`,
 		task[:], seconds(before), int16(leader.Waiting), int16(leader.Draining))
 	if err != nil {
 		return fmt.Errorf("forgetting collection jobs of task %v: %w", task, err)

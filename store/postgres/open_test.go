@@ -4,12 +4,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/shoal-project/shoal/store/postgres/postgrestest"
 )
 
 // Many processes open an empty schema at once: one fills it.
 func TestOpenAtOnce(t *testing.T) {
 	t.Parallel()
-	connection := schema(t)
+	connection := postgrestest.Schema(t)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -26,7 +28,7 @@ func TestOpenAtOnce(t *testing.T) {
 
 func TestSchemasThatAreRefused(t *testing.T) {
 	t.Parallel()
-	connection := schema(t)
+	connection := postgrestest.Schema(t)
 	s := openHelper(t, connection)
 	if _, err := OpenLeader(t.Context(), connection); err == nil || !strings.Contains(err.Error(), "belongs to a helper") {
 		t.Errorf("a leader in a helper's schema: %v", err)
@@ -55,7 +57,7 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 // to wait for it.
 func TestCommitsWaitForTheLog(t *testing.T) {
 	t.Parallel()
-	s := openHelper(t, with(schema(t), "options", "-c synchronous_commit=off"))
+	s := openHelper(t, postgrestest.With(postgrestest.Schema(t), "options", "-c synchronous_commit=off"))
 	var have string
 	if err := s.pool.QueryRow(t.Context(), `SHOW synchronous_commit`).Scan(&have); err != nil || have != "on" {
 		t.Errorf("synchronous_commit is %q, %v", have, err)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/store/postgres/postgrestest"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shoal-project/shoal/dap"
@@ -18,7 +20,7 @@ import (
 // No secret of a roster stands in the tables.
 func TestRosterSecretsAreNotInTheTables(t *testing.T) {
 	t.Parallel()
-	s, err := OpenLeader(t.Context(), schema(t))
+	s, err := OpenLeader(t.Context(), postgrestest.Schema(t))
 	if err != nil {
 		t.Fatal(err)
 	}
