@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server/pairing"
+	"github.com/shoal-project/shoal/store/postgres/postgrestest"
 )
 
 // newAggregateWorld founds two organisations, a with leader and collector and b
@@ -206,8 +208,38 @@ const wantColours = `epoch,item,reports,estimate,stddev,low,high
 // TestAggregateWay sends reports through leader and helper over HTTP and finds the
 // exact sums in the collector's table. A restart of both in between changes
 // nothing.
-func TestAggregateWay(t *testing.T) {
+func TestAggregateWay(t *testing.T) { newAggregateWorld(t).aggregateWay() }
+
+// TestAggregateWayOverPostgres is the same with the aggregators' state in
+// PostgreSQL.
+func TestAggregateWayOverPostgres(t *testing.T) {
+	places := []string{postgrestest.Schema(t), postgrestest.Schema(t)}
 	w := newAggregateWorld(t)
+	for i, o := range []*org{w.a, w.b} {
+		f, err := os.OpenFile(o.file, os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(f, "\naggregates:\n  postgres: %q\n", places[i]); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.aggregateWay()
+	for _, o := range []*org{w.a, w.b} {
+		for _, name := range []string{"leader.db", "helper.db"} {
+			if _, err := os.Stat(filepath.Join(o.dir, "data", name)); err == nil {
+				t.Errorf("%s has a file %s beside its database", o.dir, name)
+			}
+		}
+	}
+}
+
+func (w *world) aggregateWay() {
+	t := w.t
+	t.Helper()
 	w.pair()
 	w.b.start()
 	w.a.start()

@@ -21,6 +21,7 @@ import (
 	"github.com/shoal-project/shoal/dap/taskconfig"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/server/pairing"
+	"github.com/shoal-project/shoal/store/postgres"
 	"github.com/shoal-project/shoal/store/sqlite"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -152,10 +153,16 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 }
 
 func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
+	if c.Aggregates.Postgres != "" {
+		return postgres.OpenLeader(ctx, c.Aggregates.Postgres)
+	}
 	return sqlite.OpenLeader(ctx, c.aggregatorStore(LeaderRole))
 }
 
 func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
+	if c.Aggregates.Postgres != "" {
+		return postgres.OpenHelper(ctx, c.Aggregates.Postgres)
+	}
 	return sqlite.OpenHelper(ctx, c.aggregatorStore(HelperRole))
 }
 

@@ -12,6 +12,9 @@ import (
 type AggregatesConfig struct {
 	Expiry Duration `yaml:"expiry"`
 	Async  bool     `yaml:"async"`
+	// Postgres is the connection string of a database for the leader or helper, ""
+	// for a file in the data folder.
+	Postgres string `yaml:"postgres"`
 }
 
 // releases reports whether the organisation has results to show.
@@ -39,6 +42,9 @@ func (c Config) validateAggregates() error {
 	}
 	if c.Aggregates.Expiry < Duration(24*time.Hour) {
 		return fmt.Errorf("aggregates.expiry: %s is below 1d", c.Aggregates.Expiry)
+	}
+	if c.Aggregates.Postgres != "" && !c.Has(LeaderRole) && !c.Has(HelperRole) {
+		return errors.New("aggregates.postgres: only a leader or a helper uses it")
 	}
 	return nil
 }

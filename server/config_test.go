@@ -99,6 +99,7 @@ func TestParseRefuses(t *testing.T) {
 		"unknown role":         {"roles: [teacher]\nurl: http://127.0.0.1:8440\n", `roles: "teacher" is not one of`},
 		"both aggregators":     {"roles: [leader, helper]\nurl: http://127.0.0.1:8440\n", "both together know every value"},
 		"short memory":         {"roles: [helper]\nurl: http://127.0.0.1:8440\naggregates: {expiry: 1h}\n", "aggregates.expiry"},
+		"nobody's database":    {least + "aggregates: {postgres: 'host=db'}\n", "aggregates.postgres"},
 		"role twice":           {"roles: [shuffler, shuffler]\nurl: http://127.0.0.1:8440\n", "named twice"},
 		"no url":               {"roles: [shuffler]\n", "url: missing"},
 		"plain url":            {"roles: [shuffler]\nurl: http://shuffler.example\n", "must be https"},
