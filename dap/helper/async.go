@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,10 @@ import (
 func (h *Helper) takeJob(ctx context.Context, w http.ResponseWriter, s *roster.Serving, req *dap.AggregationJobInitReq, job *Job) error {
 	if err := s.Task.CheckInit(req); err != nil {
 		return err
+	}
+	if h.pending.len() >= h.config.MaxPending {
+		h.config.Metrics.Refused(&job.Task, QueueFull)
+		return exchange.ErrBusy.After(h.config.Poll)
 	}
 	job.State, job.Made = Waiting, h.now()
 	err := h.config.Store.BeginJob(ctx, job)
@@ -146,6 +151,9 @@ func (p *pending) done(k JobKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.known, k)
+	if i := slices.Index(p.keys, k); i >= 0 { // handled by Finish, not from next
+		p.keys = slices.Delete(p.keys, i, i+1)
+	}
 }
 
 func (p *pending) len() int {

@@ -188,3 +188,21 @@ func TestRun(t *testing.T) {
 		t.Errorf("%d reports", total.Count)
 	}
 }
+
+// No more jobs are taken than can be handled some time.
+func TestAsyncFull(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, async, func(_ *world, _ *dap.TaskConfiguration, c *helperConfig) { c.MaxPending = 1 })
+	_, first := w.init(dap.BatchID{}, w.report(1))
+	_, second := w.init(dap.BatchID{}, w.report(2))
+	if a := w.createJob(1, first); a.Code != 201 {
+		t.Fatal(a.Code)
+	}
+	wantProblem(t, "a second job", w.createJob(2, second), http.StatusTooManyRequests, "busy")
+	if a := w.createJob(1, first); a.Code != 200 {
+		t.Errorf("the first one again: %d %s", a.Code, a.Body)
+	}
+	w.must(w.helper.Finish(t.Context()))
+	if a := w.createJob(2, second); a.Code != 201 {
+		t.Errorf("the second one later: %d %s", a.Code, a.Body)
+	}
+}

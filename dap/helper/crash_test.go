@@ -207,3 +207,27 @@ func TestCollectWhileAggregating(t *testing.T) {
 		t.Errorf("share %d, then a report ends as %v; before %v", share.Code, fate, codes)
 	}
 }
+
+// The same request for a share many times at once: one draw of noise, one share.
+func TestConcurrentShares(t *testing.T) {
+	w := newWorld(t, dap.DAP19(), dap.TimeIntervalMode)
+	w.aggregate(1, dap.BatchID{}, w.report(1), w.report(2))
+	body := w.shareBody(2)
+	answers := make([][]byte, 8)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			a := w.createShare(1, body)
+			if a.Code > 201 {
+				t.Errorf("%d %s", a.Code, a.Body)
+			}
+			answers[i] = a.Body.Bytes()
+		})
+	}
+	wg.Wait()
+	for _, a := range answers {
+		if !bytes.Equal(a, answers[0]) {
+			t.Error("two shares of one batch have left")
+		}
+	}
+}

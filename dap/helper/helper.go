@@ -34,6 +34,9 @@ type Config struct {
 	// leader has to ask for the answer.
 	Async bool
 	Poll  time.Duration // what leaders are told to wait before they ask; default 2 s
+	// MaxPending bounds the jobs that were taken and are not handled yet; default
+	// 1000.
+	MaxPending int
 
 	MaxReports int           // of a job; default 10,000
 	MaxMemory  int64         // bytes that the verified shares of a job may take, unless one report takes more; default 256 MiB
@@ -83,6 +86,7 @@ func New(c Config) (*Helper, error) {
 		c.Report = func(error) {}
 	}
 	c.Poll = cmp.Or(c.Poll, 2*time.Second)
+	c.MaxPending = cmp.Or(c.MaxPending, 1000)
 	c.MaxReports = cmp.Or(c.MaxReports, 10_000)
 	c.MaxMemory = cmp.Or(c.MaxMemory, 256<<20)
 	c.Workers = cmp.Or(c.Workers, 2*runtime.GOMAXPROCS(0))
@@ -96,7 +100,7 @@ func New(c Config) (*Helper, error) {
 			return nil, fmt.Errorf("starting helper: a limit of %v reports a second for each %s without a burst lets nothing in", r.PerSecond, name)
 		}
 	}
-	if c.MaxReports < 1 || c.MaxMemory < 1 || c.Workers < 1 || c.KeepResponses < 0 || c.KeepRecords < c.KeepResponses || c.Sweep < 0 || c.Age < 0 || c.Poll < 0 {
+	if c.MaxReports < 1 || c.MaxMemory < 1 || c.MaxPending < 1 || c.Workers < 1 || c.KeepResponses < 0 || c.KeepRecords < c.KeepResponses || c.Sweep < 0 || c.Age < 0 || c.Poll < 0 {
 		return nil, errors.New("starting helper: want at least one report and worker, and times that are not negative, records kept at least as long as responses")
 	}
 	return &Helper{

@@ -86,6 +86,7 @@ func (h *Helper) Finish(ctx context.Context) error {
 	var errs []error
 	for _, k := range keys {
 		errs = append(errs, h.finish(ctx, k))
+		h.pending.done(k)
 	}
 	return errors.Join(errs...)
 }
