@@ -1,0 +1,304 @@
+package shoal_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/atrest"
+	"github.com/shoal-project/shoal/dap/auth"
+	"github.com/shoal-project/shoal/dap/helper"
+	helpertest "github.com/shoal-project/shoal/dap/helper/storetest"
+	"github.com/shoal-project/shoal/dap/leader"
+	leadertest "github.com/shoal-project/shoal/dap/leader/storetest"
+	"github.com/shoal-project/shoal/dap/ledger"
+	"github.com/shoal-project/shoal/dap/roster"
+	rostertest "github.com/shoal-project/shoal/dap/roster/storetest"
+	"github.com/shoal-project/shoal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/vdaf"
+)
+
+// A deployment is the project's own leader and helper behind one server, and the
+// collector's secrets.
+type deployment struct {
+	t                              *testing.T
+	clock                          *clock.Virtual
+	server                         *httptest.Server
+	leaderKey, helperKey, ownerKey task.IdentityKey
+	collectorKey                   task.IdentityKey
+	rosters                        map[dap.Role]*roster.Roster
+	leader                         *leader.Leader
+	between, token                 auth.Token
+	collector                      *dap.PrivateKey
+}
+
+func deploy(t *testing.T) *deployment {
+	t.Helper()
+	d := &deployment{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), rosters: map[dap.Role]*roster.Roster{}}
+	var errs []error
+	note := func(err error) { errs = append(errs, err) }
+	for _, k := range []*task.IdentityKey{&d.leaderKey, &d.helperKey, &d.ownerKey, &d.collectorKey} {
+		var err error
+		*k, err = task.GenerateIdentityKey(rand.Reader)
+		note(err)
+	}
+	for _, token := range []*auth.Token{&d.between, &d.token} {
+		var err error
+		*token, err = auth.NewToken(rand.Reader)
+		note(err)
+	}
+	var err error
+	d.collector, err = dap.GenerateKey(5, task.KEMX25519, rand.Reader)
+	note(err)
+	key, err := atrest.GenerateKey(rand.Reader)
+	note(err)
+	keys, err := atrest.New(key)
+	note(err)
+	for _, role := range []dap.Role{dap.Leader, dap.Helper} {
+		d.rosters[role], err = roster.Open(t.Context(), rostertest.NewModel(), roster.Config{Role: role, Keys: keys, Clock: d.clock, Rand: rand.Reader})
+		note(err)
+	}
+	ours, theirs := leadertest.NewModel(), helpertest.NewModel()
+	config := ledger.Config{Keys: keys, Clock: d.clock, Rand: rand.Reader}
+	leaderBooks, err := ledger.New(ours, config)
+	note(err)
+	helperBooks, err := ledger.New(theirs, config)
+	note(err)
+	d.leader, err = leader.New(t.Context(), leader.Config{
+		Store: ours, Books: leaderBooks, Roster: d.rosters[dap.Leader], FS: durable.Mem(), Dir: "reports", Clock: d.clock,
+		Failed: func(err error) { t.Errorf("the leader says: %v", err) },
+	})
+	note(err)
+	h, err := helper.New(helper.Config{
+		Store: theirs, Books: helperBooks, Roster: d.rosters[dap.Helper], Clock: d.clock,
+		Report: func(err error) { t.Errorf("the helper says: %v", err) },
+	})
+	note(err)
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/leader/", http.StripPrefix("/leader", d.signing(dap.Leader, d.leaderKey, d.leader.Handler())))
+	mux.Handle("/helper/", http.StripPrefix("/helper", d.signing(dap.Helper, d.helperKey, h.Handler())))
+	d.server = httptest.NewServer(mux)
+	t.Cleanup(d.server.Close)
+	t.Cleanup(func() { d.leader.Close() })
+	return d
+}
+
+// signing adds the signature to key lists, as package server does.
+func (d *deployment) signing(role dap.Role, by task.IdentityKey, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/"+dap.HpkeConfigPath {
+			next.ServeHTTP(w, r)
+			return
+		}
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		for k, v := range answer.Header() {
+			w.Header()[k] = v
+		}
+		w.Header().Set(dap.KeySignatureHeader, dap.SignConfigs(by, role, answer.Body.Bytes(), d.clock.Now().Add(2*day)))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	})
+}
+
+// ask signs the questions of a file and tells leader and helper.
+func (d *deployment) ask(file string) ([]byte, map[string]*task.Task) {
+	d.t.Helper()
+	f, err := metric.Read("metrics.yaml", []byte(file), d.clock.Now())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	bundle, err := f.Build([]task.Party{
+		{Role: task.Leader, URL: d.server.URL + "/leader", Identity: d.leaderKey.Public()},
+		{Role: task.Helper, URL: d.server.URL + "/helper", Identity: d.helperKey.Public()},
+		{Role: task.Collector, Identity: d.collectorKey.Public()},
+	}, d.ownerKey, d.clock.Now())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	tasks := map[string]*task.Task{}
+	for _, s := range bundle.Tasks {
+		t, err := task.Parse(s.Bytes)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		tasks[t.Metric] = t
+		made := d.made(t)
+		verify, err := dap.DeriveVerifyKey(bytes.Repeat([]byte{7}, 32), made.ID())
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		e := roster.Entry{
+			ID: made.ID(), Variant: made.Variant().String(), Config: made.Bytes(), Role: dap.Leader,
+			VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{0: *verify}, CollectorTokens: []auth.Hash{d.token.Hash()},
+			Outbound: d.between, Collector: d.collector.Config(), Leeway: time.Minute, Grace: taskconfig.Grace(t),
+		}
+		theirs := e
+		theirs.Role, theirs.Inbound, theirs.CollectorTokens, theirs.Outbound = dap.Helper, []auth.Hash{d.between.Hash()}, nil, auth.Token{}
+		if err := errors.Join(d.rosters[dap.Leader].Add(d.t.Context(), e), d.rosters[dap.Helper].Add(d.t.Context(), theirs)); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	b, err := bundle.Encode()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return b, tasks
+}
+
+func (d *deployment) made(t *task.Task) *dap.Task {
+	d.t.Helper()
+	id, err := t.ID()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	made, err := taskconfig.New(t, id)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return made
+}
+
+// collect asks for an epoch as the collector does.
+func (d *deployment) collect(t *task.Task, e task.Epoch) *aggregate.Result {
+	d.t.Helper()
+	made := d.made(t)
+	job := &dap.CollectionJobReq{Query: dap.IntervalQuery(dap.Interval{Start: dap.Time(e), Duration: 1})}
+	body, err := made.Codec().Encode(job)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	method, path := made.Variant().CreateCollectionJob(made.ID(), dap.CollectionJobID{1})
+	do := func(method, path string, body []byte) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "/"+strings.TrimPrefix(path, "/"), bytes.NewReader(body))
+		if body != nil {
+			r.Header.Set("Content-Type", dap.TypeCollectionJobReq.MediaType())
+		}
+		d.token.SetBearer(r.Header)
+		answer := httptest.NewRecorder()
+		d.leader.Handler().ServeHTTP(answer, r)
+		if answer.Code/100 != 2 {
+			d.t.Fatalf("collecting %s: %d %s", t.Metric, answer.Code, answer.Body)
+		}
+		return answer
+	}
+	answer := do(method, path, body)
+	at := strings.TrimPrefix(answer.Header().Get("Location"), d.server.URL+"/leader")
+	for answer.Body.Len() == 0 {
+		if err := d.leader.Tick(d.t.Context()); err != nil {
+			d.t.Fatal(err)
+		}
+		d.clock.Advance(time.Second)
+		answer = do(http.MethodGet, at, nil)
+	}
+	var resp dap.CollectionJobResp
+	if err := made.Codec().Decode(&resp, answer.Body.Bytes()); err != nil {
+		d.t.Fatal(err)
+	}
+	shares, err := made.OpenCollection(d.collector, job, &resp)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	q, err := aggregate.New(&t.Aggregation)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	r, err := q.Result(shares, resp.ReportCount)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return r
+}
+
+// The whole way, for each type of question: metrics.yaml, signed tasks, what apps
+// say, the SDK's outbox, the project's leader and helper with their noise, and the
+// collector's result. A hundred people take part; some say nothing.
+func TestWayOfAggregates(t *testing.T) {
+	t.Run("exact", func(t *testing.T) { wayOfAggregates(t, false) })
+	t.Run("noisy", func(t *testing.T) { wayOfAggregates(t, true) })
+}
+
+func wayOfAggregates(t *testing.T, noisy bool) {
+	d := deploy(t)
+	src, err := os.ReadFile("docs/examples/aggregate.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The examples, with batches of a hundred and of one day, and no parties: those
+	// of the test stand in.
+	text := string(src)
+	from, to := strings.Index(text, "parties:"), strings.Index(text, "metrics:")
+	text = text[:from] + text[to:]
+	text = strings.NewReplacer("min_batch: 5000", "", "epoch: 7d", "", "length: 256", "length: 4", "expires: 2028-01-01", "expires: 2028-01-01\n    min_batch: 100\n    max_delay: 6h").Replace(text)
+	if !noisy {
+		text = regexp.MustCompile(`noise: \{.*\}`).ReplaceAllString(text, "noise: none")
+	}
+	bundle, tasks := d.ask(text)
+	var names []string
+	for name := range tasks {
+		names = append(names, name)
+	}
+	const people = 100
+	hours := make([]int, 24)
+	hours[9], hours[17] = 30, 10
+	for i := range people {
+		d.clock.Set(midnight.Add(time.Hour))
+		c := open(t, shoal.Options{Bundle: bundle, Owner: task.FormatPublic(d.ownerKey.Public()), Metrics: names, Mode: shoal.On, NoSender: true, Clock: d.clock})
+		if i%4 != 0 { // every fourth has nothing to say
+			for _, o := range []shoal.Outcome{
+				c.Count("feature.export"), c.Add("pages.printed", int64(i%10)), c.Observe("battery.hours", 8+i%5),
+				c.Observe("start.milliseconds", 60*(1+i%3)), c.Observe("plugins", []string{"maps", "chess"}),
+				c.Vector("hours", hours), c.Vector("model.update", []float64{0.25, -0.5, 0, 0.125}),
+			} {
+				if !o.Queued() {
+					t.Fatal(o)
+				}
+			}
+		}
+		c.Observe("theme", []string{"light", "dark"}[i%2])
+		if sent, refused := drain(t, c, d.clock, midnight.Add(day+6*time.Hour)); sent != len(tasks) || refused != 0 {
+			t.Fatalf("person %d: %d reports sent, %d refused", i, sent, refused)
+		}
+		_ = c.Close()
+	}
+	d.clock.Forward(midnight.Add(day + 7*time.Hour))
+	for name, want := range map[string][]float64{
+		"feature.export": {75}, "pages.printed": {350}, "battery.hours": {10}, "theme": {50, 50, 0}, "start.milliseconds": {0, 25, 50, 0, 0, 0, 0, 0},
+		"plugins": {0, 0, 0, 0, 75, 0, 75, 0}, "hours": {0, 0, 0, 0, 0, 0, 0, 0, 0, 2250}, "model.update": {18.75, -37.5, 0, 9.375},
+	} {
+		r := d.collect(tasks[name], epoch0)
+		if r.Reports != people {
+			t.Errorf("%s: %d reports of %d people", name, r.Reports, people)
+		}
+		for i, x := range want {
+			row := r.Rows[i]
+			// Four times the interval of 95 % is a false alarm once in a million runs;
+			// 0.05 is the quantisation of gradients.
+			if off := math.Abs(row.Estimate - x); off > 4*row.Error+0.05 || (row.Error > 0) != (noisy && name != "theme") {
+				t.Errorf("%s, %s: %.2f give or take %.2f, want %.2f", name, row.Label, row.Estimate, row.Error, x)
+			}
+		}
+	}
+	if got := fmt.Sprint(d.collect(tasks["theme"], epoch0).Rows); got != "[{light 50 0} {dark 50 0} {high contrast 0 0}]" {
+		t.Errorf("without noise: %s", got)
+	}
+}
