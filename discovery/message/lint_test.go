@@ -135,6 +135,13 @@ func TestMetrics(t *testing.T) {
 	for _, o := range opened {
 		tasks[o.Task.Metric] = o.Task
 	}
+	var names []string
+	for _, s := range Schemas() {
+		names = append(names, s.Name)
+	}
+	if !slices.Equal(names, metric.DiscoveryMetrics()) {
+		t.Errorf("messages %v, and metrics that people cannot yet answer are %v", names, metric.DiscoveryMetrics())
+	}
 	for _, s := range Schemas() {
 		k := tasks[s.Name]
 		if k == nil {
