@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -122,8 +123,14 @@ func TestHostilePages(t *testing.T) {
 		"<template>", "<select><option>", "<", "&amp;", "<!-- -->", "<script>", "<textarea>", "\x00", "é", "<x-y>", "<i class='a b c d'>t</i>", "<b id=1><svg><foreignObject></b></foreignObject></svg>",
 	} {
 		body := []byte(strings.Repeat(unit, size/len(unit)))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		if _, err := b.Extract(u, body); err != nil && !errors.Is(err, ErrPage) {
 			t.Errorf("%q: %v", unit, err)
+		}
+		runtime.ReadMemStats(&after)
+		if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 300 {
+			t.Errorf("%q: %d MB allocated", unit, mb)
 		}
 	}
 	// Just below the limits, so that every selector runs in full.

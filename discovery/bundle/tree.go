@@ -47,10 +47,10 @@ type text struct {
 	raw  bool // of a script or the like: nobody sees it
 }
 
-// readTree reads a page in one pass. The tree construction of browsers repairs
-// broken pages by copying elements, which lets a page of a few kilobytes become
-// gigabytes; here an element comes from one tag, so that time and memory are
-// linear in the page.
+// readTree reads a page in one pass. The tree construction of browsers (HTML
+// Standard, section 13.2.6) repairs broken pages by copying elements: with
+// golang.org/x/net/html 23 kB of them become 885,000 nodes. Here an element comes
+// from one tag, so that time and memory are linear in the page.
 func readTree(body []byte) (*tree, error) {
 	if len(body) > discovery.MaxPage {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrPage, discovery.MaxPage)
