@@ -22,6 +22,7 @@ import (
 type demoCmd struct {
 	Once    bool   `help:"Exit when the answer is printed, instead of serving the console until interrupted."`
 	JSON    bool   `name:"json" help:"Print the result as JSON."`
+	Ask     string `enum:"all,programs,web" default:"all" help:"Which questions: programs (which system functions programs use), web (which pages and queries are popular), or all."`
 	Input   string `type:"path" placeholder:"FILE" help:"Ask about the words of a text, or the rows of a .csv file with a header, instead of this machine's programs."`
 	Data    string `type:"path" placeholder:"DIR" help:"Keep the organisations' keys, configurations and stores in this new folder, instead of a temporary one."`
 	Seed    uint64 `default:"1" help:"Which simulated people use which programs."`
@@ -35,19 +36,26 @@ simulated people use the programs of this machine, and their devices report whic
 kinds of system API each program uses. Everything goes through real HTTP on
 loopback. Only time is virtual: an hour passes in seconds.
 
+Then simulated people browse a test site, a discovery engine on each device decides
+what is public, and the same route answers which pages and queries are popular.
+
 Examples:
   shoal demo                       then open the console it names
+  shoal demo --ask web --once
   shoal demo --once --json | jq .accuracy
   shoal demo --input book.txt --once
   shoal demo --data ./two-organisations`
 }
 
+// demoAnswer is what is printed as JSON.
+type demoAnswer struct {
+	*demo.Result
+
+	Web *demo.WebResult `json:"web,omitempty"`
+}
+
 // Run plays the demo.
 func (c *demoCmd) Run(e *env) error {
-	in, err := c.input()
-	if err != nil {
-		return setup(err)
-	}
 	dir, remove, err := c.folder()
 	if err != nil {
 		return setup(err)
@@ -55,41 +63,87 @@ func (c *demoCmd) Run(e *env) error {
 	defer remove()
 	p := newProgress(e.stderr)
 	defer p.clear()
-	config := demo.Config{Input: in, Dir: dir, Start: e.clock.Now(), Rand: rand.Reader, Progress: p.show}
+	config := demo.Config{Dir: dir, Start: e.clock.Now(), Rand: rand.Reader, Progress: p.show}
+	var answer demoAnswer
+	var stage *demo.Stage
+	if c.Input != "" || c.Ask != "web" {
+		if stage, err = c.stage(e, config); err != nil {
+			return err
+		}
+		defer func() { stage.Close() }()
+		if answer.Result, err = stage.Play(e.ctx); err != nil {
+			return c.ended(p, err)
+		}
+		p.clear()
+		if err := c.show(e, answer.Result); err != nil {
+			return err
+		}
+	}
+	if c.Input == "" && c.Ask != "programs" {
+		if answer.Web, err = c.web(e, config, p); err != nil {
+			return c.ended(p, err)
+		}
+		p.clear()
+		if err := c.show(e, answer.Web); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		j := json.NewEncoder(e.stdout)
+		j.SetIndent("", "  ")
+		if err := j.Encode(answer); err != nil {
+			return err
+		}
+	}
+	if stage == nil {
+		return nil
+	}
+	if !c.Once {
+		fmt.Fprintf(e.stdout, "\nThe console of the analyzer's organisation: %s\nPress Ctrl-C to stop.\n", stage.ConsoleURL())
+		<-e.ctx.Done()
+	}
+	return stage.Close()
+}
+
+// stage sets up the question about programs, or about a file.
+func (c *demoCmd) stage(e *env, config demo.Config) (*demo.Stage, error) {
+	var err error
+	if config.Input, err = c.input(); err != nil {
+		return nil, setup(err)
+	}
 	if !c.Once {
 		config.ConsoleAddr = c.Console
 		config.Console = func(s *server.Server) (http.Handler, error) {
 			return newConsole(s.Config(), slog.New(slog.DiscardHandler))(s)
 		}
 	}
-	stage, err := demo.Set(e.ctx, config)
-	if err != nil {
-		return err
-	}
-	err = c.play(e, stage, p)
-	if err == nil && !c.Once {
-		fmt.Fprintf(e.stdout, "\nThe console of the analyzer's organisation: %s\nPress Ctrl-C to stop.\n", stage.ConsoleURL())
-		<-e.ctx.Done()
-	}
-	return errors.Join(err, stage.Close())
+	return demo.Set(e.ctx, config)
 }
 
-// play runs the epoch and prints what came out.
-func (c *demoCmd) play(e *env, stage *demo.Stage, p *progress) error {
-	r, err := stage.Play(e.ctx)
+// web asks which pages and queries are popular.
+func (c *demoCmd) web(e *env, config demo.Config, p *progress) (*demo.WebResult, error) {
+	w, err := demo.Browse(e.ctx, demo.Browsing{Seed: c.Seed, People: 400, Visits: 45, Scale: 0.25, Progress: p.show})
+	if err != nil {
+		return nil, err
+	}
+	return w.Play(e.ctx, config)
+}
+
+// ended says that there is no answer.
+func (c *demoCmd) ended(p *progress, err error) error {
 	p.clear()
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted before there was an answer")
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// show prints an answer for a person.
+func (c *demoCmd) show(e *env, r interface{ WriteText(io.Writer) error }) error {
+	if c.JSON {
+		return nil
 	}
-	if !c.JSON {
-		return r.WriteText(e.stdout)
-	}
-	j := json.NewEncoder(e.stdout)
-	j.SetIndent("", "  ")
-	return j.Encode(r)
+	return r.WriteText(e.stdout)
 }
 
 // input reads what the question is about.

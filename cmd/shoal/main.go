@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/shoal-project/shoal/discovery"
 	"github.com/shoal-project/shoal/internal/clock"
 )
 
@@ -54,6 +55,8 @@ type env struct {
 	stdout io.Writer
 	stderr io.Writer
 	clock  clock.Clock
+
+	fetcher discovery.Fetcher // of tests: what asks the web; nil for the real one
 }
 
 // setupError marks an error that the user mends by changing what they typed or

@@ -26,9 +26,6 @@ func (s *Site) Events(visits []Visit, each func(lifecycle.Event) error) error {
 		return nil
 	}
 	for i, v := range visits {
-		if err := ticks(v.At); err != nil {
-			return err
-		}
 		n := lifecycle.Event{At: v.At, Kind: lifecycle.Navigated, Tab: tab, URL: v.URL, Referrer: v.Referrer, Transition: lifecycle.Typed}
 		if v.Referrer != "" {
 			n.Transition = lifecycle.Link
@@ -46,6 +43,9 @@ func (s *Site) Events(visits []Visit, each func(lifecycle.Event) error) error {
 			events = append(events, lifecycle.Event{At: v.Until, Kind: lifecycle.Closed, Tab: tab})
 		}
 		for _, e := range events {
+			if err := ticks(e.At); err != nil {
+				return err
+			}
 			if err := each(e); err != nil {
 				return err
 			}

@@ -35,6 +35,9 @@ type Result struct {
 	QueriesPrivate   int `json:"private_queries_asked"`
 	QueriesLeaked    int `json:"private_queries_told"`
 
+	Visitors map[*Page]int  `json:"-"` // how many people visited a page
+	Askers   map[string]int `json:"-"` // how many people asked a popular query, by "words, engine"
+
 	Stray       []string       `json:"stray,omitempty"` // told addresses that lead to no page
 	Unexplained int            `json:"unexplained"`     // refusals without a reason
 	Silent      int            `json:"silent"`          // visits of which no trace says anything
@@ -86,8 +89,8 @@ type tally struct {
 	teller  map[string]int         // by clean URL: how many people told of it
 	pages   map[*Page]map[string]bool
 	visits  map[*Page]int
-	asked   map[string]int // by query: how many people asked
-	told    map[string]int // by query: how many people told of it
+	asked   map[string]int // by query and engine: how many people asked
+	told    map[string]int // by query and engine: how many people told of it
 	people  int
 }
 
@@ -124,11 +127,14 @@ func (t *tally) person() *oneTally {
 func (o *oneTally) visit(v Visit) {
 	o.went = append(o.went, address(v.URL))
 	if v.Page == nil {
-		o.asked[strings.ToLower(v.Query)] = true
+		o.asked[asking(strings.ToLower(v.Query), v.Engine)] = true
 		return
 	}
 	o.visits = append(o.visits, v.Page)
 }
+
+// asking names a search: the words and the engine, as a message does.
+func asking(query, engine string) string { return query + ", " + engine }
 
 // address is a URL as traces name it.
 func address(url string) string {
@@ -144,8 +150,10 @@ func (o *oneTally) tell(r message.Record) {
 	if url, ok := r.Fields["url"].(string); ok {
 		o.urls[url] = true
 	}
-	if query, ok := r.Fields["query"].(string); ok {
-		o.queries[query] = true
+	query, ok1 := r.Fields["query"].(string)
+	engine, ok2 := r.Fields["engine"].(string)
+	if ok1 && ok2 {
+		o.queries[asking(query, engine)] = true
 	}
 }
 
@@ -231,8 +239,13 @@ func (t *tally) result(crowd int) *Result {
 	}
 	slices.Sort(r.Stray)
 	t.kinds(r, most)
+	r.Askers = make(map[string]int)
 	for q, n := range t.asked {
-		switch popular := t.site.Popular(q); {
+		words := q[:strings.LastIndex(q, ", ")]
+		if t.site.Popular(words) {
+			r.Askers[q] = n
+		}
+		switch popular := t.site.Popular(words); {
 		case popular && n >= crowd:
 			r.QueriesAbove++
 			if t.told[q] >= crowd {
@@ -269,18 +282,18 @@ func (t *tally) known(url string) bool {
 }
 
 func (t *tally) kinds(r *Result, most map[*Page]int) {
+	r.Kinds, r.Visitors = make([]KindResult, len(t.site.kinds)), make(map[*Page]int)
 	byKind := make(map[*Kind]*KindResult)
 	for i := range t.site.kinds {
 		k := &t.site.kinds[i]
-		r.Kinds = append(r.Kinds, KindResult{Kind: k.Name, Truth: k.Truth.String()})
+		r.Kinds[i] = KindResult{Kind: k.Name, Truth: k.Truth.String()}
 		byKind[k] = &r.Kinds[i]
-	}
-	r.Kinds = r.Kinds[:len(t.site.kinds)]
-	for i := range r.Kinds {
-		byKind[&t.site.kinds[i]] = &r.Kinds[i]
 	}
 	for _, p := range t.site.pages {
 		k := byKind[p.Kind]
+		if n := len(t.visitor[p]); n > 0 {
+			r.Visitors[p] = n
+		}
 		if t.visits[p] > 0 {
 			k.Pages++
 			k.Visits += t.visits[p]

@@ -17,6 +17,7 @@ type Visit struct {
 	URL      string    // as in the address bar
 	Page     *Page     // nil for a result page of a search engine
 	Query    string    // what was searched for, on a result page
+	Engine   string    // where
 	Referrer string    // empty if the address was typed or came from another program
 	Keys     int       // what the person did there
 	Pointer  int
@@ -182,16 +183,19 @@ func (w *walker) search() {
 	if w.IntN(12) == 0 {
 		query = w.privateQuery()
 	}
-	engines := []func(string) string{finchURL, marlinURL}
+	engines := []struct {
+		name    string
+		address func(string) string
+	}{{"finch", finchURL}, {"marlin", marlinURL}}
 	if w.IntN(3) == 0 {
 		slices.Reverse(engines)
 	}
 	if w.IntN(8) > 0 {
 		engines = engines[:1]
 	}
-	for _, address := range engines {
-		u := address(query)
-		w.look(Visit{URL: u, Query: query, View: View{Person: w.person, LoggedIn: w.person%3 == 0}})
+	for _, engine := range engines {
+		u := engine.address(query)
+		w.look(Visit{URL: u, Query: query, Engine: engine.name, View: View{Person: w.person, LoggedIn: w.person%3 == 0}})
 		found := s.found(query)
 		for range 1 + w.IntN(2) {
 			if w.IntN(4) > 0 {

@@ -21,6 +21,8 @@ type Input struct {
 	Members []string
 	Who     Population
 	Note    string // what the input is, for the printed report
+
+	Simulated bool // it asks what only simulated people may be asked
 }
 
 // A Thing is one record that people may have.

@@ -80,10 +80,11 @@ func (s *Stage) compare(ctx context.Context, r *Result, e analyzer.Entry) error 
 	index := make(map[string]int)
 	for i, n := range in.Who.Counts(len(in.Things)) {
 		if n > 0 {
-			truth[in.Things[i].Label], index[in.Things[i].Label] = n, i
-			r.Things++
+			truth[in.Things[i].Label] += n
+			index[in.Things[i].Label] = i
 		}
 	}
+	r.Things = len(truth)
 	released, err := s.crowds(e)
 	if err != nil {
 		return err

@@ -126,7 +126,11 @@ func (s *Stage) ask(a, b organisation, owner task.IdentityKey, start time.Time) 
 	text := fmt.Sprintf("version: 1\nowner: Example Apps\nparties:\n  shufflers:\n    - {url: %q, identity: %q}\n  analyzer: {url: %q, identity: %q}\nmetrics:",
 		a.url(), a.identity, b.url(), b.identity) +
 		fmt.Sprintf(s.config.Input.YAML, start.AddDate(0, 0, 90).Format(time.DateOnly))
-	file, err := metric.Read("metrics.yaml", []byte(text), start)
+	read := metric.Read
+	if s.config.Input.Simulated {
+		read = metric.ReadSimulated
+	}
+	file, err := read("metrics.yaml", []byte(text), start)
 	if err != nil {
 		return fmt.Errorf("the demo's question: %w", err)
 	}

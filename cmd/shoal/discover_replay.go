@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/shoal-project/shoal/discovery"
+	"github.com/shoal-project/shoal/discovery/bridge"
+	"github.com/shoal-project/shoal/discovery/bundle"
+	"github.com/shoal-project/shoal/discovery/fetch"
+	"github.com/shoal-project/shoal/discovery/lifecycle"
+	"github.com/shoal-project/shoal/discovery/message"
+)
+
+// discoverReplayCmd gives recorded events to an engine.
+type discoverReplayCmd struct {
+	File    string        `arg:"" help:"Events, one a line of JSON (docs/discovery.md); - for standard input."`
+	Offline bool          `help:"Fetch nothing: every fetch fails as without a network."`
+	Pause   time.Duration `default:"1s" help:"At least, between two fetches (${default})."`
+	Rules   string        `type:"path" placeholder:"FILE" help:"A signed rule bundle, instead of the one that is built in; needs --trust."`
+	Trust   []string      `placeholder:"ed25519:..." help:"A public key whose signature on the bundle counts."`
+	All     bool          `help:"Print every decision, not only what came of it."`
+	JSON    bool          `name:"json" help:"Print decisions and messages as lines of JSON."`
+
+	DryRun bool   `default:"true" negatable:"" help:"Put no message into an outbox (this is what happens unless --no-dry-run is given)."`
+	Outbox string `type:"path" placeholder:"DIR" help:"With --no-dry-run: the outbox, which \"shoal outbox\" shows and \"shoal agent\" empties."`
+	Tasks  string `type:"path" placeholder:"FILE" help:"With --no-dry-run: the signed tasks, of which those that are named as messages are answered."`
+	Owner  string `placeholder:"ed25519:..." help:"With --no-dry-run: whose tasks they must be."`
+}
+
+// Help is printed by "shoal discover replay --help".
+func (*discoverReplayCmd) Help() string {
+	return `Time is that of the events: what the engine would do an hour later it does at once.
+Pages are fetched for real, from this machine, as the engine does: without cookies,
+following no redirect, from public addresses only. Whoever runs the sites sees that.
+
+Until a relay and a quorum stand between, messages go only to parties on this
+machine, such as those of "shoal demo --data DIR".
+
+Examples:
+  shoal discover replay events.jsonl
+  shoal discover replay events.jsonl --offline --all
+  shoal discover replay events.jsonl --no-dry-run --outbox ./box --tasks tasks.bundle --owner ed25519:...`
+}
+
+// latest is how long after the last event the engine goes on.
+const latest = 8 * 24 * time.Hour
+
+// Run replays.
+func (c *discoverReplayCmd) Run(e *env) error {
+	rules, err := discovery.NewRules()
+	if err != nil {
+		return err
+	}
+	b, err := c.bundle(e)
+	if err != nil {
+		return err
+	}
+	fetcher, err := c.fetcher(e)
+	if err != nil {
+		return setup(err)
+	}
+	box, err := c.sink(e)
+	if err != nil {
+		return err
+	}
+	sanitizer, err := message.NewSanitizer(message.Config{Rules: rules, Bundle: b})
+	if err != nil {
+		return err
+	}
+	out := &replayed{w: e.stdout, json: c.JSON, all: c.All, box: box, reasons: make(map[string]int)}
+	engine, err := lifecycle.New(e.ctx, lifecycle.Config{
+		Rules: rules, Bundle: b, Fetcher: fetcher, Sanitizer: sanitizer, Clock: e.clock,
+		Emit: out.emit, Explain: out.explain, Purge: box.purge,
+	})
+	if err != nil {
+		return errors.Join(err, box.close())
+	}
+	err = c.play(e, engine, out)
+	if err == nil {
+		err = out.summary(engine.Stats())
+	}
+	return errors.Join(err, box.close())
+}
+
+func (c *discoverReplayCmd) bundle(e *env) (*bundle.Bundle, error) {
+	if c.Rules != "" {
+		return openBundle(e, c.Rules, trustedKeys{c.Trust}, 0)
+	}
+	signed, err := bundle.Embedded(bundle.SearchEngines)
+	if err != nil {
+		return nil, err
+	}
+	b, err := bundle.Open(signed, []ed25519.PublicKey{bundle.DevelopmentKey()}, e.clock.Now(), 0)
+	if errors.Is(err, bundle.ErrExpired) {
+		fmt.Fprintln(e.stderr, "shoal: the rules that are built in have expired: no search page is recognised (--rules brings newer ones)")
+		return nil, nil //nolint:nilnil // without rules the engine knows no search page
+	}
+	return b, err
+}
+
+// fetcher returns what asks the network: with a pause between requests.
+func (c *discoverReplayCmd) fetcher(e *env) (discovery.Fetcher, error) {
+	if c.Offline {
+		return offline{}, nil
+	}
+	inner := e.fetcher
+	if inner == nil {
+		real, err := fetch.New(fetch.Options{})
+		if err != nil {
+			return nil, err
+		}
+		inner = real
+	}
+	return &paced{inner: inner, env: e, pause: c.Pause}, nil
+}
+
+type offline struct{}
+
+func (offline) Fetch(context.Context, discovery.URL) (discovery.Response, error) {
+	return discovery.Response{}, errors.New("fetching: offline")
+}
+
+// paced keeps a pause between two requests.
+type paced struct {
+	inner discovery.Fetcher
+	env   *env
+	pause time.Duration
+	last  time.Time
+}
+
+func (p *paced) Fetch(ctx context.Context, u discovery.URL) (discovery.Response, error) {
+	if !p.last.IsZero() {
+		if err := p.env.clock.Until(ctx, p.last.Add(p.pause)); err != nil {
+			return discovery.Response{}, err
+		}
+	}
+	r, err := p.inner.Fetch(ctx, u)
+	p.last = p.env.clock.Now()
+	return r, err
+}
+
+// play gives the events to the engine, with a tick every minute of their time
+// while something waits.
+func (c *discoverReplayCmd) play(e *env, engine *lifecycle.Engine, out *replayed) error {
+	file := io.NopCloser(os.Stdin)
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return setup(fmt.Errorf("reading events: %w", err))
+		}
+		file = f
+	}
+	defer file.Close()
+	var now time.Time
+	ticks := func(until time.Time) error {
+		idle := now.Add(30 * time.Minute) // by then every visit is over
+		for (now.Before(idle) || engine.Stats().Pending > 0) && now.Add(time.Minute).Before(until) {
+			now = now.Add(time.Minute)
+			if err := engine.Handle(e.ctx, lifecycle.Event{At: now, Kind: lifecycle.Tick}); err != nil {
+				return err
+			}
+			if err := e.ctx.Err(); err != nil {
+				return errors.New("interrupted")
+			}
+		}
+		now = until
+		return nil
+	}
+	lines := bufio.NewScanner(file)
+	lines.Buffer(make([]byte, 0, 64<<10), lifecycle.MaxEvent+1)
+	for n := 1; lines.Scan(); n++ {
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
+		ev, err := lifecycle.ParseEvent(lines.Bytes())
+		if err == nil && ev.At.Before(now) {
+			err = errors.New("it happens before the event above it")
+		}
+		if err != nil {
+			return setup(fmt.Errorf("%s:%d: %w", c.File, n, err))
+		}
+		if !now.IsZero() {
+			if err := ticks(ev.At); err != nil {
+				return err
+			}
+		}
+		now = ev.At
+		out.events++
+		if err := engine.Handle(e.ctx, ev); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return setup(fmt.Errorf("reading events: %w", err))
+	}
+	return ticks(now.Add(latest))
+}
+
+// replayed prints what comes out.
+type replayed struct {
+	w         io.Writer
+	json, all bool
+	box       *sink
+	events    int
+	reasons   map[string]int
+}
+
+func (r *replayed) emit(m message.Record) error {
+	line, err := m.JSON()
+	if err != nil {
+		return err
+	}
+	if r.json {
+		fmt.Fprintf(r.w, "{\"message\":%s}\n", line)
+	} else {
+		fmt.Fprintf(r.w, "message   %s\n", line)
+	}
+	return r.box.put(m)
+}
+
+func (r *replayed) explain(t lifecycle.Trace) {
+	reason := t.Reason
+	if t.Decision.Rule != discovery.RuleNone {
+		reason = strings.TrimSuffix(fmt.Sprintf("%s: %s", t.Decision.Rule, t.Decision.Why().Found), ": ")
+	}
+	against := slices.Contains([]lifecycle.Outcome{lifecycle.Ignored, lifecycle.Refused, lifecycle.Withheld, lifecycle.Dropped}, t.Outcome)
+	if against {
+		name := t.Reason
+		if t.Decision.Rule != discovery.RuleNone {
+			name = string(t.Decision.Rule)
+		}
+		r.reasons[name]++
+	}
+	switch {
+	case r.json:
+		fmt.Fprintf(r.w, "{\"decision\":%s}\n", bridge.TraceLine(t))
+	case r.all || against || t.Outcome == lifecycle.Found:
+		fmt.Fprintf(r.w, "%-9s %s\n", t.Outcome, t.URL)
+		if reason != "" {
+			fmt.Fprintf(r.w, "          %s: %s\n", t.Stage, reason)
+		}
+	}
+}
+
+func (r *replayed) summary(s lifecycle.Stats) error {
+	if r.json {
+		return nil
+	}
+	fmt.Fprintf(r.w, "\n%d events: %d pages and %d searches shown, %d fetches (%d for links, %d for shorter addresses), %d pages public, %d messages",
+		r.events, s.Navigations, s.Searches, s.Fetches, s.FetchesEvidence, s.FetchesShorter, s.Public, s.Told)
+	if s.Pending > 0 {
+		fmt.Fprintf(r.w, "; %d still wait", s.Pending)
+	}
+	fmt.Fprintln(r.w)
+	if len(r.reasons) > 0 {
+		fmt.Fprintln(r.w, "\nwhy something was not told")
+		table := tabwriter.NewWriter(r.w, 2, 0, 2, ' ', 0)
+		var names []string
+		for name := range r.reasons {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			fmt.Fprintf(table, "  %d\t%s\n", r.reasons[name], name)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(r.w, "\n"+r.box.String())
+	return err
+}
