@@ -21,6 +21,9 @@ func (w *world) settle() error {
 		if err := errors.Join(w.helper.tick(w.ctx), w.leader.tick(w.ctx), w.helper.tick(w.ctx)); err != nil {
 			return fmt.Errorf("with a network that works: %w", err)
 		}
+		if err := w.askAgain(); err != nil {
+			return err
+		}
 		for _, c := range w.collections {
 			if err := w.finish(c); err != nil {
 				return err
@@ -35,6 +38,22 @@ func (w *world) settle() error {
 		}
 	}
 	return errors.New("there is still work after 400 minutes")
+}
+
+// askAgain asks for one more batch where the leader selects batches and chooses the
+// IDs of jobs: a request that was repeated after its job had been deleted has made
+// another one, which the collector does not know of.
+func (w *world) askAgain() error {
+	if w.setting.Mode != dap.LeaderSelectedMode || w.setting.Variant.ClientChoosesIDs() {
+		return nil
+	}
+	for _, c := range w.collections {
+		if c.result == nil && c.problem == "" && !c.deleted {
+			return nil // is asked for already
+		}
+	}
+	_, err := w.ask(dap.NextBatchQuery())
+	return err
 }
 
 // finish fetches a result.
