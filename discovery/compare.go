@@ -108,13 +108,13 @@ func toleranceOf(level Strictness) tolerance {
 	if level == Lax {
 		return tolerance{
 			size: ratio{40, 16 << 10}, text: ratio{16, 400}, links: ratio{16, 20}, inputs: ratio{16, 8},
-			forms: 3, title: 50, words: 40, password: 1500,
+			forms: 3, title: 50, words: 60, password: 1500,
 		}
 	}
 	return tolerance{
 		strict: true,
 		size:   ratio{16, 4 << 10}, text: ratio{8, 200}, links: ratio{8, 5}, inputs: ratio{5, 2},
-		forms: 1, title: 50, words: 70, password: never,
+		forms: 1, title: 50, words: 75, password: never,
 	}
 }
 

@@ -301,7 +301,12 @@ func (e *Engine) pageFetched(r *record, p anonymous.Page) error {
 	if s.from != nil {
 		page, evidence.PublicLink = page.Linked(*s.from), true
 	}
-	level, _ := rules.Strictness(s.target, evidence)
+	// A link tells that the address is public, not that everybody is shown the
+	// same there: the comparison is lax only if the page names itself, too.
+	level := discovery.Strict
+	if s.from != nil && evidence.Canonical == s.target.String() {
+		level = discovery.Lax
+	}
 	d := rules.Compare(*r.Before, page.Signature(), level)
 	if d.Verdict != discovery.Public {
 		return e.withholdRecord(StageDouble, r, string(d.Rule), d)
