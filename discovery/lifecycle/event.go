@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/discovery"
@@ -202,6 +203,9 @@ func ParseEvent(line []byte) (Event, error) {
 	if len(line) > MaxEvent {
 		return Event{}, fmt.Errorf("reading an event: more than %d bytes", MaxEvent)
 	}
+	if err := keysOnce(line); err != nil {
+		return Event{}, fmt.Errorf("reading an event: %w", err)
+	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	var e Event
@@ -216,6 +220,47 @@ func ParseEvent(line []byte) (Event, error) {
 		return Event{}, fmt.Errorf("reading an event: %w", err)
 	}
 	return e, nil
+}
+
+// keysOnce refuses what the decoder of the standard library lets pass: keys that
+// stand twice in an object, keys in another case, objects within objects deeper
+// than an event has them.
+func keysOnce(line []byte) error {
+	d := json.NewDecoder(bytes.NewReader(line))
+	var open []map[string]bool // the objects around; nil for an array
+	key := false
+	for {
+		t, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return plain(err)
+		}
+		inObject := len(open) > 0 && open[len(open)-1] != nil
+		if name, ok := t.(string); ok && inObject && key {
+			if open[len(open)-1][name] || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+				return errors.New("a key that stands twice, or that no event has")
+			}
+			open[len(open)-1][name] = true
+			key = false
+			continue
+		}
+		switch t {
+		case json.Delim('{'):
+			open, key = append(open, map[string]bool{}), true
+		case json.Delim('['):
+			open = append(open, nil)
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:max(len(open)-1, 0)]
+			key = len(open) > 0 && open[len(open)-1] != nil
+		default:
+			key = inObject
+		}
+		if len(open) > 4 {
+			return errors.New("deeper than any event")
+		}
+	}
 }
 
 // plain replaces errors of package json that quote what they read.

@@ -38,7 +38,8 @@ func TestParseEvent(t *testing.T) {
 	const at = `{"at":"2026-11-20T09:00:00Z",`
 	for _, line := range []string{
 		``, `null`, `[]`, `{}`, `{"event":"tick"}`, at + `"event":"tock"}`, at + `"event":"tick"} {}`, at + `"event":"tick"`, at + `"event":"tick","secret":1}`,
-		at + `"event":"tick","tab":1}`, at + `"event":"hidden"}`, at + `"event":"hidden","tab":-1}`, at + `"event":"hidden","tab":1.5}`, at + `"event":"hidden","tab":"1"}`,
+		at + `"event":"tick","event":"tick"}`, at + `"Event":"tick"}`, at + `"event":"tic\u006b","\u0061t":"2026-11-20T09:00:00Z"}`, at + `"event":"activity","tab":1,"counts":{"seconds":1,"seconds":2}}`,
+		strings.Repeat(`{"a":`, 9) + "1" + strings.Repeat("}", 9), at + `"event":"tic\u212a"}`, at + `"event":"tick","tab":1}`, at + `"event":"hidden"}`, at + `"event":"hidden","tab":-1}`, at + `"event":"hidden","tab":1.5}`, at + `"event":"hidden","tab":"1"}`,
 		at + `"event":"navigated","tab":1,"url":"https://secret.example.org/"}`, at + `"event":"navigated","tab":1,"url":"x","transition":"secret"}`,
 		at + `"event":"navigated","tab":1,"transition":"link"}`, at + `"event":"activity","tab":1}`, at + `"event":"activity","tab":1,"counts":{"seconds":-1}}`,
 		at + `"event":"activity","tab":1,"counts":{"seconds":1048577}}`, at + `"event":"signature","tab":1,"url":"x"}`,

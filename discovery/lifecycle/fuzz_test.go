@@ -90,7 +90,7 @@ func FuzzEngine(f *testing.F) {
 // TestRandomLives is FuzzEngine with lives drawn from a seed.
 func TestRandomLives(t *testing.T) {
 	told := 0
-	for seed := range uint64(120) {
+	for seed := range uint64(60) {
 		data := make([]byte, 400)
 		if _, err := rand.NewChaCha8([32]byte{byte(seed)}).Read(data); err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func TestRandomLives(t *testing.T) {
 		}
 		told += len(w.out)
 	}
-	if told < 500 {
+	if told < 250 {
 		t.Errorf("only %d messages in all lives", told)
 	}
 }
