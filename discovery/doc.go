@@ -3,21 +3,19 @@
 // has no clock, network, disk, browser or randomness of its own, and the same
 // input gives the same decision on every platform.
 //
-// # What exists
+// # What is where
 //
-// Five chapters: URLs are read and normalised as browsers do (ParseURL,
-// URL.Resolve: the WHATWG URL Standard for http and https). A Classifier tells
-// secrets from words, with a model that discovery/train makes. Rules decides
-// about URLs, queries, titles and referrers. Sign makes the signature of a page
-// from the bytes of its HTML. Every Decision carries its trace.
+// Here: URLs are read and normalised as browsers do (ParseURL, URL.Resolve: the
+// WHATWG URL Standard for http and https). A Classifier tells secrets from words,
+// with a model that discovery/train makes. Rules decides about URLs, queries,
+// titles and referrers, and compares two fetches of a page by the Signature that
+// Sign makes from the bytes of its HTML. Every Decision carries its trace.
 //
-// # What does not exist yet
-//
-// The anonymous fetch and the comparison of signatures; the search for the
-// shortest public URL; search pages and signed rule bundles; the lifecycle of a
-// visit and its storage; aggregation on the device; messages. Without them
-// nothing may be sent: Public means that the rules have nothing against an
-// address, not that the page behind it is public.
+// Around it: discovery/fetch asks for pages anonymously, discovery/bundle knows and
+// reads the result pages of search engines, discovery/lifecycle drives all of it
+// from events, and discovery/message holds what may leave and the last gate. Public
+// means here that the rules have nothing against an address, not that the page
+// behind it is public: only the lifecycle knows that.
 //
 // # Use
 //

@@ -94,7 +94,19 @@ var suspicious = map[string]string{
 	"birthday": "a person", "dob": "a person", "name": "a person", "surname": "a person", "oc": "an address",
 }
 
+// stems are parts of words that mean the same wherever they stand.
+var stems = map[string]string{
+	"session": "a session", "device": "a device", "finger": "a device", "cookie": "a browser", "token": "a browser", "passw": "a person",
+	"email": "an address", "phone": "an address", "ipaddr": "an address", "userid": "a user", "username": "a user", "latitud": "a place", "longitud": "a place",
+}
+
 func (l *linter) name(f *Field) {
+	for stem, what := range stems {
+		if strings.Contains(strings.ToLower(f.Name), stem) {
+			l.refuse(f.Name, "is called %q as what tells %s is: leave it out, or name it after what it holds", stem, what)
+			return
+		}
+	}
 	for word := range strings.FieldsFuncSeq(strings.ToLower(f.Name), func(r rune) bool { return r == '_' || r == '-' || r == '.' }) {
 		if what, ok := suspicious[word]; ok {
 			l.refuse(f.Name, "is called %q as what tells %s is: leave it out, or name it after what it holds", word, what)

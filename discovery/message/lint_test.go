@@ -53,6 +53,7 @@ func TestLintRefuses(t *testing.T) {
 		"exact number":             {with(Field{Name: "height", Kind: Number, High: 20_000}), "use buckets"},
 		"name of a user":           {with(Field{Name: "user_kind", Kind: Choice, Values: []string{"a", "b"}}), `called "user"`},
 		"session":                  {with(Field{Name: "session", Kind: Choice, Values: []string{"a", "b"}}), `called "session"`},
+		"device in one word":       {with(Field{Name: "mainDeviceModel", Kind: Choice, Values: []string{"a", "b"}}), `called "device"`},
 		"address":                  {with(Field{Name: "oc", Kind: Number, High: 255}), `called "oc"`},
 		"title outside the crowd":  {with(Field{Name: "title", Kind: Title}), "outside the crowd"},
 		"query outside the crowd":  {with(Field{Name: "query", Kind: Words}), "outside the crowd"},
