@@ -27,7 +27,7 @@ help:
 	@echo "make bench   all benchmarks (see docs/performance.md)"
 	@echo "make discovery   the discovery engine on the test site: 100,000 visits for each of 5 seeds"
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
-	@echo "make crash   200 kill -9 of a real server under load"
+	@echo "make crash   200 kill -9 of a real server under load, and of a real helper"
 	@echo "make sim     10,000 seeds of the simulation of an aggregation system"
 	@echo "make lint    gofumpt and golangci-lint"
 	@echo "make build   bin/shoal"
@@ -69,7 +69,7 @@ fuzz:
 
 KILLS ?= 200
 crash:
-	SHOAL_KILLS=$(KILLS) $(GO) test -count 1 -timeout 30m -v -run '^TestKill' ./cmd/shoal
+	SHOAL_KILLS=$(KILLS) $(GO) test -count 1 -timeout 30m -v -run '^TestKill' ./cmd/shoal ./dap/helper
 
 SEEDS ?= 10000
 sim:

@@ -37,6 +37,7 @@ type world struct {
 	rand    *rand.ChaCha8
 	clock   *clock.Virtual
 	keys    *atrest.Keys
+	keyText string // of the first of keys
 	store   helper.Store
 	roster  *roster.Roster
 	tasks   roster.Store
@@ -63,6 +64,7 @@ func newWorld(t testing.TB, v *dap.Variant, mode dap.BatchMode, settings ...sett
 	w := &world{t: t, rand: rand.NewChaCha8([32]byte{1}), clock: clock.NewVirtual(start()), store: storetest.NewModel(), tasks: rostertest.NewModel()}
 	key, err := atrest.GenerateKey(w.rand)
 	w.must(err)
+	w.keyText = key.Text()
 	w.keys, err = atrest.New(key)
 	w.must(err)
 	w.hist, err = vdaf.Histogram(10, 3)
