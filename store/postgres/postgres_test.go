@@ -106,3 +106,8 @@ func TestKilledProcesses(t *testing.T) {
 		return OpenHelper(ctx, connection)
 	})
 }
+
+func TestInterruptedCommits(t *testing.T) {
+	t.Parallel()
+	ledgertest.Interrupted(t, openHelper(t, postgrestest.Schema(t)))
+}

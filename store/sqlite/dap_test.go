@@ -70,3 +70,7 @@ func TestKilledProcesses(t *testing.T) {
 		return OpenHelper(ctx, name)
 	})
 }
+
+func TestInterruptedCommits(t *testing.T) {
+	ledgertest.Interrupted(t, openHelper(t, filepath.Join(t.TempDir(), "helper.db")))
+}

@@ -334,3 +334,45 @@ func (c *crowd) check(t *testing.T, s ledger.Store, acknowledged map[int]bool) {
 		t.Errorf("%d of %d reports are stored", len(seen), crowdReports)
 	}
 }
+
+// Interrupted commits with contexts that end at any moment, so that
+// nobody knows whether a step has happened, tries again as long as it takes, and
+// checks that nothing is lost and nothing counts twice.
+func Interrupted(t *testing.T, s ledger.Store) {
+	c, err := newCrowd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := c.book(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3)) // other moments in each run
+	interrupted := 0
+	for job := range slices.Chunk(random.Perm(crowdReports), crowdJob) {
+		o, err := c.job(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for try, done := 0, false; !done; try++ {
+			// A connection that was cut takes its time to come back.
+			limit := time.Millisecond << min(try, 10)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.Int64N(int64(limit))))
+			_, err := book.Commit(ctx, o, nil)
+			done = err == nil
+			if err != nil && ctx.Err() == nil {
+				t.Fatal(err)
+			}
+			if err != nil {
+				interrupted++
+			}
+			cancel()
+		}
+	}
+	acknowledged := make(map[int]bool)
+	for i := range crowdReports {
+		acknowledged[i] = true
+	}
+	t.Logf("%d commits were interrupted", interrupted)
+	c.check(t, s, acknowledged)
+}
