@@ -137,6 +137,9 @@ type storedEntry struct {
 	ShoalTask       []byte                           `json:"shoal_task,omitempty"`
 }
 
+// removedEntry is what is sealed in place of an entry that was removed.
+const removedEntry = `{"removed":true}`
+
 // encode returns the entry with its secrets.
 func (e *Entry) encode() ([]byte, error) {
 	collector, err := dap.NewCodec(dap.DAP18()).Encode(&e.Collector)

@@ -121,10 +121,7 @@ const unknownEvery = time.Second
 
 // Lookup returns a task that is served or disabled. It fails with [ErrUnknown].
 func (r *Roster) Lookup(ctx context.Context, id dap.TaskID) (*Serving, error) {
-	r.mu.RLock()
-	s := r.tasks[id]
-	r.mu.RUnlock()
-	if s != nil {
+	if s := r.held(id); s != nil {
 		return s, nil
 	}
 	// Another process may have added it.
@@ -139,23 +136,30 @@ func (r *Roster) Lookup(ctx context.Context, id dap.TaskID) (*Serving, error) {
 		if err := r.refreshTasks(ctx); err != nil {
 			return nil, err
 		}
-		r.mu.RLock()
-		s = r.tasks[id]
-		r.mu.RUnlock()
+		if s := r.held(id); s != nil {
+			return s, nil
+		}
 	}
-	if s == nil {
-		return nil, fmt.Errorf("%w %v", ErrUnknown, id)
+	return nil, fmt.Errorf("%w %v", ErrUnknown, id)
+}
+
+// held returns a task in memory, nil if it is not there or was removed.
+func (r *Roster) held(id dap.TaskID) *Serving {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if s := r.tasks[id]; s != nil && s.Entry != nil {
+		return s
 	}
-	return s, nil
+	return nil
 }
 
 // List returns all tasks by ID.
 func (r *Roster) List() []*Serving {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(r.tasks), func(a, b *Serving) int {
-		return slices.Compare(a.Entry.ID[:], b.Entry.ID[:])
-	})
+	all := slices.DeleteFunc(slices.Collect(maps.Values(r.tasks)), func(s *Serving) bool { return s.Entry == nil })
+	slices.SortFunc(all, func(a, b *Serving) int { return slices.Compare(a.Entry.ID[:], b.Entry.ID[:]) })
+	return all
 }
 
 // serving makes what an entry needs to be served.
@@ -201,16 +205,17 @@ func (r *Roster) put(ctx context.Context, e *Entry, revision uint64) error {
 	if err != nil {
 		return fmt.Errorf("storing task %v: %w", e.ID, err)
 	}
-	r.serve(s)
+	r.serve(e.ID, s)
 	return nil
 }
 
-// serve replaces a task by a newer state of it.
-func (r *Roster) serve(s *Serving) {
+// serve replaces a task by a newer state of it, which has no entry if the task
+// was removed.
+func (r *Roster) serve(id dap.TaskID, s *Serving) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if old := r.tasks[s.Entry.ID]; old == nil || old.revision < s.revision {
-		r.tasks[s.Entry.ID] = s
+	if old := r.tasks[id]; old == nil || old.revision < s.revision {
+		r.tasks[id] = s
 	}
 }
 
@@ -250,6 +255,30 @@ func (r *Roster) Disable(ctx context.Context, id dap.TaskID) error {
 	})
 }
 
+// Remove forgets a task that is disabled, with its keys and tokens. Its ID can
+// never be added again: which of its reports counted stays known, and what is
+// stored elsewhere of it expires as before. It fails with [ErrUnknown], and with
+// an error if the task is not disabled.
+func (r *Roster) Remove(ctx context.Context, id dap.TaskID) error {
+	if err := r.refreshTasks(ctx); err != nil {
+		return err
+	}
+	s, err := r.Lookup(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !s.Entry.Disabled {
+		return fmt.Errorf("removing task %v: disable it first, and collect what is to be collected", id)
+	}
+	sealed := r.config.Keys.Seal([]byte(removedEntry), entryKind, id[:])
+	revision, err := r.store.PutTask(ctx, id, s.revision, sealed)
+	if err != nil {
+		return fmt.Errorf("removing task %v: %w", id, err)
+	}
+	r.serve(id, &Serving{revision: revision})
+	return nil
+}
+
 // refreshTasks reads the tasks that the store has new.
 func (r *Roster) refreshTasks(ctx context.Context) error {
 	r.refreshing.Lock()
@@ -263,16 +292,18 @@ func (r *Roster) refreshTasks(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading task %v: %w", record.Task, err)
 		}
-		e, err := decodeEntry(record.Task, plain)
-		clear(plain)
-		if err != nil {
-			return err
+		s := &Serving{revision: record.Revision}
+		if string(plain) != removedEntry {
+			e, err := decodeEntry(record.Task, plain)
+			clear(plain)
+			if err != nil {
+				return err
+			}
+			if s, err = r.serving(e, record.Revision); err != nil {
+				return err
+			}
 		}
-		s, err := r.serving(e, record.Revision)
-		if err != nil {
-			return err
-		}
-		r.serve(s)
+		r.serve(record.Task, s)
 		r.newest = max(r.newest, record.Revision)
 	}
 	return nil

@@ -218,6 +218,49 @@ func TestUpdates(t *testing.T) {
 	}
 }
 
+func TestRemove(t *testing.T) {
+	p := newProcess(t, dap.Helper)
+	store := storetest.NewModel()
+	one, two := p.open(t, store), p.open(t, store)
+	e, other := p.entry(t, 1), p.entry(t, 2)
+	for _, e := range []roster.Entry{e, other} {
+		if err := one.Add(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := two.Remove(t.Context(), e.ID); err == nil || !strings.Contains(err.Error(), "disable it first") {
+		t.Errorf("a task that is served was removed: %v", err)
+	}
+	if err := one.Disable(t.Context(), e.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Remove(t.Context(), e.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*roster.Roster{one, two, p.open(t, store)} {
+		p.clock.Advance(time.Minute)
+		if _, err := r.Lookup(t.Context(), e.ID); !errors.Is(err, roster.ErrUnknown) {
+			t.Errorf("%v, want ErrUnknown", err)
+		}
+		if list := r.List(); len(list) != 1 || list[0].Entry.ID != other.ID {
+			t.Errorf("%d tasks are left", len(list))
+		}
+		if err := r.Add(t.Context(), e); !errors.Is(err, roster.ErrConflict) {
+			t.Errorf("a removed task comes back: %v", err)
+		}
+		if err := r.Remove(t.Context(), e.ID); !errors.Is(err, roster.ErrUnknown) {
+			t.Errorf("removed twice: %v", err)
+		}
+	}
+	records, err := store.Tasks(t.Context(), 0)
+	if err != nil || len(records[len(records)-1].Sealed) > 100 {
+		t.Errorf("the store keeps %d bytes of the removed task, %v", len(records[len(records)-1].Sealed), err)
+	}
+}
+
 func newTokenOf(t *testing.T, p *process) auth.Token {
 	t.Helper()
 	token, err := auth.NewToken(p.rand)
