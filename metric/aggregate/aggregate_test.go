@@ -198,8 +198,18 @@ func TestClippingIsCounted(t *testing.T) {
 	for range 3 {
 		say(t, tally, count(1))
 	}
-	if _, clipped := tally.Said(); clipped != 0 {
-		t.Error("counting once more is no clipping where once is as good as often")
+	once := tally.Bytes()
+	say(t, tally, count(1))
+	if times, clipped := tally.Said(); times != 1 || clipped != 0 || !bytes.Equal(once, tally.Bytes()) {
+		t.Errorf("counting once more, where once is as good as often: %d times, %d clipped", times, clipped)
+	}
+	tally = qs["multihot"].Empty()
+	say(t, tally, []string{})
+	say(t, tally, "a")
+	once = tally.Bytes()
+	say(t, tally, "a")
+	if times, _ := tally.Said(); times != 2 || !bytes.Equal(once, tally.Bytes()) {
+		t.Errorf("a label that is known: %d times", times)
 	}
 }
 

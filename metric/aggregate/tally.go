@@ -105,8 +105,9 @@ func (t *Tally) check() error {
 	return nil
 }
 
-// Said returns how often the app said something, and how often some of it went
-// beyond the question's bounds and was cut.
+// Said returns how often the app said something, but for what it had said before
+// where once is as good as often, and how often some of it went beyond the
+// question's bounds and was cut.
 func (t *Tally) Said() (times, clipped uint64) { return t.n, t.clipped }
 
 func (t *Tally) misuse(format string, args ...any) error {
@@ -136,8 +137,11 @@ func (t *Tally) Add(n int64) error {
 	if n < 0 {
 		return t.misuse("a negative number")
 	}
+	whether := t.q.a.Kind == task.Count && t.q.a.Max == 1
+	if whether && t.ints[0] > 0 {
+		return nil // once is as good as often, and need not be stored again
+	}
 	t.ints[0] = saturate(t.ints[0], uint64(n))
-	whether := t.q.a.Kind == task.Count && t.q.a.Max == 1 // once is as good as often
 	t.noted(whether || t.ints[0] <= t.q.a.Max)
 	return nil
 }
@@ -233,18 +237,22 @@ func (t *Tally) mark(v any) error {
 			set++
 		}
 	}
-	whole := true
+	whole, known := true, t.n > 0
 	for _, i := range indexes {
 		switch {
 		case t.has(i):
+			continue
 		case set < t.q.a.Max:
 			t.ints[i/64] |= 1 << (i % 64)
 			set++
 		default:
 			whole = false
 		}
+		known = false
 	}
-	t.noted(whole)
+	if !known { // what was said before need not be stored again
+		t.noted(whole)
+	}
 	return nil
 }
 
