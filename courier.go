@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,7 +58,7 @@ type destination struct {
 
 func newCourier(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey) *courier {
 	if rt == nil {
-		rt = transport()
+		rt = client.Transport()
 	}
 	return &courier{
 		client: &http.Client{
@@ -73,21 +72,6 @@ func newCourier(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey)
 
 		dapKeys: client.NewKeyCache(rt, c),
 		dap:     map[task.ID]*aggregation{},
-	}
-}
-
-// transport returns a transport that tells the server as little as HTTP
-// allows, and gives each request a connection of its own: two reports on one
-// connection, or in one resumed session, are known to be of one client.
-func transport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS13},
-		TLSHandshakeTimeout:    20 * time.Second,
-		ResponseHeaderTimeout:  patience,
-		MaxResponseHeaderBytes: 16 << 10,
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/outbox"
@@ -19,7 +20,7 @@ import (
 
 // trusting returns the SDK's transport with one more root.
 func trusting(s *httptest.Server) *http.Transport {
-	tr := transport()
+	tr := client.Transport()
 	tr.TLSClientConfig.RootCAs = x509.NewCertPool()
 	tr.TLSClientConfig.RootCAs.AddCert(s.Certificate())
 	return tr

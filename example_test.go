@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
 //go:embed testdata/tasks.bundle
 var bundle []byte // of "shoal metrics build"
+
+//go:embed testdata/aggregate.bundle
+var sums []byte // the same, of docs/examples/aggregate.yaml
 
 const owner = "ed25519:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w" // whose questions the app answers
 
@@ -39,6 +43,33 @@ func Example() {
 	defer client.Close()
 	fmt.Println(client.Record("api_use", map[string]any{"program": "cat", "apis": []string{"files"}}))
 	// Output: queued
+}
+
+// An app that counts: docs/examples/aggregate.yaml has the questions. What it says
+// is gathered, and leaves as one report an epoch.
+func ExampleClient_Count() {
+	client, err := shoal.Open(context.Background(), shoal.Options{
+		Bundle: sums, Owner: owner, Metrics: []string{"feature.export", "pages.printed", "start.milliseconds"}, Mode: shoal.On, NoSender: true,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	client.Count("feature.export")
+	client.Add("pages.printed", 3)
+	client.Add("pages.printed", 4)
+	client.Observe("start.milliseconds", 230)
+	entries, err := client.Pending()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, e := range entries {
+		fmt.Println(e.Metric, "=", e.Recorded)
+	}
+	// Unordered output:
+	// feature.export = 1
+	// pages.printed = 7
+	// start.milliseconds = 200 to 399
 }
 
 // What a person sees before it leaves.
@@ -104,5 +135,38 @@ func TestExampleBundle(t *testing.T) {
 	}
 	if got := task.FormatPublic(keys[0].Public()); got != owner {
 		t.Errorf("owner %s, want %s", got, owner)
+	}
+}
+
+// The bundle of the sums is that of the example file, for longer.
+func TestExampleSums(t *testing.T) {
+	key, err := task.GenerateIdentityKey(bytes.NewReader(bytes.Repeat([]byte{1}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := os.ReadFile("docs/examples/aggregate.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := metric.Read("aggregate.yaml", bytes.ReplaceAll(src, []byte("2028-01-01"), []byte("2100-01-01")), midnight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.Build(nil, key, midnight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile("testdata/aggregate.bundle", want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if !bytes.Equal(sums, want) {
+		t.Error("testdata/aggregate.bundle is not what docs/examples/aggregate.yaml gives; run go test -run ExampleSums -update")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -402,3 +403,39 @@ func TestTaskSignedAnew(t *testing.T) {
 		t.Errorf("epochs %s", got)
 	}
 }
+
+// What an app no longer asks for ends with the version that asked for it; a program
+// that shares an outbox with others ends nothing of theirs.
+func TestMetricThatIsGone(t *testing.T) {
+	for _, alone := range []bool{true, false} {
+		a := newAggregators(t)
+		first, second := a.ask("first", task.Aggregation{Kind: task.Count, Max: 1}), a.ask("second", task.Aggregation{Kind: task.Count, Max: 1})
+		fsys := durable.Mem()
+		c := open(t, shoal.WithFS(a.options(first, second), fsys))
+		_ = c.Close()
+		a.clock.Forward(midnight.Add(day + time.Hour))
+		o := shoal.WithFS(a.options(second), fsys)
+		if o.NoSender = !alone; alone {
+			o.Transport = nobody{} // the background sender gets nowhere
+		}
+		_ = open(t, o).Close()
+		o.NoSender, o.Transport = true, nil
+		c = open(t, o)
+		drain(t, c, a.clock, midnight.Add(3*day))
+		want := fmt.Sprintf("[%d %d]", epoch0, epoch0+1)
+		if alone {
+			want = fmt.Sprintf("[%d]", epoch0) // what had begun is sent
+		}
+		if got := fmt.Sprint(a.epochs(first)); got != want {
+			t.Errorf("alone %v: reports of the metric that is gone: %s, want %s", alone, got, want)
+		}
+		if got := fmt.Sprint(a.epochs(second)); got != fmt.Sprintf("[%d %d]", epoch0, epoch0+1) {
+			t.Errorf("alone %v: reports of the other: %s", alone, got)
+		}
+	}
+}
+
+// nobody answers no request.
+type nobody struct{}
+
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("nobody") }
