@@ -72,7 +72,7 @@ func (e *Engine) privateMode(ev Event) error {
 			return nil
 		}
 		if t := e.tabs[ev.Tab]; t != nil {
-			e.drop(t.visit)
+			e.hide(t)
 			delete(e.tabs, ev.Tab)
 		}
 		e.privateTabs[ev.Tab] = true
@@ -80,7 +80,7 @@ func (e *Engine) privateMode(ev Event) error {
 	}
 	if ev.On && !e.off {
 		for _, t := range e.sortedTabs() {
-			e.drop(t.visit)
+			e.hide(t)
 		}
 		clear(e.tabs)
 		e.recent = newRecent()
@@ -92,6 +92,14 @@ func (e *Engine) privateMode(ev Event) error {
 	}
 	e.off = ev.On
 	return nil
+}
+
+// hide forgets the page that a tab shows, because private mode begins.
+func (e *Engine) hide(t *tab) {
+	if t.visit != nil {
+		e.explain(StageMode, Dropped, t.visit.URL, reasonOff, discovery.Decision{})
+	}
+	e.drop(t.visit)
 }
 
 // sortedTabs returns the tabs in the order of their numbers.
