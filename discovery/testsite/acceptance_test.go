@@ -12,16 +12,18 @@ import (
 // it with 100,000 visits for each of five seeds (SHOAL_DISCOVERY=5).
 func TestAcceptance(t *testing.T) {
 	seeds, people, visits, scale := uint64(1), 150, 60, 0.3
+	crowd := 8
 	if s := os.Getenv("SHOAL_DISCOVERY"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 8)
 		if err != nil || n == 0 {
 			t.Fatalf("SHOAL_DISCOVERY=%s: want a number of seeds", s)
 		}
 		seeds, people, visits, scale = n, 1000, 100, 1
+		crowd = 20
 	}
 	for seed := range seeds {
 		site := New(Options{Seed: seed + 1, People: people, Scale: scale})
-		r, err := site.Play(t.Context(), Play{Visits: visits})
+		r, err := site.Play(t.Context(), Play{Visits: visits, Crowd: crowd})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,8 +67,13 @@ func hold(t *testing.T, r *Result, full bool) {
 	if n := r.Truths[Typed.String()].Told; n != 0 {
 		t.Errorf("seed %d: %d pages were told of whose address holds what a person typed", r.Seed, n)
 	}
-	if r.AboveCrowd == 0 || 10*r.Recovered < 9*r.AboveCrowd {
-		t.Errorf("seed %d: %d of %d public pages above the crowd were recovered, want 90 %%", r.Seed, r.Recovered, r.AboveCrowd)
+	// Of small runs most pages have just about as many visitors as the crowd asks.
+	want := 80
+	if full {
+		want = 90
+	}
+	if r.AboveCrowd == 0 || 100*r.Recovered < want*r.AboveCrowd {
+		t.Errorf("seed %d: %d of %d public pages above the crowd were recovered, want %d %%", r.Seed, r.Recovered, r.AboveCrowd, want)
 	}
 	if r.QueriesAbove == 0 || 10*r.QueriesRecovered < 9*r.QueriesAbove {
 		t.Errorf("seed %d: %d of %d queries above the crowd were recovered, want 90 %%", r.Seed, r.QueriesRecovered, r.QueriesAbove)
@@ -77,6 +84,9 @@ func hold(t *testing.T, r *Result, full bool) {
 	if r.OnceFetched != 0 || r.PrivateAsked != 0 || r.MarkedFetches != 0 {
 		t.Errorf("seed %d: %d one-time links used up without evidence, %d requests to private networks, %d fetches with a mark",
 			r.Seed, r.OnceFetched, r.PrivateAsked, r.MarkedFetches)
+	}
+	if r.Secretly == 0 || r.SecretTold != 0 {
+		t.Errorf("seed %d: %d visits in private mode, %d of them told of", r.Seed, r.Secretly, r.SecretTold)
 	}
 	if r.Unexplained != 0 || r.Silent != 0 {
 		t.Errorf("seed %d: %d refusals without a reason, %d visits without a trace", r.Seed, r.Unexplained, r.Silent)

@@ -86,7 +86,8 @@ func TestRealFetches(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Leaked() != 0 || r.OnceFetched != 0 || r.PrivateAsked != 0 || r.MarkedFetches != 0 || r.Unexplained != 0 || r.Silent != 0 || len(r.Stray) != 0 {
-		t.Errorf("%+v", r)
+		t.Errorf("%d pages told of that must stay, %d one-time links fetched, %d requests to private networks, %d marked, %d refusals without reason, %d visits without trace, stray %v",
+			r.Leaked(), r.OnceFetched, r.PrivateAsked, r.MarkedFetches, r.Unexplained, r.Silent, r.Stray)
 	}
 	if r.Messages["page"] < 50 || r.Messages["query"] == 0 || r.Messages["page_query"] == 0 || r.Recovered == 0 || r.Fetches < 100 {
 		t.Errorf("too little was told: %v, %d recovered, %d fetches", r.Messages, r.Recovered, r.Fetches)

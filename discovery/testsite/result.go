@@ -39,9 +39,11 @@ type Result struct {
 	Askers   map[string]int `json:"-"` // how many people asked a popular query, by "words, engine"
 
 	Stray       []string       `json:"stray,omitempty"` // told addresses that lead to no page
-	Unexplained int            `json:"unexplained"`     // refusals without a reason
-	Silent      int            `json:"silent"`          // visits of which no trace says anything
-	Reasons     map[string]int `json:"reasons"`         // of refusals
+	Secretly    int            `json:"private_mode_visits"`
+	SecretTold  int            `json:"private_mode_told"` // what was seen in private mode only, and told all the same
+	Unexplained int            `json:"unexplained"`       // refusals without a reason
+	Silent      int            `json:"silent"`            // visits of which no trace says anything
+	Reasons     map[string]int `json:"reasons"`           // of refusals
 
 	Fetches       int `json:"anonymous_fetches"`
 	PrivateAsked  int `json:"private_network_requests"` // that reached a host of a private network
@@ -113,6 +115,9 @@ type oneTally struct {
 	reasons  map[string]int
 	seen     map[string]bool // addresses that a trace names
 	went     []string
+	openly   map[*Page]bool // visited out of private mode
+	hidden   map[*Page]bool // visited in it
+	secretly int
 	fetches  int
 	bare     int
 }
@@ -121,16 +126,25 @@ func (t *tally) person() *oneTally {
 	return &oneTally{
 		t: t, asked: make(map[string]bool), urls: make(map[string]bool), queries: make(map[string]bool),
 		messages: make(map[string]int), reasons: make(map[string]int), seen: make(map[string]bool),
+		openly: make(map[*Page]bool), hidden: make(map[*Page]bool),
 	}
 }
 
 func (o *oneTally) visit(v Visit) {
+	if v.Secretly {
+		o.secretly++
+		if v.Page != nil {
+			o.hidden[v.Page] = true
+		}
+		return
+	}
 	o.went = append(o.went, address(v.URL))
 	if v.Page == nil {
 		o.asked[asking(strings.ToLower(v.Query), v.Engine)] = true
 		return
 	}
 	o.visits = append(o.visits, v.Page)
+	o.openly[v.Page] = true
 }
 
 // asking names a search: the words and the engine, as a message does.
@@ -180,7 +194,13 @@ func (o *oneTally) finish(s lifecycle.Stats) { o.fetches = s.Fetches }
 func (t *tally) merge(o *oneTally) {
 	person := t.people
 	t.people++
-	t.sum.Visits += len(o.went)
+	t.sum.Visits += len(o.went) + o.secretly
+	t.sum.Secretly += o.secretly
+	for url := range o.urls {
+		if p, ok := t.site.Lookup(url); ok && o.hidden[p] && !o.openly[p] {
+			t.sum.SecretTold++
+		}
+	}
 	for _, p := range o.visits {
 		t.visits[p]++
 		if t.visitor[p] == nil {
@@ -339,6 +359,7 @@ func (r *Result) WriteTable(w io.Writer, kinds bool) error {
 	fmt.Fprintf(w, "\npublic pages above the crowd: %d, recovered %d (%.1f %%)\n", r.AboveCrowd, r.Recovered, percent(r.Recovered, r.AboveCrowd))
 	fmt.Fprintf(w, "queries above the crowd: %d, recovered %d (%.1f %%); private queries asked %d, told %d\n",
 		r.QueriesAbove, r.QueriesRecovered, percent(r.QueriesRecovered, r.QueriesAbove), r.QueriesPrivate, r.QueriesLeaked)
+	fmt.Fprintf(w, "visits in private mode: %d, told of: %d\n", r.Secretly, r.SecretTold)
 	fmt.Fprintf(w, "refusals without a reason: %d; visits without a trace: %d; told addresses that lead nowhere: %d\n", r.Unexplained, r.Silent, len(r.Stray))
 	fmt.Fprintf(w, "one-time links fetched: %d (on public evidence: %d); requests to private networks: %d; fetches with a mark of a person: %d\n",
 		r.OnceFetched, r.OnceByLink, r.PrivateAsked, r.MarkedFetches)

@@ -24,6 +24,7 @@ type Visit struct {
 	Scrolls  int
 	Copies   int
 	View     View
+	Secretly bool // in the browser's private mode
 }
 
 // target reads an address as the site does: its host, and path and query.
@@ -109,6 +110,7 @@ type walker struct {
 	people  *Population
 	person  int
 	now     time.Time
+	private bool // in private mode
 	out     []Visit
 	errands []*Page
 }
@@ -126,6 +128,7 @@ func (p *Population) Walk(person, n int, start time.Time) []Visit {
 		if left := n - len(w.out); len(w.errands)*4 > left {
 			w.errand()
 		}
+		w.private = w.IntN(16) == 0
 		switch x := w.IntN(100); {
 		case x < 46:
 			w.search()
@@ -152,7 +155,7 @@ func (w *walker) visit(p *Page, referrer string) *Page {
 // look stays on a page for a while.
 func (w *walker) look(v Visit) {
 	v.View.Variation = w.Uint64() >> 8
-	v.At = w.now
+	v.At, v.Secretly = w.now, w.private
 	v.Until = v.At.Add(time.Duration(5+w.ExpFloat64()*40)*time.Second + time.Duration(w.IntN(1000))*time.Millisecond)
 	v.Pointer, v.Scrolls = w.IntN(30), w.IntN(12)
 	if w.IntN(4) == 0 {
