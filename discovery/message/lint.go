@@ -95,15 +95,18 @@ var suspicious = map[string]string{
 }
 
 // stems are parts of words that mean the same wherever they stand.
-var stems = map[string]string{
-	"session": "a session", "device": "a device", "finger": "a device", "cookie": "a browser", "token": "a browser", "passw": "a person",
-	"email": "an address", "phone": "an address", "ipaddr": "an address", "userid": "a user", "username": "a user", "latitud": "a place", "longitud": "a place",
+func stems() [][2]string {
+	return [][2]string{
+		{"session", "a session"}, {"device", "a device"}, {"finger", "a device"}, {"cookie", "a browser"}, {"token", "a browser"},
+		{"userid", "a user"}, {"username", "a user"}, {"passw", "a person"}, {"email", "an address"}, {"phone", "an address"},
+		{"ipaddr", "an address"}, {"latitud", "a place"}, {"longitud", "a place"},
+	}
 }
 
 func (l *linter) name(f *Field) {
-	for stem, what := range stems {
-		if strings.Contains(strings.ToLower(f.Name), stem) {
-			l.refuse(f.Name, "is called %q as what tells %s is: leave it out, or name it after what it holds", stem, what)
+	for _, stem := range stems() {
+		if strings.Contains(strings.ToLower(f.Name), stem[0]) {
+			l.refuse(f.Name, "is called %q as what tells %s is: leave it out, or name it after what it holds", stem[0], stem[1])
 			return
 		}
 	}
