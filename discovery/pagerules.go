@@ -64,7 +64,9 @@ func pageRules() []pageRule {
 		{RuleQueryLength, fmt.Sprintf("the query has more than %d bytes (lax: %d)", strict.query, lax.query), func(_ *Rules, s *subject) (string, string) {
 			return s.url.query, over(len(s.url.query), s.limits.query, "bytes of query")
 		}},
-		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d); strict: two pass if their values have at most %d letters and digits together, which is no more than one may have", strict.parameters, lax.parameters, strict.value), parameterCount},
+		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d)", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
+			return s.url.query, over(len(s.params), s.limits.parameters, "parameters")
+		}},
 		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...); strict: of what a person typed (q, search, text, ...)", parameterKeyword},
 		{RuleQueryNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a parameter, whatever stands between them, dates and years apart", strict.value, lax.value), func(_ *Rules, s *subject) (string, string) {
 			for _, p := range s.params {
@@ -300,23 +302,6 @@ func shortened(_ *Rules, s *subject) (string, string) {
 		return s.host + "/" + code, "a short code"
 	}
 	return s.host, ""
-}
-
-func parameterCount(_ *Rules, s *subject) (string, string) {
-	if s.level == Strict && len(s.params) == 2 {
-		n := 0
-		for _, p := range s.params {
-			for _, r := range p.value {
-				if alnum(r) {
-					n++
-				}
-			}
-		}
-		if n <= s.limits.value {
-			return s.url.query, ""
-		}
-	}
-	return s.url.query, over(len(s.params), s.limits.parameters, "parameters")
 }
 
 func parameterKeyword(r *Rules, s *subject) (string, string) {

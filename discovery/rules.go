@@ -182,7 +182,7 @@ func newKeywords() keywords {
 			"confirmation verify activate receipt trk auth sso payment account private secret"),
 		keys: set("user usr uid userid username u url uri ref referer referrer red redir http https href link next return returnto continue goto dest destination target " +
 			"pin pwd pass key apikey api sig sign signature code otp hash nonce state ticket order orderid invoice account acct konto phone tel mobile ssn dob birthday " +
-			"firstname lastname surname lat lon lng ll latitude longitude geo loc gps trk utm gclid fbclid msclkid dclid yclid eid cid sid phpsessid jsessionid sessionid " +
+			"firstname lastname surname lat lon lng ll latitude longitude geo loc gps zip zipcode postcode postal plz trk utm gclid fbclid msclkid dclid yclid eid cid sid phpsessid jsessionid sessionid " +
 			"mail access id_token invite member customer patient client"),
 		typed:    set("q s query search text term keyword keywords searchterm suche recherche buscar busca cerca zoeken szukaj"),
 		inKeys:   []string{"token", "passw", "sess", "auth", "email", "secret", "track", "shar", "redirect", "login", "logout", "logon", "invit", "credential", "signature"},
