@@ -94,9 +94,9 @@ func (r ratio) holds(a, b int) bool {
 
 func (r ratio) String() string {
 	if r.quarters%4 == 0 {
-		return fmt.Sprintf("%d times and %d", r.quarters/4, r.slack)
+		return fmt.Sprintf("%d times it and %d more", r.quarters/4, r.slack)
 	}
-	return fmt.Sprintf("%d.%02d times and %d", r.quarters/4, 25*(r.quarters%4), r.slack)
+	return fmt.Sprintf("%d.%02d times it and %d more", r.quarters/4, 25*(r.quarters%4), r.slack)
 }
 
 // minRuns is how many runs of words a page must show to anybody.
@@ -156,7 +156,7 @@ func pairRules() []pairRule {
 			return fmt.Sprint(p.after.Words.Len()), ""
 		}},
 		{RuleComparePassword, fmt.Sprintf("one of the fetches asks for a password; lax: their numbers differ, or a page that asks for one has fewer than %d characters of text", lax.password), comparePasswords},
-		{RuleCompareForms, both("the numbers of forms differ by more, or strict: one fetch has forms and the other none; or the larger number of inputs is more than the smaller",
+		{RuleCompareForms, both("the numbers of forms differ by more than allowed, or strict: one fetch has forms and the other none; or the larger number of inputs exceeds the smaller by more than allowed",
 			fmt.Sprintf("%d, %v", strict.forms, strict.inputs), fmt.Sprintf("%d, %v", lax.forms, lax.inputs)), compareForms},
 		{RuleCompareFrames, "strict: one of the fetches has frames of its own host and the other none: a login may stand in one", func(_ *Rules, p pair) (string, string) {
 			a, b := p.before.FramesSameHost, p.after.FramesSameHost
@@ -174,13 +174,13 @@ func pairRules() []pairRule {
 			return a + ", " + b, ""
 		}},
 		{RuleCompareTitle, both("fewer words of the titles are common to both, in per cent; strict: a word that is no counter stands only in what was shown to the person", strict.title, lax.title), compareTitles},
-		{RuleCompareSize, both("the longer HTML is more than the shorter, in bytes", strict.size, lax.size), func(_ *Rules, p pair) (string, string) {
+		{RuleCompareSize, both("the longer HTML, in bytes, exceeds the shorter by more than allowed", strict.size, lax.size), func(_ *Rules, p pair) (string, string) {
 			return within(p.tolerance.size, p.before.Bytes, p.after.Bytes, "bytes")
 		}},
-		{RuleCompareText, both("the longer text is more than the shorter, in characters", strict.text, lax.text), func(_ *Rules, p pair) (string, string) {
+		{RuleCompareText, both("the longer text, in characters, exceeds the shorter by more than allowed", strict.text, lax.text), func(_ *Rules, p pair) (string, string) {
 			return within(p.tolerance.text, p.before.Text, p.after.Text, "characters of text")
 		}},
-		{RuleCompareLinks, both("the larger number of links is more than the smaller", strict.links, lax.links), func(_ *Rules, p pair) (string, string) {
+		{RuleCompareLinks, both("the larger number of links exceeds the smaller by more than allowed", strict.links, lax.links), func(_ *Rules, p pair) (string, string) {
 			return within(p.tolerance.links, p.before.Links, p.after.Links, "links")
 		}},
 		{RuleCompareWords, both("fewer runs of three words are common to both texts, numbers apart, in per cent", strict.words, lax.words), func(_ *Rules, p pair) (string, string) {

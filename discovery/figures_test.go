@@ -122,7 +122,7 @@ func TestDocs(t *testing.T) {
 	urls, queries, titles := Table()
 	text := string(data)
 	for section, table := range map[string]string{
-		"urls": ruleTable(urls), "queries": ruleTable(queries), "titles": ruleTable(titles),
+		"urls": ruleTable(urls), "queries": ruleTable(queries), "titles": ruleTable(titles), "comparison": ruleTable(Comparisons()),
 		"detected": detected, "slugs": slugs,
 		"capability": capabilityTable(t, r), "public": publicTable(t, r), "pages": pageTable(t, pageRows(r)), "blind": blindTable(t, r),
 	} {
