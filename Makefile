@@ -69,7 +69,7 @@ fuzz:
 
 KILLS ?= 200
 crash:
-	SHOAL_KILLS=$(KILLS) $(GO) test -count 1 -timeout 30m -v -run '^TestKill' ./cmd/shoal ./dap/helper
+	SHOAL_KILLS=$(KILLS) ./scripts/postgres $(GO) test -count 1 -timeout 60m -v -run '^TestKill' ./cmd/shoal ./dap/helper
 
 SEEDS ?= 10000
 sim:
