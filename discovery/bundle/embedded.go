@@ -15,7 +15,7 @@ const (
 	TestSite      = "test-site"      // the invented engines of the test site, with content rules
 )
 
-//go:embed embedded/*.json embedded/*.bundle
+//go:embed embedded/*.bundle
 var embedded embed.FS
 
 // Embedded returns a signed bundle that this package carries. It is signed with

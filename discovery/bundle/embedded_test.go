@@ -77,6 +77,9 @@ func TestSearchPages(t *testing.T) {
 		if !ok || got != want {
 			t.Errorf("%s: got %+v %t", raw, got, ok)
 		}
+		if !b.ResultPage(parseURL(t, raw)) || !b.ResultPage(got.Clean) {
+			t.Errorf("%s is no result page", raw)
+		}
 		if again, ok := b.SearchPage(got.Clean); !ok || again != got {
 			t.Errorf("%s: its clean URL gives %+v %t", raw, again, ok)
 		}
@@ -91,6 +94,27 @@ func TestSearchPages(t *testing.T) {
 	} {
 		if got, ok := b.SearchPage(parseURL(t, raw)); ok {
 			t.Errorf("%s is taken for a search: %+v", raw, got)
+		}
+	}
+}
+
+// TestResultPages: what is no search that may be told is a result page all the
+// same, and never a page.
+func TestResultPages(t *testing.T) {
+	b := openEmbedded(t, SearchEngines)
+	for raw, want := range map[string]bool{
+		"https://www.google.com/search?q=tea&start=10":      true,
+		"https://www.google.com/search?q=tea&tbm=isch#x":    true,
+		"http://www.google.com:8080/search":                 true,
+		"https://www.linkedin.com/search/results/people/?x": true,
+		"https://www.google.com/maps?q=tea":                 false,
+		"https://www.google.com/":                           false,
+		"https://herald.example.org/search?q=tea":           false,
+		"https://www.linkedin.com/company/shoal":            false,
+		"https://search.brave.com.example.org/search?q=tea": false,
+	} {
+		if got := b.ResultPage(parseURL(t, raw)); got != want {
+			t.Errorf("%s: %t", raw, got)
 		}
 	}
 }

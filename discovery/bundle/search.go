@@ -32,6 +32,21 @@ func (b *Bundle) SearchPage(u discovery.URL) (Search, bool) {
 	return search, e != nil
 }
 
+// ResultPage tells whether a URL stands where an engine has its result pages,
+// whatever its parameters: a second page of results, or one of pictures. Such a
+// page holds what somebody typed; it is told as a search or not at all.
+func (b *Bundle) ResultPage(u discovery.URL) bool {
+	for i := range b.engines {
+		for j := range b.engines[i].patterns {
+			p := &b.engines[i].patterns[j]
+			if p.host(u.Host()) && pathMatches(p.Path, u.Path()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Engines returns the names of the engines whose result pages are recognised.
 func (b *Bundle) Engines() []string {
 	names := make([]string, len(b.engines))

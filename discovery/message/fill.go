@@ -13,6 +13,12 @@ func (g *gate) page(p *Page) string {
 	d := g.config.Rules.Page(p.page.URL(), p.evidence())
 	g.level = d.Strictness
 	url := g.take(d)
+	switch b := g.config.Bundle; {
+	case b != nil && b.ResultPage(p.page.URL()):
+		g.refuse(RuleSearch, url, "a result page")
+	default:
+		g.pass(RuleSearch, url)
+	}
 	switch {
 	case g.refused:
 	case !p.sig.Indexable:

@@ -97,9 +97,19 @@ var suspicious = map[string]string{
 // stems are parts of words that mean the same wherever they stand.
 func stems() [][2]string {
 	return [][2]string{
-		{"session", "a session"}, {"device", "a device"}, {"finger", "a device"}, {"cookie", "a browser"}, {"token", "a browser"},
-		{"userid", "a user"}, {"username", "a user"}, {"passw", "a person"}, {"email", "an address"}, {"phone", "an address"},
-		{"ipaddr", "an address"}, {"latitud", "a place"}, {"longitud", "a place"},
+		{"session", "a session"},
+		{"device", "a device"},
+		{"finger", "a device"},
+		{"cookie", "a browser"},
+		{"token", "a browser"},
+		{"userid", "a user"},
+		{"username", "a user"},
+		{"passw", "a person"},
+		{"email", "an address"},
+		{"phone", "an address"},
+		{"ipaddr", "an address"},
+		{"latitud", "a place"},
+		{"longitud", "a place"},
 	}
 }
 

@@ -208,6 +208,7 @@ func TestRefusals(t *testing.T) {
 		"search with other words":          {good.AfterQuery(bundle.Search{Engine: "finch", Query: "secret", Clean: parseURL(t, "https://finch.example.net/search?q=tea")}, 1), RuleEngine},
 		"private referrer":                 {good.AfterPage("https://10.0.0.1/"), discovery.RuleHostAddress},
 		"no referrer":                      {good.AfterPage(""), discovery.RuleUnreadable},
+		"second page of results":           {page(t, "https://finch.example.net/search?page=2", story).Engaged(e), RuleSearch},
 		"three results":                    {query(t, finchURL, results(stories(3)...)), RuleResults},
 		"one result five times":            {query(t, finchURL, results(slices.Repeat(stories(1), 5)...)), RuleResults},
 		"five results, two of them closed": {query(t, finchURL, results(append(stories(3), "https://herald.example.org/i/9f86d081884c7d65", "https://10.0.0.1/")...)), RuleResults},
@@ -252,7 +253,7 @@ func TestTraceIsWhole(t *testing.T) {
 			}
 		}
 	}
-	for _, rule := range []discovery.Rule{RuleDepth, RuleNoindex, RuleEngine, RuleCountry, RuleRecord} {
+	for _, rule := range []discovery.Rule{RuleDepth, RuleNoindex, RuleSearch, RuleEngine, RuleCountry, RuleRecord} {
 		if !asked[rule] {
 			t.Errorf("%s is not in the trace", rule)
 		}

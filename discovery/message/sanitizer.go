@@ -19,6 +19,7 @@ import (
 const (
 	RuleNoindex discovery.Rule = "message.noindex"
 	RuleDepth   discovery.Rule = "message.depth"
+	RuleSearch  discovery.Rule = "message.search"
 	RuleEngine  discovery.Rule = "message.engine"
 	RuleResults discovery.Rule = "message.results"
 	RuleSchema  discovery.Rule = "message.schema"
@@ -34,6 +35,7 @@ func Table() []discovery.RuleInfo {
 	return []discovery.RuleInfo{
 		{Rule: RuleDepth, Text: "the page was not reached straight from the results of a search"},
 		{Rule: RuleNoindex, Text: "the page, fetched anonymously, forbids to index it, by meta element or header"},
+		{Rule: RuleSearch, Text: "the page is a result page of an engine that the signed bundle knows: it is told as a search or not at all"},
 		{Rule: RuleEngine, Text: "the signed bundle does not know the engine, or finds another search in the clean URL"},
 		{Rule: RuleResults, Text: fmt.Sprintf("of the first %d results fewer than %d different ones may be told: the words are too special; or the result that is told may not be", maxResults, leastResults)},
 		{Rule: RuleSchema, Text: "the record has not exactly the fields of its schema, or a value that the schema does not have"},
