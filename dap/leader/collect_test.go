@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/auth"
 	"github.com/shoal-project/shoal/dap/leader"
+	"github.com/shoal-project/shoal/dap/roster"
 	"github.com/shoal-project/shoal/dp"
 )
 
@@ -323,6 +324,38 @@ func TestExpiry(t *testing.T) {
 	}
 	if abort := problemOf(t, w.ask(t, dap.CollectionJobReq{Query: q}, dap.CollectionJobID{})); abort.Type != dap.ProblemBatchOverlap {
 		t.Fatalf("collecting again: %v", abort)
+	}
+}
+
+// Reports that are older than the task's expiry are refused, and those that were
+// stored in time but not aggregated are not counted.
+func TestReportsExpire(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, nil)
+	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+		e.Expiry = 24 * time.Hour
+		return nil
+	}))
+	w.upload(t, w.report(t, 1, 0), w.report(t, 2, 20))
+	w.clock.Advance(12 * time.Hour)
+	w.tick(t)
+	if w.seen.aggregated != 1 || w.seen.rejected[dap.ReportDropped] != 1 {
+		t.Errorf("%d aggregated, rejected %v", w.seen.aggregated, w.seen.rejected)
+	}
+	if refused := w.upload(t, w.report(t, 3, 25)); len(refused) != 1 || refused[0].Error != dap.ReportDropped {
+		t.Errorf("an old report: %v", refused)
+	}
+	q := w.unit(t, 1)
+	w.upload(t, w.report(t, 4, 0), w.report(t, 5, 0), w.report(t, 6, 0))
+	at := w.collect(t, q)
+	w.clock.Advance(precision + 10*time.Minute)
+	w.tick(t)
+	if w.result(t, at, q) == nil {
+		t.Fatal("no result")
+	}
+	w.clock.Advance(30 * time.Hour)
+	w.tick(t)
+	if rec := w.do("GET", at, "", nil, w.token); rec.Code != 404 {
+		t.Errorf("an expired result answered %d", rec.Code)
 	}
 }
 

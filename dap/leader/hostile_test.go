@@ -3,6 +3,7 @@ package leader_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -288,6 +289,37 @@ func TestOverload(t *testing.T) {
 	w.tick(t) // aggregated: there is room again
 	if rec := w.post(t, w.report(t, 1, 0)); rec.Code != 200 {
 		t.Fatalf("after the work was done: %d", rec.Code)
+	}
+}
+
+// A task takes so many uploads at once, and says when it is busy.
+func TestBusy(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.MaxRequests = 1 })
+	body := w.encode(t, w.report(t, 1, 0))
+	half, more := io.Pipe()
+	r := httptest.NewRequest("POST", "/"+dap.ReportsPath(w.task.ID()), half)
+	r.Header.Set("Content-Type", dap.TypeUploadRequest.MediaType())
+	first := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.leader.Handler().ServeHTTP(first, r)
+	}()
+	if _, err := more.Write(body[:10]); err != nil { // it is being read
+		t.Fatal(err)
+	}
+	if rec := w.post(t, w.report(t, 1, 0)); rec.Code != 429 || rec.Header().Get("Retry-After") == "" {
+		t.Fatalf("answer %d, %v", rec.Code, rec.Header())
+	}
+	_, err := more.Write(body[10:])
+	must(t, err)
+	more.Close()
+	<-done
+	if first.Code != 200 {
+		t.Fatalf("the first was answered %d", first.Code)
+	}
+	if rec := w.post(t, w.report(t, 1, 0)); rec.Code != 200 {
+		t.Fatalf("the next was answered %d", rec.Code)
 	}
 }
 

@@ -76,6 +76,10 @@ func (l *Leader) getConfigs(w http.ResponseWriter, _ *http.Request) {
 	exchange.AllowOrigins(w.Header())
 	ring := l.config.Roster.Keyring()
 	list := ring.Configs(l.config.Clock.Now())
+	if len(list) == 0 {
+		exchange.Refuse(w, nil, exchange.ErrUnavailable)
+		return
+	}
 	body, err := dap.NewCodec(dap.DAP18()).Encode(&list) // the same in all variants
 	if err != nil {
 		l.config.Failed(err)

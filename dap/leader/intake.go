@@ -26,8 +26,8 @@ type intake struct {
 	leader *Leader
 	task   dap.TaskID
 	recent *recent
-	slots  chan struct{} // requests that are being read
-	stored atomic.Int64  // bytes of the task's reports on this node
+	reads  atomic.Int64 // requests that are being read
+	stored atomic.Int64 // bytes of the task's reports on this node
 
 	mu      sync.Mutex // guards current; held while a log is begun
 	current *openLog   // takes reports; nil before the first
@@ -83,7 +83,7 @@ func (l *Leader) intake(task dap.TaskID) *intake {
 	defer l.mu.Unlock()
 	in := l.intakes[task]
 	if in == nil {
-		in = &intake{leader: l, task: task, recent: newRecent(l.config.RecentIDs), slots: make(chan struct{}, l.config.MaxRequests)}
+		in = &intake{leader: l, task: task, recent: newRecent(l.config.RecentIDs)}
 		l.intakes[task] = in
 	}
 	return in

@@ -36,7 +36,7 @@ type Config struct {
 	Client *http.Client // to reach helpers; redirects are not followed
 
 	MaxReport   int           // bytes of an encoded report; default 32 MiB
-	MaxRequests int           // uploads of a task that are read at once; default 256
+	MaxRequests int           // uploads of a task that are read at once, fewer if its reports are large; default 256
 	MaxBacklog  int64         // bytes of a task's reports on this node; default 16 GiB
 	RecentIDs   int           // reports of a task that are recognised when uploaded again; default 65,536, up to twice as many are kept
 	LogReports  int           // a log with so many reports is closed; default 50,000
