@@ -31,10 +31,14 @@ const longestWait = 30 * time.Second
 // retryAfter is what a collector is told to wait before it asks again.
 const retryAfter = 5 * time.Second
 
+// errHelperFailed says that a collection failed for the helper's sake, and not by
+// a problem of the draft.
+var errHelperFailed = exchange.Problem{Status: http.StatusFailedDependency, Name: "helperFailed", Title: "The helper did not give its share."}
+
 // postCollection creates a collection job (section "Collection Job
 // Initialization"). A request that equals that of a job which is there returns
-// that job. When the job was deleted, or failed for lack of reports, the same
-// request makes a new one.
+// that job. When the job was deleted, or failed for lack of reports or of the
+// helper's share, the same request makes a new one.
 func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
 	if s.Task.Variant().ClientChoosesIDs() {
 		return exchange.ErrMethod
@@ -50,7 +54,7 @@ func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *roste
 		if err != nil {
 			return err
 		}
-		again := c.State == Deleted || c.State == Failed && c.Problem == dap.ProblemInvalidBatchSize
+		again := c.State == Deleted || c.State == Failed && (c.Problem == dap.ProblemInvalidBatchSize || c.Problem == "")
 		if fresh || !again {
 			w.Header().Set("Location", dap.Resolve(s.Task.Config().Leader, dap.CollectionJobPath(s.Task.ID(), c.ID)))
 			return l.answer(w, r, s, c, http.StatusCreated)
@@ -236,6 +240,9 @@ func (l *Leader) answer(w http.ResponseWriter, r *http.Request, s *roster.Servin
 		exchange.Send(w, status, dap.TypeCollectionJobResp, c.Response)
 		return nil
 	case Failed:
+		if c.Problem == "" {
+			return errHelperFailed.Because("%s", c.Detail)
+		}
 		return &dap.Abort{Type: c.Problem, Detail: c.Detail}
 	case Deleted:
 		return exchange.ErrDeleted

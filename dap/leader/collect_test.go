@@ -268,6 +268,30 @@ func TestHelperRefusesShare(t *testing.T) {
 	}
 }
 
+// A helper that never gives its share fails the collection in the end, by a
+// problem that is not the draft's, and the collector may try again.
+func TestHelperNeverGivesShare(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Attempts, c.Patience = 4, time.Hour })
+	at, q := w.uploadAndCollect(t, 4)
+	w.helper.refuse = func(r *http.Request) *http.Response {
+		if strings.Contains(r.URL.Path, "aggregate_shares") {
+			return respond(500, "", nil)
+		}
+		return nil
+	}
+	w.tickAlong(t, 8, 10*time.Minute)
+	rec := w.do("GET", at, "", nil, w.token)
+	if rec.Code != 424 || !strings.Contains(rec.Body.String(), "urn:shoal:problem:helperFailed") {
+		t.Fatalf("answer %d: %s", rec.Code, rec.Body)
+	}
+	w.helper.refuse = nil
+	again := w.collect(t, q)
+	w.tick(t)
+	if got := w.result(t, again, q); !slices.Equal(got, ones(4)) {
+		t.Fatalf("result %v", got)
+	}
+}
+
 // Two collections of the same reports: one is answered, the other told that it
 // overlaps. While a batch is frozen, late reports wait and are then refused.
 func TestClash(t *testing.T) {

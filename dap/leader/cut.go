@@ -113,7 +113,9 @@ func (l *Leader) candidates(s *roster.Serving, o *openLog) ([]dap.Candidate, []i
 		}
 		var r dap.Report
 		if err := codec.Decode(&r, record); err != nil {
-			return nil, nil, fmt.Errorf("record %d: %w", n, err)
+			l.damaged.Add(1) // it is not one that was appended
+			n++
+			continue
 		}
 		// A new batch of the leader-selected mode is never collected.
 		m := &r.Metadata

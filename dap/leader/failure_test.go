@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,7 +91,7 @@ func TestRefusedJob(t *testing.T) {
 		}
 		return problem(400, &dap.Abort{Type: dap.ProblemInvalidMessage, Detail: "not today"})
 	}
-	w.tickAlong(t, 5, time.Minute)
+	w.tickAlong(t, 5, 5*time.Minute)
 	if got := w.result(t, at, q); !slices.Equal(got, ones(4)) {
 		t.Fatalf("result %v", got)
 	}
@@ -123,6 +124,40 @@ func TestHopelessHelper(t *testing.T) {
 	w.tickAlong(t, 5, 10*time.Hour)
 	if abort := problemOf(t, w.do("GET", at, "", nil, w.token)); abort.Type != dap.ProblemInvalidBatchSize {
 		t.Errorf("after the patience is over: %v", abort)
+	}
+}
+
+// A job that is too large for the helper is cut in pieces.
+func TestJobTooLarge(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.JobReports = 8 })
+	at, q := w.uploadAndCollect(t, 8)
+	w.helper.refuse = func(r *http.Request) *http.Response {
+		if r.ContentLength > 2000 && strings.HasSuffix(r.URL.Path, "aggregation_jobs") {
+			return problem(413, &dap.Abort{Type: dap.ProblemInvalidMessage, Detail: "too large"})
+		}
+		return nil
+	}
+	w.tickAlong(t, 1, time.Minute)
+	if got := w.result(t, at, q); !slices.Equal(got, ones(8)) {
+		t.Fatalf("result %v, jobs %v", got, w.seen.jobs)
+	}
+	if w.seen.jobs[leader.JobAbandoned] == 0 {
+		t.Error("no job was too large")
+	}
+}
+
+// A server before the helper that knows no DAP is not believed.
+func TestProxyRefuses(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, nil)
+	at, q := w.uploadAndCollect(t, 4)
+	for _, status := range []int{301, 400, 404, 405, 421, 502} {
+		w.helper.refuse = func(*http.Request) *http.Response { return respond(status, "", []byte("<html>")) }
+		w.tickAlong(t, 2, 10*time.Minute)
+	}
+	w.helper.refuse = nil
+	w.tickAlong(t, 4, 10*time.Minute)
+	if got := w.result(t, at, q); !slices.Equal(got, ones(4)) || w.seen.jobs[leader.JobAbandoned] != 0 {
+		t.Fatalf("result %v, jobs %v", got, w.seen.jobs)
 	}
 }
 

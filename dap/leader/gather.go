@@ -71,7 +71,7 @@ func (l *Leader) step(ctx context.Context, c Collection) (Collection, error) {
 	if c.State == Draining {
 		next, err := l.fetchShare(ctx, s, c)
 		if err != nil && !errors.Is(err, ErrConflict) {
-			return l.shareFailed(ctx, c, err)
+			return l.shareFailed(ctx, next, err)
 		}
 		return next, ignoreConflict(err)
 	}
@@ -329,13 +329,13 @@ func (l *Leader) shareFailed(ctx context.Context, c Collection, cause error) (Co
 	if ctx.Err() != nil {
 		return c, cause
 	}
-	if abort := dap.AbortOf(cause); abort != nil && abort.Type != dap.ProblemUnrecognizedTask {
+	if abort, ok := errors.AsType[*dap.Abort](cause); ok && abort.Type != dap.ProblemUnrecognizedTask {
 		next, err := l.fail(ctx, c, abort)
 		return next, errors.Join(ignoreConflict(err))
 	}
 	c.Attempts++
 	if c.Attempts >= l.config.Attempts && l.now().After(c.Created.Add(l.config.Patience)) {
-		next, err := l.fail(ctx, c, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: "the helper did not give its share"})
+		next, err := l.fail(ctx, c, &dap.Abort{Detail: "the helper did not give its share"})
 		return next, errors.Join(cause, ignoreConflict(err))
 	}
 	p, _ := errors.AsType[exchange.Problem](cause)

@@ -97,17 +97,28 @@ func (l *Leader) work(ctx context.Context, w lot) error {
 	return l.postpone(ctx, w.job, err, p.Retry)
 }
 
-// hopeless reports whether trying the same again is of no use. A helper that
-// does not know the task or the token may yet learn them.
+// hopeless reports whether trying the same again is of no use. A helper that does
+// not know the task or the token may yet learn them, and what does not say a
+// problem of DAP may come from a server that stands before the helper.
 func (l *Leader) hopeless(err error) bool {
 	if errors.Is(err, dap.ErrAbandon) || errors.Is(err, errChanged) {
 		return true
 	}
 	p, refused := errors.AsType[exchange.Problem](err)
-	if !refused || p.Passing() || p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden {
+	if !refused || p.Passing() {
 		return false
 	}
-	return p.Abort == nil || p.Abort.Type != dap.ProblemUnrecognizedTask
+	switch p.Status {
+	case http.StatusConflict, http.StatusGone, http.StatusRequestEntityTooLarge:
+		return true
+	}
+	return p.Abort != nil && p.Abort.Type != dap.ProblemUnrecognizedTask
+}
+
+// tooLarge reports whether a helper says that a job has too many reports.
+func tooLarge(err error) bool {
+	p, ok := errors.AsType[exchange.Problem](err)
+	return ok && p.Status == http.StatusRequestEntityTooLarge
 }
 
 func (l *Leader) failure(j *Job, err error) error {
@@ -161,7 +172,7 @@ func (l *Leader) advance(ctx context.Context, s *roster.Serving, w *lot) error {
 		return err
 	}
 	if answer.Body == nil {
-		return l.await(ctx, w, b, answer)
+		return l.await(ctx, s, w, b, answer)
 	}
 	if w.job.Location == "" {
 		w.job.Location = answer.Location // where it can be deleted
@@ -186,18 +197,9 @@ func (l *Leader) begin(ctx context.Context, s *roster.Serving, w *lot) (*begun, 
 	codec := s.Task.Codec()
 	reports := make([]dap.Report, 0, len(w.records))
 	b := &begun{reports: make(map[dap.ReportID]jobPart, len(w.records))}
-	at := j.From
-	for _, record := range w.records {
-		for j.Skip.Has(at - j.From) {
-			at++
-		}
-		var r dap.Report
-		if err := codec.Decode(&r, record); err != nil {
-			return nil, fmt.Errorf("record %d of log %d: %w", at, j.Log, err)
-		}
-		reports = append(reports, r)
-		b.reports[r.Metadata.ID] = jobPart{at, r.Metadata.Time}
-		at++
+	for _, p := range l.decode(codec, j, w.records) {
+		reports = append(reports, p.report)
+		b.reports[p.report.Metadata.ID] = jobPart{p.at, p.report.Metadata.Time}
 	}
 	// By ID: the helper need not know the order in which they arrived.
 	slices.SortFunc(reports, func(a, b dap.Report) int {
@@ -256,11 +258,14 @@ func lostJob(err error) bool {
 }
 
 // await gives a job back until the helper is ready.
-func (l *Leader) await(ctx context.Context, w *lot, b *begun, answer *exchange.Response) error {
+func (l *Leader) await(ctx context.Context, s *roster.Serving, w *lot, b *begun, answer *exchange.Response) error {
 	j := w.job
 	held := j.Lease
 	if answer.Location != "" {
 		j.Location = answer.Location
+	}
+	if j.Location == "" && s.Task.Variant().ClientChoosesIDs() {
+		j.Location = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(j.Task, dap.AggregationJobID(j.Digest[:16]))+"?step=0")
 	}
 	if j.Location == "" {
 		return fmt.Errorf("%w: the helper works on the job and does not say where", dap.ErrAbandon)
@@ -283,7 +288,7 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 	if err != nil {
 		return err
 	}
-	rejected := append(b.job.Rejected(), result.Rejected...)
+	rejected := slices.Concat(b.job.Rejected(), result.Rejected)
 	next := l.again(s, &w.job, b, rejected)
 	var counted int
 	verdicts, err := book.Commit(ctx, &result.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
@@ -317,167 +322,4 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 func (l *Leader) jobEnded() {
 	l.wake.gather.set()
 	l.wake.clean.set()
-}
-
-// again returns the job for those reports that were rejected as too early, when
-// they no longer are.
-func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.ReportUploadStatus) []Job {
-	var parts []jobPart
-	for _, r := range rejected {
-		if p, ok := b.reports[r.ID]; ok && r.Error.Retryable() {
-			parts = append(parts, p)
-		}
-	}
-	if len(parts) == 0 || j.Round+1 >= l.config.Rounds {
-		return nil
-	}
-	next, ok := successor(j, parts, l.now())
-	if !ok {
-		return nil
-	}
-	times := make([]dap.Time, len(parts))
-	for i, p := range parts {
-		times[i] = p.time
-	}
-	due, ok := latest(s.Task.Config().TimePrecision, times...)
-	if !ok {
-		return nil
-	}
-	// If it was not the report that is early, it is the helper that is late.
-	next.Turned = !j.Turned // the helper has an answer to the same request
-	next.Due = l.now().Add(pause(next.Round, tooEarlyPause, l.config.LongPause))
-	if due.After(next.Due) {
-		next.Due = due
-	}
-	next.Created = next.Due
-	return []Job{next}
-}
-
-// abandon ends a job without counting its reports, tells the helper, and puts
-// those reports that may still be counted into another job (section "Aggregation
-// Job Abandonment and Deletion"). If that has the same reports, its request is
-// the same: a helper that did the work and could not be heard gives the answer
-// that was lost. If its answer was none, the job is deleted there, and the request
-// must be another.
-func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause error) error {
-	ctx = context.WithoutCancel(ctx)
-	l.started.take(jobKey{w.job.Task, w.job.Number})
-	var next []Job
-	if w.job.Round+1 < l.config.Rounds {
-		var err error
-		if next, err = l.renew(ctx, s, w); err != nil {
-			return errors.Join(err, l.postpone(ctx, w.job, err, 0))
-		}
-	}
-	gone := lostJob(cause)
-	if len(next) == 0 || errors.Is(cause, dap.ErrAbandon) && next[0].Reports > 1 {
-		gone = l.forget(ctx, s, &w.job) || gone
-	}
-	if len(next) > 0 && gone {
-		next[0].Turned = !w.job.Turned
-	}
-	err := l.config.Store.EndJob(ctx, End{Job: w.job, Next: next}, nil)
-	if errors.Is(err, ErrConflict) {
-		return nil
-	}
-	if err == nil {
-		l.config.Metrics.Job(JobAbandoned)
-		l.jobEnded()
-		l.wake.jobs.set()
-	}
-	return err
-}
-
-// renew returns the job that takes up the reports of one that is abandoned.
-func (l *Leader) renew(ctx context.Context, s *roster.Serving, w *lot) ([]Job, error) {
-	j := &w.job
-	if w.records == nil {
-		var err error
-		if w.records, err = l.readReports(*j); err != nil {
-			return nil, err
-		}
-	}
-	var candidates []dap.Candidate
-	var parts []jobPart
-	at := j.From
-	for _, record := range w.records {
-		for j.Skip.Has(at - j.From) {
-			at++
-		}
-		var r dap.Report
-		if err := s.Task.Codec().Decode(&r, record); err != nil {
-			return nil, fmt.Errorf("record %d of log %d: %w", at, j.Log, err)
-		}
-		m := &r.Metadata
-		candidates = append(candidates, dap.Candidate{ID: m.ID, Time: m.Time, Bucket: s.Task.Bucket(m.Time, j.Batch)})
-		parts = append(parts, jobPart{at, m.Time})
-		at++
-	}
-	book, err := l.book(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	verdicts, err := book.Check(ctx, candidates)
-	if err != nil {
-		return nil, err
-	}
-	var left []jobPart
-	for i, e := range verdicts {
-		if e == 0 {
-			left = append(left, parts[i])
-		}
-	}
-	next, ok := successor(j, left, l.now())
-	if !ok {
-		return nil, nil
-	}
-	next.Key = s.Entry.VerifyWith
-	next.Due = l.dueAfter(j.Round+1, 0)
-	return []Job{next}, nil
-}
-
-// successor returns a job for some of another's reports, false for none.
-func successor(j *Job, parts []jobPart, now time.Time) (Job, bool) {
-	if len(parts) == 0 {
-		return Job{}, false
-	}
-	next := Job{Task: j.Task, Node: j.Node, Log: j.Log, Batch: j.Batch, Key: j.Key, Created: now, Due: now, Round: j.Round + 1, Turned: j.Turned}
-	in := make(map[int64]bool, len(parts))
-	for _, p := range parts {
-		in[p.at] = true
-		span, err := next.Span.Extend(p.time)
-		if err != nil {
-			return Job{}, false
-		}
-		next.Span = span
-	}
-	var at []int64
-	for i := j.From; i < j.To; i++ {
-		if in[i] {
-			at = append(at, i)
-		}
-	}
-	next.take(at)
-	return next, true
-}
-
-// forget lets the helper clean up, once and without insisting. It reports whether
-// the helper was told.
-func (l *Leader) forget(ctx context.Context, s *roster.Serving, j *Job) bool {
-	at := j.Location
-	if at == "" && s.Task.Variant().ClientChoosesIDs() && j.Digest != [32]byte{} {
-		at = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(j.Task, dap.AggregationJobID(j.Digest[:16])))
-	}
-	if at == "" {
-		return false
-	}
-	// A job that stays there harms nobody.
-	_, _ = l.client.Do(ctx, exchange.Request{Method: http.MethodDelete, URL: bare(at), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader})
-	return true
-}
-
-// bare returns a URL without its query.
-func bare(url string) string {
-	before, _, _ := bytes.Cut([]byte(url), []byte("?"))
-	return string(before)
 }

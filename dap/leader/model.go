@@ -140,7 +140,7 @@ type Collection struct {
 	Due      time.Time // when to go on with it, or when it ended, in seconds
 
 	Response []byte          // Done: the encoded CollectionJobResp, whose shares are sealed to the collector
-	Problem  dap.ProblemType // Failed
+	Problem  dap.ProblemType // Failed; "" if the helper did not give its share
 	Detail   string          // Failed
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/segment"
 )
 
@@ -56,6 +57,32 @@ func (c *cursor) records(first, end int64, skip Bitmap) (records [][]byte, lost 
 		start = e
 	}
 	return records, lost, nil
+}
+
+// A placed report is one with the record that it stands in.
+type placed struct {
+	at     int64
+	report dap.Report
+}
+
+// decode returns the reports of a job from its records. A record that is no report
+// of the task costs that report.
+func (l *Leader) decode(codec dap.Codec, j *Job, records [][]byte) []placed {
+	all := make([]placed, 0, len(records))
+	at := j.From
+	for _, record := range records {
+		for j.Skip.Has(at - j.From) {
+			at++
+		}
+		p := placed{at: at}
+		if err := codec.Decode(&p.report, record); err != nil {
+			l.damaged.Add(1)
+		} else {
+			all = append(all, p)
+		}
+		at++
+	}
+	return all
 }
 
 func (c *cursor) close() {
