@@ -1,6 +1,7 @@
 package testsite
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -91,6 +92,26 @@ func TestRealFetches(t *testing.T) {
 	}
 	if r.Messages["page"] < 50 || r.Messages["query"] == 0 || r.Messages["page_query"] == 0 || r.Recovered == 0 || r.Fetches < 100 {
 		t.Errorf("too little was told: %v, %d recovered, %d fetches", r.Messages, r.Recovered, r.Fetches)
+	}
+}
+
+// TestPlayRepeats: the same seed tells the same, however the people's turns fall.
+func TestPlayRepeats(t *testing.T) {
+	var results [2]string
+	for i := range results {
+		s := New(Options{Seed: 8, People: 16, Scale: 0.05})
+		r, err := s.Play(t.Context(), Play{Visits: 20, Crowd: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results[i] = string(text)
+	}
+	if results[0] != results[1] {
+		t.Errorf("two plays of one seed:\n%s\n%s", results[0], results[1])
 	}
 }
 
