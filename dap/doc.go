@@ -3,15 +3,9 @@
 // sealing of shares. It is pure: bytes go in and come out, and clock, network
 // and storage are the caller's.
 //
-// # Status
-//
-// Built: the codec of every message, task configurations and their VDAFs, HPKE
-// configurations and key rotation, sealing and opening of input shares and
-// aggregate shares, problem types and resource paths, the aggregation job as a
-// state machine for the leader and for the helper, and the checks of collection.
-// The roles themselves (client, leader, helper, collector: HTTP, storage and
-// schedules around this package) are not built yet: nothing here sends or stores
-// a report by itself, and no other implementation was tried against it.
+// The roles stand around it: dap/client, dap/leader, dap/helper and dap/collector,
+// with HTTP, storage and schedules; dap/ledger and dap/roster are what leader and
+// helper keep. No other implementation was tried against them yet.
 //
 // # Use
 //
@@ -36,6 +30,9 @@
 // [Admit] gives a verdict on each and [Outcome.Totals] what to add to the batch
 // buckets. [Task.CheckCollection], [Task.CheckSelector], [Task.CheckBatch] and
 // [AggregateShareReq.CheckAgreement] decide whether a batch may be collected.
+//
+// The input shares of one call of LeaderInit or HelperInit are opened together,
+// which is several times faster where they are sealed to X25519.
 //
 // A task may ask each aggregator to add noise to its share, see
 // [NoiseExtension]: both do so with [Task.AddNoise], once for a batch.

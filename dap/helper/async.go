@@ -164,7 +164,7 @@ func (p *pending) len() int {
 
 // orphaned is how long a job waits until other processes than the one that took
 // it handle it too.
-const orphaned = time.Minute
+const orphaned = 2 * time.Minute
 
 // adopt takes over the jobs that wait since before a time.
 func (h *Helper) adopt(ctx context.Context, before time.Time) error {

@@ -212,8 +212,8 @@ func (h *Helper) getConfig(w http.ResponseWriter, _ *http.Request) {
 	exchange.Send(w, http.StatusOK, dap.TypeHpkeConfigList, body)
 }
 
-// now returns the time, to the second.
-func (h *Helper) now() time.Time { return h.config.Clock.Now().Truncate(time.Second) }
+// now returns the time that is stored, which is no finer than it has to be.
+func (h *Helper) now() time.Time { return h.config.Clock.Now().Truncate(time.Minute) }
 
 // codec returns the task's codec with this helper's limit of reports: the verified
 // shares of a job are in memory until it is committed, and those of a long vector

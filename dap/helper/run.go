@@ -45,7 +45,7 @@ func (h *Helper) Run(ctx context.Context) error {
 	for range h.config.Workers {
 		wg.Go(func() { h.work(ctx) })
 	}
-	if err := h.adopt(ctx, h.now().Add(time.Second)); err != nil && ctx.Err() == nil {
+	if err := h.adopt(ctx, h.config.Clock.Now().Add(time.Second)); err != nil && ctx.Err() == nil {
 		h.config.Report(err)
 		h.fault(err)
 	}
@@ -79,7 +79,7 @@ func (h *Helper) work(ctx context.Context) {
 // Finish handles all jobs that wait, for programs that keep their own time and do
 // not call Run.
 func (h *Helper) Finish(ctx context.Context) error {
-	keys, err := h.config.Store.WaitingJobs(ctx, h.now().Add(time.Second), 1000)
+	keys, err := h.config.Store.WaitingJobs(ctx, h.config.Clock.Now().Add(time.Second), 1000)
 	if err != nil {
 		return fmt.Errorf("looking for jobs that wait: %w", err)
 	}
@@ -98,7 +98,7 @@ const sweepRows = 1000
 // left, drops answers and records that are old enough, and evicts report IDs
 // beyond the expiry of their tasks.
 func (h *Helper) Tick(ctx context.Context) error {
-	now := h.now()
+	now := h.config.Clock.Now()
 	err := errors.Join(h.adopt(ctx, now.Add(-orphaned)), h.sweep(ctx, now), h.expire(ctx))
 	h.mu.Lock()
 	defer h.mu.Unlock()

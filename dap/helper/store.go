@@ -47,7 +47,7 @@ type Job struct {
 	ID     dap.AggregationJobID
 	State  State
 	Digest Digest    // of the request that created it
-	Made   time.Time // when it got its state, to the second
+	Made   time.Time // when it got its state; stores keep it to the second
 
 	Request  []byte // Waiting: the request
 	Verdicts []byte // Done: which reports were refused
@@ -61,7 +61,7 @@ type Share struct {
 	ID       dap.AggregateShareID
 	State    State // Done or Deleted
 	Digest   Digest
-	Made     time.Time // to the second
+	Made     time.Time // stores keep it to the second
 	Response []byte    // Done: the encoded answer, sealed to the collector, with the noise in it
 }
 
