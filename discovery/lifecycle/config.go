@@ -24,7 +24,7 @@ type Config struct {
 	Store     Store              // nil: in memory
 	Key       *Key               // protects the store; nil, without a store: one that is drawn
 	Clock     clock.Clock        // stamps events without time; nil: the system's
-	Rand      io.Reader          // nil: crypto/rand
+	Rand      io.Reader          // nil: crypto/rand. Nonces come from it: with a store that lasts, one that repeats itself gives records away
 	Country   string             // of the person, as the embedder knows it; empty: not told
 
 	// Emit takes what may leave, and should put it into the outbox. What it

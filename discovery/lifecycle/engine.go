@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -245,19 +246,9 @@ func (e *Engine) sorted() []*record {
 		if c := a.Due.Compare(b.Due); c != 0 {
 			return c
 		}
-		return compareText(a.id, b.id)
+		return strings.Compare(a.id, b.id)
 	})
 	return all
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // uniform draws a duration below limit, in milliseconds.

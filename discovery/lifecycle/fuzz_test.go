@@ -109,6 +109,37 @@ func TestRandomLives(t *testing.T) {
 	}
 }
 
+// TestSameLifeTwice: equal lives leave equal bytes, whatever happens in them.
+func TestSameLifeTwice(t *testing.T) {
+	live := func(seed byte) string {
+		data := make([]byte, 500)
+		if _, err := rand.NewChaCha8([32]byte{99, seed}).Read(data); err != nil {
+			t.Fatal(err)
+		}
+		w := newWatch(t)
+		for in := (&tape{data: data}); !in.done(); {
+			w.step(in)
+		}
+		var all strings.Builder
+		for _, r := range w.out {
+			line, err := r.JSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(line)
+		}
+		if err := w.store.Load(t.Context(), func(k string, v []byte) error { fmt.Fprintf(&all, "%s %x\n", k, v); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return all.String()
+	}
+	for seed := range byte(12) {
+		if live(seed) != live(seed) {
+			t.Fatalf("seed %d: two lives differ", seed)
+		}
+	}
+}
+
 func newWatch(t *testing.T) *watch {
 	t.Helper()
 	w := &watch{store: &faulty{MemStore: lifecycle.NewMemStore()}, fetched: map[string]bool{}, withheld: map[string]bool{}, told: map[string]bool{}}

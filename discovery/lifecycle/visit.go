@@ -15,16 +15,6 @@ type tab struct {
 	used  time.Time
 }
 
-// A place is a page as the start of the next one.
-type place struct {
-	url    discovery.URL
-	depth  int
-	search *search // it is a search page
-	closed bool    // nobody knows anything of it but that it is private
-	doubt  bool    // its URL looks like access for one person, even laxly
-	visit  *record
-}
-
 // navigated begins a visit.
 func (e *Engine) navigated(ev Event) error {
 	e.stats.Navigations++
@@ -102,64 +92,6 @@ func (e *Engine) admit(t *tab, p, source *place) error {
 	}
 	t.visit, p.visit = r, r
 	return nil
-}
-
-// source returns the page from which a page was reached, nil if from none.
-func (e *Engine) source(ev Event, before *place) *place {
-	switch ev.Transition {
-	case Link, Form, History:
-	default:
-		return nil
-	}
-	if o := e.tabs[ev.Opener]; ev.Opener != 0 && ev.Opener != ev.Tab && o != nil {
-		before = o.place
-	}
-	if ev.Referrer == "" {
-		return before
-	}
-	ref, err := discovery.ParseURL(ev.Referrer)
-	if err != nil {
-		return &place{closed: true} // another scheme: an app, a page of the browser
-	}
-	ref = ref.WithoutFragment()
-	if before != nil && !before.closed {
-		origin := ref.Path() == "/" && ref.Query() == "" && ref.Scheme() == before.url.Scheme() && ref.Host() == before.url.Host() && ref.Port() == before.url.Port()
-		if ref == before.url || origin {
-			return before
-		}
-	}
-	if p := e.recent.get(ref); p != nil {
-		return p
-	}
-	if before != nil && before.closed {
-		return before // it was left out why; in doubt the page before is the one
-	}
-	p := &place{url: ref}
-	if s, ok := e.searchPage(ref); ok {
-		p.search = searchOf(s)
-	}
-	return p
-}
-
-// privateSource tells whether whatever is reached from a page is private.
-func (e *Engine) privateSource(p *place) bool {
-	switch {
-	case p.closed:
-		return true
-	case p.search != nil:
-		return false
-	case e.isPrivate(p.url.String()):
-		return true
-	}
-	if p.visit == nil { // a referrer that was not seen
-		d := e.config.Rules.Page(p.url, discovery.Evidence{PublicLink: true})
-		return d.Verdict != discovery.Public
-	}
-	if !p.doubt {
-		return false
-	}
-	_, ok := e.canonical(p.visit)
-	return !ok
 }
 
 // canonical returns the URL that the page as shown calls its canonical one, if

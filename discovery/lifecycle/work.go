@@ -3,8 +3,8 @@ package lifecycle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/shoal-project/shoal/discovery"
 	"github.com/shoal-project/shoal/discovery/bundle"
@@ -99,19 +99,21 @@ func (e *Engine) due() *record {
 		return e.current
 	}
 	var first *record
+	var future []*record
 	for _, r := range e.pages {
-		if r.Due.After(e.now) && !r.Last.After(e.now) {
-			continue
-		}
-		if r.Last.After(e.now) { // the clock was set back: wait anew
-			r.Last = e.now
-			r.Due = e.now.Add(e.config.Timing.Delay)
-			e.touch(labelRecord, r.id)
-			continue
-		}
-		if first == nil || r.Due.Before(first.Due) || r.Due.Equal(first.Due) && r.id < first.id {
+		switch {
+		case r.Last.After(e.now):
+			future = append(future, r)
+		case r.Due.After(e.now):
+		case first == nil || r.Due.Before(first.Due) || r.Due.Equal(first.Due) && r.id < first.id:
 			first = r
 		}
+	}
+	// The clock was set back: they wait anew.
+	slices.SortFunc(future, func(a, b *record) int { return strings.Compare(a.id, b.id) })
+	for _, r := range future {
+		r.Last, r.Due = e.now, e.now.Add(e.config.Timing.Delay)
+		e.touch(labelRecord, r.id)
 	}
 	return first
 }
@@ -151,28 +153,6 @@ func (e *Engine) prepare(r *record) (bool, error) {
 		return false, e.failed(r, reasonKnown)
 	}
 	return true, nil
-}
-
-// undecided puts a record off while nobody knows yet whether the page before it
-// is private: that comes first.
-func (e *Engine) undecided(r *record) bool {
-	before := e.pages[r.Source]
-	for _, t := range e.tabs {
-		if t.visit != nil && t.visit.URL == r.Source {
-			before = t.visit
-		}
-	}
-	if r.Source == "" || before == nil || before == r || !before.First.Before(r.First) {
-		return false
-	}
-	r.Due = e.now
-	if before.Due.After(r.Due) {
-		r.Due = before.Due
-	}
-	r.Due = r.Due.Add(e.config.Timing.Interval)
-	r.step, e.current = nil, nil
-	e.touch(labelRecord, r.id)
-	return true
 }
 
 func (e *Engine) count(s *step) {
@@ -368,33 +348,4 @@ func (e *Engine) refuse(s Stage, r *record, reason string, d discovery.Decision)
 	e.stats.Refused++
 	e.explain(s, Refused, r.URL, reason, d)
 	e.drop(r)
-}
-
-// withholdRecord makes the page of a record private for ever.
-func (e *Engine) withholdRecord(s Stage, r *record, reason string, d discovery.Decision) error {
-	e.drop(r)
-	return e.withhold(s, r.URL, reason, d)
-}
-
-// withhold makes a page private for ever.
-func (e *Engine) withhold(s Stage, url, reason string, d discovery.Decision) error {
-	e.stats.Withheld++
-	e.explain(s, Withheld, url, reason, d)
-	if e.private == nil {
-		f, err := newFilter(privateShape, e.config.Rand)
-		if err != nil {
-			return err
-		}
-		e.private = f
-		for i := range f.shape.chunks {
-			e.touch(labelPrivate, fmt.Sprint(i))
-		}
-	}
-	e.touch(labelPrivate, fmt.Sprint(e.private.add(e.vault.tag("page", url))))
-	e.drop(e.pages[url])
-	return nil
-}
-
-func (e *Engine) isPrivate(url string) bool {
-	return e.private != nil && e.private.has(e.vault.tag("page", url))
 }
