@@ -56,6 +56,8 @@ func layouts() []layout {
 
 func uploadLayouts() []layout {
 	config := configuration()
+	noisy := configuration()
+	noisy.Extensions = append(noisy.Extensions, dap.Extension{Type: dap.TaskNoise, Data: []byte{1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2}})
 	empty := configuration()
 	empty.TaskInfo, empty.Extensions = nil, nil
 	return []layout{
@@ -112,6 +114,15 @@ func uploadLayouts() []layout {
 			"00000004 // vdaf_type",
 			"0008 0000000a 00000003 // vdaf_configuration: length, chunk_length",
 			"0014 0001 0010 0000000000075300 0000000000000018 // extensions: task_interval: start, duration",
+		}},
+		// The extension of NoiseConfiguration
+		{"task-configuration-noise", all, &noisy, []string{
+			"04 696e666f",
+			"0012 68747470733a2f2f612e6578616d706c652f",
+			"0015 68747470733a2f2f622e6578616d706c652f646170",
+			"0000000000000e10 0000000000000064 01 0000 00000004 0008 0000000a 00000003",
+			"0029 0001 0010 0000000000075300 0000000000000018 // extensions: task_interval",
+			"ff53 0011 01 00000001 00000002 0000000000000002 // noise: discrete Laplace, epsilon 1/2, sensitivity 2",
 		}},
 		{"task-configuration-empty-info", "dap-19 janus", &empty, []string{
 			"00",
