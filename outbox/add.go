@@ -10,12 +10,14 @@ import (
 // maxContribution bounds the reports of one contribution together, in bytes.
 const maxContribution = 16 << 20
 
-// An addition is a contribution that waits for its commit.
+// An addition is a contribution, or an amendment of an entry, that waits for its
+// commit.
 type addition struct {
 	c        Contribution
+	amends   *amendment // nil for a contribution
 	verdicts []Verdict
 	err      error
-	done     chan struct{} // closed when verdicts and err are final
+	done     chan struct{} // closed when all is final
 }
 
 // Add judges each report of a contribution and keeps those it accepts. When it
@@ -28,6 +30,12 @@ func (b *Box) Add(c Contribution) ([]Verdict, error) {
 		return c.verdicts(Failed), err
 	}
 	a := &addition{c: c, done: make(chan struct{})}
+	b.wait(a)
+	return a.verdicts, a.err
+}
+
+// wait lets an addition be committed, with others if there are some.
+func (b *Box) wait(a *addition) {
 	b.pendingMu.Lock()
 	b.pending = append(b.pending, a)
 	b.pendingMu.Unlock()
@@ -37,7 +45,6 @@ func (b *Box) Add(c Contribution) ([]Verdict, error) {
 		b.serve(a)
 		<-b.turn
 	}
-	return a.verdicts, a.err
 }
 
 func (c *Contribution) verdicts(v Verdict) []Verdict {
@@ -107,6 +114,10 @@ func (b *Box) take() []*addition {
 
 func (s *session) admit(batch []*addition) error {
 	for _, a := range batch {
+		if a.amends != nil {
+			a.err = s.amendEntry(a.amends)
+			continue
+		}
 		s.sweep(a.c.At)
 		a.verdicts = make([]Verdict, len(a.c.Reports))
 		for i, r := range a.c.Reports {

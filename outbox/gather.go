@@ -11,38 +11,45 @@ import (
 
 // Amend changes the record of the entry of a task and epoch: of the one that is
 // held or of the one that is sent. f gets the entry and returns what it is to
-// hold from then on; it may be called more than once, and must not call the box.
-// When Amend returns, the change is durable. It returns false, and changes
-// nothing, if there is no such entry, or it was sealed already; if f fails, its
-// error.
+// hold from then on; it runs on any goroutine, and must not call the box. When
+// Amend returns, the change is durable. Concurrent calls share one sync. It
+// returns false, and changes nothing, if there is no such entry, or it was sealed
+// already; if f fails, its error.
 func (b *Box) Amend(id task.ID, epoch task.Epoch, held bool, f func(Entry) (Report, error)) (bool, error) {
-	found := false
-	err := b.locked(func(s *session) error {
-		found = false
-		for _, e := range s.b.state.entries {
-			if e.Task != id || e.Epoch != epoch || (e.Stage == Held) != held || !e.amendable() {
-				continue
-			}
-			found = true
-			return s.amend(e, f)
-		}
-		return nil
-	})
-	return found && err == nil, err
+	m := &amendment{task: id, epoch: epoch, held: held, f: f}
+	a := &addition{amends: m, done: make(chan struct{})}
+	b.wait(a)
+	return m.found && a.err == nil, a.err
 }
 
-func (s *session) amend(e *Entry, f func(Entry) (Report, error)) error {
-	r, err := f(s.b.state.view(e.ID))
-	if err != nil {
-		return err
-	}
-	if len(r.Record) > maxBytes || len(r.Recorded) > maxShown || len(r.Encoded) > maxShown {
-		return errors.New("amending an entry of the outbox: the report is too large")
-	}
-	if bytes.Equal(r.Record, e.Record) && r.Recorded == e.Recorded && r.Encoded == e.Encoded {
+// An amendment is a call of [Box.Amend].
+type amendment struct {
+	task  task.ID
+	epoch task.Epoch
+	held  bool
+	f     func(Entry) (Report, error)
+	found bool
+}
+
+// amendEntry applies an amendment. Its error concerns that one alone.
+func (s *session) amendEntry(m *amendment) error {
+	for _, e := range s.b.state.entries {
+		if e.Task != m.task || e.Epoch != m.epoch || (e.Stage == Held) != m.held || !e.amendable() {
+			continue
+		}
+		m.found = true
+		r, err := m.f(s.b.state.view(e.ID))
+		if err != nil {
+			return err
+		}
+		if len(r.Record) > maxBytes || len(r.Recorded) > maxShown || len(r.Encoded) > maxShown {
+			return errors.New("amending an entry of the outbox: the report is too large")
+		}
+		if !bytes.Equal(r.Record, e.Record) || r.Recorded != e.Recorded || r.Encoded != e.Encoded {
+			s.do(amend{e.ID, append([]byte(nil), r.Record...), r.Recorded, r.Encoded})
+		}
 		return nil
 	}
-	s.do(amend{e.ID, append([]byte(nil), r.Record...), r.Recorded, r.Encoded})
 	return nil
 }
 

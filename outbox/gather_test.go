@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +77,43 @@ func TestGathers(t *testing.T) {
 	if amend(t, b, c, "late") {
 		t.Error("what was sent is amended")
 	}
+}
+
+// Concurrent amendments share a sync, and none is lost; one that fails concerns
+// nobody else.
+func TestConcurrentAmendments(t *testing.T) {
+	disk := crashfs.New(1)
+	b := open(t, "box", outbox.Options{FS: disk})
+	c := gathering(epoch0, "m", "0")
+	addAll(t, b, c)
+	before := disk.Calls()
+	broken := errors.New("broken")
+	const workers, each = 8, 40
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for i := range each {
+				fails := i%10 == 9
+				ok, err := b.Amend(c.Task, c.Epoch, false, func(e outbox.Entry) (outbox.Report, error) {
+					n := 0
+					_, err := fmt.Sscan(string(e.Record), &n)
+					if fails {
+						err = broken
+					}
+					return outbox.Report{Record: fmt.Append(nil, n+1)}, err
+				})
+				if fails == ok || fails != errors.Is(err, broken) || !fails && err != nil {
+					t.Errorf("%v, %v", ok, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	list, err := b.List()
+	if want := fmt.Sprint(workers * each * 9 / 10); err != nil || len(list) != 1 || string(list[0].Record) != want {
+		t.Errorf("%+v, %v, want %s", list, err, want)
+	}
+	t.Logf("%d calls to the disk for %d amendments", disk.Calls()-before, workers*each)
 }
 
 // Nothing changes what was sealed, also if it is to be sealed again.
