@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func compilePattern(doc *Pattern) (pattern, error) {
 		return p, fmt.Errorf("hosts: %d, want 1 to %d", len(doc.Hosts), maxHosts)
 	case !strings.HasPrefix(doc.Path, "/") || len(doc.Path) > maxText || strings.Contains(strings.TrimSuffix(doc.Path, "*"), "*") || strings.HasSuffix(doc.Path, "*") && !strings.HasSuffix(doc.Path, "/*"):
 		return p, fmt.Errorf("path %q: want /path or /path/*", doc.Path)
-	case doc.Query == "" || len(doc.Query) > maxName || contains(doc.Not, doc.Query):
+	case doc.Query == "" || len(doc.Query) > maxName || slices.Contains(doc.Not, doc.Query):
 		return p, fmt.Errorf("query %q: want the name of a parameter that is not in not", doc.Query)
 	case len(doc.Not) > maxArguments || tooLong(doc.Not):
 		return p, errors.New("not: too many names, or too long")

@@ -148,24 +148,22 @@ func keysOnce(source []byte) error {
 		keys map[string]bool // nil in an array
 		key  bool            // a key is next
 	}
-	var stack []level
+	stack := make([]level, 1, 20) // the first level is around the document
 	for {
 		token, err := d.Token()
-		if errors.Is(err, io.EOF) && len(stack) == 0 {
+		switch {
+		case errors.Is(err, io.EOF) && len(stack) == 1:
 			return errors.New("the document is empty")
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
-		top := len(stack) - 1
-		if top >= 0 && stack[top].key {
-			if key, ok := token.(string); ok {
-				if stack[top].keys[key] {
-					return fmt.Errorf("the key %q stands twice", key)
-				}
-				stack[top].keys[key], stack[top].key = true, false
-				continue
+		top := &stack[len(stack)-1]
+		if key, ok := token.(string); ok && top.key {
+			if top.keys[key] {
+				return fmt.Errorf("the key %q stands twice", key)
 			}
+			top.keys[key], top.key = true, false
+			continue
 		}
 		switch token {
 		case json.Delim('{'):
@@ -173,26 +171,20 @@ func keysOnce(source []byte) error {
 		case json.Delim('['):
 			stack = append(stack, level{})
 		case json.Delim('}'), json.Delim(']'):
-			stack = stack[:top]
-			closed(stack, func(l *level) { l.key = l.keys != nil })
-		default:
-			closed(stack, func(l *level) { l.key = l.keys != nil })
+			stack = stack[:len(stack)-1]
 		}
 		if len(stack) > 16 {
 			return errors.New("nested too deep")
 		}
-		if len(stack) == 0 {
+		if token != json.Delim('{') && token != json.Delim('[') {
+			top = &stack[len(stack)-1]
+			top.key = top.keys != nil
+		}
+		if len(stack) == 1 {
 			if _, err := d.Token(); !errors.Is(err, io.EOF) {
 				return errors.New("text after the end of the document")
 			}
 			return nil
 		}
-	}
-}
-
-// closed applies a change to the innermost level, if there is one.
-func closed[T any](stack []T, change func(*T)) {
-	if len(stack) > 0 {
-		change(&stack[len(stack)-1])
 	}
 }

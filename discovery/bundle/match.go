@@ -75,7 +75,7 @@ func (x *extraction) matchComplex(c *complexSelector) []bool {
 // direction of the combinator, one that begins the rest of the match.
 func (x *extraction) matchHas(l *selectorList) []bool {
 	elements := x.tree.elements
-	any := make([]bool, len(elements))
+	found := make([]bool, len(elements))
 	for i := range l.alternatives {
 		c := &l.alternatives[i]
 		var has []bool // of the compound to the right, in the direction of its combinator
@@ -87,10 +87,10 @@ func (x *extraction) matchHas(l *selectorList) []bool {
 			has = reach(elements, sat, c.combinators[k])
 		}
 		for j, ok := range has {
-			any[j] = any[j] || ok
+			found[j] = found[j] || ok
 		}
 	}
-	return any
+	return found
 }
 
 // reach tells which elements have one of those that satisfy below them (' '),

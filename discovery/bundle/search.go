@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/shoal-project/shoal/discovery"
@@ -82,7 +83,7 @@ func (p *pattern) match(u discovery.URL) (string, bool) {
 		key, value, _ := strings.Cut(part, "=")
 		key = unescapeForm(key)
 		switch {
-		case contains(p.Not, key):
+		case slices.Contains(p.Not, key):
 			return "", false
 		case key == p.Query && !found:
 			found = true
@@ -152,13 +153,4 @@ func hexDigit(c byte) int {
 		return int(c|0x20-'a') + 10
 	}
 	return -1
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

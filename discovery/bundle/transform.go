@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -30,7 +31,7 @@ func transformers() map[string]transformer {
 			return func(_ discovery.URL, s string) (string, bool) { return strings.Join(strings.Fields(s), " "), true }, nil
 		}},
 		"filterExact": {1, maxArguments, "gives no value if the text is one of the arguments", func(args []string) (transform, error) {
-			return func(_ discovery.URL, s string) (string, bool) { return s, !contains(args, s) }, nil
+			return func(_ discovery.URL, s string) (string, bool) { return s, !slices.Contains(args, s) }, nil
 		}},
 		"requireURL": {0, 0, "reads the text as a link of the page and gives the whole normalised URL; no value if it is not http or https", func([]string) (transform, error) {
 			return ofURL(func(u discovery.URL) (string, bool) { return u.String(), true }), nil
@@ -134,7 +135,7 @@ func removeParams(u discovery.URL, names []string) string {
 	var kept []string
 	for part := range strings.SplitSeq(u.Query(), "&") {
 		key, _, _ := strings.Cut(part, "=")
-		if !contains(names, "*") && !contains(names, unescapeForm(key)) {
+		if !slices.Contains(names, "*") && !slices.Contains(names, unescapeForm(key)) {
 			kept = append(kept, part)
 		}
 	}
