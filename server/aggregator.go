@@ -107,7 +107,7 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 		return err
 	}
 	l, err := leader.New(ctx, leader.Config{
-		Store: store, Books: books, Roster: a.roster, FS: s.o.FS, Dir: filepath.Join(s.config.Data, string(LeaderRole)),
+		Store: store, Node: s.config.Aggregates.Node, Books: books, Roster: a.roster, FS: s.o.FS, Dir: filepath.Join(s.config.Data, string(LeaderRole)),
 		Clock: s.o.Clock, Rand: s.o.Rand, Client: s.o.Client, Workers: s.config.Batches.Workers, LogAge: a.logAge(),
 		Metrics: leaderMetrics{s.metrics}, Failed: func(err error) { s.failed("leader", err) },
 	})
@@ -154,7 +154,14 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 
 func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
 	if c.Aggregates.Postgres != "" {
-		return postgres.OpenLeader(ctx, c.Aggregates.Postgres)
+		store, err := postgres.OpenLeader(ctx, c.Aggregates.Postgres)
+		if err != nil {
+			return nil, err
+		}
+		if err := store.Claim(ctx, c.Aggregates.Node); err != nil {
+			return nil, errors.Join(fmt.Errorf("aggregates.node: %w", err), store.Close())
+		}
+		return store, nil
 	}
 	return sqlite.OpenLeader(ctx, c.aggregatorStore(LeaderRole))
 }

@@ -290,6 +290,7 @@ func (c Config) withDefaults(dir string) Config {
 	orElse(&c.Batches.Memory, 512<<20)
 	orElse(&c.Batches.Tick, Duration(30*time.Second))
 	orElse(&c.Aggregates.Expiry, 28*day)
+	orElse(&c.Aggregates.Node, "leader")
 	orElse(&c.Ops.Listen, "127.0.0.1:9440")
 	orElse(&c.Console.Listen, c.consoleDefault())
 	orElse(&c.Log.Level, "info")

@@ -15,6 +15,8 @@ type AggregatesConfig struct {
 	// Postgres is the connection string of a database for the leader or helper, ""
 	// for a file in the data folder.
 	Postgres string `yaml:"postgres"`
+	// Node is the server's name among those of a leader that share a database.
+	Node string `yaml:"node"`
 }
 
 // releases reports whether the organisation has results to show.

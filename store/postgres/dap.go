@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -15,7 +16,10 @@ type aggregator struct{ pool *pgxpool.Pool }
 
 // A Leader is what a DAP leader stores, in a schema of a PostgreSQL database. Any
 // number of processes can have it open.
-type Leader struct{ aggregator }
+type Leader struct {
+	aggregator
+	claimed *pgxpool.Conn // holds the lock of Claim
+}
 
 // A Helper is what a DAP helper stores, in a schema of a PostgreSQL database. Any
 // number of processes can have it open.
@@ -34,7 +38,7 @@ func OpenLeader(ctx context.Context, connection string) (*Leader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Leader{aggregator{pool}}, nil
+	return &Leader{aggregator: aggregator{pool}}, nil
 }
 
 // OpenHelper connects to a helper's schema, filling it if it is empty.
@@ -44,6 +48,17 @@ func OpenHelper(ctx context.Context, connection string) (*Helper, error) {
 		return nil, err
 	}
 	return &Helper{aggregator{pool}}, nil
+}
+
+// Close gives up what Claim has claimed and closes the connections.
+func (s *Leader) Close() error {
+	if s.claimed != nil {
+		// Not back to the pool: the lock ends with the connection.
+		err := s.claimed.Hijack().Close(context.Background())
+		s.claimed = nil
+		return errors.Join(err, s.aggregator.Close())
+	}
+	return s.aggregator.Close()
 }
 
 // Close closes the connections, once those in use are given back.

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/shoal-project/shoal/store/postgres/postgrestest"
 )
@@ -61,5 +63,40 @@ func TestCommitsWaitForTheLog(t *testing.T) {
 	var have string
 	if err := s.pool.QueryRow(t.Context(), `SHOW synchronous_commit`).Scan(&have); err != nil || have != "on" {
 		t.Errorf("synchronous_commit is %q, %v", have, err)
+	}
+}
+
+// A node's name belongs to one process at a time, in each schema.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	connection := postgrestest.Schema(t)
+	open := func(connection string) *Leader {
+		s, err := OpenLeader(t.Context(), connection)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	claim := func(s *Leader, node string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		return s.Claim(ctx, node)
+	}
+	one, two, elsewhere := open(connection), open(connection), open(postgrestest.Schema(t))
+	for s, node := range map[*Leader]string{one: "a", two: "b", elsewhere: "a"} {
+		if err := claim(s, node); err != nil {
+			t.Fatal(err)
+		}
+	}
+	three := open(connection)
+	if err := claim(three, "a"); err == nil || !strings.Contains(err.Error(), "another process has this name") {
+		t.Fatalf("the name was given twice: %v", err)
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := claim(three, "a"); err != nil {
+		t.Errorf("after the other has gone: %v", err)
 	}
 }
