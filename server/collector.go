@@ -81,7 +81,7 @@ func (g *gatherer) syncKeys() error {
 }
 
 // sync lets the collector ask for what the organisation's tasks and pairings say.
-func (g *gatherer) sync() error {
+func (g *gatherer) sync(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	errs := []error{g.syncKeys()}
@@ -95,7 +95,7 @@ func (g *gatherer) sync() error {
 		case !ok || p.CollectorToken == "":
 			waiting[t.ID] = waitsFor(leader)
 		case g.tokens[t.ID] != p.CollectorToken:
-			if err := g.serve(t, p.CollectorToken); err != nil {
+			if err := g.serve(ctx, t, p.CollectorToken); err != nil {
 				errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
 				waiting[t.ID] = err.Error()
 			}
@@ -106,7 +106,7 @@ func (g *gatherer) sync() error {
 }
 
 // serve is called with mu held.
-func (g *gatherer) serve(t Task, text string) error {
+func (g *gatherer) serve(ctx context.Context, t Task, text string) error {
 	token, err := auth.ParseToken(text)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (g *gatherer) serve(t Task, text string) error {
 	if err != nil {
 		return err
 	}
-	if err := g.c.Serve(collector.Question{Task: made, Leader: token, Shoal: t.Task}); err != nil {
+	if err := g.c.Serve(ctx, collector.Question{Task: made, Leader: token, Shoal: t.Task}); err != nil {
 		return err
 	}
 	g.tokens[t.ID] = text
@@ -132,7 +132,7 @@ func (g *gatherer) state(t Task) string {
 }
 
 func (g *gatherer) tick(ctx context.Context) error {
-	return errors.Join(g.sync(), g.c.Tick(ctx))
+	return errors.Join(g.sync(ctx), g.c.Tick(ctx))
 }
 
 func (g *gatherer) work(ctx context.Context) error {

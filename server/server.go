@@ -183,7 +183,7 @@ func (s *Server) syncAggregates(ctx context.Context) {
 		}
 	}
 	if s.gatherer != nil {
-		if err := s.gatherer.sync(); err != nil {
+		if err := s.gatherer.sync(ctx); err != nil {
 			s.failed("collector tasks", err)
 		}
 	}

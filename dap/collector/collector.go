@@ -102,11 +102,17 @@ func (c *Collector) SetKeys(keys []*dap.PrivateKey) {
 	c.config.Keys = slices.Clone(keys)
 }
 
-// Serve adds a question, or replaces the one of the same DAP task.
-func (c *Collector) Serve(q Question) error {
+// Serve adds a question, or replaces the one of the same DAP task. Its schedule
+// begins with the epoch in which it is served for the first time.
+func (c *Collector) Serve(ctx context.Context, q Question) error {
 	if err := q.validate(); err != nil {
 		return fmt.Errorf("serving a question: %w", err)
 	}
+	begun, err := c.config.Store.Begin(ctx, q.Task.ID(), c.config.Clock.Now().Unix())
+	if err != nil {
+		return fmt.Errorf("serving a question: %w", err)
+	}
+	q.begun = time.Unix(begun, 0)
 	c.mu.Lock()
 	c.questions[q.Task.ID()] = &q
 	c.mu.Unlock()

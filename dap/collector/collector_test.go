@@ -52,6 +52,25 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// TestBeginning: of a task without a beginning, or one that is old, the schedule
+// begins where the collector does, and goes on from there after a long stop.
+func TestBeginning(t *testing.T) {
+	w := newWorld(t, setting{begins: -100 * 24 * time.Hour})
+	w.leader.fill(hour(0), 60, 0, 0, 0)
+	w.leader.fill(hour(1), 0, 60, 0, 0)
+	if err := w.pass(3 * time.Minute); err != nil || w.leader.created > 0 {
+		t.Fatalf("%d jobs at once, %v", w.leader.created, err)
+	}
+	w.clock.Forward(noon.Add(4 * time.Hour))
+	w.start()
+	if err := w.pass(10 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.states(); got != "released released asked asked" || !strings.Contains(w.rows(), "12:00:00Z,red,60") {
+		t.Errorf("states %q, released\n%s", got, w.rows())
+	}
+}
+
 // TestManifest: the manifest says under which rules, and that there is no noise.
 func TestManifest(t *testing.T) {
 	w := newWorld(t, setting{})
@@ -370,11 +389,11 @@ func TestRefusedQuestions(t *testing.T) {
 		"no token":         {Task: w.task, Shoal: w.shoal},
 		"another question": {Task: w.task, Leader: w.token, Shoal: &other},
 	} {
-		if err := w.c.Serve(q); err == nil {
+		if err := w.c.Serve(t.Context(), q); err == nil {
 			t.Errorf("%s: served", name)
 		}
 	}
-	if err := w.c.Serve(collector.Question{Task: w.task, Leader: must(auth.NewToken(rand.Reader)), Shoal: w.shoal}); err != nil {
+	if err := w.c.Serve(t.Context(), collector.Question{Task: w.task, Leader: must(auth.NewToken(rand.Reader)), Shoal: w.shoal}); err != nil {
 		t.Errorf("another token: %v", err)
 	}
 	w.c.Drop(w.task.ID())

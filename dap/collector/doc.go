@@ -7,7 +7,7 @@
 // [Collector.Serve]:
 //
 //	c, err := collector.New(ctx, collector.Config{Store: store, FS: durable.OS(), Dir: dir, Keys: keys})
-//	err = c.Serve(collector.Question{Task: dapTask, Shoal: shoalTask, Leader: token})
+//	err = c.Serve(ctx, collector.Question{Task: dapTask, Shoal: shoalTask, Leader: token})
 //	err = c.Run(ctx, nil)          // asks what is due, whenever it is due
 //	err = c.Collect(ctx, id, from, until) // or asks for an interval by hand
 //
@@ -17,7 +17,8 @@
 //
 // A question with a Shoal task is asked for every epoch, after its end and the
 // time that reports may be late ([task.Task.Closes]): never earlier, because a
-// batch is collected once. In the leader-selected mode the next batch is asked
+// batch is collected once. The first one is that in which the collector was told of
+// the question. In the leader-selected mode the next batch is asked
 // for as soon as the one before it is there. Which asks were made is durable
 // before the first request is sent, and a request for the same batch has the same
 // bytes, so that the leader takes a repetition for what it is. A crash at any

@@ -24,7 +24,7 @@ func ExampleTables() {
 // (The example is compiled, not run.)
 func Example() {
 	collect := func(ctx context.Context, c *collector.Collector, q collector.Question) error {
-		if err := c.Serve(q); err != nil {
+		if err := c.Serve(ctx, q); err != nil {
 			return err
 		}
 		end := time.Now().Truncate(24 * time.Hour)

@@ -23,6 +23,7 @@ type Question struct {
 	Shoal *task.Task
 
 	meaning *aggregate.Question // of Shoal
+	begun   time.Time           // when the question was first served
 }
 
 // id is the task under which results are released.
@@ -81,11 +82,12 @@ func (q *Question) epoch(e task.Epoch) (dap.Interval, error) {
 	return dap.Interval{Start: start, Duration: length}, err
 }
 
-// due returns the newest epoch that may be collected at now, and the oldest one
-// of the task. It returns false if there is none.
+// due returns the oldest epoch of the schedule, which is not before the one in
+// which the collector was told of the question, and the newest one that may be
+// collected at now. It returns false if there is none.
 func (q *Question) due(now time.Time) (first, last task.Epoch, ok bool) {
 	t := q.Shoal
-	first = t.EpochAt(time.Unix(t.NotBefore, 0))
+	first = t.EpochAt(time.Unix(max(t.NotBefore, q.begun.Unix()), 0))
 	grace := time.Duration(t.MaxDelay+t.ClockSkew) * time.Second
 	closed := t.EpochAt(now.Add(-grace)) // the first one that is not closed
 	end := t.EpochAt(time.Unix(t.Expires, 0))

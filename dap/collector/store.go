@@ -94,6 +94,9 @@ var ErrConflict = errors.New("ask is not in the state that was expected")
 // Concurrency: all methods may be called by many goroutines at once; changes take
 // effect one after the other.
 type Store interface {
+	// Begin records when the collector was first told of a task, in Unix seconds,
+	// and returns what was recorded first.
+	Begin(ctx context.Context, task dap.TaskID, at int64) (int64, error)
 	// Add records an ask in state [Asked] and returns true, or returns false and
 	// changes nothing if there is one with this ID.
 	Add(ctx context.Context, a Ask) (bool, error)

@@ -47,7 +47,8 @@ type setting struct {
 	variant *dap.Variant
 	mode    dap.BatchMode
 	noise   dp.Noise
-	foreign bool // a task without a Shoal task
+	foreign bool          // a task without a Shoal task
+	begins  time.Duration // of the task, after noon
 }
 
 func must[T any](v T, err error) T {
@@ -96,7 +97,7 @@ func (w *world) question(s setting) *task.Task {
 		Owner: must(task.GenerateIdentityKey(rand.Reader)).Public(), OwnedBy: "Example", Metric: "colour", Question: "Which colour?",
 		Consent: "Your colour.", Method: task.Aggregate, Aggregation: a,
 		MinBatch: 50, EpochSeconds: 3600, MaxDelay: 540, ClockSkew: 60, RetentionDays: 2,
-		NotBefore: noon.Unix(), Expires: noon.Add(5 * time.Hour).Unix(),
+		NotBefore: noon.Add(s.begins).Unix(), Expires: noon.Add(5 * time.Hour).Unix(),
 	}
 	for role, url := range map[task.Role]string{task.Leader: w.leader.server.URL, task.Helper: "http://127.0.0.1:2", task.Collector: ""} {
 		t.Hops = append(t.Hops, task.Party{Role: role, URL: url, Identity: must(task.GenerateIdentityKey(rand.Reader)).Public()})
@@ -118,7 +119,7 @@ func (w *world) start() {
 		Store: w.store, FS: w.fs, Dir: "collector", Clock: w.clock, Keys: []*dap.PrivateKey{w.key}, HTTP: w.leader.server.Client(),
 	})
 	if err == nil {
-		err = c.Serve(collector.Question{Task: w.task, Leader: w.token, Shoal: w.shoal})
+		err = c.Serve(w.t.Context(), collector.Question{Task: w.task, Leader: w.token, Shoal: w.shoal})
 	}
 	if err != nil {
 		w.t.Fatal(err)

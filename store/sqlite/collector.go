@@ -28,6 +28,21 @@ func OpenCollector(ctx context.Context, name string) (*Collector, error) {
 // Close closes the file.
 func (s *Collector) Close() error { return s.db.Close() }
 
+// Begin implements [collector.Store].
+func (s *Collector) Begin(ctx context.Context, task dap.TaskID, at int64) (int64, error) {
+	var first int64
+	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO begun (task, at) VALUES (?, ?) ON CONFLICT DO NOTHING`, task[:], at); err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, `SELECT at FROM begun WHERE task = ?`, task[:]).Scan(&first)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("beginning task %v: %w", task, err)
+	}
+	return first, nil
+}
+
 // Add implements [collector.Store].
 func (s *Collector) Add(ctx context.Context, a collector.Ask) (bool, error) {
 	if err := a.Check(collector.None); err != nil {

@@ -26,6 +26,7 @@ type Model struct {
 
 	mu      sync.Mutex
 	asks    map[dap.CollectionJobID]collector.Ask
+	begun   map[dap.TaskID]int64
 	calls   int
 	crashAt int  // number of the call that crashes; 0: none
 	after   bool // whether that call takes effect
@@ -35,7 +36,9 @@ type Model struct {
 var _ collector.Store = (*Model)(nil)
 
 // NewModel returns an empty store.
-func NewModel() *Model { return &Model{asks: map[dap.CollectionJobID]collector.Ask{}} }
+func NewModel() *Model {
+	return &Model{asks: map[dap.CollectionJobID]collector.Ask{}, begun: map[dap.TaskID]int64{}}
+}
 
 // CrashAt makes the nth change from now crash, n >= 1, before or after it has
 // taken effect.
@@ -57,7 +60,7 @@ func (m *Model) Restart() *Model {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dead = true
-	return &Model{asks: maps.Clone(m.asks)}
+	return &Model{asks: maps.Clone(m.asks), begun: maps.Clone(m.begun)}
 }
 
 func (m *Model) stopped() bool { return m.dead || m.Crashed != nil && m.Crashed() }
@@ -77,6 +80,20 @@ func (m *Model) change(do func()) error {
 		do()
 	}
 	return ErrCrashed
+}
+
+// Begin implements [collector.Store].
+func (m *Model) Begin(_ context.Context, task dap.TaskID, at int64) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return 0, ErrCrashed
+	}
+	if first, known := m.begun[task]; known {
+		return first, nil
+	}
+	err := m.change(func() { m.begun[task] = at })
+	return at, err
 }
 
 // Add implements [collector.Store].

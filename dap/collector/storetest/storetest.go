@@ -21,7 +21,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) (store collector.Store, reopen func(t *testing.T) collector.Store)) {
 	for name, test := range map[string]func(*testing.T, collector.Store, func(*testing.T) collector.Store){
 		"way of an ask": testWay, "abandoned": testAbandoned, "add once": testOnce, "illegal changes": testIllegal,
-		"order": testOrder, "one of many wins": testConcurrent,
+		"order": testOrder, "one of many wins": testConcurrent, "begins once": testBegin,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, reopen := open(t)
@@ -165,5 +165,18 @@ func testConcurrent(t *testing.T, s collector.Store, _ func(*testing.T) collecto
 	wg.Wait()
 	if won.Load() != 1 {
 		t.Errorf("%d of 8 were told that their answer was the first, want 1", won.Load())
+	}
+}
+
+func testBegin(t *testing.T, s collector.Store, reopen func(*testing.T) collector.Store) {
+	for _, c := range []struct {
+		task     byte
+		at, want int64
+	}{{1, 100, 100}, {1, 200, 100}, {2, 300, 300}, {1, 50, 100}} {
+		got, err := s.Begin(t.Context(), dap.TaskID{c.task}, c.at)
+		if err != nil || got != c.want {
+			t.Errorf("task %d at %d: %d, %v; want %d", c.task, c.at, got, err, c.want)
+		}
+		s = reopen(t)
 	}
 }

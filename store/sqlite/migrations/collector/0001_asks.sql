@@ -14,3 +14,10 @@ CREATE TABLE asks (
 	response BLOB    NOT NULL DEFAULT x'',
 	manifest TEXT    NOT NULL DEFAULT ''
 ) STRICT;
+
+-- When the collector was first told of a task, in Unix seconds: its schedule
+-- begins there.
+CREATE TABLE begun (
+	task BLOB    PRIMARY KEY CHECK (length(task) = 32),
+	at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
