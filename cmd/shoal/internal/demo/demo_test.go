@@ -58,6 +58,7 @@ func TestDemo(t *testing.T) {
 	if r.Accuracy.WorstErr > 12 {
 		t.Errorf("a count is off by %.0f: six standard deviations of the noise", r.Accuracy.WorstErr)
 	}
+	checkSums(t, r)
 	var text strings.Builder
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
@@ -77,5 +78,31 @@ func TestDemo(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// checkSums: the count, which has no noise, is the truth; the histogram's numbers
+// are off by no more than noise of its kind ever is.
+func checkSums(t *testing.T, r *Result) {
+	t.Helper()
+	if len(r.Sums) != 2 {
+		t.Fatalf("%d aggregate questions were answered, want 2", len(r.Sums))
+	}
+	count, histogram := r.Sums[0], r.Sums[1]
+	if count.Reports != uint64(r.People) || histogram.Reports != uint64(r.People) {
+		t.Errorf("%d and %d reports of %d people", count.Reports, histogram.Reports, r.People)
+	}
+	if len(count.Rows) != 1 || count.Exact != 1 || count.Noise != "none" {
+		t.Errorf("the count is %+v, want the truth", count)
+	}
+	people := 0
+	for _, row := range histogram.Rows {
+		people += row.True
+		if off := row.Estimate - float64(row.True); off > 40 || off < -40 || row.High-row.Low < 4 {
+			t.Errorf("%s: %+v", row.Label, row)
+		}
+	}
+	if people != r.People || len(histogram.Rows) != 6 || histogram.Inside < 4 {
+		t.Errorf("the histogram has %d people in %d buckets, %d intervals hold", people, len(histogram.Rows), histogram.Inside)
 	}
 }

@@ -56,5 +56,6 @@ func (s *Stage) explain(r *Result) error {
 			fmt.Sprintf("who sent a record, when, and the %d crowds that were suppressed", r.Suppressed.Crowds),
 		},
 	}
+	r.Sees = append(r.Sees, r.sumSights()...)
 	return nil
 }

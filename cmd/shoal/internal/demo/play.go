@@ -28,6 +28,7 @@ type person struct {
 	client *shoal.Client
 	things []int
 	uses   []time.Time // when the thing of the same index is used
+	told   bool        // what the aggregate questions ask
 	next   time.Time   // when the outbox has something to send; zero for never
 }
 
@@ -46,7 +47,7 @@ func (s *Stage) Play(ctx context.Context) (*Result, error) {
 	}()
 	epoch := s.task.EpochAt(s.clock.Now())
 	started := time.Now()
-	sent, err := s.live(ctx, people, s.task.Closes(epoch))
+	sent, err := s.live(ctx, people, s.closes(epoch))
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (s *Stage) people(ctx context.Context) ([]*person, error) {
 	people := make([]*person, len(s.config.Input.Who))
 	for i, things := range s.config.Input.Who {
 		client, err := shoal.Open(ctx, shoal.Options{
-			Bundle: s.bundle, Owner: s.owner, Metrics: []string{s.config.Input.Metric},
+			Bundle: s.bundle, Owner: s.owner, Metrics: s.metrics(),
 			Mode: shoal.On, NoSender: true, Clock: s.clock, Rand: s.config.Rand,
 		})
 		if err != nil {
@@ -94,9 +95,10 @@ func (s *Stage) people(ctx context.Context) ([]*person, error) {
 // whose moment has come record and send, many at once. It returns how many
 // reports were sent.
 func (s *Stage) live(ctx context.Context, people []*person, until time.Time) (int, error) {
-	total := s.config.Input.Who.Records()
+	records := s.config.Input.Who.Records()
+	total := records + len(people)*(len(s.metrics())-1)
 	var sent, refused atomic.Int64
-	for now := s.clock.Now(); now.Before(until); now = now.Add(step) {
+	for now := s.clock.Now(); now.Before(until) && int(sent.Load()) < total; now = now.Add(step) {
 		s.clock.Forward(now)
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(senders)
@@ -114,6 +116,12 @@ func (s *Stage) live(ctx context.Context, people []*person, until time.Time) (in
 						return fmt.Errorf("a simulated device refused a record: %v", o)
 					}
 				}
+				if !p.told {
+					p.told = true
+					if err := s.sums.tell(p.client, p.things); err != nil {
+						return err
+					}
+				}
 				pass, err := p.client.SendDue(ctx)
 				if err != nil {
 					return fmt.Errorf("a simulated device could not send: %w", err)
@@ -122,7 +130,7 @@ func (s *Stage) live(ctx context.Context, people []*person, until time.Time) (in
 				sent.Add(int64(pass.Sent))
 				refused.Add(int64(pass.Refused))
 				if pass.Refused > 0 {
-					return fmt.Errorf("the shuffler refused a report: %w", pass.Err)
+					return fmt.Errorf("a server refused a report: %w", pass.Err)
 				}
 				return nil
 			})
@@ -132,10 +140,10 @@ func (s *Stage) live(ctx context.Context, people []*person, until time.Time) (in
 		}
 		s.config.Progress("sending reports", int(sent.Load()), total)
 	}
-	if int(sent.Load()) != total {
+	if int(sent.Load()) < total { // a device may have begun with the next epoch
 		return 0, fmt.Errorf("%d of %d reports were sent before the batch closed", sent.Load(), total)
 	}
-	return total, nil
+	return records, nil
 }
 
 // due says whether a person uses or sends something at now.
@@ -154,11 +162,17 @@ func (p *person) due(now time.Time) bool {
 // release moves the clock on until the analyzer has released the batch. Servers
 // distrust a clock that jumps, so it takes a few steps.
 func (s *Stage) release(ctx context.Context, closes time.Time) (analyzer.Entry, error) {
-	s.config.Progress("shuffling and analysing", 0, 0)
+	s.config.Progress("shuffling, aggregating and analysing", 0, 0)
 	var last error
 	for now := closes; now.Before(closes.Add(3 * time.Hour)); now = now.Add(time.Minute) {
 		s.clock.Forward(now)
 		last = errors.Join(s.shuffler.Tick(ctx), s.analyzer.Tick(ctx))
+		if n, err := s.waiting(ctx); err != nil || n > 0 {
+			if err != nil {
+				return analyzer.Entry{}, err
+			}
+			continue
+		}
 		entries, err := s.analyzer.Tables().Entries(ctx)
 		if err != nil {
 			return analyzer.Entry{}, err

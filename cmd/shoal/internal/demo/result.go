@@ -25,6 +25,7 @@ type Result struct {
 	Released   []Crowd    `json:"released"`
 	Suppressed Suppressed `json:"suppressed"`
 	Accuracy   Accuracy   `json:"accuracy"`
+	Sums       []Sum      `json:"sums,omitempty"`
 	Privacy    []string   `json:"privacy"`
 	Sees       []Sight    `json:"who_sees_what"`
 
@@ -110,6 +111,9 @@ func (s *Stage) compare(ctx context.Context, r *Result, e analyzer.Entry) error 
 		if !slices.ContainsFunc(r.Released, func(c Crowd) bool { return c.Label == label }) {
 			r.Suppressed.add(n)
 		}
+	}
+	if err := s.compareSums(ctx, r); err != nil {
+		return err
 	}
 	return s.explain(r)
 }

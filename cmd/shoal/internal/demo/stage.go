@@ -50,6 +50,9 @@ type Stage struct {
 	task   *task.Task
 	id     task.ID
 
+	sums       *sums        // the aggregate questions; nil if there are none
+	aggregates []*task.Task // their tasks
+
 	stop context.CancelFunc
 	done *errgroup.Group
 }
@@ -85,13 +88,21 @@ func (s *Stage) build(ctx context.Context, start time.Time) error {
 		return err
 	}
 	s.owner = task.FormatPublic(owner.Public())
-	a, err := s.found("shuffler-org", "Shuffling Society", server.ShufflerRole, start)
+	s.sums = s.config.Input.sums()
+	ours, theirs := []server.RoleName{server.ShufflerRole}, []server.RoleName{server.AnalyzerRole}
+	if s.sums != nil {
+		ours, theirs = append(ours, server.HelperRole), append(theirs, server.LeaderRole, server.CollectorRole)
+	}
+	a, err := s.found("shuffler-org", "Shuffling Society", start, ours...)
 	if err != nil {
 		return err
 	}
-	b, err := s.found("analyzer-org", "Example Metrics", server.AnalyzerRole, start)
+	b, err := s.found("analyzer-org", "Example Metrics", start, theirs...)
 	if err != nil {
 		return errors.Join(err, a.listener.Close())
+	}
+	if err := s.pair(a, b, start); err != nil {
+		return errors.Join(err, a.listener.Close(), b.listener.Close())
 	}
 	if err := s.ask(a, b, owner, start); err != nil {
 		return errors.Join(err, a.listener.Close(), b.listener.Close())
@@ -106,14 +117,14 @@ func (s *Stage) build(ctx context.Context, start time.Time) error {
 }
 
 // found initialises an organisation on a free loopback port.
-func (s *Stage) found(folder, name string, role server.RoleName, now time.Time) (organisation, error) {
+func (s *Stage) found(folder, name string, now time.Time, roles ...server.RoleName) (organisation, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return organisation{}, fmt.Errorf("finding a port for %s: %w", name, err)
 	}
 	o := organisation{dir: filepath.Join(s.config.Dir, folder), listener: l}
 	o.config, o.identity, err = server.Init(o.dir, server.Organisation{
-		Name: name, Roles: []server.RoleName{role}, URL: o.url(), Listen: l.Addr().String(), Owners: []string{s.owner},
+		Name: name, Roles: roles, URL: o.url(), Listen: l.Addr().String(), Owners: []string{s.owner},
 	}, now, s.config.Rand)
 	if err != nil {
 		return organisation{}, errors.Join(err, l.Close())
@@ -123,9 +134,18 @@ func (s *Stage) found(folder, name string, role server.RoleName, now time.Time) 
 
 // ask compiles and signs the question, and gives it to both organisations.
 func (s *Stage) ask(a, b organisation, owner task.IdentityKey, start time.Time) error {
-	text := fmt.Sprintf("version: 1\nowner: Example Apps\nparties:\n  shufflers:\n    - {url: %q, identity: %q}\n  analyzer: {url: %q, identity: %q}\nmetrics:",
-		a.url(), a.identity, b.url(), b.identity) +
-		fmt.Sprintf(s.config.Input.YAML, start.AddDate(0, 0, 90).Format(time.DateOnly))
+	expires := start.AddDate(0, 0, 90).Format(time.DateOnly)
+	parties := fmt.Sprintf("parties:\n  shufflers:\n    - {url: %q, identity: %q}\n  analyzer: {url: %q, identity: %q}\n", a.url(), a.identity, b.url(), b.identity)
+	if s.sums != nil {
+		c, _, err := card(b, start)
+		if err != nil {
+			return err
+		}
+		parties += fmt.Sprintf("  leader: {url: %q, identity: %q}\n  helper: {url: %q, identity: %q}\n  collector: {identity: %q}\n",
+			b.url(), b.identity, a.url(), a.identity, c.Collector)
+	}
+	text := "version: 1\nowner: Example Apps\n" + parties + "metrics:" +
+		fmt.Sprintf(s.config.Input.YAML, expires) + s.sums.yaml(len(s.config.Input.Who), expires)
 	read := metric.Read
 	if s.config.Input.Simulated {
 		read = metric.ReadSimulated
@@ -145,7 +165,14 @@ func (s *Stage) ask(a, b organisation, owner task.IdentityKey, start time.Time) 
 	if err != nil {
 		return err
 	}
-	s.file, s.task, s.id = file, opened[0].Task, opened[0].ID
+	s.file = file
+	for _, o := range opened {
+		if o.Task.Method == task.Aggregate {
+			s.aggregates = append(s.aggregates, o.Task)
+			continue
+		}
+		s.task, s.id = o.Task, o.ID
+	}
 	for _, o := range []organisation{a, b} {
 		if err := os.WriteFile(filepath.Join(o.dir, "tasks.shoal"), s.bundle, 0o600); err != nil {
 			return fmt.Errorf("the demo's question: %w", err)

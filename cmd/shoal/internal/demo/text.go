@@ -19,6 +19,7 @@ func (r *Result) WriteText(w io.Writer) error {
 	r.answer(&b)
 	r.fate(&b)
 	r.truth(&b)
+	r.sums(&b)
 	b.WriteString("\nWhat each party could see\n")
 	for _, s := range r.Sees {
 		fmt.Fprintf(&b, "  %-9s %s\n  %-9s never: %s\n", s.Party, s.Sees, "", s.Never)
@@ -84,6 +85,28 @@ func (r *Result) truth(b *strings.Builder) {
 		fmt.Fprintf(b, "  %d of %d sets came out exactly right\n", r.Accuracy.Members, n)
 	}
 	fmt.Fprintf(b, "  crowds released that do not exist: %d\n", r.Accuracy.Invented)
+}
+
+// sums prints the answers to the aggregate questions.
+func (r *Result) sums(b *strings.Builder) {
+	for _, s := range r.Sums {
+		fmt.Fprintf(b, "\nQuestion  %s\nAnswered  by leader and helper, who add up secret shares: %s reports, a %s, noise: %s\n\n",
+			s.Question, thousands(int(s.Reports)), s.Kind, s.Noise)
+		width, most := 5, 1.0
+		for _, row := range s.Rows {
+			width, most = max(width, utf8.RuneCountInString(row.Label)), max(most, row.Estimate)
+		}
+		fmt.Fprintf(b, "%-*s  %14s  %8s\n", width, "", "people ± 95%", "in truth")
+		for _, row := range s.Rows {
+			bar := max(0, int(row.Estimate/most*24+0.5))
+			fmt.Fprintf(b, "%-*s  %8.0f ± %-3.0f  %8d  %s\n", width, row.Label, row.Estimate, row.High-row.Estimate, row.True, strings.Repeat("█", bar))
+		}
+		if s.Exact == len(s.Rows) {
+			b.WriteString("exactly the truth\n")
+		} else {
+			fmt.Fprintf(b, "%d of %d intervals hold the truth\n", s.Inside, len(s.Rows))
+		}
+	}
 }
 
 // cut shortens a label to n characters.
