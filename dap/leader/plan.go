@@ -24,7 +24,7 @@ type planner struct {
 	window   dap.Duration // of times in one batch; 0: any times
 	batches  []Batch      // that the store knows and that are not taken, the oldest first
 
-	open  map[dap.Time]*Batch // by window: the batch that is being filled
+	room  map[dap.Time][]*Batch // by window: batches that had room, the first is being filled
 	known map[dap.BatchID]bool
 	parts map[dap.BatchID]*part // jobs that are being filled
 	order []*part
@@ -74,29 +74,23 @@ func (p *planner) add(at int64, t dap.Time) error {
 
 // batch returns the batch for a report of time t, which has room.
 func (p *planner) batch(t dap.Time) (*Batch, error) {
-	if p.open == nil {
-		p.open = make(map[dap.Time]*Batch)
+	if p.room == nil {
+		p.room = make(map[dap.Time][]*Batch)
 		p.known = make(map[dap.BatchID]bool)
 		for i := range p.batches {
 			b := &p.batches[i]
-			if p.open[b.Window] == nil && b.Assigned+b.Count < p.fill {
-				p.open[b.Window] = b
-			}
+			p.room[b.Window] = append(p.room[b.Window], b)
 		}
 	}
 	w := dap.Time(0)
 	if p.window > 0 {
 		w = t - t%dap.Time(p.window)
 	}
-	if b := p.open[w]; b != nil && b.Assigned+b.Count < p.fill {
-		return b, nil
-	}
-	// Another that the store knows may have lost reports.
-	for i := range p.batches {
-		if b := &p.batches[i]; b.Window == w && b.Assigned+b.Count < p.fill {
-			p.open[w] = b
+	for len(p.room[w]) > 0 {
+		if b := p.room[w][0]; b.Assigned+b.Count < p.fill {
 			return b, nil
 		}
+		p.room[w] = p.room[w][1:]
 	}
 	id, err := p.newBatch()
 	if err != nil {
@@ -108,7 +102,7 @@ func (p *planner) batch(t dap.Time) (*Batch, error) {
 	p.known[id] = true
 	b := &Batch{Task: p.log.Task, ID: id, Window: w}
 	p.fresh = append(p.fresh, b)
-	p.open[w] = b
+	p.room[w] = append(p.room[w], b)
 	return b, nil
 }
 
