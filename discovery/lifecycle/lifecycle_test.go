@@ -47,6 +47,19 @@ func TestShortestURL(t *testing.T) {
 	}
 }
 
+// Other pages of an engine's results are neither searches nor pages, and nothing
+// is fetched for them.
+func TestOtherResultPages(t *testing.T) {
+	b := newBench(t, nil)
+	b.visit(1, "https://finch.example.net/search?page=2", "", lifecycle.Typed)
+	b.visit(1, search("river walk")+"&page=2", "", lifecycle.Typed)
+	b.close(1)
+	b.wait(4 * time.Hour)
+	if len(b.net.log) > 0 || len(b.out) > 0 || b.engine.Stats().Pending > 0 {
+		t.Errorf("%d fetches, %d messages, %d wait", len(b.net.log), len(b.out), b.engine.Stats().Pending)
+	}
+}
+
 // A search is told with its engine; the page that was opened from it too.
 func TestSearch(t *testing.T) {
 	b := newBench(t, nil)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/shoal-project/shoal/discovery"
 	"github.com/shoal-project/shoal/discovery/bundle"
+	"github.com/shoal-project/shoal/discovery/message"
 )
 
 // A tab is what a tab of the browser shows.
@@ -45,6 +46,11 @@ func (e *Engine) navigated(ev Event) error {
 	p := &place{url: u}
 	t.place = p
 	e.recent.put(p)
+	if b := e.config.Bundle; b != nil && b.ResultPage(raw) {
+		// Another page of results holds what was typed, and is no page.
+		e.explain(StageNavigated, Ignored, ev.URL, string(message.RuleSearch), discovery.Decision{})
+		return nil
+	}
 	source := e.source(ev, before)
 	if source != nil {
 		p.depth = source.depth + 1
