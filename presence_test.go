@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -432,6 +433,52 @@ func TestMetricThatIsGone(t *testing.T) {
 		if got := fmt.Sprint(a.epochs(second)); got != fmt.Sprintf("[%d %d]", epoch0, epoch0+1) {
 			t.Errorf("alone %v: reports of the other: %s", alone, got)
 		}
+	}
+}
+
+// A full disk, or a full outbox, is no reason to go without telemetry, and is made
+// up for when there is room again.
+func TestNoRoomToTakePart(t *testing.T) {
+	a := newAggregators(t)
+	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 10})
+	disk := crashfs.New(1)
+	o := shoal.WithFS(a.options(tk), disk)
+	o.Mode = shoal.Local
+	_ = open(t, o).Close() // makes the outbox
+	o.Mode = shoal.On
+	disk.FailWith(func(op, _ string) error {
+		if op == "write" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	c := open(t, o)
+	if got := c.Add("m", 1); got.Status != shoal.Full {
+		t.Errorf("on a full disk: %v", got)
+	}
+	disk.FailWith(nil)
+	if got := c.Add("m", 2); !got.Queued() {
+		t.Errorf("with room again: %v", got)
+	}
+	_ = c.Close()
+	c = open(t, o)
+	drain(t, c, a.clock, midnight.Add(day+43200*time.Second))
+	if got := a.result(tk, epoch0); got != "sum 2" {
+		t.Errorf("result %s", got)
+	}
+
+	other := a.ask("other", task.Aggregation{Kind: task.Sum, Max: 10})
+	a.clock.Set(midnight.Add(5 * day))
+	small := a.options(tk, other)
+	small.MaxEntries = 1
+	c = open(t, small)
+	list, err := c.Pending()
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	drain(t, c, a.clock, midnight.Add(6*day+43200*time.Second))
+	if a.reports(tk, epoch0+5)+a.reports(other, epoch0+5) < 1 {
+		t.Error("nothing was sent")
 	}
 }
 

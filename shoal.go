@@ -36,7 +36,8 @@
 // time drawn from the task's send delay after the epoch, if the program or an
 // agent runs at that time, or later within the delay; an epoch whose delay passes
 // while neither runs gets no report. Whether the program ran during the epoch
-// itself does not matter: what is missed is made up for with a zero.
+// itself does not matter: what is missed is made up for with a zero. A clock that
+// is ahead of the task's end ends taking part, until the mode is entered again.
 //
 // What that hides: whether, and how often, the app had something to say, and
 // whether it was used in the epoch. What it does not hide: that this device takes
@@ -159,8 +160,9 @@ type Options struct {
 	Observe func(metric string, v any, o Outcome)
 	// Clock and Rand serve tests and simulations; nil means the machine's clock
 	// and crypto/rand. Both must be safe for concurrent use. Rand decides what is
-	// randomised, when reports are sent, and the keys of the outbox; seals always
-	// take their randomness from crypto/rand.
+	// randomised, when reports are sent, the IDs of reports of aggregate metrics, and
+	// the keys of the outbox; seals and shares always take their randomness from
+	// crypto/rand.
 	Clock clock.Clock
 	Rand  io.Reader
 
@@ -284,7 +286,7 @@ func (c *Client) settle(m Mode) error {
 }
 
 // enrol makes the device take part in the tasks whose presence is hidden, from
-// now on unless it does already. Programs that share an outbox and leave the
+// now on unless it does already; on a full disk, from its next start on. Programs that share an outbox and leave the
 // sending to an agent leave each other's enrolments alone.
 func (c *Client) enrol() error {
 	now := c.o.Clock.Now()
@@ -301,11 +303,14 @@ func (c *Client) enrol() error {
 			continue
 		}
 		e := outbox.Enrolment{Task: m.id, TaskBytes: m.signed, Owner: c.owner, Metric: name, Since: now}
-		if err := c.box.Enrol(e); err != nil {
+		if err := c.box.Enrol(e); err != nil && !durable.IsFull(err) {
 			return err
 		}
 	}
-	return c.tender.tend(c.box, now)
+	// What cannot be added now, on a full disk or to a full outbox, is tried again
+	// by the sender: it is no reason to go without telemetry.
+	_ = c.tender.tend(c.box, now)
+	return nil
 }
 
 // openBox opens the outbox, unless the mode is Off and there is none. The
