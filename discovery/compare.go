@@ -108,13 +108,13 @@ func toleranceOf(level Strictness) tolerance {
 	if level == Lax {
 		return tolerance{
 			size: ratio{40, 16 << 10}, text: ratio{16, 400}, links: ratio{16, 20}, inputs: ratio{16, 8},
-			forms: 3, title: 50, words: 60, password: 1500,
+			forms: 3, title: 75, words: 75, password: 1500,
 		}
 	}
 	return tolerance{
 		strict: true,
 		size:   ratio{16, 4 << 10}, text: ratio{8, 200}, links: ratio{8, 5}, inputs: ratio{5, 2},
-		forms: 1, title: 50, words: 75, password: never,
+		forms: 1, title: 75, words: 75, password: never,
 	}
 }
 
@@ -156,7 +156,7 @@ func pairRules() []pairRule {
 			return fmt.Sprint(p.after.Words.Len()), ""
 		}},
 		{RuleComparePassword, fmt.Sprintf("one of the fetches asks for a password; lax: their numbers differ, or a page that asks for one has fewer than %d characters of text", lax.password), comparePasswords},
-		{RuleCompareForms, both("the numbers of forms differ by more than allowed, or strict: one fetch has forms and the other none; or the larger number of inputs exceeds the smaller by more than allowed",
+		{RuleCompareForms, both("the numbers of forms differ by more than allowed, or one fetch has forms and the other none; or the larger number of inputs exceeds the smaller by more than allowed",
 			fmt.Sprintf("%d, %v", strict.forms, strict.inputs), fmt.Sprintf("%d, %v", lax.forms, lax.inputs)), compareForms},
 		{RuleCompareFrames, "strict: one of the fetches has frames of its own host and the other none: a login may stand in one", func(_ *Rules, p pair) (string, string) {
 			a, b := p.before.FramesSameHost, p.after.FramesSameHost
@@ -216,7 +216,7 @@ func comparePasswords(_ *Rules, p pair) (string, string) {
 
 func compareForms(_ *Rules, p pair) (string, string) {
 	a, b := p.before.Forms, p.after.Forms
-	if p.tolerance.strict && (a == 0) != (b == 0) || max(a, b)-min(a, b) > p.tolerance.forms {
+	if (a == 0) != (b == 0) || max(a, b)-min(a, b) > p.tolerance.forms {
 		return numbers(a, b), numbers(a, b) + " forms"
 	}
 	return within(p.tolerance.inputs, p.before.Inputs, p.after.Inputs, "inputs")
