@@ -47,6 +47,7 @@ type org struct {
 	address  string
 	identity string
 	fs       durable.FS
+	client   *http.Client // nil for the default
 
 	server *Server
 	stop   context.CancelFunc
@@ -174,7 +175,7 @@ func (o *org) config() Config {
 
 func (o *org) open() (*Server, error) {
 	logger := slog.New(slog.NewTextHandler(o.w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return New(o.w.t.Context(), o.config(), Options{Clock: o.w.clock, Logger: logger, FS: o.fs, Manual: true})
+	return New(o.w.t.Context(), o.config(), Options{Clock: o.w.clock, Logger: logger, FS: o.fs, Client: o.client, Manual: true})
 }
 
 // start opens and runs the organisation's server.

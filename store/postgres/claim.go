@@ -23,22 +23,24 @@ func (s *Leader) Claim(ctx context.Context, node string) error {
 	if err != nil {
 		return fmt.Errorf("claiming node %q: %w", node, err)
 	}
-	for {
+	for taken := false; ; taken = true {
 		var got bool
 		err := c.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended(current_schema() || ' ' || $1, $2))`, node, int64(migrationLock)).Scan(&got)
 		if err == nil && got {
 			s.claimed = c
 			return nil
 		}
-		if err != nil {
-			c.Release()
-			return fmt.Errorf("claiming node %q: %w", node, err)
+		if err == nil {
+			select {
+			case <-time.After(claimEvery):
+				continue
+			case <-ctx.Done():
+			}
 		}
-		select {
-		case <-time.After(claimEvery):
-		case <-ctx.Done():
-			c.Release()
+		c.Release()
+		if taken || err == nil {
 			return fmt.Errorf("claiming node %q: another process has this name: give each server that shares the database one of its own", node)
 		}
+		return fmt.Errorf("claiming node %q: %w", node, err)
 	}
 }
