@@ -14,13 +14,13 @@ import (
 
 // discoverExplainCmd asks the rules about a page and prints every answer.
 type discoverExplainCmd struct {
+	searchRules
+
 	URL        string   `arg:"" name:"url" help:"The address of the page."`
 	Before     string   `placeholder:"FILE" type:"path" help:"The page as it was shown to the person, in HTML."`
 	After      string   `placeholder:"FILE" type:"path" help:"The page as an anonymous request gets it, in HTML."`
 	Robots     []string `placeholder:"VALUE" help:"The X-Robots-Tag header of the anonymous answer. May be repeated."`
 	PublicLink bool     `help:"A page that was fetched anonymously links to this address."`
-	Bundle     string   `placeholder:"FILE" type:"path" help:"A signed rule bundle, to recognise search pages; needs --trust."`
-	Trust      []string `placeholder:"ed25519:..." help:"A public key whose signature on the bundle counts."`
 	All        bool     `help:"Print the rules that found nothing, too."`
 	JSON       bool     `name:"json" help:"Print the whole trace as JSON."`
 }
@@ -103,7 +103,11 @@ func (c *discoverExplainCmd) explain(e *env, rules *discovery.Rules) (*explanati
 		evidence.Canonical = after.Canonical
 	}
 	d := rules.URL(c.URL, evidence)
-	x.URL, x.Verdict, x.Leaves = bridge.DecisionOf(d), d.String(), d.Text
+	x.URL = bridge.DecisionOf(d)
+	if x.Search != nil { // of a result page only the search may be told
+		return x, nil
+	}
+	x.Verdict, x.Leaves = d.String(), d.Text
 	if c.Before == "" || d.Verdict == discovery.Private {
 		return x, nil
 	}
@@ -115,13 +119,10 @@ func (c *discoverExplainCmd) explain(e *env, rules *discovery.Rules) (*explanati
 	return x, nil
 }
 
-// search recognises a result page, if there are rules to do so.
+// search recognises a result page.
 func (c *discoverExplainCmd) search(e *env, rules *discovery.Rules, u discovery.URL, x *explanation, evidence *discovery.Evidence) error {
-	if c.Bundle == "" {
-		return nil
-	}
-	b, err := openBundle(e, c.Bundle, trustedKeys{c.Trust}, 0)
-	if err != nil {
+	b, err := c.searchRules.open(e)
+	if err != nil || b == nil {
 		return err
 	}
 	found, ok := b.SearchPage(u)
@@ -129,7 +130,9 @@ func (c *discoverExplainCmd) search(e *env, rules *discovery.Rules, u discovery.
 		return nil
 	}
 	evidence.SearchPage = true
-	x.Search = &searched{found.Engine, found.Clean.String(), bridge.DecisionOf(rules.Query(found.Query))}
+	d := rules.Query(found.Query)
+	x.Search = &searched{found.Engine, found.Clean.String(), bridge.DecisionOf(d)}
+	x.Verdict, x.Leaves = d.String(), d.Text
 	return nil
 }
 
@@ -150,9 +153,7 @@ func (x *explanation) write(w io.Writer, all bool) error {
 	fmt.Fprintf(w, "%s\n\nverdict  %s\nat most  %s may leave\n", x.Address, x.Verdict, orNothing(x.Leaves))
 	if s := x.Search; s != nil {
 		fmt.Fprintf(w, "search   a result page of %s; its clean address is %s\n", s.Engine, s.Clean)
-		if err := writeTrace(w, s.Query, "What was searched for", all); err != nil {
-			return err
-		}
+		return writeTrace(w, s.Query, "What was searched for", all)
 	}
 	if err := writeTrace(w, x.URL, "The address, rules applied "+adverb(x.URL.Strictness), all); err != nil {
 		return err

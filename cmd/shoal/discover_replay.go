@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/shoal-project/shoal/discovery"
 	"github.com/shoal-project/shoal/discovery/bridge"
-	"github.com/shoal-project/shoal/discovery/bundle"
 	"github.com/shoal-project/shoal/discovery/fetch"
 	"github.com/shoal-project/shoal/discovery/lifecycle"
 	"github.com/shoal-project/shoal/discovery/message"
@@ -23,11 +21,11 @@ import (
 
 // discoverReplayCmd gives recorded events to an engine.
 type discoverReplayCmd struct {
+	searchRules
+
 	File    string        `arg:"" help:"Events, one a line of JSON (docs/discovery.md); - for standard input."`
 	Offline bool          `help:"Fetch nothing: every fetch fails as without a network."`
 	Pause   time.Duration `default:"1s" help:"At least, between two fetches (${default})."`
-	Rules   string        `type:"path" placeholder:"FILE" help:"A signed rule bundle, instead of the one that is built in; needs --trust."`
-	Trust   []string      `placeholder:"ed25519:..." help:"A public key whose signature on the bundle counts."`
 	All     bool          `help:"Print every decision, not only what came of it."`
 	JSON    bool          `name:"json" help:"Print decisions and messages as lines of JSON."`
 
@@ -61,7 +59,7 @@ func (c *discoverReplayCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	b, err := c.bundle(e)
+	b, err := c.searchRules.open(e)
 	if err != nil {
 		return err
 	}
@@ -90,22 +88,6 @@ func (c *discoverReplayCmd) Run(e *env) error {
 		err = out.summary(engine.Stats())
 	}
 	return errors.Join(err, box.close())
-}
-
-func (c *discoverReplayCmd) bundle(e *env) (*bundle.Bundle, error) {
-	if c.Rules != "" {
-		return openBundle(e, c.Rules, trustedKeys{c.Trust}, 0)
-	}
-	signed, err := bundle.Embedded(bundle.SearchEngines)
-	if err != nil {
-		return nil, err
-	}
-	b, err := bundle.Open(signed, []ed25519.PublicKey{bundle.DevelopmentKey()}, e.clock.Now(), 0)
-	if errors.Is(err, bundle.ErrExpired) {
-		fmt.Fprintln(e.stderr, "shoal: the rules that are built in have expired: no search page is recognised (--rules brings newer ones)")
-		return nil, nil //nolint:nilnil // without rules the engine knows no search page
-	}
-	return b, err
 }
 
 // fetcher returns what asks the network: with a pause between requests.

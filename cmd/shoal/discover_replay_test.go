@@ -48,7 +48,7 @@ func recorded(t *testing.T) (string, func(c discoverReplayCmd) (string, error)) 
 	}
 	return dir, func(c discoverReplayCmd) (string, error) {
 		var out bytes.Buffer
-		c.File, c.Rules, c.Trust = file, filepath.Join(dir, "rules.bundle"), []string{task.FormatPublic(bundle.DevelopmentKey())}
+		c.File, c.searchRules.Rules, c.Trust = file, filepath.Join(dir, "rules.bundle"), []string{task.FormatPublic(bundle.DevelopmentKey())}
 		err := c.Run(&env{ctx: t.Context(), stdout: &out, stderr: &out, clock: clock.NewVirtual(start), fetcher: site.Direct(4)})
 		return out.String(), err
 	}
