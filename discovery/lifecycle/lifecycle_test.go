@@ -52,7 +52,6 @@ func TestShortestURL(t *testing.T) {
 func TestOtherResultPages(t *testing.T) {
 	b := newBench(t, nil)
 	b.visit(1, "https://finch.example.net/search?page=2", "", lifecycle.Typed)
-	b.visit(1, search("river walk")+"&page=2", "", lifecycle.Typed)
 	b.close(1)
 	b.wait(4 * time.Hour)
 	if len(b.net.log) > 0 || len(b.out) > 0 || b.engine.Stats().Pending > 0 {

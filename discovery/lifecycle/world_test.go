@@ -82,11 +82,12 @@ func web() map[string]site {
 		"https://files.example.org/i/9f86d081884c7d65": {
 			shown: html("A secret file", ""),
 		},
-		"https://paper.example.org/draft":    {shown: html("A draft", ""), robots: []string{"noindex"}},
-		"https://weak.example.org/page":      {shown: html("A weak page", ""), err: errors.New("timeout")},
-		search("river walk"):                 {shown: results("river walk", story, "https://news.example.org/about", "https://shop.example.com/lamps/desk", "https://news.example.org/list")},
-		search("very special words"):         {shown: results("very special words", story)},
-		"https://finch.example.net/settings": {shown: html("Settings", "")},
+		"https://paper.example.org/draft":         {shown: html("A draft", ""), robots: []string{"noindex"}},
+		"https://weak.example.org/page":           {shown: html("A weak page", ""), err: errors.New("timeout")},
+		search("river walk"):                      {shown: results("river walk", story, "https://news.example.org/about", "https://shop.example.com/lamps/desk", "https://news.example.org/list")},
+		search("very special words"):              {shown: results("very special words", story)},
+		"https://finch.example.net/settings":      {shown: html("Settings", "")},
+		"https://finch.example.net/search?page=2": {shown: results("river walk", story)},
 	}
 }
 
