@@ -60,7 +60,7 @@ type Timing struct {
 	QueryMin time.Duration // at least, before a search is fetched. 1 minute
 	QueryMax time.Duration // at most. 20 minutes
 	TTL      time.Duration // after which a page that was never processed is forgotten. 7 days
-	Pending  int           // pages and searches that may wait; what comes then is forgotten. 1000
+	Pending  int           // pages and searches that may wait, a quarter of them of one site; what comes then is forgotten. 1000
 }
 
 // Bounds that are not for the embedder to set.

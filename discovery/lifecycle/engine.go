@@ -149,6 +149,9 @@ func (e *Engine) handle(ctx context.Context, ev Event) error {
 	case ev.Kind == Private:
 		return e.privateMode(ev)
 	case e.off:
+		if ev.Kind == Closed {
+			delete(e.privateTabs, ev.Tab)
+		}
 		return nil
 	case ev.Tab != 0 && e.privateTabs[ev.Tab]:
 		if ev.Kind == Closed {

@@ -71,7 +71,7 @@ func (e *Engine) privateSource(p *place) bool {
 }
 
 // undecided puts a record off while nobody knows yet whether the page before it
-// is private: that comes first.
+// is private: that comes first, unless it was found public in the last 30 days.
 func (e *Engine) undecided(r *record) bool {
 	before := e.pages[r.Source]
 	for _, t := range e.sortedTabs() {
@@ -79,7 +79,7 @@ func (e *Engine) undecided(r *record) bool {
 			before = t.visit
 		}
 	}
-	if r.Source == "" || before == nil || before == r || !before.First.Before(r.First) {
+	if r.Source == "" || e.wasTold(e.vault.tag("public", r.Source)) || before == nil || before == r || !before.First.Before(r.First) {
 		return false
 	}
 	r.Due = e.now

@@ -22,7 +22,10 @@ func (e *Engine) navigated(ev Event) error {
 	if ev.Opener != 0 && e.privateTabs[ev.Opener] {
 		return nil // what private mode leads to is part of it
 	}
-	t := e.tab(ev.Tab)
+	t, err := e.tab(ev.Tab)
+	if err != nil {
+		return err
+	}
 	raw, err := discovery.ParseURL(ev.URL)
 	u := raw.WithoutFragment()
 	if err == nil && t.visit != nil && u == t.visit.url {
@@ -127,29 +130,32 @@ func (e *Engine) searchPage(u discovery.URL) (bundle.Search, bool) {
 }
 
 // tab returns the state of a tab. If there are too many, the one that was not
-// used for longest is forgotten.
-func (e *Engine) tab(id int64) *tab {
+// used for longest counts as closed.
+func (e *Engine) tab(id int64) (*tab, error) {
 	t := e.tabs[id]
 	if t == nil {
 		if len(e.tabs) >= maxTabs {
-			e.dropTab()
+			if err := e.dropTab(); err != nil {
+				return nil, err
+			}
 		}
 		t = new(tab)
 		e.tabs[id] = t
 	}
 	t.used = e.now
-	return t
+	return t, nil
 }
 
-func (e *Engine) dropTab() {
+func (e *Engine) dropTab() error {
 	oldest := int64(0)
 	for id, t := range e.tabs {
 		if o := e.tabs[oldest]; o == nil || t.used.Before(o.used) || t.used.Equal(o.used) && id < oldest {
 			oldest = id
 		}
 	}
-	e.drop(e.tabs[oldest].visit)
+	t := e.tabs[oldest]
 	delete(e.tabs, oldest)
+	return e.leave(t)
 }
 
 // visit returns the visit that a tab shows, if its URL is the one given, or
@@ -244,7 +250,7 @@ func (e *Engine) leave(t *tab) error {
 		e.merge(old, r)
 		return e.wait(old)
 	}
-	if len(e.pages) >= e.config.Timing.Pending {
+	if e.full(r) {
 		delete(e.records, r.id)
 		e.explain(StageClosed, Dropped, r.URL, reasonFull, discovery.Decision{})
 		return nil
@@ -255,6 +261,21 @@ func (e *Engine) leave(t *tab) error {
 	e.index(r)
 	e.explain(StageClosed, Waiting, r.URL, "", discovery.Decision{})
 	return nil
+}
+
+// full tells whether no more may wait: at all, or of one site, so that a site
+// that makes up addresses does not crowd out the others.
+func (e *Engine) full(r *record) bool {
+	if len(e.pages) >= e.config.Timing.Pending {
+		return true
+	}
+	n := 0
+	for _, o := range e.pages {
+		if o.url.Host() == r.url.Host() {
+			n++
+		}
+	}
+	return n >= max(e.config.Timing.Pending/4, 2)
 }
 
 // wanted tells whether a visit that is over is worth keeping. What the rules

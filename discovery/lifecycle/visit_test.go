@@ -249,6 +249,44 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// A site that makes up addresses leaves room for others.
+func TestOneSiteFloods(t *testing.T) {
+	b := newBench(t, func(c *lifecycle.Config) { c.Timing.Pending = 40 })
+	for i := range 60 {
+		u := fmt.Sprintf("https://flood.example.org/page-%c%c", 'a'+i/8, 'a'+i%8)
+		b.net.pages[u] = site{shown: html("Page", "")}
+		b.visit(1, u, "", lifecycle.Typed)
+	}
+	b.visit(1, "https://news.example.org/about", "", lifecycle.Typed)
+	b.close(1)
+	hosts := make(map[string]int)
+	for _, w := range b.engine.Pending() {
+		hosts[strings.Split(w.URL, "/")[2]]++
+	}
+	if hosts["flood.example.org"] != 10 || hosts["news.example.org"] != 1 {
+		t.Errorf("%v", hosts)
+	}
+}
+
+// A page that is visited again and again does not hold up what it leads to.
+func TestBusySource(t *testing.T) {
+	b := newBench(t, nil)
+	const home, about = "https://news.example.org/", "https://news.example.org/about"
+	b.visit(1, home, "", lifecycle.Typed)
+	b.close(1)
+	b.wait(2 * time.Hour)
+	for range 12 {
+		b.visit(1, home, "", lifecycle.Typed)
+		b.visit(1, about, home, lifecycle.Link)
+		b.close(1)
+		b.wait(20 * time.Minute)
+		b.visit(2, home, "", lifecycle.Typed)
+		b.close(2)
+		b.wait(75 * time.Minute)
+	}
+	b.want("page "+home, "page "+about)
+}
+
 // What was told is told again after 30 days, and not before.
 func TestToldAgain(t *testing.T) {
 	b := newBench(t, nil)
