@@ -59,6 +59,15 @@ func (h *Helper) finish(ctx context.Context, k JobKey) error {
 		return nil
 	}
 	s, err := h.config.Roster.Lookup(ctx, k.Task)
+	if errors.Is(err, roster.ErrUnknown) { // it was removed, or this process has not heard of it
+		if err := h.config.Roster.Refresh(ctx); err != nil {
+			return fmt.Errorf("job %v: %w", k.ID, err)
+		}
+		s, err = h.config.Roster.Lookup(ctx, k.Task)
+	}
+	if errors.Is(err, roster.ErrUnknown) {
+		return h.fail(ctx, job, &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: "the task was removed before the job was handled"})
+	}
 	if err != nil {
 		return fmt.Errorf("job %v: %w", k.ID, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/helper"
 	"github.com/shoal-project/shoal/dap/helper/storetest"
 )
 
@@ -205,4 +206,22 @@ func TestAsyncFull(t *testing.T) {
 	if a := w.createJob(2, second); a.Code != 201 {
 		t.Errorf("the second one later: %d %s", a.Code, a.Body)
 	}
+}
+
+// A job whose task is removed before it is handled fails, and is not tried for
+// ever.
+func TestAsyncRemovedTask(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, async)
+	_, body := w.init(dap.BatchID{}, w.report(1))
+	path := jobPath(t, w.createJob(1, body).Header().Get("Location"))
+	w.must(w.roster.Disable(t.Context(), w.task.ID()))
+	w.must(w.roster.Remove(t.Context(), w.task.ID()))
+	w.must(w.helper.Finish(t.Context()))
+	id, err := dap.ParseAggregationJobID(path[len(path)-len("?step=0")-22 : len(path)-len("?step=0")])
+	w.must(err)
+	job, err := w.store.Job(t.Context(), w.task.ID(), id)
+	if err != nil || job.State != helper.Failed {
+		t.Errorf("%+v, %v", job, err)
+	}
+	wantProblem(t, "its result", w.do("GET", path, "", nil), 404, "unrecognizedTask")
 }
