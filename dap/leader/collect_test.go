@@ -14,6 +14,7 @@ import (
 	"github.com/shoal-project/shoal/dap/leader"
 	"github.com/shoal-project/shoal/dap/roster"
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // Requests of collectors that are refused, in the draft's order.
@@ -380,6 +381,29 @@ func TestReportsExpire(t *testing.T) {
 	w.tick(t)
 	if rec := w.do("GET", at, "", nil, w.token); rec.Code != 404 {
 		t.Errorf("an expired result answered %d", rec.Code)
+	}
+}
+
+// A clock that jumps forward collects nothing before its time, and lets nothing
+// expire.
+func TestClockJumps(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, nil)
+	running := time.Duration(0)
+	w.leader.SetGuard(clock.GuardOf(func() (time.Time, time.Duration) { return w.clock.Now(), running }, 10*time.Minute))
+	at, q := w.uploadAndCollect(t, 4) // the clock has jumped an hour
+	w.tick(t)
+	st, err := w.leader.Status(t.Context())
+	must(t, err)
+	if got := w.result(t, at, q); got != nil || !st.ClockUnsure {
+		t.Fatalf("result %v, unsure: %v", got, st.ClockUnsure)
+	}
+	for range 10 {
+		running += time.Minute
+		w.clock.Advance(time.Minute)
+		w.tick(t)
+	}
+	if got := w.result(t, at, q); !slices.Equal(got, ones(4)) {
+		t.Fatalf("result %v", got)
 	}
 }
 

@@ -47,6 +47,9 @@
 // A process may stop at any moment. What was acknowledged is on the disk, what was
 // decided is in the store, and the next process goes on from there.
 //
+// A clock that jumps forward is not believed for a while: batches are not
+// collected and nothing expires before its time.
+//
 // # Several nodes
 //
 // Nodes that share a store have names of their own ([Config.Node]) and logs on

@@ -97,8 +97,7 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 	if err != nil {
 		return l.fail(ctx, c, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: err.Error()})
 	}
-	now := l.now()
-	if now.Before(at) {
+	if now, sure := l.guard.Now(); !sure || now.Before(at) {
 		return c, nil
 	}
 	if c.Interval.Duration == 0 {

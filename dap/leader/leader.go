@@ -52,6 +52,7 @@ type Config struct {
 	FirstPause  time.Duration // after a failure, doubled each time; default 1 s
 	LongPause   time.Duration // the longest of these; default 10 minutes
 	Patience    time.Duration // how long a collection waits for enough reports, after its grace; default 7 days
+	Settle      time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Results     time.Duration // how long the answer to a collection is kept, if the task has no expiry; default 30 days
 
 	Metrics Metrics     // default: none
@@ -92,6 +93,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.FirstPause = cmp.Or(c.FirstPause, time.Second)
 	c.LongPause = cmp.Or(c.LongPause, 10*time.Minute)
 	c.Patience = cmp.Or(c.Patience, 7*24*time.Hour)
+	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
 	c.Results = cmp.Or(c.Results, 30*24*time.Hour)
 	return c, nil
 }
@@ -125,6 +127,7 @@ func (noMetrics) Collection(CollectionState) {}
 type Leader struct {
 	config  Config
 	client  *exchange.Client
+	guard   *clock.Guard // what must not come too early asks it for the time
 	started *startedJobs
 	damaged atomic.Int64 // records lost to the disk, at least
 
@@ -151,6 +154,7 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 	l := &Leader{
 		config:   c,
 		client:   &exchange.Client{HTTP: c.Client, Clock: c.Clock, Attempts: 1},
+		guard:    clock.NewGuard(c.Clock, c.Settle),
 		started:  newStartedJobs(4 * c.Workers),
 		intakes:  make(map[dap.TaskID]*intake),
 		logs:     make(map[logKey]*openLog),

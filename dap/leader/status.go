@@ -9,8 +9,11 @@ import (
 
 // A Status is a picture of the leader for health checks and pages.
 type Status struct {
-	Tasks   []TaskStatus // those in the roster
-	Damaged int64        // reports that the disk has lost, at least, as far as was noticed since the start
+	Tasks []TaskStatus // those in the roster
+	// ClockUnsure says that the clock has jumped forward: nothing is collected or
+	// expires until it has proved right.
+	ClockUnsure bool
+	Damaged     int64 // reports that the disk has lost, at least, as far as was noticed since the start
 }
 
 // A TaskStatus is one task in a [Status]. Its counts are exact: they are for the
@@ -37,7 +40,8 @@ type CollectionStatus struct {
 
 // Status returns how the leader is.
 func (l *Leader) Status(ctx context.Context) (Status, error) {
-	st := Status{Damaged: l.damaged.Load()}
+	_, sure := l.guard.Now()
+	st := Status{Damaged: l.damaged.Load(), ClockUnsure: !sure}
 	pending, err := l.config.Store.Collections(ctx)
 	errs := []error{err}
 	for _, s := range l.config.Roster.List() {

@@ -177,7 +177,7 @@ func (l *Leader) clean(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("removing log %d of task %v: %w", info.Number, info.Task, err))
 		}
 	}
-	if now := l.now(); !now.Before(l.expired.Add(cleanEvery)) {
+	if now, sure := l.guard.Now(); sure && !now.Before(l.expired.Add(cleanEvery)) {
 		l.expired = now
 		errs = append(errs, l.expire(ctx, now))
 	}

@@ -64,7 +64,7 @@ func (noMetrics) Took(time.Duration)     {}
 // safe for concurrent use.
 type Analyzer struct {
 	config   Config
-	guard    *hop.Guard
+	guard    *clock.Guard
 	tasks    map[task.ID]*hosted
 	wake     chan struct{} // a batch has arrived
 	tickMu   sync.Mutex    // one Tick at a time
@@ -110,7 +110,7 @@ func New(ctx context.Context, c Config) (*Analyzer, error) {
 	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
 	a := &Analyzer{
 		config:  c,
-		guard:   hop.NewGuard(c.Clock, c.Settle),
+		guard:   clock.NewGuard(c.Clock, c.Settle),
 		tasks:   map[task.ID]*hosted{},
 		wake:    make(chan struct{}, 1),
 		pending: map[esa.BatchID]attempt{},

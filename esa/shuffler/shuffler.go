@@ -72,7 +72,7 @@ func (noMetrics) Took(time.Duration)      {}
 // for concurrent use.
 type Shuffler struct {
 	config   Config
-	guard    *hop.Guard
+	guard    *clock.Guard
 	tasks    map[task.ID]*hosted
 	peers    *peers
 	wake     chan struct{} // a batch was opened: Run must look when it closes
@@ -122,7 +122,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
 	s := &Shuffler{
 		config:  c,
-		guard:   hop.NewGuard(c.Clock, c.Settle),
+		guard:   clock.NewGuard(c.Clock, c.Settle),
 		tasks:   map[task.ID]*hosted{},
 		peers:   newPeers(c.Client, c.Clock),
 		wake:    make(chan struct{}, 1),

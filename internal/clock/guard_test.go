@@ -1,10 +1,8 @@
-package hop
+package clock
 
 import (
 	"testing"
 	"time"
-
-	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // A wall clock that jumps forward is believed when it has stood by its word;
@@ -26,7 +24,7 @@ func TestGuard(t *testing.T) {
 		"back and again": {{-h, m, true}, {h + m, m, false}, {10 * m, 10 * m, true}},
 	} {
 		now, running := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), time.Duration(0)
-		g := newGuard(func() (time.Time, time.Duration) { return now, running }, 10*m)
+		g := GuardOf(func() (time.Time, time.Duration) { return now, running }, 10*m)
 		for i, move := range moves {
 			now, running = now.Add(move.wall), running+move.running
 			if _, sure := g.Now(); sure != move.sure {
@@ -38,7 +36,7 @@ func TestGuard(t *testing.T) {
 
 // A virtual clock has no monotonic reading: however it moves, it is believed.
 func TestGuardBelievesVirtualTime(t *testing.T) {
-	c := clock.NewVirtual(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
+	c := NewVirtual(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
 	g := NewGuard(c, time.Minute)
 	for _, move := range []time.Duration{time.Hour, -2 * time.Hour, 365 * 24 * time.Hour} {
 		c.Advance(move)

@@ -1,10 +1,8 @@
-package hop
+package clock
 
 import (
 	"sync"
 	"time"
-
-	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // tolerance is how far wall and monotonic clock may drift apart between two
@@ -31,15 +29,17 @@ type Guard struct {
 }
 
 // NewGuard returns a guard over a clock.
-func NewGuard(c clock.Clock, settle time.Duration) *Guard {
+func NewGuard(c Clock, settle time.Duration) *Guard {
 	start := c.Now()
-	return newGuard(func() (time.Time, time.Duration) {
+	return GuardOf(func() (time.Time, time.Duration) {
 		now := c.Now()
 		return now, now.Sub(start) // by the monotonic clock, if there is one
 	}, settle)
 }
 
-func newGuard(read func() (time.Time, time.Duration), settle time.Duration) *Guard {
+// GuardOf returns a guard over a function that reads the wall clock and a clock
+// that only runs, at the same moment.
+func GuardOf(read func() (time.Time, time.Duration), settle time.Duration) *Guard {
 	g := &Guard{read: read, settle: settle}
 	g.wall, g.running = read()
 	return g
