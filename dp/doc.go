@@ -12,6 +12,8 @@
 //     exactly, for a client that sends to several crowds.
 //   - [DiscreteLaplace] and [DiscreteGaussian] draw integer noise for any
 //     rational parameter.
+//   - A [Noise] is what each of two aggregators adds to its share of a sum: what
+//     both do to a result, and what one alone gives a client.
 //   - [LocalEpsilonFlip] and [LocalEpsilonKRR] give the local guarantee of
 //     randomised response.
 //

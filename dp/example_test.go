@@ -95,3 +95,22 @@ func ExampleLocalEpsilonFlip() {
 	fmt.Printf("a bit flipped once in ten thousand: %.2f\n", dp.LocalEpsilonFlip(1e-4))
 	// Output: a bit flipped once in ten thousand: 9.21
 }
+
+// What noise on a sum costs in accuracy and gives in privacy.
+func ExampleNoise() {
+	noise, err := dp.NewLaplaceNoise(1, 2, 100) // epsilon 1/2 for sums of values up to 100
+	if err != nil {
+		log.Fatal(err)
+	}
+	draws := make([]int64, 3) // one for each element of a share
+	if err := noise.Draw(rand.Reader, draws); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(noise)
+	fmt.Printf("results of two aggregators are off by %d or less in 95 cases of 100\n", noise.Within95())
+	fmt.Printf("one client: epsilon %.2f\n", noise.Guarantee(100, 100, 1e-6).Epsilon)
+	// Output:
+	// discrete Laplace, epsilon 0.5 for sensitivity 100
+	// results of two aggregators are off by 823 or less in 95 cases of 100
+	// one client: epsilon 0.50
+}
