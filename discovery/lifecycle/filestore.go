@@ -19,7 +19,8 @@ import (
 // that a crash tore is ignored; a damaged one in front of others is an error.
 // The journal is written anew, without what was deleted, once more than half
 // of it is stale: until then sealed values that were deleted are still in the
-// file. It is safe for concurrent use; a directory belongs to one FileStore.
+// file. It is safe for concurrent use; a directory belongs to one FileStore at a
+// time, and is locked where the system has file locks.
 type FileStore struct {
 	mu      sync.Mutex
 	fs      durable.FS
@@ -28,6 +29,7 @@ type FileStore struct {
 	live    int64 // bytes of a journal that holds the records only
 	end     int64 // of the last good frame
 	broken  bool  // the end of the file is unknown: it is written anew first
+	unlock  func() error
 }
 
 // The journal:
@@ -44,7 +46,37 @@ const (
 )
 
 // OpenFileStore opens the store in a directory, which it makes if it is missing.
-func OpenFileStore(dir string) (*FileStore, error) { return openFileStore(durable.OS(), dir) }
+// Close ends it.
+func OpenFileStore(dir string) (*FileStore, error) {
+	if err := durable.OS().MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the discovery store: %w", err)
+	}
+	unlock, err := durable.TryLock(filepath.Join(dir, "lock"))
+	if errors.Is(err, errors.ErrUnsupported) {
+		unlock, err = func() error { return nil }, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the discovery store: %w", err)
+	}
+	s, err := openFileStore(durable.OS(), dir)
+	if err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	s.unlock = unlock
+	return s, nil
+}
+
+// Close gives the directory free. No call may follow.
+func (s *FileStore) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unlock == nil {
+		return nil
+	}
+	unlock := s.unlock
+	s.unlock = nil
+	return unlock()
+}
 
 func openFileStore(fsys durable.FS, dir string) (*FileStore, error) {
 	s := &FileStore{fs: fsys, dir: dir, records: make(map[string][]byte)}

@@ -172,6 +172,12 @@ func TestFileStoreDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := OpenFileStore(dir); err == nil {
+		t.Error("two stores in one directory")
+	}
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
 	whole, err := os.ReadFile(s.name())
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +188,7 @@ func TestFileStoreDamage(t *testing.T) {
 		if err := os.WriteFile(s.name(), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		again, err := OpenFileStore(dir)
+		again, err := openFileStore(durable.OS(), dir)
 		last := at >= len(whole)-(len(whole)-len(storeMagic))/3
 		if (err == nil) != last {
 			t.Fatalf("byte %d of %d flipped: %v", at, len(whole), err)

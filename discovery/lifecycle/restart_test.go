@@ -186,12 +186,18 @@ func TestClear(t *testing.T) {
 		return found, size
 	}
 	words := []string{"news.example.org", "mail.example.com", "river", "walk", "finch", "https", "wall.example.com", "desk", "audience", "bad_query"}
+	var file *lifecycle.FileStore
 	open := func() lifecycle.Store {
-		s, err := lifecycle.OpenFileStore(dir)
-		if err != nil {
+		if file != nil {
+			if err := file.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var err error
+		if file, err = lifecycle.OpenFileStore(dir); err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return file
 	}
 	b := newBench(t, func(c *lifecycle.Config) {
 		c.Store = open()

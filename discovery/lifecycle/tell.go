@@ -37,7 +37,7 @@ func (e *Engine) tellPage(r *record, page *message.Page) error {
 		facts = append(facts, fact{page.Titled(), url, e.vault.tag("told title", url)})
 	}
 	if e.config.Facts.Referrers && r.Source != "" && e.wasTold(e.vault.tag("public", r.Source)) {
-		facts = append(facts, fact{page.AfterPage(r.Source), url, e.vault.tag("told referrer", url, r.Source)})
+		facts = append(facts, fact{page.AfterPage(r.Source), url, e.vault.tag("told referrer", url, e.config.Rules.Referrer(r.Source).Text)})
 	}
 	return e.tell(r, facts, o)
 }
