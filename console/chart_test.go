@@ -58,3 +58,24 @@ func TestPeriod(t *testing.T) {
 		}
 	}
 }
+
+// TestTraceStaysInside: whatever a source computes, nothing of a line is drawn
+// outside of its plot, and gaps stay gaps.
+func TestTraceStaysInside(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := Line{}
+		gaps := 0
+		value := rapid.OneOf(rapid.Float64(), rapid.Float64Range(-1000, 1000), rapid.Just(math.NaN()))
+		for range rapid.IntRange(0, 20).Draw(t, "points") {
+			p := Point{Value: value.Draw(t, "value"), Low: value.Draw(t, "low"), High: value.Draw(t, "high")}
+			if math.IsNaN(p.Value) {
+				gaps++
+			}
+			l.Points = append(l.Points, p)
+		}
+		out := trace(l)
+		if len(out.Dots) != len(l.Points)-gaps || len(out.Segments) > max(0, len(out.Dots)-1) || len(out.Ticks) < 2 || len(out.Ticks) > 20 {
+			t.Fatalf("%d points, %d gaps: %d dots, %d segments, %d ticks", len(l.Points), gaps, len(out.Dots), len(out.Segments), len(out.Ticks))
+		}
+	})
+}

@@ -49,15 +49,18 @@ func page(id byte) string { return "/questions/" + task.ID{id}.String() }
 func pages(t *testing.T) map[string]*http.Response {
 	full := handler(t, fullFixture())
 	return map[string]*http.Response{
-		"list":       get(t, full, "/"),
-		"answered":   get(t, full, page(1)),
-		"waiting":    get(t, full, page(2)),
-		"suppressed": get(t, full, page(3)),
-		"hostile":    get(t, handler(t, hostileFixture()), page(1)),
-		"empty list": get(t, handler(t, fixture{}), "/"),
-		"missing":    get(t, full, page(9)),
-		"no page":    get(t, full, "/nowhere"),
-		"failed":     get(t, handler(t, fixture{err: errors.New("disk")}), page(1)),
+		"list":        get(t, full, "/"),
+		"answered":    get(t, full, page(1)),
+		"waiting":     get(t, full, page(2)),
+		"suppressed":  get(t, full, page(3)),
+		"count":       get(t, full, page(4)),
+		"histogram":   get(t, full, page(5)),
+		"uncollected": get(t, full, page(6)),
+		"hostile":     get(t, handler(t, hostileFixture()), page(1)),
+		"empty list":  get(t, handler(t, fixture{}), "/"),
+		"missing":     get(t, full, page(9)),
+		"no page":     get(t, full, "/nowhere"),
+		"failed":      get(t, handler(t, fixture{err: errors.New("disk")}), page(1)),
 	}
 }
 
@@ -274,5 +277,23 @@ func TestAssets(t *testing.T) {
 	}
 	if r := get(t, h, "/assets/..%2fhandler.go"); r.StatusCode < 400 {
 		t.Errorf("status %d for a path out of the assets", r.StatusCode)
+	}
+}
+
+// TestAggregatePages: what was found, how exact it is, what is waited for and who
+// sees what is on the page.
+func TestAggregatePages(t *testing.T) {
+	full := handler(t, fullFixture())
+	for id, wants := range map[byte][]string{
+		4: {"± 8", "95 % intervals of the noise", "not enough yet", "up to 500 of 1000 reports missing", "given up", "not enough reports arrived", `class="path"`, "Leader at leader.example", "2,823 – 3,003"},
+		5: {"Noise</dt><dd>none", "exactly what was sent", "1600 and above", "Of 9,021 reports, 8,104 had an answer."},
+		6: {"waits for pairing with the leader", "Nothing has been released yet", "if there are 1,000 at least"},
+	} {
+		page := body(t, get(t, full, page(id)))
+		for _, want := range wants {
+			if !strings.Contains(page, want) {
+				t.Errorf("page %d does not say %q", id, want)
+			}
+		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package console is the web page of an analyzer: which questions are asked,
+// Package console is the web page of an analyzer and a collector: which questions are asked,
 // what has been released in answer, how exact it is, and what each party of a
 // question can see.
 //

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/console"
@@ -63,7 +65,7 @@ func fullFixture() fixture {
 	suppressed.ID, suppressed.Metric, suppressed.Question.Question = task.ID{3}, "crash.place", "Where does the editor crash?"
 	suppressed.Question.Batches = 1
 	suppressed.Batches = []console.Batch{{Start: day(20), End: day(21), State: "released", Received: 80, Suppressed: 80, SuppressedCrowds: 31}}
-	return fixture{questions: []console.Answer{answered, waiting, suppressed}}
+	return fixture{questions: []console.Answer{answered, waiting, suppressed, counted(), distributed(), uncollected()}}
 }
 
 func day(n int) time.Time { return time.Date(2026, 11, n, 0, 0, 0, 0, time.UTC) }
@@ -108,5 +110,78 @@ func answered() console.Answer {
 	for i := range 8 {
 		a.Table.Rows = append(a.Table.Rows, []string{fmt.Sprintf("/usr/bin/program-%d", i), fmt.Sprint(1000 - i*37), fmt.Sprint(996-i*37, " – ", 1004-i*37)})
 	}
+	return a
+}
+
+// sums is an aggregate question of which nothing is released.
+func sums(id byte, metric, question, kind string) console.Answer {
+	return console.Answer{
+		Question: console.Question{
+			ID: task.ID{id}, Metric: metric, Question: question, Owner: "Example Editors", Next: now.Add(26 * time.Hour), Expires: now.AddDate(0, 8, 0),
+		},
+		Consent: "Once a day this is added up over all devices; nobody can read your part of it.", EpochLength: 24 * time.Hour, MinBatch: 1000,
+		Privacy: console.Privacy{
+			Facts: []console.Fact{
+				{"Smallest batch", "1,000 reports", "leader and helper add up no fewer, and none twice"},
+				{"Noise", "discrete Laplace, epsilon 1 for sensitivity 1", "that leader and helper add, each on its own"},
+				{"Presence", "hidden", "every device that takes part sends one report an epoch"},
+			},
+			Sees: []console.Sight{
+				{"Leader at leader.example (this server)", "One share of each report, which is random numbers", "Any value"},
+				{"Helper at helper.example", "The other share of each report", "Any value"},
+				{"Collector (this server)", "The sum of each batch with noise in it", "Any single value"},
+			},
+		},
+		Aggregate: &console.Aggregate{Kind: kind, Within: "8"},
+	}
+}
+
+// counted has a line over many epochs, one of them without a number, and batches
+// that wait.
+func counted() console.Answer {
+	a := sums(4, "feature.export", "How many people export a document in a day?", "count")
+	a.Question.Released, a.Question.Batches, a.Latest = 251_032, 28, day(22)
+	line := console.Line{Title: "Count", Unit: "counted", Note: "One point an epoch."}
+	for i := range 28 {
+		v := 2400 + 420*math.Sin(float64(i)/2.2) + 30*float64(i)
+		p := console.Point{Start: day(22).AddDate(0, 0, i-28), End: day(23).AddDate(0, 0, i-28), Value: math.Round(v), Low: v - 180, High: v + 180}
+		if i == 11 {
+			p.Value, p.Low, p.High = math.NaN(), math.NaN(), math.NaN()
+		}
+		line.Points = append(line.Points, p)
+		a.Aggregate.Collected = append(a.Aggregate.Collected, console.Collected{Start: p.Start, End: p.End, State: "released", Reports: 8900 + int64(i)})
+	}
+	a.Aggregate.Lines = []console.Line{line}
+	slices.Reverse(a.Aggregate.Collected)
+	a.Aggregate.Collected = a.Aggregate.Collected[:6]
+	a.Aggregate.Pending = []console.Pending{
+		{Start: day(22), End: day(23), State: "not enough yet", Missing: "up to 500 of 1000 reports", Text: "A batch with too few reports is not added up, so that no sum is one person’s value."},
+		{Start: day(2), End: day(3), State: "given up", Text: "not enough reports arrived"},
+	}
+	a.Table = console.Table{Columns: []console.Column{{Name: "item"}, {Name: "estimate", Numeric: true}, {Name: "95 %", Numeric: true}}, Rows: [][]string{{"count", "2,913", "2,823 – 3,003"}}, Total: 1}
+	return a
+}
+
+// distributed has bars, and no noise.
+func distributed() console.Answer {
+	a := sums(5, "start.milliseconds", "How long does the program take to start?", "histogram")
+	a.Question.Released, a.Question.Batches, a.Latest = 9021, 1, day(22)
+	a.Aggregate.Exact, a.Aggregate.Within = true, ""
+	chart := console.Chart{Title: "Reports, 22 November 2026", Unit: "reports", Note: "Of 9,021 reports, 8,104 had an answer."}
+	for i, label := range []string{"below 50", "50 to 99", "100 to 199", "200 to 399", "400 to 799", "800 to 1599", "1600 and above"} {
+		v := math.Round(3000 * math.Exp(-math.Pow(float64(i)-2.4, 2)/3))
+		chart.Bars = append(chart.Bars, console.Bar{Label: label, Value: v, Low: v, High: v})
+		a.Table.Rows = append(a.Table.Rows, []string{label, fmt.Sprint(v), "exact"})
+	}
+	a.Table.Columns, a.Table.Total = []console.Column{{Name: "item"}, {Name: "estimate", Numeric: true}, {Name: "95 %", Numeric: true}}, 7
+	a.Charts = []console.Chart{chart}
+	a.Aggregate.Collected = []console.Collected{{Start: day(22), End: day(23), State: "released", Reports: 9021}}
+	return a
+}
+
+// uncollected waits for a pairing.
+func uncollected() console.Answer {
+	a := sums(6, "plugins", "Which plugins are in use?", "multihot")
+	a.Aggregate.Waits = "waits for pairing with the leader ed25519:b28GQouzukTmrnTlANnrGYHC_AVx6ZoO1-Tf1e6E_FY: run \"shoal pair\""
 	return a
 }

@@ -16,17 +16,21 @@ import (
 	"github.com/shoal-project/shoal/server"
 )
 
-// FromServer returns what an analyzer's server has released, as a source.
+// FromServer returns what an analyzer's and a collector's server has released, as a
+// source.
 func FromServer(s *server.Server) Source {
-	return &serverSource{server: s, read: map[esa.BatchID]content{}, privacy: map[task.ID]Privacy{}}
+	return &serverSource{
+		server: s, read: map[esa.BatchID]content{}, privacy: map[task.ID]Privacy{}, sums: map[resultKey][]release.Row{},
+	}
 }
 
 type serverSource struct {
 	server *server.Server
 
-	mu      sync.Mutex              // guards the two caches
-	read    map[esa.BatchID]content // of the newest batch of each task: released tables do not change
-	privacy map[task.ID]Privacy     // computing epsilon takes a moment
+	mu      sync.Mutex                  // guards the caches
+	read    map[esa.BatchID]content     // of the newest batch of each task: released tables do not change
+	privacy map[task.ID]Privacy         // computing epsilon takes a moment
+	sums    map[resultKey][]release.Row // of aggregate questions
 }
 
 // content is what a page shows of one batch's tables.
@@ -46,9 +50,12 @@ func (s *serverSource) Organisation() Organisation {
 	return o
 }
 
-// served returns the tasks that this organisation analyzes, newest first.
+// served returns the tasks that this organisation analyzes or collects, newest
+// first.
 func (s *serverSource) served() []server.Task {
-	tasks := slices.DeleteFunc(s.server.Tasks(), func(t server.Task) bool { return t.Role() != task.Analyzer })
+	tasks := slices.DeleteFunc(s.server.Tasks(), func(t server.Task) bool {
+		return t.Role() != task.Analyzer && t.Role() != task.Collector
+	})
 	slices.Reverse(tasks)
 	return tasks
 }
@@ -61,6 +68,14 @@ func (s *serverSource) Questions(ctx context.Context) ([]Question, error) {
 	}
 	var all []Question
 	for _, t := range s.served() {
+		if t.Role() == task.Collector {
+			sums, err := s.aggregates(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s.aggregateQuestion(t, sums))
+			continue
+		}
 		all = append(all, s.question(t, entries))
 	}
 	return all, nil
@@ -108,6 +123,9 @@ func (s *serverSource) Answer(ctx context.Context, id task.ID) (Answer, error) {
 	t, ok := s.find(id)
 	if !ok {
 		return Answer{}, ErrNotFound
+	}
+	if t.Role() == task.Collector {
+		return s.aggregateAnswer(ctx, t)
 	}
 	entries, err := s.entries(ctx)
 	if err != nil {
@@ -221,6 +239,13 @@ func (s *serverSource) Export(ctx context.Context, w io.Writer, id task.ID, f Fo
 	t, ok := s.find(id)
 	if !ok {
 		return ErrNotFound
+	}
+	if t.Role() == task.Collector {
+		tables, q, err := s.exportAggregates(ctx, t)
+		if err != nil {
+			return err
+		}
+		return release.Export(ctx, tables, w, release.Format(f), q)
 	}
 	q := release.Query{Metric: t.Task.Metric, Task: &id, Table: analyzer.CountsTable}
 	tables := s.server.Tables()

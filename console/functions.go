@@ -10,6 +10,7 @@ import (
 // functions are those of the templates.
 var functions = template.FuncMap{
 	"plot":     layOut,
+	"trace":    trace,
 	"count":    func(n int64) string { return number(float64(n)) },
 	"date":     func(t time.Time) string { return t.UTC().Format("2 January 2006") },
 	"moment":   func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },

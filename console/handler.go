@@ -58,9 +58,9 @@ func New(source Source, o Options) (http.Handler, error) {
 		return nil, fmt.Errorf("reading assets: %w", err)
 	}
 	c := &console{source: source, o: o, pages: make(map[string]*template.Template), assets: assets}
-	for _, name := range []string{"list", "question", "query", "error"} {
+	for _, name := range []string{"list", "question", "aggregate", "query", "error"} {
 		t, err := template.New("layout.html").Funcs(functions).
-			ParseFS(files, "templates/layout.html", "templates/"+name+".html")
+			ParseFS(files, "templates/layout.html", "templates/charts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("reading template %s: %w", name, err)
 		}
@@ -176,7 +176,11 @@ func (c *console) question(w http.ResponseWriter, r *http.Request) {
 		c.sourceFailed(w, r, err)
 		return
 	}
-	c.render(w, http.StatusOK, "question", a.Metric, a)
+	name := "question"
+	if a.Aggregate != nil {
+		name = "aggregate"
+	}
+	c.render(w, http.StatusOK, name, a.Metric, a)
 }
 
 // mediaTypes are those of the exports.

@@ -68,6 +68,9 @@ type Answer struct {
 	Charts      []Chart
 	Table       Table
 	Flipped     bool // some fields are randomised on the device
+	// Aggregate is what only the page of an aggregate question shows, nil for
+	// others.
+	Aggregate *Aggregate
 }
 
 // A Batch is one epoch of a question: what came in and what became of it. The
