@@ -111,8 +111,8 @@ func (w *world) exchange(c *collection, p *packet) error {
 	if err != nil {
 		return nil
 	}
-	if at := a.header.Get("Location"); at != "" && c.url == "" {
-		c.url = at
+	if at := a.header.Get("Location"); at != "" {
+		c.url = at // of another job than before, if that has expired
 	}
 	if c.url == "" && a.status/100 == 2 {
 		c.url = p.url
