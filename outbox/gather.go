@@ -33,22 +33,26 @@ type amendment struct {
 
 // amendEntry applies an amendment. Its error concerns that one alone.
 func (s *session) amendEntry(m *amendment) error {
-	for _, e := range s.b.state.entries {
-		if e.Task != m.task || e.Epoch != m.epoch || (e.Stage == Held) != m.held || !e.amendable() {
-			continue
+	var e *Entry // the oldest, should there be more than one
+	for _, x := range s.b.state.entries {
+		fits := x.Task == m.task && x.Epoch == m.epoch && (x.Stage == Held) == m.held && x.amendable()
+		if fits && (e == nil || x.ID < e.ID) {
+			e = x
 		}
-		m.found = true
-		r, err := m.f(s.b.state.view(e.ID))
-		if err != nil {
-			return err
-		}
-		if len(r.Record) > maxBytes || len(r.Recorded) > maxShown || len(r.Encoded) > maxShown {
-			return errors.New("amending an entry of the outbox: the report is too large")
-		}
-		if !bytes.Equal(r.Record, e.Record) || r.Recorded != e.Recorded || r.Encoded != e.Encoded {
-			s.do(amend{e.ID, append([]byte(nil), r.Record...), r.Recorded, r.Encoded})
-		}
+	}
+	if e == nil {
 		return nil
+	}
+	m.found = true
+	r, err := m.f(s.b.state.view(e.ID))
+	if err != nil {
+		return err
+	}
+	if len(r.Record) > maxBytes || len(r.Recorded) > maxShown || len(r.Encoded) > maxShown {
+		return errors.New("amending an entry of the outbox: the report is too large")
+	}
+	if !bytes.Equal(r.Record, e.Record) || r.Recorded != e.Recorded || r.Encoded != e.Encoded {
+		s.do(amend{e.ID, append([]byte(nil), r.Record...), r.Recorded, r.Encoded})
 	}
 	return nil
 }
