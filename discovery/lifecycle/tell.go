@@ -27,8 +27,8 @@ func (e *Engine) tellPage(r *record, page *message.Page) error {
 		s := r.found()
 		o.Search = &s
 		// Words that are too special to be told by themselves must not ride with a page.
-		if e.wasTold(e.vault.tag("told query", s.Engine, s.Query)) {
-			facts = append(facts, fact{page.AfterQuery(s, 1), url, e.vault.tag("told search", url, s.Engine, s.Query)})
+		if e.wasTold(e.vault.tag("told query", s.Engine, fold(s.Query))) {
+			facts = append(facts, fact{page.AfterQuery(s, 1), url, e.vault.tag("told search", url, s.Engine, fold(s.Query))})
 		} else {
 			e.explain(StageMessage, Dropped, url, reasonUntold, discovery.Decision{})
 		}
@@ -45,10 +45,10 @@ func (e *Engine) tellPage(r *record, page *message.Page) error {
 // tellQuery makes the messages of a search whose results were fetched.
 func (e *Engine) tellQuery(r *record, q *message.Query) error {
 	s := r.found()
-	facts := []fact{{q, s.Query, e.vault.tag("told query", s.Engine, s.Query)}}
+	facts := []fact{{q, s.Query, e.vault.tag("told query", s.Engine, fold(s.Query))}}
 	if e.config.Facts.Results {
 		for i, m := range q.Results() {
-			facts = append(facts, fact{m, s.Query, e.vault.tag("told result", s.Engine, s.Query, fmt.Sprint(i))})
+			facts = append(facts, fact{m, s.Query, e.vault.tag("told result", s.Engine, fold(s.Query), fmt.Sprint(i))})
 		}
 	}
 	return e.tell(r, facts, Observation{Query: q, Search: &s, Visited: r.Last})
@@ -104,7 +104,7 @@ func (e *Engine) seen(r *record) tag {
 	if r.Search == nil {
 		return e.vault.tag("seen", r.name())
 	}
-	return e.vault.tag("seen", r.name(), r.Search.Engine, r.Search.Query)
+	return e.vault.tag("seen", r.name(), r.Search.Engine, fold(r.Search.Query))
 }
 
 // settled tells whether a record was processed already: in the last 30 days,

@@ -35,3 +35,15 @@ func TestFragment(t *testing.T) {
 	}
 	t.Error("no trace says that the fragment was refused")
 }
+
+// A search in other letters is the same search.
+func TestSameSearch(t *testing.T) {
+	b := newBench(t, nil)
+	b.net.pages[search("River Walk")] = b.net.pages[search("river walk")]
+	for _, words := range []string{"river walk", "River Walk", "river walk"} {
+		b.visit(1, search(words), "", lifecycle.Typed)
+		b.close(1)
+		b.wait(time.Hour)
+	}
+	b.want("query river walk finch")
+}
