@@ -3,7 +3,10 @@ package helper_test
 import (
 	"bytes"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -229,5 +232,69 @@ func TestConcurrentShares(t *testing.T) {
 		if !bytes.Equal(a, answers[0]) {
 			t.Error("two shares of one batch have left")
 		}
+	}
+}
+
+// Two processes share a store: jobs that overlap, and each job at both at once.
+func TestTwoProcesses(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode)
+	first := w.handler
+	w.boot(w.store) // another process, with books of its own
+	handlers := []http.Handler{first, w.handler}
+	w.handler = http.HandlerFunc(func(a http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.Header.Get("X-Process"))
+		handlers[n].ServeHTTP(a, r)
+	})
+	shared := w.report(5)
+	type job struct {
+		leader *dap.LeaderJob
+		body   []byte
+		answer [2][]byte
+	}
+	jobs := make([]job, 10)
+	for i := range jobs {
+		jobs[i].leader, jobs[i].body = w.init(dap.BatchID{}, w.report(1), shared)
+	}
+	method, path := w.task.Variant().CreateAggregationJob(w.task.ID(), dap.AggregationJobID{})
+	var wg sync.WaitGroup
+	for n := range handlers {
+		wg.Go(func() {
+			for i := range jobs {
+				k := (i + n*len(jobs)/2) % len(jobs)
+				r := httptest.NewRequest(method, "/"+path, bytes.NewReader(jobs[k].body))
+				r.Header.Set("Content-Type", dap.TypeAggregationJobInitReq.MediaType())
+				r.Header.Set("X-Process", strconv.Itoa(n))
+				w.token.SetBearer(r.Header)
+				a := httptest.NewRecorder()
+				w.handler.ServeHTTP(a, r)
+				if a.Code > 201 {
+					t.Errorf("process %d, job %d: %d %s", n, k, a.Code, a.Body)
+				}
+				jobs[k].answer[n] = a.Body.Bytes()
+			}
+		})
+	}
+	wg.Wait()
+	counted := 0
+	var results []*dap.LeaderResult
+	for i := range jobs {
+		if !bytes.Equal(jobs[i].answer[0], jobs[i].answer[1]) {
+			t.Fatalf("job %d has two answers", i)
+		}
+		result := w.finish(jobs[i].leader, w.createJob(0, jobs[i].body))
+		for _, c := range result.Candidates() {
+			if c.ID == shared.Metadata.ID {
+				counted++
+			}
+		}
+		results = append(results, result)
+	}
+	if counted != 1 {
+		t.Errorf("the shared report counts %d times", counted)
+	}
+	query, selector := hour(unit)
+	req, mine := w.shareReq(query, selector, results...)
+	if got := w.unshard(w.createShare(1, w.encode(req)), req, mine); got[1] != 10 || got[5] != 1 {
+		t.Errorf("result %v", got)
 	}
 }
