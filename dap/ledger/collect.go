@@ -128,7 +128,8 @@ func (b *Book) Evict(ctx context.Context, before dap.Time) error {
 	return fmt.Errorf("evicting from the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
 }
 
-// Expire evicts what is older than the expiry of [Books.Open].
+// Expire evicts what is older than the expiry of [Books.Open], by the clock of
+// [Config]: one that is set forward by mistake takes away what is not collected.
 func (b *Book) Expire(ctx context.Context) error {
 	b.mu.RLock()
 	before := b.horizon()

@@ -40,4 +40,13 @@
 // that is put back to an older state (a restored backup) counts reports twice;
 // after such a restore raise the watermark ([Book.Evict]) beyond all reports that
 // may have been aggregated since.
+//
+// # Limits
+//
+// A report is known by its ID and its time: a client that makes two reports of one
+// ID with times in different windows has two reports, as if it had made two IDs.
+// Marks of batches that the leader selected stay for good, 32 bytes each; all else
+// goes with [Book.Expire]. IDs take up to 24 bytes each in memory, within
+// [Config.CacheBytes], but a page that a job needs is in memory as a whole: a task
+// with tens of millions of reports a day wants a precision of less than a day.
 package ledger

@@ -349,7 +349,7 @@ func Interrupted(t *testing.T, s ledger.Store) {
 	}
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3)) // other moments in each run
 	interrupted := 0
-	for job := range slices.Chunk(random.Perm(crowdReports), crowdJob) {
+	for job := range slices.Chunk(random.Perm(crowdReports), 4*crowdJob) {
 		o, err := c.job(job)
 		if err != nil {
 			t.Fatal(err)
