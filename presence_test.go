@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -486,3 +488,60 @@ func TestNoRoomToTakePart(t *testing.T) {
 type nobody struct{}
 
 func (nobody) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("nobody") }
+
+// Values that are said while reports are sealed and sent are counted once, or
+// refused: none is lost in between.
+func TestSayingWhileSending(t *testing.T) {
+	a := newAggregators(t)
+	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1 << 20})
+	c := open(t, shoal.WithFS(a.options(tk), durable.Mem()))
+	stop := make(chan struct{})
+	var said, refused atomic.Int64
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				switch o := c.Add("m", 1); o.Status {
+				case shoal.Queued:
+					said.Add(1)
+				case shoal.CapReached:
+					refused.Add(1)
+				default:
+					t.Errorf("%v", o)
+					return
+				}
+			}
+		})
+	}
+	for a.clock.Now().Before(midnight.Add(4 * day)) {
+		pass, err := c.SendDue(t.Context())
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		next := a.clock.Now().Add(time.Hour)
+		if !pass.Next.IsZero() && pass.Next.Before(next) {
+			next = pass.Next
+		}
+		a.clock.Forward(next)
+	}
+	close(stop)
+	all.Wait()
+	drain(t, c, a.clock, midnight.Add(6*day))
+	var sum int64
+	for _, e := range a.epochs(tk) {
+		var one int64
+		if _, err := fmt.Sscanf(a.result(tk, task.Epoch(e)), "sum %d", &one); err != nil || a.reports(tk, task.Epoch(e)) != 1 {
+			t.Errorf("epoch %d: %d reports, %s", e, a.reports(tk, task.Epoch(e)), a.result(tk, task.Epoch(e)))
+		}
+		sum += one
+	}
+	if sum != said.Load() || sum == 0 {
+		t.Errorf("the sum of all reports is %d, acknowledged were %d (%d came too late)", sum, said.Load(), refused.Load())
+	}
+}

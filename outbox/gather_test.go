@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -150,6 +151,39 @@ func TestSealedIsNotAmended(t *testing.T) {
 	sent := p.sent["zero"]
 	if len(sent) != 3 || string(sent[0]) != string(sent[1]) || string(sent[1]) == string(sent[2]) || !p.got["zero"] {
 		t.Errorf("%d sends, as %x", len(sent), sent)
+	}
+}
+
+// sealer is a function as a Sealer.
+type sealer func(context.Context, outbox.Entry) ([]byte, error)
+
+func (f sealer) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) { return f(ctx, e) }
+
+// What is amended while the sealer works is not lost: the older bytes are not
+// sent.
+func TestAmendedWhileSealed(t *testing.T) {
+	b := open(t, "box", outbox.Options{FS: durable.Mem()})
+	c := gathering(epoch0, "m", "old")
+	addAll(t, b, c)
+	p := newPost()
+	seals := 0
+	slow := sealer(func(ctx context.Context, e outbox.Entry) ([]byte, error) {
+		if seals++; seals == 1 && !amend(t, b, c, "new") {
+			t.Error("not amended")
+		}
+		return p.Seal(ctx, e)
+	})
+	for range 2 {
+		list, err := b.List()
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		if _, err := b.SendDue(t.Context(), list[0].NotBefore, slow, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(p.sent) != 1 || !p.got["new"] || seals != 2 {
+		t.Errorf("sent %q after %d seals", p.sent, seals)
 	}
 }
 

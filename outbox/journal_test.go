@@ -291,8 +291,12 @@ func damageable(t *testing.T) durable.FS {
 	defer b.Close()
 	for _, r := range []string{"sealed", "waiting", "last"} {
 		if r == "last" {
-			if _, err := b.keep(1, []byte("the first ciphertext")); err != nil {
+			e, err := b.entry(1)
+			if err != nil {
 				t.Fatal(err)
+			}
+			if e, err = b.keep(e, []byte("the first ciphertext")); err != nil || e.Stage != Sealed {
+				t.Fatal(e, err)
 			}
 		}
 		if vs, err := b.Add(damageContribution(r)); err != nil || vs[0] != Accepted {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -179,7 +180,7 @@ func (p *pass) send(ctx context.Context, id ID) error {
 		if err != nil {
 			return p.failed(ctx, e, what, err)
 		}
-		if e, err = p.b.keep(id, report); err != nil || e.Stage != Sealed {
+		if e, err = p.b.keep(e, report); err != nil || e.Stage != Sealed {
 			return err
 		}
 	}
@@ -286,17 +287,18 @@ func (s *state) view(id ID) Entry {
 }
 
 // keep stores the sealed bytes of an entry durably and returns the entry as it
-// is then: with other bytes if another process was first.
-func (b *Box) keep(id ID, report []byte) (Entry, error) {
+// is then: with other bytes if another process was first, and still waiting if it
+// was amended while it was sealed.
+func (b *Box) keep(was Entry, report []byte) (Entry, error) {
 	if len(report) == 0 || len(report) > maxBytes {
-		return Entry{}, fmt.Errorf("sealing entry %d: got %d bytes", id, len(report))
+		return Entry{}, fmt.Errorf("sealing entry %d: got %d bytes", was.ID, len(report))
 	}
 	var e Entry
 	err := b.locked(func(s *session) error {
-		if now := s.b.state.entries[id]; now != nil && now.Stage == Waiting {
-			s.do(seal{id, append([]byte(nil), report...)})
+		if now := s.b.state.entries[was.ID]; now != nil && now.Stage == Waiting && bytes.Equal(now.Record, was.Record) {
+			s.do(seal{was.ID, append([]byte(nil), report...)})
 		}
-		e = s.b.state.view(id)
+		e = s.b.state.view(was.ID)
 		return nil
 	})
 	return e, err
