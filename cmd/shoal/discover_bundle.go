@@ -144,7 +144,7 @@ func (r searchRules) open(e *env) (*bundle.Bundle, error) {
 	b, err := bundle.Open(signed, []ed25519.PublicKey{bundle.DevelopmentKey()}, e.clock.Now(), 0)
 	if errors.Is(err, bundle.ErrExpired) {
 		fmt.Fprintln(e.stderr, "shoal: the rules that are built in have expired: no search page is recognised (--rules brings newer ones)")
-		return nil, nil //nolint:nilnil // without rules the engine knows no search page
+		return nil, nil // without rules the engine knows no search page
 	}
 	return b, err
 }

@@ -97,11 +97,10 @@ func (c *discoverReplayCmd) fetcher(e *env) (discovery.Fetcher, error) {
 	}
 	inner := e.fetcher
 	if inner == nil {
-		real, err := fetch.New(fetch.Options{})
-		if err != nil {
+		var err error
+		if inner, err = fetch.New(fetch.Options{}); err != nil {
 			return nil, err
 		}
-		inner = real
 	}
 	return &paced{inner: inner, env: e, pause: c.Pause}, nil
 }

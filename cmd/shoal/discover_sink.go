@@ -31,7 +31,7 @@ func (c *discoverReplayCmd) sink(e *env) (*sink, error) {
 		if c.Outbox != "" || c.Tasks != "" || c.Owner != "" {
 			return nil, setup(errors.New("replaying: --outbox, --tasks and --owner have a meaning with --no-dry-run only"))
 		}
-		return nil, nil //nolint:nilnil // a dry run has no outbox
+		return nil, nil // a dry run has no outbox
 	}
 	if c.Outbox == "" || c.Tasks == "" || c.Owner == "" {
 		return nil, setup(errors.New("replaying: --no-dry-run needs --outbox, --tasks and --owner"))

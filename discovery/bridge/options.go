@@ -81,7 +81,7 @@ func ParseOptions(text []byte) (Options, error) {
 // open opens the bundle, if there is one.
 func (o *Options) open() (*bundle.Bundle, error) {
 	if len(o.Bundle) == 0 {
-		return nil, nil //nolint:nilnil // no bundle is a choice, not an error
+		return nil, nil // no bundle is a choice, not an error
 	}
 	keys := make([]ed25519.PublicKey, len(o.Trust))
 	for i, text := range o.Trust {

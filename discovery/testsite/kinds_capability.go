@@ -128,7 +128,9 @@ func onceKinds() []Kind {
 	}
 	return append(all, Kind{
 		Name: "one-time link on a public page", Truth: OneTime, Host: city, lang: "en", count: 6, linked: true,
-		path: func(d *draw) string { return "/raffle?draw=" + d.number(1, 999) + "&lot=" + fmt.Sprint(d.index+1) + "&row=" + d.number(1, 9) }, show: usedUp,
+		path: func(d *draw) string {
+			return "/raffle?draw=" + d.number(1, 999) + "&lot=" + fmt.Sprint(d.index+1) + "&row=" + d.number(1, 9)
+		}, show: usedUp,
 	})
 }
 

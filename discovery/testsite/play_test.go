@@ -35,7 +35,7 @@ func overNetwork(t *testing.T, s *Site, patience time.Duration) discovery.Fetche
 // does, page by page, over the real servers.
 func TestDirect(t *testing.T) {
 	s := New(Options{Seed: 6, People: 20, Scale: 0.05})
-	real, direct := overNetwork(t, s, 3*time.Second), s.Direct(0)
+	network, direct := overNetwork(t, s, 3*time.Second), s.Direct(0)
 	seen := make(map[*Kind]bool)
 	outcome := func(f discovery.Fetcher, u discovery.URL) (string, discovery.Signature) {
 		r, err := f.Fetch(t.Context(), u)
@@ -58,7 +58,7 @@ func TestDirect(t *testing.T) {
 		seen[p.Kind] = true
 		u := mustURL(t, p.URL())
 		got, a := outcome(direct, u)
-		want, b := outcome(real, u)
+		want, b := outcome(network, u)
 		if got != want || a.Title != b.Title && !strings.Contains(p.Kind.Name, "time of day") || a.Indexable != b.Indexable || a.Canonical != b.Canonical {
 			t.Errorf("%s: %s: %s %q, over the network %s %q", p.Kind.Name, u, got, a.Title, want, b.Title)
 		}

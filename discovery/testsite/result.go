@@ -89,7 +89,6 @@ type tally struct {
 	sum     Result
 	visitor map[*Page]map[int]bool // who visited
 	teller  map[string]int         // by clean URL: how many people told of it
-	pages   map[*Page]map[string]bool
 	visits  map[*Page]int
 	asked   map[string]int // by query and engine: how many people asked
 	told    map[string]int // by query and engine: how many people told of it
@@ -98,7 +97,7 @@ type tally struct {
 
 func newTally(s *Site, b *bundle.Bundle) *tally {
 	return &tally{
-		site: s, bundle: b, visitor: make(map[*Page]map[int]bool), teller: make(map[string]int), pages: make(map[*Page]map[string]bool),
+		site: s, bundle: b, visitor: make(map[*Page]map[int]bool), teller: make(map[string]int),
 		visits: make(map[*Page]int), asked: make(map[string]int), told: make(map[string]int),
 		sum: Result{Seed: s.seed, Messages: make(map[string]int), Reasons: make(map[string]int), Truths: make(map[string]TruthSums)},
 	}

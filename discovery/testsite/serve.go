@@ -98,12 +98,12 @@ func (n *Network) Dial(ctx context.Context, _, address string) (net.Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	real, ok := n.listeners[name+":"+port]
+	at, ok := n.listeners[name+":"+port]
 	if !ok {
 		return nil, &net.DNSError{Err: "no such host in the test site", Name: name, IsNotFound: true}
 	}
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", real.String())
+	c, err := d.DialContext(ctx, "tcp", at.String())
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (n *Network) handler(h *Host) http.Handler {
 			}
 		}
 		w.WriteHeader(answer.Status)
-		w.Write(answer.Body) //nolint:errcheck // the other end may go
+		w.Write(answer.Body)
 	})
 }
 

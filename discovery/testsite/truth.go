@@ -70,7 +70,6 @@ type Kind struct {
 	depends  bool   // needs an account: only people with one come
 	linked   bool   // public pages link here, though it is not public
 	unlisted bool   // never among the links and results that pages show
-	visits   int    // at least so many by each of its people; 1 if 0
 }
 
 // Kinds lists all kinds of page, in a fixed order.
