@@ -53,6 +53,13 @@ func serve(t *testing.T, secure bool, handler http.HandlerFunc) *server {
 	return s
 }
 
+// asked returns the requests so far.
+func (s *server) asked() []*http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
 // reach makes a fetcher whose every connection leads to the server.
 func (s *server) reach(t *testing.T, change func(*fetch.Options)) *fetch.Fetcher {
 	t.Helper()
@@ -106,13 +113,13 @@ func TestRequest(t *testing.T) {
 			t.Errorf("%s: %s %v", u, r.Body, r.Robots)
 		}
 	}
-	if got, want := s.requests[0].RequestURI, "/a//b/%41|?q=x%27y&z"; got != want {
+	if got, want := s.asked()[0].RequestURI, "/a//b/%41|?q=x%27y&z"; got != want {
 		t.Errorf("asked for %s, want %s", got, want)
 	}
-	if got, want := s.requests[1].RequestURI, "https://example.com//double?"; got != want {
+	if got, want := s.asked()[1].RequestURI, "https://example.com//double?"; got != want {
 		t.Errorf("asked for %s, want %s", got, want)
 	}
-	for _, r := range s.requests {
+	for _, r := range s.asked() {
 		want := http.Header{"User-Agent": {"Mozilla/5.0 (compatible; Shoal)"}, "Accept": {"text/html,application/xhtml+xml"}, "Accept-Encoding": {"gzip"}, "Connection": {"close"}}
 		if r.Method != http.MethodGet || r.Host != "example.com" || len(r.Header) != len(want) || r.ContentLength != 0 || r.ProtoMajor != 1 {
 			t.Errorf("%s %s %v", r.Method, r.Host, r.Header)
@@ -191,8 +198,8 @@ func TestAnswers(t *testing.T) {
 			if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "login")) {
 				t.Errorf("the error tells of the page: %v", err)
 			}
-			if len(s.requests) > 1 {
-				t.Errorf("%d requests", len(s.requests))
+			if len(s.asked()) > 1 {
+				t.Errorf("%d requests", len(s.asked()))
 			}
 		})
 	}
@@ -295,16 +302,16 @@ func TestAddresses(t *testing.T) {
 	if err := get(func(netip.Addr) bool { asked++; return asked == 1 }, u); !errors.Is(err, discovery.ErrPrivate) || asked != 2 {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
-	if len(s.requests) > 0 {
-		t.Fatalf("%d requests reached the server", len(s.requests))
+	if len(s.asked()) > 0 {
+		t.Fatalf("%d requests reached the server", len(s.asked()))
 	}
 	// And what the connection was said to be is not what it is.
 	asked = 0
-	if err := get(func(netip.Addr) bool { asked++; return asked <= 2 }, u); !errors.Is(err, discovery.ErrPrivate) || asked != 3 || len(s.requests) > 0 {
+	if err := get(func(netip.Addr) bool { asked++; return asked <= 2 }, u); !errors.Is(err, discovery.ErrPrivate) || asked != 3 || len(s.asked()) > 0 {
 		t.Errorf("asked %d times: %v", asked, err)
 	}
-	if err := get(netip.Addr.IsLoopback, u); err != nil || len(s.requests) != 1 {
-		t.Errorf("allowed: %v, %d requests", err, len(s.requests))
+	if err := get(netip.Addr.IsLoopback, u); err != nil || len(s.asked()) != 1 {
+		t.Errorf("allowed: %v, %d requests", err, len(s.asked()))
 	}
 }
 
@@ -318,8 +325,8 @@ func TestCertificate(t *testing.T) {
 	if _, err := s.reach(t, nil).Fetch(t.Context(), parse(t, "https://other.example.org/")); err == nil {
 		t.Error("a certificate of another name was accepted")
 	}
-	if len(s.requests) > 0 {
-		t.Errorf("%d requests", len(s.requests))
+	if len(s.asked()) > 0 {
+		t.Errorf("%d requests", len(s.asked()))
 	}
 	old := serve(t, true, page)
 	old.TLS.MaxVersion = tls.VersionTLS11
@@ -334,8 +341,8 @@ func TestProxy(t *testing.T) {
 	t.Setenv("HTTP_PROXY", proxy.URL)
 	t.Setenv("ALL_PROXY", proxy.URL)
 	s := serve(t, false, page)
-	if _, err := s.reach(t, nil).Fetch(t.Context(), parse(t, "http://example.com/")); err != nil || len(proxy.requests) > 0 {
-		t.Errorf("%v, %d requests through the proxy", err, len(proxy.requests))
+	if _, err := s.reach(t, nil).Fetch(t.Context(), parse(t, "http://example.com/")); err != nil || len(proxy.asked()) > 0 {
+		t.Errorf("%v, %d requests through the proxy", err, len(proxy.asked()))
 	}
 	given, err := http.NewRequest(http.MethodGet, proxy.URL, http.NoBody)
 	if err != nil {
@@ -345,8 +352,8 @@ func TestProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Fetch(t.Context(), parse(t, "http://example.com/a?b")); err != nil || len(proxy.requests) != 1 || proxy.requests[0].RequestURI != "http://example.com/a?b" {
-		t.Errorf("%v, %d requests through the proxy", err, len(proxy.requests))
+	if _, err := f.Fetch(t.Context(), parse(t, "http://example.com/a?b")); err != nil || len(proxy.asked()) != 1 || proxy.asked()[0].RequestURI != "http://example.com/a?b" {
+		t.Errorf("%v, %d requests through the proxy", err, len(proxy.asked()))
 	}
 }
 

@@ -43,7 +43,6 @@ type Observation struct {
 type Memory struct {
 	m     *memory
 	vault *vault
-	now   time.Time
 	name  string
 	limit int
 }
@@ -138,7 +137,7 @@ func (e *Engine) ask(o Observation) {
 			e.memories[q.Name] = m
 		}
 		m.changed = m.expire(e.now, q.Retention)
-		values := q.Ask(&Memory{m, e.vault, e.now, q.Name, q.Entries}, o)
+		values := q.Ask(&Memory{m, e.vault, q.Name, q.Entries}, o)
 		if m.changed {
 			e.touch(labelQuestion, q.Name)
 		}

@@ -27,7 +27,7 @@ type Store interface {
 	Clear(ctx context.Context) error
 }
 
-// ErrKeyName is returned for records with a key that no engine writes.
+// errKeyName: a key that no engine writes.
 var errKeyName = errors.New("a record whose key no engine writes")
 
 // maxKeyName is the length of a record's key.
