@@ -42,7 +42,7 @@ func (c fileClock) Now() time.Time {
 	if err != nil {
 		panic(err)
 	}
-	n, err := strconv.Atoi(string(b))
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil {
 		panic(err)
 	}

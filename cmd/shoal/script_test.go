@@ -14,8 +14,19 @@ func TestMain(m *testing.M) {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, fileClock{os.Getenv(clockFile)}))
 	}
 	testscript.Main(m, map[string]func(){
-		"shoal": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, clock.System())) },
+		"shoal": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, scriptClock())) },
+		"app":   func() { os.Exit(app(os.Args[1:])) }, // see app_test.go
 	})
+}
+
+// scriptClockFile names the environment variable by which a script lets time pass.
+const scriptClockFile = "SHOAL_SCRIPT_CLOCK"
+
+func scriptClock() clock.Clock {
+	if name := os.Getenv(scriptClockFile); name != "" {
+		return fileClock{name}
+	}
+	return clock.System()
 }
 
 // TestScripts runs testdata/*.txtar: what a person types, and what they see.
@@ -23,5 +34,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: os.Getenv("SHOAL_UPDATE") != "",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"capture": capture, "expand": expand, "eventually": eventually, "forward": letPass,
+		},
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/metric/task"
@@ -193,9 +194,9 @@ func (t *taskView) write(e *env) {
 	} else {
 		line("threshold", "%s, of at least %d reports", t.Threshold, t.MinBatch)
 	}
-	line("every", "%s, from %s until %s", time.Duration(t.Epoch)*time.Second, t.NotBefore.Format(time.DateOnly), t.Expires.Format(time.DateOnly))
+	line("every", "%s, until %s", time.Duration(t.Epoch)*time.Second, t.Expires.Format(time.DateOnly))
 	for _, h := range t.Hops {
-		line(h.Role, "%s %s", h.URL, h.Identity)
+		line(h.Role, "%s", strings.TrimSpace(h.URL+" "+h.Identity))
 	}
 }
 
