@@ -153,6 +153,9 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 }
 
 func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
+	if c.Store != "" {
+		return postgres.OpenLeader(ctx, c.Store)
+	}
 	if c.Aggregates.Postgres != "" {
 		store, err := postgres.OpenLeader(ctx, c.Aggregates.Postgres)
 		if err != nil {
@@ -167,6 +170,9 @@ func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
 }
 
 func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
+	if c.Store != "" {
+		return postgres.OpenHelper(ctx, c.Store)
+	}
 	if c.Aggregates.Postgres != "" {
 		return postgres.OpenHelper(ctx, c.Aggregates.Postgres)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -42,11 +43,36 @@ func (c Config) validateAggregates() error {
 		return errors.New("roles: leader and helper in one server: each of them alone knows nothing, both together know every value; " +
 			"run the one of other questions with a configuration, keys, data and a url of its own")
 	}
+	if err := c.validateStore(); err != nil {
+		return err
+	}
 	if c.Aggregates.Expiry < Duration(24*time.Hour) {
 		return fmt.Errorf("aggregates.expiry: %s is below 1d", c.Aggregates.Expiry)
 	}
 	if c.Aggregates.Postgres != "" && !c.Has(LeaderRole) && !c.Has(HelperRole) {
 		return errors.New("aggregates.postgres: only a leader or a helper uses it")
+	}
+	return nil
+}
+
+// validateStore checks the address of the aggregators' database. Errors do not
+// repeat it: it may hold a password.
+func (c Config) validateStore() error {
+	if c.Store == "" {
+		return nil
+	}
+	if !strings.HasPrefix(c.Store, "postgres://") && !strings.HasPrefix(c.Store, "postgresql://") {
+		return errors.New("store: want a URL that begins with postgres://, or nothing for the embedded store")
+	}
+	if !c.Has(LeaderRole) && !c.Has(HelperRole) {
+		return errors.New("store: only a leader or a helper uses another store than the embedded one; leave it out")
+	}
+	u, err := url.Parse(c.Store)
+	if err != nil {
+		return errors.New("store: not a URL; a password with special characters must be percent-encoded, or stand in a file (passfile=...)")
+	}
+	if _, secret := u.User.Password(); secret {
+		return errors.New("store: a password does not belong into this file: put it into a file of its own, and its name into the URL (passfile=...), or use a client certificate")
 	}
 	return nil
 }
