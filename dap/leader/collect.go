@@ -47,6 +47,16 @@ func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *roste
 	if err != nil {
 		return err
 	}
+	// One that waits may have a number whose predecessors have been forgotten.
+	pending, err := l.config.Store.Collections(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, c := range pending {
+		if c.Task == s.Task.ID() && bytes.Equal(c.Request, body) {
+			return l.created(w, r, s, c)
+		}
+	}
 	key := l.config.Roster.ResourceKey()
 	named := body
 	for serial := uint64(1); ; serial++ {
@@ -56,11 +66,16 @@ func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *roste
 		}
 		again := c.State == Deleted || c.State == Failed && (c.Problem == dap.ProblemInvalidBatchSize || c.Problem == "")
 		if fresh || !again {
-			w.Header().Set("Location", dap.Resolve(s.Task.Config().Leader, dap.CollectionJobPath(s.Task.ID(), c.ID)))
-			return l.answer(w, r, s, c, http.StatusCreated)
+			return l.created(w, r, s, c)
 		}
 		named = binary.BigEndian.AppendUint64(bytes.Clone(body), serial)
 	}
+}
+
+// created answers a request that has created a collection job, or named one.
+func (l *Leader) created(w http.ResponseWriter, r *http.Request, s *roster.Serving, c Collection) error {
+	w.Header().Set("Location", dap.Resolve(s.Task.Config().Leader, dap.CollectionJobPath(s.Task.ID(), c.ID)))
+	return l.answer(w, r, s, c, http.StatusCreated)
 }
 
 // putCollection is the same where the collector chooses the ID.

@@ -117,6 +117,28 @@ func TestCollectionIsIdempotent(t *testing.T) {
 	}
 }
 
+// A job that waits is found by its request also when the one before it, which was
+// deleted, has been forgotten.
+func TestCollectionOutlivesItsPredecessor(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), leaderSelected, func(c *leader.Config) { c.Results = 48 * time.Hour })
+	q := dap.NextBatchQuery()
+	first := w.collect(t, q)
+	if rec := w.do("DELETE", first, "", nil, w.token); rec.Code != 204 {
+		t.Fatalf("deletion answered %d", rec.Code)
+	}
+	w.clock.Advance(40 * time.Hour)
+	w.tick(t)
+	second := w.collect(t, q)
+	w.clock.Advance(20 * time.Hour)
+	w.tick(t)
+	if rec := w.do("GET", first, "", nil, w.token); rec.Code != 404 {
+		t.Fatalf("the first is not forgotten: %d", rec.Code)
+	}
+	if again := w.collect(t, q); again != second || second == first {
+		t.Fatalf("an equal request made %s, not %s", again, second)
+	}
+}
+
 // In the variant janus the collector chooses the ID, once.
 func TestCollectionByPut(t *testing.T) {
 	w := newWorld(t, dap.Janus(), nil, nil)
