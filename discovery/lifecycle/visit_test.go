@@ -302,6 +302,7 @@ func TestToldAgain(t *testing.T) {
 		if len(b.out) != want {
 			t.Fatalf("day %d: %d messages", d, len(b.out))
 		}
+		b.restart()
 	}
 }
 
