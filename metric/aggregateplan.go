@@ -68,8 +68,10 @@ type AggregateBar struct {
 	Sampling float64 `json:"sampling"` // at most, if the clients are a random sample of those that are asked about
 }
 
-// aggregateDelta is the delta at which Gaussian noise is stated.
-const aggregateDelta = 1e-6
+const (
+	aggregateDelta = 1e-6 // at which Gaussian noise is stated
+	muchEpsilon    = 5.0  // above which the plan warns
+)
 
 func (m *Metric) aggregatePlan(t *task.Task, p Population) (AggregatePlan, error) {
 	a := &t.Aggregation
@@ -262,6 +264,9 @@ func aggregateWarnings(t *task.Task, p *AggregatePlan, clients int) []string {
 	if a.Noise.Mechanism == dp.NoNoise {
 		out = append(out, "There is no noise. The collector gets exact sums: whoever knows what all clients but one said learns what that one did.")
 	}
+	if eps := float64(p.Noise.Epoch.Epsilon); eps > muchEpsilon && !math.IsInf(eps, 1) {
+		out = append(out, fmt.Sprintf("An epsilon of %.3g for one epoch is deniability rather than privacy: a result can be up to %.3g times as likely for what one client said as for anything else.", eps, math.Exp(eps)))
+	}
 	if clients < int(t.MinBatch) {
 		out = append(out, fmt.Sprintf("This population sends %d reports an epoch at most, fewer than min_batch: no batch could be collected.", clients))
 	}
@@ -320,7 +325,7 @@ func (p *AggregatePlan) write(w *writer) {
 	p.writeNoise(w)
 	w.head(fmt.Sprintf("Error bars (95 %%), for %d clients", p.Clients))
 	for _, b := range p.Errors {
-		w.item("figure", fmt.Sprintf("%s: noise %s, sampling at most %.3g", b.Figure, noiseText(b.Noise), b.Sampling))
+		w.item("figure", fmt.Sprintf("%s: noise %s, sampling at most %s", b.Figure, amount(b.Noise), amount(b.Sampling)))
 	}
 	for _, a := range p.Accepted {
 		w.item("accepted", string(a.Risk)+": because "+a.Reason)
@@ -330,9 +335,13 @@ func (p *AggregatePlan) write(w *writer) {
 	}
 }
 
-func noiseText(x float64) string {
-	if x == 0 {
+// amount writes an error in three digits, or all before the point.
+func amount(x float64) string {
+	switch {
+	case x == 0:
 		return "none"
+	case x >= 1000:
+		return fmt.Sprintf("%.0f", x)
 	}
 	return fmt.Sprintf("%.3g", x)
 }
@@ -343,6 +352,10 @@ func (p *AggregatePlan) writeNoise(w *writer) {
 	w.item("noise", n.Mechanism)
 	w.item("added by", n.NoiseToEach)
 	w.item("one client", fmt.Sprintf("changes the result by up to %s in all elements together, %s in length", figure(n.L1), figure(n.L2)))
+	if math.IsInf(float64(n.Epoch.Epsilon), 1) {
+		w.item("epsilon", "none")
+		return
+	}
 	w.item("one epoch", n.Epoch.text()+", by the noise of one aggregator alone")
 	w.item("30 days", fmt.Sprintf("%s: %s by basic composition", plural(n.Epochs, "epoch"), n.Month.text()))
 }

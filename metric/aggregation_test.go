@@ -44,8 +44,8 @@ func TestAggregatesCompile(t *testing.T) {
 		"start.milliseconds": {Kind: task.Histogram, Noise: laplace(2)},
 		"theme":              {Kind: task.Categories, Presence: task.Revealed},
 		"plugins":            {Kind: task.Multihot, Max: 3, Noise: laplace(6)},
-		"hours":              {Kind: task.Bounded, Max: 240, Length: 24, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 400, Den: 1}},
-		"model.update":       {Kind: task.L1Gradient, Length: 256, Bound: 1, Bits: 12, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 2000, Den: 1}},
+		"hours":              {Kind: task.Bounded, Max: 240, Length: 24, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 1500, Den: 1}},
+		"model.update":       {Kind: task.L1Gradient, Length: 256, Bound: 1, Bits: 12, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 20000, Den: 1}},
 	}
 	if len(b.Tasks) != len(want) {
 		t.Errorf("%d tasks", len(b.Tasks))
@@ -106,7 +106,8 @@ func TestAggregatePlanSays(t *testing.T) {
 	}
 	for _, tt := range []struct{ keys, want string }{
 		{"type: count, noise: none", "There is no noise. The collector gets exact sums"},
-		{"type: count, noise: none", "no epsilon holds"},
+		{"type: count, noise: none", "epsilon none"},
+		{"type: sum, max: 100, example: 10, noise: {sigma: 50}", "epsilon of 12.5 for one epoch is deniability rather than privacy"},
 		{"type: count, noise: {epsilon: 0.5}", "epsilon 0.5, delta 0, by the noise of one aggregator alone"},
 		{"type: count, noise: {epsilon: 0.5}", "30 epochs: epsilon 15, delta 0"},
 		{"type: count, noise: {epsilon: 0.5}", "each client that takes part sends exactly one"},
