@@ -61,18 +61,25 @@ func (c Config) validateStore() error {
 	if c.Store == "" {
 		return nil
 	}
-	if !strings.HasPrefix(c.Store, "postgres://") && !strings.HasPrefix(c.Store, "postgresql://") {
-		return errors.New("store: want a URL that begins with postgres://, or nothing for the embedded store")
-	}
 	if !c.Has(LeaderRole) && !c.Has(HelperRole) {
 		return errors.New("store: only a leader or a helper uses another store than the embedded one; leave it out")
 	}
+	errPassword := errors.New("store: a password does not belong into this file: put it into a file of its own, and its name here (passfile=...), or use a client certificate")
+	if !strings.HasPrefix(c.Store, "postgres://") && !strings.HasPrefix(c.Store, "postgresql://") {
+		switch {
+		case strings.Contains(c.Store, "://") || !strings.Contains(c.Store, "="):
+			return errors.New("store: want a URL that begins with postgres://, PostgreSQL's keywords (host=...), or nothing for the embedded store")
+		case strings.Contains(c.Store, "password="):
+			return errPassword
+		}
+		return nil
+	}
 	u, err := url.Parse(c.Store)
 	if err != nil {
-		return errors.New("store: not a URL; a password with special characters must be percent-encoded, or stand in a file (passfile=...)")
+		return errors.New("store: not a URL: characters with a meaning in URLs must be percent-encoded")
 	}
-	if _, secret := u.User.Password(); secret {
-		return errors.New("store: a password does not belong into this file: put it into a file of its own, and its name into the URL (passfile=...), or use a client certificate")
+	if _, secret := u.User.Password(); secret || u.Query().Has("password") {
+		return errPassword
 	}
 	return nil
 }

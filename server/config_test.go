@@ -100,6 +100,7 @@ func TestParseRefuses(t *testing.T) {
 		"both aggregators":     {"roles: [leader, helper]\nurl: http://127.0.0.1:8440\n", "both together know every value"},
 		"odd store":            {"roles: [helper]\nurl: http://127.0.0.1:8440\nstore: mysql://db\n", "store: want a URL"},
 		"store of nobody":      {least + "store: postgres://db/helper\n", "store: only a leader or a helper"},
+		"password in keywords": {"roles: [helper]\nurl: http://127.0.0.1:8440\nstore: host=db password=secret\n", "does not belong into this file"},
 		"password":             {"roles: [helper]\nurl: http://127.0.0.1:8440\nstore: postgres://me:secret@db/helper\n", "does not belong into this file"},
 		"short memory":         {"roles: [helper]\nurl: http://127.0.0.1:8440\naggregates: {expiry: 1h}\n", "aggregates.expiry"},
 		"nobody's database":    {least + "aggregates: {postgres: 'host=db'}\n", "aggregates.postgres"},

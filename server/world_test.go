@@ -47,6 +47,7 @@ type org struct {
 	address  string
 	identity string
 	fs       durable.FS
+	store    string       // of an aggregator; "" is the embedded one
 	client   *http.Client // nil for the default
 
 	server *Server
@@ -170,6 +171,7 @@ func (o *org) config() Config {
 	c.Tasks.Bundles = []string{filepath.Join(o.dir, "tasks.bundle")}
 	c.Ops.Listen = "127.0.0.1:0"
 	c.Console.Listen = Off
+	c.Store = o.store
 	return c
 }
 
