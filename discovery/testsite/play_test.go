@@ -1,6 +1,7 @@
 package testsite
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -121,5 +122,34 @@ func TestPlayErrors(t *testing.T) {
 	full := errors.New("the outbox is full")
 	if _, err := s.Play(t.Context(), Play{Visits: 20, Told: func(int, message.Record) error { return full }}); !errors.Is(err, full) {
 		t.Errorf("an outbox that is full: %v", err)
+	}
+}
+
+// A careless fetcher sends the person's cookies along.
+type careless struct {
+	site   *Site
+	person int
+}
+
+func (c careless) Fetch(_ context.Context, u discovery.URL) (discovery.Response, error) {
+	h, target, ok := c.site.target(u.String())
+	if !ok || !discovery.PublicAddr(h.Addr) {
+		return discovery.Response{}, discovery.ErrPrivate
+	}
+	r := c.site.Serve(h, target, View{Person: c.person, LoggedIn: true})
+	return discovery.Response{URL: u, Robots: []string{r.Robots}, Body: r.Body}, nil
+}
+
+// TestLeaksAreSeen: an engine whose fetches are not anonymous tells of private
+// pages, and the result says so. What holds of the others is not an accident of
+// the harness.
+func TestLeaksAreSeen(t *testing.T) {
+	s := New(Options{Seed: 6, People: 12, Scale: 0.1})
+	r, err := s.Play(t.Context(), Play{Visits: 40, Crowd: 3, Fetcher: func(person int) discovery.Fetcher { return careless{s, person} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if login, personal := r.Truths[Login.String()].Told, r.Truths[Personalised.String()].Told; login == 0 || personal == 0 || r.Leaked() < login+personal {
+		t.Errorf("told of %d pages behind logins and %d personalised ones, %d leaks in all", login, personal, r.Leaked())
 	}
 }
