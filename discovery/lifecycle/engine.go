@@ -69,8 +69,13 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 			}
 			e.touch(labelRecord, r.id)
 		}
-		if old := e.pages[r.URL]; old != nil && !r.Query {
+		if old := e.pages[r.name()]; old != nil {
+			due := old.Due
+			if r.Due.After(due) {
+				due = r.Due
+			}
 			e.merge(old, r)
+			old.Due = due
 			continue
 		}
 		e.index(r)

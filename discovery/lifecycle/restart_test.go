@@ -104,6 +104,28 @@ func TestRestartAtEveryStep(t *testing.T) {
 	}
 }
 
+// A page that waits and is shown again when the engine ends waits from then on.
+func TestRestartWhileShownAgain(t *testing.T) {
+	for range 4 {
+		b := newBench(t, nil)
+		b.visit(1, "https://news.example.org/about", "", lifecycle.Typed)
+		b.close(1)
+		b.wait(50 * time.Minute)
+		b.visit(2, "https://news.example.org/about", "", lifecycle.Typed)
+		b.do(lifecycle.Event{Kind: lifecycle.Hidden, Tab: 2})
+		second := b.now
+		b.restart()
+		if n := len(b.engine.Pending()); n != 1 {
+			t.Fatalf("%d wait", n)
+		}
+		b.wait(3 * time.Hour)
+		b.want("page https://news.example.org/about")
+		if len(b.net.log) != 1 || b.net.log[0].at.Sub(second) < time.Hour || b.out[0].Fields["dwell"] != int64(15) {
+			t.Errorf("%v, last visited at %v, %v", b.net.log, second, b.out[0].Fields)
+		}
+	}
+}
+
 // failing is a store that fails at some calls, before or after it has done
 // what it should, as a machine does whose power fails.
 type failing struct {

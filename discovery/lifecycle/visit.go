@@ -309,7 +309,10 @@ func (e *Engine) wait(r *record) error {
 // merge adds a later visit to a page that waits: it is judged by what was shown
 // last.
 func (e *Engine) merge(old, r *record) {
-	old.Last, old.Before, old.step = r.Last, r.Before, nil
+	old.step = nil
+	if !r.Last.Before(old.Last) {
+		old.Last, old.Before = r.Last, r.Before
+	}
 	if r.Source != "" {
 		old.Source = r.Source
 	}
