@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
 	"github.com/shoal-project/shoal/metric/task"
@@ -107,9 +108,9 @@ func TestOneReportWhateverCrashes(t *testing.T) {
 	}
 }
 
-// Whatever the person decides and wherever the clock jumps, an epoch has one
-// report at most, one ciphertext, and nothing in it that was said in another mode
-// than On.
+// Whatever the person decides, wherever the clock jumps and whenever keys change,
+// an epoch has one report at most, one ciphertext (two, if keys changed), and
+// nothing in it that was said in another mode than On.
 func TestOneReportWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a := newAggregators(t)
@@ -120,9 +121,10 @@ func TestOneReportWhateverHappens(t *testing.T) {
 		mode := shoal.On
 		said := map[task.Epoch]int64{}
 		c := open(t, o)
+		rotations := 1
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			before := a.posts
-			switch rapid.SampledFrom([]string{"say", "say", "advance", "advance", "send", "restart", "mode", "back"}).Draw(rt, "step") {
+			switch rapid.SampledFrom([]string{"say", "say", "advance", "advance", "send", "restart", "mode", "back", "rotate"}).Draw(rt, "step") {
 			case "say":
 				out := c.Add("m", 1)
 				if out.Queued() && mode == shoal.On {
@@ -132,6 +134,9 @@ func TestOneReportWhateverHappens(t *testing.T) {
 				a.clock.Advance(time.Duration(rapid.IntRange(1, 40*60).Draw(rt, "minutes")) * time.Minute)
 			case "back":
 				a.clock.Set(a.clock.Now().Add(-time.Duration(rapid.IntRange(1, 72).Draw(rt, "hours")) * time.Hour))
+			case "rotate":
+				rotations++
+				a.rotate(dap.HpkeConfigID(rotations))
 			case "send":
 				for range 3 {
 					pass, err := c.SendDue(t.Context())
@@ -158,17 +163,18 @@ func TestOneReportWhateverHappens(t *testing.T) {
 				rt.Fatalf("something was sent in mode %v", mode)
 			}
 		}
-		bodies := len(a.know(tk).bodies)
 		for _, e := range a.epochs(tk) {
 			n := a.reports(tk, task.Epoch(e))
-			bodies -= n
 			var sum int64
 			if _, err := fmt.Sscanf(a.result(tk, task.Epoch(e)), "sum %d", &sum); err != nil || n != 1 || sum > said[task.Epoch(e)] {
 				rt.Fatalf("epoch %d: %d reports with %s, said were %d", int(e)-int(epoch0), n, a.result(tk, task.Epoch(e)), said[task.Epoch(e)])
 			}
 		}
-		if bodies != 0 {
-			rt.Fatalf("%d ciphertexts more than reports", bodies)
+		ciphertexts := map[string]int{} // by report ID
+		for body := range a.know(tk).bodies {
+			if ciphertexts[body[:16]]++; ciphertexts[body[:16]] > min(rotations, 2) {
+				rt.Fatalf("a report has %d ciphertexts after %d rotations of keys", ciphertexts[body[:16]], rotations-1)
+			}
 		}
 		_ = c.Close()
 	})
