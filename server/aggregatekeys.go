@@ -230,7 +230,7 @@ func cardOf(c Config, now time.Time) (pairing.Card, task.IdentityKey, error) {
 	if err != nil {
 		return none, identity, err
 	}
-	card.Collector = task.FormatPublic(collector.Public())
+	card.SetCollector(collector)
 	card.CollectorKeys, err = collectorConfig(c, collector)
 	return card, identity, err
 }

@@ -21,6 +21,7 @@ const (
 	invitePrefix      = "shoal-invitation:"
 	cardDomain        = task.Domain("shoal pairing card v1")
 	inviteDomain      = task.Domain("shoal pairing invitation v1")
+	collectorDomain   = task.Domain("shoal pairing collector v1")
 	maxLine           = 1 << 16
 	signatureSize     = 64
 	pairingKeyPrefix  = "shoal-pairing-key:"
@@ -37,17 +38,28 @@ type Card struct {
 	Identity     string   `json:"identity"` // ed25519:...
 	Roles        []string `json:"roles"`    // leader, helper, collector
 	Key          []byte   `json:"key"`      // X25519: secrets for the organisation are sealed to it
-	// Of a collector: its own identity, and its signed KeyConfig with the key that
-	// aggregate shares are sealed to.
-	Collector     string `json:"collector,omitempty"`
-	CollectorKeys []byte `json:"collector_keys,omitempty"`
-	Created       int64  `json:"created"` // Unix seconds
+	// Of a collector: its own identity, its signed KeyConfig with the key that
+	// aggregate shares are sealed to, and its signature that it is this
+	// organisation's, see [Card.SetCollector].
+	Collector      string `json:"collector,omitempty"`
+	CollectorKeys  []byte `json:"collector_keys,omitempty"`
+	CollectorProof []byte `json:"collector_proof,omitempty"`
+	Created        int64  `json:"created"` // Unix seconds
 
 	line string
 }
 
 // Has reports whether the organisation plays a role.
 func (c *Card) Has(role string) bool { return slices.Contains(c.Roles, role) }
+
+// SetCollector makes by the identity of the card's collector, which says that it
+// is that of the card's organisation: its KeyConfig is public, and without this
+// somebody else could put it into a card of their own and be given the token by
+// which leaders know the collector.
+func (c *Card) SetCollector(by task.IdentityKey) {
+	c.Collector = task.FormatPublic(by.Public())
+	c.CollectorProof = by.Sign(collectorDomain, []byte(c.Identity))
+}
 
 // SignCard returns the card as a line of text, signed.
 func SignCard(c Card, by task.IdentityKey) (string, error) {
@@ -106,10 +118,15 @@ func (c *Card) validate() error {
 	if (c.Collector == "") != (len(c.CollectorKeys) == 0) || (c.Collector != "") != c.Has("collector") {
 		return errors.New("a collector has an identity and keys, others have neither")
 	}
-	if c.Collector != "" {
-		if _, err := task.ParsePublic(c.Collector); err != nil {
-			return fmt.Errorf("collector: %w", err)
-		}
+	if c.Collector == "" {
+		return nil
+	}
+	collector, err := task.ParsePublic(c.Collector)
+	if err != nil {
+		return fmt.Errorf("collector: %w", err)
+	}
+	if !task.Verify(collector, collectorDomain, []byte(c.Identity), c.CollectorProof) {
+		return errors.New("the collector that it names has not signed that it is this organisation's: make the card anew")
 	}
 	return nil
 }

@@ -22,7 +22,9 @@
 // identity. Both can go by mail. What each line says about an organisation is
 // signed by the identity that it names, and a pairing is only ever used for a task
 // that names this identity, under its owner's signature: a card that somebody put
-// in another one's place pairs with an identity that no task names. So there is
+// in another one's place pairs with an identity that no task names. A collector
+// has an identity of its own, which signs the organisation's: nobody else can be
+// given the token for its batches. So there is
 // nothing to compare by telephone; comparing the identities all the same finds
 // mistakes early.
 //

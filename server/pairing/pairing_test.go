@@ -58,7 +58,7 @@ func (s *side) collect(now time.Time) {
 		Role: task.Collector, Identity: identity.Public(), NotBefore: now.Unix(), NotAfter: end.Unix(),
 		Keys: []task.Key{task.NewKey(task.KEMX25519, public, now, end)},
 	}
-	s.card.Collector = task.FormatPublic(identity.Public())
+	s.card.SetCollector(identity)
 	s.card.CollectorKeys = must(task.SignKeyConfig(config, identity))
 }
 
@@ -215,10 +215,23 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestBorrowedCollector: a card that names somebody else's collector, whose keys
+// are public, is signed by nobody and brings no token.
+func TestBorrowedCollector(t *testing.T) {
+	c, thief := newSide(t, "c", "collector"), newSide(t, "thief", "collector")
+	thief.card.Collector, thief.card.CollectorKeys = c.card.Collector, c.card.CollectorKeys
+	for name, proof := range map[string][]byte{"none": nil, "their own": thief.card.CollectorProof, "the other's": c.card.CollectorProof} {
+		thief.card.CollectorProof = proof
+		if _, err := pairing.SignCard(thief.card, thief.identity); err == nil || !strings.Contains(err.Error(), "has not signed") {
+			t.Errorf("proof %s: %v", name, err)
+		}
+	}
+}
+
 // newLike is a side with another role and the same identity.
 func newLike(s *side, role string) *side {
 	like := *s
-	like.card.Roles, like.card.Collector, like.card.CollectorKeys = []string{role}, "", nil
+	like.card.Roles, like.card.Collector, like.card.CollectorKeys, like.card.CollectorProof = []string{role}, "", nil, nil
 	return &like
 }
 
