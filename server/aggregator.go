@@ -92,8 +92,16 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store
 	if err != nil {
 		return nil, err
 	}
-	return ledger.New(ledgers, ledger.Config{Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand})
+	c := ledger.Config{Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand}
+	if role == dap.Leader {
+		c.Linger = linger
+	}
+	return ledger.New(ledgers, c)
 }
+
+// linger is how long reports that have expired are still counted by the leader's
+// jobs that were begun before: longer than all rounds of a job take.
+const linger = 7 * 24 * time.Hour
 
 func (a *aggregator) openLeader(ctx context.Context) error {
 	s := a.server

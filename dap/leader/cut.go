@@ -75,8 +75,12 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 		return err
 	}
 	for i, c := range candidates {
-		if verdicts[i] != 0 {
-			l.config.Metrics.Rejected(verdicts[i])
+		e := verdicts[i]
+		if e == 0 { // not too old for a new job, although those that run may count it
+			e = book.Late(c.Bucket, c.Time)
+		}
+		if e != 0 {
+			l.config.Metrics.Rejected(e)
 			continue
 		}
 		if err := p.add(at[i], c.Time); err != nil {

@@ -79,6 +79,50 @@ func TestHelperAway(t *testing.T) {
 	}
 }
 
+// A helper that asks for years is asked again after an hour.
+func TestHelperAsksForYears(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, nil)
+	at, q := w.uploadAndCollect(t, 4)
+	w.helper.refuse = func(*http.Request) *http.Response {
+		resp := respond(429, "", nil)
+		resp.Header.Set("Retry-After", "2147483647")
+		return resp
+	}
+	w.tickAlong(t, 1, time.Hour)
+	w.helper.refuse = nil
+	w.tickAlong(t, 2, time.Minute)
+	if got := w.result(t, at, q); !slices.Equal(got, ones(4)) {
+		t.Fatalf("result %v", got)
+	}
+}
+
+// What the helper has counted is counted here, too, although it has expired before
+// the answer came.
+func TestExpiredWhileInJob(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, nil)
+	w.linger = 48 * time.Hour
+	w.restart(t)
+	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+		e.Expiry = 24 * time.Hour
+		return nil
+	}))
+	w.helper.lose = 1
+	at, q := w.uploadAndCollect(t, 4)
+	w.tickAlong(t, 1, 25*time.Hour)
+	if n := w.seen.rejected[dap.ReportDropped]; n != 0 {
+		t.Fatalf("%d reports were dropped too soon", n)
+	}
+	w.upload(t, w.report(t, 6, 23))
+	w.clock.Advance(3 * time.Hour)
+	w.tickAlong(t, 3, time.Minute)
+	if got := w.result(t, at, q); !slices.Equal(got, ones(4)) {
+		t.Fatalf("result %v", got)
+	}
+	if n := w.seen.rejected[dap.ReportDropped]; n != 1 {
+		t.Errorf("%d reports were dropped, want the one that expired before it was in a job", n)
+	}
+}
+
 // A helper that refuses a job for good makes the leader abandon it, and take up
 // its reports in another.
 func TestRefusedJob(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 // A Config is what a [Leader] is made of. The first group is required.
 type Config struct {
 	Store  Store          // of this leader alone, shared by its nodes
-	Books  *ledger.Books  // over Store
+	Books  *ledger.Books  // over Store; their Linger is longer than jobs take while the helper is away
 	Roster *roster.Roster // the tasks and their secrets
 	FS     durable.FS     // holds Dir
 	Dir    string         // reports; made if missing; of this process alone

@@ -54,6 +54,7 @@ type world struct {
 	collector *dap.PrivateKey
 	token     auth.Token
 	reports   uint32
+	linger    time.Duration // of the ledger; heeded by start
 }
 
 const buckets = 16
@@ -149,7 +150,7 @@ func (w *world) start() error {
 	if err != nil {
 		return err
 	}
-	books, err := ledger.New(w.store, ledger.Config{Keys: keys, Clock: w.clock, Rand: w.rand, Parts: 1})
+	books, err := ledger.New(w.store, ledger.Config{Keys: keys, Clock: w.clock, Rand: w.rand, Parts: 1, Linger: w.linger})
 	if err != nil {
 		return err
 	}

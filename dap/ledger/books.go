@@ -24,6 +24,11 @@ type Config struct {
 	// MiB. One ID takes up to 24 bytes. What a running job needs is in memory
 	// whatever the bound.
 	CacheBytes int64
+	// Linger is how much longer than the expiry of [Books.Open] a report can be
+	// committed and its ID is kept; [Book.Late] heeds the expiry alone. A leader
+	// takes no report in that is too old, but what the helper has counted
+	// meanwhile it must count, however long the answer took. 0 means not at all.
+	Linger time.Duration
 	// Parts is into how many parts buckets are divided, one for each process and
 	// chosen at random, 1 to 256; 0 means 8.
 	Parts int
@@ -57,8 +62,8 @@ func New(store Store, c Config) (*Books, error) {
 	if c.Parts == 0 {
 		c.Parts = defaultParts
 	}
-	if c.CacheBytes < 0 || c.Parts < 0 || c.Parts > 256 {
-		return nil, fmt.Errorf("opening ledgers: cache of %d bytes and %d parts, want 1 or more and 1 to 256", c.CacheBytes, c.Parts)
+	if c.CacheBytes < 0 || c.Parts < 0 || c.Parts > 256 || c.Linger < 0 {
+		return nil, fmt.Errorf("opening ledgers: cache of %d bytes, %d parts and %v longer, want 1 or more, 1 to 256, and not negative", c.CacheBytes, c.Parts, c.Linger)
 	}
 	var b [1]byte
 	if _, err := io.ReadFull(c.Rand, b[:]); err != nil {
@@ -156,14 +161,14 @@ func (b *Book) refresh(ctx context.Context) error {
 	return nil
 }
 
-// horizon returns the time before which reports are dropped now.
-// The turn or mu is held.
-func (b *Book) horizon() dap.Time {
+// horizon returns the time before which reports are dropped now, if they linger
+// for so long. The turn or mu is held.
+func (b *Book) horizon(linger time.Duration) dap.Time {
 	expiry := time.Duration(b.expiry.Load())
 	if expiry == 0 {
 		return b.watermark
 	}
-	oldest, err := b.task.Config().TimePrecision.Time(b.books.config.Clock.Now().Add(-expiry))
+	oldest, err := b.task.Config().TimePrecision.Time(b.books.config.Clock.Now().Add(-expiry - linger))
 	if err != nil { // before 1970: nothing has expired
 		return b.watermark
 	}

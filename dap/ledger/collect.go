@@ -128,11 +128,11 @@ func (b *Book) Evict(ctx context.Context, before dap.Time) error {
 	return fmt.Errorf("evicting from the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
 }
 
-// Expire evicts what is older than the expiry of [Books.Open], by the clock of
-// [Config]: one that is set forward by mistake takes away what is not collected.
+// Expire evicts what is older than the expiry of [Books.Open] and the Linger of
+// [Config], by the clock of that: one that is set forward by mistake takes away what is not collected.
 func (b *Book) Expire(ctx context.Context) error {
 	b.mu.RLock()
-	before := b.horizon()
+	before := b.horizon(b.books.config.Linger)
 	b.mu.RUnlock()
 	return b.Evict(ctx, before)
 }

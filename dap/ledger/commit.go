@@ -33,7 +33,7 @@ func (s *state) Evicted(t dap.Time) bool { return t < s.horizon }
 // look reads the pages of the candidates and returns the state that decides on
 // them. The turn is held.
 func (b *Book) look(ctx context.Context, candidates []dap.Candidate, fresh bool) (*state, map[Page]*cachedPage, error) {
-	s := &state{book: b, horizon: b.horizon(), seen: make(map[dap.ReportID]bool)}
+	s := &state{book: b, horizon: b.horizon(b.books.config.Linger), seen: make(map[dap.ReportID]bool)}
 	pages := make(map[Page]*cachedPage)
 	for i := range candidates {
 		c := &candidates[i]
@@ -56,15 +56,15 @@ func (b *Book) look(ctx context.Context, candidates []dap.Candidate, fresh bool)
 	return s, pages, nil
 }
 
-// Late says, from what is in memory, why a report comes too late to be counted:
+// Late says, from what is in memory, why a report comes too late to be taken in:
 // [dap.BatchCollected], [dap.ReportDropped], or 0. It reads nothing from the
 // store, and may miss what other processes have collected a short while ago.
 func (b *Book) Late(bucket dap.Bucket, t dap.Time) dap.ReportError {
-	if t < b.horizon() {
-		return dap.ReportDropped
-	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	if t < b.horizon(0) {
+		return dap.ReportDropped
+	}
 	if b.marks.collected(b.task.Config().BatchMode, bucket) {
 		return dap.BatchCollected
 	}
@@ -94,7 +94,7 @@ func (b *Book) Check(ctx context.Context, candidates []dap.Candidate) ([]dap.Rep
 func (b *Book) glance(candidates []dap.Candidate) []dap.ReportError {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	s := &state{book: b, horizon: b.horizon(), seen: make(map[dap.ReportID]bool)}
+	s := &state{book: b, horizon: b.horizon(b.books.config.Linger), seen: make(map[dap.ReportID]bool)}
 	for i := range candidates {
 		c := &candidates[i]
 		if c.Time < s.horizon {

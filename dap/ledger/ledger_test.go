@@ -261,6 +261,39 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// What has expired is not taken in any more, and can be committed for a while.
+func TestLinger(t *testing.T) {
+	w := newWorld(t, dap.TimeIntervalMode, 12)
+	store := storetest.NewModel()
+	const day = 24 * time.Hour
+	books := w.books(t, store, func(c *ledger.Config) { c.Linger = day })
+	book := must(books.Open(t.Context(), w.task, 28*day))(t) // the clock is 30 days later
+	c := w.job(t, 4).Candidates()[0]                         // of the second day
+	if e := book.Late(c.Bucket, c.Time); e != dap.ReportDropped {
+		t.Errorf("taking it in: %v", e)
+	}
+	if err := book.Expire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v := must(book.Check(t.Context(), []dap.Candidate{c}))(t); v[0] != 0 {
+		t.Errorf("verdict %v", v)
+	}
+	if v := must(book.Commit(t.Context(), w.job(t, 0, 4), nil))(t); v[0] != dap.ReportDropped || v[1] != 0 {
+		t.Errorf("verdicts %v, want the report of the first day dropped and that of the second counted", v)
+	}
+	w.clock.Advance(day)
+	defer w.clock.Advance(-day)
+	if err := book.Expire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v := must(book.Commit(t.Context(), w.job(t, 4), nil))(t); v[0] != dap.ReportDropped {
+		t.Errorf("a day later: %v", v)
+	}
+	if _, err := ledger.New(store, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand, Linger: -1}); err == nil {
+		t.Error("a negative time was taken")
+	}
+}
+
 // Check answers as Commit would, from memory or not.
 func TestCheck(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 9)
