@@ -86,12 +86,16 @@ func (s *Server) public() http.Handler {
 // aggregation job has some megabytes.
 const aggregateExchange = 5 * time.Minute
 
+// uploadExchange is how long an upload may take: anybody can begin one, and each
+// holds a place of the task. Clients wait as long.
+const uploadExchange = time.Minute
+
 // routeAggregator adds the routes of a leader or a helper. Its handler knows its
 // resources; reports of a server that is a shuffler, too, go by their task.
 func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
-	serve := func(route string, stores bool) http.HandlerFunc {
+	within := func(limit time.Duration, route string, stores bool) http.HandlerFunc {
 		return s.metrics.observe(route, func(w http.ResponseWriter, r *http.Request) {
-			limitTime(w, aggregateExchange)
+			limitTime(w, limit)
 			if stores && s.tight() {
 				problems.diskFull.write(w, "")
 				return
@@ -99,9 +103,10 @@ func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
 			a.ServeHTTP(w, r)
 		})
 	}
+	serve := func(route string, stores bool) http.HandlerFunc { return within(aggregateExchange, route, stores) }
 	mux.HandleFunc("/"+dap.HpkeConfigPath, serve("dap_keys", false))
 	if s.firstHost([]RoleName{ShufflerRole}) == nil {
-		mux.HandleFunc(reportPattern, serve(routeReport, true))
+		mux.HandleFunc(reportPattern, within(uploadExchange, routeReport, true))
 	}
 	mux.HandleFunc("/tasks/{task}/aggregation_jobs/", serve("dap_job", true))
 	mux.HandleFunc("/tasks/{task}/aggregation_jobs", serve("dap_job", true))
