@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // byVariant is an error that the variants name differently.
@@ -171,6 +172,29 @@ func TestExpiry(t *testing.T) {
 	_, body = w.init(dap.BatchID{}, r)
 	wantFates(t, w.fates(w.createJob(2, body)), dap.ReportDropped)
 	if s := w.helper.Status(); s.Err != nil || !s.Swept.Equal(w.clock.Now()) {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// While the clock has jumped forward nothing is forgotten.
+func TestClockJumps(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode)
+	w.update(func(e *entry) { e.Expiry = 3 * time.Hour })
+	running := time.Duration(0)
+	w.helper.SetGuard(clock.GuardOf(func() (time.Time, time.Duration) { return w.clock.Now(), running }, 10*time.Minute))
+	began := w.clock.Now()
+	_, body := w.init(dap.BatchID{}, w.report(1))
+	wantFates(t, w.fates(w.createJob(1, body)), 0)
+	w.clock.Advance(40 * 24 * time.Hour)
+	w.must(w.helper.Tick(t.Context()))
+	if s := w.helper.Status(); s.Err != nil || !s.Swept.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+	w.clock.Advance(began.Sub(w.clock.Now())) // it is put right
+	w.must(w.helper.Tick(t.Context()))
+	_, again := w.init(dap.BatchID{}, w.report(2))
+	wantFates(t, w.fates(w.createJob(2, again)), 0)
+	if s := w.helper.Status(); !s.Swept.Equal(began) {
 		t.Errorf("status %+v", s)
 	}
 }

@@ -49,6 +49,7 @@ type Config struct {
 	KeepResponses time.Duration // answers of jobs that were handled later; default 1 day
 	KeepRecords   time.Duration // what makes repeated requests harmless, and shares; default 28 days
 	Sweep         time.Duration // pause between two sweeps; default 1 min
+	Settle        time.Duration // how long a clock that jumped forward is not believed: nothing is forgotten; default 10 min
 
 	Metrics Metrics     // default: none
 	Report  func(error) // what goes wrong here and nobody is told; default: nobody
@@ -62,6 +63,7 @@ type Helper struct {
 	perTask *buckets[dap.TaskID]
 	perPeer *buckets[string]
 	pending *pending
+	guard   *clock.Guard // what is forgotten too early is lost
 
 	mu     sync.Mutex
 	status Status
@@ -95,6 +97,7 @@ func New(c Config) (*Helper, error) {
 	c.KeepResponses = cmp.Or(c.KeepResponses, 24*time.Hour)
 	c.KeepRecords = cmp.Or(c.KeepRecords, 28*24*time.Hour)
 	c.Sweep = cmp.Or(c.Sweep, time.Minute)
+	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
 	for name, r := range map[string]Rate{"task": c.PerTask, "peer": c.PerPeer} {
 		if r.PerSecond > 0 && r.Burst < 1 {
 			return nil, fmt.Errorf("starting helper: a limit of %v reports a second for each %s without a burst lets nothing in", r.PerSecond, name)
@@ -109,6 +112,7 @@ func New(c Config) (*Helper, error) {
 		perTask: newBuckets[dap.TaskID](c.PerTask),
 		perPeer: newBuckets[string](c.PerPeer),
 		pending: newPending(),
+		guard:   clock.NewGuard(c.Clock, c.Settle),
 	}, nil
 }
 

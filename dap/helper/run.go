@@ -96,14 +96,17 @@ const sweepRows = 1000
 
 // Tick does once what Run does at each pause: it adopts jobs that another process
 // left, drops answers and records that are old enough, and evicts report IDs
-// beyond the expiry of their tasks.
+// beyond the expiry of their tasks. While the clock is in doubt it forgets nothing.
 func (h *Helper) Tick(ctx context.Context) error {
-	now := h.config.Clock.Now()
-	err := errors.Join(h.adopt(ctx, now.Add(-orphaned)), h.sweep(ctx, now), h.expire(ctx))
+	now, sure := h.guard.Now()
+	err := h.adopt(ctx, now.Add(-orphaned))
+	if sure {
+		err = errors.Join(err, h.sweep(ctx, now), h.expire(ctx))
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.status.Err = err
-	if err == nil {
+	if err == nil && sure {
 		h.status.Swept = now
 	}
 	return err
