@@ -70,7 +70,8 @@ type heldRing struct {
 }
 
 // Open reads a roster from a store; in an empty store it makes the first HPKE
-// keys and the resource key.
+// keys and the resource key. What is sealed with another storage key than the
+// first one of the list is sealed anew.
 func Open(ctx context.Context, store Store, c Config) (*Roster, error) {
 	if c.Keys == nil || c.Clock == nil || c.Rand == nil {
 		return nil, errors.New("opening roster: keys, clock and randomness are needed")
@@ -96,6 +97,9 @@ func Open(ctx context.Context, store Store, c Config) (*Roster, error) {
 		return nil, fmt.Errorf("opening roster: refreshed every %v, want less than the %v that keys are pending", c.Refresh, c.Rotation.Pending)
 	}
 	r := &Roster{store: store, config: c, tasks: make(map[dap.TaskID]*Serving)}
+	if err := r.reseal(ctx); err != nil {
+		return nil, fmt.Errorf("opening roster: %w", err)
+	}
 	if err := r.readResourceKey(ctx); err != nil {
 		return nil, fmt.Errorf("opening roster: %w", err)
 	}

@@ -479,6 +479,44 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// With a new storage key at the head of the list everything is sealed with it, and
+// the old key is not needed any more.
+func TestNewStorageKey(t *testing.T) {
+	p := newProcess(t, dap.Leader)
+	store := storetest.NewModel()
+	before := p.open(t, store)
+	e := p.entry(t, 1)
+	if err := before.Add(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	list := func(first atrest.Key, former ...atrest.Key) *atrest.Keys {
+		keys, err := atrest.New(first, former...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	p.config.Keys = list(atrest.Key{2})
+	if _, err := roster.Open(t.Context(), store, p.config); !errors.Is(err, atrest.ErrSealed) {
+		t.Fatalf("without the old key: %v, want ErrSealed", err)
+	}
+	p.config.Keys = list(atrest.Key{2}, atrest.Key{1})
+	p.open(t, store)
+	p.config.Keys = list(atrest.Key{2})
+	after := p.open(t, store)
+	s, err := after.Lookup(t.Context(), e.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, s.Entry, &e)
+	if *after.ResourceKey() != *before.ResourceKey() {
+		t.Error("the resource key has changed")
+	}
+	if a, b := before.Keyring().Configs(start), after.Keyring().Configs(start); len(a) != 1 || len(b) != 1 || !bytes.Equal(a[0].PublicKey, b[0].PublicKey) {
+		t.Error("the HPKE key has changed")
+	}
+}
+
 func TestConfigsThatAreRefused(t *testing.T) {
 	p := newProcess(t, dap.Leader)
 	for what, change := range map[string]func(*roster.Config){

@@ -1,0 +1,64 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// reseal seals anew what is not sealed with the first storage key, so that the
+// other keys can leave the list once nothing else needs them. What another process
+// changes meanwhile is left to it.
+func (r *Roster) reseal(ctx context.Context) error {
+	records, err := r.store.Tasks(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("sealing tasks anew: %w", err)
+	}
+	for _, record := range records {
+		id := record.Task
+		sealed, err := r.sealedAnew(record.Sealed, entryKind, id[:])
+		if err != nil {
+			return fmt.Errorf("sealing task %v anew: %w", id, err)
+		}
+		if sealed == nil {
+			continue
+		}
+		if _, err := r.store.PutTask(ctx, id, record.Revision, sealed); err != nil && !errors.Is(err, ErrConflict) {
+			return fmt.Errorf("sealing task %v anew: %w", id, err)
+		}
+	}
+	for _, name := range []string{ringName, resourceName} {
+		secret, err := r.store.Secret(ctx, name)
+		if err != nil {
+			return fmt.Errorf("sealing the %s anew: %w", name, err)
+		}
+		if secret.Revision == 0 {
+			continue
+		}
+		sealed, err := r.sealedAnew(secret.Sealed, secretKind, []byte(name))
+		if err != nil {
+			return fmt.Errorf("sealing the %s anew: %w", name, err)
+		}
+		if sealed == nil {
+			continue
+		}
+		if _, err := r.store.PutSecret(ctx, name, secret.Revision, sealed); err != nil && !errors.Is(err, ErrConflict) {
+			return fmt.Errorf("sealing the %s anew: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// sealedAnew returns the same secret under the first key, nil if it is that
+// already.
+func (r *Roster) sealedAnew(sealed []byte, kind string, where []byte) ([]byte, error) {
+	if r.config.Keys.Current(sealed) {
+		return nil, nil
+	}
+	plain, err := r.config.Keys.Open(sealed, kind, where)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	return r.config.Keys.Seal(plain, kind, where), nil
+}
