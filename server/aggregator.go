@@ -161,9 +161,6 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 }
 
 func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
-	if c.Store != "" {
-		return postgres.OpenLeader(ctx, c.Store)
-	}
 	if c.Aggregates.Postgres != "" {
 		store, err := postgres.OpenLeader(ctx, c.Aggregates.Postgres)
 		if err != nil {
@@ -178,9 +175,6 @@ func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
 }
 
 func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
-	if c.Store != "" {
-		return postgres.OpenHelper(ctx, c.Store)
-	}
 	if c.Aggregates.Postgres != "" {
 		return postgres.OpenHelper(ctx, c.Aggregates.Postgres)
 	}

@@ -32,7 +32,6 @@ type Config struct {
 	Floors       FloorsConfig     `yaml:"floors"`
 	Intake       IntakeConfig     `yaml:"intake"`
 	Batches      BatchesConfig    `yaml:"batches"`
-	Store        string           `yaml:"store"`
 	Aggregates   AggregatesConfig `yaml:"aggregates"`
 	Ops          ListenerConfig   `yaml:"ops"`
 	Console      ConsoleConfig    `yaml:"console"`

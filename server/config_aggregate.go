@@ -43,40 +43,36 @@ func (c Config) validateAggregates() error {
 		return errors.New("roles: leader and helper in one server: each of them alone knows nothing, both together know every value; " +
 			"run the one of other questions with a configuration, keys, data and a url of its own")
 	}
-	if err := c.validateStore(); err != nil {
-		return err
-	}
 	if c.Aggregates.Expiry < Duration(24*time.Hour) {
 		return fmt.Errorf("aggregates.expiry: %s is below 1d", c.Aggregates.Expiry)
 	}
-	if c.Aggregates.Postgres != "" && !c.Has(LeaderRole) && !c.Has(HelperRole) {
-		return errors.New("aggregates.postgres: only a leader or a helper uses it")
-	}
-	return nil
+	return c.validatePostgres()
 }
 
-// validateStore checks the address of the aggregators' database. Errors do not
-// repeat it: it may hold a password.
-func (c Config) validateStore() error {
-	if c.Store == "" {
+// validatePostgres checks the connection string of the aggregators' database. It
+// may be printed and backed up with the rest of the file, so no password stands in
+// it. Errors do not repeat it.
+func (c Config) validatePostgres() error {
+	text := c.Aggregates.Postgres
+	if text == "" {
 		return nil
 	}
 	if !c.Has(LeaderRole) && !c.Has(HelperRole) {
-		return errors.New("store: only a leader or a helper uses another store than the embedded one; leave it out")
+		return errors.New("aggregates.postgres: only a leader or a helper uses it")
 	}
-	errPassword := errors.New("store: a password does not belong into this file: put it into a file of its own, and its name here (passfile=...), or use a client certificate")
-	if !strings.HasPrefix(c.Store, "postgres://") && !strings.HasPrefix(c.Store, "postgresql://") {
+	errPassword := errors.New("aggregates.postgres: a password does not belong into this file: put it into one of its own, and its name here (passfile=...), or use a client certificate")
+	if !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") {
 		switch {
-		case strings.Contains(c.Store, "://") || !strings.Contains(c.Store, "="):
-			return errors.New("store: want a URL that begins with postgres://, PostgreSQL's keywords (host=...), or nothing for the embedded store")
-		case strings.Contains(c.Store, "password="):
+		case strings.Contains(text, "://") || !strings.Contains(text, "="):
+			return errors.New("aggregates.postgres: want a URL that begins with postgres://, PostgreSQL's keywords (host=...), or nothing for the embedded store")
+		case strings.Contains(text, "password="):
 			return errPassword
 		}
 		return nil
 	}
-	u, err := url.Parse(c.Store)
+	u, err := url.Parse(text)
 	if err != nil {
-		return errors.New("store: not a URL: characters with a meaning in URLs must be percent-encoded")
+		return errors.New("aggregates.postgres: not a URL: characters with a meaning in URLs must be percent-encoded")
 	}
 	if _, secret := u.User.Password(); secret || u.Query().Has("password") {
 		return errPassword

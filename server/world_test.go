@@ -171,7 +171,6 @@ func (o *org) config() Config {
 	c.Tasks.Bundles = []string{filepath.Join(o.dir, "tasks.bundle")}
 	c.Ops.Listen = "127.0.0.1:0"
 	c.Console.Listen = Off
-	c.Store = o.store
 	return c
 }
 
