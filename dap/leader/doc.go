@@ -38,11 +38,14 @@
 //
 // A job that fails is tried again with growing pauses or when the helper has
 // asked for it. After [Config.Attempts], or when the helper refuses it for good or
-// answers nonsense, it is abandoned: the helper is told, and the reports go into
-// another job, up to [Config.Rounds] times. A report that is rejected as too early
-// is tried again when its time has come. If the helper had committed a job that
-// the leader abandons, the two disagree about those reports, and the helper
-// refuses the batch (batchMismatch).
+// answers nonsense, it is abandoned, and its reports go into another job, up to
+// [Config.Rounds] times; into two, if the helper says that it was too large. If no
+// answer had arrived, the other job's request is the same, so that a helper that
+// keeps its answers gives the one that was lost; otherwise the helper is told to
+// delete the job, and the request is another. A report that is rejected as too
+// early is tried again when its time has come. If in the end the helper counts
+// reports that the leader could not, the two disagree, and the helper refuses the
+// batch (batchMismatch).
 //
 // A process may stop at any moment. What was acknowledged is on the disk, what was
 // decided is in the store, and the next process goes on from there.
@@ -59,7 +62,8 @@
 // # Security
 //
 // Logs hold what clients sealed, in the order of arrival, until they are removed;
-// neither they nor the store hold addresses, headers or times of arrival. What
+// neither they nor the store hold addresses, headers or times of arrival. The
+// helper gets the reports of a job in the order of their IDs. What
 // the leader makes of reports, its output shares, is in memory only, and in the
 // ledger as sealed sums. Clients are not authenticated. The collector is, by one
 // of the task's tokens, and the leader to the helper.
