@@ -242,12 +242,83 @@ func TestUpload(t *testing.T) {
 		if got := fmt.Sprint(w.result()); got != "[1 2 0 2]" {
 			t.Errorf("%v: result %s", v, got)
 		}
+		// «Upload Request»: IDs are random and never repeated. «Client Behavior»: so is
+		// the randomness of the shares, even for equal measurements.
+		if len(w.outcome) != 5 || w.outcome[dap.ReportID{}] > 0 {
+			t.Errorf("%v: the IDs of five reports are %v", v, w.outcome)
+		}
+		for i, a := range w.bodies[:3] {
+			for _, b := range w.bodies[:i] {
+				if same := commonBytes(a[24:], b[24:]); same > len(a)/8 {
+					t.Errorf("%v: two reports have %d of %d bytes in common", v, same, len(a))
+				}
+			}
+		}
 		if w.fetched != 2 {
 			t.Errorf("%v: keys were fetched %d times, want once from each aggregator", v, w.fetched)
 		}
 		if got := len(w.bodies[0]); got != client.Size(w.task) {
 			t.Errorf("%v: a report has %d bytes, foretold are %d", v, got, client.Size(w.task))
 		}
+	}
+}
+
+// commonBytes counts the places at which a and b agree.
+func commonBytes(a, b []byte) int {
+	n := 0
+	for i := range min(len(a), len(b)) {
+		if a[i] == b[i] {
+			n++
+		}
+	}
+	return n
+}
+
+// «HPKE Configuration Request»: the client aborts, and sends nothing, if it gets
+// no list that it understands and can use.
+func TestBadKeyLists(t *testing.T) {
+	h := histogram(t)
+	w := newWorld(t, dap.DAP18(), h)
+	encode := func(list dap.HpkeConfigList) []byte {
+		b, err := w.task.Codec().Encode(&list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	unknown := w.keys[dap.Leader].Config()
+	unknown.KEM = 0x7777
+	kind := dap.TypeHpkeConfigList.MediaType()
+	for name, tt := range map[string]struct {
+		status int
+		kind   string
+		body   []byte
+	}{
+		"failed":            {500, kind, nil},
+		"redirected":        {301, kind, nil},
+		"another type":      {200, "text/html", encode(dap.HpkeConfigList{w.keys[dap.Leader].Config()})},
+		"another message":   {200, dap.TypeUploadErrors.MediaType(), encode(dap.HpkeConfigList{w.keys[dap.Leader].Config()})},
+		"empty":             {200, kind, nil},
+		"malformed":         {200, kind, []byte{0, 1, 2}},
+		"a suite not known": {200, kind, encode(dap.HpkeConfigList{unknown})},
+		"too long":          {200, kind, make([]byte, 1<<18)},
+	} {
+		rt := roundTrip(func() *http.Response {
+			return &http.Response{StatusCode: tt.status, Header: http.Header{"Content-Type": {tt.kind}, "Location": {"/elsewhere"}}, Body: io.NopCloser(bytes.NewReader(tt.body))}
+		})
+		c := client.New(w.task, client.Options{Transport: rt, Clock: w.clock})
+		if err := c.Upload(t.Context(), client.Of(h, 1), w.clock.Now()); err == nil || !strings.Contains(err.Error(), "keys of the leader") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Of several the first that is known is taken.
+	list := encode(dap.HpkeConfigList{unknown, w.keys[dap.Helper].Config()})
+	rt := roundTrip(func() *http.Response {
+		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(bytes.NewReader(list))}
+	})
+	keys, err := client.New(w.task, client.Options{Transport: rt, Clock: w.clock}).Keys(t.Context())
+	if err != nil || keys.Leader.ID != w.keys[dap.Helper].Config().ID {
+		t.Errorf("%+v, %v", keys, err)
 	}
 }
 
