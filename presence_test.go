@@ -72,7 +72,7 @@ func TestOneReportWhateverCrashes(t *testing.T) {
 		}
 		var said, tried int64
 		stage := 0
-		calls := 0
+		var calls int
 		for i := 0; ; i++ {
 			err := life(t.Context(), a, shoal.WithFS(a.options(tk), disk), &stage, &said, &tried)
 			if err == nil {

@@ -137,7 +137,7 @@ func (s *serverSource) aggregateCharts(ctx context.Context, t server.Task, a *An
 		label, _ := row[1].(string)
 		if label == collector.Answered {
 			value, _, low, high := numbers(row)
-			chart.Note = fmt.Sprintf("Of %s, %s had an answer.", plural(int64(reportsOf(row)), "report", "reports"), interval(value, low, high))
+			chart.Note = fmt.Sprintf("Of %s, %s had an answer.", plural(reportsOf(row), "report", "reports"), interval(value, low, high))
 			continue
 		}
 		if len(chart.Bars) == maxBars {

@@ -96,9 +96,9 @@ func (t *Task) CheckBatch(total *Total, collected bool) error {
 
 // CheckAgreement decides at the helper whether the leader aggregated the same
 // reports. The error is an [Abort].
-func (r *AggregateShareReq) CheckAgreement(total *Total) error {
-	same := subtle.ConstantTimeCompare(r.Checksum[:], total.Checksum[:]) == 1
-	if r.ReportCount != total.Count || !same {
+func (m *AggregateShareReq) CheckAgreement(total *Total) error {
+	same := subtle.ConstantTimeCompare(m.Checksum[:], total.Checksum[:]) == 1
+	if m.ReportCount != total.Count || !same {
 		return &Abort{Type: ProblemBatchMismatch, Detail: "leader and helper have different reports in the batch"}
 	}
 	return nil

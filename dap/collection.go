@@ -78,19 +78,19 @@ func BatchIDSelector(id BatchID) BatchSelector { return BatchSelector{LeaderSele
 
 // Interval returns the interval of a time-interval query, which may have no end
 // or no length. It fails with [ErrMalformed].
-func (q Query) Interval() (Interval, error) { return decodeInterval(q.Mode, q.Config) }
+func (m Query) Interval() (Interval, error) { return decodeInterval(m.Mode, m.Config) }
 
 // Interval returns the interval of a time-interval selector, which may have no
 // end or no length. It fails with [ErrMalformed].
-func (s BatchSelector) Interval() (Interval, error) { return decodeInterval(s.Mode, s.Config) }
+func (m BatchSelector) Interval() (Interval, error) { return decodeInterval(m.Mode, m.Config) }
 
 // BatchID returns the batch of a leader-selected selector. It fails with
 // [ErrMalformed].
-func (s BatchSelector) BatchID() (BatchID, error) {
-	if s.Mode != LeaderSelectedMode || len(s.Config) != len(BatchID{}) {
-		return BatchID{}, fmt.Errorf("%w: %v selector of %d bytes holds no batch ID", ErrMalformed, s.Mode, len(s.Config))
+func (m BatchSelector) BatchID() (BatchID, error) {
+	if m.Mode != LeaderSelectedMode || len(m.Config) != len(BatchID{}) {
+		return BatchID{}, fmt.Errorf("%w: %v selector of %d bytes holds no batch ID", ErrMalformed, m.Mode, len(m.Config))
 	}
-	return BatchID(s.Config), nil
+	return BatchID(m.Config), nil
 }
 
 func encodeInterval(i Interval) []byte {

@@ -20,7 +20,7 @@ func (o addKept) encode(b *cryptobyte.Builder) {
 		resealed = 1
 	}
 	b.AddUint8(resealed)
-	add{o.e}.encode(b)
+	add(o).encode(b)
 }
 func (o addKept) apply(s *state) { s.insert(o.e) }
 

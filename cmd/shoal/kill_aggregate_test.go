@@ -260,7 +260,7 @@ func (h *twoHalves) upload(label int) error {
 			return nil
 		}
 		if err == nil {
-			return fmt.Errorf("a report was refused: %v", refused[0].Error)
+			return fmt.Errorf("a report was refused: %w", refused[0].Error)
 		}
 		if answer, ok := errors.AsType[*client.Answer](err); ok && !answer.Temporary() || ctx.Err() != nil {
 			return err

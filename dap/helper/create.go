@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"time"
@@ -121,7 +120,7 @@ func (h *Helper) spend(s *roster.Serving, reports int) {
 // there. The job has its ID and digest, and in the asynchronous mode the request.
 func (h *Helper) readJob(w http.ResponseWriter, r *http.Request, s *roster.Serving, chosen *dap.AggregationJobID) (*dap.AggregationJobInitReq, *Job, error) {
 	codec := h.codec(s.Task)
-	var digest hash.Hash = sha256.New()
+	digest := sha256.New()
 	if chosen == nil {
 		digest = h.config.Roster.ResourceKey().AggregationJobHash(s.Task.ID())
 	}

@@ -85,7 +85,7 @@ const (
 	reasonResults   = "the result page cannot be read"
 )
 
-// Counts of what an engine did since it was made. Nothing in it tells of which
+// Stats counts what an engine did since it was made. Nothing in it tells of which
 // page or search.
 type Stats struct {
 	Navigations int

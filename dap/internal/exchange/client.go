@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // pauses are no secret
 	"net/http"
 	"net/url"
 	"strconv"

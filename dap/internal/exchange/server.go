@@ -42,7 +42,7 @@ type cutReader struct{ in io.Reader }
 
 func (c cutReader) Read(b []byte) (int, error) {
 	n, err := c.in.Read(b)
-	if err == nil || err == io.EOF { //nolint:errorlint // a reader returns io.EOF itself
+	if err == nil || err == io.EOF {
 		return n, err
 	}
 	if _, tooLarge := err.(*http.MaxBytesError); tooLarge { //nolint:errorlint // the reader's own

@@ -103,18 +103,18 @@ func (m *move) remove(dir *node, entries map[string]*node) {
 	}
 }
 
-// settle makes the first n unsynced moves of a directory durable.
-func (dir *node) settle(n int) {
-	moves := dir.moved[:n]
-	dir.moved = dir.moved[n:]
+// settle makes the first unsynced moves of a directory durable.
+func (n *node) settle(first int) {
+	moves := n.moved[:first]
+	n.moved = n.moved[first:]
 	for _, m := range moves {
-		m.add(dir, dir.kept)
-		m.remove(dir, dir.kept)
-		m.added = m.added || m.to == dir
-		m.removed = m.removed || m.from == dir
+		m.add(n, n.kept)
+		m.remove(n, n.kept)
+		m.added = m.added || m.to == n
+		m.removed = m.removed || m.from == n
 		// That a file has left its old directory never becomes durable
 		// before its arrival in the new one: nothing would be left of it.
-		if m.from == dir && m.to != nil && !m.added {
+		if m.from == n && m.to != nil && !m.added {
 			m.to.settle(slices.Index(m.to.moved, m) + 1)
 		}
 	}
