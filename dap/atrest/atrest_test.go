@@ -118,7 +118,7 @@ func TestKeysPrintRedacted(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := fmt.Sprintf("%v %+v %#v %s %x %d %q", k, k, k, k, k, k, k) + fmt.Sprintf("%v %#v %x", ks, ks, *ks) + log.String() + string(text)
-	for _, leak := range []string{"abab", "q6ur", "171", "\xab"} {
+	for _, leak := range []string{"abab", "q6ur", "171 171", "171,171", "\xab"} {
 		if strings.Contains(all, leak) {
 			t.Errorf("%q is in %s", leak, all)
 		}
