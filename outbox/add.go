@@ -153,8 +153,8 @@ func (s *session) add(c *Contribution, r Report) (Verdict, error) {
 		return Full, nil
 	}
 	earliest := c.At
-	if c.From.After(earliest) {
-		earliest = c.From
+	if !c.From.IsZero() {
+		earliest = c.From // past or not: see Contribution.From
 	}
 	latest := earliest.Add(max(0, c.MaxDelay))
 	if latest.After(c.SendBy) {

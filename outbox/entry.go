@@ -77,9 +77,12 @@ type Contribution struct {
 	PerEpoch    int       // cap: reports of this owner and metric in an epoch
 	PerCrowd    int       // cap: reports of one crowd in an epoch
 
-	At       time.Time     // now
-	From     time.Time     // no send is planned for earlier; zero means At
-	MaxDelay time.Duration // each report is sent at a time drawn from [At, At+MaxDelay], with From in place of At if that is later, by SendBy at the latest
+	At time.Time // now
+	// From takes the place of At where the time of a send is drawn; zero means At.
+	// It may be past: then the report is as overdue as one that was added in time,
+	// and when it leaves does not tell when it was added.
+	From     time.Time
+	MaxDelay time.Duration // each report is sent at a time drawn from [At, At+MaxDelay], by SendBy at the latest
 	SendBy   time.Time     // after this no send is planned
 	NotAfter time.Time     // after this the receiver takes no report of the epoch
 	Held     bool          // show only, never send; has caps of its own

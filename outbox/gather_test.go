@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -77,6 +78,37 @@ func TestGathers(t *testing.T) {
 	}
 	if amend(t, b, c, "late") {
 		t.Error("what was sent is amended")
+	}
+}
+
+// Threat: that a report of an epoch was made up for later, because the program did
+// not run, shows in when it is sent. The time is drawn as if it had been there.
+func TestMadeUpLater(t *testing.T) {
+	for _, after := range []time.Duration{2 * time.Hour, 11 * time.Hour} { // of the delay's 12 hours
+		var sent [2][]time.Time
+		for i, late := range []bool{false, true} {
+			fsys := durable.Mem()
+			for k := range 40 {
+				b := open(t, fmt.Sprint("box", k), outbox.Options{FS: fsys, Rand: rand.NewChaCha8([32]byte{byte(k)})})
+				c := gathering(epoch0.Add(time.Hour), "m", "zero")
+				now := c.End.Add(after)
+				if late {
+					c.At = now
+				}
+				addAll(t, b, c)
+				p := newPost()
+				p.pump(t, b, now, now.Add(day))
+				if len(p.times) != 1 {
+					t.Fatalf("sent %d times", len(p.times))
+				}
+				for _, at := range p.times {
+					sent[i] = append(sent[i], at)
+				}
+			}
+		}
+		if !slices.EqualFunc(sent[0], sent[1], time.Time.Equal) {
+			t.Errorf("%v into the delay: sent at %v if made in time, at %v if made up", after, sent[0], sent[1])
+		}
 	}
 }
 
