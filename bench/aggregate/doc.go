@@ -5,5 +5,6 @@
 // a test that the way is right:
 //
 //	go test -run '^$' -bench . ./bench/aggregate
+//	scripts/postgres go test -run '^$' -bench Way/postgres ./bench/aggregate
 //	SHOAL_BENCH_REPORTS=1000000 go test -run '^$' -bench Way/histogram -benchtime 1x -timeout 60m ./bench/aggregate
 package aggregate

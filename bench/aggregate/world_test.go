@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +25,8 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/store/postgres"
+	"github.com/shoal-project/shoal/store/postgres/postgrestest"
 	"github.com/shoal-project/shoal/store/sqlite"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -43,13 +46,14 @@ type world struct {
 	collector *dap.PrivateKey
 	url       string // of the leader
 	dir       string
+	postgres  bool
 	stop      func() // ends both, and leaves the files
 }
 
 // newWorld starts both aggregators. Workers and sizes are the defaults.
-func newWorld(t testing.TB, in vdaf.Instance) *world {
+func newWorld(t testing.TB, in vdaf.Instance, postgres bool) *world {
 	t.Helper()
-	w := &world{clock: clock.NewVirtual(begin()), dir: t.TempDir()}
+	w := &world{clock: clock.NewVirtual(begin()), dir: t.TempDir(), postgres: postgres}
 	listeners := []net.Listener{listen(t), listen(t)}
 	w.url = "http://" + listeners[0].Addr().String()
 	config := dap.TaskConfiguration{
@@ -88,10 +92,7 @@ func (w *world) start(t testing.TB, ctx context.Context, running *sync.WaitGroup
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{1: *secret}, VerifyWith: 1,
 		CollectorTokens: []auth.Hash{w.token.Hash()}, Outbound: between, Collector: w.collector.Config(), Leeway: 5 * time.Minute,
 	}
-	ours, err := sqlite.OpenLeader(ctx, filepath.Join(w.dir, "leader.db"))
-	check(t, err)
-	theirs, err := sqlite.OpenHelper(ctx, filepath.Join(w.dir, "helper.db"))
-	check(t, err)
+	ours, theirs := w.stores(t, ctx)
 	var books [2]*ledger.Books
 	for i, role := range []dap.Role{dap.Leader, dap.Helper} {
 		var store interface {
@@ -130,6 +131,38 @@ func (w *world) start(t testing.TB, ctx context.Context, running *sync.WaitGroup
 	})
 }
 
+// What the roles ask of a database.
+type (
+	leaderStore interface {
+		leader.Store
+		roster.Store
+		io.Closer
+	}
+	helperStore interface {
+		helper.Store
+		roster.Store
+		io.Closer
+	}
+)
+
+// stores opens both roles' databases: files, or schemas of the server that
+// SHOAL_TEST_POSTGRES names.
+func (w *world) stores(t testing.TB, ctx context.Context) (leaderStore, helperStore) {
+	t.Helper()
+	if w.postgres {
+		ours, err := postgres.OpenLeader(ctx, postgrestest.Schema(t))
+		check(t, err)
+		theirs, err := postgres.OpenHelper(ctx, postgrestest.Schema(t))
+		check(t, err)
+		return ours, theirs
+	}
+	ours, err := sqlite.OpenLeader(ctx, filepath.Join(w.dir, "leader.db"))
+	check(t, err)
+	theirs, err := sqlite.OpenHelper(ctx, filepath.Join(w.dir, "helper.db"))
+	check(t, err)
+	return ours, theirs
+}
+
 func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -145,11 +178,11 @@ func check(t testing.TB, err error) {
 }
 
 // histogram makes the task's clients report buckets in turn.
-func histogram(t testing.TB, length, chunk int) *world {
+func histogram(t testing.TB, length, chunk int, postgres bool) *world {
 	t.Helper()
 	v, err := vdaf.Histogram(length, chunk)
 	check(t, err)
-	w := newWorld(t, v)
+	w := newWorld(t, v, postgres)
 	w.shard = func(nonce vdaf.Nonce, i int) (*vdaf.Sharded, error) {
 		return v.Shard(rand.Reader, w.task.Context(), nonce, i%length)
 	}
@@ -162,7 +195,7 @@ func count(t testing.TB) *world {
 	t.Helper()
 	v, err := vdaf.Count()
 	check(t, err)
-	w := newWorld(t, v)
+	w := newWorld(t, v, false)
 	w.shard = func(nonce vdaf.Nonce, i int) (*vdaf.Sharded, error) {
 		return v.Shard(rand.Reader, w.task.Context(), nonce, i%2 == 1)
 	}
