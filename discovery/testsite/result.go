@@ -3,7 +3,6 @@ package testsite
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -327,8 +326,6 @@ func (t *tally) kinds(r *Result, most map[*Page]int) {
 			r.AboveCrowd++
 			if most[p] >= r.Crowd {
 				r.Recovered++
-			} else if len(DEBUG) > 0 {
-				println("MISS", p.Kind.Name, len(t.visitor[p]), most[p])
 			}
 		}
 	}
@@ -380,5 +377,3 @@ func percent(part, whole int) float64 {
 	}
 	return 100 * float64(part) / float64(whole)
 }
-
-var DEBUG = os.Getenv("MISS")
