@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"errors"
+	"time"
 
 	"github.com/shoal-project/shoal/discovery"
 )
@@ -18,6 +19,10 @@ func (b *Bundle) Name() string { return b.doc.Name }
 
 // Version returns the version: keep the highest that was opened, and give it to Open.
 func (b *Bundle) Version() uint64 { return b.doc.Version }
+
+// Expires returns from when on the bundle must not be used any more, however
+// long ago it was opened.
+func (b *Bundle) Expires() time.Time { return b.doc.Expires }
 
 // Digest returns the SHA-256 digest of the signed bytes.
 func (b *Bundle) Digest() [32]byte { return b.digest }

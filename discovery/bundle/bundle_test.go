@@ -62,6 +62,7 @@ func TestOpenRefuses(t *testing.T) {
 		"another key's signature":      {bytes.Replace(signRaw(body, other), []byte(KeyID(otherPublic)), []byte(KeyID(trusted[0])), 1), trusted, today(), 0, ErrUnsigned},
 		"a byte of the body":           {flipped(len(signed) - 9), trusted, today(), 0, ErrUnsigned},
 		"a byte of the signature":      {flipped(len(header) + 30), trusted, today(), 0, ErrUnsigned},
+		"a carriage return before it":  {bytes.Replace(signed, []byte("\n"), []byte("\r\n"), 1), trusted, today(), 0, ErrUnsigned},
 		"text after it":                {append(bytes.Clone(signed), '\n'), trusted, today(), 0, ErrUnsigned},
 		"an older version":             {signed, trusted, today(), 8, ErrDowngraded},
 		"expired to the second":        {signed, trusted, doc.Expires, 0, ErrExpired},

@@ -112,7 +112,8 @@ func verify(signed []byte, keys []ed25519.PublicKey) (*Document, error) {
 		return nil, ErrUnsigned
 	}
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(words[2])
-	if err != nil || len(signature) != ed25519.SignatureSize {
+	// The decoder skips carriage returns: one document must have one digest.
+	if err != nil || len(signature) != ed25519.SignatureSize || base64.RawURLEncoding.EncodeToString(signature) != words[2] {
 		return nil, ErrUnsigned
 	}
 	key, ok := keyOf(words[1], keys)
