@@ -100,6 +100,8 @@ func TestCleanURLs(t *testing.T) {
 		{"/a/b", host + "/i/9f86d081884c7d65", ""},
 		{"/long/9f86d081884c7d65/x", "", ""},
 		{"/a/b", "https://m.example.org/a", "https://m.example.org/a"},
+		{"/a/b", "http://www.example.org/a", ""}, // TLS hid what was read
+		{"/a/b?x=1", "http://www.example.org/a/b", "/a/b"},
 		{"/a/b", "http://printer.local/", ""},
 		{"/a/b", "not a url:", ""},
 	} {

@@ -23,9 +23,14 @@ func (u URL) Shorter() (URL, bool) {
 	return u, true
 }
 
+// Downgrades tells whether asking for u in place of v would show the network
+// what TLS hid from it: v is an https URL, and u is not.
+func (u URL) Downgrades(v URL) bool { return v.scheme == "https" && u.scheme != "https" }
+
 // CleanURLs returns the URLs that may stand for a page that was found public:
 // what Shorter returns, and the canonical URL that the page names, if it is
-// shorter or does without the query. All of them pass the strict rules. The
+// shorter or does without the query. All of them pass the strict rules, and none
+// leads from https to http. The
 // shortest comes first. Whether they yield the same page a fetch must show
 // (SamePage).
 func (r *Rules) CleanURLs(u URL, after Signature) []URL {
@@ -37,7 +42,7 @@ func (r *Rules) CleanURLs(u URL, after Signature) []URL {
 				return
 			}
 		}
-		if r.Page(c, Evidence{}).Verdict != Public {
+		if c.Downgrades(u) || r.Page(c, Evidence{}).Verdict != Public {
 			return
 		}
 		at := len(all)
