@@ -3,6 +3,8 @@ package discovery
 import (
 	"fmt"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // A hostRule looks at scheme, port and host; what it finds is empty if it has
@@ -87,10 +89,13 @@ func hostRules() []hostRule {
 		}},
 		{RuleHostToken, "a label of the host looks like a secret", func(r *Rules, s *subject) (string, string) {
 			for _, l := range s.labels {
+				name := l
 				if strings.HasPrefix(l, "xn--") {
-					continue
+					if u, err := idna.Punycode.ToUnicode(l); err == nil {
+						name = u
+					}
 				}
-				if kind, part := r.tokens.Classify(l, Lax); kind != TokenPlain {
+				if kind, part := r.tokens.Classify(name, Lax); kind != TokenPlain {
 					return l, found(kind, part)
 				}
 			}

@@ -15,17 +15,17 @@ type pageRule hostRule
 func pageRules() []pageRule {
 	strict, lax := limitsOf(Strict), limitsOf(Lax)
 	return []pageRule{
-		{RuleLength, fmt.Sprintf("the URL has more than %d bytes", maxURL), func(_ *Rules, s *subject) (string, string) {
-			n := len(s.url.path) + len(s.url.query) + len(s.url.fragment) + len(s.host)
-			return fmt.Sprint(n), over(n, maxURL, "bytes")
-		}},
-		{RuleEncoding, fmt.Sprintf("percent-encoding is laid over itself more than %d times, or hides control characters or bytes that are no text", maxLayers), hiddenText},
 		{RuleFragment, fmt.Sprintf("the fragment has more than %d bytes, unless the page is a known search page; shorter ones are cut off", maxFragment), func(_ *Rules, s *subject) (string, string) {
 			if s.evidence.SearchPage {
 				return s.url.fragment, ""
 			}
 			return s.url.fragment, over(len(s.url.fragment), maxFragment, "bytes of fragment")
 		}},
+		{RuleLength, fmt.Sprintf("the URL has more than %d bytes", maxURL), func(_ *Rules, s *subject) (string, string) {
+			n := len(s.url.path) + len(s.url.query) + len(s.url.fragment) + len(s.host)
+			return fmt.Sprint(n), over(n, maxURL, "bytes")
+		}},
+		{RuleEncoding, fmt.Sprintf("percent-encoding is laid over itself more than %d times, or hides control characters or bytes that are no text", maxLayers), hiddenText},
 		{RuleEmail, "path or query hold an e-mail address, however it is encoded; also (at), [at], \" dot \"", func(_ *Rules, s *subject) (string, string) {
 			if mail := findEmail(s.path); mail != "" {
 				return s.path, mail

@@ -65,6 +65,15 @@ func longestNumber(s, stops string) (string, int) {
 // fuzzy: spaces around the sign, (at) and [at] for the sign, (dot) and " dot "
 // for the dot.
 func findEmail(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case strings.ContainsRune("．。｡", r): // as input methods write the dot
+			return '.'
+		case unicode.Is(unicode.Cf, r): // nobody sees it
+			return -1
+		}
+		return r
+	}, s)
 	if !strings.ContainsAny(s, "@＠") && !containsFold(s, "at)") && !containsFold(s, "at]") && !containsFold(s, " at ") {
 		return ""
 	}

@@ -41,7 +41,7 @@ func queryRules() []textRule {
 		}},
 		{RuleTextEmail, "it holds an e-mail address; also with spaces, (at), [at], \" dot \"", func(_ *Rules, q string) string { return findEmail(q) }},
 		{RuleTextCredentials, "it holds a name and a password as in a URL (name:password@)", func(_ *Rules, q string) string { return findCredentials(q) }},
-		{RuleTextURL, "it holds a URL, or a word that is a host with a path, that the rules of URLs refuse", func(r *Rules, q string) string { return r.refusedURL(q) }},
+		{RuleTextURL, "it holds a URL, or a word that is a host with a path, that the rules of URLs refuse; or the name of a host that is not public", func(r *Rules, q string) string { return r.refusedURL(q) }},
 		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them", maxQueryDigits), func(_ *Rules, q string) string {
 			if number, n := longestNumber(q, ""); n > maxQueryDigits {
 				return number
@@ -140,8 +140,10 @@ func (r *Rules) refusedURL(q string) string {
 		host, path, slash := strings.Cut(word, "/")
 		switch {
 		case strings.Contains(word, "://"):
-		case slash && path != "" && strings.Contains(strings.Trim(host, "."), "."):
+		case slash && path != "" && (strings.Contains(strings.Trim(host, "."), ".") || hasPort(host)):
 			word = "https://" + word
+		case r.privateHost(host):
+			return word
 		default:
 			continue
 		}
@@ -150,6 +152,23 @@ func (r *Rules) refusedURL(q string) string {
 		}
 	}
 	return ""
+}
+
+// hasPort tells whether a host is followed by a port: localhost:8080.
+func hasPort(host string) bool {
+	name, port, ok := strings.Cut(host, ":")
+	return ok && name != "" && port != "" && strings.Trim(port, "0123456789") == ""
+}
+
+// privateHost tells whether a word is a name of two labels or more, with a port
+// or without, that no public host has: wiki.corp.
+func (r *Rules) privateHost(word string) bool {
+	name, _, _ := strings.Cut(word, ":")
+	if !strings.Contains(strings.Trim(name, "."), ".") {
+		return false
+	}
+	d := r.URL("https://"+name, Evidence{})
+	return d.Rule == RuleHostSpecial
 }
 
 // secretText asks the classifier about each word, and about neighbouring words
