@@ -93,6 +93,10 @@ func (g *gate) search(s bundle.Search) string {
 		g.refuse(RuleEngine, s.Engine, "there is no bundle")
 		return ""
 	}
+	if !g.now.Before(g.config.Bundle.Expires()) {
+		g.refuse(RuleEngine, s.Engine, "the bundle has expired")
+		return ""
+	}
 	again, ok := g.config.Bundle.SearchPage(s.Clean)
 	if !ok || again != s {
 		g.refuse(RuleEngine, s.Engine, "the bundle does not know the search")

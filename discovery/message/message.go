@@ -58,7 +58,7 @@ func NewPage(p anonymous.Page) (*Page, error) {
 // Linked returns the page with the evidence that another page, fetched
 // anonymously too, links to exactly its URL; without that link, the page itself.
 func (p *Page) Linked(from anonymous.Page) *Page {
-	if p.linked || !discovery.LinksTo(from.URL(), from.Body(), p.page.URL()) {
+	if p.linked || from.URL() == p.page.URL() || !discovery.LinksTo(from.URL(), from.Body(), p.page.URL()) {
 		return p
 	}
 	linked := *p
@@ -72,8 +72,11 @@ func (p *Page) Signature() discovery.Signature { return p.sig }
 // URL returns the URL that was asked.
 func (p *Page) URL() discovery.URL { return p.page.URL() }
 
+// evidence is what another page says: that the page names a canonical URL for
+// itself proves nothing at the last gate, since a page that has an address for
+// each person can do the same.
 func (p *Page) evidence() discovery.Evidence {
-	return discovery.Evidence{Canonical: p.sig.Canonical, PublicLink: p.linked}
+	return discovery.Evidence{PublicLink: p.linked}
 }
 
 // Engaged tells that the page was visited, and how much was done there.

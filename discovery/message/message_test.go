@@ -319,10 +319,32 @@ func TestEvidence(t *testing.T) {
 			t.Errorf("linked by %s: %s", body, d)
 		}
 	}
+	// What a page says of itself is no evidence: a link to itself, a canonical URL.
+	forged := `<a href="/story?section=teapots&page=2">tea</a><link rel=canonical href="/story">` + story
+	self := anonymous.New(parseURL(t, long), nil, []byte(forged))
+	if _, d := s.Check(page(t, long, forged).Linked(self).Engaged(Engagement{}), Moment{Now: now()}); d.Verdict != discovery.Private || d.Strictness != discovery.Strict {
+		t.Errorf("a page that speaks for itself: %s, %s", d, d.Strictness)
+	}
 	secret := page(t, "https://herald.example.org/i/9f86d081884c7d65", story)
 	from := anonymous.New(parseURL(t, "https://herald.example.org/"), nil, []byte(`<a href="/i/9f86d081884c7d65">`))
 	if _, d := s.Check(secret.Linked(from).Engaged(Engagement{}), Moment{Now: now()}); d.Rule != discovery.RulePathToken || d.Strictness != discovery.Lax {
 		t.Errorf("a secret with a link to it: %s", d)
+	}
+}
+
+// TestExpiredBundle: a bundle that expires while it is in use speaks for no
+// search any more.
+func TestExpiredBundle(t *testing.T) {
+	s := sanitizer(t, nil)
+	q := query(t, finchURL, results(stories(6)...))
+	end := testBundle(t).Expires()
+	for _, m := range []Message{q, q.Results()[0], page(t, storyURL, story).AfterQuery(search(t, finchURL), 1)} {
+		if _, d := s.Check(m, Moment{Now: end.Add(-time.Second)}); d.Verdict != discovery.Public {
+			t.Errorf("%T before the end: %s", m, d)
+		}
+		if _, d := s.Check(m, Moment{Now: end}); d.Rule != RuleEngine || d.Verdict != discovery.Private {
+			t.Errorf("%T at the end: %s", m, d)
+		}
 	}
 }
 

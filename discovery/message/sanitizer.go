@@ -36,7 +36,7 @@ func Table() []discovery.RuleInfo {
 		{Rule: RuleDepth, Text: "the page was not reached straight from the results of a search"},
 		{Rule: RuleNoindex, Text: "the page, fetched anonymously, forbids to index it, by meta element or header"},
 		{Rule: RuleSearch, Text: "the page is a result page of an engine that the signed bundle knows: it is told as a search or not at all"},
-		{Rule: RuleEngine, Text: "the signed bundle does not know the engine, or finds another search in the clean URL"},
+		{Rule: RuleEngine, Text: "the signed bundle does not know the engine, or finds another search in the clean URL, or has expired"},
 		{Rule: RuleResults, Text: fmt.Sprintf("of the first %d results fewer than %d different ones may be told: the words are too special; or the result that is told may not be", maxResults, leastResults)},
 		{Rule: RuleSchema, Text: "the record has not exactly the fields of its schema, or a value that the schema does not have"},
 		{Rule: RuleTime, Text: "the day is not known"},
@@ -88,7 +88,7 @@ type Moment struct {
 // the decision is not discovery.Public, nothing may leave and the record is
 // empty. The trace has every rule that was asked.
 func (s *Sanitizer) Check(m Message, at Moment) (Record, discovery.Decision) {
-	g := &gate{Sanitizer: s}
+	g := &gate{Sanitizer: s, now: at.Now}
 	schema := m.Schema()
 	fields := m.fill(g)
 	if g.refused {
@@ -165,6 +165,7 @@ func conforms(s *Schema, fields map[string]any) error {
 // A gate is one message that is being judged.
 type gate struct {
 	*Sanitizer
+	now     time.Time
 	trace   []discovery.Step
 	level   discovery.Strictness
 	refused bool
