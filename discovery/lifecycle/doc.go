@@ -43,7 +43,8 @@
 // kept as 64-bit keyed hashes in a Bloom filter that holds random bits from the
 // beginning: it calls 1.0 % of all URLs private that it never saw (5 % once it
 // holds 68,000), so that nothing found in it proves a visit. What was told is kept
-// the same way, a filter a day, for 30 days (0.03 % a day). Questions remember
+// the same way, a filter a day, for 30 days (0.03 % a day); what may be told only
+// because something else was told needs two entries of one day. Questions remember
 // keyed hashes. Clearing the history removes all of it, and calls Config.Purge.
 // In private mode nothing is kept, fetched or told.
 //
@@ -64,6 +65,8 @@
 // The engine believes the embedder's events, and that its Fetcher carries
 // nothing of the person. A site sees that somebody at the person's network address
 // asks for a page some hours after a visit. The filters are shared by all pages:
-// who holds the key can test URLs against them, with the error rates above.
+// who holds the key can test URLs against them, with the error rates above. A
+// store that keeps earlier states of a filter, as the journal of FileStore does
+// until it is written anew, shows whoever holds the key, too, what was added.
 // Nothing runs in constant time: the device is trusted.
 package lifecycle

@@ -38,6 +38,7 @@ type Engine struct {
 	busy        bool           // a fetch is under way
 	generation  uint64         // changes when what is under way must be forgotten
 	uncleared   bool           // clearing the store failed
+	forgotten   int            // how often everything was
 
 	dirty  []item
 	traces []Trace
@@ -93,6 +94,7 @@ func (e *Engine) forget() {
 	}
 	e.current, e.dirty, e.traces, e.outbox = nil, nil, nil, nil
 	e.generation++
+	e.forgotten++
 	e.stats = Stats{Reasons: make(map[string]int)}
 }
 
@@ -136,12 +138,32 @@ func (e *Engine) Handle(ctx context.Context, ev Event) error {
 		err = e.conclude(ctx, job, response, failure)
 		e.flush()
 	}
-	out := e.outbox
+	out, forgotten := e.outbox, e.forgotten
 	e.outbox = nil
 	e.mu.Unlock()
+	return errors.Join(err, e.deliver(ctx, out, forgotten))
+}
+
+// deliver gives messages to the outbox. If the history is cleared meanwhile the
+// rest is lost, and what came after the purge is purged.
+func (e *Engine) deliver(ctx context.Context, out []message.Record, forgotten int) error {
+	cleared := func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.forgotten != forgotten
+	}
+	var err error
 	for _, r := range out {
+		if cleared() {
+			break
+		}
 		if emitErr := e.config.Emit(r); emitErr != nil {
 			err = errors.Join(err, fmt.Errorf("discovery: giving a message to the outbox: %w", emitErr))
+		}
+	}
+	if len(out) > 0 && e.config.Purge != nil && cleared() {
+		if purgeErr := e.config.Purge(ctx); purgeErr != nil {
+			err = errors.Join(err, fmt.Errorf("discovery: purging the outbox: %w", purgeErr))
 		}
 	}
 	return err

@@ -22,7 +22,7 @@ const (
 	Signature Kind = "signature" // the page as shown has a signature: Tab, URL, Page
 	Hidden    Kind = "hidden"    // the tab went out of sight: Tab
 	Closed    Kind = "closed"    // the tab was closed: Tab
-	Cleared   Kind = "cleared"   // the person cleared the history; with URL, only that page of it
+	Cleared   Kind = "cleared"   // the person cleared the history; with URL, only that page of it, but not what is in the filters or the outbox
 	Private   Kind = "private"   // private mode begins or ends: On; with Tab, of that tab only
 	Tick      Kind = "tick"      // time passes: what is due is done
 )

@@ -19,7 +19,8 @@ import (
 // that a crash tore is ignored; a damaged one in front of others is an error.
 // The journal is written anew, without what was deleted, once more than half
 // of it is stale: until then sealed values that were deleted are still in the
-// file. It is safe for concurrent use; a directory belongs to one FileStore at a
+// file, and earlier states of filters, which tell apart noise from what was added.
+// It is safe for concurrent use; a directory belongs to one FileStore at a
 // time, and is locked where the system has file locks.
 type FileStore struct {
 	mu      sync.Mutex

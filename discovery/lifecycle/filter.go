@@ -32,7 +32,7 @@ const (
 
 // privateShape is for what is private for ever: 128 KiB, false positives 1.0 %
 // when it is new, 5 % with 68,000 pages. reportedShape is for what was reported
-// on one day: 8 KiB, 0.03 % when new, 0.08 % with 700 pages; 30 of them are asked.
+// on one day: 8 KiB, 0.03 % when new, 0.08 % with 700 tags; 30 of them are asked.
 var (
 	privateShape  = shape{chunks: 32, hashes: 4, noise: 324}
 	reportedShape = shape{chunks: 2, hashes: 7, noise: 321}

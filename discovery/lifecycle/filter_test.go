@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -66,6 +67,59 @@ func TestFilterRates(t *testing.T) {
 		if g.restore(c.shape.chunks, f.chunks[0]) || g.restore(-1, f.chunks[0]) || g.restore(0, f.chunks[0][1:]) {
 			t.Errorf("%s: a bad chunk was put back", c.name)
 		}
+	}
+}
+
+// What lets something else be told is not found by chance: 30 days of busy
+// filters, asked for searches and pages that were never told of.
+func TestGrants(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{4})
+	k, err := NewKey(make([]byte, keySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := newVault(k, random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Engine{vault: v, reported: make(map[int]*filter)}
+	for d := range keptDays {
+		f, err := newFilter(reportedShape, random)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 700 {
+			f.add(tag(random.Uint64()))
+		}
+		e.reported[d] = f
+	}
+	const n = 5000
+	once, by := 0, 0
+	for i := range n {
+		all := e.pageGrants(fmt.Sprint("https://example.org/", i))
+		if e.wasTold(all[0]) {
+			once++
+		}
+		if e.granted(all) {
+			by++
+		}
+	}
+	if once < n/100 || by > n/1000 {
+		t.Errorf("of %d never told, %d by one tag and %d by all: want at least %d, and at most %d", n, once, by, n/100, n/1000)
+	}
+	told := e.pageGrants("https://example.org/told")
+	for _, tg := range told {
+		e.reported[3].add(tg)
+	}
+	if !e.granted(told) {
+		t.Error("what was told is not known")
+	}
+	other := e.pageGrants("https://example.org/other")
+	for d, tg := range other {
+		e.reported[d].add(tg)
+	}
+	if e.granted(other) {
+		t.Error("tags of different days count together")
 	}
 }
 

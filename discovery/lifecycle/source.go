@@ -10,6 +10,7 @@ type place struct {
 	closed bool    // nobody knows anything of it but that it is private
 	doubt  bool    // its URL looks like access for one person, even laxly
 	visit  *record
+	unseen bool // nobody saw it, or private mode did, or the history was cleared: it is not kept
 }
 
 // source returns the page from which a page was reached, nil if from none.
@@ -42,7 +43,7 @@ func (e *Engine) source(ev Event, before *place) *place {
 	if before != nil && before.closed {
 		return before // it was left out why; in doubt the page before is the one
 	}
-	p := &place{url: ref}
+	p := &place{url: ref, unseen: e.pages[ref.String()] == nil}
 	if s, ok := e.searchPage(ref); ok {
 		p.search = searchOf(s)
 	}
@@ -79,7 +80,7 @@ func (e *Engine) undecided(r *record) bool {
 			before = t.visit
 		}
 	}
-	if r.Source == "" || e.wasTold(e.vault.tag("public", r.Source)) || before == nil || before == r || !before.First.Before(r.First) {
+	if r.Source == "" || e.granted(e.pageGrants(r.Source)) || before == nil || before == r || !before.First.Before(r.First) {
 		return false
 	}
 	r.Due = e.now

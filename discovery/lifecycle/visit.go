@@ -20,7 +20,8 @@ type tab struct {
 func (e *Engine) navigated(ev Event) error {
 	e.stats.Navigations++
 	if ev.Opener != 0 && e.privateTabs[ev.Opener] {
-		return nil // what private mode leads to is part of it
+		// What private mode leads to is part of it, and all that follows there.
+		return e.privateMode(Event{Kind: Private, Tab: ev.Tab, On: true})
 	}
 	t, err := e.tab(ev.Tab)
 	if err != nil {
@@ -92,20 +93,20 @@ func (e *Engine) admit(t *tab, p, source *place) error {
 		p.doubt = rules.Page(p.url, discovery.Evidence{PublicLink: true}).Verdict != discovery.Public
 	}
 	r := &record{URL: url, url: p.url, First: e.now, Last: e.now}
-	if source != nil {
-		if source.search != nil {
-			r.Search = source.search
-		} else {
-			r.Source = source.url.String()
-		}
+	switch {
+	case source == nil || source.unseen:
+	case source.search != nil:
+		r.Search = source.search
+	default:
+		r.Source = source.url.String()
 	}
 	t.visit, p.visit = r, r
 	return nil
 }
 
 // canonical returns the URL that the page as shown calls its canonical one, if
-// it is on the same host, shorter, and passes the strict rules itself: it may
-// be fetched in place of a URL that they refuse. That the page said so to the
+// it is on the same host, shorter, does not lead from https to http, and passes
+// the strict rules itself: it may be fetched in place of a URL that they refuse. That the page said so to the
 // person proves nothing; the anonymous fetch must.
 func (e *Engine) canonical(r *record) (discovery.URL, bool) {
 	if r.Before == nil || r.Before.Canonical == "" {
@@ -116,14 +117,14 @@ func (e *Engine) canonical(r *record) (discovery.URL, bool) {
 		return discovery.URL{}, false
 	}
 	c = c.WithoutFragment()
-	if c.Host() != r.url.Host() || len(c.String()) >= len(r.URL) {
+	if c.Host() != r.url.Host() || c.Downgrades(r.url) || len(c.String()) >= len(r.URL) {
 		return discovery.URL{}, false
 	}
 	return c, e.config.Rules.Page(c, discovery.Evidence{}).Verdict == discovery.Public
 }
 
 func (e *Engine) searchPage(u discovery.URL) (bundle.Search, bool) {
-	if e.config.Bundle == nil {
+	if b := e.config.Bundle; b == nil || !e.now.Before(b.Expires()) {
 		return bundle.Search{}, false
 	}
 	return e.config.Bundle.SearchPage(u)
