@@ -100,7 +100,6 @@ func (c *discoverExplainCmd) explain(e *env, rules *discovery.Rules) (*explanati
 		if after, err = signFile(u, c.Robots, c.After); err != nil {
 			return nil, err
 		}
-		evidence.Canonical = after.Canonical
 	}
 	d := rules.URL(c.URL, evidence)
 	x.URL = bridge.DecisionOf(d)
@@ -111,7 +110,13 @@ func (c *discoverExplainCmd) explain(e *env, rules *discovery.Rules) (*explanati
 	if c.Before == "" || d.Verdict == discovery.Private {
 		return x, nil
 	}
-	pages := rules.Compare(before, after, d.Strictness)
+	// As in the engine: laxly only if a public page links here and the page names
+	// itself. What else it says of itself proves nothing.
+	level := discovery.Strict
+	if c.PublicLink && after.Canonical == u.WithoutFragment().String() {
+		level = discovery.Lax
+	}
+	pages := rules.Compare(before, after, level)
 	x.Pages = &compared{bridge.DecisionOf(pages), before, after}
 	if d.Verdict == discovery.Public && pages.Verdict != discovery.Public {
 		x.Verdict, x.Leaves = pages.String(), ""

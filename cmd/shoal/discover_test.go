@@ -62,3 +62,26 @@ func TestBundleVerify(t *testing.T) {
 		t.Errorf("a byte turned: exit code %d, %s", code, stderr)
 	}
 }
+
+// TestExplainAsTheEngine: what a page says of itself does not make the rules
+// lax, as it does not in the engine.
+func TestExplainAsTheEngine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.html")
+	page := `<html><head><title>A walk along the river</title><link rel=canonical href="/story"></head><body>` + strings.Repeat("<p>There is much to see on the way there and back.</p>", 9)
+	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "verdict  mask: parameters.count"},
+		{[]string{"--public-link"}, "verdict  public"},
+	} {
+		var stdout, stderr bytes.Buffer
+		args := append([]string{"discover", "explain", "https://news.example.org/story?part=two&x=1", "--before", file, "--after", file}, c.args...)
+		if code := run(args, &stdout, &stderr, clock.NewVirtual(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))); code != 0 || !strings.Contains(stdout.String(), c.want) {
+			t.Errorf("%v: exit code %d, want %q in\n%s%s", c.args, code, c.want, &stdout, &stderr)
+		}
+	}
+}
