@@ -3,6 +3,8 @@ package demo
 import (
 	"context"
 	"crypto/rand"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
+	"github.com/shoal-project/shoal/console"
 )
 
 // TestDemo plays the demo with invented programs and holds the answer against
@@ -43,6 +46,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkConsole(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,5 +108,46 @@ func checkSums(t *testing.T, r *Result) {
 	}
 	if people != r.People || len(histogram.Rows) != 6 || histogram.Inside < 4 {
 		t.Errorf("the histogram has %d people in %d buckets, %d intervals hold", people, len(histogram.Rows), histogram.Inside)
+	}
+}
+
+// checkConsole: the pages of the aggregate questions show what was released, how
+// exact it is, and export it.
+func checkConsole(t *testing.T, s *Stage) {
+	t.Helper()
+	h, err := console.New(console.FromServer(s.analyzer), console.Options{Clock: s.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(path string) string {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Host = "localhost"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			t.Errorf("%s: status %d", path, w.Code)
+		}
+		return w.Body.String()
+	}
+	list := get("/")
+	for _, task := range s.aggregates {
+		id, err := task.ID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := "/questions/" + id.String()
+		page, csv := get(path), get(path+"/export.csv")
+		wants := map[string][]string{
+			countMetric:     {"exactly what was sent", `class="dot"`, "Noise</dt><dd>none"},
+			histogramMetric: {"10 and above", `class="error"`, "discrete Laplace, epsilon 1", "Leader and helper together"},
+		}[task.Metric]
+		for _, want := range append(wants, "300", "released", "Collector") {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page of %s does not say %q", task.Metric, want)
+			}
+		}
+		if !strings.Contains(list, path) || !strings.HasPrefix(csv, "epoch,item,reports,estimate,stddev,low,high\n") {
+			t.Errorf("%s is not in the list, or exports %q", task.Metric, csv)
+		}
 	}
 }
