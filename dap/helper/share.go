@@ -73,6 +73,9 @@ func (h *Helper) createShare(w http.ResponseWriter, r *http.Request, s *roster.S
 	if err := s.Task.CheckSelector(&req); err != nil {
 		return err
 	}
+	if _, _, _, err := ledger.Range(req.Selector); err != nil { // it ends, but later than any store can say
+		return &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: err.Error()}
+	}
 	ctx := context.WithoutCancel(r.Context())
 	err = h.collect(ctx, s, &req, share)
 	if err != nil {

@@ -38,6 +38,10 @@ func TestBadShareRequests(t *testing.T) {
 			{"a batch without end", bad(func(r *dap.AggregateShareReq) {
 				r.Selector = dap.IntervalSelector(dap.Interval{Start: 1 << 63, Duration: 1 << 63})
 			}), "batchInvalid"},
+			{"a batch that no store can hold", bad(func(r *dap.AggregateShareReq) {
+				i := dap.Interval{Start: 1 << 63, Duration: 1}
+				r.Job.Query, r.Selector = dap.IntervalQuery(i), dap.IntervalSelector(i)
+			}), "batchInvalid"},
 			{"an aggregation parameter", bad(func(r *dap.AggregateShareReq) { r.Job.AggParam = []byte{1} }), "invalidAggregationParameter"},
 			{"an extension", bad(func(r *dap.AggregateShareReq) { r.Job.Extensions = []dap.Extension{{Type: 7}} }), "unsupportedExtension"},
 			{"extensions out of order", bad(func(r *dap.AggregateShareReq) { r.Job.Extensions = []dap.Extension{{Type: 7}, {Type: 7}} }), "invalidExtension"},
