@@ -95,7 +95,7 @@ func New(t *task.Task, id task.ID) (*dap.Task, error) {
 }
 
 // Grace returns how long after the end of an epoch its reports may still arrive:
-// the time that leader and helper wait before they let a batch be collected.
+// the time that the leader waits before it lets a batch be collected.
 func Grace(t *task.Task) time.Duration {
 	return time.Duration(t.MaxDelay+t.ClockSkew) * time.Second
 }
