@@ -82,7 +82,8 @@ func (in *Input) setSums() *sums {
 }
 
 // nearestHalf returns which of n statements is true of nearest to half of all
-// people.
+// people, or of more: who asks a question knows what it is about, and must not
+// have learnt it from the few who have it.
 func (in *Input) nearestHalf(n int, holds func(i int, things []int) bool) int {
 	best, distance := 0, math.MaxInt
 	for i := range n {
@@ -92,7 +93,11 @@ func (in *Input) nearestHalf(n int, holds func(i int, things []int) bool) int {
 				count++
 			}
 		}
-		if d := max(2*count-len(in.Who), len(in.Who)-2*count); d < distance {
+		d := 2*count - len(in.Who)
+		if d < 0 {
+			d = len(in.Who) - d // rather any that most people have
+		}
+		if d < distance {
 			best, distance = i, d
 		}
 	}
