@@ -47,7 +47,6 @@ type org struct {
 	address  string
 	identity string
 	fs       durable.FS
-	store    string       // of an aggregator; "" is the embedded one
 	client   *http.Client // nil for the default
 
 	server *Server
