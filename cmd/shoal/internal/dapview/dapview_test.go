@@ -15,8 +15,8 @@ import (
 // golden are the files of package dap's tests: what a name in the file means.
 var golden = map[string]string{
 	"aggregate-share-req-interval": "aggregate-share-req", "collection-job-req-next": "collection-job-req",
-	"task-configuration-empty-info": TaskConfiguration,
-	"plaintext-input-share":         "", // no message
+	"task-configuration-empty-info": TaskConfiguration, "task-configuration-noise": TaskConfiguration,
+	"plaintext-input-share": "", // no message
 }
 
 // TestGolden decodes every golden message of every variant. What is cut off or
