@@ -313,6 +313,78 @@ func (w *world) checkSecrets() {
 	}
 }
 
+// TestPairingRemoved: whose pairing is removed is let in no longer, without a
+// restart, and again once there is a new one.
+func TestPairingRemoved(t *testing.T) {
+	w := newAggregateWorld(t)
+	w.pair()
+	w.b.start()
+	w.a.start()
+	made, err := taskconfig.New(w.task, w.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		of             *org
+		peer, role, at string
+		in, out        int // answers
+	}{
+		{w.b, w.a.identity, "leader", dap.AggregateSharePath(made.ID(), dap.AggregateShareID{1}), 404, 404},
+		{w.a, task.FormatPublic(w.task.Hops[2].Identity), "collector", dap.CollectionJobPath(made.ID(), dap.CollectionJobID{1}), 404, 401},
+	} {
+		book, err := OpenPairings(tt.of.config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, ok, err := book.Find(tt.peer, tt.role)
+		if err != nil || !ok {
+			t.Fatalf("no pairing with %s (%v)", tt.peer, err)
+		}
+		ask := func(want int, problem string) {
+			t.Helper()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+tt.of.address+"/"+tt.at, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+p.Token)
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body := new(bytes.Buffer)
+			if _, err := body.ReadFrom(resp.Body); err != nil {
+				t.Fatal(err)
+			}
+			if resp.StatusCode != want || !strings.Contains(body.String(), problem) {
+				t.Errorf("%s: %d %s, want %d %s", tt.role, resp.StatusCode, body, want, problem)
+			}
+		}
+		if err := w.settle(2 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		ask(tt.in, "urn:shoal:problem:notFound")
+		if err := book.Remove(tt.peer); err != nil {
+			t.Fatal(err)
+		}
+		_ = w.settle(2 * time.Minute) // the other one's requests fail
+		ask(tt.out, map[string]string{"leader": "unrecognizedTask", "collector": "urn:shoal:problem:unauthorized"}[tt.role])
+		w.pair()
+		for _, o := range []*org{w.a, w.b} {
+			if err := o.server.pairSelf(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if p, ok, err = book.Find(tt.peer, tt.role); err != nil || !ok {
+			t.Fatalf("no new pairing with %s (%v)", tt.peer, err)
+		}
+		if err := w.settle(2 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		ask(tt.in, "urn:shoal:problem:notFound")
+	}
+}
+
 // TestUnpaired: a server with a task whose parties it is not paired with starts,
 // says what is missing, refuses reports, and serves as soon as the pairing is
 // there, without a restart.

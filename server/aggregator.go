@@ -182,7 +182,8 @@ func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
 }
 
 // sync lets the role serve what the organisation's tasks and pairings say. What
-// cannot be served yet is remembered with the reason.
+// cannot be served yet is remembered with the reason; who was paired with and is
+// no longer loses what the pairing gave.
 func (a *aggregator) sync(ctx context.Context) error {
 	var errs []error
 	waiting := map[task.ID]string{}
@@ -194,6 +195,9 @@ func (a *aggregator) sync(ctx context.Context) error {
 			waiting[t.ID] = err.Error()
 		case wait != "":
 			waiting[t.ID] = wait
+			if err := a.revoke(ctx, t); err != nil {
+				errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
+			}
 		default:
 			if err := a.serve(ctx, e); err != nil {
 				errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
