@@ -88,14 +88,19 @@ func hostRules() []hostRule {
 			return s.host, ""
 		}},
 		{RuleHostToken, "a label of the host looks like a secret", func(r *Rules, s *subject) (string, string) {
-			for _, l := range s.labels {
+			for i, l := range s.labels {
+				// Below the name of a site stands what it made for somebody.
+				level := Lax
+				if i < len(s.labels)-2 {
+					level = Strict
+				}
 				name := l
 				if strings.HasPrefix(l, "xn--") {
 					if u, err := idna.Punycode.ToUnicode(l); err == nil {
 						name = u
 					}
 				}
-				if kind, part := r.tokens.Classify(name, Lax); kind != TokenPlain {
+				if kind, part := r.tokens.Classify(name, level); kind != TokenPlain {
 					return l, found(kind, part)
 				}
 			}

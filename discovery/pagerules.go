@@ -84,9 +84,13 @@ func pageRules() []pageRule {
 			}
 			return s.query, ""
 		}},
-		{RuleQueryText, fmt.Sprintf("the value of a parameter is a text (it has spaces, or more than %d characters) that the rules of queries refuse", maxMixedWord), func(r *Rules, s *subject) (string, string) {
+		{RuleQueryText, fmt.Sprintf("the value of a parameter is a text (it has spaces, or more than %d characters) that the rules of queries refuse; strict: it has spaces, as what a person typed has", maxMixedWord), func(r *Rules, s *subject) (string, string) {
 			for _, p := range s.params {
-				if !strings.ContainsFunc(p.value, unicode.IsSpace) && utf8.RuneCountInString(p.value) <= maxMixedWord {
+				spaces := strings.ContainsFunc(p.value, unicode.IsSpace)
+				if spaces && s.level == Strict {
+					return p.value, "several words, as a person types them"
+				}
+				if !spaces && utf8.RuneCountInString(p.value) <= maxMixedWord {
 					continue
 				}
 				if d := r.Query(p.value); d.Verdict != Public {

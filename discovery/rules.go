@@ -184,7 +184,7 @@ func newKeywords() keywords {
 			"pin pwd pass key apikey api sig sign signature code otp hash nonce state ticket order orderid invoice account acct konto phone tel mobile ssn dob birthday " +
 			"firstname lastname surname lat lon lng ll latitude longitude geo loc gps zip zipcode postcode postal plz trk utm gclid fbclid msclkid dclid yclid eid cid sid phpsessid jsessionid sessionid " +
 			"mail access id_token invite member customer patient client"),
-		typed:    set("q s query search text term keyword keywords searchterm suche recherche buscar busca cerca zoeken szukaj"),
+		typed:    set("q s wd kw kwd nkw qs query search text term phrase keyword keywords searchterm searchtext searchquery searchword suche recherche buscar busca cerca zoeken szukaj"),
 		inKeys:   []string{"token", "passw", "sess", "auth", "email", "secret", "track", "shar", "redirect", "login", "logout", "logon", "invit", "credential", "signature"},
 		special:  []string{"localhost", "local", "localdomain", "onion", "i2p", "internal", "intranet", "home.arpa", "arpa", "test", "invalid", "example", "lan", "home", "corp", "private", "alt", "workgroup", "fritz.box"},
 		patterns: []string{"/auth/realms/", "openid-connect", "/wp-admin", "/.well-known/", ";jsessionid="},

@@ -41,6 +41,17 @@ func TestURLVerdicts(t *testing.T) {
 		{"example.org/a", Private, RuleUnreadable},
 		{"https://exa mple.org/", Private, RuleUnreadable},
 
+		// What a person typed, under whatever name.
+		{"https://www.example.org/s?wd=divorce+lawyer", Mask, RuleQueryKeyword},
+		{"https://www.example.org/find?about=divorce%20lawyer", Mask, RuleQueryText},
+		{"https://www.example.org/find?about=divorce-lawyer", Public, RuleNone},
+
+		// A short token below the name of a site.
+		{"https://q7xk2vzp.example.org/", Private, RuleHostToken},
+		{"https://kxqvzjwp.example.org/", Private, RuleHostToken},
+		{"https://harbours.example.org/", Public, RuleNone},
+		{"https://subscribe.news.example.org/", Public, RuleNone},
+
 		// International names are read before they are judged.
 		{"https://kqzvxwtrplmnbdghä.example.org/", Private, RuleHostToken},
 		{"https://münchen.example.org/", Public, RuleNone},
