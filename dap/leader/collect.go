@@ -13,6 +13,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/internal/exchange"
+	"github.com/shoal-project/shoal/dap/ledger"
 	"github.com/shoal-project/shoal/dap/roster"
 )
 
@@ -167,7 +168,26 @@ func (l *Leader) checkCollection(ctx context.Context, s *roster.Serving, body []
 	if collected {
 		return dap.Interval{}, &dap.Abort{Type: dap.ProblemBatchOverlap, Detail: "a part of the batch was collected before"}
 	}
+	gone, err := hasExpired(ctx, book, i)
+	if err != nil {
+		return dap.Interval{}, err
+	}
+	if gone {
+		return dap.Interval{}, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: "reports of a part of the interval have expired: ask for a later one"}
+	}
 	return i, invalid
+}
+
+// hasExpired reports whether a batch has reports that have expired. They are
+// still here, see [ledger.Config], and the helper may have forgotten them.
+func hasExpired(ctx context.Context, book *ledger.Book, i dap.Interval) (bool, error) {
+	oldest := book.Oldest()
+	if i.Start >= oldest {
+		return false, nil
+	}
+	old := dap.Interval{Start: i.Start, Duration: min(i.Duration, dap.Duration(oldest-i.Start))}
+	total, _, err := book.Batch(ctx, dap.IntervalSelector(old))
+	return err == nil && total.Count > 0, err
 }
 
 // collectableAt returns when the batch of an interval may be frozen: after its

@@ -123,6 +123,36 @@ func TestExpiredWhileInJob(t *testing.T) {
 	}
 }
 
+// A batch with reports that have expired, which the helper may have forgotten, is
+// not asked for; what is left of it can be.
+func TestExpiredPart(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), nil, nil)
+	w.linger = 48 * time.Hour
+	w.restart(t)
+	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+		e.Expiry = 24 * time.Hour
+		return nil
+	}))
+	all := w.unit(t, 4)
+	w.upload(t, w.report(t, 0, 0))
+	w.clock.Advance(3 * precision)
+	rest := w.unit(t, 1)
+	for i := range 3 {
+		w.upload(t, w.report(t, i, 0))
+	}
+	w.clock.Advance(precision + 10*time.Minute)
+	w.tick(t)
+	w.clock.Advance(21 * time.Hour)
+	if abort := problemOf(t, w.ask(t, dap.CollectionJobReq{Query: all}, dap.CollectionJobID{})); abort.Type != dap.ProblemBatchInvalid {
+		t.Errorf("the whole: %v", abort)
+	}
+	at := w.collect(t, rest)
+	w.tickAlong(t, 1, time.Minute)
+	if got := w.result(t, at, rest); !slices.Equal(got, ones(3)) {
+		t.Errorf("the rest: %v", got)
+	}
+}
+
 // A helper that refuses a job for good makes the leader abandon it, and take up
 // its reports in another.
 func TestRefusedJob(t *testing.T) {

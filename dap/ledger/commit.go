@@ -71,6 +71,14 @@ func (b *Book) Late(bucket dap.Bucket, t dap.Time) dap.ReportError {
 	return 0
 }
 
+// Oldest returns the time before which reports have expired: [Book.Late] drops
+// them, and other aggregators may have forgotten them.
+func (b *Book) Oldest() dap.Time {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.horizon(0)
+}
+
 // Check says what [Book.Commit] would answer for candidates now, 0 for a report
 // that may be aggregated. What other processes have committed may be missing, so
 // that it is good enough to leave out reports early, and not to count one.
