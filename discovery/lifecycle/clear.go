@@ -28,23 +28,29 @@ func (e *Engine) cleared(ctx context.Context, ev Event) error {
 		return nil // it was never kept
 	}
 	u = u.WithoutFragment()
+	clean := u.String() // of a search, whatever else its URL holds, and whether the bundle has expired or not
+	if b := e.config.Bundle; b != nil {
+		if s, ok := b.SearchPage(u); ok {
+			clean = s.Clean.String()
+		}
+	}
+	holds := func(r *record) bool {
+		return r.url == u || r.Source == u.String() || r.Search != nil && r.Search.Clean == clean
+	}
 	for _, t := range e.sortedTabs() {
-		if t.visit != nil && t.visit.url == u {
+		if t.visit != nil && holds(t.visit) {
 			e.drop(t.visit)
 			t.visit = nil
 		}
-		if t.place != nil && t.place.url == u {
+		if t.place != nil && (t.place.url == u || t.place.search != nil && t.place.search.Clean == clean) {
 			t.place = nil
 		}
 	}
 	for _, r := range e.sorted() {
-		if r.url == u || r.Source == u.String() || r.Search != nil && r.Search.Clean == u.String() {
+		if holds(r) {
 			e.generation++
 			e.drop(r)
 		}
-	}
-	if s, ok := e.searchPage(u); ok {
-		e.drop(e.pages["search "+s.Clean.String()])
 	}
 	e.recent.remove(u)
 	e.explain(StageCleared, Ignored, ev.URL, "", discovery.Decision{})

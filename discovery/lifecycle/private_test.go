@@ -116,3 +116,42 @@ func TestBundleExpires(t *testing.T) {
 		t.Errorf("asked for %v", b.net.urls())
 	}
 }
+
+// Clearing a result page, by whatever URL it was shown, takes along the search
+// and the pages that hold its words.
+func TestClearSearch(t *testing.T) {
+	shown := search("river walk") + "&page_size=20"
+	b := newBench(t, nil)
+	b.visit(1, shown, "", lifecycle.Typed)
+	b.visit(1, "https://news.example.org/about", shown, lifecycle.Link)
+	b.visit(1, "https://news.example.org/", "", lifecycle.Typed)
+	b.close(1)
+	if n := records(t, b.config.Store); n != 3 {
+		t.Fatalf("%d records, want those of a search and two pages", n)
+	}
+	b.do(lifecycle.Event{Kind: lifecycle.Cleared, URL: shown})
+	if n := records(t, b.config.Store); n != 1 {
+		t.Errorf("%d records are left, want that of the other page", n)
+	}
+	b.wait(3 * time.Hour)
+	b.want("page https://news.example.org/")
+}
+
+// A page that is still open when the page before it is cleared is not told of
+// later, and keeps nothing of it.
+func TestClearBefore(t *testing.T) {
+	const front, about = "https://news.example.org/", "https://news.example.org/about"
+	b := newBench(t, nil)
+	b.visit(1, front, "", lifecycle.Typed)
+	b.visit(1, about, front, lifecycle.Link)
+	b.do(lifecycle.Event{Kind: lifecycle.Cleared, URL: front})
+	if n := records(t, b.config.Store); n != 0 {
+		t.Errorf("%d records are left", n)
+	}
+	b.close(1)
+	b.wait(3 * time.Hour)
+	b.want()
+	if len(b.net.log) > 0 {
+		t.Errorf("asked for %v", b.net.urls())
+	}
+}
