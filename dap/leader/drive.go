@@ -167,12 +167,8 @@ func (s *startedJobs) take(k jobKey) *begun {
 	return b
 }
 
-// longestAsked bounds the pause that a helper can ask for.
-const longestAsked = time.Hour
-
 // dueAfter returns when a job whose attempt has failed is tried again.
 func (l *Leader) dueAfter(attempts int, asked time.Duration) time.Time {
-	// A helper that asks for years must not hold up what waits for the job.
-	wait := max(min(asked, longestAsked), pause(attempts, l.config.FirstPause, l.config.LongPause))
+	wait := max(asked, pause(attempts, l.config.FirstPause, l.config.LongPause))
 	return l.now().Add(max(time.Second, wait))
 }

@@ -48,7 +48,7 @@ type Response struct {
 	Status   int
 	Body     []byte        // a message of the type that was wanted; nil if there is none
 	Location string        // absolute; "" if the server named none
-	Retry    time.Duration // when to ask again, if the server has said so
+	Retry    time.Duration // when to ask again, if the server has said so; an hour at most
 	Header   http.Header
 }
 
@@ -183,16 +183,20 @@ func location(at *url.URL, header string) (string, error) {
 	return u.String(), nil
 }
 
+// longestRetry is how long servers can make us wait: one that asks for years must
+// not hold up what depends on it.
+const longestRetry = time.Hour
+
 // retryAfter reads the header Retry-After, in either of its forms (RFC 9110,
 // section 10.2.3).
 func (c *Client) retryAfter(header string) time.Duration {
+	wait := time.Duration(0)
 	if n, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
+		wait = time.Duration(n) * time.Second
+	} else if t, err := http.ParseTime(header); err == nil {
+		wait = t.Sub(c.clock().Now())
 	}
-	if t, err := http.ParseTime(header); err == nil {
-		return max(0, t.Sub(c.clock().Now()))
-	}
-	return 0
+	return min(max(0, wait), longestRetry)
 }
 
 // http returns a client that follows no redirects.

@@ -270,6 +270,8 @@ func FuzzClient(f *testing.F) {
 	f.Add(200, "application/ppm-dap;message=aggregate-share", "/x", "3", []byte("body"))
 	f.Add(400, "application/problem+json", "", "", []byte(`{"type":"urn:ietf:params:ppm:dap:error:batchOverlap","detail":"x"}`))
 	f.Add(503, "", "::", "Wed, 21 Oct 2015 07:28:00 GMT", []byte{0xff})
+	f.Add(202, "", "", "2147483647", []byte{})
+	f.Add(503, "", "", "Fri, 31 Dec 9999 23:59:59 GMT", []byte{})
 	f.Fuzz(func(t *testing.T, status int, mediaType, location, retry string, body []byte) {
 		if status < 200 || status > 599 {
 			return
@@ -286,7 +288,7 @@ func FuzzClient(f *testing.F) {
 			}
 			return
 		}
-		if len(got.Body) > 50 || got.Location != "" && !strings.HasPrefix(got.Location, "http://a.example") || got.Retry < 0 {
+		if len(got.Body) > 50 || got.Location != "" && !strings.HasPrefix(got.Location, "http://a.example") || got.Retry < 0 || got.Retry > time.Hour {
 			t.Fatalf("%+v", got)
 		}
 	})
