@@ -28,7 +28,14 @@ import (
 // with the helper, and gives both the question. They are not paired.
 func newAggregateWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: clock.NewVirtual(noon), log: &buffer{}}
+	return newAggregateWorldBy(t, "http")
+}
+
+// newAggregateWorldBy is newAggregateWorld with organisations whose URLs begin
+// with scheme.
+func newAggregateWorldBy(t *testing.T, scheme string) *world {
+	t.Helper()
+	w := &world{t: t, clock: clock.NewVirtual(noon), log: &buffer{}, scheme: scheme}
 	w.owner = mustKey(t)
 	w.a, w.b = w.foundAs("a", LeaderRole, CollectorRole), w.foundAs("b", HelperRole)
 	collector, err := LoadIdentity(w.a.config().collectorIdentityPath())
@@ -36,8 +43,8 @@ func newAggregateWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	parties := []task.Party{
-		{Role: task.Leader, URL: "http://" + w.a.address, Identity: w.a.public()},
-		{Role: task.Helper, URL: "http://" + w.b.address, Identity: w.b.public()},
+		{Role: task.Leader, URL: w.a.url(), Identity: w.a.public()},
+		{Role: task.Helper, URL: w.b.url(), Identity: w.b.public()},
 		{Role: task.Collector, Identity: collector.Public()},
 	}
 	a, err := aggregate.WithChunk(task.Aggregation{Kind: task.Categories, Labels: []string{"red", "green", "blue"}, Variant: "dap-18"})
@@ -95,7 +102,7 @@ func (w *world) foundAs(name string, roles ...RoleName) *org {
 	o.dir = filepath.Join(w.t.TempDir(), name)
 	var err error
 	o.file, o.identity, err = Init(o.dir, Organisation{
-		Name: name, Roles: roles, URL: "http://" + o.address, Owners: []string{task.FormatPublic(w.owner.Public())},
+		Name: name, Roles: roles, URL: o.url(), Owners: []string{task.FormatPublic(w.owner.Public())},
 	}, w.clock.Now(), nil)
 	if err != nil {
 		w.t.Fatal(err)
@@ -145,6 +152,11 @@ func (w *world) pair() {
 // nothing to say.
 func (w *world) answer(labels ...string) {
 	w.t.Helper()
+	w.answerBy(http.DefaultTransport, labels...)
+}
+
+func (w *world) answerBy(transport http.RoundTripper, labels ...string) {
+	w.t.Helper()
 	made, err := taskconfig.New(w.task, w.id)
 	if err != nil {
 		w.t.Fatal(err)
@@ -154,7 +166,7 @@ func (w *world) answer(labels ...string) {
 		w.t.Fatal(err)
 	}
 	c := client.New(made, client.Options{
-		Leader: w.task.Hops[0].Identity, Helper: w.task.Hops[1].Identity, Clock: w.clock, Transport: http.DefaultTransport,
+		Leader: w.task.Hops[0].Identity, Helper: w.task.Hops[1].Identity, Clock: w.clock, Transport: transport,
 	})
 	for _, label := range labels {
 		tally := q.Empty()

@@ -58,11 +58,15 @@ var roleNames = []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, C
 func (r RoleName) Crowd() bool { return r == ShufflerRole || r == AnalyzerRole }
 
 // TLSConfig says where the certificates of the public listener come from: two
-// files, or ACME, or (on loopback and behind a proxy) nowhere.
+// files, or ACME, or (on loopback and behind a proxy) nowhere. The other files are
+// for mutual TLS between organisations.
 type TLSConfig struct {
-	CertFile string     `yaml:"cert_file"`
-	KeyFile  string     `yaml:"key_file"`
-	ACME     ACMEConfig `yaml:"acme"`
+	CertFile       string     `yaml:"cert_file"`
+	KeyFile        string     `yaml:"key_file"`
+	ACME           ACMEConfig `yaml:"acme"`
+	ClientCAFile   string     `yaml:"client_ca_file"`
+	ClientCertFile string     `yaml:"client_cert_file"`
+	ClientKeyFile  string     `yaml:"client_key_file"`
 }
 
 // ACMEConfig asks for certificates by the ACME protocol.
@@ -299,7 +303,10 @@ func (c Config) withDefaults(dir string) Config {
 	if len(c.Keys.KEMs) == 0 {
 		c.Keys.KEMs = []string{"x25519"}
 	}
-	for _, p := range []*string{&c.Data, &c.Keys.Dir, &c.Keys.PolicyFile, &c.TLS.CertFile, &c.TLS.KeyFile} {
+	for _, p := range []*string{
+		&c.Data, &c.Keys.Dir, &c.Keys.PolicyFile, &c.TLS.CertFile, &c.TLS.KeyFile,
+		&c.TLS.ClientCAFile, &c.TLS.ClientCertFile, &c.TLS.ClientKeyFile,
+	} {
 		*p = under(dir, *p)
 	}
 	c.Tasks.Bundles = slices.Clone(c.Tasks.Bundles)
@@ -426,7 +433,7 @@ func (c Config) validateTLS() error {
 	if !t.Enabled() && !c.BehindProxy && !isLoopbackAddr(c.Listen) {
 		return fmt.Errorf("listen: %q is off loopback without TLS: set tls, or behind_proxy if a proxy on the way ends TLS", c.Listen)
 	}
-	return nil
+	return c.validateMutual()
 }
 
 // Enabled reports whether the listeners off loopback speak TLS.

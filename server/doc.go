@@ -25,6 +25,10 @@
 // one of its hops names this organisation's URL and identity, no two hops are
 // the same organisation, and it keeps the configured floors.
 //
+// If the configuration names authorities for it, what other organisations ask of a
+// leader or a helper needs a client certificate beside the token (mutual TLS). It
+// does not stand for the token, and is not bound to a pairing.
+//
 // HPKE keys are short-lived. Clients learn a new key before the old one ends;
 // the private half of an old key is overwritten in the key file once the last
 // batch that may need it has closed and the grace time has passed.

@@ -45,6 +45,9 @@ const skewLimit = 30 * time.Second
 // their permissions, disk, tasks, ports, the other organisations, the clock. It
 // changes nothing, and may run beside a server.
 func Doctor(ctx context.Context, c Config, o Options) []Finding {
+	if o.Client == nil {
+		o.Client, _ = c.client() // what is wrong with its certificate is a finding of its own
+	}
 	d := &doctor{config: c, o: o.withDefaults()}
 	d.clock()
 	d.keys()
@@ -135,6 +138,7 @@ func (d *doctor) tls() {
 	case d.config.BehindProxy:
 		d.say(Warning, "certificate", "behind_proxy: the proxy's TLS cannot be checked from here")
 	}
+	d.clientCertificates()
 }
 
 // registry reads the tasks; tasks and peers are checked from it.

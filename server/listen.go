@@ -98,12 +98,9 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 	case len(c.TLS.ACME.Domains) > 0:
 		return c.acmeConfig(), nil
 	case c.TLS.CertFile != "":
-		if err := private(c.TLS.KeyFile); err != nil {
-			return nil, fmt.Errorf("tls.key_file: %w", err)
-		}
-		files := &certFiles{cert: c.TLS.CertFile, key: c.TLS.KeyFile}
-		if err := files.reload(); err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
+		files, err := openCertFiles("", c.TLS.CertFile, c.TLS.KeyFile)
+		if err != nil {
+			return nil, err
 		}
 		return &tls.Config{
 			MinVersion:     tls.VersionTLS13,
@@ -130,13 +127,13 @@ func (c Config) acmeConfig() *tls.Config {
 	return t
 }
 
-// certFiles serves a certificate from two files and picks up renewed ones
-// without a restart.
+// certFiles has a certificate from two files and picks up renewed ones without a
+// restart.
 type certFiles struct {
 	cert, key string
 
 	mu      sync.Mutex
-	current *tls.Certificate // what is served
+	current *tls.Certificate // what peers are shown
 	changed time.Time        // the certificate file's modification time
 	looked  time.Time        // when the file was last looked at
 }
@@ -144,7 +141,24 @@ type certFiles struct {
 // certRecheck is how often a handshake looks for a renewed certificate.
 const certRecheck = time.Minute
 
-func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// openCertFiles reads a certificate and its key, which must be private. The keys
+// of the configuration that name them begin with tls.WHICH.
+func openCertFiles(which, cert, key string) (*certFiles, error) {
+	if err := private(key); err != nil {
+		return nil, fmt.Errorf("tls.%skey_file: %w", which, err)
+	}
+	f := &certFiles{cert: cert, key: key}
+	if err := f.reload(); err != nil {
+		return nil, fmt.Errorf("tls.%scert_file: %w", which, err)
+	}
+	return f, nil
+}
+
+// get answers a client's handshake.
+func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.renewed(), nil }
+
+// renewed returns the certificate that is in force.
+func (f *certFiles) renewed() *tls.Certificate {
 	f.mu.Lock()
 	due := time.Since(f.looked) > certRecheck
 	f.mu.Unlock()
@@ -154,7 +168,7 @@ func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.current, nil
+	return f.current
 }
 
 func (f *certFiles) reload() error {

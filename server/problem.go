@@ -19,19 +19,20 @@ type problem struct {
 
 // problems are those that this package answers with; roles have their own.
 var problems = struct {
-	malformed, tooLarge, unknownTask, busy, diskFull, unavailable, internal, unauthorized, forbidden, notFound, refused problem
+	malformed, tooLarge, unknownTask, busy, diskFull, unavailable, internal, unauthorized, forbidden, notFound, refused, noCertificate problem
 }{
-	malformed:    problem{status: 400, name: "malformed", title: "The request is not what this address takes."},
-	tooLarge:     problem{status: 413, name: "tooLarge", title: "The body is larger than this address takes."},
-	unknownTask:  problem{status: 404, name: "unknownTask", title: "This server does not serve the task."},
-	busy:         problem{status: 503, name: "busy", title: "Too many requests at once. Try again later.", retry: 5 * time.Second},
-	diskFull:     problem{status: 503, name: "diskFull", title: "The server has no space left. Try again later.", retry: time.Minute},
-	unavailable:  problem{status: 503, name: "unavailable", title: "The server cannot do this now. Try again later.", retry: 30 * time.Second},
-	internal:     problem{status: 500, name: "internal", title: "Something went wrong here; the log says what."},
-	unauthorized: problem{status: 401, name: "unauthorized", title: "A valid token is needed."},
-	forbidden:    problem{status: 403, name: "forbidden", title: "The token does not have the scope for this."},
-	notFound:     problem{status: 404, name: "notFound", title: "There is no such thing here."},
-	refused:      problem{status: 422, name: "refused", title: "The task is not admitted."},
+	malformed:     problem{status: 400, name: "malformed", title: "The request is not what this address takes."},
+	tooLarge:      problem{status: 413, name: "tooLarge", title: "The body is larger than this address takes."},
+	unknownTask:   problem{status: 404, name: "unknownTask", title: "This server does not serve the task."},
+	busy:          problem{status: 503, name: "busy", title: "Too many requests at once. Try again later.", retry: 5 * time.Second},
+	diskFull:      problem{status: 503, name: "diskFull", title: "The server has no space left. Try again later.", retry: time.Minute},
+	unavailable:   problem{status: 503, name: "unavailable", title: "The server cannot do this now. Try again later.", retry: 30 * time.Second},
+	internal:      problem{status: 500, name: "internal", title: "Something went wrong here; the log says what."},
+	unauthorized:  problem{status: 401, name: "unauthorized", title: "A valid token is needed."},
+	forbidden:     problem{status: 403, name: "forbidden", title: "The token does not have the scope for this."},
+	notFound:      problem{status: 404, name: "notFound", title: "There is no such thing here."},
+	noCertificate: problem{status: 403, name: "noClientCertificate", title: "A client certificate is needed beside the token."},
+	refused:       problem{status: 422, name: "refused", title: "The task is not admitted."},
 }
 
 // write sends p. detail, if any, tells the client what to mend.

@@ -93,9 +93,13 @@ const uploadExchange = time.Minute
 // routeAggregator adds the routes of a leader or a helper. Its handler knows its
 // resources; reports of a server that is a shuffler, too, go by their task.
 func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
-	within := func(limit time.Duration, route string, stores bool) http.HandlerFunc {
+	within := func(limit time.Duration, route string, stores, peers bool) http.HandlerFunc {
 		return s.metrics.observe(route, func(w http.ResponseWriter, r *http.Request) {
 			limitTime(w, limit)
+			if peers && !s.config.certified(r) {
+				problems.noCertificate.write(w, "Show one that an authority has issued which this server accepts; its operator knows which.")
+				return
+			}
 			if stores && s.tight() {
 				problems.diskFull.write(w, "")
 				return
@@ -103,18 +107,21 @@ func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
 			a.ServeHTTP(w, r)
 		})
 	}
-	serve := func(route string, stores bool) http.HandlerFunc { return within(aggregateExchange, route, stores) }
-	mux.HandleFunc("/"+dap.HpkeConfigPath, serve("dap_keys", false))
-	if s.firstHost([]RoleName{ShufflerRole}) == nil {
-		mux.HandleFunc(reportPattern, within(uploadExchange, routeReport, true))
+	serve := func(route string) http.HandlerFunc { return within(aggregateExchange, route, false, false) }
+	peers := func(route string, stores bool) http.HandlerFunc {
+		return within(aggregateExchange, route, stores, true)
 	}
-	mux.HandleFunc("/tasks/{task}/aggregation_jobs/", serve("dap_job", true))
-	mux.HandleFunc("/tasks/{task}/aggregation_jobs", serve("dap_job", true))
-	mux.HandleFunc("/tasks/{task}/aggregate_shares/", serve("dap_share", false))
-	mux.HandleFunc("/tasks/{task}/aggregate_shares", serve("dap_share", false))
-	mux.HandleFunc("/tasks/{task}/collection_jobs/", serve("dap_collection", false))
-	mux.HandleFunc("/tasks/{task}/collection_jobs", serve("dap_collection", false))
-	mux.HandleFunc("OPTIONS /tasks/{task}/reports", serve(routeReport, false))
+	mux.HandleFunc("/"+dap.HpkeConfigPath, serve("dap_keys"))
+	if s.firstHost([]RoleName{ShufflerRole}) == nil {
+		mux.HandleFunc(reportPattern, within(uploadExchange, routeReport, true, false))
+	}
+	mux.HandleFunc("/tasks/{task}/aggregation_jobs/", peers("dap_job", true))
+	mux.HandleFunc("/tasks/{task}/aggregation_jobs", peers("dap_job", true))
+	mux.HandleFunc("/tasks/{task}/aggregate_shares/", peers("dap_share", false))
+	mux.HandleFunc("/tasks/{task}/aggregate_shares", peers("dap_share", false))
+	mux.HandleFunc("/tasks/{task}/collection_jobs/", peers("dap_collection", false))
+	mux.HandleFunc("/tasks/{task}/collection_jobs", peers("dap_collection", false))
+	mux.HandleFunc("OPTIONS /tasks/{task}/reports", serve(routeReport))
 }
 
 // aggregatorOf returns the aggregator that serves the DAP task of a request, or

@@ -38,7 +38,8 @@ type Options struct {
 	// returns listeners it has opened before.
 	Listen func(network, address string) (net.Listener, error)
 	// Client reaches other organisations; default: one with timeouts that
-	// speaks TLS 1.3 and follows no redirects.
+	// speaks TLS 1.3, follows no redirects, and shows the client certificate
+	// of the configuration, if there is one, to servers that ask.
 	Client *http.Client
 	// Manual leaves the periodic work to calls of Tick.
 	Manual bool
@@ -57,7 +58,7 @@ func (o Options) withDefaults() Options {
 		o.Listen = net.Listen
 	}
 	if o.Client == nil {
-		o.Client = peerClient()
+		o.Client = peerClient(&tls.Config{MinVersion: tls.VersionTLS13})
 	}
 	return o
 }
@@ -65,11 +66,11 @@ func (o Options) withDefaults() Options {
 // peerClient returns the client by which one organisation reaches another.
 // There is no limit on a whole exchange: a batch may be large. What bounds a
 // peer that stalls is the time to the first byte of its answer.
-func peerClient() *http.Client {
+func peerClient(t *tls.Config) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS13},
+			TLSClientConfig:       t,
 			TLSHandshakeTimeout:   10 * time.Second,
 			ResponseHeaderTimeout: 10 * time.Minute,
 			IdleConnTimeout:       90 * time.Second,
@@ -119,6 +120,12 @@ type listener struct {
 func New(ctx context.Context, c Config, o Options) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("checking config: %w", err)
+	}
+	if o.Client == nil {
+		var err error
+		if o.Client, err = c.client(); err != nil {
+			return nil, err
+		}
 	}
 	s := &Server{config: c, o: o.withDefaults(), metrics: newMetrics()}
 	if err := s.open(ctx); err != nil {
@@ -295,7 +302,11 @@ func (s *Server) bind() error {
 		s.listeners = append(s.listeners, listener{name, l, h, t})
 		return nil
 	}
-	if err := add("public", "listen", s.config.Listen, s.public(), t); err != nil {
+	public, err := s.config.askClients(t)
+	if err != nil {
+		return err
+	}
+	if err := add("public", "listen", s.config.Listen, s.public(), public); err != nil {
 		return err
 	}
 	opsTLS := t

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -35,6 +36,8 @@ type world struct {
 	owner task.IdentityKey
 	a, b  *org
 
+	scheme string // of the organisations' URLs, "" for http
+
 	task *task.Task
 	id   task.ID
 }
@@ -48,6 +51,7 @@ type org struct {
 	identity string
 	fs       durable.FS
 	client   *http.Client // nil for the default
+	adjust   func(*Config)
 
 	server *Server
 	stop   context.CancelFunc
@@ -117,13 +121,15 @@ func (w *world) found(role RoleName) *org {
 	o.address = l.Addr().String()
 	l.Close()
 	o.file, o.identity, err = Init(o.dir, Organisation{
-		Name: string(role), Roles: []RoleName{role}, URL: "http://" + o.address, Owners: []string{task.FormatPublic(w.owner.Public())},
+		Name: string(role), Roles: []RoleName{role}, URL: o.url(), Owners: []string{task.FormatPublic(w.owner.Public())},
 	}, w.clock.Now(), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return o
 }
+
+func (o *org) url() string { return cmp.Or(o.w.scheme, "http") + "://" + o.address }
 
 func (w *world) ask() {
 	w.t.Helper()
@@ -170,6 +176,9 @@ func (o *org) config() Config {
 	c.Tasks.Bundles = []string{filepath.Join(o.dir, "tasks.bundle")}
 	c.Ops.Listen = "127.0.0.1:0"
 	c.Console.Listen = Off
+	if o.adjust != nil {
+		o.adjust(&c)
+	}
 	return c
 }
 
