@@ -9,6 +9,8 @@
 // of the draft's problem types; a [Problem] becomes one of ours, under
 // urn:shoal:problem; everything else is our fault and tells nothing.
 // [CheckType] and [Body] look at a request, [Send], [Later] and [Done] answer it.
+// An [Arrival] is a body whose sender has to keep a [Pace], and loses its place to
+// others if it is slow ([CutSlowest]).
 //
 // # Client
 //
