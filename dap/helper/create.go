@@ -52,19 +52,23 @@ func (h *Helper) createJob(w http.ResponseWriter, r *http.Request, s *roster.Ser
 	if err := exchange.CheckType(r, dap.TypeAggregationJobInitReq); err != nil {
 		return err
 	}
-	leave, err := h.queue.enter(r.Context())
+	body, err := h.beginBody(w, r, s)
+	if err != nil {
+		return err
+	}
+	defer body.end()
+	req, job, err := h.readJob(w, r, s, chosen, body)
+	if err != nil {
+		h.refusedBody(task, err)
+		return err
+	}
+	body.read()
+	leave, err := h.queue.enter(r.Context()) // not before: a sender that is slow must not have a worker
 	if err != nil {
 		h.config.Metrics.Refused(&task, QueueFull)
 		return err
 	}
 	defer leave()
-	req, job, err := h.readJob(w, r, s, chosen)
-	if err != nil {
-		if p, ours := exchange.ProblemOf(err); !ours && p.Status < http.StatusInternalServerError {
-			h.config.Metrics.Refused(&task, BadRequest)
-		}
-		return err
-	}
 	h.spend(s, len(req.VerifyInits))
 	stored, err := h.config.Store.Job(r.Context(), task, job.ID)
 	if err == nil {
@@ -96,6 +100,16 @@ func (h *Helper) createJob(w http.ResponseWriter, r *http.Request, s *roster.Ser
 	return nil
 }
 
+// refusedBody counts a request that could not be read.
+func (h *Helper) refusedBody(task dap.TaskID, err error) {
+	switch p, ours := exchange.ProblemOf(err); {
+	case p.Is(errBusy):
+		h.config.Metrics.Refused(&task, QueueFull)
+	case !ours && p.Status < http.StatusInternalServerError:
+		h.config.Metrics.Refused(&task, BadRequest)
+	}
+}
+
 // admit refuses a request whose task or leader has sent too much.
 func (h *Helper) admit(s *roster.Serving, now time.Time) error {
 	task := s.Task.ID()
@@ -118,7 +132,7 @@ func (h *Helper) spend(s *roster.Serving, reports int) {
 
 // readJob reads a request as it arrives: what is malformed or too large ends it
 // there. The job has its ID and digest, and in the asynchronous mode the request.
-func (h *Helper) readJob(w http.ResponseWriter, r *http.Request, s *roster.Serving, chosen *dap.AggregationJobID) (*dap.AggregationJobInitReq, *Job, error) {
+func (h *Helper) readJob(w http.ResponseWriter, r *http.Request, s *roster.Serving, chosen *dap.AggregationJobID, one *body) (*dap.AggregationJobInitReq, *Job, error) {
 	codec := h.codec(s.Task)
 	digest := sha256.New()
 	if chosen == nil {
@@ -128,7 +142,7 @@ func (h *Helper) readJob(w http.ResponseWriter, r *http.Request, s *roster.Servi
 	if err != nil {
 		return nil, nil, err
 	}
-	body = io.TeeReader(body, digest)
+	body = io.TeeReader(one.meter(body), digest)
 	var kept bytes.Buffer
 	if h.config.Async {
 		body = io.TeeReader(body, &kept)

@@ -11,9 +11,9 @@
 // # The way of a job
 //
 // A request is let in if its task is served, its token is the leader's, and
-// neither the task nor the leader has sent too much ([Rate]); it waits for its
-// turn, the newest first, and is sent away with 429 if the turn does not come. It
-// is decoded as it arrives, within limits. Its reports are opened and verified
+// neither the task nor the leader has sent too much ([Rate]). It is decoded as it
+// arrives, within limits, and only then waits for its turn, the newest first; it
+// is sent away with 429 if the turn does not come. Its reports are opened and verified
 // together, and what is wrong with one of them is said of that one only. Then one
 // transaction holds everything: the IDs of the reports that count and their sums
 // ([ledger.Book]), and the record of the job. Only after it the leader has its
@@ -44,7 +44,14 @@
 // stored holds an address or a header. A request that waits is stored as it came,
 // with its shares sealed by the clients. The answer to a request for a share with
 // noise in it is delayed to a multiple of 250 ms, since drawing noise takes a time
-// that depends on it. A leader can replay requests to make the helper work: that
+// that depends on it.
+//
+// A leader whose requests arrive slowly holds no worker. It may have
+// [Config].PeerBodies requests that are read at once, and half of
+// [Config].MaxBodies; the next one gets 429. A body may pause for 5 s and has to
+// arrive with 64 KiB/s on average, in 5 minutes. While the memory is full that is
+// 1 MiB/s: the slowest that is a second behind is cut, with 408, to make room. A
+// length that is announced counts from the start. A leader can replay requests to make the helper work: that
 // is what the limits are for.
 //
 // BUG(shoal): a request for a task that is not in memory makes the roster look in

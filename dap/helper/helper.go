@@ -40,6 +40,8 @@ type Config struct {
 
 	MaxReports int           // of a job; default 10,000
 	MaxMemory  int64         // bytes that the verified shares of a job may take, unless one report takes more; default 256 MiB
+	MaxBodies  int64         // bytes of the requests that are read, wait and are handled; default: 32 MiB for each worker, and MaxMemory at least
+	PeerBodies int           // requests of a leader that are read at once; default 64
 	Workers    int           // jobs that are handled at a time; default: twice the CPUs
 	Depth      int           // requests that wait; default: 16 for each worker; negative: none
 	Age        time.Duration // how long a request waits; default 15 s
@@ -62,6 +64,7 @@ type Helper struct {
 	queue   *queue
 	perTask *buckets[dap.TaskID]
 	perPeer *buckets[string]
+	bodies  *bodies
 	pending *pending
 	guard   *clock.Guard // what is forgotten too early is lost
 
@@ -92,6 +95,8 @@ func New(c Config) (*Helper, error) {
 	c.MaxReports = cmp.Or(c.MaxReports, 10_000)
 	c.MaxMemory = cmp.Or(c.MaxMemory, 256<<20)
 	c.Workers = cmp.Or(c.Workers, 2*runtime.GOMAXPROCS(0))
+	c.MaxBodies = cmp.Or(c.MaxBodies, max(c.MaxMemory, int64(c.Workers)<<25))
+	c.PeerBodies = cmp.Or(c.PeerBodies, 64)
 	c.Depth = max(0, cmp.Or(c.Depth, 16*c.Workers))
 	c.Age = cmp.Or(c.Age, 15*time.Second)
 	c.KeepResponses = cmp.Or(c.KeepResponses, 24*time.Hour)
@@ -103,7 +108,7 @@ func New(c Config) (*Helper, error) {
 			return nil, fmt.Errorf("starting helper: a limit of %v reports a second for each %s without a burst lets nothing in", r.PerSecond, name)
 		}
 	}
-	if c.MaxReports < 1 || c.MaxMemory < 1 || c.MaxPending < 1 || c.Workers < 1 || c.KeepResponses < 0 || c.KeepRecords < c.KeepResponses || c.Sweep < 0 || c.Age < 0 || c.Poll < 0 {
+	if c.MaxReports < 1 || c.MaxMemory < 1 || c.MaxBodies < 1 || c.PeerBodies < 1 || c.MaxPending < 1 || c.Workers < 1 || c.KeepResponses < 0 || c.KeepRecords < c.KeepResponses || c.Sweep < 0 || c.Age < 0 || c.Poll < 0 {
 		return nil, errors.New("starting helper: want at least one report and worker, and times that are not negative, records kept at least as long as responses")
 	}
 	return &Helper{
@@ -111,6 +116,7 @@ func New(c Config) (*Helper, error) {
 		queue:   &queue{clock: c.Clock, slots: c.Workers, depth: c.Depth, age: c.Age},
 		perTask: newBuckets[dap.TaskID](c.PerTask),
 		perPeer: newBuckets[string](c.PerPeer),
+		bodies:  newBodies(c.MaxBodies, c.PeerBodies),
 		pending: newPending(),
 		guard:   clock.NewGuard(c.Clock, c.Settle),
 	}, nil

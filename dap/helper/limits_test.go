@@ -2,9 +2,7 @@ package helper_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -67,39 +65,6 @@ func TestLimits(t *testing.T) {
 		w.clock.Advance(2 * time.Second)
 		wantFates(t, w.fates(w.createJob(2, body)), 0)
 	}
-}
-
-// While all workers are busy the newest request waits and others are sent away.
-func TestBusy(t *testing.T) {
-	var seen counts
-	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, withMetrics(&seen), func(_ *world, _ *dap.TaskConfiguration, c *helperConfig) {
-		c.Workers, c.Depth = 1, -1
-	})
-	_, body := w.init(dap.BatchID{}, w.report(1))
-	// A request whose body does not end has the worker.
-	in, out := io.Pipe()
-	method, path := w.task.Variant().CreateAggregationJob(w.task.ID(), dap.AggregationJobID{})
-	r := httptest.NewRequest(method, "/"+path, in)
-	r.Header.Set("Content-Type", dap.TypeAggregationJobInitReq.MediaType())
-	w.token.SetBearer(r.Header)
-	slow := httptest.NewRecorder()
-	ended := make(chan struct{})
-	go func() { w.handler.ServeHTTP(slow, r); close(ended) }()
-	if _, err := out.Write(body[:10]); err != nil { // it is being read
-		t.Fatal(err)
-	}
-	a := w.createJob(1, body)
-	wantProblem(t, "no worker", a, http.StatusTooManyRequests, "busy")
-	if a.Header().Get("Retry-After") != "1" || seen.last() != "queue_full true" {
-		t.Errorf("%v, %v", a.Header(), seen.seen)
-	}
-	if s := w.helper.Status(); s.Running != 1 || s.Queued != 0 {
-		t.Errorf("status %+v", s)
-	}
-	out.CloseWithError(io.ErrUnexpectedEOF)
-	<-ended
-	wantProblem(t, "a body that ends early", slow, http.StatusRequestTimeout, "cut")
-	wantFates(t, w.fates(w.createJob(1, body)), 0)
 }
 
 func TestMetrics(t *testing.T) {

@@ -12,9 +12,9 @@ type Refusal uint8
 // The refusals.
 const (
 	NoTask     Refusal = iota + 1 // unknown, disabled, or without the leader's token
-	QueueFull                     // the request waited too long, or others came after it
+	QueueFull                     // the request waited too long, others came after it, or there is no memory to read it
 	TaskLimit                     // the task's reports come too fast
-	PeerLimit                     // the leader's reports come too fast
+	PeerLimit                     // the leader's reports come too fast, or too many of its requests are read at once
 	BadRequest                    // malformed, too large, or against the protocol
 )
 
