@@ -68,6 +68,12 @@
 // ledger as sealed sums. Clients are not authenticated. The collector is, by one
 // of the task's tokens, and the leader to the helper.
 //
+// Anybody can send slowly to hold the places of a task ([Config].MaxRequests). So
+// an upload may pause for 5 s, and has to arrive with 4 KiB/s on average, in a
+// minute. While all places are taken that is 64 KiB/s: the slowest that is a
+// second behind is cut, with 408, and the new upload has its place. Without one
+// the new upload gets 429.
+//
 // While a collection waits for reports, its collector learns how many are missing,
 // in quarters of the minimum ([MissingHeader]).
 //

@@ -26,7 +26,7 @@ type intake struct {
 	leader *Leader
 	task   dap.TaskID
 	recent *recent
-	reads  atomic.Int64 // requests that are being read
+	places places       // of requests that are being read
 	stored atomic.Int64 // bytes of the task's reports on this node
 
 	mu      sync.Mutex // guards current; held while a log is begun

@@ -34,10 +34,11 @@ func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *roster.S
 		return err
 	}
 	in := l.intake(s.Task.ID())
-	defer in.reads.Add(-1)
-	if in.reads.Add(1) > l.config.mostReads(s.Task) {
+	arrival := exchange.Arrive(w, r, l.config.Clock, uploadPace)
+	if !in.places.take(arrival, l.config.mostReads(s.Task)) {
 		return exchange.ErrBusy.After(time.Second)
 	}
+	defer in.places.leave(arrival)
 	if in.stored.Load() >= l.config.MaxBacklog {
 		return exchange.ErrUnavailable.After(time.Minute)
 	}
@@ -63,18 +64,6 @@ func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *roster.S
 	}
 	exchange.Send(w, http.StatusOK, dap.TypeUploadErrors, answer)
 	return nil
-}
-
-// uploadMemory bounds the memory of the uploads of a task that are read at once.
-const uploadMemory = 512 << 20
-
-// mostReads returns how many uploads of a task are read at once: fewer if its
-// reports are large.
-func (c *Config) mostReads(t *dap.Task) int64 {
-	sizes := t.Instance().Sizes()
-	// One report may be decoded and encoded while a chunk is in memory.
-	each := chunkBytes + 2*int64(sizes.PublicShare+sizes.LeaderShare+sizes.HelperShare)
-	return min(int64(c.MaxRequests), max(1, uploadMemory/each))
 }
 
 // uploading is the state of one upload.
