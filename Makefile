@@ -71,9 +71,9 @@ KILLS ?= 200
 crash:
 	SHOAL_KILLS=$(KILLS) ./scripts/postgres $(GO) test -count 1 -timeout 60m -v -run '^TestKill' ./cmd/shoal ./dap/helper
 
-SEEDS ?= 10000
+SIM_SEEDS ?= 10000
 sim:
-	SHOAL_SIM_SEEDS=$(SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestSeeds$$' ./dap/simulation
+	SHOAL_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestSeeds$$' ./dap/simulation
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
