@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // ChaCha8 over a secret seed
 	"sync"
 
 	"github.com/shoal-project/shoal/crypto/secretshare"
