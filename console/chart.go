@@ -59,7 +59,7 @@ func layOutRow(b Bar, top float64) plotRow {
 	}
 	r.Spoken = r.Shown
 	if !r.Exact {
-		r.Shown += " ± " + number((b.High-b.Low)/2)
+		r.Shown += " ± " + number(max(b.High-b.Value, b.Value-b.Low)) // an end may be cut at zero
 		r.Spoken += ", between " + number(max(0, b.Low)) + " and " + number(b.High)
 	}
 	return r
