@@ -132,19 +132,23 @@ func TestBusy(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	body, hold := io.Pipe() // a sender that does not finish
 	answered := make(chan int, 1)
-	go func() {
-		status := 0
-		r, err := http.Post("http://"+s.Addr("public")+"/tasks/"+w.id.String()+"/reports", "application/shoal-report;v=1", body)
-		if err == nil {
-			status = r.StatusCode
-			r.Body.Close()
-		}
-		answered <- status
-	}()
-	_, err = hold.Write([]byte{1}) // taken by the client's connection
-	must(t, err)
+	send := func() *io.PipeWriter { // a sender that does not finish
+		body, hold := io.Pipe()
+		go func() {
+			status := 0
+			r, err := http.Post("http://"+s.Addr("public")+"/tasks/"+w.id.String()+"/reports", "application/shoal-report;v=1", body)
+			if err == nil {
+				status = r.StatusCode
+				r.Body.Close()
+			}
+			body.Close()
+			answered <- status
+		}()
+		_, _ = hold.Write([]byte{1}) // taken by the client's connection, or not at all
+		return hold
+	}
+	hold := send()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		status, header, _ := get(t, "http://"+s.Addr("public")+"/keys/shuffler", "")
@@ -154,7 +158,11 @@ func TestBusy(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("no answer was 503")
 		}
-		time.Sleep(5 * time.Millisecond)
+		select {
+		case <-answered: // it came while the question before had the only place
+			hold = send()
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 	hold.Close()
 	if status := <-answered; status != http.StatusBadRequest {
