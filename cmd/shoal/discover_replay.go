@@ -77,7 +77,7 @@ func (c *discoverReplayCmd) Run(e *env) error {
 	}
 	out := &replayed{w: e.stdout, json: c.JSON, all: c.All, box: box, reasons: make(map[string]int)}
 	engine, err := lifecycle.New(e.ctx, lifecycle.Config{
-		Rules: rules, Bundle: b, Fetcher: fetcher, Sanitizer: sanitizer, Clock: e.clock,
+		Rules: rules, Bundle: b, Fetcher: fetcher, Sanitizer: sanitizer, Clock: e.clock, Rand: e.rand,
 		Emit: out.emit, Explain: out.explain, Purge: box.purge,
 	})
 	if err != nil {

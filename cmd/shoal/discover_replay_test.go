@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,7 +50,7 @@ func recorded(t *testing.T) (string, func(c discoverReplayCmd) (string, error)) 
 	return dir, func(c discoverReplayCmd) (string, error) {
 		var out bytes.Buffer
 		c.File, c.searchRules.Rules, c.Trust = file, filepath.Join(dir, "rules.bundle"), []string{task.FormatPublic(bundle.DevelopmentKey())}
-		err := c.Run(&env{ctx: t.Context(), stdout: &out, stderr: &out, clock: clock.NewVirtual(start), fetcher: site.Direct(4)})
+		err := c.Run(&env{ctx: t.Context(), stdout: &out, stderr: &out, clock: clock.NewVirtual(start), fetcher: site.Direct(4), rand: rand.NewChaCha8([32]byte{5})})
 		return out.String(), err
 	}
 }

@@ -57,6 +57,7 @@ type env struct {
 	clock  clock.Clock
 
 	fetcher discovery.Fetcher // of tests: what asks the web; nil for the real one
+	rand    io.Reader         // of tests: what a discovery engine draws from; nil for crypto/rand
 }
 
 // setupError marks an error that the user mends by changing what they typed or
