@@ -44,6 +44,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -77,11 +79,28 @@ func open(ctx context.Context, connection, role string) (*pgxpool.Pool, error) {
 // migrationLock is an advisory lock: the bytes "shoal".
 const migrationLock = 0x73686f616c
 
+// stepsOf returns the files of a role's migrations by their numbers, which are not
+// given twice. Leader and helper have those of an aggregator in common.
+func stepsOf(role string) ([]string, error) {
+	steps, err := fs.Glob(migrations, path.Join("migrations", role, "*.sql"))
+	if err != nil {
+		return nil, err
+	}
+	if role == "leader" || role == "helper" {
+		shared, err := fs.Glob(migrations, "migrations/aggregator/*.sql")
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, shared...)
+	}
+	slices.SortFunc(steps, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
+	return steps, nil
+}
+
 // migrate brings the schema to the newest version in one transaction, while
 // other processes wait.
 func migrate(ctx context.Context, pool *pgxpool.Pool, role string) error {
-	dir := path.Join("migrations", role)
-	steps, err := fs.ReadDir(migrations, dir) // sorted by name
+	steps, err := stepsOf(role)
 	if err != nil {
 		return err
 	}
@@ -97,12 +116,12 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, role string) error {
 			return fmt.Errorf("the schema has version %d, this program knows only %d: run a newer one", version, len(steps))
 		}
 		for _, step := range steps[version:] {
-			text, err := migrations.ReadFile(path.Join(dir, step.Name()))
+			text, err := migrations.ReadFile(step)
 			if err != nil {
 				return err
 			}
 			if _, err := tx.Conn().PgConn().Exec(ctx, string(text)).ReadAll(); err != nil {
-				return fmt.Errorf("migration %s: %w", step.Name(), err)
+				return fmt.Errorf("migration %s: %w", path.Base(step), err)
 			}
 		}
 		if version == len(steps) {

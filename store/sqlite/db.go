@@ -25,6 +25,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
@@ -62,10 +64,27 @@ func createPrivate(name string) error {
 	return f.Close()
 }
 
+// stepsOf returns the files of a role's migrations by their numbers, which are not
+// given twice. Leader and helper have those of an aggregator in common.
+func stepsOf(role string) ([]string, error) {
+	steps, err := fs.Glob(migrations, path.Join("migrations", role, "*.sql"))
+	if err != nil {
+		return nil, err
+	}
+	if role == "leader" || role == "helper" {
+		shared, err := fs.Glob(migrations, "migrations/aggregator/*.sql")
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, shared...)
+	}
+	slices.SortFunc(steps, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
+	return steps, nil
+}
+
 // migrate brings the schema to the newest version in one transaction.
 func migrate(ctx context.Context, db *sql.DB, role string) error {
-	dir := path.Join("migrations", role)
-	steps, err := fs.ReadDir(migrations, dir) // sorted by name
+	steps, err := stepsOf(role)
 	if err != nil {
 		return err
 	}
@@ -78,12 +97,12 @@ func migrate(ctx context.Context, db *sql.DB, role string) error {
 			return fmt.Errorf("its schema has version %d, this program knows only %d: run a newer one", version, len(steps))
 		}
 		for _, step := range steps[version:] {
-			text, err := migrations.ReadFile(path.Join(dir, step.Name()))
+			text, err := migrations.ReadFile(step)
 			if err != nil {
 				return err
 			}
 			if _, err := tx.ExecContext(ctx, string(text)); err != nil {
-				return fmt.Errorf("migration %s: %w", step.Name(), err)
+				return fmt.Errorf("migration %s: %w", path.Base(step), err)
 			}
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE shoal SET version = ?`, len(steps))
