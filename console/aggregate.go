@@ -307,14 +307,7 @@ func noiseGuarantee(g *task.Aggregation) (Fact, bool) {
 	}
 	const delta = 1e-6
 	e := g.Noise.Guarantee(l1, l2, delta)
-	return Fact{"Epsilon, for one epoch", fmt.Sprintf("%.3g", e.Epsilon), "how much one person’s report can show in the released sums, by the noise of one aggregator alone, at delta " + deltaText(e.Delta)}, true
-}
-
-func deltaText(delta float64) string {
-	if delta == 0 {
-		return "0"
-	}
-	return power(delta)
+	return Fact{"Epsilon, for one epoch", dp.Figure(e.Epsilon), "how much one person’s report can show in the released sums, by the noise of one aggregator alone, at delta " + dp.Figure(e.Delta)}, true
 }
 
 // exportAggregates writes all results of an aggregate question.

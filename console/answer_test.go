@@ -64,8 +64,8 @@ func TestPrivacyCard(t *testing.T) {
 		all.WriteString(f.Name + ": " + f.Value + ": " + f.Meaning + "\n")
 	}
 	for _, want := range []string{
-		"Crowd threshold: 20", "about 12 ± 2", "Epsilon, for one crowd: 2.25", "at delta 10⁻⁶", "Epsilon, for one epoch: 8.2", "to 10 crowds",
-		"Randomised on the device: ripe: 10 %", "local epsilon 2.20", "Smallest batch: 100 reports", "90 days",
+		"Crowd threshold: 20", "about 12 ± 2", "Epsilon, for one crowd: 2.25", "at delta 1e-06", "Epsilon, for one epoch: 8.2", "to 10 crowds",
+		"Randomised on the device: ripe: 10 %", "local epsilon 2.198", "Smallest batch: 100 reports", "90 days",
 	} {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("the card does not say %q:\n%s", want, all.String())

@@ -2,7 +2,6 @@ package console
 
 import (
 	"fmt"
-	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -81,17 +80,10 @@ func guarantee(t *task.Task, rule dp.Threshold) []Fact {
 func statement(name string, c dp.Curve, meaning string) Fact {
 	for _, delta := range []float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2} {
 		if epsilon, err := c.Epsilon(delta); err == nil {
-			return Fact{name, strconv.FormatFloat(math.Ceil(epsilon*1000)/1000, 'f', 3, 64), fmt.Sprintf("at delta %s: %s", power(delta), meaning)}
+			return Fact{name, dp.Figure(epsilon), fmt.Sprintf("at delta %s: %s", dp.Figure(delta), meaning)}
 		}
 	}
 	return Fact{name, "none", "no delta of use is attained"}
-}
-
-// power writes a power of ten.
-func power(v float64) string {
-	exponent := strconv.Itoa(int(math.Round(math.Log10(v))))
-	superscript := strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹")
-	return "10" + superscript.Replace(exponent)
 }
 
 func flipFact(f task.Field) Fact {
@@ -102,7 +94,7 @@ func flipFact(f task.Field) Fact {
 	}
 	return Fact{
 		"Randomised on the device: " + f.Name, strconv.FormatFloat(100*p, 'g', 4, 64) + " %",
-		fmt.Sprintf("%s (local epsilon %.2f for each; a large one is deniability, not protection)", what, local),
+		fmt.Sprintf("%s (local epsilon %s for each; a large one is deniability, not protection)", what, dp.Figure(local)),
 	}
 }
 

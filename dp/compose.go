@@ -1,16 +1,13 @@
 package dp
 
-import (
-	"math"
-	"strconv"
-)
+import "math"
 
 // A Guarantee is one point of a [Curve]: (Epsilon, Delta) differential privacy.
 type Guarantee struct{ Epsilon, Delta float64 }
 
-// String writes the guarantee as a pair.
+// String writes the guarantee as a pair, both rounded up.
 func (g Guarantee) String() string {
-	return "(" + strconv.FormatFloat(g.Epsilon, 'g', 4, 64) + ", " + strconv.FormatFloat(g.Delta, 'g', 4, 64) + ")"
+	return "(" + Figure(g.Epsilon) + ", " + Figure(g.Delta) + ")"
 }
 
 // Compose returns the guarantee of all of gs together on one client's data, by

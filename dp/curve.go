@@ -38,7 +38,7 @@ const maxEpsilon = 89
 // epsilon inverts c.Delta by bisection.
 func epsilon(c Curve, delta float64) (float64, error) {
 	if math.IsNaN(delta) || delta < c.Floor() {
-		return 0, fmt.Errorf("%w: %.4g is below the floor of %.4g", ErrUnattainable, delta, c.Floor())
+		return 0, fmt.Errorf("%w: %.4g is below the floor of %s", ErrUnattainable, delta, Figure(c.Floor()))
 	}
 	if c.Delta(0) <= delta {
 		return 0, nil

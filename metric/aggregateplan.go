@@ -265,7 +265,7 @@ func aggregateWarnings(t *task.Task, p *AggregatePlan, clients int) []string {
 		out = append(out, "There is no noise. The collector gets exact sums: whoever knows what all clients but one said learns what that one did.")
 	}
 	if eps := float64(p.Noise.Epoch.Epsilon); eps > muchEpsilon && !math.IsInf(eps, 1) {
-		out = append(out, fmt.Sprintf("An epsilon of %.3g for one epoch is deniability rather than privacy: a result can be up to %.3g times as likely for what one client said as for anything else.", eps, math.Exp(eps)))
+		out = append(out, fmt.Sprintf("An epsilon of %s for one epoch is deniability rather than privacy: a result can be up to %s times as likely for what one client said as for anything else.", dp.Figure(eps), dp.Figure(math.Exp(eps))))
 	}
 	if clients < int(t.MinBatch) {
 		out = append(out, fmt.Sprintf("This population sends %d reports an epoch at most, fewer than min_batch: no batch could be collected.", clients))

@@ -107,7 +107,7 @@ func TestAggregatePlanSays(t *testing.T) {
 	for _, tt := range []struct{ keys, want string }{
 		{"type: count, noise: none", "There is no noise. The collector gets exact sums"},
 		{"type: count, noise: none", "epsilon none"},
-		{"type: sum, max: 100, example: 10, noise: {sigma: 50}", "epsilon of 12.5 for one epoch is deniability rather than privacy"},
+		{"type: sum, max: 100, example: 10, noise: {sigma: 50}", "epsilon of 12.52 for one epoch is deniability rather than privacy"},
 		{"type: count, noise: {epsilon: 0.5}", "epsilon 0.5, delta 0, by the noise of one aggregator alone"},
 		{"type: count, noise: {epsilon: 0.5}", "30 epochs: epsilon 15, delta 0"},
 		{"type: count, noise: {epsilon: 0.5}", "each client that takes part sends exactly one"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -224,8 +225,8 @@ func (m *Metric) checkThreshold(r *reader) {
 		return
 	}
 	if floor := rule.Reports(uint64(k.PerCrowd)).Floor(); floor > greatestFloor {
-		r.failAt(at, "privacy: unsound: with %s a client's presence in a crowd shows with probability %.2g (the floor of delta), whatever epsilon is, want at most %g; %s",
-			settingText(k.Threshold), floor, float64(greatestFloor), m.alternative(Declared{Epsilon: math.Inf(1), Delta: 1e-6, Covers: PerCrowdScope}))
+		r.failAt(at, "privacy: unsound: with %s a client's presence in a crowd shows with probability %s (the floor of delta), whatever epsilon is, want at most %g; %s",
+			settingText(k.Threshold), dp.Figure(floor), float64(greatestFloor), m.alternative(Declared{Epsilon: math.Inf(1), Delta: 1e-6, Covers: PerCrowdScope}))
 		return
 	}
 	if m.declared == nil {
@@ -237,8 +238,8 @@ func (m *Metric) checkThreshold(r *reader) {
 		return
 	}
 	if delta := curve.Delta(m.declared.Epsilon); delta > m.declared.Delta {
-		r.failAt(at, "privacy: unsound: %s gives delta %.4g at epsilon %g for %s, not the declared %g; %s",
-			settingText(k.Threshold), delta, m.declared.Epsilon, m.coverText(m.declared.Covers), m.declared.Delta, m.alternative(*m.declared))
+		r.failAt(at, "privacy: unsound: %s gives delta %s at epsilon %g for %s, not the declared %g; %s",
+			settingText(k.Threshold), dp.Figure(delta), m.declared.Epsilon, m.coverText(m.declared.Covers), m.declared.Delta, m.alternative(*m.declared))
 	}
 }
 

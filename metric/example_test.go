@@ -26,5 +26,5 @@ metrics:
 	fmt.Println(err)
 	// Output:
 	// metrics.yaml:9:7: metric feedback: field "text" is text outside the crowd and would be released as it is, however rare; make it an enum, or add it to the crowd; or accept it: add "free text outside the crowd: because ..." to accept
-	// metrics.yaml:11:5: metric feedback: privacy: unsound: with threshold 100, drop 10, sigma 4 a client's presence in a crowd shows with probability 0.0088 (the floor of delta), whatever epsilon is, want at most 1e-05; use threshold: 100, drop: 20, sigma: 4, which keeps it
+	// metrics.yaml:11:5: metric feedback: privacy: unsound: with threshold 100, drop 10, sigma 4 a client's presence in a crowd shows with probability 0.008775 (the floor of delta), whatever epsilon is, want at most 1e-05; use threshold: 100, drop: 20, sigma: 4, which keeps it
 }

@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/shoal-project/shoal/dp"
 )
 
 // lineWidth is where the text of a plan is wrapped.
@@ -175,13 +176,8 @@ func (m *MetricPlan) writeForecast(w *writer) {
 	w.item("surely", fmt.Sprintf("a crowd of %d reports is released in 19 cases of 20", f.SureSize))
 }
 
-// figure writes a number with four digits, or "none".
-func figure(f Figure) string {
-	if math.IsInf(float64(f), 0) {
-		return "none"
-	}
-	return strconv.FormatFloat(float64(f), 'g', 4, 64)
-}
+// figure writes an epsilon or a delta, rounded up, or "none".
+func figure(f Figure) string { return dp.Figure(float64(f)) }
 
 func valuesText(values []FieldValue) string {
 	parts := make([]string, len(values))

@@ -239,13 +239,13 @@ func (f FloorsConfig) check(t *task.Task) error {
 	privacy := threshold.Reports(uint64(t.PerCrowd))
 	epsilon, err := privacy.Epsilon(f.MaxDelta)
 	if errors.Is(err, dp.ErrUnattainable) {
-		return fmt.Errorf("threshold %s reaches no delta below %.3g, floors.max_delta is %.3g", threshold, privacy.Floor(), f.MaxDelta)
+		return fmt.Errorf("threshold %s reaches no delta below %s, floors.max_delta is %g", threshold, dp.Figure(privacy.Floor()), f.MaxDelta)
 	}
 	if err != nil {
 		return err
 	}
 	if epsilon > f.MaxEpsilon {
-		return fmt.Errorf("threshold %s has epsilon %.3g at delta %.3g, floors.max_epsilon is %.3g", threshold, epsilon, f.MaxDelta, f.MaxEpsilon)
+		return fmt.Errorf("threshold %s has epsilon %s at delta %g, floors.max_epsilon is %g", threshold, dp.Figure(epsilon), f.MaxDelta, f.MaxEpsilon)
 	}
 	return nil
 }
@@ -268,7 +268,7 @@ func (f FloorsConfig) checkAggregate(t *task.Task) error {
 	}
 	l1, l2, _ := vdaf.Sensitivity(q.Instance())
 	if g := noise.Guarantee(l1, l2, f.MaxDelta); g.Epsilon > f.MaxEpsilon {
-		return fmt.Errorf("its noise has epsilon %.3g at delta %.3g, floors.max_epsilon is %.3g", g.Epsilon, f.MaxDelta, f.MaxEpsilon)
+		return fmt.Errorf("its noise has epsilon %s at delta %g, floors.max_epsilon is %g", dp.Figure(g.Epsilon), f.MaxDelta, f.MaxEpsilon)
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/shoal-project/shoal/dp"
 )
 
 // String returns the tables: Figure 5 and Table 3 of the paper beside ours.
@@ -73,10 +75,10 @@ func (r *Result) wordTable(b *strings.Builder) {
 }
 
 func (r *Result) notes(b *strings.Builder) {
-	fmt.Fprintf(b, "Crowd         %s; delta(%v) = %.3g\n", r.Crowd.Name, r.Crowd.Epsilon, r.Crowd.Delta)
+	fmt.Fprintf(b, "Crowd         %s; delta(%v) = %s\n", r.Crowd.Name, r.Crowd.Epsilon, dp.Figure(r.Crowd.Delta))
 	fmt.Fprintf(b, "Secret-Crowd  the same batch, %d of n secret sharing\n", quorum)
 	fmt.Fprintf(b, "NoCrowd       %d of n secret sharing, one crowd for all; no differential privacy\n", quorum)
-	fmt.Fprintf(b, "ours          noisy count, %s; delta(%v) = %.3g\n", r.Ours.Name, r.Ours.Epsilon, r.Ours.Delta)
+	fmt.Fprintf(b, "ours          noisy count, %s; delta(%v) = %s\n", r.Ours.Name, r.Ours.Epsilon, dp.Figure(r.Ours.Delta))
 	fmt.Fprintf(b, "RAPPOR        epsilon %d for a word against none, 5%% chance of any false word; mean of %d collections\n", localEpsilon, r.Collections)
 	for _, row := range r.Rows {
 		how := "shares really made and recovered"

@@ -30,7 +30,7 @@ func (s *Stage) explain(r *Result) error {
 		if crowds > 1 {
 			what = fmt.Sprintf("all %d reports that a person may send in an epoch", crowds)
 		}
-		r.Privacy = append(r.Privacy, fmt.Sprintf("%s: epsilon %.2f at delta %.0e, computed exactly, for which crowds appear and how large they are", what, eps, delta))
+		r.Privacy = append(r.Privacy, fmt.Sprintf("%s: epsilon %s at delta %s, computed exactly, for which crowds appear and how large they are", what, dp.Figure(eps), dp.Figure(delta)))
 		if s.task.PerEpoch == 1 {
 			break
 		}
@@ -38,7 +38,7 @@ func (s *Stage) explain(r *Result) error {
 	for _, f := range s.task.Schema {
 		if f.Flip > 0 {
 			p := float64(f.Flip) / 1e6
-			r.Privacy = append(r.Privacy, fmt.Sprintf("%s: each bit is flipped with probability %g on the device: deniability (epsilon %.1f a bit), not protection", f.Name, p, dp.LocalEpsilonFlip(p)))
+			r.Privacy = append(r.Privacy, fmt.Sprintf("%s: each bit is flipped with probability %g on the device: deniability (epsilon %s a bit), not protection", f.Name, p, dp.Figure(dp.LocalEpsilonFlip(p))))
 		}
 	}
 	size := esa.ReportSize(s.task, esa.X25519)
