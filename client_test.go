@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -411,5 +412,43 @@ func TestOpenRefuses(t *testing.T) {
 			c.Close()
 			t.Errorf("%s: Open succeeded", name)
 		}
+	}
+}
+
+// An app whose telemetry could not be opened goes on without: no method of a nil
+// client panics.
+func TestNilClient(t *testing.T) {
+	var c *shoal.Client
+	if m := c.Mode(); m != shoal.Off {
+		t.Errorf("Mode = %v", m)
+	}
+	for name, o := range map[string]shoal.Outcome{
+		"Record": c.Record("m", nil), "Count": c.Count("m"), "Add": c.Add("m", 1), "Observe": c.Observe("m", 1), "Vector": c.Vector("m", nil),
+	} {
+		if o.Reports != 0 || o.Err == nil {
+			t.Errorf("%s = %+v, want a refusal", name, o)
+		}
+	}
+	if list, err := c.Pending(); list != nil || err != nil {
+		t.Errorf("Pending = %v, %v", list, err)
+	}
+	if n, err := c.Drop(nil); n != 0 || err != nil {
+		t.Errorf("Drop = %d, %v", n, err)
+	}
+	if st, err := c.Stats(); st.Waiting != 0 || err != nil {
+		t.Errorf("Stats = %+v, %v", st, err)
+	}
+	if p, err := c.SendDue(t.Context()); p.Sent != 0 || err != nil {
+		t.Errorf("SendDue = %+v, %v", p, err)
+	}
+	if err := c.SetMode(shoal.On); err == nil {
+		t.Error("SetMode has no error: a person's decision would be lost in silence")
+	}
+	if err := c.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	// The list above is complete.
+	if n := reflect.TypeOf(c).NumMethod(); n != 12 {
+		t.Errorf("Client has %d methods: call the new one on a nil client here", n)
 	}
 }

@@ -109,6 +109,9 @@ func (c *Client) endSending() {
 // nothing before its time, and nothing unless the mode is On. The pass says why
 // reports wait. A change of mode and Close interrupt it.
 func (c *Client) SendDue(ctx context.Context) (outbox.Pass, error) {
+	if c == nil {
+		return outbox.Pass{}, nil
+	}
 	// Not under mu during the sending: a record must not wait for the network.
 	c.mu.RLock()
 	mode, box, sending := c.mode, c.box, c.sending

@@ -170,7 +170,9 @@ type Options struct {
 }
 
 // A Client records and sends. It is safe for concurrent use. A nil Client
-// records nothing: an app whose telemetry could not be opened goes on without.
+// records nothing and has nothing that waits: an app whose telemetry could not be
+// opened goes on without. All methods may be called on it; those that would change
+// something ([Client.SetMode]) return an error.
 type Client struct {
 	o       Options
 	owner   string
@@ -227,14 +229,21 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 // for what waits is said in the package comment. After an error the client is
 // Off.
 func (c *Client) SetMode(m Mode) error {
+	if c == nil {
+		return fmt.Errorf("changing the mode to %v: %w", m, errNil)
+	}
 	if err := c.enter(m); err != nil {
 		return fmt.Errorf("changing the mode to %v: %w", m, err)
 	}
 	return nil
 }
 
-// errClosed is what a closed client answers.
-var errClosed = errors.New("the client is closed")
+var (
+	// errClosed is what a closed client answers.
+	errClosed = errors.New("the client is closed")
+	// errNil is what a nil client answers to what it cannot do.
+	errNil = errors.New("the client was not opened")
+)
 
 // enter ends the sender and begins what the mode asks for.
 func (c *Client) enter(m Mode) error {
@@ -351,6 +360,9 @@ func (c *Client) Mode() Mode {
 // Pending returns what waits in the outbox, by the time it is sent. What was
 // recorded by other programs on the same Dir is among it.
 func (c *Client) Pending() ([]outbox.Entry, error) {
+	if c == nil {
+		return nil, nil
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.box == nil {
@@ -362,6 +374,9 @@ func (c *Client) Pending() ([]outbox.Entry, error) {
 // Drop removes from the outbox what match holds for, and returns how many
 // reports that was. They stay counted against the caps.
 func (c *Client) Drop(match func(outbox.Entry) bool) (int, error) {
+	if c == nil {
+		return 0, nil
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.box == nil {
@@ -372,6 +387,9 @@ func (c *Client) Drop(match func(outbox.Entry) bool) (int, error) {
 
 // Stats returns the figures of the outbox; nothing in them identifies anybody.
 func (c *Client) Stats() (outbox.Stats, error) {
+	if c == nil {
+		return outbox.Stats{}, nil
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.box == nil {
