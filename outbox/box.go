@@ -88,7 +88,7 @@ type Box struct {
 	closed  bool
 	journal journal
 	state   *state // nil: to be read
-	rewrite bool   // the file's end is unknown: write it anew before relying on it
+	rewrite bool   // the file's end is unknown or its version old: rewrite it before relying on it
 	repairs Recovery
 }
 
@@ -199,20 +199,27 @@ func (s *session) do(ops ...op) {
 func (s *session) commit() error {
 	b := s.b
 	if len(s.pending) > 0 {
-		if err := s.append(); err != nil {
+		err := s.append()
+		unsynced := errors.Is(err, errUnsynced)
+		if err != nil && (unsynced || !s.erase || !durable.IsFull(err)) {
 			b.state = nil // to be read again without the changes
-			b.rewrite = b.rewrite || errors.Is(err, errUnsynced)
+			b.rewrite = b.rewrite || unsynced
 			return err
 		}
+		// On a full disk, what erases goes on: the shorter journal has the changes.
 	}
 	const small = 64 << 10
 	if b.journal.end > small && b.journal.end > 4*b.state.weight() {
 		s.compact = true
 	}
 	if !s.compact && !s.erase {
+		b.journal.ensureSpare()
 		return nil
 	}
 	err := s.rewrite()
+	if err == nil {
+		b.journal.ensureSpare()
+	}
 	if s.erase {
 		return err
 	}
@@ -254,7 +261,7 @@ func (s *session) refresh() error {
 			return err
 		}
 	}
-	f, salt, err := b.journal.openFile()
+	f, h, err := b.journal.openFile()
 	if errors.Is(err, errNoJournal) {
 		return s.begin()
 	}
@@ -262,11 +269,12 @@ func (s *session) refresh() error {
 		return err
 	}
 	s.file = f
-	if b.state != nil && string(salt) == string(b.journal.salt) {
-		err = s.follow()
+	if b.state != nil && string(h.salt) == string(b.journal.salt) {
+		err = s.follow(h)
 	} else {
-		err = s.load(salt)
+		err = s.load(h)
 	}
+	b.rewrite = b.rewrite || h.legacy()
 	if err != nil || !b.rewrite {
 		return err
 	}
@@ -294,9 +302,12 @@ func (b *Box) prepareKey() error {
 	return nil
 }
 
-// begin makes the first journal; also when somebody has removed the directory.
+// begin makes the first journal; also when somebody has removed the directory. A
+// spare without a journal is what is left of an outbox whose contributions are not
+// known: the running epochs take nothing more.
 func (s *session) begin() error {
 	b := s.b
+	lost := b.journal.hasSpare()
 	if err := b.o.FS.MkdirAll(b.dir, 0o700); err != nil {
 		return fmt.Errorf("making the outbox: %w", err)
 	}
@@ -304,22 +315,27 @@ func (s *session) begin() error {
 		return err
 	}
 	b.state = newState()
+	if lost {
+		b.repairs.Damaged = append(b.repairs.Damaged, Damage{})
+		freeze{millis(b.o.Clock.Now().UnixMilli())}.apply(b.state)
+	}
 	if err := s.rewrite(); err != nil {
 		return err
 	}
+	b.journal.ensureSpare()
 	var err error
 	s.file, _, err = b.journal.openFile()
 	return err
 }
 
 // load reads the whole journal.
-func (s *session) load(salt []byte) error {
+func (s *session) load(h header) error {
 	b := s.b
-	if err := b.journal.use(salt); err != nil {
+	if err := b.journal.use(h); err != nil {
 		return err
 	}
 	b.state = newState()
-	if err := s.readOn(); err != nil {
+	if err := s.readOn(h.synced); err != nil {
 		return err
 	}
 	// An earlier process may have died before its own sync; what follows builds
@@ -335,9 +351,9 @@ func (s *session) load(salt []byte) error {
 }
 
 // follow reads what other processes have added.
-func (s *session) follow() error {
+func (s *session) follow(h header) error {
 	end := s.b.journal.end
-	if err := s.readOn(); err != nil {
+	if err := s.readOn(h.synced); err != nil {
 		return err
 	}
 	if s.b.journal.end == end {
@@ -350,25 +366,32 @@ func (s *session) follow() error {
 	return nil
 }
 
-// readOn applies the frames behind the known end. A stretch lost in between
-// may have sealed any entry that is not sealed, and may have used any cap: such
+// readOn applies the frames behind the known end. A stretch that is lost, in
+// between or at the end although the frames up to synced were there once, may
+// have sealed any entry that is not sealed, and may have used any cap: such
 // entries are dropped unless a later frame seals them, and the running epochs
 // take nothing more.
-func (s *session) readOn() error {
+func (s *session) readOn(synced uint64) error {
 	b := s.b
 	data, err := b.journal.tail(s.file)
-	if err != nil || len(data) == 0 {
+	if err != nil {
 		return err
 	}
 	suspects := map[ID]bool{}
 	apply := func(o op) { o.apply(b.state) }
-	fd, err := b.journal.read(data, apply, func() {
+	suspect := func() {
 		for id, e := range b.state.entries {
 			suspects[id] = suspects[id] || e.Stage == Waiting
 		}
-	})
+	}
+	fd, err := b.journal.read(data, apply, suspect)
 	if err != nil {
 		return err
+	}
+	if synced >= b.journal.frame { // the end is lost
+		fd.damaged = append(fd.damaged, Damage{b.journal.end, fd.torn})
+		fd.torn = 0
+		suspect()
 	}
 	b.repairs.Torn += fd.torn
 	if len(fd.damaged) == 0 {

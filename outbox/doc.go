@@ -30,6 +30,11 @@
 //     every epoch that overlaps its own. They are forgotten after the epoch, and
 //     a clock set back after that earns no second contribution. Crowds are
 //     remembered as keyed hashes only.
+//   - A journal that lost frames, also at its end, is found out: what may have been
+//     sealed in them is dropped, and the epochs that run take nothing more. What is
+//     not found out is the loss of the whole directory, or an older copy of it.
+//   - Dropping works on a full disk, once: the directory holds a spare file with
+//     room for a whole journal, for file systems that overwrite in place.
 //   - What gathers over an epoch is an entry from its beginning: it is changed by
 //     [Box.Amend] and not sent before [Contribution].From. An amendment that was
 //     acknowledged is in what is sent.

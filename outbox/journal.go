@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -22,17 +23,27 @@ import (
 // synced before the next one is written, so only the last frame can be torn by
 // a crash; a bad frame with a good one behind it is damage.
 //
-//	header  magic[16] salt[32] check[16]
+//	header  magic[16] salt[32] check[16] mark[16] mark[16]
+//	mark    number u64, CRC-32C of it u32, zeros[4]
 //	frame   length u32, number u64, CRC-32C of these two u32, nonce[12], ciphertext
 //
 // Length counts nonce and ciphertext. Frames are numbered from 1; the number is
 // the ciphertext's associated data. The key is derived from the outbox's key
-// and the salt, which is new whenever the file is written anew.
+// and the salt, which is new whenever the file is rewritten.
+//
+// A mark is the number of a frame that was synced: a file that ends before the
+// higher of the two was shortened, or lost its end, after a commit was promised.
+// Frame n is marked in slot n mod 2, so that a torn mark leaves the other. The
+// sync of the next commit makes a mark durable; it costs none of its own. Version
+// 1 of the file has no marks, and becomes version 2 when it is opened.
 const (
-	magic      = "shoal outbox v1\n"
+	magic      = "shoal outbox v2\n"
+	magicV1    = "shoal outbox v1\n"
 	saltSize   = 32
 	checkSize  = 16
-	headerSize = len(magic) + saltSize + checkSize
+	markSize   = 16
+	headerV1   = len(magic) + saltSize + checkSize
+	headerSize = headerV1 + 2*markSize
 	frameHead  = 4 + 8 + 4
 	maxFrame   = 64 << 20
 	maxJournal = 1 << 30
@@ -49,22 +60,65 @@ type journal struct {
 	key  *Key
 	rand io.Reader
 
-	salt  []byte
-	aead  cipher.AEAD
-	end   int64  // of the last good frame
-	frame uint64 // number of the next frame
+	salt   []byte
+	aead   cipher.AEAD
+	end    int64  // of the last good frame
+	frame  uint64 // number of the next frame
+	marked uint64 // the highest frame that is known to be marked
+	spare  int64  // size of the spare file, as far as it is known
 }
+
+// A header is what a journal file begins with.
+type header struct {
+	salt   []byte
+	size   int64  // where the first frame begins
+	synced uint64 // the file once held the frames up to this; all of them if no mark is legible
+}
+
+// legacy reports whether the file is of version 1.
+func (h header) legacy() bool { return h.size == int64(headerV1) }
 
 func (j *journal) name() string { return filepath.Join(j.dir, "journal") }
 
-// use prepares for a file that was begun with salt.
-func (j *journal) use(salt []byte) error {
-	aead, err := j.key.aead(salt)
+// use prepares for a file that begins with h.
+func (j *journal) use(h header) error {
+	aead, err := j.key.aead(h.salt)
 	if err != nil {
 		return fmt.Errorf("deriving the journal key: %w", err)
 	}
-	j.salt, j.aead, j.end, j.frame = salt, aead, int64(headerSize), 1
+	j.salt, j.aead, j.end, j.frame, j.marked = h.salt, aead, h.size, 1, 0
 	return nil
+}
+
+// appendMark appends the mark of a frame.
+func appendMark(dst []byte, frame uint64) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, frame)
+	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[len(dst)-8:], castagnoli))
+	return append(dst, 0, 0, 0, 0)
+}
+
+// readMarks returns the highest frame that two marks name, [math.MaxUint64] if
+// neither is legible: whatever was promised may be gone.
+func readMarks(marks []byte) uint64 {
+	highest, legible := uint64(0), false
+	for ; len(marks) >= markSize; marks = marks[markSize:] {
+		if crc32.Checksum(marks[:8], castagnoli) == binary.BigEndian.Uint32(marks[8:]) {
+			highest, legible = max(highest, binary.BigEndian.Uint64(marks)), true
+		}
+	}
+	if !legible {
+		return math.MaxUint64
+	}
+	return highest
+}
+
+// mark notes that the frame is synced. A failure only means that a later loss of
+// the frame is not noticed.
+func (j *journal) mark(f durable.File, frame uint64) {
+	at := int64(headerV1) + int64(frame%2)*markSize
+	if _, err := f.WriteAt(appendMark(nil, frame), at); err == nil {
+		j.marked = frame
+	}
 }
 
 // check is what the header holds to tell whether the key fits.
@@ -73,7 +127,8 @@ func (j *journal) check(salt []byte) ([]byte, error) {
 }
 
 // write replaces the file by one that holds ops, atomically and durably. After
-// an error the file is the old one or the new one.
+// an error the file is the old one or the new one. On a full disk it uses the
+// blocks of the spare file.
 func (j *journal) write(ops iter.Seq[op]) error {
 	salt := make([]byte, saltSize)
 	if _, err := io.ReadFull(j.rand, salt); err != nil {
@@ -84,10 +139,11 @@ func (j *journal) write(ops iter.Seq[op]) error {
 		return err
 	}
 	n := *j
-	if err := n.use(salt); err != nil {
+	if err := n.use(header{salt: salt, size: int64(headerSize)}); err != nil {
 		return err
 	}
 	file := append(append([]byte(magic), salt...), check...)
+	file = append(file, make([]byte, 2*markSize)...)
 	flush := func(b *cryptobyte.Builder) error {
 		plain, err := b.Bytes()
 		if err != nil || len(plain) == 0 {
@@ -111,7 +167,18 @@ func (j *journal) write(ops iter.Seq[op]) error {
 	if err := flush(b); err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
-	if err := durable.WriteFile(j.fs, j.name(), file, 0o600); err != nil {
+	n.marked = n.frame - 1
+	for slot := range 2 {
+		copy(file[headerV1+slot*markSize:], appendMark(nil, n.marked))
+	}
+	err = durable.WriteFile(j.fs, j.name(), file, 0o600)
+	if durable.IsFull(err) {
+		if spareErr := j.writeSpare(file); spareErr != nil {
+			return errors.Join(err, spareErr)
+		}
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
 	n.end = int64(len(file))
@@ -164,9 +231,13 @@ func (j *journal) append(f durable.File, plain []byte) error {
 		}
 		return err
 	}
+	if j.marked+1 < j.frame { // the process that wrote the last frame did not mark it
+		j.mark(f, j.frame-1)
+	}
 	if err := f.Sync(); err != nil {
 		return errors.Join(fmt.Errorf("writing the journal: %w", err), errUnsynced)
 	}
+	j.mark(f, j.frame)
 	j.end += int64(len(frame))
 	j.frame++
 	return nil
@@ -258,28 +329,44 @@ func (j *journal) resync(data []byte) int {
 // errNoJournal: there is no journal file yet.
 var errNoJournal = errors.New("no journal")
 
-// openFile opens the journal and reads its salt.
-func (j *journal) openFile() (durable.File, []byte, error) {
+// openFile opens the journal and reads its header.
+func (j *journal) openFile() (durable.File, header, error) {
 	f, err := j.fs.OpenFile(j.name(), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, errNoJournal
+		return nil, header{}, errNoJournal
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the outbox journal: %w", err)
+		return nil, header{}, fmt.Errorf("opening the outbox journal: %w", err)
 	}
-	header := make([]byte, headerSize)
-	if _, err := f.ReadAt(header, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, errors.Join(fmt.Errorf("reading the outbox journal: %w", err), f.Close())
-	}
-	salt := header[len(magic) : len(magic)+saltSize]
-	want, err := j.check(salt)
+	h, err := j.readHeader(f)
 	if err != nil {
-		return nil, nil, errors.Join(err, f.Close())
+		return nil, header{}, errors.Join(err, f.Close())
 	}
-	if string(header[:len(magic)]) != magic || subtle.ConstantTimeCompare(header[len(magic)+saltSize:], want) != 1 {
-		return nil, nil, errors.Join(fmt.Errorf("%s was written under another key, by another version, or its beginning is damaged: put the key back, or remove the directory and all that waits in it", j.name()), f.Close())
+	return f, h, nil
+}
+
+func (j *journal) readHeader(f durable.File) (header, error) {
+	b := make([]byte, headerSize)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return header{}, fmt.Errorf("reading the outbox journal: %w", err)
 	}
-	return f, salt, nil
+	h := header{salt: b[len(magic) : len(magic)+saltSize], size: int64(headerSize)}
+	want, err := j.check(h.salt)
+	if err != nil {
+		return header{}, err
+	}
+	version := string(b[:len(magic)])
+	fits := subtle.ConstantTimeCompare(b[len(magic)+saltSize:headerV1], want) == 1
+	if version != magic && version != magicV1 || !fits || version == magic && n < headerSize {
+		return header{}, fmt.Errorf("%s was written under another key, by another version, or its beginning is damaged: put the key back, or remove the directory and all that waits in it", j.name())
+	}
+	if version == magicV1 {
+		h.size = int64(headerV1)
+		return h, nil
+	}
+	h.synced = readMarks(b[headerV1:])
+	return h, nil
 }
 
 // tail reads what the file holds behind j.end.

@@ -377,7 +377,7 @@ func TestDamagedHeaderIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range headerSize {
+	for i := range headerV1 {
 		bad := bytes.Clone(good)
 		bad[i] ^= 1
 		if err := durable.WriteFile(fsys, "box/journal", bad, 0o600); err != nil {
