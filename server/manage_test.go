@@ -240,6 +240,30 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// TestWrongMethods: a path that takes another method says which, on both listeners.
+func TestWrongMethods(t *testing.T) {
+	w := newWorld(t)
+	w.a.start()
+	for _, c := range []struct{ base, path, method, allow string }{
+		{w.a.address, "/tasks/" + w.id.String() + "/reports", "PUT", "POST"},
+		{w.a.address, "/keys/shuffler", "DELETE", "GET, HEAD"},
+		{w.a.server.Addr("ops"), "/healthz", "POST", "GET, HEAD"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+c.base+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != c.allow {
+			t.Errorf("%s %s: status %d, Allow %q, want 405, %q", c.method, c.path, resp.StatusCode, resp.Header.Get("Allow"), c.allow)
+		}
+	}
+}
+
 // TestPublicRoutes: each role serves its own routes and no other's.
 func TestPublicRoutes(t *testing.T) {
 	w := newWorld(t)

@@ -24,7 +24,7 @@ func (s *Server) ops() http.Handler {
 	for _, route := range s.managementRoutes() {
 		mux.HandleFunc(route.pattern, s.metrics.observe("api", s.withToken(route.scope, route.handle)))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { problems.notFound.write(w, "") })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { unrouted(mux, w, r) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limitTime(w, longExchange)
 		h := w.Header()

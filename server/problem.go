@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/shoal-project/shoal/internal/route"
 )
 
 // A problem is what a client is told when a request fails (RFC 9457). Its type
@@ -19,7 +22,7 @@ type problem struct {
 
 // problems are those that this package answers with; roles have their own.
 var problems = struct {
-	malformed, tooLarge, unknownTask, busy, diskFull, unavailable, internal, unauthorized, forbidden, notFound, refused, noCertificate problem
+	malformed, tooLarge, unknownTask, busy, diskFull, unavailable, internal, unauthorized, forbidden, notFound, wrongMethod, refused, noCertificate problem
 }{
 	malformed:     problem{status: 400, name: "malformed", title: "The request is not what this address takes."},
 	tooLarge:      problem{status: 413, name: "tooLarge", title: "The body is larger than this address takes."},
@@ -31,8 +34,21 @@ var problems = struct {
 	unauthorized:  problem{status: 401, name: "unauthorized", title: "A valid token is needed."},
 	forbidden:     problem{status: 403, name: "forbidden", title: "The token does not have the scope for this."},
 	notFound:      problem{status: 404, name: "notFound", title: "There is no such thing here."},
+	wrongMethod:   problem{status: 405, name: "methodNotAllowed", title: "The resource does not take this method."},
 	noCertificate: problem{status: 403, name: "noClientCertificate", title: "A client certificate is needed beside the token."},
 	refused:       problem{status: 422, name: "refused", title: "The task is not admitted."},
+}
+
+// unrouted answers requests for which mux has no pattern: with the methods that the
+// path takes, or that there is no such path.
+func unrouted(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	allowed := route.Methods(mux, r)
+	if len(allowed) == 0 {
+		problems.notFound.write(w, "")
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	problems.wrongMethod.write(w, "")
 }
 
 // write sends p. detail, if any, tells the client what to mend.

@@ -77,7 +77,7 @@ func (s *Server) public() http.Handler {
 		s.routeAggregator(mux, a)
 	}
 	mux.HandleFunc("/", s.metrics.observe("other", func(w http.ResponseWriter, r *http.Request) {
-		problems.notFound.write(w, "")
+		unrouted(mux, w, r)
 	}))
 	return hsts(s.config, mux)
 }

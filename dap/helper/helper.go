@@ -152,7 +152,7 @@ func (h *Helper) Handler() http.Handler {
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, do) })
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { exchange.Refuse(w, nil, exchange.ErrNotFound) })
+	exchange.Unrouted(mux)
 	return mux
 }
 

@@ -295,7 +295,11 @@ func TestHpkeConfig(t *testing.T) {
 		t.Errorf("OPTIONS: %d %v", a.Code, a.Header())
 	}
 	wantProblem(t, "another path", w.do("GET", "elsewhere", "", nil), 404, "notFound")
-	wantProblem(t, "another method", w.do("PATCH", "tasks/"+w.task.ID().String()+"/aggregation_jobs", "", nil), 404, "notFound")
+	a = w.do("PATCH", "tasks/"+w.task.ID().String()+"/aggregation_jobs", "", nil)
+	wantProblem(t, "another method", a, 405, "methodNotAllowed")
+	if got := a.Header().Get("Allow"); got != "POST" {
+		t.Errorf("Allow: %q, want POST", got)
+	}
 }
 
 // A leader that goes away is no fault of the helper's.

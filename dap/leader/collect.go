@@ -42,6 +42,7 @@ var errHelperFailed = exchange.Problem{Status: http.StatusFailedDependency, Name
 // helper's share, the same request makes a new one.
 func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
 	if s.Task.Variant().ClientChoosesIDs() {
+		w.Header().Set("Allow", "PUT")
 		return exchange.ErrMethod
 	}
 	body, err := readCollection(w, r)
@@ -82,6 +83,7 @@ func (l *Leader) created(w http.ResponseWriter, r *http.Request, s *roster.Servi
 // putCollection is the same where the collector chooses the ID.
 func (l *Leader) putCollection(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
 	if !s.Task.Variant().ClientChoosesIDs() {
+		w.Header().Set("Allow", "GET, DELETE")
 		return exchange.ErrMethod
 	}
 	id, err := dap.ParseCollectionJobID(r.PathValue("job"))

@@ -152,8 +152,11 @@ func TestCollectionByPut(t *testing.T) {
 		t.Fatalf("another request under the same ID answered %d", rec.Code)
 	}
 	_, path := dap.DAP18().CreateCollectionJob(w.task.ID(), id)
-	if rec := w.do("POST", path, dap.TypeCollectionJobReq.MediaType(), []byte{1}, w.token); rec.Code != http.StatusMethodNotAllowed {
-		t.Fatalf("POST answered %d", rec.Code)
+	if rec := w.do("POST", path, dap.TypeCollectionJobReq.MediaType(), []byte{1}, w.token); rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != "PUT" {
+		t.Fatalf("POST answered %d, Allow %q", rec.Code, rec.Header().Get("Allow"))
+	}
+	if rec := w.do("PUT", dap.ReportsPath(w.task.ID()), dap.TypeUploadRequest.MediaType(), nil, w.token); rec.Code != http.StatusMethodNotAllowed || rec.Header().Get("Allow") != "OPTIONS, POST" {
+		t.Fatalf("PUT of reports answered %d, Allow %q", rec.Code, rec.Header().Get("Allow"))
 	}
 }
 

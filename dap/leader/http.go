@@ -30,7 +30,7 @@ func (l *Leader) Handler() http.Handler {
 	mux.HandleFunc("PUT /tasks/{task}/collection_jobs/{job}", l.handle(l.collector(l.putCollection)))
 	mux.HandleFunc("GET /tasks/{task}/collection_jobs/{job}", l.handle(l.collector(l.getCollection)))
 	mux.HandleFunc("DELETE /tasks/{task}/collection_jobs/{job}", l.handle(l.collector(l.deleteCollection)))
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { exchange.Refuse(w, nil, exchange.ErrNotFound) })
+	exchange.Unrouted(mux)
 	return mux
 }
 

@@ -297,3 +297,28 @@ func FuzzClient(f *testing.F) {
 type answering func(*http.Request) *http.Response
 
 func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a(r), nil }
+
+// A path that is there under another method is answered 405 with the methods, and
+// any other path 404.
+func TestUnrouted(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /tasks/{task}/reports", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("OPTIONS /tasks/{task}/reports", func(http.ResponseWriter, *http.Request) {})
+	exchange.Unrouted(mux)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow, kind  string
+	}{
+		{"PUT", "/tasks/x/reports", 405, "OPTIONS, POST", "methodNotAllowed"},
+		{"GET", "/tasks/x/reports", 405, "OPTIONS, POST", "methodNotAllowed"},
+		{"PUT", "/tasks/x", 404, "", "notFound"},
+		{"POST", "/", 404, "", "notFound"},
+	} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		if w.Code != c.status || w.Header().Get("Allow") != c.allow || !strings.Contains(w.Body.String(), c.kind) {
+			t.Errorf("%s %s: %d, Allow %q, %s; want %d, %q, %s", c.method, c.path, w.Code, w.Header().Get("Allow"), w.Body, c.status, c.allow, c.kind)
+		}
+	}
+}

@@ -4,10 +4,27 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/route"
 )
+
+// Unrouted adds the answer to requests for which mux has no pattern: [ErrMethod]
+// with the methods that the path takes, or [ErrNotFound] if it takes none. It does
+// not look at the task, so it reveals nothing of what is served.
+func Unrouted(mux *http.ServeMux) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		allowed := route.Methods(mux, r)
+		if len(allowed) == 0 {
+			Refuse(w, nil, ErrNotFound)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		Refuse(w, nil, ErrMethod)
+	})
+}
 
 // CheckType fails with [ErrMediaType] if a request's body is not declared to be
 // a message of this type.
