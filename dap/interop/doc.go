@@ -17,8 +17,12 @@
 // bits, no max_batch_query_count and max_batch_size; the client and the collector
 // get batch_mode, min_batch_size, time_precision and helper, because the task
 // configuration is bound into every share. The task's task_info is "task-info".
-// A task_start and task_end are checked and otherwise ignored: the configuration
-// has no task interval, since the client is not told of one.
+//
+// A task_start and task_end, both or neither and in multiples of the time
+// precision, become the task extension task_interval. It is part of the
+// configuration, so client and collector must get both values, too: those of Janus
+// (4ab28a36) have no such fields, and its aggregators refuse the reports of its own
+// client in a task that has an interval.
 //
 // # Security
 //

@@ -52,6 +52,8 @@ func TestRefusals(t *testing.T) {
 		{client, "upload", `{"task_id":"` + id + `",` + rest + `,"vdaf":{"type":"Prio3Count"},"measurement":"2"}`, "want 0 or 1"},
 		{client, "upload", `{"task_id":"` + id + `",` + rest + `,"vdaf":{"type":"Prio3Histogram","length":"5","chunk_length":"2"},"measurement":"5"}`, "want below 5"},
 		{client, "upload", `{"task_id":"` + id + `",` + rest + `,"vdaf":{"type":"Prio3Count"},"task_start":5}`, "both or neither"},
+		{client, "upload", `{"task_id":"` + id + `",` + rest + `,"vdaf":{"type":"Prio3Count"},"task_start":60,"task_end":61}`, "multiples of the time precision"},
+		{client, "upload", `{"task_id":"` + id + `",` + rest + `,"vdaf":{"type":"Prio3Count"},"task_start":60,"task_end":60}`, "the end after the start"},
 		{collector, "add_task", `{"task_id":"` + id + `",` + rest + `,"vdaf":{"type":"Prio3Count"},"collector_authentication_token":"a b"}`, "collector_authentication_token"},
 		{collector, "collection_start", `{"task_id":"` + id + `","query":{"type":2}}`, "was not added"},
 		{collector, "collection_poll", `{"handle":"h"}`, "not known"},
@@ -63,12 +65,31 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// task_start and task_end become the task interval of the configuration.
+func TestTaskInterval(t *testing.T) {
+	var o taskObject
+	body := `{"task_id":"` + id + `",` + rest + `,"vdaf":{"type":"Prio3Count"},"task_start":120,"task_end":600}`
+	if err := json.Unmarshal([]byte(body), &o); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []*dap.Variant{dap.DAP18(), dap.DAP19(), dap.Janus()} {
+		made, _, err := o.task(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i, ok := made.Interval(); !ok || i != (dap.Interval{Start: 2, Duration: 8}) {
+			t.Errorf("%v: interval %v %v, want units 2 to 10", v, i, ok)
+		}
+	}
+}
+
 // FuzzCommands feeds whatever to the commands of client and collector: each gets
 // an answer in JSON.
 func FuzzCommands(f *testing.F) {
 	f.Add(0, []byte(`{"task_id":"`+id+`",`+rest+`,"vdaf":{"type":"Prio3SumVec","length":"3","chunk_length":"1","max_measurement":"7"},"measurement":["1","2","3"]}`))
 	f.Add(1, []byte(`{"task_id":"`+id+`",`+rest+`,"vdaf":{"type":"Prio3Count"},"collector_authentication_token":"token"}`))
 	f.Add(2, []byte(`{"task_id":"`+id+`","query":{"type":1,"batch_interval_start":60,"batch_interval_duration":60}}`))
+	f.Add(0, []byte(`{"task_id":"`+id+`",`+rest+`,"vdaf":{"type":"Prio3Count"},"measurement":"1","task_start":60,"task_end":120}`))
 	f.Add(3, []byte(`{"handle":"x"}`))
 	f.Fuzz(func(t *testing.T, which int, body []byte) {
 		client := NewClient(dap.Janus(), nowhere{})

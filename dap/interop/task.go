@@ -56,8 +56,9 @@ func (o *taskObject) task(v *dap.Variant) (*dap.Task, *scheme, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("task_id: %w", err)
 	}
-	if (o.TaskStart == nil) != (o.TaskEnd == nil) {
-		return nil, nil, errors.New("task_start and task_end: want both or neither")
+	interval, err := o.interval()
+	if err != nil {
+		return nil, nil, err
 	}
 	s, err := o.VDAF.scheme()
 	if err != nil {
@@ -69,7 +70,7 @@ func (o *taskObject) task(v *dap.Variant) (*dap.Task, *scheme, error) {
 	}
 	c := dap.TaskConfiguration{
 		TaskInfo: []byte(taskInfo), Leader: o.Leader, Helper: o.Helper, TimePrecision: dap.TimePrecision(o.TimePrecision),
-		MinBatchSize: o.MinBatchSize, BatchMode: dap.BatchMode(mode),
+		MinBatchSize: o.MinBatchSize, BatchMode: dap.BatchMode(mode), Extensions: interval,
 	}
 	if err := c.SetVDAF(s.instance); err != nil {
 		return nil, nil, err
@@ -80,6 +81,22 @@ func (o *taskObject) task(v *dap.Variant) (*dap.Task, *scheme, error) {
 	}
 	t, err := dap.NewTask(v, id, b)
 	return t, s, err
+}
+
+// interval returns the task extension for task_start and task_end, none without
+// them.
+func (o *taskObject) interval() ([]dap.Extension, error) {
+	if o.TaskStart == nil && o.TaskEnd == nil {
+		return nil, nil
+	}
+	if o.TaskStart == nil || o.TaskEnd == nil {
+		return nil, errors.New("task_start and task_end: want both or neither")
+	}
+	start, end, p := *o.TaskStart, *o.TaskEnd, o.TimePrecision
+	if p == 0 || start%p != 0 || end%p != 0 || end <= start {
+		return nil, fmt.Errorf("task_start %d and task_end %d: want multiples of the time precision of %d s, the end after the start", start, end, p)
+	}
+	return []dap.Extension{dap.IntervalExtension(dap.Interval{Start: dap.Time(start / p), Duration: dap.Duration((end - start) / p)})}, nil
 }
 
 // maxRequest bounds the body of a request of the test API, in bytes.
