@@ -5,15 +5,20 @@ import (
 	"time"
 )
 
-// tolerance is how far wall and monotonic clock may drift apart between two
-// looks before that counts as a jump.
+// tolerance is how far the wall clock may be ahead of the monotonic clock, beyond
+// what drift explains, before it is no longer believed. Steps add up: what counts
+// is the distance, not the single step.
 const tolerance = 10 * time.Second
 
+// drift is the part of the time that passes by which two honest clocks may come
+// apart: a time daemon slews by at most 500 in a million, a quartz by 100.
+const drift = 1000 // one in
+
 // A Guard watches the clock. Batches must close late rather than early, so a
-// wall clock that jumps forward is not believed until it has stood by its word
-// for the time settle, measured by the monotonic clock: a wrong time server or
-// a slipped hand is usually put right within that time, and a machine that was
-// asleep loses nothing by waiting.
+// wall clock that jumps forward, at once or in many small steps, is not believed
+// until it has stood by its word for the time settle, measured by the monotonic
+// clock: a wrong time server or a slipped hand is usually put right within that
+// time, and a machine that was asleep loses nothing by waiting.
 //
 // A jump before the process started cannot be seen. A clock without monotonic
 // readings, such as a virtual one, never jumps.
@@ -21,11 +26,13 @@ type Guard struct {
 	read   func() (now time.Time, running time.Duration)
 	settle time.Duration
 
-	mu      sync.Mutex
-	wall    time.Time     // the latest reading
-	running time.Duration // of the monotonic clock, at the same moment
-	ahead   time.Duration // by which wall time has jumped and is not believed
-	trusted time.Duration // while ahead > 0: when it will be believed
+	mu       sync.Mutex
+	start    time.Time     // what offsets are measured from: wall time less running time at first
+	running  time.Duration // of the monotonic clock, at the latest look
+	believed time.Duration // the offset that is believed, drift included
+	doubted  bool          // the offset is not believed
+	claimed  time.Duration // while doubted: the offset that has to last
+	since    time.Duration // while doubted: of the monotonic clock, when it was first claimed
 }
 
 // NewGuard returns a guard over a clock.
@@ -41,7 +48,8 @@ func NewGuard(c Clock, settle time.Duration) *Guard {
 // that only runs, at the same moment.
 func GuardOf(read func() (time.Time, time.Duration), settle time.Duration) *Guard {
 	g := &Guard{read: read, settle: settle}
-	g.wall, g.running = read()
+	now, running := read()
+	g.start, g.running = now.Round(0).Add(-running), running
 	return g
 }
 
@@ -50,16 +58,17 @@ func (g *Guard) Now() (time.Time, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now, running := g.read()
-	jump := now.Round(0).Sub(g.wall.Round(0)) - (running - g.running)
-	g.wall, g.running = now, running
-	if jump > tolerance || jump < -tolerance {
-		g.ahead = max(0, g.ahead+jump)
-		if jump > 0 {
-			g.trusted = running + g.settle
-		}
+	offset := now.Round(0).Sub(g.start) - running
+	slack := (running - g.running) / drift
+	g.running = running
+	g.believed = min(offset, g.believed+slack) // a clock that is put back is believed at once
+	switch {
+	case offset-g.believed <= tolerance:
+		g.doubted = false
+	case !g.doubted || offset > g.claimed+tolerance:
+		g.doubted, g.claimed, g.since = true, offset, running
+	case running-g.since >= g.settle:
+		g.doubted, g.believed = false, offset
 	}
-	if g.ahead <= tolerance || running >= g.trusted {
-		g.ahead = 0
-	}
-	return now, g.ahead == 0
+	return now, !g.doubted
 }
