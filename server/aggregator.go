@@ -68,6 +68,7 @@ func (s *Server) openAggregator(ctx context.Context, r RoleName) (*aggregator, e
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the %s: %w", r, err), a.release())
 	}
+	a.database()
 	return a, nil
 }
 
@@ -158,6 +159,24 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 		return ""
 	}
 	return nil
+}
+
+// database adds to the reasons why the role cannot do its work those of a database
+// that can be away.
+func (a *aggregator) database() {
+	db, ok := a.store.(interface {
+		Unready(ctx context.Context) string
+	})
+	if !ok {
+		return
+	}
+	role := a.unwell
+	a.unwell = func() string {
+		if why := db.Unready(context.Background()); why != "" {
+			return fmt.Sprintf("the %s's database: %s", a.role, why)
+		}
+		return role()
+	}
 }
 
 func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/store/postgres"
 )
 
 // aggregateKeys checks the key files of the aggregate route, and whether every
@@ -26,6 +27,7 @@ func (d *doctor) aggregateKeys() {
 		keys, err := readCollectorKeys(c)
 		d.verdict("collector keys", err, "%d", len(keys))
 	}
+	d.database()
 	_, err := PairingKey(c)
 	d.verdict("pairing key", err, "%s", c.pairingKeyPath())
 	book, err := OpenPairings(c)
@@ -49,6 +51,21 @@ func (d *doctor) aggregateKeys() {
 				d.say(Warning, "task "+t.Task.Metric, "as %s: %s", t.Role(), waitsFor(p))
 			}
 		}
+	}
+}
+
+// database checks that the database of a leader or helper can be used, and warns
+// of what blocks it.
+func (d *doctor) database() {
+	if d.config.Aggregates.Postgres == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	version, warnings, err := postgres.Check(ctx, d.config.Aggregates.Postgres)
+	d.verdict("database", err, "PostgreSQL %s", version)
+	for _, w := range warnings {
+		d.say(Warning, "database", "%s", w)
 	}
 }
 

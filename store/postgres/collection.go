@@ -75,7 +75,7 @@ func (s *Leader) CreateCollection(ctx context.Context, c leader.Collection) (lea
 	if err != nil {
 		return leader.Collection{}, false, err
 	}
-	tag, err := s.pool.Exec(ctx, `INSERT INTO dap_collections (`+collectionColumns+`)
+	tag, err := s.pool.Exec(forTask(ctx, c.Task), `INSERT INTO dap_collections (`+collectionColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING`, values...)
 	if err != nil {
 		return leader.Collection{}, false, fmt.Errorf("creating a collection job of task %v: %w", c.Task, err)
@@ -147,7 +147,7 @@ func must(state leader.CollectionState) func(leader.CollectionState) error {
 
 // UpdateCollection implements [leader.Store].
 func (s *Leader) UpdateCollection(ctx context.Context, c leader.Collection) error {
-	err := s.change(ctx, func(tx pgx.Tx) error {
+	err := s.change(ctx, c.Task, func(tx pgx.Tx) error {
 		return replaceCollection(ctx, tx, &c, func(from leader.CollectionState) error { return leader.CheckUpdate(from, c.State) })
 	})
 	if err != nil {
@@ -214,7 +214,7 @@ func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark le
 
 // ForgetCollections implements [leader.Store].
 func (s *Leader) ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM dap_collections WHERE task = $1 AND due < $2 AND state NOT IN ($3, $4)`,
+	_, err := s.pool.Exec(forTask(ctx, task), `DELETE FROM dap_collections WHERE task = $1 AND due < $2 AND state NOT IN ($3, $4)`,
 		task[:], seconds(before), int16(leader.Waiting), int16(leader.Draining))
 	if err != nil {
 		return fmt.Errorf("forgetting collection jobs of task %v: %w", task, err)

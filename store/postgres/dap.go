@@ -12,7 +12,7 @@ import (
 
 // aggregator is what leader and helper have in common: the ledgers of their tasks
 // and their roster.
-type aggregator struct{ pool *pgxpool.Pool }
+type aggregator struct{ pool *database }
 
 // A Leader is what a DAP leader stores, in a schema of a PostgreSQL database. Any
 // number of processes can have it open.

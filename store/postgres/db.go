@@ -11,7 +11,8 @@
 // role's: give the two halves of a task different servers, they must not trust
 // each other. search_path=NAME in the string selects a schema, which must exist.
 // The schema is brought up to date by the numbered migrations that the package
-// embeds, one process at a time; pool_max_conns bounds the connections.
+// embeds, one process at a time; pool_max_conns bounds the connections, 10 by
+// default and 4 at least.
 //
 // # How it works
 //
@@ -20,6 +21,12 @@
 // ledger FOR SHARE, collection, eviction and compaction lock it FOR UPDATE.
 // Deadlocks and serialization failures are reported as conflicts, which callers
 // try again.
+//
+// Nothing waits for ever: statements, locks and open transactions have limits of
+// time, which the connection string or the server's configuration can set, and
+// connections of which the server does not answer are closed. What is late or cut
+// off fails with [ErrUnavailable] and has changed nothing, except with [ErrOutcome]. A
+// task has part of the pool only. [Helper.Unready] says what is wrong.
 //
 // # Security
 //
@@ -49,23 +56,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/shoal-project/shoal/dap"
 )
 
 //go:embed migrations
 var migrations embed.FS
 
 // open connects to a role's schema and brings it up to date.
-func open(ctx context.Context, connection, role string) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(connection)
-	if err != nil {
-		return nil, fmt.Errorf("opening %s store: %w", role, err)
-	}
-	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
-		return err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+func open(ctx context.Context, connection, role string) (*database, error) {
+	pool, err := connect(ctx, connection)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s store: %w", role, err)
 	}
@@ -99,12 +99,12 @@ func stepsOf(role string) ([]string, error) {
 
 // migrate brings the schema to the newest version in one transaction, while
 // other processes wait.
-func migrate(ctx context.Context, pool *pgxpool.Pool, role string) error {
+func migrate(ctx context.Context, pool *database, role string) error {
 	steps, err := stepsOf(role)
 	if err != nil {
 		return err
 	}
-	return transact(ctx, pool, func(tx pgx.Tx) error {
+	return transactLong(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
 			return err
 		}
@@ -132,6 +132,17 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, role string) error {
 	})
 }
 
+// transactLong is transact without limits of time, for migrations: they may rewrite
+// tables, and wait for another process that does.
+func transactLong(ctx context.Context, d *database, do func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, d.Pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)`); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+}
+
 // schemaVersion returns how many migrations the schema has seen, and refuses a
 // schema of another role.
 func schemaVersion(ctx context.Context, tx pgx.Tx, role string) (int, error) {
@@ -152,20 +163,12 @@ func schemaVersion(ctx context.Context, tx pgx.Tx, role string) (int, error) {
 	return version, nil
 }
 
-// transact runs do in a transaction and commits it if do returns nil.
-func transact(ctx context.Context, pool *pgxpool.Pool, do func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, do)
-}
-
 // contended reports whether a transaction lost against another and can be tried
 // again: it has changed nothing.
 func contended(err error) bool {
-	failure, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok {
-		return false
-	}
 	const serialization, deadlock = "40001", "40P01"
-	return failure.Code == serialization || failure.Code == deadlock
+	code := codeOf(err)
+	return code == serialization || code == deadlock
 }
 
 // isNone reports whether a query had no row.
@@ -181,9 +184,9 @@ func only(otherwise error) func(pgconn.CommandTag) error {
 	}
 }
 
-// one makes a statement that must change one row.
-func (a *aggregator) one(ctx context.Context, otherwise error, query string, args ...any) error {
-	tag, err := a.pool.Exec(ctx, query, args...)
+// one makes a statement that must change one row of a task.
+func (a *aggregator) one(ctx context.Context, task dap.TaskID, otherwise error, query string, args ...any) error {
+	tag, err := a.pool.Exec(forTask(ctx, task), query, args...)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func (s *Helper) Job(ctx context.Context, task dap.TaskID, id dap.AggregationJob
 
 // BeginJob implements [helper.Store].
 func (s *Helper) BeginJob(ctx context.Context, j *helper.Job) error {
-	err := s.one(ctx, helper.ErrExists, `INSERT INTO dap_jobs (task, job, state, digest, made, request) VALUES ($1, $2, $3, $4, $5, $6)
+	err := s.one(ctx, j.Task, helper.ErrExists, `INSERT INTO dap_jobs (task, job, state, digest, made, request) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT DO NOTHING`, j.Task[:], j.ID[:], int16(j.State), j.Digest[:], j.Made.Unix(), full(j.Request))
 	if err != nil {
 		return fmt.Errorf("storing job %v: %w", j.ID, err)
@@ -73,7 +73,7 @@ func (s *Helper) CommitJob(ctx context.Context, c ledger.Change, j *helper.Job) 
 
 // FailJob implements [helper.Store].
 func (s *Helper) FailJob(ctx context.Context, j *helper.Job) error {
-	err := transact(ctx, s.pool, func(tx pgx.Tx) error {
+	err := transact(forTask(ctx, j.Task), s.pool, func(tx pgx.Tx) error {
 		var state int16
 		err := tx.QueryRow(ctx, `SELECT state FROM dap_jobs WHERE task = $1 AND job = $2 FOR UPDATE`, j.Task[:], j.ID[:]).Scan(&state)
 		switch {
@@ -96,7 +96,7 @@ func (s *Helper) FailJob(ctx context.Context, j *helper.Job) error {
 
 // DeleteJob implements [helper.Store].
 func (s *Helper) DeleteJob(ctx context.Context, k helper.JobKey, now time.Time) error {
-	err := s.one(ctx, helper.ErrNone, `UPDATE dap_jobs SET state = $3, made = $4, request = NULL, verdicts = NULL, response = NULL, problem = NULL
+	err := s.one(ctx, k.Task, helper.ErrNone, `UPDATE dap_jobs SET state = $3, made = $4, request = NULL, verdicts = NULL, response = NULL, problem = NULL
 		WHERE task = $1 AND job = $2`, k.Task[:], k.ID[:], int16(helper.Deleted), now.Unix())
 	if err != nil {
 		return fmt.Errorf("deleting job %v: %w", k.ID, err)
@@ -159,7 +159,7 @@ func (s *Helper) CollectShare(ctx context.Context, c ledger.Collection, share *h
 
 // DeleteShare implements [helper.Store].
 func (s *Helper) DeleteShare(ctx context.Context, task dap.TaskID, id dap.AggregateShareID, now time.Time) error {
-	err := s.one(ctx, helper.ErrNone, `UPDATE dap_shares SET state = $3, made = $4, response = NULL WHERE task = $1 AND share = $2`,
+	err := s.one(ctx, task, helper.ErrNone, `UPDATE dap_shares SET state = $3, made = $4, response = NULL WHERE task = $1 AND share = $2`,
 		task[:], id[:], int16(helper.Deleted), now.Unix())
 	if err != nil {
 		return fmt.Errorf("deleting aggregate share %v: %w", id, err)

@@ -123,7 +123,7 @@ func (s *Leader) Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports u
 
 // UpdateJob implements [leader.Store].
 func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) error {
-	err := s.one(ctx, leader.ErrConflict, `UPDATE dap_jobs SET digest = $1, location = $2, attempts = $3, due = $4, lease = $5
+	err := s.one(ctx, j.Task, leader.ErrConflict, `UPDATE dap_jobs SET digest = $1, location = $2, attempts = $3, due = $4, lease = $5
 		WHERE id = $6 AND task = $7 AND lease = $8`,
 		digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Due), seconds(j.Lease), number(j.Number), j.Task[:], seconds(held))
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) er
 func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Change) error {
 	j := &end.Job
 	if change == nil {
-		err := s.change(ctx, func(tx pgx.Tx) error {
+		err := s.change(ctx, j.Task, func(tx pgx.Tx) error {
 			_, err := endJob(ctx, tx, &end)
 			return err
 		})

@@ -51,9 +51,9 @@ func span(i dap.Interval) (start, end int64, err error) {
 	return int64(i.Start), int64(e), nil
 }
 
-// change makes a change in a transaction. What lost against others is a conflict.
-func (s *Leader) change(ctx context.Context, do func(pgx.Tx) error) error {
-	err := transact(ctx, s.pool, do)
+// change makes a change of a task in a transaction. What lost against others is a conflict.
+func (s *Leader) change(ctx context.Context, task dap.TaskID, do func(pgx.Tx) error) error {
+	err := transact(forTask(ctx, task), s.pool, do)
 	if contended(err) {
 		err = errors.Join(leader.ErrConflict, err)
 	}
@@ -62,7 +62,7 @@ func (s *Leader) change(ctx context.Context, do func(pgx.Tx) error) error {
 
 // alone makes a change while no other such change of the task is under way.
 func (s *Leader) alone(ctx context.Context, task dap.TaskID, do func(pgx.Tx) error) error {
-	return s.change(ctx, func(tx pgx.Tx) error {
+	return s.change(ctx, task, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO dap_intakes AS i (task, last_log) VALUES ($1, 0)
 			ON CONFLICT (task) DO UPDATE SET last_log = i.last_log`, task[:])
 		if err != nil {
@@ -75,7 +75,7 @@ func (s *Leader) alone(ctx context.Context, task dap.TaskID, do func(pgx.Tx) err
 // BeginLog implements [leader.Store].
 func (s *Leader) BeginLog(ctx context.Context, task dap.TaskID, node string) (leader.Log, error) {
 	log := leader.Log{Task: task, Node: node, State: leader.LogOpen}
-	err := s.change(ctx, func(tx pgx.Tx) error {
+	err := s.change(ctx, task, func(tx pgx.Tx) error {
 		var last int64
 		err := tx.QueryRow(ctx, `INSERT INTO dap_intakes AS i (task, last_log) VALUES ($1, 1)
 			ON CONFLICT (task) DO UPDATE SET last_log = i.last_log + 1 RETURNING last_log`, task[:]).Scan(&last)
@@ -131,7 +131,7 @@ func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (las
 
 // SealLog implements [leader.Store].
 func (s *Leader) SealLog(ctx context.Context, log leader.Log) error {
-	err := s.one(ctx, leader.ErrConflict, `UPDATE dap_logs SET state = $1, records = $2 WHERE task = $3 AND number = $4 AND state = $5`,
+	err := s.one(ctx, log.Task, leader.ErrConflict, `UPDATE dap_logs SET state = $1, records = $2 WHERE task = $3 AND number = $4 AND state = $5`,
 		int16(leader.LogSealed), log.Records, log.Task[:], number(log.Number), int16(leader.LogOpen))
 	if err != nil {
 		return fmt.Errorf("sealing log %d of task %v: %w", log.Number, log.Task, err)
@@ -245,7 +245,7 @@ func (s *Leader) Batches(ctx context.Context, task dap.TaskID) ([]leader.Batch, 
 
 // ForgetBatches implements [leader.Store].
 func (s *Leader) ForgetBatches(ctx context.Context, task dap.TaskID, before dap.Time) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM dap_batches WHERE task = $1 AND taken AND unit < $2`, task[:], number(uint64(before)))
+	_, err := s.pool.Exec(forTask(ctx, task), `DELETE FROM dap_batches WHERE task = $1 AND taken AND unit < $2`, task[:], number(uint64(before)))
 	if err != nil {
 		return fmt.Errorf("forgetting batches of task %v: %w", task, err)
 	}

@@ -66,7 +66,7 @@ func ledgerAt(ctx context.Context, tx pgx.Tx, task dap.TaskID, generation uint64
 // step makes a step of a task's ledger in a transaction. What lost against others
 // is a conflict.
 func (a *aggregator) step(ctx context.Context, what string, task dap.TaskID, do func(pgx.Tx) error) error {
-	err := transact(ctx, a.pool, do)
+	err := transact(forTask(ctx, task), a.pool, do)
 	if contended(err) {
 		err = fmt.Errorf("%w: %w", ledger.ErrConflict, err)
 	}
@@ -84,7 +84,7 @@ func (a *aggregator) Begin(ctx context.Context, task dap.TaskID, l ledger.Layout
 	if l.Window > math.MaxInt64 {
 		return ledger.Layout{}, errors.New("ledger window out of range")
 	}
-	_, err := a.pool.Exec(ctx, `INSERT INTO dap_ledgers (task, span, shards, generation, watermark) VALUES ($1, $2, $3, 0, 0)
+	_, err := a.pool.Exec(forTask(ctx, task), `INSERT INTO dap_ledgers (task, span, shards, generation, watermark) VALUES ($1, $2, $3, 0, 0)
 		ON CONFLICT DO NOTHING`, task[:], int64(l.Window), int32(l.Shards))
 	if err != nil {
 		return ledger.Layout{}, fmt.Errorf("beginning the ledger of task %v: %w", task, err)
@@ -100,7 +100,7 @@ func (a *aggregator) Begin(ctx context.Context, task dap.TaskID, l ledger.Layout
 func (a *aggregator) Head(ctx context.Context, task dap.TaskID, since uint64) (ledger.Head, error) {
 	var r ledgerRow
 	// One state of both tables.
-	err := pgx.BeginTxFunc(ctx, a.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := a.pool.read(ctx, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		b.Queue(selectLedger, task[:])
 		b.Queue(`SELECT m.generation, m.mode, m.config FROM dap_marks m JOIN dap_ledgers l ON l.id = m.ledger

@@ -32,12 +32,16 @@ func Schema(t testing.TB) string {
 		}
 		t.Skip("needs a PostgreSQL server: run by scripts/postgres go test")
 	}
-	var b [8]byte
-	rand.Read(b[:])
-	name := "test_" + hex.EncodeToString(b[:])
+	name := schemaName()
 	do(t.Context(), t, server, "CREATE SCHEMA "+name)
 	t.Cleanup(func() { do(context.Background(), t, server, "DROP SCHEMA "+name+" CASCADE") })
-	return With(server, "search_path", name)
+	return With(With(server, "search_path", name), "application_name", name)
+}
+
+func schemaName() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return "test_" + hex.EncodeToString(b[:])
 }
 
 func do(ctx context.Context, t testing.TB, server, query string) {
