@@ -37,6 +37,11 @@ func (l leaderMetrics) Aggregated(reports int) {
 	l.m.reports.WithLabelValues(leaderLabel, "aggregated").Add(float64(reports))
 }
 
+// Lost counts reports that were accepted and are given up.
+func (l leaderMetrics) Lost(cause leader.LossCause, reports int) {
+	l.m.lost.WithLabelValues(leaderLabel, cause.String()).Add(float64(reports))
+}
+
 // Job counts an attempt at a job.
 func (l leaderMetrics) Job(o leader.JobOutcome) {
 	l.m.jobs.WithLabelValues(leaderLabel, o.String()).Inc()

@@ -21,6 +21,7 @@ type metrics struct {
 	bodyBytes        *prometheus.CounterVec   // route
 	rejects          *prometheus.CounterVec   // role, cause
 	reports          *prometheus.CounterVec   // role, outcome
+	lost             *prometheus.CounterVec   // role, cause
 	batches          *prometheus.CounterVec   // role, outcome
 	batchSeconds     *prometheus.HistogramVec // role, stage
 	jobs             *prometheus.CounterVec   // role, outcome
@@ -54,6 +55,7 @@ func newMetrics() *metrics {
 	m.bodyBytes = counter("request_body_bytes_total", "Bytes of request bodies by route.", "route")
 	m.rejects = counter("rejects_total", "Reports and batches that were not accepted, by cause.", "role", "cause")
 	m.reports = counter("reports_total", "Reports by what became of them.", "role", "outcome")
+	m.lost = counter("reports_lost_total", "Reports that were accepted and could not be counted, by cause.", "role", "cause")
 	m.batches = counter("batches_total", "Batches by what became of them.", "role", "outcome")
 	m.batchSeconds = histogram("batch_seconds", "Time that a stage of a batch took.", prometheus.ExponentialBuckets(0.01, 4, 10), "role", "stage")
 	m.jobs = counter("jobs_total", "Aggregation jobs and requests between the roles of the aggregate route, by what became of them.", "role", "outcome")

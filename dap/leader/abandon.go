@@ -1,6 +1,7 @@
 package leader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -13,8 +14,8 @@ import (
 )
 
 // again returns the job for those reports that were rejected as too early, when
-// they no longer are.
-func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.ReportUploadStatus) []Job {
+// they no longer are, or how many such reports are given up.
+func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.ReportUploadStatus) ([]Job, int) {
 	var parts []jobPart
 	for _, r := range rejected {
 		if p, ok := b.reports[r.ID]; ok && r.Error.Retryable() {
@@ -22,11 +23,11 @@ func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.Repor
 		}
 	}
 	if len(parts) == 0 || j.Round+1 >= l.config.Rounds {
-		return nil
+		return nil, len(parts)
 	}
 	next, ok := successor(j, parts, l.now())
 	if !ok {
-		return nil
+		return nil, len(parts)
 	}
 	times := make([]dap.Time, len(parts))
 	for i, p := range parts {
@@ -34,7 +35,7 @@ func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.Repor
 	}
 	due, ok := latest(s.Task.Config().TimePrecision, times...)
 	if !ok {
-		return nil
+		return nil, len(parts)
 	}
 	// If it was not the report that is early, it is the helper that is late.
 	next.Turned = !j.Turned // the helper has an answer to the same request
@@ -43,53 +44,45 @@ func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.Repor
 		next.Due = due
 	}
 	next.Created = next.Due
-	return []Job{next}
+	return []Job{next}, 0
 }
 
-// abandon ends a job without counting its reports, tells the helper, and puts
-// those reports that may still be counted into another job (section "Aggregation
-// Job Abandonment and Deletion"). If that has the same reports, its request is
-// the same: a helper that did the work and could not be heard gives the answer
-// that was lost. If its answer was none, the job is deleted there, and the request
-// must be another.
+// abandon ends a job that the helper has refused, or whose request cannot be made
+// again, and puts those reports that may still be counted into another job (section
+// "Aggregation Job Abandonment and Deletion"): into two, if the helper says that
+// the one was too large, and into none, if it has refused one with these reports
+// before. After a refusal the request is another, as far as that can be: a helper
+// may keep its answers. Only after the job has ended here is it deleted there, for
+// a job whose answer is deleted cannot be found again.
 func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause error) error {
 	ctx = context.WithoutCancel(ctx)
 	l.started.take(jobKey{w.job.Task, w.job.Number})
-	next, err := l.renew(ctx, s, w, cause)
+	left, expired, err := l.countable(ctx, s, w)
 	if err != nil {
-		return errors.Join(err, l.postpone(ctx, w.job, err, 0))
+		return l.postpone(ctx, w.job, err, 0)
 	}
-	gone := lostJob(cause)
-	if len(next) == 0 || errors.Is(cause, dap.ErrAbandon) && next[0].Reports > 1 {
-		gone = l.forget(ctx, s, &w.job) || gone
+	next := l.renew(s, &w.job, left, cause)
+	ended, err := l.endWithout(ctx, w.job, next...)
+	if !ended {
+		return err
 	}
-	if len(next) > 0 && gone {
-		next[0].Turned = !w.job.Turned
+	if len(next) == 0 || errors.Is(cause, dap.ErrAbandon) {
+		l.forget(ctx, s, w)
 	}
-	err = l.config.Store.EndJob(ctx, End{Job: w.job, Next: next}, nil)
-	if errors.Is(err, ErrConflict) {
-		return nil
+	refused := 0
+	if len(next) == 0 {
+		refused = len(left)
 	}
-	if err == nil {
-		l.config.Metrics.Job(JobAbandoned)
-		l.jobEnded()
-		l.wake.jobs.set()
-	}
-	return err
+	return errors.Join(l.lost(&w.job, LostRefused, refused), l.lost(&w.job, LostExpired, expired))
 }
 
-// renew returns the jobs that take up the reports of one that is abandoned: none
-// after too many rounds, two if the one was too large, one otherwise.
-func (l *Leader) renew(ctx context.Context, s *roster.Serving, w *lot, cause error) ([]Job, error) {
+// countable returns the reports of a job that may still be counted, and how many of
+// the others have expired.
+func (l *Leader) countable(ctx context.Context, s *roster.Serving, w *lot) (left []jobPart, expired int, err error) {
 	j := &w.job
-	split := tooLarge(cause) && j.Reports > 1 // it ends some time
-	if !split && j.Round+1 >= l.config.Rounds {
-		return nil, nil
-	}
 	if w.records == nil {
-		var err error
 		if w.records, err = l.readReports(*j); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	var candidates []dap.Candidate
@@ -101,17 +94,31 @@ func (l *Leader) renew(ctx context.Context, s *roster.Serving, w *lot, cause err
 	}
 	book, err := l.book(ctx, s)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	verdicts, err := book.Check(ctx, candidates)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var left []jobPart
 	for i, e := range verdicts {
-		if e == 0 {
+		switch e {
+		case 0:
 			left = append(left, parts[i])
+		case dap.ReportDropped:
+			expired++
+		default: // counted in another job, or too late for their batch
+			l.config.Metrics.Rejected(e)
 		}
+	}
+	return left, expired, nil
+}
+
+// renew returns the jobs for the reports of one that is abandoned.
+func (l *Leader) renew(s *roster.Serving, j *Job, left []jobPart, cause error) []Job {
+	split := tooLarge(cause) && j.Reports > 1 // it ends some time
+	refused := !split && !errors.Is(cause, errChanged)
+	if refused && j.Refused > 0 {
+		return nil
 	}
 	groups := [][]jobPart{left}
 	if split {
@@ -124,15 +131,17 @@ func (l *Leader) renew(ctx context.Context, s *roster.Serving, w *lot, cause err
 			continue
 		}
 		next.Key = s.Entry.VerifyWith
-		switch {
-		case split:
+		if split {
 			next.Round = j.Round
-		case !errors.Is(cause, errChanged): // what was wrong may take people to mend
-			next.Due = l.now().Add(pause(next.Round, l.config.LongPause, 6*l.config.LongPause))
+		}
+		if refused { // what is wrong may need people
+			next.Refused++
+			next.Turned = !j.Turned
+			next.Due = l.now().Add(l.config.LongPause)
 		}
 		all = append(all, next)
 	}
-	return all, nil
+	return all
 }
 
 // successor returns a job for some of another's reports, false for none.
@@ -140,7 +149,7 @@ func successor(j *Job, parts []jobPart, now time.Time) (Job, bool) {
 	if len(parts) == 0 {
 		return Job{}, false
 	}
-	next := Job{Task: j.Task, Node: j.Node, Log: j.Log, Batch: j.Batch, Key: j.Key, Created: now, Due: now, Round: j.Round + 1, Turned: j.Turned}
+	next := Job{Task: j.Task, Node: j.Node, Log: j.Log, Batch: j.Batch, Key: j.Key, Created: now, Due: now, Round: j.Round + 1, Turned: j.Turned, Refused: j.Refused}
 	in := make(map[int64]bool, len(parts))
 	for _, p := range parts {
 		in[p.at] = true
@@ -160,17 +169,15 @@ func successor(j *Job, parts []jobPart, now time.Time) (Job, bool) {
 	return next, true
 }
 
-// forget lets the helper clean up, once and without insisting. It reports whether
-// the helper was told.
-func (l *Leader) forget(ctx context.Context, s *roster.Serving, j *Job) bool {
-	at := j.Location
-	if at == "" && s.Task.Variant().ClientChoosesIDs() && j.Digest != [32]byte{} {
-		at = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(j.Task, dap.AggregationJobID(j.Digest[:16])))
+// forget lets the helper clean up, once and without insisting.
+func (l *Leader) forget(ctx context.Context, s *roster.Serving, w *lot) {
+	at := cmp.Or(w.job.Location, w.at)
+	if at == "" && s.Task.Variant().ClientChoosesIDs() && w.job.Digest != [32]byte{} {
+		at = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(w.job.Task, dap.AggregationJobID(w.job.Digest[:16])))
 	}
 	if at, _, _ = strings.Cut(at, "?"); at == "" { // where it is, without the step
-		return false
+		return
 	}
 	// A job that stays there harms nobody.
 	_, _ = l.client.Do(ctx, exchange.Request{Method: http.MethodDelete, URL: at, Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader})
-	return true
 }

@@ -36,16 +36,28 @@
 //
 // # Failures
 //
-// A job that fails is tried again with growing pauses or when the helper has
-// asked for it. After [Config.Attempts], or when the helper refuses it for good or
-// answers nonsense, it is abandoned, and its reports go into another job, up to
-// [Config.Rounds] times; into two, if the helper says that it was too large. If no
-// answer had arrived, the other job's request is the same, so that a helper that
-// keeps its answers gives the one that was lost; otherwise the helper is told to
-// delete the job, and the request is another. A report that is rejected as too
-// early is tried again when its time has come. If in the end the helper counts
-// reports that the leader could not, the two disagree, and the helper refuses the
-// batch (batchMismatch).
+// Absence is not refusal. A helper that cannot be reached, answers 5xx or 429, does
+// not know the task or the token, or has a server in front of it that answers in its
+// place is asked again, with pauses that grow to [Config.LongPause] or as long as it
+// asks for, until the reports have expired or, if they never do, for
+// [Config.Patience]. [Status] says since when each helper is waited for.
+//
+// A problem of DAP about the job itself is a refusal: the reports go into one new
+// job with another request, into two if the helper says that the one was too large,
+// and are given up if it refuses that, too. An answer that does not fit the request
+// counts as a refusal when it comes twice. What is given up is counted by cause
+// ([LossCause]), reported as an error of the work on the job, and shown in Status.
+//
+// A job that the helper may have counted keeps its request, byte for byte, until an
+// answer to it is known and committed: while answers are lost, while the store
+// fails before or after it has done its work, and when the ledger learns meanwhile
+// that one of the reports was counted in another job. It is deleted at the helper
+// only after it has ended here.
+//
+// A report that is rejected as too early is tried again when its time has come, in
+// up to [Config.Rounds] jobs. If in the end the helper counts reports that the
+// leader could not, the two disagree, and the helper refuses the batch
+// (batchMismatch).
 //
 // A process may stop at any moment. What was acknowledged is on the disk, what was
 // decided is in the store, and the next process goes on from there.

@@ -12,6 +12,7 @@ import (
 type lot struct {
 	job     Job
 	records [][]byte
+	at      string // where the helper has said that the job is
 }
 
 // drive works on jobs until none is due. The errors of jobs that could not go on
@@ -113,7 +114,7 @@ func (l *Leader) load(job Job) (lot, error) {
 		return lot{job: job}, nil
 	}
 	records, err := l.readReports(job)
-	return lot{job, records}, err
+	return lot{job: job, records: records}, err
 }
 
 func (l *Leader) readReports(job Job) ([][]byte, error) {

@@ -2,6 +2,7 @@ package leader_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,13 +15,18 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// tickAlong ticks n times, with a pause after each.
-func (w *world) tickAlong(t testing.TB, n int, pause time.Duration) {
+// tickAlong ticks n times, with a pause after each, and returns the errors, which
+// are the failures that the test makes, as they are logged.
+func (w *world) tickAlong(t testing.TB, n int, pause time.Duration) string {
 	t.Helper()
+	var log strings.Builder
 	for range n {
-		w.leader.Tick(t.Context()) // its errors are the failures that the test makes
+		if err := w.leader.Tick(t.Context()); err != nil {
+			fmt.Fprintln(&log, err)
+		}
 		w.clock.Advance(pause)
 	}
+	return log.String()
 }
 
 // uploadAndCollect uploads a report to each of the first n buckets, begins a
@@ -174,20 +180,26 @@ func TestRefusedJob(t *testing.T) {
 	}
 }
 
-// A helper that refuses every job loses the reports in the end, and the leader is
-// left with nothing to do.
+// Reports that the helper refuses in two jobs are given up: that is counted and
+// logged, and the leader is left with nothing to do.
 func TestHopelessHelper(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Patience = 48 * time.Hour })
 	at, _ := w.uploadAndCollect(t, 4)
 	w.helper.refuse = func(*http.Request) *http.Response {
 		return problem(400, &dap.Abort{Type: dap.ProblemInvalidMessage, Detail: "never"})
 	}
-	w.tickAlong(t, 10, time.Hour)
-	if w.seen.jobs[leader.JobAbandoned] != 3 { // rounds
-		t.Errorf("jobs: %v", w.seen.jobs)
+	log := w.tickAlong(t, 10, time.Hour)
+	if w.seen.jobs[leader.JobAbandoned] != 2 || len(w.helper.requests) != 2 {
+		t.Errorf("jobs: %v, requests %v", w.seen.jobs, w.helper.requests)
+	}
+	if w.seen.lost[leader.LostRefused] != 4 || len(w.seen.lost) != 1 || !strings.Contains(log, "4 accepted reports are not counted: refused") {
+		t.Errorf("lost %v, log:\n%s", w.seen.lost, log)
 	}
 	st, err := w.leader.Status(t.Context())
 	must(t, err)
+	if st.Lost[leader.LostRefused] != 4 {
+		t.Errorf("status: %v lost", st.Lost)
+	}
 	if st.Tasks[0].Jobs != 0 || st.Tasks[0].Stored != 0 {
 		t.Errorf("left over: %+v", st.Tasks[0])
 	}
@@ -235,52 +247,16 @@ func TestProxyRefuses(t *testing.T) {
 	}
 }
 
-// After many failures to hear of it a job is abandoned, but not deleted at the
-// helper, which may have counted its reports: the next job finds its answer.
-func TestAbandonedAfterAttempts(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Attempts = 3 })
-	w.helper.async = true
-	at, q := w.uploadAndCollect(t, 4)
-	must(t, w.leader.Tick(t.Context())) // the helper has the job
-	w.helper.refuse = func(r *http.Request) *http.Response {
-		if r.Method == "GET" {
-			return respond(500, "", nil)
-		}
-		return nil
-	}
-	w.tickAlong(t, 3, 10*time.Minute)
-	if len(w.helper.deleted) != 0 || w.seen.jobs[leader.JobAbandoned] != 1 {
-		t.Errorf("deleted at the helper: %v; jobs: %v", w.helper.deleted, w.seen.jobs)
-	}
-	w.helper.refuse = nil
-	w.tickAlong(t, 8, 10*time.Minute)
-	if got := w.result(t, at, q); !slices.Equal(got, ones(4)) {
-		t.Errorf("result %v, rejected %v, %d requests", got, w.seen.rejected, len(w.helper.bodies))
-	}
-}
-
-// A job that was abandoned because no answer arrived is taken up by one with the
-// same request, so that the helper's answer is not lost.
-func TestAnswerArrivesInTheNextJob(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Attempts = 2 })
-	w.helper.lose = 3
-	at, q := w.uploadAndCollect(t, 4)
-	w.tickAlong(t, 6, 10*time.Minute)
-	if got := w.result(t, at, q); !slices.Equal(got, ones(4)) || w.seen.jobs[leader.JobAbandoned] != 1 || len(w.helper.bodies) != 1 {
-		t.Fatalf("result %v, jobs %v, %d requests", got, w.seen.jobs, len(w.helper.bodies))
-	}
-}
-
 // When the helper has counted reports that the leader could not, the two do not
 // agree, and that is told rather than hidden.
 func TestDisagreement(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Rounds = 1 })
+	w := newWorld(t, dap.DAP18(), nil, nil)
 	at, _ := w.uploadAndCollect(t, 8) // two jobs
 	w.helper.alter = func(r *dap.AggregationJobResp) {
 		slices.Reverse(r.VerifyResps)
 		w.helper.alter = nil
 	}
-	w.tickAlong(t, 3, time.Minute)
+	w.tickAlong(t, 6, 10*time.Minute)
 	abort := problemOf(t, w.do("GET", at, "", nil, w.token))
 	if abort.Type != dap.ProblemBatchMismatch {
 		t.Errorf("answer %v", abort)
@@ -305,7 +281,8 @@ func TestLocationLost(t *testing.T) {
 	}
 }
 
-// Answers that do not fit the request make the leader abandon the job.
+// Answers that do not fit the request make the leader abandon the job, if they come
+// twice: the first may have been damaged on the way.
 func TestNonsenseAnswers(t *testing.T) {
 	for name, alter := range map[string]func(*dap.AggregationJobResp){
 		"order":     func(r *dap.AggregationJobResp) { slices.Reverse(r.VerifyResps) },
@@ -317,9 +294,13 @@ func TestNonsenseAnswers(t *testing.T) {
 			w := newWorld(t, dap.DAP18(), nil, nil)
 			w.helper.alter = alter
 			w.uploadAndCollect(t, 4)
+			w.tickAlong(t, 1, 10*time.Minute)
+			if w.seen.jobs[leader.JobAbandoned] != 0 || len(w.helper.deleted) != 0 {
+				t.Errorf("after one such answer: jobs %v, deleted %v", w.seen.jobs, w.helper.deleted)
+			}
 			w.tickAlong(t, 1, time.Minute)
-			if w.seen.jobs[leader.JobAbandoned] != 1 || w.seen.aggregated != 0 {
-				t.Errorf("jobs %v, %d reports aggregated", w.seen.jobs, w.seen.aggregated)
+			if w.seen.jobs[leader.JobAbandoned] != 1 || w.seen.aggregated != 0 || len(w.helper.bodies) != 1 {
+				t.Errorf("jobs %v, %d reports aggregated, %d requests", w.seen.jobs, w.seen.aggregated, len(w.helper.bodies))
 			}
 		})
 	}

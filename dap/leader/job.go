@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 	JobEnded     JobOutcome = 1 // its reports are counted or rejected
 	JobPending   JobOutcome = 2 // the helper works on it
 	JobPostponed JobOutcome = 3 // it failed and is tried again
-	JobAbandoned JobOutcome = 4 // its reports go into another job, or are lost
+	JobAbandoned JobOutcome = 4 // its reports go into another job, or are given up
 )
 
 // String returns the outcome's name, fit for a metric label.
@@ -81,7 +82,8 @@ func (l *Leader) work(ctx context.Context, w lot) error {
 		if errors.Is(err, errDisabled) {
 			w.job.Attempts-- // it is nobody's failure
 		}
-		return l.postpone(ctx, w.job, err, l.config.LongPause)
+		w.job.Due = l.now().Add(l.config.LongPause)
+		return l.giveBack(ctx, w.job, err)
 	}
 	err = l.advance(ctx, s, &w)
 	switch {
@@ -90,29 +92,19 @@ func (l *Leader) work(ctx context.Context, w lot) error {
 	case errors.Is(err, ErrConflict): // another worker has it: the lease has ended
 		l.started.take(jobKey{w.job.Task, w.job.Number})
 		return nil
-	case l.hopeless(err) || w.job.Attempts >= l.config.Attempts && ctx.Err() == nil:
+	case errors.Is(err, errChanged) || refusal(err) && final(&w.job, err):
 		return errors.Join(l.failure(&w.job, err), l.abandon(ctx, s, &w, err))
+	case refusal(err):
+		return l.confirm(ctx, w.job, err)
+	case isAbsence(err) && ctx.Err() == nil:
+		over, bookErr := l.over(ctx, s, &w.job)
+		if over {
+			return errors.Join(l.failure(&w.job, err), l.giveUp(ctx, s, &w))
+		}
+		err = errors.Join(err, bookErr)
 	}
 	p, _ := errors.AsType[exchange.Problem](err)
 	return l.postpone(ctx, w.job, err, p.Retry)
-}
-
-// hopeless reports whether trying the same again is of no use. A helper that does
-// not know the task or the token may yet learn them, and what does not say a
-// problem of DAP may come from a server that stands before the helper.
-func (l *Leader) hopeless(err error) bool {
-	if errors.Is(err, dap.ErrAbandon) || errors.Is(err, errChanged) {
-		return true
-	}
-	p, refused := errors.AsType[exchange.Problem](err)
-	if !refused || p.Passing() {
-		return false
-	}
-	switch p.Status {
-	case http.StatusConflict, http.StatusGone, http.StatusRequestEntityTooLarge:
-		return true
-	}
-	return p.Abort != nil && p.Abort.Type != dap.ProblemUnrecognizedTask
 }
 
 // tooLarge reports whether a helper says that a job has too many reports.
@@ -140,8 +132,18 @@ func (l *Leader) servingOf(ctx context.Context, task dap.TaskID) (*roster.Servin
 // postpone gives a job back, to be tried again after a pause, or when the helper
 // has asked for it.
 func (l *Leader) postpone(ctx context.Context, j Job, cause error, asked time.Duration) error {
+	j.Due = l.dueAfter(j.Attempts, asked)
+	j.Attempts = max(1, j.Attempts) // the helper may have heard this one
+	if isAbsence(cause) && !errors.Is(cause, context.Canceled) {
+		l.missed(&j, cause)
+	}
+	return l.giveBack(ctx, j, cause)
+}
+
+// giveBack ends the lease of a job that goes on when it is due.
+func (l *Leader) giveBack(ctx context.Context, j Job, cause error) error {
 	held := j.Lease
-	j.Due, j.Lease = l.dueAfter(j.Attempts, asked), time.Time{}
+	j.Lease = time.Time{}
 	l.config.Metrics.Job(JobPostponed)
 	err := l.config.Store.UpdateJob(context.WithoutCancel(ctx), j, held)
 	if errors.Is(err, ErrConflict) {
@@ -166,7 +168,7 @@ func (l *Leader) advance(ctx context.Context, s *roster.Serving, w *lot) error {
 	answer, err := l.ask(ctx, s, &w.job, b)
 	if err != nil {
 		// What was made is of use again, unless the job is given up.
-		if !l.hopeless(err) {
+		if !refusal(err) {
 			l.started.put(jobKey{w.job.Task, w.job.Number}, b)
 		}
 		return err
@@ -174,9 +176,7 @@ func (l *Leader) advance(ctx context.Context, s *roster.Serving, w *lot) error {
 	if answer.Body == nil {
 		return l.await(ctx, s, w, b, answer)
 	}
-	if w.job.Location == "" {
-		w.job.Location = answer.Location // where it can be deleted
-	}
+	w.at = answer.Location
 	resp := new(dap.AggregationJobResp)
 	if err := s.Task.Codec().Decode(resp, answer.Body); err != nil {
 		return fmt.Errorf("%w: %w", dap.ErrAbandon, err)
@@ -230,25 +230,53 @@ func (l *Leader) begin(ctx context.Context, s *roster.Serving, w *lot) (*begun, 
 }
 
 // ask sends the request, or asks for the result of a job that the helper works
-// on. Both may be done again and again.
+// on. Both may be done again and again. A helper that refuses to give the result
+// may have moved or forgotten the job: only its answer to the request counts.
 func (l *Leader) ask(ctx context.Context, s *roster.Serving, j *Job, b *begun) (*exchange.Response, error) {
-	v := s.Task.Variant()
-	method, path := v.CreateAggregationJob(j.Task, dap.AggregationJobID(j.Digest[:16]))
+	method, path := s.Task.Variant().CreateAggregationJob(j.Task, dap.AggregationJobID(j.Digest[:16]))
 	r := exchange.Request{
 		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader,
 		Body: b.request, Type: dap.TypeAggregationJobInitReq, Want: dap.TypeAggregationJobResp, Limit: s.Task.Codec().Limits().Body,
 	}
 	if j.Location != "" {
-		r.Method, r.URL, r.Body = http.MethodGet, j.Location, nil
+		poll := r
+		poll.Method, poll.URL, poll.Body = http.MethodGet, pollURL(j.Location), nil
+		answer, err := l.client.Do(ctx, poll)
+		switch {
+		case err == nil:
+			return answer, nil
+		case !lostJob(err) && !refusal(err):
+			if j.Attempts >= pollsBeforeRequest {
+				j.Location = ""
+			}
+			return nil, absence{err}
+		}
+		j.Location = ""
 	}
 	answer, err := l.client.Do(ctx, r)
-	if err != nil && j.Location != "" && lostJob(err) {
-		// The helper has forgotten where the job is, or has moved: the request
-		// creates it again, or finds it.
-		j.Location = ""
-		return l.ask(ctx, s, j, b)
+	if err != nil {
+		return nil, absence{err}
 	}
-	return answer, err
+	return answer, nil
+}
+
+// pollsBeforeRequest is how many attempts in a row to get a job's result may fail
+// before the request is sent again.
+const pollsBeforeRequest = 5
+
+// pollURL is where the result of a job is asked for. The leader of Prio3 is at
+// step 0, and has to say so (section "Helper Continuation"), whether the helper
+// has put it into the job's location or not.
+func pollURL(location string) string {
+	u, err := url.Parse(location)
+	if err != nil || u.Query().Has("step") {
+		return location
+	}
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += "step=0"
+	return u.String()
 }
 
 // lostJob reports whether a helper says that a job is not there.
@@ -265,14 +293,11 @@ func (l *Leader) await(ctx context.Context, s *roster.Serving, w *lot, b *begun,
 		j.Location = answer.Location
 	}
 	if j.Location == "" && s.Task.Variant().ClientChoosesIDs() {
-		j.Location = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(j.Task, dap.AggregationJobID(j.Digest[:16]))+"?step=0")
-	}
-	if j.Location == "" {
-		return fmt.Errorf("%w: the helper works on the job and does not say where", dap.ErrAbandon)
-	}
+		j.Location = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(j.Task, dap.AggregationJobID(j.Digest[:16])))
+	} // else, if the helper does not say where, the request finds it again
 	wait := max(answer.Retry, time.Second)
 	j.Due, j.Lease = l.now().Add(min(wait, l.config.LongPause)), time.Time{}
-	j.Attempts = min(j.Attempts, 1) // the helper is there
+	j.Attempts, j.Since = 1, time.Time{} // the helper is there
 	l.started.put(jobKey{j.Task, j.Number}, b)
 	l.config.Metrics.Job(JobPending)
 	return l.config.Store.UpdateJob(ctx, j, held)
@@ -289,7 +314,7 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 		return err
 	}
 	rejected := slices.Concat(b.job.Rejected(), result.Rejected)
-	next := l.again(s, &w.job, b, rejected)
+	next, early := l.again(s, &w.job, b, rejected)
 	var counted int
 	verdicts, err := book.Commit(ctx, &result.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
 		counted = 0
@@ -315,7 +340,7 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 		}
 	}
 	l.jobEnded()
-	return nil
+	return l.lost(&w.job, LostEarly, early)
 }
 
 // jobEnded wakes what may have waited for a job to end.

@@ -47,11 +47,11 @@ type Config struct {
 	BatchWindow time.Duration // of the report times in a batch that the leader selects; default: any times
 	Workers     int           // jobs at once; default: twice the CPUs
 	LeaseTime   time.Duration // how long a worker may take for a job; default 10 minutes
-	Attempts    int           // for a job, before it is abandoned; default 30
-	Rounds      int           // of jobs that a report may be part of; default 3
+	Attempts    int           // for the helper's share, at least, before a collection fails; default 30
+	Rounds      int           // of jobs in which the helper finds a report too early, before it is given up; default 3
 	FirstPause  time.Duration // after a failure, doubled each time; default 1 s
 	LongPause   time.Duration // the longest of these; default 10 minutes
-	Patience    time.Duration // how long a collection waits for enough reports, after its grace; default 7 days
+	Patience    time.Duration // how long a collection waits, after its grace, and a job for the helper if reports do not expire; default 7 days
 	Settle      time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Results     time.Duration // how long the answer to a collection is kept, if the task has no expiry; default 30 days
 
@@ -108,6 +108,8 @@ type Metrics interface {
 	Rejected(dap.ReportError)
 	// Aggregated is called when a job ends, with the reports that it counted.
 	Aggregated(reports int)
+	// Lost is called for reports that were accepted from clients and are given up.
+	Lost(cause LossCause, reports int)
 	// Job is called when a job has been worked on.
 	Job(JobOutcome)
 	// Collection is called when a collection job has reached a state.
@@ -119,6 +121,7 @@ type noMetrics struct{}
 func (noMetrics) Upload(dap.ReportError)     {}
 func (noMetrics) Rejected(dap.ReportError)   {}
 func (noMetrics) Aggregated(int)             {}
+func (noMetrics) Lost(LossCause, int)        {}
 func (noMetrics) Job(JobOutcome)             {}
 func (noMetrics) Collection(CollectionState) {}
 
@@ -130,6 +133,7 @@ type Leader struct {
 	guard   *clock.Guard // what must not come too early asks it for the time
 	started *startedJobs
 	damaged atomic.Int64 // records lost to the disk, at least
+	losses  [LostEarly + 1]atomic.Int64
 
 	wake struct{ intake, jobs, gather, clean bell }
 
@@ -140,6 +144,7 @@ type Leader struct {
 	logs     map[logKey]*openLog
 	changed  chan struct{} // closed and replaced when a collection job changes
 	progress map[collectionKey]progress
+	missing  map[dap.TaskID]error // why the helper's last answer was missing
 
 	expired time.Time // when expire was last called; guarded by cleaning
 }
@@ -160,6 +165,7 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 		logs:     make(map[logKey]*openLog),
 		changed:  make(chan struct{}),
 		progress: make(map[collectionKey]progress),
+		missing:  make(map[dap.TaskID]error),
 	}
 	l.wake.intake, l.wake.jobs, l.wake.gather, l.wake.clean = newBell(), newBell(), newBell(), newBell()
 	if err := l.recover(ctx); err != nil {

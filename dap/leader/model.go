@@ -62,10 +62,12 @@ type Job struct {
 	Created time.Time             // by which report times and keys are judged, in seconds
 	Round   int                   // how many jobs these reports were in before
 	Turned  bool                  // the request has them in reverse order: it must not be that of an earlier job
+	Refused int                   // how many jobs with these reports the helper has refused
 
 	Digest   [32]byte  // SHA-256 of the request; zero before it was made
 	Location string    // of the job at the helper, when that works on it
-	Attempts int       // how often the job was begun
+	Attempts int       // how often it was leased; less after the helper has answered, see await and confirm
+	Since    time.Time // since when the helper is waited for, in seconds; zero: it has answered, or was not asked
 	Due      time.Time // when to go on with it, in seconds
 	Lease    time.Time // until when one worker has it, in seconds; zero: nobody has
 }

@@ -13,7 +13,8 @@ type Status struct {
 	// ClockUnsure says that the clock has jumped forward: nothing is collected or
 	// expires until it has proved right.
 	ClockUnsure bool
-	Damaged     int64 // reports that the disk has lost, at least, as far as was noticed since the start
+	Damaged     int64               // reports that the disk has lost, at least, as far as was noticed since the start
+	Lost        map[LossCause]int64 // accepted reports that were given up since the start
 }
 
 // A TaskStatus is one task in a [Status]. Its counts are exact: they are for the
@@ -25,7 +26,15 @@ type TaskStatus struct {
 	Waiting     int64  // reports on this node that are in no job yet
 	Jobs        int    // that have not ended, of all nodes
 	InJobs      uint64 // reports in them
+	Helper      HelperStatus
 	Collections []CollectionStatus
+}
+
+// A HelperStatus says what of a task waits for a helper that does not answer.
+type HelperStatus struct {
+	URL     string
+	Absence       // zero: nothing waits, as far as jobs are concerned
+	Err     error // why this node has no answer, as of its last attempt; nil: it made none
 }
 
 // A CollectionStatus is a collection job that has not ended.
@@ -41,7 +50,12 @@ type CollectionStatus struct {
 // Status returns how the leader is.
 func (l *Leader) Status(ctx context.Context) (Status, error) {
 	_, sure := l.guard.Now()
-	st := Status{Damaged: l.damaged.Load(), ClockUnsure: !sure}
+	st := Status{Damaged: l.damaged.Load(), ClockUnsure: !sure, Lost: map[LossCause]int64{}}
+	for _, cause := range []LossCause{LostRefused, LostExpired, LostEarly} {
+		if n := l.losses[cause].Load(); n > 0 {
+			st.Lost[cause] = n
+		}
+	}
 	pending, err := l.config.Store.Collections(ctx)
 	errs := []error{err}
 	for _, s := range l.config.Roster.List() {
@@ -50,7 +64,14 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 		if t.Jobs, t.InJobs, err = l.config.Store.Jobs(ctx, id); err != nil {
 			errs = append(errs, err)
 		}
+		t.Helper.URL = s.Task.Config().Helper
+		if t.Helper.Absence, err = l.config.Store.Unanswered(ctx, id); err != nil {
+			errs = append(errs, err)
+		}
 		l.mu.Lock()
+		if t.Helper.Jobs > 0 {
+			t.Helper.Err = l.missing[id]
+		}
 		for k, o := range l.logs {
 			if k.task == id && o.info.State != LogCut {
 				t.Waiting += o.log.Len()

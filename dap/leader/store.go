@@ -34,6 +34,13 @@ type End struct {
 	Next    []Job  // that take up some of its reports; the store gives them numbers
 }
 
+// An Absence is what waits for a helper that does not answer.
+type Absence struct {
+	Jobs    int
+	Reports uint64
+	Since   time.Time // zero: nothing waits
+}
+
 // A Store keeps what one leader remembers, beside its ledger. Nodes that serve
 // the same leader share it; no other role may.
 //
@@ -80,8 +87,11 @@ type Store interface {
 	// Jobs returns how many jobs of a task have not ended, and how many reports
 	// are in them.
 	Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports uint64, err error)
+	// Unanswered returns what of a task waits for the helper: the jobs whose Since
+	// is set, the reports in them, and the earliest Since.
+	Unanswered(ctx context.Context, task dap.TaskID) (Absence, error)
 	// UpdateJob replaces what changes while a job runs: Digest, Location,
-	// Attempts, Due and Lease. It fails with [ErrConflict] if the job has ended
+	// Attempts, Since, Due and Lease. It fails with [ErrConflict] if the job has ended
 	// or held is not the lease that the store knows.
 	UpdateJob(ctx context.Context, job Job, held time.Time) error
 	// EndJob removes a job, adds those that follow it, and applies the change of

@@ -316,11 +316,12 @@ type counts struct {
 	rejected   map[dap.ReportError]int
 	aggregated int
 	jobs       map[leader.JobOutcome]int
+	lost       map[leader.LossCause]int
 	errs       []error
 }
 
 func newCounts() *counts {
-	return &counts{upload: map[dap.ReportError]int{}, rejected: map[dap.ReportError]int{}, jobs: map[leader.JobOutcome]int{}}
+	return &counts{upload: map[dap.ReportError]int{}, rejected: map[dap.ReportError]int{}, jobs: map[leader.JobOutcome]int{}, lost: map[leader.LossCause]int{}}
 }
 
 func (c *counts) in(f func()) {
@@ -331,6 +332,7 @@ func (c *counts) in(f func()) {
 func (c *counts) Upload(e dap.ReportError)          { c.in(func() { c.upload[e]++ }) }
 func (c *counts) Rejected(e dap.ReportError)        { c.in(func() { c.rejected[e]++ }) }
 func (c *counts) Aggregated(n int)                  { c.in(func() { c.aggregated += n }) }
+func (c *counts) Lost(l leader.LossCause, n int)    { c.in(func() { c.lost[l] += n }) }
 func (c *counts) Job(o leader.JobOutcome)           { c.in(func() { c.jobs[o]++ }) }
 func (c *counts) Collection(leader.CollectionState) {}
 func (c *counts) failed(err error)                  { c.in(func() { c.errs = append(c.errs, err) }) }

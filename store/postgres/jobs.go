@@ -25,10 +25,11 @@ func addJobs(ctx context.Context, tx pgx.Tx, jobs []leader.Job) error {
 			return err
 		}
 		b.Queue(`INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key,
-			created, round, turned, digest, location, attempts, due, lease)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			created, round, turned, refused, digest, location, attempts, since, due, lease)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
 			j.Task[:], j.Node, number(j.Log), j.From, j.To, blob(j.Skip), int64(j.Reports), start, end, batchColumn(&j.Batch), int16(j.Key),
-			seconds(j.Created), int64(j.Round), j.Turned, digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Due), seconds(j.Lease))
+			seconds(j.Created), int64(j.Round), j.Turned, int64(j.Refused), digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Since),
+			seconds(j.Due), seconds(j.Lease))
 		countBatch(&b, j.Task, j.Batch, int64(j.Reports), 0)
 	}
 	return send(ctx, tx, &b)
@@ -51,15 +52,15 @@ func digestColumn(d [32]byte) []byte {
 	return d[:]
 }
 
-const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, digest, location, attempts, due, lease`
+const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, refused, digest, location, attempts, since, due, lease`
 
 func scanJob(row pgx.CollectableRow) (leader.Job, error) {
 	var j leader.Job
 	var task, skip, batch, digest, location []byte
-	var id, log, start, end, created, due, lease int64
+	var id, log, start, end, created, since, due, lease int64
 	var key int16
 	err := row.Scan(&id, &task, &j.Node, &log, &j.From, &j.To, &skip, &j.Reports, &start, &end, &batch, &key,
-		&created, &j.Round, &j.Turned, &digest, &location, &j.Attempts, &due, &lease)
+		&created, &j.Round, &j.Turned, &j.Refused, &digest, &location, &j.Attempts, &since, &due, &lease)
 	copy(j.Task[:], task)
 	copy(j.Batch[:], batch)
 	copy(j.Digest[:], digest)
@@ -68,7 +69,7 @@ func scanJob(row pgx.CollectableRow) (leader.Job, error) {
 	}
 	j.Number, j.Log, j.Key, j.Location = uint64(id), uint64(log), dap.VerificationKeyID(key), string(location)
 	j.Span = dap.Interval{Start: dap.Time(start), Duration: dap.Duration(end - start)}
-	j.Created, j.Due, j.Lease = timeOf(created), timeOf(due), timeOf(lease)
+	j.Created, j.Since, j.Due, j.Lease = timeOf(created), timeOf(since), timeOf(due), timeOf(lease)
 	return j, err
 }
 
@@ -121,11 +122,23 @@ func (s *Leader) Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports u
 	return jobs, uint64(sum), nil
 }
 
+// Unanswered implements [leader.Store].
+func (s *Leader) Unanswered(ctx context.Context, task dap.TaskID) (a leader.Absence, err error) {
+	var reports, since int64
+	err = s.pool.QueryRow(ctx, `SELECT count(*), coalesce(sum(reports), 0)::bigint, coalesce(min(since), 0) FROM dap_jobs WHERE task = $1 AND since > 0`, task[:]).
+		Scan(&a.Jobs, &reports, &since)
+	if err != nil {
+		return leader.Absence{}, fmt.Errorf("reading the jobs of task %v: %w", task, err)
+	}
+	a.Reports, a.Since = uint64(reports), timeOf(since)
+	return a, nil
+}
+
 // UpdateJob implements [leader.Store].
 func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) error {
-	err := s.one(ctx, j.Task, leader.ErrConflict, `UPDATE dap_jobs SET digest = $1, location = $2, attempts = $3, due = $4, lease = $5
-		WHERE id = $6 AND task = $7 AND lease = $8`,
-		digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Due), seconds(j.Lease), number(j.Number), j.Task[:], seconds(held))
+	err := s.one(ctx, j.Task, leader.ErrConflict, `UPDATE dap_jobs SET digest = $1, location = $2, attempts = $3, since = $4, due = $5, lease = $6
+		WHERE id = $7 AND task = $8 AND lease = $9`,
+		digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Since), seconds(j.Due), seconds(j.Lease), number(j.Number), j.Task[:], seconds(held))
 	if err != nil {
 		return fmt.Errorf("updating job %d of task %v: %w", j.Number, j.Task, err)
 	}

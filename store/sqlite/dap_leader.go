@@ -172,9 +172,9 @@ func addJobs(ctx context.Context, tx *sql.Tx, jobs []leader.Job) error {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key,
-			created, round, turned, digest, location, attempts, due, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			created, round, turned, refused, digest, location, attempts, since, due, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			j.Task[:], j.Node, int64(j.Log), j.From, j.To, blob(j.Skip), j.Reports, start, end, batchColumn(&j.Batch), j.Key,
-			seconds(j.Created), j.Round, j.Turned, digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Due), seconds(j.Lease))
+			seconds(j.Created), j.Round, j.Turned, j.Refused, digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Since), seconds(j.Due), seconds(j.Lease))
 		if err != nil {
 			return err
 		}
@@ -241,7 +241,7 @@ func (s *Leader) DropLog(ctx context.Context, task dap.TaskID, number uint64) er
 	return nil
 }
 
-const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, digest, location, attempts, due, lease`
+const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, refused, digest, location, attempts, since, due, lease`
 
 func scanJobs(rows *sql.Rows) ([]leader.Job, error) {
 	defer rows.Close()
@@ -249,9 +249,9 @@ func scanJobs(rows *sql.Rows) ([]leader.Job, error) {
 	for rows.Next() {
 		var j leader.Job
 		var task, skip, batch, digest []byte
-		var start, end, created, due, lease int64
+		var start, end, created, since, due, lease int64
 		err := rows.Scan(&j.Number, &task, &j.Node, &j.Log, &j.From, &j.To, &skip, &j.Reports, &start, &end, &batch, &j.Key,
-			&created, &j.Round, &j.Turned, &digest, &j.Location, &j.Attempts, &due, &lease)
+			&created, &j.Round, &j.Turned, &j.Refused, &digest, &j.Location, &j.Attempts, &since, &due, &lease)
 		if err != nil {
 			return nil, err
 		}
@@ -262,7 +262,7 @@ func scanJobs(rows *sql.Rows) ([]leader.Job, error) {
 			j.Skip = skip
 		}
 		j.Span = dap.Interval{Start: dap.Time(start), Duration: dap.Duration(end - start)}
-		j.Created, j.Due, j.Lease = timeOf(created), timeOf(due), timeOf(lease)
+		j.Created, j.Since, j.Due, j.Lease = timeOf(created), timeOf(since), timeOf(due), timeOf(lease)
 		all = append(all, j)
 	}
 	return all, rows.Err()
@@ -322,10 +322,23 @@ func (s *Leader) Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports u
 	return jobs, reports, nil
 }
 
+// Unanswered implements [leader.Store].
+func (s *Leader) Unanswered(ctx context.Context, task dap.TaskID) (a leader.Absence, err error) {
+	var since int64
+	err = s.db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(reports), 0), coalesce(min(since), 0) FROM dap_jobs WHERE task = ? AND since > 0`, task[:]).
+		Scan(&a.Jobs, &a.Reports, &since)
+	if err != nil {
+		return leader.Absence{}, fmt.Errorf("reading the jobs of task %v: %w", task, err)
+	}
+	a.Since = timeOf(since)
+	return a, nil
+}
+
 // UpdateJob implements [leader.Store].
 func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) error {
-	err := changed(s.db.ExecContext(ctx, `UPDATE dap_jobs SET digest = ?, location = ?, attempts = ?, due = ?, lease = ? WHERE id = ? AND task = ? AND lease = ?`,
-		digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Due), seconds(j.Lease), int64(j.Number), j.Task[:], seconds(held)))
+	err := changed(s.db.ExecContext(ctx, `UPDATE dap_jobs SET digest = ?, location = ?, attempts = ?, since = ?, due = ?, lease = ?
+		WHERE id = ? AND task = ? AND lease = ?`,
+		digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Since), seconds(j.Due), seconds(j.Lease), int64(j.Number), j.Task[:], seconds(held)))
 	if err != nil {
 		return fmt.Errorf("updating job %d of task %v: %w", j.Number, j.Task, err)
 	}

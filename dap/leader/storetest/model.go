@@ -295,6 +295,24 @@ func (m *Model) Jobs(_ context.Context, task dap.TaskID) (jobs int, reports uint
 	return jobs, reports, err
 }
 
+// Unanswered implements [leader.Store].
+func (m *Model) Unanswered(_ context.Context, task dap.TaskID) (a leader.Absence, err error) {
+	err = m.Read(func() error {
+		for _, j := range m.jobs {
+			if j.Task != task || j.Since.IsZero() {
+				continue
+			}
+			a.Jobs++
+			a.Reports += uint64(j.Reports)
+			if a.Since.IsZero() || j.Since.Before(a.Since) {
+				a.Since = j.Since
+			}
+		}
+		return nil
+	})
+	return a, err
+}
+
 // UpdateJob implements [leader.Store].
 func (m *Model) UpdateJob(_ context.Context, job leader.Job, held time.Time) error {
 	return m.change(func() (func(), error) {
@@ -303,7 +321,8 @@ func (m *Model) UpdateJob(_ context.Context, job leader.Job, held time.Time) err
 		if !ok || !have.Lease.Equal(held) {
 			return nil, leader.ErrConflict
 		}
-		have.Digest, have.Location, have.Attempts, have.Due, have.Lease = job.Digest, job.Location, job.Attempts, job.Due, job.Lease
+		have.Digest, have.Location, have.Attempts, have.Since = job.Digest, job.Location, job.Attempts, job.Since
+		have.Due, have.Lease = job.Due, job.Lease
 		return func() { m.jobs[k] = have }, nil
 	})
 }

@@ -85,7 +85,7 @@ func (s *suite) sealed(task dap.TaskID) leader.Log {
 func job(log leader.Log, first int64, batch dap.BatchID) leader.Job {
 	return leader.Job{
 		Task: log.Task, Node: log.Node, Log: log.Number, From: first, To: first + 4, Skip: leader.Bitmap{2}, Reports: 3,
-		Span: dap.Interval{Start: 100, Duration: 2}, Batch: batch, Key: 5, Created: at(0), Due: at(first), Round: 1, Turned: true,
+		Span: dap.Interval{Start: 100, Duration: 2}, Batch: batch, Key: 5, Created: at(0), Due: at(first), Round: 1, Turned: true, Refused: 1,
 	}
 }
 
@@ -264,7 +264,10 @@ func (s *suite) update() {
 	s.must(err)
 	j := jobs[0]
 	held := j.Lease
-	j.Digest, j.Location, j.Attempts, j.Due = [32]byte{7}, "https://h/x?step=0", 4, at(20)
+	none, err := s.Unanswered(ctx, taskA)
+	s.must(err)
+	s.equal(none, leader.Absence{}, "before an attempt has failed")
+	j.Digest, j.Location, j.Attempts, j.Since, j.Due = [32]byte{7}, "https://h/x?step=0", 4, at(15), at(20)
 	s.must(s.UpdateJob(ctx, j, held))
 	j.Lease = time.Time{}
 	s.must(s.UpdateJob(ctx, j, held))
@@ -274,8 +277,33 @@ func (s *suite) update() {
 	s.must(err)
 	j.Attempts, j.Lease = 5, at(60)
 	s.equal(jobs[0], j, "the job")
+	s.unanswered(j)
 	s.must(s.EndJob(ctx, leader.End{Job: jobs[0]}, nil))
 	s.want(s.UpdateJob(ctx, j, at(60)), leader.ErrConflict, "updating a job that has ended")
+}
+
+// unanswered checks what waits for the helper, with j, one of task A, since 15.
+func (s *suite) unanswered(j leader.Job) {
+	ctx := s.Context()
+	s.jobs(taskB, 1) // of another task, and nothing of it has failed
+	s.jobs(taskA, 2)
+	jobs, err := s.Lease(ctx, "n1", at(30), at(60), 9)
+	s.must(err)
+	for _, o := range jobs {
+		if o.Task == taskA && o.Due.Equal(at(1)) {
+			o.Since = at(12)
+			s.must(s.UpdateJob(ctx, o, o.Lease))
+		}
+	}
+	have, err := s.Unanswered(ctx, taskA)
+	s.must(err)
+	s.equal(have, leader.Absence{Jobs: 2, Reports: 6, Since: at(12)}, "what waits")
+	j.Since = time.Time{}
+	s.must(s.UpdateJob(ctx, j, j.Lease))
+	s.again()
+	have, err = s.Unanswered(ctx, taskA)
+	s.must(err)
+	s.equal(have, leader.Absence{Jobs: 1, Reports: 3, Since: at(12)}, "what waits after an answer")
 }
 
 func (s *suite) end() {
