@@ -43,5 +43,11 @@ func ExampleDecision() {
 	// public text.email ""
 	// public text.credentials ""
 	// public text.url ""
+	// public text.device ""
+	// public text.path ""
+	// public text.coordinates ""
+	// public text.address ""
+	// public text.person ""
+	// public text.reference ""
 	// private text.number "0309 555-1234"
 }

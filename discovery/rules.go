@@ -101,9 +101,12 @@ type Rules struct {
 	words       keywords
 	coordinates *regexp.Regexp
 
-	host         []hostRule
-	page         []pageRule
-	query, title []textRule
+	host  []hostRule
+	page  []pageRule
+	query []queryRule
+	title []textRule
+
+	vocabulary vocabulary
 }
 
 // NewRules returns the rules with the classifier that this package carries.
@@ -112,8 +115,13 @@ func NewRules() (*Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the discovery rules: %w", err)
 	}
+	v, err := newVocabulary(c.folder, queryWordList)
+	if err != nil {
+		return nil, fmt.Errorf("making the discovery rules: %w", err)
+	}
 	return &Rules{
 		tokens:      c,
+		vocabulary:  v,
 		words:       newKeywords(),
 		coordinates: regexp.MustCompile(`-?\d{1,3}[.]\d{3,}[NSEWnsew]?[^0-9a-zA-Z.]{1,3}-?\d{1,3}[.]\d{3,}`),
 		host:        hostRules(),

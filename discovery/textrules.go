@@ -7,51 +7,20 @@ import (
 	"unicode/utf8"
 )
 
-// A textRule looks at a query or a title, spaces already collapsed.
+// A textRule looks at a title, spaces already collapsed.
 type textRule struct {
 	rule  Rule
 	about string
 	check func(r *Rules, text string) string
 }
 
-// Limits of queries and titles, in characters, words and digits.
+// Limits of titles, in characters, words and digits.
 const (
-	maxQuery          = 50
-	maxLogogramQuery  = 25
-	maxWords          = 7
 	maxWord           = 20
-	maxPlainWord      = 30
-	maxQueryDigits    = 7
 	maxTitle          = 500
 	maxTitleDigits    = 8
 	maxTitlePlainWord = 45
 )
-
-func queryRules() []textRule {
-	return []textRule{
-		{RuleTextEmpty, "it is empty, or holds control characters or bytes that are no text", unreadable},
-		{RuleTextLength, fmt.Sprintf("it has more than %d characters, or more than %d in a script that writes words without spaces", maxQuery, maxLogogramQuery), func(_ *Rules, q string) string {
-			if logograms(q) {
-				return over(utf8.RuneCountInString(q), maxLogogramQuery, "characters")
-			}
-			return over(utf8.RuneCountInString(q), maxQuery, "characters")
-		}},
-		{RuleTextWords, fmt.Sprintf("it has more than %d words", maxWords), func(_ *Rules, q string) string {
-			return over(len(strings.Fields(q)), maxWords, "words")
-		}},
-		{RuleTextEmail, "it holds an e-mail address; also with spaces, (at), [at], \" dot \"", func(_ *Rules, q string) string { return findEmail(q) }},
-		{RuleTextCredentials, "it holds a name and a password as in a URL (name:password@)", func(_ *Rules, q string) string { return findCredentials(q) }},
-		{RuleTextURL, "it holds a URL, or a word that is a host with a path, that the rules of URLs refuse; or the name of a host that is not public", func(r *Rules, q string) string { return r.refusedURL(q) }},
-		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them", maxQueryDigits), func(_ *Rules, q string) string {
-			if number, n := longestNumber(q, ""); n > maxQueryDigits {
-				return number
-			}
-			return ""
-		}},
-		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxPlainWord), func(_ *Rules, q string) string { return longWord(q, maxPlainWord) }},
-		{RuleTextToken, "a word looks like a secret, or the words do when they are put together", func(r *Rules, q string) string { return r.secretText(q, Strict) }},
-	}
-}
 
 func titleRules() []textRule {
 	return []textRule{
@@ -71,14 +40,6 @@ func titleRules() []textRule {
 		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxTitlePlainWord), func(_ *Rules, t string) string { return longWord(t, maxTitlePlainWord) }},
 		{RuleTextToken, "a word looks like a secret", func(r *Rules, t string) string { return r.secretText(t, Lax) }},
 	}
-}
-
-// Query decides about what a person typed into a search field. Text is the
-// query in lower case with single spaces, if it is public; nothing of it if not.
-// That the words are harmless no rule can say: a crowd must.
-func (r *Rules) Query(query string) Decision {
-	clean := strings.ToLower(collapse(query))
-	return r.text(r.query, query, clean)
 }
 
 // Title decides about the title of a page. Text is the title with single spaces.
