@@ -142,10 +142,12 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h, err := helper.New(helper.Config{
+	config := helper.Config{
 		Store: store, Roster: a.roster, Books: books, Clock: s.o.Clock, Rand: s.o.Rand, Workers: s.config.Batches.Workers,
 		Async: s.config.Aggregates.Async, Metrics: helperMetrics{s.metrics}, Report: func(err error) { s.failed("helper", err) },
-	})
+	}
+	s.config.Helper.limit(&config)
+	h, err := helper.New(config)
 	if err != nil {
 		return err
 	}

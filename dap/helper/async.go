@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -22,7 +20,7 @@ func (h *Helper) takeJob(ctx context.Context, w http.ResponseWriter, s *roster.S
 	if err := s.Task.CheckInit(req); err != nil {
 		return err
 	}
-	if h.pending.len() >= h.config.MaxPending {
+	if !h.pending.room(peerOf(s)) {
 		h.config.Metrics.Refused(&job.Task, QueueFull)
 		return exchange.ErrBusy.After(h.config.Poll)
 	}
@@ -38,7 +36,7 @@ func (h *Helper) takeJob(ctx context.Context, w http.ResponseWriter, s *roster.S
 	if err != nil {
 		return fmt.Errorf("storing job %v: %w", job.ID, err)
 	}
-	h.pending.add(job.Key())
+	h.pending.add(job.Key(), peerOf(s))
 	locate(w, s.Task, dap.AggregationJobPath(job.Task, job.ID)+"?step=0")
 	exchange.Later(w, http.StatusCreated, h.config.Poll)
 	return nil
@@ -102,75 +100,6 @@ func (h *Helper) fail(ctx context.Context, job *Job, abort *dap.Abort) error {
 	return nil
 }
 
-// pending is which jobs of this process wait to be handled, in memory: the store
-// has them all.
-type pending struct {
-	mu    sync.Mutex
-	keys  []JobKey
-	known map[JobKey]bool // waiting here, or being handled
-	wake  chan struct{}
-}
-
-func newPending() *pending {
-	return &pending{known: make(map[JobKey]bool), wake: make(chan struct{}, 1)}
-}
-
-// add adds a job that is not known yet.
-func (p *pending) add(k JobKey) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.known[k] {
-		return
-	}
-	p.known[k] = true
-	p.keys = append(p.keys, k)
-	p.signal()
-}
-
-func (p *pending) signal() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
-// next waits for a job. done forgets it.
-func (p *pending) next(ctx context.Context) (JobKey, error) {
-	for {
-		p.mu.Lock()
-		if len(p.keys) > 0 {
-			k := p.keys[0]
-			p.keys = p.keys[1:]
-			if len(p.keys) > 0 {
-				p.signal()
-			}
-			p.mu.Unlock()
-			return k, nil
-		}
-		p.mu.Unlock()
-		select {
-		case <-p.wake:
-		case <-ctx.Done():
-			return JobKey{}, ctx.Err()
-		}
-	}
-}
-
-func (p *pending) done(k JobKey) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.known, k)
-	if i := slices.Index(p.keys, k); i >= 0 { // handled by Finish, not from next
-		p.keys = slices.Delete(p.keys, i, i+1)
-	}
-}
-
-func (p *pending) len() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.known)
-}
-
 // orphaned is how long a job waits until other processes than the one that took
 // it handle it too.
 const orphaned = 2 * time.Minute
@@ -182,7 +111,11 @@ func (h *Helper) adopt(ctx context.Context, before time.Time) error {
 		return fmt.Errorf("looking for jobs that wait: %w", err)
 	}
 	for _, k := range keys {
-		h.pending.add(k)
+		peer := "" // of tasks that are not known here
+		if s, err := h.config.Roster.Lookup(ctx, k.Task); err == nil {
+			peer = peerOf(s)
+		}
+		h.pending.add(k, peer)
 	}
 	return nil
 }

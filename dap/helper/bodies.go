@@ -10,8 +10,11 @@ import (
 	"github.com/shoal-project/shoal/dap/roster"
 )
 
-// jobPace is how fast the body of a request has to arrive.
-var jobPace = exchange.Pace{Pause: 5 * time.Second, PerSecond: 64 << 10, Crowded: 1 << 20, Most: 5 * time.Minute}
+// A Pace is how fast the body of a request has to arrive.
+type Pace = exchange.Pace
+
+// defaultPace is the pace of [Config] where it is not given.
+var defaultPace = Pace{Pause: 5 * time.Second, PerSecond: 64 << 10, Crowded: 1 << 20, Most: 5 * time.Minute}
 
 // bodyStep is by how much the memory of a body grows whose length was not
 // announced.
@@ -136,7 +139,7 @@ func (one *body) end() {
 // leader's are, and at a pace. The memory counts until the body is ended.
 func (h *Helper) beginBody(w http.ResponseWriter, r *http.Request, s *roster.Serving) (*body, error) {
 	task := s.Task.ID()
-	one, why := h.bodies.begin(s.Task.Config().Leader, exchange.Arrive(w, r, h.config.Clock, jobPace), r.ContentLength)
+	one, why := h.bodies.begin(peerOf(s), exchange.Arrive(w, r, h.config.Clock, h.config.Pace), r.ContentLength)
 	if why != 0 {
 		h.config.Metrics.Refused(&task, why)
 		return nil, errBusy

@@ -63,7 +63,7 @@ func (h *Helper) createJob(w http.ResponseWriter, r *http.Request, s *roster.Ser
 		return err
 	}
 	body.read()
-	leave, err := h.queue.enter(r.Context()) // not before: a sender that is slow must not have a worker
+	leave, err := h.queue.enter(r.Context(), peerOf(s)) // not before: a sender that is slow must not have a worker
 	if err != nil {
 		h.config.Metrics.Refused(&task, QueueFull)
 		return err
@@ -117,17 +117,22 @@ func (h *Helper) admit(s *roster.Serving, now time.Time) error {
 		h.config.Metrics.Refused(&task, TaskLimit)
 		return exchange.ErrBusy.After(wait)
 	}
-	if wait := h.perPeer.check(s.Task.Config().Leader, now); wait > 0 {
+	if wait := h.perPeer.check(peerOf(s), now); wait > 0 {
 		h.config.Metrics.Refused(&task, PeerLimit)
 		return exchange.ErrBusy.After(wait)
 	}
 	return nil
 }
 
+// peerOf is the leader that has sent a request, for limits and fairness: the
+// endpoint that the task names, whose token the request carries. Addresses do not
+// matter.
+func peerOf(s *roster.Serving) string { return s.Task.Config().Leader }
+
 func (h *Helper) spend(s *roster.Serving, reports int) {
 	now := h.config.Clock.Now()
 	h.perTask.spend(s.Task.ID(), reports, now)
-	h.perPeer.spend(s.Task.Config().Leader, reports, now)
+	h.perPeer.spend(peerOf(s), reports, now)
 }
 
 // readJob reads a request as it arrives: what is malformed or too large ends it

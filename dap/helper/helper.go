@@ -45,6 +45,7 @@ type Config struct {
 	Workers    int           // jobs that are handled at a time; default: twice the CPUs
 	Depth      int           // requests that wait; default: 16 for each worker; negative: none
 	Age        time.Duration // how long a request waits; default 15 s
+	Pace       Pace          // of the bodies of requests; default: no pause above 5 s, 64 KiB a second, and 5 min in all
 	PerTask    Rate          // reports of a task; default: no limit
 	PerPeer    Rate          // reports of a leader, all its tasks together; default: no limit
 
@@ -98,6 +99,7 @@ func New(c Config) (*Helper, error) {
 	c.MaxBodies = cmp.Or(c.MaxBodies, max(c.MaxMemory, int64(c.Workers)<<25))
 	c.PeerBodies = cmp.Or(c.PeerBodies, 64)
 	c.Depth = max(0, cmp.Or(c.Depth, 16*c.Workers))
+	c.Pace = cmp.Or(c.Pace, defaultPace)
 	c.Age = cmp.Or(c.Age, 15*time.Second)
 	c.KeepResponses = cmp.Or(c.KeepResponses, 24*time.Hour)
 	c.KeepRecords = cmp.Or(c.KeepRecords, 28*24*time.Hour)
@@ -117,7 +119,7 @@ func New(c Config) (*Helper, error) {
 		perTask: newBuckets[dap.TaskID](c.PerTask),
 		perPeer: newBuckets[string](c.PerPeer),
 		bodies:  newBodies(c.MaxBodies, c.PeerBodies),
-		pending: newPending(),
+		pending: newPending(c.MaxPending),
 		guard:   clock.NewGuard(c.Clock, c.Settle),
 	}, nil
 }

@@ -18,7 +18,7 @@ func waiting(t *testing.T, c clock.Clock) *exchange.Arrival {
 	t.Helper()
 	in, out := io.Pipe()
 	t.Cleanup(func() { out.Close() })
-	return exchange.Arrive(httptest.NewRecorder(), httptest.NewRequest("POST", "/", in), c, jobPace)
+	return exchange.Arrive(httptest.NewRecorder(), httptest.NewRequest("POST", "/", in), c, defaultPace)
 }
 
 // A leader has half of the memory. If two have all of it, a third gets in at the

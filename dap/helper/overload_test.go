@@ -22,7 +22,7 @@ type arrivals struct {
 }
 
 func (a *arrivals) enter(ctx context.Context, q *queue, i int) {
-	leave, err := q.enter(ctx)
+	leave, err := q.enter(ctx, "a")
 	a.mu.Lock()
 	if err != nil {
 		a.busy = append(a.busy, i)
@@ -39,7 +39,7 @@ func (a *arrivals) enter(ctx context.Context, q *queue, i int) {
 func TestQueueOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{clock: clock.NewVirtual(time.Unix(0, 0)), slots: 1, depth: 3, age: time.Minute}
-		leave, err := q.enter(t.Context())
+		leave, err := q.enter(t.Context(), "a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestQueueAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clock.NewVirtual(time.Unix(0, 0))
 		q := &queue{clock: c, slots: 1, depth: 3, age: time.Minute}
-		leave, err := q.enter(t.Context())
+		leave, err := q.enter(t.Context(), "a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,10 +99,10 @@ func TestQueueAge(t *testing.T) {
 		}
 	})
 	q := &queue{clock: clock.NewVirtual(time.Unix(0, 0)), slots: 1}
-	if _, err := q.enter(t.Context()); err != nil {
+	if _, err := q.enter(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.enter(t.Context()); !errors.Is(err, exchange.ErrBusy) {
+	if _, err := q.enter(t.Context(), "a"); !errors.Is(err, exchange.ErrBusy) {
 		t.Errorf("without room to wait: %v", err)
 	}
 }

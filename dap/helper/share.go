@@ -47,7 +47,7 @@ func (h *Helper) createShare(w http.ResponseWriter, r *http.Request, s *roster.S
 	if err := exchange.CheckType(r, dap.TypeAggregateShareReq); err != nil {
 		return err
 	}
-	exchange.Arrive(w, r, h.config.Clock, jobPace)
+	exchange.Arrive(w, r, h.config.Clock, h.config.Pace)
 	codec := s.Task.Codec()
 	body, err := exchange.ReadBody(w, r, shareLimit(codec))
 	if err != nil {
