@@ -103,6 +103,7 @@ func (w *world) foundAs(name string, roles ...RoleName) *org {
 	var err error
 	o.file, o.identity, err = Init(o.dir, Organisation{
 		Name: name, Roles: roles, URL: o.url(), Owners: []string{task.FormatPublic(w.owner.Public())},
+		CertFile: "later.pem", KeyFile: "later.key", // with https: what adjusts the configuration has the real ones
 	}, w.clock.Now(), nil)
 	if err != nil {
 		w.t.Fatal(err)

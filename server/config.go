@@ -68,6 +68,7 @@ type TLSConfig struct {
 	ClientCAFile   string     `yaml:"client_ca_file"`
 	ClientCertFile string     `yaml:"client_cert_file"`
 	ClientKeyFile  string     `yaml:"client_key_file"`
+	PeerCAFile     string     `yaml:"peer_ca_file"`
 }
 
 // ACMEConfig asks for certificates by the ACME protocol.
@@ -161,9 +162,22 @@ func Load(name string) (Config, error) {
 	}
 	c, err := Parse(b, filepath.Dir(name), os.Getenv)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", name, err)
+		return Config{}, inFile(name, err)
 	}
 	return c, nil
+}
+
+// inFile names the file of an error, on each line of one that [errors.Join] made.
+func inFile(name string, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, inFile(name, e))
+	}
+	return errors.Join(all...)
 }
 
 // Parse reads a configuration whose relative paths are relative to dir. The
@@ -307,7 +321,7 @@ func (c Config) withDefaults(dir string) Config {
 	}
 	for _, p := range []*string{
 		&c.Data, &c.Keys.Dir, &c.Keys.PolicyFile, &c.TLS.CertFile, &c.TLS.KeyFile,
-		&c.TLS.ClientCAFile, &c.TLS.ClientCertFile, &c.TLS.ClientKeyFile,
+		&c.TLS.ClientCAFile, &c.TLS.ClientCertFile, &c.TLS.ClientKeyFile, &c.TLS.PeerCAFile,
 	} {
 		*p = under(dir, *p)
 	}
@@ -343,18 +357,30 @@ func under(dir, name string) string {
 // Has reports whether the organisation plays role r.
 func (c Config) Has(r RoleName) bool { return slices.Contains(c.Roles, r) }
 
-// Validate reports the first thing that is wrong with a completed
-// configuration, by its key.
+// Validate reports all that is wrong with a completed configuration, by key and
+// joined by [errors.Join].
 func (c Config) Validate() error {
-	for _, check := range []func() error{
-		c.validateRoles, c.validateURL, c.validateListeners, c.validateTLS,
-		c.validateKeys, c.validateFloors, c.validateLimits,
-	} {
-		if err := check(); err != nil {
-			return err
+	return errors.Join(
+		c.validateRoles(), c.validateURL(), c.validateListeners(), c.validateTLS(),
+		c.validateKeys(), c.validateFloors(), c.validateLimits(),
+	)
+}
+
+// A failed condition of a key and what is wrong with its value.
+type failed struct {
+	when bool
+	what error
+}
+
+// allOf joins what is wrong by the conditions that hold.
+func allOf(conditions ...failed) error {
+	var errs []error
+	for _, c := range conditions {
+		if c.when {
+			errs = append(errs, c.what)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (c Config) validateRoles() error {
@@ -432,7 +458,12 @@ func (c Config) validateTLS() error {
 	if c.BehindProxy && t.Enabled() {
 		return errors.New("behind_proxy: the proxy ends TLS; remove the tls keys or set it to false")
 	}
-	if !t.Enabled() && !c.BehindProxy && !isLoopbackAddr(c.Listen) {
+	for _, d := range t.ACME.Domains {
+		if isLoopbackHost(d) && t.ACME.Directory == "" {
+			return fmt.Errorf("tls.acme.domains: no authority certifies %q: use http on loopback, or cert_file and key_file", d)
+		}
+	}
+	if !t.Enabled() && !c.BehindProxy && c.Listen != Off && !isLoopbackAddr(c.Listen) {
 		return fmt.Errorf("listen: %q is off loopback without TLS: set tls, or behind_proxy if a proxy on the way ends TLS", c.Listen)
 	}
 	return c.validateMutual()
@@ -443,72 +474,54 @@ func (t TLSConfig) Enabled() bool { return t.CertFile != "" || len(t.ACME.Domain
 
 func (c Config) validateKeys() error {
 	k := c.Keys
+	var errs []error
 	if !slices.Contains(k.KEMs, "x25519") {
-		return errors.New("keys.kems: x25519 is the mandatory suite and must be among them")
+		errs = append(errs, errors.New("keys.kems: x25519 is the mandatory suite and must be among them"))
 	}
 	for i, name := range k.KEMs {
 		if _, err := parseKEM(name); err != nil {
-			return fmt.Errorf("keys.kems: %w", err)
+			errs = append(errs, fmt.Errorf("keys.kems: %w", err))
 		}
 		if slices.Contains(k.KEMs[:i], name) {
-			return fmt.Errorf("keys.kems: %s is named twice", name)
+			errs = append(errs, fmt.Errorf("keys.kems: %s is named twice", name))
 		}
 	}
-	switch {
-	case k.Lifetime < Duration(time.Minute) || k.Lifetime > Duration(400*24*time.Hour):
-		return fmt.Errorf("keys.lifetime: %s is not between 1m and 400d", k.Lifetime)
-	case k.Overlap <= 0 || k.Overlap*2 > k.Lifetime:
-		return fmt.Errorf("keys.overlap: %s must be positive and at most half of keys.lifetime (%s)", k.Overlap, k.Lifetime)
-	case k.Grace < 0:
-		return fmt.Errorf("keys.grace: %s is negative", k.Grace)
-	case k.Announce < Duration(time.Minute):
-		return fmt.Errorf("keys.announce: %s is below 1m", k.Announce)
-	}
+	errs = append(errs, allOf(
+		failed{k.Lifetime < Duration(time.Minute) || k.Lifetime > Duration(400*24*time.Hour), fmt.Errorf("keys.lifetime: %s is not between 1m and 400d", k.Lifetime)},
+		failed{k.Overlap <= 0 || k.Overlap*2 > k.Lifetime, fmt.Errorf("keys.overlap: %s must be positive and at most half of keys.lifetime (%s)", k.Overlap, k.Lifetime)},
+		failed{k.Grace < 0, fmt.Errorf("keys.grace: %s is negative", k.Grace)},
+		failed{k.Announce < Duration(time.Minute), fmt.Errorf("keys.announce: %s is below 1m", k.Announce)},
+	))
 	for i, o := range c.Tasks.Owners {
 		if _, err := parseOwner(o); err != nil {
-			return fmt.Errorf("tasks.owners[%d]: %w", i, err)
+			errs = append(errs, fmt.Errorf("tasks.owners[%d]: %w", i, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (c Config) validateFloors() error {
 	f := c.Floors
-	switch {
-	case f.MinThreshold < leastThreshold:
-		return fmt.Errorf("floors.min_threshold: %d is below %d: a crowd of one is a person", f.MinThreshold, leastThreshold)
-	case f.MinBatch < leastBatch:
-		return fmt.Errorf("floors.min_batch: %d is below %d", f.MinBatch, leastBatch)
-	case !(f.MaxEpsilon > 0 && f.MaxEpsilon <= mostEpsilon):
-		return fmt.Errorf("floors.max_epsilon: %g is not in (0, %d]", f.MaxEpsilon, mostEpsilon)
-	case !(f.MaxDelta > 0 && f.MaxDelta <= mostDelta):
-		return fmt.Errorf("floors.max_delta: %g is not in (0, %g]", f.MaxDelta, mostDelta)
-	}
-	return nil
+	return allOf(
+		failed{f.MinThreshold < leastThreshold, fmt.Errorf("floors.min_threshold: %d is below %d: a crowd of one is a person", f.MinThreshold, leastThreshold)},
+		failed{f.MinBatch < leastBatch, fmt.Errorf("floors.min_batch: %d is below %d", f.MinBatch, leastBatch)},
+		failed{!(f.MaxEpsilon > 0 && f.MaxEpsilon <= mostEpsilon), fmt.Errorf("floors.max_epsilon: %g is not in (0, %d]", f.MaxEpsilon, mostEpsilon)},
+		failed{!(f.MaxDelta > 0 && f.MaxDelta <= mostDelta), fmt.Errorf("floors.max_delta: %g is not in (0, %g]", f.MaxDelta, mostDelta)},
+	)
 }
 
 func (c Config) validateLimits() error {
-	switch {
-	case c.Intake.MaxBatchReports < 1:
-		return fmt.Errorf("intake.max_batch_reports: %d is below 1", c.Intake.MaxBatchReports)
-	case c.Intake.MaxConcurrent < 1:
-		return fmt.Errorf("intake.max_concurrent: %d is below 1", c.Intake.MaxConcurrent)
-	case c.Batches.MaxBytes < 1<<20:
-		return fmt.Errorf("batches.max_bytes: %s is below 1MiB", c.Batches.MaxBytes)
-	case c.Batches.Memory < 16<<20:
-		return fmt.Errorf("batches.memory: %s is below 16MiB", c.Batches.Memory)
-	case c.Batches.Workers < 0:
-		return fmt.Errorf("batches.workers: %d is negative", c.Batches.Workers)
-	case c.Batches.Tick < Duration(time.Second):
-		return fmt.Errorf("batches.tick: %s is below 1s", c.Batches.Tick)
-	case c.Shutdown < 0:
-		return fmt.Errorf("shutdown_timeout: %s is negative", c.Shutdown)
-	case !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level):
-		return fmt.Errorf("log.level: %q is not one of debug, info, warn, error", c.Log.Level)
-	case !slices.Contains([]string{"text", "json"}, c.Log.Format):
-		return fmt.Errorf("log.format: %q is not one of text, json", c.Log.Format)
-	}
-	return nil
+	return allOf(
+		failed{c.Intake.MaxBatchReports < 1, fmt.Errorf("intake.max_batch_reports: %d is below 1", c.Intake.MaxBatchReports)},
+		failed{c.Intake.MaxConcurrent < 1, fmt.Errorf("intake.max_concurrent: %d is below 1", c.Intake.MaxConcurrent)},
+		failed{c.Batches.MaxBytes < 1<<20, fmt.Errorf("batches.max_bytes: %s is below 1MiB", c.Batches.MaxBytes)},
+		failed{c.Batches.Memory < 16<<20, fmt.Errorf("batches.memory: %s is below 16MiB", c.Batches.Memory)},
+		failed{c.Batches.Workers < 0, fmt.Errorf("batches.workers: %d is negative", c.Batches.Workers)},
+		failed{c.Batches.Tick < Duration(time.Second), fmt.Errorf("batches.tick: %s is below 1s", c.Batches.Tick)},
+		failed{c.Shutdown < 0, fmt.Errorf("shutdown_timeout: %s is negative", c.Shutdown)},
+		failed{!slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), fmt.Errorf("log.level: %q is not one of debug, info, warn, error", c.Log.Level)},
+		failed{!slices.Contains([]string{"text", "json"}, c.Log.Format), fmt.Errorf("log.format: %q is not one of text, json", c.Log.Format)},
+	)
 }
 
 // isLoopbackAddr reports whether a listen address can only be reached from

@@ -2,14 +2,18 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"text/template"
 	"time"
 
@@ -21,8 +25,11 @@ type Organisation struct {
 	Name   string
 	Roles  []RoleName
 	URL    string
-	Listen string   // default: :443 for https, the URL's host and port for http
+	Listen string   // default: the URL's port, on all addresses for https and on the URL's host on loopback
 	Owners []string // public keys of question owners to be served; may be empty
+
+	CertFile string // of the public listener; default: certificates by ACME
+	KeyFile  string // with CertFile
 }
 
 // configFile is the name of the file that Init writes.
@@ -48,8 +55,11 @@ func Init(dir string, o Organisation, now time.Time, random io.Reader) (string, 
 		files = append(files, c.roleKeysPath(r), c.storageKeysPath(r))
 	}
 	for _, f := range files {
-		if _, err := os.Lstat(f); !errors.Is(err, fs.ErrNotExist) {
+		switch _, err := os.Lstat(f); {
+		case err == nil:
 			return "", "", fmt.Errorf("writing an organisation: %s exists and is not overwritten; choose another folder", f)
+		case !errors.Is(err, fs.ErrNotExist): // no permission, or a file where a folder belongs
+			return "", "", fmt.Errorf("writing an organisation: %w", err)
 		}
 	}
 	if err := os.MkdirAll(c.Keys.Dir, 0o700); err != nil {
@@ -85,6 +95,9 @@ func configText(dir string, o *Organisation) ([]byte, Config, error) {
 	if o.Listen == "" {
 		o.Listen = defaultListen(o.URL)
 	}
+	if o.Certified() && isLoopbackHost(o.Host()) {
+		return nil, Config{}, fmt.Errorf("url: no authority certifies %s: use http on loopback, as http://%s, or name a certificate of your own with --cert and --cert-key", o.Host(), o.Listen)
+	}
 	var b bytes.Buffer
 	if err := configTemplate.Execute(&b, o); err != nil {
 		return nil, Config{}, err
@@ -98,11 +111,43 @@ func configText(dir string, o *Organisation) ([]byte, Config, error) {
 
 func defaultListen(address string) string {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme == "https" || u.Host == "" {
+	if err != nil || u.Host == "" {
 		return ":443"
 	}
-	return u.Host
+	port := cmp.Or(u.Port(), map[string]string{"http": "80"}[u.Scheme], "443")
+	if isLoopbackHost(u.Hostname()) {
+		return net.JoinHostPort(u.Hostname(), port)
+	}
+	return ":" + port
 }
+
+// Ports are what [Organisation.Ports] returns.
+type Ports struct{ Ops, Console string }
+
+// Ports returns where the other two listeners are, if not at their defaults: on
+// loopback several organisations may share a machine, so each has ports at a fixed
+// distance from its public one.
+func (o *Organisation) Ports() *Ports {
+	if !isLoopbackHost(o.Host()) {
+		return nil
+	}
+	_, text, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return nil
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil || port == 0 || port+2000 > math.MaxUint16 {
+		return nil
+	}
+	p := &Ports{Ops: fmt.Sprintf("127.0.0.1:%d", port+1000)}
+	if (Config{Roles: o.Roles}).releases() {
+		p.Console = fmt.Sprintf("127.0.0.1:%d", port+2000)
+	}
+	return p
+}
+
+// Certified reports whether certificates come from a public authority, by ACME.
+func (o *Organisation) Certified() bool { return !o.Plain() && o.CertFile == "" }
 
 // configTemplate is the file that Init writes: what must be decided, and where
 // to read about the rest. Values are quoted as Go strings, which double-quoted
@@ -120,9 +165,24 @@ listen: {{printf "%q" .Listen}}
 # TLS by two files, or by ACME. Behind a proxy that ends TLS set behind_proxy
 # instead and listen where only the proxy can connect.
 tls:
+{{- if .Certified}}
   acme:
     domains:
       - {{printf "%q" .Host}}
+{{- else}}
+  cert_file: {{printf "%q" .CertFile}}
+  key_file: {{printf "%q" .KeyFile}}
+{{- end}}
+{{- end}}
+{{- with .Ports}}
+
+# Health, metrics and management; results. On this machine alone.
+ops:
+  listen: {{printf "%q" .Ops}}
+{{- with .Console}}
+console:
+  listen: {{printf "%q" .}}
+{{- end}}
 {{- end}}
 
 data: data

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -95,18 +97,39 @@ func replacePrivate(name string, b []byte) error {
 // LoadIdentity reads an identity key file, such as an organisation's or a
 // question owner's, and refuses one that others may read.
 func LoadIdentity(name string) (task.IdentityKey, error) {
-	if err := private(name); err != nil {
+	b, err := readPrivate(name, maxIdentityFile)
+	if err != nil && b == nil {
 		return task.IdentityKey{}, fmt.Errorf("reading identity key: %w", err)
 	}
-	b, err := os.ReadFile(name)
+	// That it is no key comes first: the mode of another file is none of our concern.
+	key, parseErr := task.ParseIdentityKey(strings.TrimSpace(string(b)))
+	if parseErr != nil {
+		return task.IdentityKey{}, fmt.Errorf("reading identity key: %s is not an identity key file: %w", name, parseErr)
+	}
 	if err != nil {
 		return task.IdentityKey{}, fmt.Errorf("reading identity key: %w", err)
-	}
-	key, err := task.ParseIdentityKey(strings.TrimSpace(string(b)))
-	if err != nil {
-		return task.IdentityKey{}, fmt.Errorf("reading identity key %s: %w", name, err)
 	}
 	return key, nil
+}
+
+// maxIdentityFile is more than the text of an identity key needs, in bytes.
+const maxIdentityFile = 4 << 10
+
+// readPrivate reads a file with secrets, of at most limit bytes. If others may
+// read or replace it, it returns both its content and an error: so that a caller
+// can tell the wrong file from the wrong mode.
+func readPrivate(name string, limit int64) ([]byte, error) {
+	unsafe := private(name)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, cmp.Or(unsafe, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return nil, cmp.Or(unsafe, err)
+	}
+	return b, unsafe
 }
 
 // WriteIdentity writes an identity key to a file that does not exist yet.

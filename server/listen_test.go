@@ -11,10 +11,12 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,12 +71,46 @@ func certificate(t *testing.T, dir string) (string, string, *x509.CertPool) {
 	return certFile, keyFile, pool
 }
 
+// TestPeerCAFile: an organisation reaches a peer that a private authority has
+// certified if, and only if, the configuration names that authority.
+func TestPeerCAFile(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile, _ := certificate(t, dir)
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	must(t, err)
+	peer := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	peer.Config.ErrorLog = log.New(io.Discard, "", 0)
+	peer.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	peer.StartTLS()
+	defer peer.Close()
+	for name, c := range map[string]struct {
+		file string
+		ok   bool
+	}{"named": {certFile, true}, "not named": {"", false}} {
+		client, err := Config{TLS: TLSConfig{PeerCAFile: c.file}}.client()
+		must(t, err)
+		r, err := client.Get(peer.URL)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			must(t, r.Body.Close())
+		}
+		client.CloseIdleConnections()
+	}
+	for name, file := range map[string]string{"missing": filepath.Join(dir, "none.pem"), "a key": keyFile} {
+		if _, err := (Config{TLS: TLSConfig{PeerCAFile: file}}).client(); err == nil || !strings.Contains(err.Error(), "tls.peer_ca_file: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestTLS serves keys over TLS 1.3 with HTTP/1.1 and HTTP/2, refuses TLS 1.2,
 // and logs nothing about a peer that does not speak TLS.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, pool := certificate(t, dir)
-	file, _, err := Init(filepath.Join(dir, "org"), Organisation{Name: "One", Roles: []RoleName{ShufflerRole}, URL: "https://127.0.0.1"}, time.Now(), nil)
+	file, _, err := Init(filepath.Join(dir, "org"), Organisation{Name: "One", Roles: []RoleName{ShufflerRole}, URL: "https://127.0.0.1", CertFile: certFile, KeyFile: keyFile}, time.Now(), nil)
 	must(t, err)
 	c, err := Load(file)
 	must(t, err)

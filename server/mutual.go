@@ -42,9 +42,35 @@ func (c Config) validateMutual() error {
 
 // clientCAs reads the certificates by which client certificates are checked.
 func (c Config) clientCAs() ([]*x509.Certificate, error) {
-	text, err := os.ReadFile(c.TLS.ClientCAFile)
+	return readCertificates("tls.client_ca_file", c.TLS.ClientCAFile)
+}
+
+// peerCAs returns the authorities by which certificates of other organisations'
+// servers are checked: those of the system and those of tls.peer_ca_file. Nil means
+// those of the system alone.
+func (c Config) peerCAs() (*x509.CertPool, error) {
+	if c.TLS.PeerCAFile == "" {
+		return nil, nil
+	}
+	all, err := readCertificates("tls.peer_ca_file", c.TLS.PeerCAFile)
 	if err != nil {
-		return nil, fmt.Errorf("tls.client_ca_file: %w", err)
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("tls.peer_ca_file: reading the system's authorities: %w", err)
+	}
+	for _, cert := range all {
+		pool.AddCert(cert)
+	}
+	return pool, nil
+}
+
+// readCertificates reads the file that a key of the configuration names.
+func readCertificates(key, file string) ([]*x509.Certificate, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	var all []*x509.Certificate
 	for {
@@ -53,16 +79,16 @@ func (c Config) clientCAs() ([]*x509.Certificate, error) {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("tls.client_ca_file: %s holds a %s beside certificates", c.TLS.ClientCAFile, block.Type)
+			return nil, fmt.Errorf("%s: %s holds a %s beside certificates", key, file, block.Type)
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("tls.client_ca_file: %s: %w", c.TLS.ClientCAFile, err)
+			return nil, fmt.Errorf("%s: %s: %w", key, file, err)
 		}
 		all = append(all, cert)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("tls.client_ca_file: %s holds no certificate in PEM", c.TLS.ClientCAFile)
+		return nil, fmt.Errorf("%s: %s holds no certificate in PEM", key, file)
 	}
 	return all, nil
 }
@@ -135,6 +161,9 @@ func (c Config) client() (*http.Client, error) {
 		return nil, err
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS13}
+	if t.RootCAs, err = c.peerCAs(); err != nil {
+		return nil, err
+	}
 	if files != nil {
 		t.GetClientCertificate = files.show
 	}
@@ -152,6 +181,10 @@ func (d *doctor) clientCertificates() {
 			all, err := c.clientCAs()
 			d.verdict(check, err, "other organisations need one beside their token: %d authorities in %s", len(all), c.TLS.ClientCAFile)
 		}
+	}
+	if c.TLS.PeerCAFile != "" {
+		_, err := c.peerCAs()
+		d.verdict("authorities of peers", err, "those of the system and of %s", c.TLS.PeerCAFile)
 	}
 	if !c.Has(LeaderRole) && !c.Has(CollectorRole) {
 		return

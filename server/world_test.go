@@ -122,6 +122,7 @@ func (w *world) found(role RoleName) *org {
 	l.Close()
 	o.file, o.identity, err = Init(o.dir, Organisation{
 		Name: string(role), Roles: []RoleName{role}, URL: o.url(), Owners: []string{task.FormatPublic(w.owner.Public())},
+		CertFile: "later.pem", KeyFile: "later.key", // with https: adjust has the real ones
 	}, w.clock.Now(), nil)
 	if err != nil {
 		w.t.Fatal(err)

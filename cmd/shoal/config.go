@@ -24,29 +24,40 @@ type configCmd struct {
 	Print configPrintCmd `cmd:"" help:"Show a configuration with all defaults filled in."`
 }
 
-type configCheckCmd struct {
-	File string `arg:"" default:"shoal.yaml" help:"The configuration (${default})."`
+// configFile is the configuration as an argument or, as with all other commands,
+// by the flag.
+type configFile struct {
+	configFlag
+	File string `arg:"" optional:"" help:"The configuration, instead of --config."`
 }
 
-// Run says that the file is right, or fails with what is wrong.
-func (c *configCheckCmd) Run(e *env) error {
-	config, err := server.Load(c.File)
-	if err != nil {
-		return setup(err)
+func (f configFile) load() (string, server.Config, error) {
+	if f.File != "" {
+		f.Config = f.File
 	}
-	fmt.Fprintf(e.stdout, "%s: ok: %s\n", c.File, config.Organisation)
+	c, err := f.configFlag.load()
+	return f.Config, c, err
+}
+
+type configCheckCmd struct{ configFile }
+
+// Run says that the file is right, or fails with all that is wrong.
+func (c *configCheckCmd) Run(e *env) error {
+	file, config, err := c.load()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s: ok: %s\n", file, config.Organisation)
 	return nil
 }
 
-type configPrintCmd struct {
-	File string `arg:"" default:"shoal.yaml" help:"The configuration (${default})."`
-}
+type configPrintCmd struct{ configFile }
 
 // Run prints what is in force.
 func (c *configPrintCmd) Run(e *env) error {
-	config, err := server.Load(c.File)
+	_, config, err := c.load()
 	if err != nil {
-		return setup(err)
+		return err
 	}
 	text, err := yaml.Marshal(config)
 	if err != nil {

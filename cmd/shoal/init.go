@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/shoal-project/shoal/server"
 )
@@ -12,13 +14,27 @@ type initCmd struct {
 	Name   string   `required:"" help:"The organisation's name, for people."`
 	Role   []string `required:"" enum:"shuffler,analyzer,leader,helper,collector" help:"What it does: shuffler, analyzer, leader, helper or collector. May be repeated."`
 	URL    string   `required:"" name:"url" help:"The address by which tasks name it, such as https://shuffler.example."`
-	Listen string   `placeholder:"HOST:PORT" help:"Where it listens; otherwise :443, or the URL's port on loopback."`
+	Listen string   `placeholder:"HOST:PORT" help:"Where it listens; otherwise at the URL's port, on loopback there alone."`
+	Cert   string   `placeholder:"FILE" help:"A certificate for the URL's host, instead of one by ACME."`
+	Key    string   `name:"cert-key" placeholder:"FILE" help:"The certificate's private key."`
 	Owner  []string `placeholder:"KEY" help:"The public key of an owner whose questions it serves. May be repeated."`
 }
 
 // Run writes the files and says what comes next.
 func (c *initCmd) Run(e *env) error {
 	o := server.Organisation{Name: c.Name, URL: c.URL, Listen: c.Listen, Owners: c.Owner}
+	if (c.Cert == "") != (c.Key == "") {
+		return setup(errors.New("writing an organisation: --cert and --cert-key belong together"))
+	}
+	if c.Cert != "" {
+		var err error
+		if o.CertFile, err = filepath.Abs(c.Cert); err != nil {
+			return setup(err)
+		}
+		if o.KeyFile, err = filepath.Abs(c.Key); err != nil {
+			return setup(err)
+		}
+	}
 	for _, r := range c.Role {
 		o.Roles = append(o.Roles, server.RoleName(r))
 	}

@@ -46,6 +46,8 @@ type commands struct {
 	Outbox outboxCmd `cmd:"" help:"Show and empty what an app is about to send."`
 	Agent  agentCmd  `cmd:"" help:"Send what waits in an outbox, for programs that live briefly."`
 
+	Help    helpCmd          `cmd:"" help:"Describe a command."`
+	Show    versionCmd       `cmd:"" name:"version" help:"Print the version."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -95,7 +97,7 @@ func run(args []string, stdout, stderr io.Writer, c clock.Clock) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(helpArgs(args))
 	if exit >= 0 {
 		return exit
 	}
