@@ -114,19 +114,27 @@ func (w *world) foundAs(name string, roles ...RoleName) *org {
 // pair lets b's card go to a and a's invitation to b, as two people would.
 func (w *world) pair() {
 	w.t.Helper()
-	now := w.clock.Now()
-	card := func(o *org) (pairing.Card, task.IdentityKey, *pairing.Book) {
-		c, key, err := Card(o.config(), now)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		book, err := OpenPairings(o.config())
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		return c, key, book
+	w.accept(w.invite())
+}
+
+// card is what an organisation pairs with.
+func (w *world) card(o *org) (pairing.Card, task.IdentityKey, *pairing.Book) {
+	w.t.Helper()
+	c, key, err := Card(o.config(), w.clock.Now())
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	theirs, theirKey, theirBook := card(w.b)
+	book, err := OpenPairings(o.config())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c, key, book
+}
+
+// invite lets a answer b's card, and returns the invitation.
+func (w *world) invite() string {
+	w.t.Helper()
+	theirs, theirKey, _ := w.card(w.b)
 	line, err := pairing.SignCard(theirs, theirKey)
 	if err != nil {
 		w.t.Fatal(err)
@@ -135,16 +143,23 @@ func (w *world) pair() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ours, ourKey, ourBook := card(w.a)
-	invitation, err := ourBook.Invite(parsed, ours, ourKey, now, rand.Reader)
+	ours, ourKey, ourBook := w.card(w.a)
+	invitation, err := ourBook.Invite(parsed, ours, ourKey, w.clock.Now(), rand.Reader)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return invitation
+}
+
+// accept lets b accept an invitation.
+func (w *world) accept(invitation string) {
+	w.t.Helper()
+	theirs, _, book := w.card(w.b)
 	key, err := PairingKey(w.b.config())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := theirBook.Accept(invitation, &theirs, key, now); err != nil {
+	if _, err := book.Accept(invitation, &theirs, key, w.clock.Now()); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -516,6 +531,56 @@ func TestRotatedPairing(t *testing.T) {
 	}
 	if got := w.results(); got != wantColours {
 		t.Errorf("released\n%s", got)
+	}
+}
+
+// TestRenewedPairing: a leader that has made new tokens, twice, goes on with those
+// that the helper knows until that accepts, also when it is started again; then it
+// uses the newest.
+func TestRenewedPairing(t *testing.T) {
+	w := newAggregateWorld(t)
+	w.pair()
+	w.b.start()
+	w.a.start()
+	first := append(append(repeat("red", 15), repeat("green", 8)...), repeat("", 5)...)
+	w.answer(first...)
+	w.clock.Forward(noon.Add(time.Minute))
+	w.invite()
+	w.clock.Forward(noon.Add(2 * time.Minute))
+	last := w.invite()
+	w.answer("blue")
+	if err := w.settle(5 * time.Minute); err != nil { // no job has failed
+		t.Fatal(err)
+	}
+	w.a.halt()
+	w.a.start()
+	w.answer("green")
+	if err := w.settle(5 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	former := func() int {
+		made, err := taskconfig.New(w.task, w.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := w.a.server.aggregatorNamed(LeaderRole).roster.Lookup(t.Context(), made.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(s.Entry.Former)
+	}
+	if n := former(); n != 2 {
+		t.Errorf("%d former tokens are used, want 2", n)
+	}
+	w.accept(last)
+	if err := w.settle(90 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.results(); got != wantColours {
+		t.Errorf("released\n%s", got)
+	}
+	if n := former(); n != 0 {
+		t.Errorf("%d former tokens are used after the helper has accepted the newest", n)
 	}
 }
 

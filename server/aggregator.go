@@ -280,8 +280,16 @@ func (a *aggregator) secrets(e *roster.Entry, p, collector *pairing.Pairing) err
 		e.Inbound, err = hashes(p)
 		return err
 	}
-	if e.Outbound, err = auth.ParseToken(p.Token); err != nil {
+	former, err := p.FormerTokens()
+	if err != nil {
 		return err
+	}
+	token, err := auth.ParseToken(p.Token)
+	if err != nil {
+		return err
+	}
+	for _, t := range append(former, token) { // the helper may not have accepted the newest yet
+		e.Renew(t)
 	}
 	e.CollectorTokens, err = hashes(collector)
 	return err
@@ -326,7 +334,13 @@ func (a *aggregator) serve(ctx context.Context, e *roster.Entry) error {
 	}
 	return a.roster.Update(ctx, e.ID, func(old *roster.Entry) error {
 		// The verification key stays: reports may have been verified with it.
-		old.Inbound, old.CollectorTokens, old.Outbound = e.Inbound, e.CollectorTokens, e.Outbound
+		old.Inbound, old.CollectorTokens = e.Inbound, e.CollectorTokens
+		if old.Outbound != e.Outbound {
+			for _, t := range slices.Backward(e.Former) {
+				old.Renew(t)
+			}
+			old.Renew(e.Outbound)
+		}
 		old.Expiry = e.Expiry
 		return nil
 	})

@@ -179,5 +179,5 @@ func (l *Leader) forget(ctx context.Context, s *roster.Serving, w *lot) {
 		return
 	}
 	// A job that stays there harms nobody.
-	_, _ = l.client.Do(ctx, exchange.Request{Method: http.MethodDelete, URL: at, Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader})
+	_, _ = l.send(ctx, s, exchange.Request{Method: http.MethodDelete, URL: at})
 }

@@ -280,13 +280,13 @@ func (l *Leader) askShare(ctx context.Context, s *roster.Serving, c *Collection,
 	id := shareID(body)
 	method, path := s.Task.Variant().CreateAggregateShare(c.Task, id)
 	r := exchange.Request{
-		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader,
+		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path),
 		Body: body, Type: dap.TypeAggregateShareReq, Want: dap.TypeAggregateShare, Limit: codec.Limits().Body,
 	}
 	if c.Location != "" {
 		r.Method, r.URL, r.Body = http.MethodGet, c.Location, nil
 	}
-	answer, err := l.client.Do(ctx, r)
+	answer, err := l.send(ctx, s, r)
 	if err != nil && c.Location != "" && lostJob(err) {
 		c.Location = "" // the request finds it again
 		return l.askShare(ctx, s, c, job)

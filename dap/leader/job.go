@@ -235,13 +235,13 @@ func (l *Leader) begin(ctx context.Context, s *roster.Serving, w *lot) (*begun, 
 func (l *Leader) ask(ctx context.Context, s *roster.Serving, j *Job, b *begun) (*exchange.Response, error) {
 	method, path := s.Task.Variant().CreateAggregationJob(j.Task, dap.AggregationJobID(j.Digest[:16]))
 	r := exchange.Request{
-		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path), Token: s.Entry.Outbound, Header: s.Entry.OutboundHeader,
+		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path),
 		Body: b.request, Type: dap.TypeAggregationJobInitReq, Want: dap.TypeAggregationJobResp, Limit: s.Task.Codec().Limits().Body,
 	}
 	if j.Location != "" {
 		poll := r
 		poll.Method, poll.URL, poll.Body = http.MethodGet, pollURL(j.Location), nil
-		answer, err := l.client.Do(ctx, poll)
+		answer, err := l.send(ctx, s, poll)
 		switch {
 		case err == nil:
 			return answer, nil
@@ -253,7 +253,7 @@ func (l *Leader) ask(ctx context.Context, s *roster.Serving, j *Job, b *begun) (
 		}
 		j.Location = ""
 	}
-	answer, err := l.client.Do(ctx, r)
+	answer, err := l.send(ctx, s, r)
 	if err != nil {
 		return nil, absence{err}
 	}

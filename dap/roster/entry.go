@@ -30,6 +30,7 @@ type Entry struct {
 	Inbound         []auth.Hash    // the helper's: tokens of the leader
 	CollectorTokens []auth.Hash    // the leader's: tokens of the collector
 	Outbound        auth.Token     // the leader's: token for the helper
+	Former          []auth.Token   // tokens before Outbound, the newest first, until the helper has accepted that; at most MaxFormer
 	OutboundHeader  string         // "" for a bearer token, or auth.Header
 	Collector       dap.HpkeConfig // aggregate shares are sealed to it
 
@@ -39,6 +40,19 @@ type Entry struct {
 
 	Disabled  bool   // no uploads, jobs or collections any more
 	ShoalTask []byte // the signed Shoal task, nil for a foreign one
+}
+
+// MaxFormer is how many tokens before [Entry.Outbound] an entry keeps.
+const MaxFormer = 4
+
+// Renew makes token what is sent to the helper. What was sent before is kept until
+// the helper has accepted the new one: it may not know that yet.
+func (e *Entry) Renew(token auth.Token) {
+	former := slices.DeleteFunc(append([]auth.Token{e.Outbound}, e.Former...), func(t auth.Token) bool {
+		return t.IsZero() || t.Matches([]auth.Hash{token.Hash()})
+	})
+	e.Former = former[:min(len(former), MaxFormer)]
+	e.Outbound = token
 }
 
 // Task returns the entry's task. It fails with the errors of [dap.NewTask].
@@ -86,6 +100,9 @@ func (e *Entry) validate() error {
 	if e.Role == dap.Leader && (len(e.CollectorTokens) == 0 || e.Outbound.IsZero()) {
 		return wrong("the leader needs a token for the helper and the hash of a token of the collector")
 	}
+	if len(e.Former) > MaxFormer || len(e.Former) > 0 && e.Role != dap.Leader {
+		return wrong("%d tokens before the one for the helper, want none but at a leader, and %d at most", len(e.Former), MaxFormer)
+	}
 	if e.OutboundHeader != "" && e.OutboundHeader != auth.Header {
 		return wrong("outbound header %q, want none or %s", e.OutboundHeader, auth.Header)
 	}
@@ -98,6 +115,7 @@ func (e *Entry) Clone() *Entry {
 	c.Config, c.ShoalTask = bytes.Clone(e.Config), bytes.Clone(e.ShoalTask)
 	c.VerifyKeys = maps.Clone(e.VerifyKeys)
 	c.Inbound, c.CollectorTokens = slices.Clone(e.Inbound), slices.Clone(e.CollectorTokens)
+	c.Former = slices.Clone(e.Former)
 	c.Collector.PublicKey = bytes.Clone(e.Collector.PublicKey)
 	return &c
 }
@@ -129,6 +147,7 @@ type storedEntry struct {
 	CollectorTokens []auth.Hash                      `json:"collector_tokens,omitempty"`
 	Outbound        string                           `json:"outbound,omitempty"`
 	OutboundHeader  string                           `json:"outbound_header,omitempty"`
+	Former          []string                         `json:"former,omitempty"`
 	Collector       string                           `json:"collector"`
 	Leeway          time.Duration                    `json:"leeway"`
 	Grace           time.Duration                    `json:"grace"`
@@ -155,6 +174,9 @@ func (e *Entry) encode() ([]byte, error) {
 	}
 	for id, key := range e.VerifyKeys {
 		s.VerifyKeys[id] = key[:]
+	}
+	for _, token := range e.Former {
+		s.Former = append(s.Former, token.Reveal())
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -188,6 +210,13 @@ func decodeEntry(id dap.TaskID, b []byte) (*Entry, error) {
 		if e.Outbound, err = auth.ParseToken(s.Outbound); err != nil {
 			return nil, fmt.Errorf("decoding task %v: %w", id, err)
 		}
+	}
+	for _, text := range s.Former {
+		token, err := auth.ParseToken(text)
+		if err != nil {
+			return nil, fmt.Errorf("decoding task %v: %w", id, err)
+		}
+		e.Former = append(e.Former, token)
 	}
 	collector, err := base64.RawURLEncoding.DecodeString(s.Collector)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -88,6 +89,7 @@ func (p *process) entry(t testing.TB, n byte) roster.Entry {
 		e.Inbound = []auth.Hash{token.Hash()}
 	} else {
 		e.Outbound, e.OutboundHeader = token, auth.Header
+		e.Former = []auth.Token{newTokenOf(t, p), newTokenOf(t, p)}
 		e.CollectorTokens = []auth.Hash{{1}, {2}}
 	}
 	return e
@@ -102,6 +104,14 @@ func same(t *testing.T, have, want *roster.Entry) {
 	}
 	if have.Outbound.Reveal() != want.Outbound.Reveal() {
 		t.Error("another token")
+	}
+	if len(have.Former) != len(want.Former) {
+		t.Fatalf("%d former tokens, want %d", len(have.Former), len(want.Former))
+	}
+	for i := range want.Former {
+		if have.Former[i].Reveal() != want.Former[i].Reveal() {
+			t.Errorf("another former token %d", i)
+		}
 	}
 	for id, key := range want.VerifyKeys {
 		if got := have.VerifyKeys[id]; !bytes.Equal(got[:], key[:]) {
@@ -261,7 +271,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-func newTokenOf(t *testing.T, p *process) auth.Token {
+func newTokenOf(t testing.TB, p *process) auth.Token {
 	t.Helper()
 	token, err := auth.NewToken(p.rand)
 	if err != nil {
@@ -438,7 +448,7 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secrets := []string{strings.Repeat("\xab", 8), "q6urq6ur", e.Outbound.Reveal(), keyText[20:60], string(r.ResourceKey()[:8]), "verify", "leader.example"}
+	secrets := []string{strings.Repeat("\xab", 8), "q6urq6ur", e.Outbound.Reveal(), e.Former[0].Reveal(), keyText[20:60], string(r.ResourceKey()[:8]), "verify", "leader.example"}
 	var stored []byte
 	records, err := store.Tasks(t.Context(), 0)
 	if err != nil || len(records) != 1 {
@@ -544,5 +554,32 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	}
 	if list := r.Keyring().Configs(p.clock.Now()); len(list) != 2 || list[0].KEM != task.KEMXWing {
 		t.Errorf("configurations %v", list)
+	}
+}
+
+// A token is renewed without a break: those before it stay, the newest first, until
+// they are too many. A token that comes again is not among them.
+func TestRenew(t *testing.T) {
+	p := newProcess(t, dap.Leader)
+	e := p.entry(t, 1)
+	e.Former = nil
+	tokens := []auth.Token{e.Outbound}
+	for range 6 {
+		tokens = append(tokens, newTokenOf(t, p))
+		e.Renew(tokens[len(tokens)-1])
+	}
+	if err := e.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if e.Outbound != tokens[6] || !slices.Equal(e.Former, []auth.Token{tokens[5], tokens[4], tokens[3], tokens[2]}) {
+		t.Error("want the last token, and the four before it")
+	}
+	e.Renew(tokens[4])
+	if e.Outbound != tokens[4] || !slices.Equal(e.Former, []auth.Token{tokens[6], tokens[5], tokens[3], tokens[2]}) {
+		t.Error("want a token that comes again, and the others")
+	}
+	e.Former = append(e.Former, tokens[0])
+	if err := e.Validate(); err == nil {
+		t.Error("five former tokens pass")
 	}
 }

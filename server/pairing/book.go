@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-project/shoal/dap/auth"
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
@@ -34,9 +35,12 @@ type Pairing struct {
 	Seed []byte `json:"seed,omitempty"` // leader and helper: of the verification keys
 	// Token proves the leader to the helper (in the pairing of either with the
 	// other), or the collector to the leader (in the leader's pairing with a
-	// collector). Former is the one before it, which is accepted still.
-	Token  string `json:"token,omitempty"`
-	Former string `json:"former,omitempty"`
+	// collector). Former is the one before it, which is accepted still. Older are
+	// those before Former, the newest first, in the leader's pairing with a helper,
+	// which may have accepted none of the later ones.
+	Token  string   `json:"token,omitempty"`
+	Former string   `json:"former,omitempty"`
+	Older  []string `json:"older,omitempty"`
 	// CollectorToken proves this organisation, as the collector, to the leader.
 	CollectorToken string `json:"collector_token,omitempty"`
 	Keys           []byte `json:"keys,omitempty"` // a collector's signed KeyConfig
@@ -55,6 +59,26 @@ func (p Pairing) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String
 
 // LogValue is [Pairing.String].
 func (p Pairing) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// maxOlder is how many tokens before Former are kept.
+const maxOlder = 3
+
+// FormerTokens returns the tokens before the present one, the oldest first.
+func (p *Pairing) FormerTokens() ([]auth.Token, error) {
+	var all []auth.Token
+	for _, text := range append([]string{p.Former}, p.Older...) {
+		if text == "" {
+			continue
+		}
+		token, err := auth.ParseToken(text)
+		if err != nil {
+			return nil, fmt.Errorf("a former token of the pairing with %s: %w", p, err)
+		}
+		all = append(all, token)
+	}
+	slices.Reverse(all)
+	return all, nil
+}
 
 // A Book is the file of an organisation's pairings. It is safe for concurrent use
 // in one process; a running server sees what the command line changes.
@@ -141,11 +165,14 @@ func (b *Book) put(made ...Pairing) error {
 		old := list[i]
 		switch {
 		case p.Token == "":
-			p.Token, p.Former = old.Token, old.Former
+			p.Token, p.Former, p.Older = old.Token, old.Former, old.Older
 		case old.Token != p.Token:
 			p.Former = old.Token
+			if p.Role == helperRole && old.Former != "" {
+				p.Older = append([]string{old.Former}, old.Older[:min(len(old.Older), maxOlder-1)]...)
+			}
 		default:
-			p.Former = old.Former
+			p.Former, p.Older = old.Former, old.Older
 		}
 		if p.Seed == nil {
 			p.Seed = old.Seed

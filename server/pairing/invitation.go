@@ -40,7 +40,8 @@ func (v *invitation) info(from *Card) []byte {
 // Invite pairs the leader me with the organisation of a card, as the helper, the
 // collector or both, and returns the line that it must accept. What the two share
 // already stays, but for the tokens, which are new; the leader accepts the one
-// before them of a collector, too.
+// before them of a collector, too, and keeps those before them for a helper that has
+// not accepted the new one yet, see [Pairing.FormerTokens].
 func (b *Book) Invite(peer *Card, me Card, by task.IdentityKey, now time.Time, rand io.Reader) (string, error) {
 	text, err := b.invite(peer, me, by, now, rand)
 	if err != nil {

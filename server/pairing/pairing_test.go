@@ -170,6 +170,34 @@ func TestAgain(t *testing.T) {
 	}
 }
 
+// TestFormerTokens: a leader knows the tokens before the present one, the oldest
+// first, as far as the helper may know no later one; a helper the last one.
+func TestFormerTokens(t *testing.T) {
+	a, b := newSide(t, "a", "leader"), newSide(t, "b", "helper")
+	var tokens []string
+	for i := range 7 {
+		line := invite(t, a, b, noon.Add(time.Duration(i)*time.Hour))
+		if i < 2 {
+			accept(t, b, line)
+		}
+		p := a.find(t, b.card.Identity, "helper")
+		former := must(p.FormerTokens())
+		if len(former) != min(i, 4) {
+			t.Fatalf("%d former tokens after %d invitations", len(former), i+1)
+		}
+		for k, token := range former {
+			if token.Reveal() != tokens[len(tokens)-len(former)+k] {
+				t.Errorf("after %d invitations the former token %d is another", i+1, k)
+			}
+		}
+		tokens = append(tokens, p.Token)
+	}
+	p := b.find(t, a.card.Identity, "leader")
+	if former := must(p.FormerTokens()); len(former) != 1 || former[0].Reveal() != tokens[0] || p.Token != tokens[1] || len(p.Older) != 0 {
+		t.Errorf("the helper knows %d former tokens, want the first", len(former))
+	}
+}
+
 // TestRefused: what is not for us, from whom it says, or whole, is not accepted.
 func TestRefused(t *testing.T) {
 	a, b, other := newSide(t, "a", "leader"), newSide(t, "b", "helper"), newSide(t, "other", "helper")
