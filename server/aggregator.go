@@ -39,6 +39,8 @@ type aggregator struct {
 	close   func() error
 	// unwell says why the role cannot do its work now, "" if it can.
 	unwell func() string
+	// refresh sets the role's gauges; nil: it has none.
+	refresh func(context.Context, *metrics) error
 
 	mu      sync.Mutex
 	waiting map[task.ID]string // tasks that are not served yet, and for what they wait
@@ -118,6 +120,8 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 	l, err := leader.New(ctx, leader.Config{
 		Store: store, Node: s.config.Aggregates.Node, Books: books, Roster: a.roster, FS: s.o.FS, Dir: filepath.Join(s.config.Data, string(LeaderRole)),
 		Clock: s.o.Clock, Rand: s.o.Rand, Client: s.o.Client, Workers: s.config.Batches.Workers, LogAge: a.logAge(),
+		LeaseTime: s.config.Leader.LeaseTime.D(), FirstPause: s.config.Leader.FirstPause.D(), LongPause: s.config.Leader.LongestPause.D(),
+		Patience: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
 		Metrics: leaderMetrics{s.metrics}, Failed: func(err error) { s.failed("leader", err) },
 	})
 	if err != nil {
@@ -125,6 +129,8 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 	}
 	a.handler, a.run, a.close = l.Handler(), l.Run, l.Close
 	a.tick = l.Tick
+	watch := &leaderWatch{server: s, status: l.Status, warned: map[string]time.Time{}}
+	a.unwell, a.refresh = watch.unwell, watch.refresh
 	return nil
 }
 

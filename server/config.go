@@ -33,6 +33,7 @@ type Config struct {
 	Intake       IntakeConfig     `yaml:"intake"`
 	Batches      BatchesConfig    `yaml:"batches"`
 	Aggregates   AggregatesConfig `yaml:"aggregates"`
+	Leader       LeaderConfig     `yaml:"leader"`
 	Helper       HelperConfig     `yaml:"helper"`
 	Ops          ListenerConfig   `yaml:"ops"`
 	Console      ConsoleConfig    `yaml:"console"`
@@ -310,6 +311,9 @@ func (c Config) withDefaults(dir string) Config {
 	orElse(&c.Batches.Tick, Duration(30*time.Second))
 	orElse(&c.Aggregates.Expiry, 28*day)
 	orElse(&c.Aggregates.Node, "leader")
+	if c.Has(LeaderRole) {
+		c.Leader = c.Leader.withDefaults()
+	}
 	c.Helper.withDefaults()
 	orElse(&c.Ops.Listen, "127.0.0.1:9440")
 	orElse(&c.Console.Listen, c.consoleDefault())

@@ -46,7 +46,7 @@ func (c Config) validateAggregates() error {
 	if c.Aggregates.Expiry < Duration(24*time.Hour) {
 		return fmt.Errorf("aggregates.expiry: %s is below 1d", c.Aggregates.Expiry)
 	}
-	return errors.Join(c.validatePostgres(), c.validateHelper())
+	return errors.Join(c.validatePostgres(), c.validateHelper(), c.validateLeader())
 }
 
 // validatePostgres checks the connection string of the aggregators' database. It

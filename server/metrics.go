@@ -27,6 +27,9 @@ type metrics struct {
 	jobs             *prometheus.CounterVec   // role, outcome
 	queue            *prometheus.GaugeVec     // role, state
 	tasks            *prometheus.GaugeVec     // role
+	helperWait       *prometheus.GaugeVec     // role
+	helperReports    *prometheus.GaugeVec     // role
+	damaged          *prometheus.GaugeVec     // role
 	keySeconds       *prometheus.GaugeVec     // role
 	diskFree         prometheus.Gauge
 	connectionErrors *prometheus.CounterVec // cause
@@ -61,6 +64,9 @@ func newMetrics() *metrics {
 	m.jobs = counter("jobs_total", "Aggregation jobs and requests between the roles of the aggregate route, by what became of them.", "role", "outcome")
 	m.queue = gauge("queue_batches", "Batches that wait, by state.", "role", "state")
 	m.tasks = gauge("tasks", "Tasks that are served.", "role")
+	m.helperWait = gauge("helper_wait_seconds", "Seconds since which a helper has not answered; the longest.", "role")
+	m.helperReports = gauge("helper_wait_reports", "Reports in jobs that wait for helpers that do not answer.", "role")
+	m.damaged = gauge("reports_damaged", "Accepted reports that the disk has lost, at least, since the start.", "role")
 	m.keySeconds = gauge("key_seconds_left", "Seconds until the newest announced key ends.", "role")
 	m.connectionErrors = counter("connection_errors_total", "Connections that failed, by cause.", "cause")
 	m.failures = counter("failures_total", "Periodic work that failed and will be tried again, by stage.", "stage")

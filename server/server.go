@@ -434,6 +434,14 @@ func (s *Server) refresh(ctx context.Context) {
 	if free, err := diskFree(s.config.Data); err == nil {
 		s.metrics.diskFree.Set(float64(free))
 	}
+	for _, a := range s.aggregators {
+		if a.refresh == nil {
+			continue
+		}
+		if err := a.refresh(ctx, s.metrics); err != nil && ctx.Err() == nil {
+			s.failed("gauges", err)
+		}
+	}
 	for _, h := range s.hosts {
 		if err := h.refresh(ctx, s.metrics); err != nil && ctx.Err() == nil {
 			s.failed("gauges", err)
