@@ -189,14 +189,7 @@ func (a *aggregator) database() {
 
 func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
 	if c.Aggregates.Postgres != "" {
-		store, err := postgres.OpenLeader(ctx, c.Aggregates.Postgres)
-		if err != nil {
-			return nil, err
-		}
-		if err := store.Claim(ctx, c.Aggregates.Node); err != nil {
-			return nil, errors.Join(fmt.Errorf("aggregates.node: %w", err), store.Close())
-		}
-		return store, nil
+		return postgres.OpenLeader(ctx, c.Aggregates.Postgres)
 	}
 	return sqlite.OpenLeader(ctx, c.aggregatorStore(LeaderRole))
 }

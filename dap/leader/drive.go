@@ -118,7 +118,7 @@ func (l *Leader) load(job Job) (lot, error) {
 }
 
 func (l *Leader) readReports(job Job) ([][]byte, error) {
-	o, err := l.log(Log{Task: job.Task, Number: job.Log, Node: job.Node, State: LogCut})
+	o, err := l.log(Log{Task: job.Task, Number: job.Log, Node: job.Node, State: LogCut, Jobs: 1}, false)
 	if err != nil {
 		return nil, err
 	}

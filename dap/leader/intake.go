@@ -2,10 +2,11 @@ package leader
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -29,8 +30,9 @@ type intake struct {
 	places places       // of requests that are being read
 	stored atomic.Int64 // bytes of the task's reports on this node
 
-	mu      sync.Mutex // guards current; held while a log is begun
+	mu      sync.Mutex // guards what follows; held while a log is begun
 	current *openLog   // takes reports; nil before the first
+	doubt   bool       // the store may have begun a log that this process does not know
 }
 
 // An openLog is a log that this process has open.
@@ -49,12 +51,18 @@ type openLog struct {
 
 // dir is the place of a log's files.
 func (l *Leader) dir(k logKey) string {
-	return filepath.Join(l.config.Dir, hex.EncodeToString(k.task[:]), strconv.FormatUint(k.number, 10))
+	return filepath.Join(l.taskDir(k.task), strconv.FormatUint(k.number, 10))
 }
 
-// openLog opens the files of a log. Callers hold l.mu or are New.
-func (l *Leader) openLog(info Log) (*openLog, error) {
+// openLog opens the files of a log. Only one that was never written may be
+// without files. Callers hold l.mu or are New.
+func (l *Leader) openLog(info Log, unwritten bool) (*openLog, error) {
 	k := logKey{info.Task, info.Number}
+	if there, err := l.hasFiles(info); err != nil {
+		return nil, err
+	} else if !there && !unwritten {
+		return nil, l.missingLog(info)
+	}
 	log, found, err := segment.Open(l.dir(k), segment.Options{FS: l.config.FS, MaxRecord: l.config.MaxReport, MaxSegment: l.config.LogBytes})
 	if err != nil {
 		return nil, fmt.Errorf("opening log %d of task %v: %w", info.Number, info.Task, err)
@@ -68,13 +76,13 @@ func (l *Leader) openLog(info Log) (*openLog, error) {
 }
 
 // log returns a log of this node, open.
-func (l *Leader) log(info Log) (*openLog, error) {
+func (l *Leader) log(info Log, unwritten bool) (*openLog, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if o := l.logs[logKey{info.Task, info.Number}]; o != nil {
 		return o, nil
 	}
-	return l.openLog(info)
+	return l.openLog(info, unwritten)
 }
 
 // intake returns the way into a task's logs.
@@ -100,15 +108,75 @@ func (in *intake) writable(ctx context.Context) (*openLog, error) {
 	// store in doubt.
 	ctx = context.WithoutCancel(ctx)
 	l := in.leader
-	info, err := l.config.Store.BeginLog(ctx, in.task, l.config.Node)
-	if err != nil {
+	if err := in.adopt(ctx); err != nil || in.current != nil {
+		return in.current, err
+	}
+	if err := l.beginning(in.task); err != nil {
 		return nil, fmt.Errorf("beginning a log: %w", err)
 	}
-	if in.current, err = l.log(info); err != nil {
-		return nil, err
+	info, err := l.config.Store.BeginLog(ctx, in.task, l.config.Node)
+	if err != nil {
+		in.doubt = true
+		return nil, fmt.Errorf("beginning a log: %w", err)
 	}
+	return in.current, in.use(info)
+}
+
+// use makes a log that was begun just now the current one. The caller holds in.mu.
+func (in *intake) use(info Log) error {
+	l := in.leader
+	o, err := l.log(info, true)
+	if err != nil {
+		in.doubt = true // it is in the store
+		return err
+	}
+	in.current = o
 	l.wake.intake.set() // it must be closed when its time has come
-	return in.current, nil
+	return l.begun(in.task)
+}
+
+// adopt finds the logs that the store has begun although it answered with an
+// error. Collections would wait for them until the process ends. The caller holds
+// in.mu.
+func (in *intake) adopt(ctx context.Context) error {
+	if !in.doubt {
+		return nil
+	}
+	l := in.leader
+	logs, err := l.config.Store.Logs(ctx, l.config.Node)
+	if err != nil {
+		return fmt.Errorf("reading logs: %w", err)
+	}
+	for _, info := range logs {
+		if info.Task != in.task || info.State != LogOpen {
+			continue
+		}
+		l.mu.Lock()
+		known := l.logs[logKey{info.Task, info.Number}] != nil
+		l.mu.Unlock()
+		if known {
+			continue
+		}
+		if err := in.use(info); err != nil {
+			return err
+		}
+	}
+	in.doubt = false
+	return nil
+}
+
+// adoptLogs is adopt for all tasks.
+func (l *Leader) adoptLogs(ctx context.Context) error {
+	l.mu.Lock()
+	all := slices.Collect(maps.Values(l.intakes))
+	l.mu.Unlock()
+	var errs []error
+	for _, in := range all {
+		in.mu.Lock()
+		errs = append(errs, in.adopt(ctx))
+		in.mu.Unlock()
+	}
+	return errors.Join(errs...)
 }
 
 // append makes reports durable. The records belong to the caller again when it

@@ -47,6 +47,7 @@ type Config struct {
 	BatchWindow time.Duration // of the report times in a batch that the leader selects; default: any times
 	Workers     int           // jobs at once; default: twice the CPUs
 	LeaseTime   time.Duration // how long a worker may take for a job; default 10 minutes
+	ClaimTime   time.Duration // how long the node's name is leased, renewed five times in that time; default 5 minutes
 	Attempts    int           // for the helper's share, at least, before a collection fails; default 30
 	Rounds      int           // of jobs in which the helper finds a report too early, before it is given up; default 3
 	FirstPause  time.Duration // after a failure, doubled each time; default 1 s
@@ -88,6 +89,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.JobBytes = cmp.Or(c.JobBytes, 16<<20)
 	c.Workers = cmp.Or(c.Workers, 2*runtime.GOMAXPROCS(0))
 	c.LeaseTime = cmp.Or(c.LeaseTime, 10*time.Minute)
+	c.ClaimTime = cmp.Or(c.ClaimTime, 5*time.Minute)
 	c.Attempts = cmp.Or(c.Attempts, 30)
 	c.Rounds = cmp.Or(c.Rounds, 3)
 	c.FirstPause = cmp.Or(c.FirstPause, time.Second)
@@ -134,6 +136,7 @@ type Leader struct {
 	started *startedJobs
 	damaged atomic.Int64 // records lost to the disk, at least
 	losses  [LostEarly + 1]atomic.Int64
+	claimed claimed      // this process's claim on the node's name
 
 	wake struct{ intake, jobs, gather, clean bell }
 
@@ -179,18 +182,22 @@ func (l *Leader) recover(ctx context.Context) error {
 	if err := l.config.FS.MkdirAll(l.config.Dir, 0o700); err != nil {
 		return err
 	}
+	// Before the claim: a process on the wrong disk must not stop the right one.
+	if _, _, err := l.logsHere(ctx); err != nil {
+		return err
+	}
+	if err := l.claim(ctx); err != nil {
+		return err
+	}
 	if err := l.config.Store.Release(ctx, l.config.Node); err != nil {
 		return err
 	}
-	logs, err := l.config.Store.Logs(ctx, l.config.Node)
+	logs, unwritten, err := l.logsHere(ctx)
 	if err != nil {
 		return err
 	}
 	for _, info := range logs {
-		if info.State == LogCut && info.Jobs == 0 {
-			continue // its files may be gone already
-		}
-		o, err := l.log(info)
+		o, err := l.log(info, unwritten[logKey{info.Task, info.Number}])
 		if err != nil {
 			return err
 		}
@@ -204,12 +211,15 @@ func (l *Leader) recover(ctx context.Context) error {
 		if info.State == LogOpen {
 			in.current = o // a second one is closed when its time has come
 		}
+		if err := l.begun(info.Task); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// Close releases the logs, after Run has returned. Nothing that was acknowledged
-// is lost.
+// Close releases the logs and the node's name, after Run has returned. Nothing
+// that was acknowledged is lost.
 func (l *Leader) Close() error {
 	l.driving.Lock() // cursors are in use
 	defer l.driving.Unlock()
@@ -221,7 +231,7 @@ func (l *Leader) Close() error {
 		errs = append(errs, o.log.Close())
 		delete(l.logs, k)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.unclaim())...)
 }
 
 // now returns the time in whole seconds, as the store keeps it.

@@ -64,7 +64,9 @@ func TestNodeStartsAgain(t *testing.T) {
 	w.helper.refuse = func(*http.Request) *http.Response { return respond(503, "", nil) }
 	w.uploadAndCollect(t, 4)
 	w.tickAlong(t, 1, 0)
-	jobs, err := w.store.Lease(t.Context(), "leader", w.clock.Now().Add(time.Hour), w.clock.Now().Add(100*time.Hour), 9)
+	nodes, err := w.store.Nodes(t.Context())
+	must(t, err)
+	jobs, err := w.store.As(nodes[0]).Lease(t.Context(), "leader", w.clock.Now().Add(time.Hour), w.clock.Now().Add(100*time.Hour), 9)
 	must(t, err)
 	if len(jobs) != 1 { // as if a worker had it when the power failed
 		t.Fatalf("%d jobs", len(jobs))

@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -18,7 +19,54 @@ var (
 	ErrBusy = errors.New("waits for other work on the same batch")
 	// ErrUnknown says that the store has no collection job of that ID.
 	ErrUnknown = errors.New("no such collection job")
+	// ErrHeld says that another process has a lease on the name of a node that
+	// has not lapsed. See [HeldError].
+	ErrHeld = errors.New("the node's name is leased to another process")
+	// ErrFenced says that a process has no claim on its node's name any more:
+	// another process has taken it, or the node was dropped. Nothing that the
+	// process does can change the store again.
+	ErrFenced = errors.New("the claim on the node's name is lost")
 )
+
+// A HeldError is an [ErrHeld] that says until when.
+type HeldError struct {
+	Node  string
+	Until time.Time
+}
+
+// Error returns the node and the time.
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("node %q is leased to another process until %s, unless that renews it", e.Node, e.Until.UTC().Format(time.RFC3339))
+}
+
+// Unwrap returns [ErrHeld].
+func (e *HeldError) Unwrap() error { return ErrHeld }
+
+// A Claim is the right of one process to act as a node: a lease on the node's
+// name, and a fencing token that every change of the node carries.
+type Claim struct {
+	Node  string
+	Disk  string    // names the folder of the node's logs, which only one process has open
+	Token uint64    // given by the store: higher than all that the node had before
+	Until time.Time // when the lease lapses unless it is renewed, in seconds; zero: it was given up
+}
+
+// Dropped is what was given up with a node, see [Store.DropNode].
+type Dropped struct {
+	Node    string
+	At      time.Time
+	Logs    int    // that were not cut, or had jobs
+	Open    int    // of them, those whose number of reports the store does not know
+	Reports uint64 // acknowledged and not counted: those in jobs and in sealed logs
+}
+
+// A Holder is a node that a collection waits for.
+type Holder struct {
+	Node  string
+	Logs  int       // that are not cut yet
+	Jobs  int       // that overlap the batch
+	Until time.Time // when its lease lapses or has lapsed; zero: it has none
+}
 
 // A Cut turns a sealed log into jobs.
 type Cut struct {
@@ -50,8 +98,39 @@ type Absence struct {
 //
 // Concurrency: all methods may be called by many goroutines and processes at
 // once. Changes of one task take effect one after the other.
+//
+// Fencing: what a node changes, it changes through [Store.As]. All methods of
+// this interface that change something, other than Claim, Renew, DropNode and
+// those of [ledger.Store], fail with [ErrFenced] without a claim, or if the claim's
+// token is not the node's newest. The check and the change are one step: when
+// Claim or DropNode has returned, no change with an older token takes effect.
 type Store interface {
 	ledger.Store
+
+	// Claim takes the name of a node for c.Disk, until c.Until, and returns the
+	// claim with its token. It fails with [ErrHeld] if the name is leased to
+	// another disk and that lease has not lapsed at now. The same disk gets it at
+	// once: its last process has ended.
+	Claim(ctx context.Context, c Claim, now time.Time) (Claim, error)
+	// Renew makes a claim last until c.Until; the zero time gives it up. It fails
+	// with [ErrFenced] if its token is not the newest. A lease that has lapsed and
+	// that nobody has taken can be renewed.
+	Renew(ctx context.Context, c Claim) error
+	// Nodes returns the newest claims of all nodes that were ever claimed or have
+	// logs, by name. Those that were never claimed have token 0.
+	Nodes(ctx context.Context) ([]Claim, error)
+	// As returns the store as the holder of a claim sees it. It shares everything
+	// with this one and is not closed.
+	As(c Claim) Store
+	// DropNode gives up everything that only a node could aggregate: its logs and
+	// its jobs, whose reports are lost. Its process, if there is one, is fenced. It
+	// fails with [ErrHeld] if the node's lease has not lapsed at now.
+	DropNode(ctx context.Context, node string, now time.Time) (Dropped, error)
+	// Drops returns what was given up so far, the oldest first.
+	Drops(ctx context.Context) ([]Dropped, error)
+	// Holders returns the nodes that a collection job waits for, by name: those
+	// with logs up to c.Upto that are not cut, or with jobs that overlap its batch.
+	Holders(ctx context.Context, c Collection) ([]Holder, error)
 
 	// BeginLog adds a log in state [LogOpen], with a number higher than all that
 	// the task ever had.

@@ -21,6 +21,7 @@ const (
 // Logs, jobs and collections are worked on side by side.
 func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 	report := func(err error) {
+		_ = l.lose(err)
 		if err != nil && failed != nil && ctx.Err() == nil {
 			failed(err)
 		}
@@ -28,7 +29,10 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 	loop := func(work func() error, wake bell, due func(context.Context) time.Time) func() error {
 		return func() error {
 			for {
-				err := work()
+				var err error
+				if l.fenced() == nil { // else there is nothing that it may do
+					err = work()
+				}
 				report(err)
 				at := due(ctx)
 				if err != nil { // what failed may be due still
@@ -42,6 +46,8 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 		}
 	}
 	var g errgroup.Group
+	never := make(bell)
+	g.Go(loop(func() error { return l.keepClaim(ctx) }, never, func(context.Context) time.Time { return later(l.renewDue(), l.now().Add(l.config.FirstPause)) }))
 	g.Go(loop(func() error { _, err := l.takeIn(ctx); return err }, l.wake.intake, l.intakeDue))
 	g.Go(loop(func() error { return l.drive(ctx, report) }, l.wake.jobs, l.jobsDue))
 	g.Go(loop(func() error { _, err := l.gather(ctx); return err }, l.wake.gather, l.gatherDue))
@@ -66,6 +72,13 @@ func (l *Leader) sleep(ctx context.Context, wake bell, until time.Time) {
 // Tick does everything that is due now. Each log, job and collection goes as far
 // as it can; the errors of those that could not go on are joined.
 func (l *Leader) Tick(ctx context.Context) error {
+	if err := errors.Join(l.keepClaim(ctx), l.fenced()); err != nil {
+		return err
+	}
+	return l.lose(l.tick(ctx))
+}
+
+func (l *Leader) tick(ctx context.Context) error {
 	var errs []error
 	for ctx.Err() == nil {
 		cut, err := l.takeIn(ctx)
@@ -84,7 +97,7 @@ func (l *Leader) Tick(ctx context.Context) error {
 func (l *Leader) takeIn(ctx context.Context) (bool, error) {
 	l.cutting.Lock()
 	defer l.cutting.Unlock()
-	rotated := l.rotate(ctx, l.now())
+	rotated := errors.Join(l.adoptLogs(ctx), l.rotate(ctx, l.now()))
 	cut, err := l.cutLogs(ctx)
 	return cut, errors.Join(rotated, err)
 }

@@ -39,6 +39,9 @@ func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *roster.S
 		return exchange.ErrBusy.After(time.Second)
 	}
 	defer in.places.leave(arrival)
+	if err := l.mayAcknowledge(r.Context()); err != nil {
+		return unclaimedError(err)
+	}
 	if in.stored.Load() >= l.config.MaxBacklog {
 		return exchange.ErrUnavailable.After(time.Minute)
 	}
@@ -137,12 +140,23 @@ func (u *uploading) flush(ctx context.Context) error {
 		start = end
 	}
 	if err := u.intake.append(ctx, records); err != nil {
+		_ = u.leader.lose(err)
 		return appendError(ctx, err)
+	}
+	// The disk may have been slow.
+	if err := u.leader.mayAcknowledge(ctx); err != nil {
+		return unclaimedError(err)
 	}
 	u.intake.stored.Add(int64(len(u.mem)))
 	u.intake.recent.add(u.ids...)
 	u.ids, u.ends, u.mem = u.ids[:0], u.ends[:0], u.mem[:0]
 	return nil
+}
+
+// unclaimedError is what a client gets while the node's name is not this
+// process's: other nodes may take the report.
+func unclaimedError(err error) error {
+	return exchange.ErrUnavailable.After(time.Minute).Because("%s", "the server has no claim on its name")
 }
 
 // appendError tells the client's and passing failures from our own.
@@ -152,6 +166,8 @@ func appendError(ctx context.Context, err error) error {
 		return exchange.ErrCut
 	case errors.Is(err, segment.ErrFull):
 		return exchange.ErrUnavailable.After(time.Minute)
+	case errors.Is(err, ErrFenced):
+		return unclaimedError(err)
 	case errors.Is(err, segment.ErrTooLarge):
 		return exchange.ErrTooLarge
 	case errors.Is(err, segment.ErrClosed): // the process ends

@@ -160,9 +160,7 @@ func TestLeastPool(t *testing.T) {
 	var a, b dap.TaskID
 	rand.Read(a[:])
 	rand.Read(b[:])
-	if err := s.Claim(t.Context(), "node"); err != nil {
-		t.Fatal(err)
-	}
+	s = asNode(t, s)
 	for _, id := range []dap.TaskID{a, b} {
 		if _, err := s.BeginLog(t.Context(), id, "node"); err != nil {
 			t.Fatal(err)

@@ -75,12 +75,17 @@ func (s *Leader) CreateCollection(ctx context.Context, c leader.Collection) (lea
 	if err != nil {
 		return leader.Collection{}, false, err
 	}
-	tag, err := s.pool.Exec(forTask(ctx, c.Task), `INSERT INTO dap_collections (`+collectionColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING`, values...)
+	fresh := false
+	err = s.change(ctx, c.Task, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `INSERT INTO dap_collections (`+collectionColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING`, values...)
+		fresh = err == nil && tag.RowsAffected() == 1
+		return err
+	})
 	if err != nil {
 		return leader.Collection{}, false, fmt.Errorf("creating a collection job of task %v: %w", c.Task, err)
 	}
-	if tag.RowsAffected() == 1 {
+	if fresh {
 		return c, true, nil
 	}
 	have, err := s.Collection(ctx, c.Task, c.ID)
@@ -165,6 +170,9 @@ func (s *Leader) Drain(ctx context.Context, c leader.Collection) error {
 		if err := settled(ctx, tx, &c); err != nil {
 			return err
 		}
+		if err := first(ctx, tx, &c); err != nil {
+			return err
+		}
 		if c.Batch == (dap.BatchID{}) {
 			return nil
 		}
@@ -205,6 +213,11 @@ func settled(ctx context.Context, tx pgx.Tx, c *leader.Collection) error {
 // EndCollection implements [leader.Store].
 func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark ledger.Collection) error {
 	return s.step(ctx, fmt.Sprintf("ending collection job %v and collecting from", c.ID), c.Task, func(tx pgx.Tx) error {
+		var b pgx.Batch
+		s.fence(&b)
+		if err := send(ctx, tx, &b); err != nil {
+			return err
+		}
 		if err := replaceCollection(ctx, tx, &c, must(leader.Draining)); err != nil {
 			return err
 		}
@@ -214,8 +227,11 @@ func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark le
 
 // ForgetCollections implements [leader.Store].
 func (s *Leader) ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error {
-	_, err := s.pool.Exec(forTask(ctx, task), `DELETE FROM dap_collections WHERE task = $1 AND due < $2 AND state NOT IN ($3, $4)`,
-		task[:], seconds(before), int16(leader.Waiting), int16(leader.Draining))
+	err := s.change(ctx, task, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM dap_collections WHERE task = $1 AND due < $2 AND state NOT IN ($3, $4)`,
+			task[:], seconds(before), int16(leader.Waiting), int16(leader.Draining))
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("forgetting collection jobs of task %v: %w", task, err)
 	}

@@ -2,10 +2,8 @@ package postgres
 
 import (
 	"context"
-	"errors"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
+	"github.com/shoal-project/shoal/dap/leader"
 	"github.com/shoal-project/shoal/dap/ledger"
 	"github.com/shoal-project/shoal/dap/roster"
 )
@@ -18,7 +16,7 @@ type aggregator struct{ pool *database }
 // number of processes can have it open.
 type Leader struct {
 	aggregator
-	claimed *pgxpool.Conn // holds the lock of Claim
+	claim leader.Claim // as whose holder it is seen
 }
 
 // A Helper is what a DAP helper stores, in a schema of a PostgreSQL database. Any
@@ -48,17 +46,6 @@ func OpenHelper(ctx context.Context, connection string) (*Helper, error) {
 		return nil, err
 	}
 	return &Helper{aggregator{pool}}, nil
-}
-
-// Close gives up what Claim has claimed and closes the connections.
-func (s *Leader) Close() error {
-	if s.claimed != nil {
-		// Not back to the pool: the lock ends with the connection.
-		err := s.claimed.Hijack().Close(context.Background())
-		s.claimed = nil
-		return errors.Join(err, s.aggregator.Close())
-	}
-	return s.aggregator.Close()
 }
 
 // Close closes the connections, once those in use are given back.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -76,13 +77,17 @@ func scanJob(row pgx.CollectableRow) (leader.Job, error) {
 // Lease implements [leader.Store]. Jobs that another process is leasing are left
 // to it.
 func (s *Leader) Lease(ctx context.Context, node string, now, until time.Time, limit int) ([]leader.Job, error) {
-	rows, err := s.pool.Query(ctx, `UPDATE dap_jobs SET attempts = attempts + 1, lease = $3 WHERE id IN (
+	rows, err := s.pool.Query(ctx, `WITH claim AS (SELECT 1 FROM dap_nodes WHERE node = $5 AND token = $6 FOR SHARE)
+		UPDATE dap_jobs SET attempts = attempts + 1, lease = $3 WHERE EXISTS (SELECT 1 FROM claim) AND id IN (
 			SELECT id FROM dap_jobs WHERE node = $1 AND due <= $2 AND lease <= $2 ORDER BY due, task, id LIMIT $4 FOR UPDATE SKIP LOCKED)
-		RETURNING `+jobColumns, node, seconds(now), seconds(until), int64(max(0, limit)))
+		RETURNING `+jobColumns, node, seconds(now), seconds(until), int64(max(0, limit)), s.claim.Node, number(s.claim.Token))
 	if err != nil {
 		return nil, fmt.Errorf("leasing jobs: %w", err)
 	}
 	all, err := pgx.CollectRows(rows, scanJob)
+	if err == nil && len(all) == 0 {
+		err = s.fenced(ctx, s.pool)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("leasing jobs: %w", err)
 	}
@@ -94,7 +99,13 @@ func (s *Leader) Lease(ctx context.Context, node string, now, until time.Time, l
 
 // Release implements [leader.Store].
 func (s *Leader) Release(ctx context.Context, node string) error {
-	if _, err := s.pool.Exec(ctx, `UPDATE dap_jobs SET lease = 0 WHERE node = $1 AND lease > 0`, node); err != nil {
+	err := s.transact(ctx, func(tx pgx.Tx) error {
+		var b pgx.Batch
+		s.fence(&b)
+		b.Queue(`UPDATE dap_jobs SET lease = 0 WHERE node = $1 AND lease > 0`, node)
+		return send(ctx, tx, &b)
+	})
+	if err != nil {
 		return fmt.Errorf("releasing jobs: %w", err)
 	}
 	return nil
@@ -136,9 +147,14 @@ func (s *Leader) Unanswered(ctx context.Context, task dap.TaskID) (a leader.Abse
 
 // UpdateJob implements [leader.Store].
 func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) error {
-	err := s.one(ctx, j.Task, leader.ErrConflict, `UPDATE dap_jobs SET digest = $1, location = $2, attempts = $3, since = $4, due = $5, lease = $6
-		WHERE id = $7 AND task = $8 AND lease = $9`,
-		digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Since), seconds(j.Due), seconds(j.Lease), number(j.Number), j.Task[:], seconds(held))
+	err := s.one(ctx, j.Task, leader.ErrConflict, `WITH claim AS (SELECT 1 FROM dap_nodes WHERE node = $10 AND token = $11 FOR SHARE)
+		UPDATE dap_jobs SET digest = $1, location = $2, attempts = $3, since = $4, due = $5, lease = $6
+		WHERE id = $7 AND task = $8 AND lease = $9 AND EXISTS (SELECT 1 FROM claim)`,
+		digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Since), seconds(j.Due), seconds(j.Lease), number(j.Number), j.Task[:], seconds(held),
+		s.claim.Node, number(s.claim.Token))
+	if errors.Is(err, leader.ErrConflict) {
+		err = cmp.Or(s.fenced(ctx, s.pool), err)
+	}
 	if err != nil {
 		return fmt.Errorf("updating job %d of task %v: %w", j.Number, j.Task, err)
 	}
@@ -149,8 +165,8 @@ func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) er
 func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Change) error {
 	j := &end.Job
 	if change == nil {
-		err := s.change(ctx, j.Task, func(tx pgx.Tx) error {
-			_, err := endJob(ctx, tx, &end)
+		err := s.transact(forTask(ctx, j.Task), func(tx pgx.Tx) error {
+			_, err := s.endJob(ctx, tx, &end)
 			return err
 		})
 		if err != nil {
@@ -162,7 +178,7 @@ func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Chan
 		return err
 	}
 	return s.step(ctx, fmt.Sprintf("ending job %d and committing it to", j.Number), j.Task, func(tx pgx.Tx) error {
-		b, err := endJob(ctx, tx, &end)
+		b, err := s.endJob(ctx, tx, &end)
 		if err != nil {
 			return err
 		}
@@ -173,13 +189,16 @@ func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Chan
 	})
 }
 
-// endJob replaces a job by those that follow it.
-func endJob(ctx context.Context, tx pgx.Tx, end *leader.End) (*pgx.Batch, error) {
+// endJob checks the claim and replaces a job by those that follow it.
+func (s *Leader) endJob(ctx context.Context, tx pgx.Tx, end *leader.End) (*pgx.Batch, error) {
 	j := &end.Job
 	var reports int64
 	var batch []byte
-	err := tx.QueryRow(ctx, `DELETE FROM dap_jobs WHERE id = $1 AND task = $2 AND lease = $3 RETURNING reports, batch`,
-		number(j.Number), j.Task[:], seconds(j.Lease)).Scan(&reports, &batch)
+	var b pgx.Batch
+	s.fence(&b)
+	b.Queue(`DELETE FROM dap_jobs WHERE id = $1 AND task = $2 AND lease = $3 RETURNING reports, batch`,
+		number(j.Number), j.Task[:], seconds(j.Lease)).QueryRow(func(row pgx.Row) error { return row.Scan(&reports, &batch) })
+	err := send(ctx, tx, &b)
 	if isNone(err) {
 		return nil, leader.ErrConflict
 	}
@@ -188,7 +207,7 @@ func endJob(ctx context.Context, tx pgx.Tx, end *leader.End) (*pgx.Batch, error)
 	}
 	var id dap.BatchID
 	copy(id[:], batch)
-	var b pgx.Batch
+	b = pgx.Batch{}
 	countBatch(&b, j.Task, id, -reports, int64(end.Counted))
 	if err := send(ctx, tx, &b); err != nil {
 		return nil, err

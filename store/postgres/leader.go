@@ -51,9 +51,22 @@ func span(i dap.Interval) (start, end int64, err error) {
 	return int64(i.Start), int64(e), nil
 }
 
-// change makes a change of a task in a transaction. What lost against others is a conflict.
+// change makes a change of a task for the node whose claim the store is seen with,
+// in a transaction that checks the claim. What lost against others is a conflict.
 func (s *Leader) change(ctx context.Context, task dap.TaskID, do func(pgx.Tx) error) error {
-	err := transact(forTask(ctx, task), s.pool, do)
+	return s.transact(forTask(ctx, task), func(tx pgx.Tx) error {
+		var b pgx.Batch
+		s.fence(&b)
+		if err := send(ctx, tx, &b); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+}
+
+// transact makes a transaction. What lost against others is a conflict.
+func (s *Leader) transact(ctx context.Context, do func(pgx.Tx) error) error {
+	err := transact(ctx, s.pool, do)
 	if contended(err) {
 		err = errors.Join(leader.ErrConflict, err)
 	}
@@ -62,10 +75,12 @@ func (s *Leader) change(ctx context.Context, task dap.TaskID, do func(pgx.Tx) er
 
 // alone makes a change while no other such change of the task is under way.
 func (s *Leader) alone(ctx context.Context, task dap.TaskID, do func(pgx.Tx) error) error {
-	return s.change(ctx, task, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO dap_intakes AS i (task, last_log) VALUES ($1, 0)
+	return s.transact(forTask(ctx, task), func(tx pgx.Tx) error {
+		var b pgx.Batch
+		s.fence(&b)
+		b.Queue(`INSERT INTO dap_intakes AS i (task, last_log) VALUES ($1, 0)
 			ON CONFLICT (task) DO UPDATE SET last_log = i.last_log`, task[:])
-		if err != nil {
+		if err := send(ctx, tx, &b); err != nil {
 			return err
 		}
 		return do(tx)
@@ -131,8 +146,14 @@ func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (las
 
 // SealLog implements [leader.Store].
 func (s *Leader) SealLog(ctx context.Context, log leader.Log) error {
-	err := s.one(ctx, log.Task, leader.ErrConflict, `UPDATE dap_logs SET state = $1, records = $2 WHERE task = $3 AND number = $4 AND state = $5`,
-		int16(leader.LogSealed), log.Records, log.Task[:], number(log.Number), int16(leader.LogOpen))
+	err := s.change(ctx, log.Task, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE dap_logs SET state = $1, records = $2 WHERE task = $3 AND number = $4 AND state = $5`,
+			int16(leader.LogSealed), log.Records, log.Task[:], number(log.Number), int16(leader.LogOpen))
+		if err != nil {
+			return err
+		}
+		return only(leader.ErrConflict)(tag)
+	})
 	if err != nil {
 		return fmt.Errorf("sealing log %d of task %v: %w", log.Number, log.Task, err)
 	}
@@ -245,7 +266,10 @@ func (s *Leader) Batches(ctx context.Context, task dap.TaskID) ([]leader.Batch, 
 
 // ForgetBatches implements [leader.Store].
 func (s *Leader) ForgetBatches(ctx context.Context, task dap.TaskID, before dap.Time) error {
-	_, err := s.pool.Exec(forTask(ctx, task), `DELETE FROM dap_batches WHERE task = $1 AND taken AND unit < $2`, task[:], number(uint64(before)))
+	err := s.change(ctx, task, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM dap_batches WHERE task = $1 AND taken AND unit < $2`, task[:], number(uint64(before)))
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("forgetting batches of task %v: %w", task, err)
 	}

@@ -1,12 +1,13 @@
 package postgres
 
 import (
-	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/dap/leader"
 	"github.com/shoal-project/shoal/store/postgres/postgrestest"
 )
 
@@ -66,7 +67,8 @@ func TestCommitsWaitForTheLog(t *testing.T) {
 	}
 }
 
-// A node's name belongs to one process at a time, in each schema.
+// A node's name belongs to one process at a time, in each schema, whatever becomes
+// of the connections.
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	connection := postgrestest.Schema(t)
@@ -78,25 +80,73 @@ func TestClaims(t *testing.T) {
 		t.Cleanup(func() { s.Close() })
 		return s
 	}
-	claim := func(s *Leader, node string) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		return s.Claim(ctx, node)
+	now := time.Unix(1_700_000_000, 0)
+	claim := func(s *Leader, node, disk string) error {
+		_, err := s.Claim(t.Context(), leader.Claim{Node: node, Disk: disk, Until: now.Add(time.Minute)}, now)
+		return err
 	}
 	one, two, elsewhere := open(connection), open(connection), open(postgrestest.Schema(t))
 	for s, node := range map[*Leader]string{one: "a", two: "b", elsewhere: "a"} {
-		if err := claim(s, node); err != nil {
+		if err := claim(s, node, "disk of one"); err != nil {
 			t.Fatal(err)
 		}
 	}
+	// The claim outlives the connections, as when the server restarts.
+	one.Close()
 	three := open(connection)
-	if err := claim(three, "a"); err == nil || !strings.Contains(err.Error(), "another process has this name") {
+	if err := claim(three, "a", "disk of three"); !errors.Is(err, leader.ErrHeld) || !strings.Contains(err.Error(), "until 2023-11-14T22:14:20Z") {
 		t.Fatalf("the name was given twice: %v", err)
 	}
-	if err := one.Close(); err != nil {
+	now = now.Add(time.Minute)
+	if err := claim(three, "a", "disk of three"); err != nil {
+		t.Errorf("after the lease has lapsed: %v", err)
+	}
+}
+
+// A process of a version before the leases holds an advisory lock.
+func TestClaimAgainstFormerVersion(t *testing.T) {
+	t.Parallel()
+	s, err := OpenLeader(t.Context(), postgrestest.Schema(t))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := claim(three, "a"); err != nil {
-		t.Errorf("after the other has gone: %v", err)
+	t.Cleanup(func() { s.Close() })
+	c, err := s.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	if _, err := c.Exec(t.Context(), `SELECT pg_advisory_lock(hashtextextended(current_schema() || ' ' || $1, $2))`, "a", int64(migrationLock)); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_700_000_000, 0)
+	want := leader.Claim{Node: "a", Disk: "d", Until: now.Add(time.Minute)}
+	if _, err := s.Claim(t.Context(), want, now); !errors.Is(err, leader.ErrHeld) {
+		t.Errorf("claiming while the former version runs: %v", err)
+	}
+	if _, err := s.DropNode(t.Context(), "a", now); !errors.Is(err, leader.ErrHeld) {
+		t.Errorf("dropping the node while the former version runs: %v", err)
+	}
+	if err := c.Hijack().Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ { // the server notices that the connection is gone
+		_, err := s.Claim(t.Context(), want, now)
+		if err == nil {
+			break
+		}
+		if i > 10_000 {
+			t.Fatalf("after it has gone: %v", err)
+		}
+	}
+}
+
+// asNode returns the store as a node sees it that claims a name.
+func asNode(t testing.TB, s *Leader) *Leader {
+	t.Helper()
+	now := time.Unix(1_700_000_000, 0)
+	c, err := s.Claim(t.Context(), leader.Claim{Node: "node", Disk: t.Name(), Until: now.Add(time.Hour)}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.As(c).(*Leader)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/shoal-project/shoal/dap/leader"
 	"github.com/shoal-project/shoal/dap/ledger"
 	"github.com/shoal-project/shoal/dap/roster"
 )
@@ -15,7 +16,10 @@ type aggregator struct{ db *sql.DB }
 
 // A Leader is what a DAP leader stores, in one SQLite file. Several processes on
 // one machine can have it open.
-type Leader struct{ aggregator }
+type Leader struct {
+	aggregator
+	claim leader.Claim // as whose holder it is seen
+}
 
 // A Helper is what a DAP helper stores, in one SQLite file. Several processes on
 // one machine can have it open.
@@ -34,7 +38,7 @@ func OpenLeader(ctx context.Context, name string) (*Leader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Leader{aggregator{db}}, nil
+	return &Leader{aggregator: aggregator{db}}, nil
 }
 
 // OpenHelper opens a helper's file, creating it if it is not there.

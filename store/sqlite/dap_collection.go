@@ -60,7 +60,7 @@ func (s *Leader) CreateCollection(ctx context.Context, c leader.Collection) (lea
 		return leader.Collection{}, false, err
 	}
 	fresh := false
-	err = transact(ctx, s.db, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO dap_collections (`+collectionColumns+`)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append([]any{c.Task[:], c.ID[:]}, values...)...)
 		if err != nil {
@@ -155,7 +155,7 @@ func must(state leader.CollectionState) func(leader.CollectionState) error {
 
 // UpdateCollection implements [leader.Store].
 func (s *Leader) UpdateCollection(ctx context.Context, c leader.Collection) error {
-	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		return replaceCollection(ctx, tx, &c, func(from leader.CollectionState) error { return leader.CheckUpdate(from, c.State) })
 	})
 	if err != nil {
@@ -166,11 +166,14 @@ func (s *Leader) UpdateCollection(ctx context.Context, c leader.Collection) erro
 
 // Drain implements [leader.Store].
 func (s *Leader) Drain(ctx context.Context, c leader.Collection) error {
-	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		if err := replaceCollection(ctx, tx, &c, must(leader.Waiting)); err != nil {
 			return err
 		}
 		if err := settled(ctx, tx, &c); err != nil {
+			return err
+		}
+		if err := first(ctx, tx, &c); err != nil {
 			return err
 		}
 		if c.Batch == (dap.BatchID{}) {
@@ -211,7 +214,7 @@ func settled(ctx context.Context, tx *sql.Tx, c *leader.Collection) error {
 
 // EndCollection implements [leader.Store].
 func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark ledger.Collection) error {
-	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		if err := replaceCollection(ctx, tx, &c, must(leader.Draining)); err != nil {
 			return err
 		}
@@ -225,8 +228,11 @@ func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark le
 
 // ForgetCollections implements [leader.Store].
 func (s *Leader) ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM dap_collections WHERE task = ? AND due < ? AND state NOT IN (?, ?)`,
-		task[:], seconds(before), leader.Waiting, leader.Draining)
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM dap_collections WHERE task = ? AND due < ? AND state NOT IN (?, ?)`,
+			task[:], seconds(before), leader.Waiting, leader.Draining)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("forgetting collection jobs of task %v: %w", task, err)
 	}

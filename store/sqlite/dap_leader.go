@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -42,10 +43,13 @@ func changed(result sql.Result, err error) error {
 	return err
 }
 
+// isConflict reports whether changed has failed.
+func isConflict(err error) bool { return errors.Is(err, leader.ErrConflict) }
+
 // BeginLog implements [leader.Store].
 func (s *Leader) BeginLog(ctx context.Context, task dap.TaskID, node string) (leader.Log, error) {
 	log := leader.Log{Task: task, Node: node, State: leader.LogOpen}
-	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, `INSERT INTO dap_intakes (task, last_log) VALUES (?, 1)
 			ON CONFLICT (task) DO UPDATE SET last_log = last_log + 1 RETURNING last_log`, task[:]).Scan(&log.Number)
 		if err != nil {
@@ -96,8 +100,10 @@ func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (las
 
 // SealLog implements [leader.Store].
 func (s *Leader) SealLog(ctx context.Context, log leader.Log) error {
-	err := changed(s.db.ExecContext(ctx, `UPDATE dap_logs SET state = ?, records = ? WHERE task = ? AND number = ? AND state = ?`,
-		leader.LogSealed, log.Records, log.Task[:], int64(log.Number), leader.LogOpen))
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		return changed(tx.ExecContext(ctx, `UPDATE dap_logs SET state = ?, records = ? WHERE task = ? AND number = ? AND state = ?`,
+			leader.LogSealed, log.Records, log.Task[:], int64(log.Number), leader.LogOpen))
+	})
 	if err != nil {
 		return fmt.Errorf("sealing log %d of task %v: %w", log.Number, log.Task, err)
 	}
@@ -106,7 +112,7 @@ func (s *Leader) SealLog(ctx context.Context, log leader.Log) error {
 
 // Cut implements [leader.Store].
 func (s *Leader) Cut(ctx context.Context, cut leader.Cut) error {
-	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		err := changed(tx.ExecContext(ctx, `UPDATE dap_logs SET state = ? WHERE task = ? AND number = ? AND state = ?`,
 			leader.LogCut, cut.Log.Task[:], int64(cut.Log.Number), leader.LogSealed))
 		if err != nil {
@@ -213,7 +219,7 @@ func digestColumn(d [32]byte) []byte {
 
 // DropLog implements [leader.Store].
 func (s *Leader) DropLog(ctx context.Context, task dap.TaskID, number uint64) error {
-	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		var state leader.LogState
 		err := tx.QueryRowContext(ctx, `SELECT state FROM dap_logs WHERE task = ? AND number = ?`, task[:], int64(number)).Scan(&state)
 		if isNone(err) {
@@ -271,7 +277,7 @@ func scanJobs(rows *sql.Rows) ([]leader.Job, error) {
 // Lease implements [leader.Store].
 func (s *Leader) Lease(ctx context.Context, node string, now, until time.Time, limit int) ([]leader.Job, error) {
 	var all []leader.Job
-	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT `+jobColumns+` FROM dap_jobs WHERE node = ?1 AND due <= ?2 AND lease <= ?2
 			ORDER BY due, task, id LIMIT ?3`, node, seconds(now), limit)
 		if err != nil {
@@ -298,7 +304,11 @@ func (s *Leader) Lease(ctx context.Context, node string, now, until time.Time, l
 
 // Release implements [leader.Store].
 func (s *Leader) Release(ctx context.Context, node string) error {
-	if _, err := s.db.ExecContext(ctx, `UPDATE dap_jobs SET lease = 0 WHERE node = ? AND lease > 0`, node); err != nil {
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE dap_jobs SET lease = 0 WHERE node = ? AND lease > 0`, node)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("releasing jobs: %w", err)
 	}
 	return nil
@@ -336,9 +346,11 @@ func (s *Leader) Unanswered(ctx context.Context, task dap.TaskID) (a leader.Abse
 
 // UpdateJob implements [leader.Store].
 func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) error {
-	err := changed(s.db.ExecContext(ctx, `UPDATE dap_jobs SET digest = ?, location = ?, attempts = ?, since = ?, due = ?, lease = ?
-		WHERE id = ? AND task = ? AND lease = ?`,
-		digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Since), seconds(j.Due), seconds(j.Lease), int64(j.Number), j.Task[:], seconds(held)))
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		return changed(tx.ExecContext(ctx, `UPDATE dap_jobs SET digest = ?, location = ?, attempts = ?, since = ?, due = ?, lease = ?
+			WHERE id = ? AND task = ? AND lease = ?`,
+			digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Since), seconds(j.Due), seconds(j.Lease), int64(j.Number), j.Task[:], seconds(held)))
+	})
 	if err != nil {
 		return fmt.Errorf("updating job %d of task %v: %w", j.Number, j.Task, err)
 	}
@@ -353,7 +365,7 @@ func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Chan
 			return err
 		}
 	}
-	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		var reports int64
 		var batch []byte
 		err := tx.QueryRowContext(ctx, `DELETE FROM dap_jobs WHERE id = ? AND task = ? AND lease = ? RETURNING reports, batch`,
@@ -405,7 +417,10 @@ func (s *Leader) Batches(ctx context.Context, task dap.TaskID) ([]leader.Batch, 
 
 // ForgetBatches implements [leader.Store].
 func (s *Leader) ForgetBatches(ctx context.Context, task dap.TaskID, before dap.Time) error {
-	_, err := s.db.ExecContext(ctx, `DELETE FROM dap_batches WHERE task = ? AND taken = 1 AND window < ?`, task[:], int64(min(before, math.MaxInt64)))
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM dap_batches WHERE task = ? AND taken = 1 AND window < ?`, task[:], int64(min(before, math.MaxInt64)))
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("forgetting batches of task %v: %w", task, err)
 	}

@@ -54,8 +54,8 @@ func (m *Model) CreateCollection(_ context.Context, c leader.Collection) (leader
 		fresh = true
 		c.Rev = 1
 		return func() {
-			m.serial++
-			m.collections[k] = numbered[leader.Collection]{m.serial, c}
+			*m.serial++
+			m.collections[k] = numbered[leader.Collection]{*m.serial, c}
 		}, nil
 	})
 	return c, fresh, err
@@ -111,7 +111,7 @@ func (m *Model) stepCollection(c leader.Collection, check func(have *leader.Coll
 
 // UpdateCollection implements [leader.Store].
 func (m *Model) UpdateCollection(_ context.Context, c leader.Collection) error {
-	return m.Atomically(m.stepCollection(c, func(have *leader.Collection) error { return leader.CheckUpdate(have.State, c.State) }))
+	return m.steps(m.stepCollection(c, func(have *leader.Collection) error { return leader.CheckUpdate(have.State, c.State) }))
 }
 
 // Drain implements [leader.Store].
@@ -132,10 +132,13 @@ func (m *Model) Drain(_ context.Context, c leader.Collection) error {
 			if b, ok := m.batches[batchKey{c.Task, c.Batch}]; !ok || b.value.Taken {
 				return leader.ErrConflict
 			}
+			if m.ahead(&c) {
+				return leader.ErrBusy
+			}
 		}
 		return nil
 	}
-	return m.Atomically(m.stepCollection(c, check), func() (func(), error) {
+	return m.steps(m.stepCollection(c, check), func() (func(), error) {
 		return func() {
 			k := batchKey{c.Task, c.Batch}
 			if b, ok := m.batches[k]; ok {
@@ -148,7 +151,7 @@ func (m *Model) Drain(_ context.Context, c leader.Collection) error {
 
 // EndCollection implements [leader.Store].
 func (m *Model) EndCollection(_ context.Context, c leader.Collection, mark ledger.Collection) error {
-	return m.Atomically(m.stepCollection(c, func(have *leader.Collection) error {
+	return m.steps(m.stepCollection(c, func(have *leader.Collection) error {
 		if have.State != leader.Draining {
 			return leader.ErrConflict
 		}

@@ -21,9 +21,12 @@ type Model struct {
 
 	// What follows is guarded by the embedded model. The maps are replaced by
 	// Restart only; their values are never shared.
+	claim       leader.Claim // as whose holder it is seen
+	nodes       map[string]leader.Claim
+	drops       *[]leader.Dropped
 	lastLog     map[dap.TaskID]uint64
 	lastJob     map[dap.TaskID]uint64
-	serial      uint64 // orders batches and collections
+	serial      *uint64 // orders batches and collections
 	logs        map[logKey]leader.Log
 	jobs        map[jobKey]leader.Job
 	batches     map[batchKey]numbered[leader.Batch]
@@ -55,7 +58,7 @@ var _ leader.Store = (*Model)(nil)
 // NewModel returns an empty store.
 func NewModel() *Model {
 	return &Model{
-		Model: ledgertest.NewModel(), lastLog: make(map[dap.TaskID]uint64), lastJob: make(map[dap.TaskID]uint64),
+		Model: ledgertest.NewModel(), nodes: make(map[string]leader.Claim), drops: new([]leader.Dropped), serial: new(uint64), lastLog: make(map[dap.TaskID]uint64), lastJob: make(map[dap.TaskID]uint64),
 		logs: make(map[logKey]leader.Log), jobs: make(map[jobKey]leader.Job),
 		batches: make(map[batchKey]numbered[leader.Batch]), collections: make(map[collectionKey]numbered[leader.Collection]),
 	}
@@ -64,14 +67,29 @@ func NewModel() *Model {
 // Restart returns the store that is found after a crash. This one is dead then.
 func (m *Model) Restart() *Model {
 	next := m.Model.Restart()
+	serial, drops := *m.serial, slices.Clone(*m.drops)
 	return &Model{
-		Model: next, lastLog: maps.Clone(m.lastLog), lastJob: maps.Clone(m.lastJob), serial: m.serial,
+		Model: next, nodes: maps.Clone(m.nodes), drops: &drops, lastLog: maps.Clone(m.lastLog), lastJob: maps.Clone(m.lastJob), serial: &serial,
 		logs: maps.Clone(m.logs), jobs: maps.Clone(m.jobs), batches: maps.Clone(m.batches), collections: maps.Clone(m.collections),
 	}
 }
 
-// change makes one change that may fail: decide must not change anything.
-func (m *Model) change(decide func() (func(), error)) error { return m.Atomically(decide) }
+// change makes one change of a node that may fail: decide must not change
+// anything.
+func (m *Model) change(decide func() (func(), error)) error { return m.steps(decide) }
+
+// steps makes a change of a node.
+func (m *Model) steps(steps ...ledgertest.Step) error {
+	return m.Atomically(append([]ledgertest.Step{m.fence}, steps...)...)
+}
+
+// fence is the step that checks the claim.
+func (m *Model) fence() (func(), error) {
+	if m.claim.Token == 0 || m.nodes[m.claim.Node].Token != m.claim.Token {
+		return nil, leader.ErrFenced
+	}
+	return func() {}, nil
+}
 
 // BeginLog implements [leader.Store].
 func (m *Model) BeginLog(_ context.Context, task dap.TaskID, node string) (log leader.Log, err error) {
@@ -164,8 +182,8 @@ func (m *Model) Cut(_ context.Context, cut leader.Cut) error {
 			log.State = leader.LogCut
 			m.logs[k] = log
 			for _, b := range cut.Batches {
-				m.serial++
-				m.batches[batchKey{b.Task, b.ID}] = numbered[leader.Batch]{m.serial, b}
+				*m.serial++
+				m.batches[batchKey{b.Task, b.ID}] = numbered[leader.Batch]{*m.serial, b}
 			}
 			m.addJobs(cut.Jobs)
 		}, nil
@@ -344,5 +362,5 @@ func (m *Model) EndJob(_ context.Context, end leader.End, change *ledger.Change)
 	if change != nil {
 		steps = append(steps, m.StepCommit(*change))
 	}
-	return m.Atomically(steps...)
+	return m.steps(steps...)
 }

@@ -26,10 +26,15 @@ func Run(t *testing.T, open func(t *testing.T) (store leader.Store, reopen func(
 		"update": (*suite).update, "end": (*suite).end, "end and ledger": (*suite).endWithLedger, "batches": (*suite).batches,
 		"collections": (*suite).collections, "ways": (*suite).ways, "drain": (*suite).drain, "drain of a batch": (*suite).drainBatch,
 		"end of a collection": (*suite).endCollection, "many drain": (*suite).drains,
+		"claim": (*suite).claims, "fence": (*suite).fence, "fence under load": (*suite).fenceUnderLoad,
+		"drop of a node": (*suite).dropNode, "order of selection": (*suite).order,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &suite{T: t}
-			s.Store, s.reopen = open(t)
+			s.plain, s.reopen = open(t)
+			claim, err := s.plain.Claim(t.Context(), leader.Claim{Node: "n1", Disk: "d1", Until: at(1000)}, at(0))
+			s.must(err)
+			s.claim, s.Store = claim, s.plain.As(claim)
 			test(s)
 		})
 	}
@@ -37,8 +42,10 @@ func Run(t *testing.T, open func(t *testing.T) (store leader.Store, reopen func(
 
 type suite struct {
 	*testing.T
-	leader.Store
-	reopen func(*testing.T) leader.Store
+	leader.Store              // as the node n1 sees it
+	plain        leader.Store // as nobody's
+	claim        leader.Claim
+	reopen       func(*testing.T) leader.Store
 }
 
 var (
@@ -49,7 +56,10 @@ var (
 // at is some time, n seconds later.
 func at(n int64) time.Time { return time.Unix(1_700_000_000+n, 0).UTC() }
 
-func (s *suite) again() { s.Store = s.reopen(s.T) }
+func (s *suite) again() {
+	s.plain = s.reopen(s.T)
+	s.Store = s.plain.As(s.claim)
+}
 
 func (s *suite) must(err error) {
 	s.Helper()

@@ -21,8 +21,12 @@ func TestModel(t *testing.T) {
 func TestModelCrashes(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		m := NewModel()
+		claim, err := m.Claim(t.Context(), leader.Claim{Node: "n1", Disk: "d1", Until: at(9)}, at(0))
+		if err != nil {
+			t.Fatal(err)
+		}
 		m.CrashAt(1, after)
-		if _, err := m.BeginLog(t.Context(), taskA, "n1"); err == nil {
+		if _, err := m.As(claim).BeginLog(t.Context(), taskA, "n1"); err == nil {
 			t.Fatal("no crash")
 		}
 		if _, err := m.Logs(t.Context(), "n1"); err == nil {
