@@ -124,6 +124,9 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 		Patience: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
 		Metrics: leaderMetrics{s.metrics}, Failed: func(err error) { s.failed("leader", err) },
 	})
+	if errors.Is(err, leader.ErrHeld) {
+		return fmt.Errorf("aggregates.node: %w: give each server that shares the database a name of its own, or wait", err)
+	}
 	if err != nil {
 		return err
 	}

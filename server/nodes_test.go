@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap/client"
+	"github.com/shoal-project/shoal/dap/leader"
 	"github.com/shoal-project/shoal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/aggregate"
@@ -156,7 +158,7 @@ func TestNodesShareADatabase(t *testing.T) {
 	third := w.a.twin(LeaderRole, CollectorRole)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if s, err := New(ctx, third.config(), Options{Clock: w.clock, Manual: true}); err == nil || !strings.Contains(err.Error(), "another process has this name") {
+	if s, err := New(ctx, third.config(), Options{Clock: w.clock, Manual: true}); err == nil || !errors.Is(err, leader.ErrHeld) || !strings.Contains(err.Error(), "until ") {
 		t.Errorf("a second server has the name of the first: %v", err)
 		if err == nil {
 			s.Close()

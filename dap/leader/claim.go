@@ -33,26 +33,31 @@ type claimed struct {
 	err      error     // of the last renewal; guarded by renewing
 }
 
-// diskID returns the name of the folder, which it makes if there is none.
+// diskID returns the name of the folder, which it makes if there is none. A copy of
+// the folder has another name: it must not take the original's place.
 func (l *Leader) diskID() (string, error) {
 	name := filepath.Join(l.config.Dir, diskFile)
 	b, err := durable.ReadFile(l.config.FS, name)
-	if err == nil {
-		id := strings.TrimSpace(string(b))
-		if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 {
-			return "", fmt.Errorf("reading %s: want 32 hexadecimal digits, have %d bytes of another form", name, len(b))
+	if errors.Is(err, fs.ErrNotExist) {
+		var raw [16]byte
+		if _, err := io.ReadFull(l.config.Rand, raw[:]); err != nil {
+			return "", err
 		}
-		return id, nil
+		b = []byte(hex.EncodeToString(raw[:]) + "\n")
+		err = durable.WriteFile(l.config.FS, name, b, 0o600)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("reading %s: %w", name, err)
+	if err != nil {
+		return "", fmt.Errorf("naming the folder: %w", err)
 	}
-	var raw [16]byte
-	if _, err := io.ReadFull(l.config.Rand, raw[:]); err != nil {
-		return "", err
+	id := strings.TrimSpace(string(b))
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 {
+		return "", fmt.Errorf("reading %s: want 32 hexadecimal digits, have %d bytes of another form: delete the file", name, len(b))
 	}
-	id := hex.EncodeToString(raw[:])
-	return id, durable.WriteFile(l.config.FS, name, []byte(id+"\n"), 0o600)
+	info, err := l.config.FS.Stat(name)
+	if err != nil {
+		return "", fmt.Errorf("naming the folder: %w", err)
+	}
+	return id + place(info), nil
 }
 
 // claim takes the node's name. From then on the store is that of the claim.
@@ -130,6 +135,16 @@ func (l *Leader) fenced() error {
 		return *err
 	}
 	return nil
+}
+
+// claimError returns why the claim is lost or could not be renewed the last time.
+func (l *Leader) claimError() error {
+	if err := l.fenced(); err != nil {
+		return err
+	}
+	l.claimed.renewing.Lock()
+	defer l.claimed.renewing.Unlock()
+	return l.claimed.err
 }
 
 // mayAcknowledge fails unless the node's name is this process's at this moment:

@@ -136,7 +136,7 @@ type Leader struct {
 	started *startedJobs
 	damaged atomic.Int64 // records lost to the disk, at least
 	losses  [LostEarly + 1]atomic.Int64
-	claimed claimed      // this process's claim on the node's name
+	claimed claimed // this process's claim on the node's name
 
 	wake struct{ intake, jobs, gather, clean bell }
 

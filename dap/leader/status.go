@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/shoal-project/shoal/dap"
 )
@@ -13,8 +14,17 @@ type Status struct {
 	// ClockUnsure says that the clock has jumped forward: nothing is collected or
 	// expires until it has proved right.
 	ClockUnsure bool
+	Node        NodeStatus
+	Dropped     []Dropped           // given up with lost nodes, the oldest first
 	Damaged     int64               // reports that the disk has lost, at least, as far as was noticed since the start
 	Lost        map[LossCause]int64 // accepted reports that were given up since the start
+}
+
+// A NodeStatus is this process's claim on its node's name.
+type NodeStatus struct {
+	Name  string
+	Until time.Time // when the lease lapses, by this process's clock
+	Err   error     // why it could not be renewed, or is lost: no report is taken, from Until on at the latest
 }
 
 // A TaskStatus is one task in a [Status]. Its counts are exact: they are for the
@@ -56,8 +66,11 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 			st.Lost[cause] = n
 		}
 	}
+	st.Node = NodeStatus{Name: l.config.Node, Until: *l.claimed.held.Load(), Err: l.claimError()}
 	pending, err := l.config.Store.Collections(ctx)
 	errs := []error{err}
+	st.Dropped, err = l.config.Store.Drops(ctx)
+	errs = append(errs, err)
 	for _, s := range l.config.Roster.List() {
 		id := s.Task.ID()
 		t := TaskStatus{Task: id, Disabled: s.Entry.Disabled, Stored: l.intake(id).stored.Load()}

@@ -162,7 +162,10 @@ func (w *world) start() error {
 	if w.tweak != nil {
 		w.tweak(&c)
 	}
-	w.leader, err = leader.New(context.Background(), c)
+	l, err := leader.New(context.Background(), c)
+	if err == nil {
+		w.leader = l
+	}
 	return err
 }
 

@@ -1,0 +1,19 @@
+//go:build unix
+
+package leader
+
+import (
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// place returns what tells a file from its copies, "" if the file system does not
+// say.
+func place(info fs.FileInfo) string {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf(" %d %d", uint64(s.Ino), info.ModTime().UnixNano())
+}
