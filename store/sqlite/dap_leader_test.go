@@ -1,8 +1,12 @@
 package sqlite
 
 import (
+	"database/sql"
+	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -37,29 +41,26 @@ func TestLeader(t *testing.T) {
 // neither.
 func TestLeaderBeforeAbsence(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "leader.db")
-	s, err := OpenLeader(t.Context(), name)
+	task := dap.TaskID{1}
+	former(t, name, "leader", 3,
+		`INSERT INTO dap_logs (task, number, node, state, records) VALUES (CAST(x'01' || zeroblob(31) AS BLOB), 1, 'n', 3, 4)`,
+		`INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, digest,
+			location, attempts, due, lease) VALUES (CAST(x'01' || zeroblob(31) AS BLOB), 'n', 1, 0, 4, x'', 4, 7, 8, x'', 1, 100, 1, 1,
+			CAST(x'05' || zeroblob(31) AS BLOB), 'https://helper.example/job', 6, 200, 0)`)
+	plain, err := OpenLeader(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	task := dap.TaskID{1}
-	for _, statement := range []string{
-		`DROP INDEX dap_jobs_since`,
-		`ALTER TABLE dap_jobs DROP COLUMN since`,
-		`ALTER TABLE dap_jobs DROP COLUMN refused`,
-		`INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, digest,
-			location, attempts, due, lease) VALUES (CAST(x'01' || zeroblob(31) AS BLOB), 'n', 1, 0, 4, x'', 4, 7, 8, x'', 1, 100, 1, 1,
-			CAST(x'05' || zeroblob(31) AS BLOB), 'https://helper.example/job', 6, 200, 0)`,
-		`UPDATE shoal SET version = 3`,
-	} {
-		if _, err := s.db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
+	defer plain.Close()
+	nodes, err := plain.Nodes(t.Context())
+	if err != nil || len(nodes) != 1 || nodes[0] != (leader.Claim{Node: "n"}) {
+		t.Fatalf("nodes %+v, error %v", nodes, err)
 	}
-	s.Close()
-	if s, err = OpenLeader(t.Context(), name); err != nil {
+	claim, err := plain.Claim(t.Context(), leader.Claim{Node: "n", Disk: "d", Until: time.Unix(400, 0)}, time.Unix(200, 0))
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	s := plain.As(claim)
 	jobs, err := s.Lease(t.Context(), "n", time.Unix(200, 0), time.Unix(300, 0).UTC(), 9)
 	if err != nil || len(jobs) != 1 {
 		t.Fatalf("%d jobs, error %v", len(jobs), err)
@@ -74,5 +75,45 @@ func TestLeaderBeforeAbsence(t *testing.T) {
 	}
 	if a, err := s.Unanswered(t.Context(), task); err != nil || a != (leader.Absence{}) {
 		t.Errorf("absence %+v, error %v", a, err)
+	}
+	d, err := plain.DropNode(t.Context(), "n", time.Unix(400, 0))
+	if err != nil || d.Logs != 1 || d.Reports != 4 {
+		t.Errorf("dropped %+v, error %v", d, err)
+	}
+}
+
+// former makes a file as a program left it that knew so many migrations.
+func former(t *testing.T, name, role string, version int, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	steps, err := stepsOf(role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = transact(t.Context(), db, func(tx *sql.Tx) error {
+		if _, err := schemaVersion(t.Context(), tx, role); err != nil {
+			return err
+		}
+		for _, step := range steps[:version] {
+			text, err := migrations.ReadFile(step)
+			if err != nil {
+				return err
+			}
+			statements = append([]string{string(text)}, statements...)
+		}
+		slices.Reverse(statements[:version])
+		for _, statement := range append(statements, `UPDATE shoal SET version = `+strconv.Itoa(version)) {
+			if _, err := tx.ExecContext(t.Context(), statement); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
