@@ -105,3 +105,43 @@ func Bytes(r *rand.Rand, n int) []byte {
 func Base64URL(n int) func(*rand.Rand) string {
 	return func(r *rand.Rand) string { return base64.RawURLEncoding.EncodeToString(Bytes(r, n)) }
 }
+
+// cyrillic has the letters of Russian.
+const cyrillic = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
+
+// ShortKinds lists codes of few letters and digits, as invitations, bookings and
+// shared files have them. A slug is drawn of a fixed list of words.
+func ShortKinds() []Kind {
+	return []Kind{
+		{"b62_6", false, Fixed(Base62, 6)},
+		{"b62_7", false, Fixed(Base62, 7)},
+		{"b62_8", false, Fixed(Base62, 8)},
+		{"low36_6", false, Fixed(Base36, 6)},
+		{"low36_8", false, Fixed(Base36, 8)},
+		{"alpha_8", false, Fixed(Lower, 8)},
+		{"record locator, 6", false, Fixed(Digits+"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 6)},
+		{"low36 in groups, 3-3-3", false, Grouped(Base36, 3, 3, 3)},
+		{"slug + low36_6", false, func(r *rand.Rand) string { return Slug(r) + "-" + Text(r, Base36, 6) }},
+		{"5~5 base62", false, func(r *rand.Rand) string { return Text(r, Base62, 5) + "~" + Text(r, Base62, 5) }},
+		{"two segments, base62, 6", false, func(r *rand.Rand) string { return Text(r, Base62, 6) + "/" + Text(r, Base62, 6) }},
+		{"base64url, 11", false, Base64URL(8)},
+		{"cyrillic random 12", false, func(r *rand.Rand) string {
+			letters := []rune(cyrillic)
+			s := make([]rune, 12)
+			for i := range s {
+				s[i] = letters[r.IntN(len(letters))]
+			}
+			return string(s)
+		}},
+	}
+}
+
+// Slug draws two to four common words.
+func Slug(r *rand.Rand) string {
+	words := strings.Fields("garden party summer holiday notes annual report family picnic weekly meeting project budget team plan draft recipe photo album birthday list")
+	parts := make([]string, 2+r.IntN(3))
+	for i := range parts {
+		parts[i] = words[r.IntN(len(words))]
+	}
+	return strings.Join(parts, "-")
+}
