@@ -20,25 +20,25 @@ const (
 )
 
 // secret reads a secret, nil if there is none.
-func (r *Roster) secret(ctx context.Context, name string) ([]byte, uint64, error) {
+func (r *Roster) secret(ctx context.Context, name string) ([]byte, error) {
 	s, err := r.store.Secret(ctx, name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading the %s: %w", name, err)
+		return nil, fmt.Errorf("reading the %s: %w", name, err)
 	}
 	if s.Revision == 0 {
-		return nil, 0, nil
+		return nil, nil
 	}
 	plain, err := r.config.Keys.Open(s.Sealed, secretKind, []byte(name))
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading the %s: %w", name, err)
+		return nil, fmt.Errorf("reading the %s: %w", name, err)
 	}
-	return plain, s.Revision, nil
+	return plain, nil
 }
 
 // readResourceKey reads the resource key, and makes it if there is none.
 func (r *Roster) readResourceKey(ctx context.Context) error {
 	for {
-		plain, _, err := r.secret(ctx, resourceName)
+		plain, err := r.secret(ctx, resourceName)
 		if err != nil {
 			return err
 		}
@@ -96,19 +96,27 @@ func decodeRing(plan dap.Rotation, b []byte) (*dap.Keyring, error) {
 	return dap.NewKeyring(plan, keys...)
 }
 
-// readRing reads the HPKE keys from the store into memory.
+// readRing reads the HPKE keys from the store into memory. While the store has
+// what was read before, that is not decoded again.
 func (r *Roster) readRing(ctx context.Context) (*heldRing, error) {
-	plain, revision, err := r.secret(ctx, ringName)
+	stored, err := r.store.Secret(ctx, ringName)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the %s: %w", ringName, err)
 	}
-	held := &heldRing{revision: revision}
-	if plain == nil {
+	if held := r.ring.Load(); held != nil && held.revision == stored.Revision && bytes.Equal(held.sealed, stored.Sealed) {
+		return held, nil
+	}
+	held := &heldRing{revision: stored.Revision, sealed: stored.Sealed}
+	if stored.Revision == 0 {
 		held.ring, err = dap.NewKeyring(r.config.Rotation)
-	} else {
-		held.ring, err = decodeRing(r.config.Rotation, plain)
-		clear(plain)
+		return held, err
 	}
+	plain, err := r.config.Keys.Open(stored.Sealed, secretKind, []byte(ringName))
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s: %w", ringName, err)
+	}
+	held.ring, err = decodeRing(r.config.Rotation, plain)
+	clear(plain)
 	return held, err
 }
 
@@ -152,7 +160,7 @@ func (r *Roster) turn(ctx context.Context, change func(*dap.Keyring) (*dap.Keyri
 		clear(plain)
 		revision, err := r.store.PutSecret(ctx, ringName, held.revision, sealed)
 		if err == nil {
-			r.ring.Store(&heldRing{next, revision})
+			r.ring.Store(&heldRing{next, revision, sealed})
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) {

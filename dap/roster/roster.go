@@ -63,10 +63,11 @@ type Roster struct {
 	refreshing sync.Mutex
 }
 
-// heldRing is a keyring and the revision under which it is stored.
+// heldRing is a keyring, and the revision and bytes as which it is stored.
 type heldRing struct {
 	ring     *dap.Keyring
 	revision uint64
+	sealed   []byte
 }
 
 // Open reads a roster from a store; in an empty store it makes the first HPKE
