@@ -19,7 +19,7 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test bench discovery fuzz crash sim lint build cross
+.PHONY: help demo test bench discovery fuzz crash sim mutants lint build cross
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
@@ -29,6 +29,7 @@ help:
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
 	@echo "make crash   200 kill -9 of a real server under load, and of a real helper"
 	@echo "make sim     10,000 seeds of the simulation of an aggregation system"
+	@echo "make mutants faults put into the aggregate route, one at a time: a test must notice each"
 	@echo "make lint    gofumpt and golangci-lint"
 	@echo "make build   bin/shoal"
 
@@ -74,6 +75,10 @@ crash:
 SIM_SEEDS ?= 10000
 sim:
 	SHOAL_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestSeeds$$' ./dap/simulation
+
+MUTANTS ?= .
+mutants:
+	SHOAL_MUTANTS='$(MUTANTS)' $(GO) test -count 1 -timeout 40m -v -run '^TestMutants' ./internal/mutants
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0

@@ -3,9 +3,12 @@ package helper_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/helper/storetest"
 	"github.com/shoal-project/shoal/dp"
 )
 
@@ -138,5 +141,61 @@ func TestNoise(t *testing.T) {
 	w.restart()
 	if again := w.createShare(1, w.encode(req)); !bytes.Equal(first.Body.Bytes(), again.Body.Bytes()) {
 		t.Error("the noise is drawn twice")
+	}
+}
+
+// The helper adds its noise to its share exactly once: the result differs from the
+// truth by one drawing from its randomness.
+func TestNoiseIsDrawnOnce(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, func(w *world, c *dap.TaskConfiguration, _ *helperConfig) {
+		noise, err := dap.NoiseExtension(dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 10, Sensitivity: 2})
+		w.must(err)
+		c.Extensions = append(c.Extensions, noise)
+	})
+	result := w.aggregate(1, dap.BatchID{}, w.report(1), w.report(2))
+	query, selector := hour(unit)
+	req, mine := w.shareReq(query, selector, result)
+	w.rand = rand.NewChaCha8([32]byte{42})
+	w.restart()
+	copied := *w.rand // what the helper will read
+	drawn := w.task.Instance().NewAggregateShare()
+	w.must(w.task.AddNoise(drawn, &copied))
+	want, err := w.task.Instance().UnshardSigned([][]byte{drawn.Bytes(), w.task.Instance().NewAggregateShare().Bytes()})
+	w.must(err)
+	want[1]++
+	want[2]++
+	answer := w.createShare(1, w.encode(req))
+	var share dap.AggregateShare
+	w.must(w.task.Codec().Decode(&share, answer.Body.Bytes()))
+	opened, err := w.task.OpenAggregateShare(w.collector, dap.Helper, &req.Job, &share.Encrypted)
+	w.must(err)
+	got, err := w.hist.UnshardSigned([][]byte{mine.Share.Bytes(), opened})
+	w.must(err)
+	if !slices.Equal(got, want) {
+		t.Errorf("result %v, want the truth and one drawing of noise: %v", got, want)
+	}
+}
+
+// The store takes the share and then fails, with the process alive: the leader
+// gets the share at once, and no other one later.
+func TestShareAfterUnknownOutcome(t *testing.T) {
+	for _, v := range []*dap.Variant{dap.DAP18(), dap.Janus()} {
+		w := newWorld(t, v, dap.TimeIntervalMode)
+		result := w.aggregate(1, dap.BatchID{}, w.report(1), w.report(2))
+		query, selector := hour(unit)
+		req, mine := w.shareReq(query, selector, result)
+		m := w.store.(*storetest.Model)
+		m.Flaky = true
+		m.CrashAt(1, true)
+		first := w.createShare(1, w.encode(req))
+		if first.Code/100 != 2 {
+			t.Fatalf("%v: answer %d %s, want the share that the store has taken", v, first.Code, first.Body)
+		}
+		if again := w.createShare(1, w.encode(req)); !bytes.Equal(first.Body.Bytes(), again.Body.Bytes()) {
+			t.Errorf("%v: a second share", v)
+		}
+		if got := w.unshard(first, req, mine); got[1] != 1 || got[2] != 1 {
+			t.Errorf("%v: result %v", v, got)
+		}
 	}
 }

@@ -39,7 +39,11 @@ var flaws = []string{
 // no key: its keys turn only while it works.
 func (w *world) makeReport(flaw string) (*report, error) {
 	now := w.clock.Now()
-	leaderKeys, helperKeys := w.leader.roster.Keyring().Configs(now), w.helper.roster.Keyring().Configs(now)
+	l, h := w.leaders[w.random.IntN(len(w.leaders))], w.helpers[w.random.IntN(len(w.helpers))]
+	if l.down() || h.down() {
+		return nil, nil
+	}
+	leaderKeys, helperKeys := l.roster.Keyring().Configs(now), h.roster.Keyring().Configs(now)
 	if len(w.reports) == buckets || len(leaderKeys) == 0 || len(helperKeys) == 0 {
 		return nil, nil
 	}
@@ -156,12 +160,13 @@ func (w *world) upload(reports ...*report) error {
 	}
 	w.stats.Uploaded += len(reports)
 	p := &packet{method: http.MethodPost, url: dap.Resolve(leaderURL, dap.ReportsPath(w.task.ID())), body: body, header: http.Header{"Content-Type": {dap.TypeUploadRequest.MediaType()}}}
+	before := w.disturbed
 	a, err := w.net.send(p)
 	if err != nil {
 		return nil // nothing is known
 	}
 	if a.status/100 != 2 {
-		if a.status/100 == 5 && !w.leader.down() {
+		if a.status/100 == 5 && w.disturbed == before {
 			w.breaks("an upload was answered with %d: %s", a.status, a.body)
 		}
 		w.note("  upload refused with %d", a.status)

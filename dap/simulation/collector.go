@@ -107,6 +107,7 @@ func (w *world) remove(c *collection) error {
 func (w *world) exchange(c *collection, p *packet) error {
 	p.header = http.Header{"Content-Type": {dap.TypeCollectionJobReq.MediaType()}}
 	w.token.SetBearer(p.header)
+	before := w.disturbed
 	a, err := w.net.send(p)
 	if err != nil {
 		return nil
@@ -126,7 +127,7 @@ func (w *world) exchange(c *collection, p *packet) error {
 		return w.take(c, a.body)
 	case a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests:
 	case a.status >= 500:
-		if !w.leader.down() {
+		if w.disturbed == before {
 			w.breaks("a collection was answered with %d: %s", a.status, a.body)
 		}
 	default:

@@ -1,7 +1,10 @@
-// Package simulation runs a whole aggregation system in one goroutine: a leader,
-// a helper, clients and a collector, with a virtual clock, a network that loses,
-// delays, doubles and reorders requests, disks and stores that crash at any step,
-// keys that rotate, clients that lie, and requests that are replayed.
+// Package simulation runs a whole aggregation system in one goroutine: leader and
+// helper, each of one or two nodes over a shared store, clients and a collector,
+// with a virtual clock. The network loses, delays, doubles and reorders requests;
+// processes and disks crash at any step; stores fail before or after a change with
+// the process alive, and are slower than a lease; a helper is away for days; keys
+// rotate, tokens are renewed at one side first, clients lie and repeat an upload at
+// another node, and requests are replayed.
 //
 //	report, err := simulation.Run(ctx, simulation.Plan(seed))
 //
@@ -20,7 +23,8 @@
 //   - Leader and helper agree: no collection fails with batchMismatch, unless the
 //     plan lets the leader abandon jobs or report IDs expire.
 //
-// At the end the network heals, everything restarts, and what is left is done:
+// At the end the network and the stores heal, what has crashed restarts, some of
+// the rest does too, and what is left is done within a bounded time:
 //
 //   - Every report that was acknowledged is in exactly one result or uncollected
 //     bucket, but for those that came when their bucket was being collected.
@@ -33,5 +37,6 @@
 // seed differ in the bytes of ciphertexts and in the resource IDs that depend on
 // them; what happens does not depend on these. Goroutines inside of the roles are
 // limited to one at a time. Stores crash at the borders of transactions; below
-// that, the tests of package store/sqlite and store/postgres go.
+// that, the tests of package store/sqlite and store/postgres go. While one node
+// waits in a slow call its sibling works, but never two in parallel.
 package simulation

@@ -37,17 +37,21 @@ type answer struct {
 	body   []byte
 }
 
-// A network carries requests to the two aggregators, not always well. It is the
-// http.RoundTripper of all parties.
+// A network carries requests to the two aggregators, not always well.
 type network struct {
 	world   *world
-	healthy bool
 	delayed []*packet // sent, and not delivered yet
 	sent    []*packet // every packet that was delivered, for replays
 }
 
+// A wire is the way of one process into the network.
+type wire struct {
+	*network
+	from node
+}
+
 // RoundTrip implements http.RoundTripper.
-func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+func (n *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	p := &packet{method: r.Method, url: r.URL.String(), header: r.Header.Clone()}
 	if r.Body != nil {
 		b, err := io.ReadAll(r.Body)
@@ -57,6 +61,9 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 		p.body = b
 	}
 	a, err := n.send(p)
+	if w := n.world; !w.calm() && w.chance(w.setting.Slow) {
+		w.slow(func() { w.others(n.from) })
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +77,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 // sender sees.
 func (n *network) send(p *packet) (*answer, error) {
 	w := n.world
-	if n.healthy {
+	if w.healed {
 		return n.deliver(p)
 	}
 	switch {
@@ -100,6 +107,12 @@ func (n *network) deliver(p *packet) (*answer, error) {
 	node := n.world.nodeOf(p.url)
 	if node == nil {
 		return nil, fmt.Errorf("no such host: %s", p.url)
+	}
+	if a, away := n.world.absent.answer(n.world, p); away {
+		if a == nil {
+			return nil, errNetwork
+		}
+		return a, nil
 	}
 	if node.down() {
 		return nil, errNetwork

@@ -2,7 +2,9 @@ package simulation
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -10,9 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/atrest"
 	"github.com/shoal-project/shoal/dap/helper"
-	helpertest "github.com/shoal-project/shoal/dap/helper/storetest"
 	"github.com/shoal-project/shoal/dap/leader"
-	leadertest "github.com/shoal-project/shoal/dap/leader/storetest"
 	"github.com/shoal-project/shoal/dap/ledger"
 	"github.com/shoal-project/shoal/dap/roster"
 	rostertest "github.com/shoal-project/shoal/dap/roster/storetest"
@@ -21,98 +21,82 @@ import (
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
 )
 
-// Stores makes the stores of a run. Their own crashes are not simulated: with
-// them, only processes crash, between two steps.
-type Stores interface {
-	Leader() leader.Store
-	Helper() helper.Store
-}
-
-// A node is an aggregator: a process that may be down, and what it has on disk.
+// A node is one process of an aggregator, which may be down, and what it has on
+// disk.
 type node interface {
+	fmt.Stringer
 	handler() http.Handler
 	// down reports whether the process has crashed.
 	down() bool
 	// crashSoon makes the process crash at one of its next changes of the disk or
-	// the store, or at once if its stores do not simulate that.
+	// the store.
 	crashSoon(r *rand.Rand)
+	// stayUp takes a crash back that has not come yet.
+	stayUp()
 	// restart starts the process on what the disk holds.
 	restart(ctx context.Context) error
 	// tick lets it do what is due.
 	tick(ctx context.Context) error
+	// refresh reads keys and tasks again, as every process does now and then.
+	refresh(ctx context.Context) error
 	ledgers() *ledger.Books
 }
 
 // A process is what the two kinds of node have in common.
 type process struct {
+	name    string
 	setting Setting
 	role    dap.Role
 	clock   *clock.Virtual
 	rand    io.Reader
 	keys    *atrest.Keys
-	secrets *rostertest.Model // never crashes: it is tested by itself
+	secrets *rostertest.Model // of all nodes of the role; never crashes: it is tested by itself
+	link    *link
 	roster  *roster.Roster
 	books   *ledger.Books
-	dead    bool // stopped from outside
 }
 
 // rotation is short, so that keys turn within a run. Expired keys are kept long,
 // since reports wait for as long as the network is bad.
 func rotation() dap.Rotation {
 	plan := dap.DefaultRotation()
-	plan.Pending, plan.Active, plan.Expired = 30*time.Minute, 5*time.Hour, 14*24*time.Hour
+	plan.Pending, plan.Active, plan.Expired = 30*time.Minute, 5*time.Hour, 60*24*time.Hour
 	return plan
 }
 
+// refreshEvery is how often a process reads its keys and tasks.
+const refreshEvery = 10 * time.Minute
+
 func (p *process) open(ctx context.Context, store ledger.Store) error {
 	var err error
-	p.roster, err = roster.Open(ctx, p.secrets, roster.Config{Role: p.role, Keys: p.keys, Clock: p.clock, Rand: p.rand, Rotation: rotation(), Refresh: 10 * time.Minute})
+	p.roster, err = roster.Open(ctx, p.secrets, roster.Config{Role: p.role, Keys: p.keys, Clock: p.clock, Rand: p.rand, Rotation: rotation(), Refresh: refreshEvery})
 	if err != nil {
 		return err
 	}
 	p.books, err = ledger.New(store, ledger.Config{Keys: p.keys, Clock: p.clock, Rand: p.rand, CacheBytes: 1 << 16, Parts: 3})
-	p.dead = false
 	return err
 }
 
-func (p *process) ledgers() *ledger.Books { return p.books }
+func (p *process) String() string                    { return p.role.String() + " " + p.name }
+func (p *process) ledgers() *ledger.Books            { return p.books }
+func (p *process) refresh(ctx context.Context) error { return p.roster.Refresh(ctx) }
 
-// A leaderNode is the leader.
+// A leaderNode is a node of the leader.
 type leaderNode struct {
 	process
 	client *http.Client
-	model  *leadertest.Model // nil with other stores
-	store  leader.Store
+	shared leader.Store // of all nodes, without faults
 	disk   *crashfs.FS
 	leader *leader.Leader
 	serve  http.Handler
 }
 
-func newLeader(p process, client *http.Client) *leaderNode {
-	n := &leaderNode{process: p, client: client, disk: crashfs.New(p.setting.Seed)}
-	if p.setting.Stores != nil {
-		n.store = p.setting.Stores.Leader()
-		return n
-	}
-	n.model = leadertest.NewModel()
-	n.store = n.model
-	return n
-}
-
 func (n *leaderNode) start(ctx context.Context) error {
-	if err := n.open(ctx, n.store); err != nil {
+	store := leaderLink{ledgerLink{n.link, n.shared}, n.shared}
+	if err := n.open(ctx, store); err != nil {
 		return err
 	}
-	attempts := 1 << 20
-	if n.setting.Abandon {
-		attempts = 3
-	}
-	l, err := leader.New(ctx, leader.Config{
-		Store: n.store, Books: n.books, Roster: n.roster, FS: durable.FS(n.disk), Dir: "reports", Clock: n.clock, Rand: n.rand, Client: n.client,
-		RecentIDs: 4, LogReports: n.setting.LogReports, LogAge: 10 * time.Minute, JobReports: n.setting.JobReports, Workers: 1,
-		LeaseTime: 10 * time.Minute, Attempts: attempts, Rounds: 1 << 20, FirstPause: time.Second, LongPause: time.Minute,
-		Patience: 30 * 24 * time.Hour, Results: 365 * 24 * time.Hour,
-	})
+	l, err := leader.New(ctx, n.config(store))
 	if err != nil {
 		return err
 	}
@@ -120,68 +104,72 @@ func (n *leaderNode) start(ctx context.Context) error {
 	return nil
 }
 
-func (n *leaderNode) handler() http.Handler { return n.serve }
-
-func (n *leaderNode) down() bool {
-	return n.dead || n.disk.Crashed() || n.model != nil && n.model.Crashed()
+func (n *leaderNode) config(store leader.Store) leader.Config {
+	c := leader.Config{
+		Store: store, Books: n.books, Roster: n.roster, FS: durable.FS(n.disk), Dir: "reports", Node: n.name,
+		Clock: n.clock, Rand: n.rand, Client: n.client,
+		RecentIDs: 4, LogReports: n.setting.LogReports, LogAge: 10 * time.Minute, JobReports: n.setting.JobReports, Workers: 1,
+		LeaseTime: 10 * time.Minute, FirstPause: time.Second, LongPause: time.Minute, Patience: 60 * 24 * time.Hour, Results: 365 * 24 * time.Hour,
+	}
+	if n.setting.Abandon {
+		c.Attempts = 3
+	}
+	return c
 }
 
+func (n *leaderNode) handler() http.Handler { return n.serve }
+func (n *leaderNode) down() bool            { return n.link.dead || n.disk.Crashed() }
+
 func (n *leaderNode) crashSoon(r *rand.Rand) {
-	switch {
-	case n.model == nil:
-		n.dead = true
-	case r.IntN(2) == 0:
+	if r.IntN(2) == 0 {
 		n.disk.CrashAt(1 + r.IntN(12))
-	default:
-		n.model.CrashAt(1+r.IntN(8), r.IntN(2) == 0)
+		return
 	}
+	n.link.crashAt, n.link.late = 1+r.IntN(8), r.IntN(2) == 0
+}
+
+func (n *leaderNode) stayUp() {
+	n.link.crashAt = 0
+	n.disk.CrashAt(math.MaxInt32)
 }
 
 func (n *leaderNode) restart(ctx context.Context) error {
+	n.link.dead = true // for what is left of the old process
 	if n.leader != nil {
 		_ = n.leader.Close() // of a crashed process: its disk answers with errors
 	}
 	n.disk = n.disk.Restart()
-	if n.model != nil {
-		n.model = n.model.Restart()
-		n.store = n.model
+	old := *n.link
+	n.link = &link{world: old.world, peers: old.peers}
+	if err := n.start(ctx); err != nil {
+		n.link.dead = true
+		return err
 	}
-	return n.start(ctx)
+	return nil
 }
 
 func (n *leaderNode) tick(ctx context.Context) error {
-	if err := n.roster.Refresh(ctx); err != nil {
+	if err := n.refresh(ctx); err != nil {
 		return err
 	}
 	return n.leader.Tick(ctx)
 }
 
-// A helperNode is the helper.
+// A helperNode is a node of the helper.
 type helperNode struct {
 	process
-	model  *helpertest.Model // nil with other stores
-	store  helper.Store
+	shared helper.Store // of all nodes, without faults
 	helper *helper.Helper
 	serve  http.Handler
 }
 
-func newHelper(p process) *helperNode {
-	n := &helperNode{process: p}
-	if p.setting.Stores != nil {
-		n.store = p.setting.Stores.Helper()
-		return n
-	}
-	n.model = helpertest.NewModel()
-	n.store = n.model
-	return n
-}
-
 func (n *helperNode) start(ctx context.Context) error {
-	if err := n.open(ctx, n.store); err != nil {
+	store := helperLink{ledgerLink{n.link, n.shared}, n.shared}
+	if err := n.open(ctx, store); err != nil {
 		return err
 	}
 	h, err := helper.New(helper.Config{
-		Store: n.store, Roster: n.roster, Books: n.books, Clock: n.clock, Rand: n.rand, Async: n.setting.Async, Poll: time.Second, Workers: 1,
+		Store: store, Roster: n.roster, Books: n.books, Clock: n.clock, Rand: n.rand, Async: n.setting.Async, Poll: time.Second, Workers: 1,
 	})
 	if err != nil {
 		return err
@@ -191,26 +179,27 @@ func (n *helperNode) start(ctx context.Context) error {
 }
 
 func (n *helperNode) handler() http.Handler { return n.serve }
-func (n *helperNode) down() bool            { return n.dead || n.model != nil && n.model.Crashed() }
+func (n *helperNode) down() bool            { return n.link.dead }
 
 func (n *helperNode) crashSoon(r *rand.Rand) {
-	if n.model == nil {
-		n.dead = true
-		return
-	}
-	n.model.CrashAt(1+r.IntN(6), r.IntN(2) == 0)
+	n.link.crashAt, n.link.late = 1+r.IntN(6), r.IntN(2) == 0
 }
 
+func (n *helperNode) stayUp() { n.link.crashAt = 0 }
+
 func (n *helperNode) restart(ctx context.Context) error {
-	if n.model != nil {
-		n.model = n.model.Restart()
-		n.store = n.model
+	n.link.dead = true
+	old := *n.link
+	n.link = &link{world: old.world, peers: old.peers}
+	if err := n.start(ctx); err != nil {
+		n.link.dead = true
+		return err
 	}
-	return n.start(ctx)
+	return nil
 }
 
 func (n *helperNode) tick(ctx context.Context) error {
-	if err := n.roster.Refresh(ctx); err != nil {
+	if err := n.refresh(ctx); err != nil {
 		return err
 	}
 	if err := n.helper.Finish(ctx); err != nil {

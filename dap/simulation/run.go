@@ -52,9 +52,11 @@ var events = []event{
 	{30, "upload", (*world).uploadNew},
 	{6, "upload again", (*world).uploadAgain},
 	{8, "hostile upload", (*world).uploadFlawed},
-	{24, "leader works", func(w *world) error { return w.work(w.leader) }},
-	{14, "helper works", func(w *world) error { return w.work(w.helper) }},
+	{24, "leader works", func(w *world) error { return w.work(w.leaders[w.random.IntN(len(w.leaders))]) }},
+	{14, "helper works", func(w *world) error { return w.work(w.helpers[w.random.IntN(len(w.helpers))]) }},
 	{14, "time passes", (*world).pass},
+	{1, "helper away", (*world).leave},
+	{1, "token renewed", (*world).renew},
 	{10, "collect", func(w *world) error { _, err := w.ask(w.query()); return err }},
 	{16, "poll", (*world).pollSome},
 	{2, "delete collection", (*world).removeSome},
@@ -81,9 +83,9 @@ func (w *world) turn() error {
 
 // faults lets aggregators crash and come back.
 func (w *world) faults() {
-	for _, n := range []node{w.leader, w.helper} {
+	for _, n := range w.nodes() {
 		if w.chance(w.setting.Crash) && !n.down() {
-			w.note("  %T will crash", n)
+			w.note("  %v will crash", n)
 			n.crashSoon(w.random)
 		}
 		if n.down() && w.random.IntN(3) == 0 {
@@ -93,10 +95,14 @@ func (w *world) faults() {
 }
 
 func (w *world) restart(n node) {
-	w.note("  %T restarts", n)
+	w.note("  %v restarts", n)
 	w.stats.Restarts++
+	before := w.disturbed
 	if err := n.restart(w.ctx); err != nil {
-		w.breaks("restarting: %v", err)
+		w.note("  %v: %v", n, err)
+		if w.disturbed == before {
+			w.breaks("restarting %v: %v", n, err)
+		}
 	}
 }
 
@@ -141,9 +147,19 @@ func (w *world) work(n node) error {
 		return nil
 	}
 	if err := n.tick(w.ctx); err != nil {
-		w.note("  %T: %v", n, err)
+		w.note("  %v: %v", n, err)
 	}
 	return nil
+}
+
+// others lets the other processes of a role work, while one waits.
+func (w *world) others(waiting node) {
+	role, _, _ := strings.Cut(waiting.String(), " ")
+	for _, n := range w.nodes() {
+		if n != waiting && strings.HasPrefix(n.String(), role) {
+			_ = w.work(n)
+		}
+	}
 }
 
 func (w *world) pass() error {
@@ -151,8 +167,22 @@ func (w *world) pass() error {
 	if w.random.IntN(2) == 0 {
 		d = time.Duration(1+w.random.IntN(90)) * time.Minute
 	}
-	w.clock.Advance(d)
+	w.advance(d)
 	return nil
+}
+
+// advance moves the clock, while all processes that are up do what they always do.
+func (w *world) advance(d time.Duration) {
+	for d > 0 {
+		step := min(d, refreshEvery)
+		w.clock.Advance(step)
+		d -= step
+		for _, n := range w.nodes() {
+			if !n.down() {
+				_ = n.refresh(w.ctx) // its store never fails
+			}
+		}
+	}
 }
 
 func (w *world) pollSome() error {
@@ -197,12 +227,13 @@ func (w *world) replay() error {
 
 // snapshot describes the helper's ledger, if it can be read.
 func (w *world) snapshot() (string, bool) {
-	if w.helper.down() {
+	n := w.anyHelper()
+	if n == nil {
 		return "", false
 	}
 	var b strings.Builder
 	for _, s := range w.selectors() {
-		total, collected, err := w.total(w.helper, s)
+		total, collected, err := w.total(n, s)
 		if err != nil {
 			return "", false
 		}
@@ -213,9 +244,21 @@ func (w *world) snapshot() (string, bool) {
 
 // total returns what a node has in a batch.
 func (w *world) total(n node, s dap.BatchSelector) (*dap.Total, bool, error) {
+	w.looking++
+	defer func() { w.looking-- }()
 	book, err := n.ledgers().Open(w.ctx, w.task, w.setting.Expiry)
 	if err != nil {
 		return nil, false, err
 	}
 	return book.Batch(w.ctx, s)
+}
+
+// anyHelper returns a helper that is up, nil if none is.
+func (w *world) anyHelper() node {
+	for _, n := range w.helpers {
+		if !n.down() {
+			return n
+		}
+	}
+	return nil
 }

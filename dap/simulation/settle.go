@@ -3,6 +3,7 @@ package simulation
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -13,12 +14,21 @@ import (
 func (w *world) settle() error {
 	w.note("the end")
 	w.step++
-	w.net.healthy = true
-	w.restart(w.leader)
-	w.restart(w.helper)
+	w.healed = true
+	w.absent = absent{}
+	if err := w.finishRenewal(); err != nil {
+		return err
+	}
+	for _, n := range w.nodes() {
+		if n.down() || w.random.IntN(3) == 0 { // what runs on must not need a restart
+			w.restart(n)
+		} else {
+			n.stayUp()
+		}
+	}
 	for range 400 {
-		w.clock.Advance(time.Minute)
-		if err := errors.Join(w.helper.tick(w.ctx), w.leader.tick(w.ctx), w.helper.tick(w.ctx)); err != nil {
+		w.advance(time.Minute)
+		if err := w.tickAll(); err != nil {
 			return fmt.Errorf("with a network that works: %w", err)
 		}
 		if err := w.askAgain(); err != nil {
@@ -38,6 +48,21 @@ func (w *world) settle() error {
 		}
 	}
 	return errors.New("there is still work after 400 minutes")
+}
+
+// tickAll lets all processes do what is due.
+func (w *world) tickAll() error {
+	var errs []error
+	for _, n := range w.helpers {
+		errs = append(errs, n.tick(w.ctx))
+	}
+	for _, n := range w.leaders {
+		errs = append(errs, n.tick(w.ctx))
+	}
+	for _, n := range w.helpers {
+		errs = append(errs, n.tick(w.ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // askAgain asks for one more batch where the leader selects batches and chooses the
@@ -69,17 +94,19 @@ func (w *world) finish(c *collection) error {
 
 // idle reports whether the leader has nothing left that can be done.
 func (w *world) idle() (bool, error) {
-	jobs, _, err := w.leader.store.Jobs(w.ctx, w.task.ID())
+	jobs, _, err := w.leaders[0].shared.Jobs(w.ctx, w.task.ID())
 	if err != nil || jobs > 0 {
 		return false, err
 	}
-	status, err := w.leader.leader.Status(w.ctx)
-	if err != nil {
-		return false, err
-	}
-	for _, t := range status.Tasks {
-		if t.Waiting > 0 {
-			return false, nil
+	for _, n := range w.leaders {
+		status, err := n.leader.Status(w.ctx)
+		if err != nil {
+			return false, err
+		}
+		for _, t := range status.Tasks {
+			if t.Waiting > 0 {
+				return false, nil
+			}
 		}
 	}
 	for _, c := range w.collections { // those of batches that are large enough must end
@@ -93,7 +120,7 @@ func (w *world) idle() (bool, error) {
 		if !ok {
 			continue
 		}
-		total, collected, err := w.total(w.leader, s)
+		total, collected, err := w.total(w.leaders[0], s)
 		if err != nil {
 			return false, err
 		}
@@ -110,7 +137,7 @@ func (w *world) selectorOf(c *collection) (dap.BatchSelector, bool, error) {
 		i, err := c.req.Query.Interval()
 		return dap.IntervalSelector(i), true, err
 	}
-	batches, err := w.leader.store.Batches(w.ctx, w.task.ID())
+	batches, err := w.leaders[0].shared.Batches(w.ctx, w.task.ID())
 	if err != nil {
 		return dap.BatchSelector{}, false, err
 	}
@@ -126,15 +153,17 @@ func (w *world) selectorOf(c *collection) (dap.BatchSelector, bool, error) {
 func (w *world) selectors() []dap.BatchSelector {
 	var all []dap.BatchSelector
 	if w.setting.Mode == dap.TimeIntervalMode {
-		for t := w.firstReport(); t <= w.now()+1; t++ {
+		var units []dap.Time
+		for _, r := range w.reports {
+			units = append(units, r.time)
+		}
+		slices.Sort(units)
+		for _, t := range slices.Compact(units) {
 			all = append(all, dap.IntervalSelector(t.Bucket()))
 		}
 		return all
 	}
-	if w.leader.down() {
-		return nil
-	}
-	batches, err := w.leader.store.Batches(w.ctx, w.task.ID())
+	batches, err := w.leaders[0].shared.Batches(w.ctx, w.task.ID())
 	if err != nil {
 		w.breaks("reading batches: %v", err)
 	}
@@ -178,11 +207,11 @@ func (w *world) account() error {
 // open adds what both aggregators have in an uncollected batch, and puts the
 // reports in it into pending.
 func (w *world) open(s dap.BatchSelector, pending map[int]bool) error {
-	mine, collected, err := w.total(w.leader, s)
+	mine, collected, err := w.total(w.leaders[0], s)
 	if err != nil {
 		return err
 	}
-	theirs, collectedThere, err := w.total(w.helper, s)
+	theirs, collectedThere, err := w.total(w.helpers[0], s)
 	if err != nil {
 		return err
 	}

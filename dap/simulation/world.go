@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -15,9 +14,14 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/atrest"
 	"github.com/shoal-project/shoal/dap/auth"
+	"github.com/shoal-project/shoal/dap/helper"
+	helpertest "github.com/shoal-project/shoal/dap/helper/storetest"
+	"github.com/shoal-project/shoal/dap/leader"
+	leadertest "github.com/shoal-project/shoal/dap/leader/storetest"
 	"github.com/shoal-project/shoal/dap/roster"
 	rostertest "github.com/shoal-project/shoal/dap/roster/storetest"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable/crashfs"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -37,8 +41,8 @@ type world struct {
 	random  *rand.Rand
 	clock   *clock.Virtual
 	net     *network
-	leader  *leaderNode
-	helper  *helperNode
+	leaders []*leaderNode // share one store
+	helpers []*helperNode // share another one
 
 	task      *dap.Task
 	histogram *vdaf.Prio3[int, []uint64]
@@ -55,12 +59,20 @@ type world struct {
 	repeats     map[[32]byte][]byte  // bodies of answers to requests that must repeat
 	broken      error                // the first invariant that did not hold
 	stats       Stats
+
+	healed    bool         // no more faults
+	looking   int          // the simulation itself reads a store: without faults
+	waiting   bool         // in a slow call
+	disturbed int          // faults so far: an answer of 5xx needs one
+	absent    absent       // the helper
+	renewal   func() error // what is left of a token renewal; nil: nothing
 }
 
 // Stats counts what happened in a run.
 type Stats struct {
 	Uploaded, Acknowledged, Counted, Pending, Hostile int
 	Collections, Restarts, Replays, Mismatches        int
+	StoreErrors, Slow, Absences, Renewals             int
 	Steps                                             int
 }
 
@@ -76,6 +88,10 @@ func (s *Stats) Add(o Stats) {
 	s.Replays += o.Replays
 	s.Mismatches += o.Mismatches
 	s.Steps += o.Steps
+	s.StoreErrors += o.StoreErrors
+	s.Slow += o.Slow
+	s.Absences += o.Absences
+	s.Renewals += o.Renewals
 }
 
 // note remembers what happened, for the text of an error.
@@ -96,14 +112,43 @@ func (w *world) chance(thousandths int) bool {
 	return thousandths > 0 && w.random.IntN(1000) < thousandths
 }
 
+// nodes returns all processes.
+func (w *world) nodes() []node {
+	var all []node
+	for _, n := range w.leaders {
+		all = append(all, n)
+	}
+	for _, n := range w.helpers {
+		all = append(all, n)
+	}
+	return all
+}
+
+// nodeOf returns a process that serves a URL, one that is up if there is one.
 func (w *world) nodeOf(url string) node {
+	var prefix string
 	switch {
 	case strings.HasPrefix(url, leaderURL):
-		return w.leader
+		prefix = dap.Leader.String()
 	case strings.HasPrefix(url, helperURL):
-		return w.helper
+		prefix = dap.Helper.String()
+	default:
+		return nil
 	}
-	return nil
+	var all, up []node
+	for _, n := range w.nodes() {
+		if strings.HasPrefix(n.String(), prefix) {
+			all = append(all, n)
+			if !n.down() {
+				up = append(up, n)
+			}
+		}
+	}
+	// A load balancer does not notice at once who is gone.
+	if len(up) > 0 && (w.healed || w.random.IntN(4) > 0) {
+		all = up
+	}
+	return all[w.random.IntN(len(all))]
 }
 
 func seeded(seed uint64, use string) *rand.ChaCha8 {
@@ -114,12 +159,31 @@ func seeded(seed uint64, use string) *rand.ChaCha8 {
 
 // newWorld sets the stage: both aggregators run, and know the task.
 func newWorld(ctx context.Context, s Setting) (*world, error) {
+	s.Nodes = max(1, s.Nodes)
 	w := &world{
 		setting: s, ctx: ctx, random: rand.New(rand.NewPCG(s.Seed, 1)), rand: seeded(s.Seed, "clients"),
 		clock: clock.NewVirtual(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)), repeats: make(map[[32]byte][]byte), batches: make(map[dap.BatchID]bool),
 	}
-	w.net = &network{world: w, healthy: true}
-	client := &http.Client{Transport: w.net}
+	w.net = &network{world: w}
+	w.healed = true
+	if err := w.makeNodes(); err != nil {
+		return nil, err
+	}
+	for _, n := range w.nodes() {
+		if err := n.restart(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.makeTask(); err != nil {
+		return nil, err
+	}
+	w.healed = false
+	return w, nil
+}
+
+// makeNodes makes the processes of both roles, each role with a store of its own.
+func (w *world) makeNodes() error {
+	s := w.setting
 	process := func(role dap.Role) (process, error) {
 		source := seeded(s.Seed, role.String())
 		key, err := atrest.GenerateKey(source)
@@ -129,23 +193,30 @@ func newWorld(ctx context.Context, s Setting) (*world, error) {
 		keys, err := atrest.New(key)
 		return process{setting: s, role: role, clock: w.clock, rand: source, keys: keys, secrets: rostertest.NewModel()}, err
 	}
-	p, err := process(dap.Leader)
+	l, err := process(dap.Leader)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	w.leader = newLeader(p, client)
-	if p, err = process(dap.Helper); err != nil {
-		return nil, err
+	h, err := process(dap.Helper)
+	if err != nil {
+		return err
 	}
-	w.helper = newHelper(p)
-	if err := errors.Join(w.leader.start(ctx), w.helper.start(ctx)); err != nil {
-		return nil, err
+	var leaderStore leader.Store = leadertest.NewModel()
+	var helperStore helper.Store = helpertest.NewModel()
+	if s.Stores != nil {
+		leaderStore, helperStore = s.Stores.Leader(), s.Stores.Helper()
 	}
-	if err := w.makeTask(); err != nil {
-		return nil, err
+	for i := range s.Nodes {
+		n := &leaderNode{process: l, shared: leaderStore, disk: crashfs.New(s.Seed + uint64(i))}
+		n.name, n.client = fmt.Sprintf("node %d", i+1), &http.Client{Transport: &wire{w.net, n}}
+		n.link = &link{world: w, peers: func() { w.others(n) }}
+		w.leaders = append(w.leaders, n)
+		m := &helperNode{process: h, shared: helperStore}
+		m.name = n.name
+		m.link = &link{world: w, peers: func() { w.others(m) }}
+		w.helpers = append(w.helpers, m)
 	}
-	w.net.healthy = false
-	return w, nil
+	return nil
 }
 
 // makeTask makes the task and gives it to both aggregators.
@@ -167,7 +238,7 @@ func (w *world) makeTask() error {
 		return err
 	}
 	if w.setting.Interval {
-		c.Extensions = []dap.Extension{dap.IntervalExtension(dap.Interval{Start: now, Duration: 200})}
+		c.Extensions = []dap.Extension{dap.IntervalExtension(dap.Interval{Start: now, Duration: 6000})}
 	}
 	b, err := dap.NewCodec(w.setting.Variant).Encode(&c)
 	if err != nil {
@@ -201,11 +272,11 @@ func (w *world) makeTask() error {
 		CollectorTokens: []auth.Hash{w.token.Hash()}, Outbound: peer, Collector: w.collector.Config(),
 		Leeway: 5 * time.Minute, Grace: 30 * time.Minute, Expiry: w.setting.Expiry,
 	}
-	if err := w.leader.roster.Add(w.ctx, entry); err != nil {
+	if err := w.leaders[0].roster.Add(w.ctx, entry); err != nil {
 		return err
 	}
 	entry.Role, entry.CollectorTokens, entry.Outbound, entry.Inbound = dap.Helper, nil, auth.Token{}, []auth.Hash{peer.Hash()}
-	return w.helper.roster.Add(w.ctx, entry)
+	return w.helpers[0].roster.Add(w.ctx, entry)
 }
 
 // now returns the time in the task's units.
