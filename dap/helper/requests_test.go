@@ -13,6 +13,8 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/auth"
+	"github.com/shoal-project/shoal/dap/helper"
+	"github.com/shoal-project/shoal/dap/ledger"
 )
 
 // jobPath is the path of the job that an answer has created.
@@ -326,5 +328,55 @@ func TestLeaderGoes(t *testing.T) {
 	<-first
 	if s := w.helper.Status(); len(w.errs) > 0 || s.Err != nil || s.Queued != 0 || s.Running != 0 {
 		t.Errorf("%v, status %+v", w.errs, s)
+	}
+}
+
+// lateStore finds a job only after it was tried to store it, as when the same
+// request comes twice at once, and hears whether a commit could be cancelled.
+type lateStore struct {
+	helper.Store
+	looked    int
+	cancelled bool
+}
+
+func (s *lateStore) Job(ctx context.Context, task dap.TaskID, id dap.AggregationJobID) (*helper.Job, error) {
+	if s.looked++; s.looked == 1 {
+		return nil, helper.ErrNone
+	}
+	return s.Store.Job(ctx, task, id)
+}
+
+func (s *lateStore) CommitJob(ctx context.Context, c ledger.Change, j *helper.Job) error {
+	s.cancelled = s.cancelled || ctx.Done() != nil
+	return s.Store.CommitJob(ctx, c, j)
+}
+
+// A job that another request has just stored is answered like one that was there.
+func TestJobIsThereInTheMeantime(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode)
+	_, body := w.init(dap.BatchID{}, w.report(1), w.report(2))
+	first := w.createJob(1, body)
+	s := &lateStore{Store: w.store}
+	w.boot(s)
+	again := w.createJob(1, body)
+	if again.Code/100 != 2 || !bytes.Equal(again.Body.Bytes(), first.Body.Bytes()) {
+		t.Errorf("answer %d of %d bytes, want the %d bytes of the first", again.Code, again.Body.Len(), first.Body.Len())
+	}
+	if s.looked != 2 {
+		t.Errorf("the job was looked up %d times, want twice", s.looked)
+	}
+}
+
+// A leader that goes away cannot cancel a commit, whose outcome would be unknown.
+func TestCommitIsNotCancelled(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode)
+	s := &lateStore{Store: w.store}
+	w.boot(s)
+	_, body := w.init(dap.BatchID{}, w.report(1))
+	if a := w.createJob(1, body); a.Code/100 != 2 {
+		t.Fatalf("answer %d %s", a.Code, a.Body)
+	}
+	if s.cancelled {
+		t.Error("the context of a commit is that of the request")
 	}
 }

@@ -12,103 +12,111 @@ import (
 // A leaderLink is a leader's store behind a link.
 type leaderLink struct {
 	ledgerLink
-	store leader.Store
+	leaderStore
 }
+
+// leaderStore holds what a leaderLink does not say, without faults.
+type leaderStore struct{ leader.Store }
 
 var _ leader.Store = leaderLink{}
 
 func (s leaderLink) BeginLog(ctx context.Context, task dap.TaskID, node string) (leader.Log, error) {
-	return change(s.link, func() (leader.Log, error) { return s.store.BeginLog(ctx, task, node) })
+	// Not after the change: a leader that lives on does not yet find such a log.
+	return read(s.link, func() (leader.Log, error) { return s.Store.BeginLog(ctx, task, node) })
 }
 
 func (s leaderLink) Logs(ctx context.Context, node string) ([]leader.Log, error) {
-	return read(s.link, func() ([]leader.Log, error) { return s.store.Logs(ctx, node) })
+	return read(s.link, func() ([]leader.Log, error) { return s.Store.Logs(ctx, node) })
 }
 
 func (s leaderLink) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, uncut int, err error) {
 	_, err = read(s.link, func() (struct{}, error) {
-		last, uncut, err = s.store.LastLog(ctx, task, upto)
+		last, uncut, err = s.Store.LastLog(ctx, task, upto)
 		return struct{}{}, err
 	})
 	return last, uncut, err
 }
 
 func (s leaderLink) SealLog(ctx context.Context, log leader.Log) error {
-	return alter(s.link, func() error { return s.store.SealLog(ctx, log) })
+	return alter(s.link, func() error { return s.Store.SealLog(ctx, log) })
 }
 
 func (s leaderLink) Cut(ctx context.Context, cut leader.Cut) error {
-	return alter(s.link, func() error { return s.store.Cut(ctx, cut) })
+	return alter(s.link, func() error { return s.Store.Cut(ctx, cut) })
 }
 
 func (s leaderLink) DropLog(ctx context.Context, task dap.TaskID, number uint64) error {
-	return alter(s.link, func() error { return s.store.DropLog(ctx, task, number) })
+	return alter(s.link, func() error { return s.Store.DropLog(ctx, task, number) })
 }
 
 func (s leaderLink) Lease(ctx context.Context, node string, now, until time.Time, limit int) ([]leader.Job, error) {
-	return change(s.link, func() ([]leader.Job, error) { return s.store.Lease(ctx, node, now, until, limit) })
+	return change(s.link, func() ([]leader.Job, error) { return s.Store.Lease(ctx, node, now, until, limit) })
 }
 
 func (s leaderLink) Release(ctx context.Context, node string) error {
-	return alter(s.link, func() error { return s.store.Release(ctx, node) })
+	return alter(s.link, func() error { return s.Store.Release(ctx, node) })
 }
 
 func (s leaderLink) NextDue(ctx context.Context, node string) (time.Time, error) {
-	return read(s.link, func() (time.Time, error) { return s.store.NextDue(ctx, node) })
+	return read(s.link, func() (time.Time, error) { return s.Store.NextDue(ctx, node) })
 }
 
 func (s leaderLink) Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports uint64, err error) {
 	_, err = read(s.link, func() (struct{}, error) {
-		jobs, reports, err = s.store.Jobs(ctx, task)
+		jobs, reports, err = s.Store.Jobs(ctx, task)
 		return struct{}{}, err
 	})
 	return jobs, reports, err
 }
 
+func (s leaderLink) Unanswered(ctx context.Context, task dap.TaskID) (leader.Absence, error) {
+	return read(s.link, func() (leader.Absence, error) { return s.Store.Unanswered(ctx, task) })
+}
+
 func (s leaderLink) UpdateJob(ctx context.Context, job leader.Job, held time.Time) error {
-	return alter(s.link, func() error { return s.store.UpdateJob(ctx, job, held) })
+	return alter(s.link, func() error { return s.Store.UpdateJob(ctx, job, held) })
 }
 
 func (s leaderLink) EndJob(ctx context.Context, end leader.End, c *ledger.Change) error {
-	return alter(s.link, func() error { return s.store.EndJob(ctx, end, c) })
+	return alter(s.link, func() error { return s.Store.EndJob(ctx, end, c) })
 }
 
 func (s leaderLink) Batches(ctx context.Context, task dap.TaskID) ([]leader.Batch, error) {
-	return read(s.link, func() ([]leader.Batch, error) { return s.store.Batches(ctx, task) })
+	return read(s.link, func() ([]leader.Batch, error) { return s.Store.Batches(ctx, task) })
 }
 
 func (s leaderLink) ForgetBatches(ctx context.Context, task dap.TaskID, before dap.Time) error {
-	return alter(s.link, func() error { return s.store.ForgetBatches(ctx, task, before) })
+	return alter(s.link, func() error { return s.Store.ForgetBatches(ctx, task, before) })
 }
 
 func (s leaderLink) CreateCollection(ctx context.Context, c leader.Collection) (have leader.Collection, fresh bool, err error) {
 	err = alter(s.link, func() error {
-		have, fresh, err = s.store.CreateCollection(ctx, c)
+		have, fresh, err = s.Store.CreateCollection(ctx, c)
 		return err
 	})
 	return have, fresh, err
 }
 
 func (s leaderLink) Collection(ctx context.Context, task dap.TaskID, id dap.CollectionJobID) (leader.Collection, error) {
-	return read(s.link, func() (leader.Collection, error) { return s.store.Collection(ctx, task, id) })
+	return read(s.link, func() (leader.Collection, error) { return s.Store.Collection(ctx, task, id) })
 }
 
 func (s leaderLink) Collections(ctx context.Context) ([]leader.Collection, error) {
-	return read(s.link, func() ([]leader.Collection, error) { return s.store.Collections(ctx) })
+	return read(s.link, func() ([]leader.Collection, error) { return s.Store.Collections(ctx) })
 }
 
 func (s leaderLink) UpdateCollection(ctx context.Context, c leader.Collection) error {
-	return alter(s.link, func() error { return s.store.UpdateCollection(ctx, c) })
+	return alter(s.link, func() error { return s.Store.UpdateCollection(ctx, c) })
 }
 
 func (s leaderLink) Drain(ctx context.Context, c leader.Collection) error {
-	return alter(s.link, func() error { return s.store.Drain(ctx, c) })
+	return alter(s.link, func() error { return s.Store.Drain(ctx, c) })
 }
 
 func (s leaderLink) EndCollection(ctx context.Context, c leader.Collection, mark ledger.Collection) error {
-	return alter(s.link, func() error { return s.store.EndCollection(ctx, c, mark) })
+	return alter(s.link, func() error { return s.Store.EndCollection(ctx, c, mark) })
 }
 
 func (s leaderLink) ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error {
-	return alter(s.link, func() error { return s.store.ForgetCollections(ctx, task, before) })
+	return alter(s.link, func() error { return s.Store.ForgetCollections(ctx, task, before) })
 }

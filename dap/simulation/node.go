@@ -92,7 +92,7 @@ type leaderNode struct {
 }
 
 func (n *leaderNode) start(ctx context.Context) error {
-	store := leaderLink{ledgerLink{n.link, n.shared}, n.shared}
+	store := leaderLink{ledgerLink{n.link, n.shared}, leaderStore{n.shared}}
 	if err := n.open(ctx, store); err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ type helperNode struct {
 }
 
 func (n *helperNode) start(ctx context.Context) error {
-	store := helperLink{ledgerLink{n.link, n.shared}, n.shared}
+	store := helperLink{ledgerLink{n.link, n.shared}, helperStore{n.shared}}
 	if err := n.open(ctx, store); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package simulation
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -53,14 +52,6 @@ func (s Setting) String() string {
 
 // Plan returns the setting of a seed.
 func Plan(seed uint64) Setting {
-	s := plan(seed)
-	if os.Getenv("SHOAL_SIM_ALL") == "" { // until the leader survives these
-		s.StoreError, s.Absence = 0, false
-	}
-	return s
-}
-
-func plan(seed uint64) Setting {
 	r := rand.New(rand.NewPCG(seed, 0x5e771))
 	s := Setting{
 		Seed:       seed,

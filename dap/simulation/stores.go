@@ -144,47 +144,50 @@ func (s ledgerLink) Compact(ctx context.Context, task dap.TaskID, b ledger.Block
 // A helperLink is a helper's store behind a link.
 type helperLink struct {
 	ledgerLink
-	store helper.Store
+	helperStore
 }
+
+// helperStore holds what a helperLink does not say, without faults.
+type helperStore struct{ helper.Store }
 
 var _ helper.Store = helperLink{}
 
 func (s helperLink) Job(ctx context.Context, task dap.TaskID, id dap.AggregationJobID) (*helper.Job, error) {
-	return read(s.link, func() (*helper.Job, error) { return s.store.Job(ctx, task, id) })
+	return read(s.link, func() (*helper.Job, error) { return s.Store.Job(ctx, task, id) })
 }
 
 func (s helperLink) BeginJob(ctx context.Context, j *helper.Job) error {
-	return alter(s.link, func() error { return s.store.BeginJob(ctx, j) })
+	return alter(s.link, func() error { return s.Store.BeginJob(ctx, j) })
 }
 
 func (s helperLink) CommitJob(ctx context.Context, c ledger.Change, j *helper.Job) error {
-	return alter(s.link, func() error { return s.store.CommitJob(ctx, c, j) })
+	return alter(s.link, func() error { return s.Store.CommitJob(ctx, c, j) })
 }
 
 func (s helperLink) FailJob(ctx context.Context, j *helper.Job) error {
-	return alter(s.link, func() error { return s.store.FailJob(ctx, j) })
+	return alter(s.link, func() error { return s.Store.FailJob(ctx, j) })
 }
 
 func (s helperLink) DeleteJob(ctx context.Context, k helper.JobKey, now time.Time) error {
-	return alter(s.link, func() error { return s.store.DeleteJob(ctx, k, now) })
+	return alter(s.link, func() error { return s.Store.DeleteJob(ctx, k, now) })
 }
 
 func (s helperLink) WaitingJobs(ctx context.Context, before time.Time, limit int) ([]helper.JobKey, error) {
-	return read(s.link, func() ([]helper.JobKey, error) { return s.store.WaitingJobs(ctx, before, limit) })
+	return read(s.link, func() ([]helper.JobKey, error) { return s.Store.WaitingJobs(ctx, before, limit) })
 }
 
 func (s helperLink) Share(ctx context.Context, task dap.TaskID, id dap.AggregateShareID) (*helper.Share, error) {
-	return read(s.link, func() (*helper.Share, error) { return s.store.Share(ctx, task, id) })
+	return read(s.link, func() (*helper.Share, error) { return s.Store.Share(ctx, task, id) })
 }
 
 func (s helperLink) CollectShare(ctx context.Context, c ledger.Collection, share *helper.Share) error {
-	return alter(s.link, func() error { return s.store.CollectShare(ctx, c, share) })
+	return alter(s.link, func() error { return s.Store.CollectShare(ctx, c, share) })
 }
 
 func (s helperLink) DeleteShare(ctx context.Context, task dap.TaskID, id dap.AggregateShareID, now time.Time) error {
-	return alter(s.link, func() error { return s.store.DeleteShare(ctx, task, id, now) })
+	return alter(s.link, func() error { return s.Store.DeleteShare(ctx, task, id, now) })
 }
 
 func (s helperLink) Sweep(ctx context.Context, responses, records time.Time, limit int) (int, error) {
-	return change(s.link, func() (int, error) { return s.store.Sweep(ctx, responses, records, limit) })
+	return change(s.link, func() (int, error) { return s.Store.Sweep(ctx, responses, records, limit) })
 }
