@@ -116,7 +116,7 @@ func (w *world) renew() error {
 		return err
 	}
 	err = w.leaders[0].roster.Update(w.ctx, w.task.ID(), func(e *roster.Entry) error {
-		e.Outbound = token
+		e.Renew(token)
 		return nil
 	})
 	if err != nil {
