@@ -62,6 +62,12 @@ func (h *Helper) createJob(w http.ResponseWriter, r *http.Request, s *roster.Ser
 		h.refusedBody(task, err)
 		return err
 	}
+	if len(req.VerifyInits) == 0 && !s.Task.Variant().ClientChoosesIDs() {
+		// The answer would have no bytes, which says that it is not ready.
+		err := &dap.Abort{Type: dap.ProblemInvalidMessage, Detail: "the job has no reports"}
+		h.refusedBody(task, err)
+		return err
+	}
 	body.read()
 	leave, err := h.queue.enter(r.Context(), peerOf(s)) // not before: a sender that is slow must not have a worker
 	if err != nil {
