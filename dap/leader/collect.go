@@ -284,9 +284,8 @@ func (l *Leader) answer(w http.ResponseWriter, r *http.Request, s *roster.Servin
 	case Deleted:
 		return exchange.ErrDeleted
 	}
-	if status == http.StatusOK {
-		status = http.StatusAccepted
-	}
+	// No body says that it is not ready. The status is that of a job which is there,
+	// in all variants: other collectors take a 202 for a failure.
 	l.mu.Lock()
 	p, known := l.progress[collectionKey{c.Task, c.ID}]
 	l.mu.Unlock()

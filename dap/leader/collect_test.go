@@ -2,6 +2,7 @@ package leader_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,7 +170,7 @@ func TestMissingReports(t *testing.T) {
 		w.clock.Advance(time.Minute)
 		w.tick(t)
 		rec := w.do("GET", at, "", nil, w.token)
-		if rec.Code != 202 || rec.Body.Len() > 0 || rec.Header().Get("Retry-After") == "" {
+		if rec.Code != 200 || rec.Body.Len() > 0 || rec.Header().Get("Retry-After") == "" {
 			t.Fatalf("answer %d with %d bytes, %v", rec.Code, rec.Body.Len(), rec.Header())
 		}
 		return rec.Header().Get(leader.MissingHeader)
@@ -231,7 +232,7 @@ func TestPreferWait(t *testing.T) {
 	for {
 		select {
 		case code := <-done:
-			if code != 202 {
+			if code != 200 {
 				t.Fatalf("answer %d", code)
 			}
 			return
@@ -478,5 +479,23 @@ func TestBatchIsFilledUp(t *testing.T) {
 	w.tick(t)
 	if got := w.result(t, at, q); total(got) != 3 {
 		t.Fatalf("result %v, missing %s", got, strconv.Quote(w.do("GET", at, "", nil, w.token).Header().Get(leader.MissingHeader)))
+	}
+}
+
+// A poll of a collection job that is not ready is answered 200 without a body, and
+// with a time to ask again, and its creation 201: collectors of Janus take nothing
+// else.
+func TestAnswersOfUnfinishedCollection(t *testing.T) {
+	for _, v := range []*dap.Variant{dap.DAP18(), dap.DAP19(), dap.Janus()} {
+		t.Run(v.String(), func(t *testing.T) {
+			w := newWorld(t, v, nil, nil)
+			created := w.ask(t, dap.CollectionJobReq{Query: w.unit(t, 1)}, dap.CollectionJobID{7})
+			polled := w.do("GET", w.at(created), "", nil, w.token)
+			for rec, want := range map[*httptest.ResponseRecorder]int{created: 201, polled: 200} {
+				if rec.Code != want || rec.Body.Len() > 0 || rec.Header().Get("Content-Type") != "" || rec.Header().Get("Retry-After") == "" {
+					t.Errorf("answer %d with %d bytes, %v; want %d, no body, Retry-After", rec.Code, rec.Body.Len(), rec.Header(), want)
+				}
+			}
+		})
 	}
 }
