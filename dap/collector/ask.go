@@ -35,7 +35,7 @@ func (q *Question) missing(header string) string {
 func (c *Collector) ask(ctx context.Context, q *Question, a Ask) (Ask, time.Duration, error) {
 	resp, err := c.client.Do(ctx, c.request(q, a))
 	if p, refused := errors.AsType[exchange.Problem](err); refused {
-		return c.refused(ctx, a, p)
+		return c.refused(ctx, q, a, p)
 	}
 	if err != nil {
 		c.config.Metrics.Request("failed")
@@ -131,7 +131,7 @@ func maxResponse(t *dap.Task) int64 {
 }
 
 // refused deals with a problem document.
-func (c *Collector) refused(ctx context.Context, a Ask, p exchange.Problem) (Ask, time.Duration, error) {
+func (c *Collector) refused(ctx context.Context, q *Question, a Ask, p exchange.Problem) (Ask, time.Duration, error) {
 	outcome := "refused" // other names are the leader's to choose
 	if p.Abort != nil {
 		outcome = string(p.Abort.Type)
@@ -139,7 +139,7 @@ func (c *Collector) refused(ctx context.Context, a Ask, p exchange.Problem) (Ask
 	c.config.Metrics.Request(outcome)
 	pause := max(p.Retry, c.config.Poll)
 	switch {
-	case p.Abort != nil && p.Abort.Type == dap.ProblemInvalidBatchSize:
+	case p.Abort != nil && q.early(p):
 		// Reports may still be on their way through the aggregators.
 		next := a
 		next.Location = "" // the job has failed; the next request makes another
@@ -163,6 +163,19 @@ func (c *Collector) refused(ctx context.Context, a Ask, p exchange.Problem) (Ask
 		return c.store(ctx, a, next, pause)
 	}
 	return a, pause, errors.Join(p, c.patience(ctx, &a, "the leader refuses: "+p.Error()))
+}
+
+// early reports whether a problem says that there is no batch yet. Where the leader
+// chooses, some say that the batch is invalid until one is full; where the collector
+// does, that is final, unless the leader says when to ask again.
+func (q *Question) early(p exchange.Problem) bool {
+	switch p.Abort.Type {
+	case dap.ProblemInvalidBatchSize:
+		return true
+	case dap.ProblemBatchInvalid:
+		return q.Task.Config().BatchMode == dap.LeaderSelectedMode || p.Retry > 0
+	}
+	return false
 }
 
 // final reports whether asking again is of no use.

@@ -195,6 +195,77 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TestBatchInvalidIsEarly: a leader that chooses the batch may say that it is
+// invalid until one is full, and a leader that says when to ask again waits.
+func TestBatchInvalidIsEarly(t *testing.T) {
+	for name, tt := range map[string]struct {
+		mode  dap.BatchMode
+		retry string
+		query dap.Query
+	}{
+		"leader-selected": {dap.LeaderSelectedMode, "", dap.NextBatchQuery()},
+		"told to wait":    {dap.TimeIntervalMode, "60", hour(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, setting{mode: tt.mode})
+			old := w.leader.server.Config.Handler
+			refuse := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				if tt.retry != "" {
+					rw.Header().Set("Retry-After", tt.retry)
+				}
+				problem(rw, 400, dap.ProblemBatchInvalid)
+			})
+			w.leader.server.Config.Handler = refuse
+			if err := w.pass(90 * time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.states(); got != "asked" {
+				t.Fatalf("state %q while the leader has no batch", got)
+			}
+			w.leader.server.Config.Handler = old
+			w.leader.fill(tt.query, 60, 0, 0, 0)
+			if err := w.pass(30 * time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(w.rows(), ",red,60,60") {
+				t.Errorf("released\n%s", w.rows())
+			}
+			w.leader.server.Config.Handler = refuse
+			w.clock.Forward(w.clock.Now().Add(2 * time.Hour))
+			_ = w.c.Tick(t.Context())
+			w.clock.Forward(w.clock.Now().Add(8 * 24 * time.Hour))
+			_ = w.c.Tick(t.Context())
+			if got := w.states(); !strings.HasPrefix(got, "expired abandoned") {
+				t.Errorf("states %q after a week without a batch", got)
+			}
+		})
+	}
+}
+
+// TestLeaderThatIsNotReady: leaders say that a result is not ready by an answer
+// without a body, 200 or 202.
+func TestLeaderThatIsNotReady(t *testing.T) {
+	for _, v := range []*dap.Variant{dap.DAP18(), dap.DAP19(), dap.Janus()} {
+		for _, status := range []int{200, 202} {
+			w := newWorld(t, setting{variant: v})
+			w.leader.notReady = status
+			if err := w.pass(80 * time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.states(); got != "asked" {
+				t.Fatalf("%v, %d: state %q", v, status, got)
+			}
+			w.leader.fill(hour(0), 60, 0, 0, 0)
+			if err := w.pass(10 * time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(w.rows(), ",red,60,60") {
+				t.Errorf("%v, %d: released\n%s", v, status, w.rows())
+			}
+		}
+	}
+}
+
 // TestForgetfulLeader: a leader that has lost the job is asked to make it anew.
 func TestForgetfulLeader(t *testing.T) {
 	w := newWorld(t, setting{})

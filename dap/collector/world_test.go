@@ -171,13 +171,14 @@ type leader struct {
 	w      *world
 	server *httptest.Server
 
-	mu      sync.Mutex
-	batches map[string][]int64 // by query: what was added up
-	jobs    map[string]*job    // by path
-	fail    func(r *http.Request) bool
-	lose    bool // the next answer
-	created int
-	waits   map[string]string // headers of an answer without a body
+	mu       sync.Mutex
+	batches  map[string][]int64 // by query: what was added up
+	jobs     map[string]*job    // by path
+	fail     func(r *http.Request) bool
+	lose     bool // the next answer
+	notReady int  // the status of an answer that is not ready; 0: 202
+	created  int
+	waits    map[string]string // headers of an answer without a body
 }
 
 type job struct {
@@ -250,7 +251,7 @@ func (l *leader) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		for name, value := range l.waits {
 			w.Header().Set(name, value)
 		}
-		w.WriteHeader(http.StatusAccepted)
+		w.WriteHeader(cmp.Or(l.notReady, http.StatusAccepted))
 		return
 	}
 	w.Header().Set("Content-Type", dap.TypeCollectionJobResp.MediaType())
