@@ -452,3 +452,35 @@ func TestNilClient(t *testing.T) {
 		t.Errorf("Client has %d methods: call the new one on a nil client here", n)
 	}
 }
+
+// TestCapsCountOverTheSaltWindow covers the threat of one person who sends one
+// report an epoch and forms a crowd alone, since epochs of one salt window may be
+// merged.
+func TestCapsCountOverTheSaltWindow(t *testing.T) {
+	h := newFirstHop(t)
+	o, v := h.options(t)
+	tk := h.task("api_use")
+	tk.Crowd.SaltEpochs, tk.PerEpoch = 3, 2
+	o.Bundle = h.bundle(t, tk)
+	start, end := tk.CapPeriod(tk.EpochAt(midnight))
+	if end.Sub(start) != 3*day {
+		t.Fatalf("caps count from %v to %v", start, end)
+	}
+	v.Set(end.Add(time.Hour))
+	c := open(t, o)
+	record := func(program string, want shoal.Status) {
+		t.Helper()
+		if got := c.Record("api_use", use(program, "files")); got.Status != want {
+			t.Errorf("at %v: %s is %v, want %v", v.Now(), program, got, want)
+		}
+	}
+	record("cat", shoal.Queued)
+	v.Forward(v.Now().Add(day))
+	record("cat", shoal.CapReached) // per_crowd
+	record("dog", shoal.Queued)
+	v.Forward(v.Now().Add(day))
+	record("cat", shoal.CapReached)
+	record("cow", shoal.CapReached) // per_epoch
+	v.Forward(v.Now().Add(day))
+	record("cat", shoal.Queued) // a new window
+}

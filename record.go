@@ -235,10 +235,11 @@ func (m *metric) outside(e task.Epoch) Outcome {
 // contribution makes of fragments what the outbox takes.
 func (m *metric) contribution(now time.Time, e task.Epoch, fragments []encoder.Fragment) (outbox.Contribution, error) {
 	t := m.task
+	start, end := t.CapPeriod(e)
 	con := outbox.Contribution{
 		Task: m.id, TaskBytes: m.signed,
 		Owner: task.FormatPublic(t.Owner), Metric: t.Metric, Destination: t.Hops[0].URL,
-		Epoch: e, Start: t.Start(e), End: t.Start(e + 1),
+		Epoch: e, Start: start, End: end,
 		PerEpoch: int(t.PerEpoch), PerCrowd: int(t.PerCrowd),
 		At: now, MaxDelay: time.Duration(t.MaxDelay) * time.Second,
 		// The skew on top is for clocks that differ, not for us to use up.

@@ -10,11 +10,10 @@ import (
 
 	"github.com/shoal-project/shoal/dap/collector"
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server"
-	"github.com/shoal-project/shoal/vdaf"
 )
 
 // maxPoints is how many epochs a line shows.
@@ -241,9 +240,7 @@ func aggregatePrivacy(t server.Task) Privacy {
 		presenceFact(g),
 		{"Limit for one client", "1 report an epoch", "its value is proved to be within bounds, without being shown"},
 	}}
-	if fact, ok := noiseGuarantee(g); ok {
-		p.Facts = append(p.Facts, fact)
-	}
+	p.Facts = append(p.Facts, noiseGuarantee(t.Task)...)
 	if t.Task.RetentionDays > 0 {
 		p.Facts = append(p.Facts, Fact{"Kept for", plural(int64(t.Task.RetentionDays), "day", "days"), "then tables are removed"})
 	}
@@ -295,19 +292,18 @@ func presenceFact(g *task.Aggregation) Fact {
 	return Fact{"Presence", "revealed", "only devices that have something to say send a report: that one is sent tells the leader so"}
 }
 
-// noiseGuarantee says what the noise gives one person.
-func noiseGuarantee(g *task.Aggregation) (Fact, bool) {
-	q, err := aggregate.New(g)
-	if err != nil || g.Noise.Mechanism == dp.NoNoise {
-		return Fact{}, false
+// noiseGuarantee says what the noise gives one person, and what it does not.
+func noiseGuarantee(t *task.Task) []Fact {
+	spend, err := metric.SpendOf(t, statedDelta)
+	if err != nil || math.IsInf(spend.Point.Epsilon, 1) {
+		return nil
 	}
-	l1, l2, ok := vdaf.Sensitivity(q.Instance())
-	if !ok {
-		return Fact{}, false
-	}
-	const delta = 1e-6
-	e := g.Noise.Guarantee(l1, l2, delta)
-	return Fact{"Epsilon, for one epoch", dp.Figure(e.Epsilon), "how much one person’s report can show in the released sums, by the noise of one aggregator alone, at delta " + dp.Figure(e.Delta)}, true
+	e := spend.Point
+	all := []Fact{{
+		"Epsilon, for one epoch", dp.Figure(e.Epsilon),
+		"how much what one person’s report says can show in the released sums, by the noise of one aggregator alone, at delta " + dp.Figure(e.Delta) + "; " + dp.Assumption,
+	}}
+	return append(append(all, sumFacts(spend)...), Fact{"Taking part", "not protected", "how many reports a batch has is exact: one report more or less shows"})
 }
 
 // exportAggregates writes all results of an aggregate question.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/server"
@@ -64,7 +65,7 @@ func TestPrivacyCard(t *testing.T) {
 		all.WriteString(f.Name + ": " + f.Value + ": " + f.Meaning + "\n")
 	}
 	for _, want := range []string{
-		"Crowd threshold: 20", "about 12 ± 2", "Epsilon, for one crowd: 2.25", "at delta 1e-06", "Epsilon, for one epoch: 8.2", "to 10 crowds",
+		"Crowd threshold: 20", "about 12 ± 2", "Epsilon, for one crowd: 2.25", "at delta 1e-06", "Epsilon, for one epoch: 8.529", "at most 10 reports", "Epsilon, for 30 days: 1120", "Epsilon, for a year", dp.Assumption,
 		"Randomised on the device: ripe: 10 %", "local epsilon 2.198", "Smallest batch: 100 reports", "90 days",
 	} {
 		if !strings.Contains(all.String(), want) {

@@ -104,7 +104,7 @@ func TestFromServer(t *testing.T) {
 	path := "/questions/" + s.Tasks()[0].ID.String()
 	page := body(t, get(t, h, path))
 	checkTree(t, page)
-	for _, want := range []string{"Nothing has arrived yet", "Your favourite fruit.", "Epsilon, for one crowd", "2.255", "Shuffler at shuffler.example", "(this server)"} {
+	for _, want := range []string{"Nothing has arrived yet", "Your favourite fruit.", "Epsilon, for one crowd", "2.3", "assumes that no client exceeds its caps", "Shuffler at shuffler.example", "(this server)"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}

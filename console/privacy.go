@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -37,7 +38,7 @@ func facts(t *task.Task) []Fact {
 	}
 	all = append(all,
 		Fact{"Smallest batch", plural(int64(t.MinBatch), "report", "reports"), "a batch with fewer is never opened"},
-		Fact{"One client sends at most", plural(int64(t.PerEpoch), "report", "reports") + " an epoch", fmt.Sprintf("and %d to one crowd; the device keeps to it", t.PerCrowd)},
+		Fact{"One client sends at most", plural(int64(t.PerEpoch), "report", "reports") + " " + unitWords(t), fmt.Sprintf("and %d to one crowd; the device keeps to it", t.PerCrowd)},
 	)
 	kept := Fact{"Results are kept", "until removed by hand", ""}
 	if t.RetentionDays > 0 {
@@ -46,32 +47,70 @@ func facts(t *task.Task) []Fact {
 	return append(all, kept)
 }
 
+// unitWords names the unit in which the reports of a client are counted.
+func unitWords(t *task.Task) string {
+	if n := t.Crowd.SaltEpochs; n > 1 {
+		return fmt.Sprintf("in a salt window of %d epochs", n)
+	}
+	return "an epoch"
+}
+
 func thresholdFact(t *task.Task) Fact {
 	h := t.Threshold
 	sigma := strconv.FormatFloat(float64(h.SigmaMilli)/1000, 'f', -1, 64)
 	switch h.Kind {
 	case task.NoisyDrop:
-		return Fact{"Crowd threshold", fmt.Sprint(h.T), fmt.Sprintf("a crowd goes on if so many reports are left after about %d ± %s were dropped at random", h.D, sigma)}
+		return Fact{"Crowd threshold", fmt.Sprint(h.T), fmt.Sprintf("a crowd goes on if so many reports are left after about %d ± %s were dropped at random; %s", h.D, sigma, dp.Assumption)}
 	case task.NoisySet:
-		return Fact{"Crowd threshold", fmt.Sprintf("%s, with noise of %s", number(float64(h.T)), sigma), "a crowd above it goes on whole"}
+		return Fact{"Crowd threshold", fmt.Sprintf("%s, with noise of %s", number(float64(h.T)), sigma), "a crowd above it goes on whole; " + dp.Assumption}
 	default:
-		return Fact{"Crowd threshold", fmt.Sprint(h.T), "a crowd of at least so many goes on whole, without noise"}
+		return Fact{"Crowd threshold", fmt.Sprint(h.T), "a crowd of at least so many goes on whole, without noise; " + dp.Assumption}
 	}
 }
 
-// guarantee states epsilon at a delta that the rule attains, and the delta
-// below which no epsilon gets.
+// guarantee states epsilon at a delta that the rule attains, for all that is
+// published of a batch.
 func guarantee(t *task.Task, rule dp.Threshold) []Fact {
 	if rule.Protects() == dp.ProtectsNothing {
 		return []Fact{{"Differential privacy", "none", "a threshold without noise gives no guarantee"}}
 	}
-	crowd := rule.Reports(uint64(max(1, t.PerCrowd)))
-	all := []Fact{statement("Epsilon, for one crowd", crowd,
-		"how much the reports of one client to one crowd can show in "+rule.Protects().String())}
-	if n := uint64(t.PerEpoch) / uint64(max(1, t.PerCrowd)); n > 1 && n <= dp.MaxCrowds {
-		if whole, err := dp.Crowds(rule, n, uint64(max(1, t.PerCrowd))); err == nil {
-			all = append(all, statement("Epsilon, for one epoch", whole, fmt.Sprintf("the same for all that one client may send in an epoch, to %d crowds", n)))
+	unit := "one epoch"
+	if n := t.Crowd.SaltEpochs; n > 1 {
+		unit = fmt.Sprintf("one salt window of %d epochs", n)
+	}
+	var all []Fact
+	crowd, err := metric.CurveOf(t, metric.PerCrowdScope)
+	if err != nil {
+		return nil
+	}
+	all = append(all, statement("Epsilon, for one crowd", crowd,
+		"how much the reports of one client to one crowd can show in "+rule.Protects().String()+" and in the total"))
+	if t.PerEpoch > t.PerCrowd {
+		if whole, err := metric.CurveOf(t, metric.PerEpochScope); err == nil {
+			all = append(all, statement("Epsilon, for "+unit, whole, fmt.Sprintf("the same for all that one client may send in %s, at most %d reports", unit, t.PerEpoch)))
 		}
+	}
+	if spend, err := metric.SpendOf(t, statedDelta); err == nil {
+		all = append(all, sumFacts(spend)...)
+	}
+	return all
+}
+
+// statedDelta is the delta at which sums over time are stated, for each unit.
+const statedDelta = 1e-6
+
+// sumFacts says what the releases of a month and of a year tell together.
+func sumFacts(spend metric.Spend) []Fact {
+	var all []Fact
+	for _, p := range []struct {
+		days uint64
+		name string
+	}{{30, "Epsilon, for 30 days"}, {365, "Epsilon, for a year"}} {
+		best := metric.SumOf(p.days, statedDelta, spend).Best()
+		if math.IsInf(float64(best.Epsilon), 1) {
+			return nil
+		}
+		all = append(all, Fact{p.name, dp.Figure(float64(best.Epsilon)), fmt.Sprintf("at delta %s: of all releases of this question together; %s", dp.Figure(float64(best.Delta)), dp.Assumption)})
 	}
 	return all
 }
@@ -80,7 +119,7 @@ func guarantee(t *task.Task, rule dp.Threshold) []Fact {
 func statement(name string, c dp.Curve, meaning string) Fact {
 	for _, delta := range []float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2} {
 		if epsilon, err := c.Epsilon(delta); err == nil {
-			return Fact{name, dp.Figure(epsilon), fmt.Sprintf("at delta %s: %s", dp.Figure(delta), meaning)}
+			return Fact{name, dp.Figure(epsilon), fmt.Sprintf("at delta %s: %s; %s", dp.Figure(delta), meaning, dp.Assumption)}
 		}
 	}
 	return Fact{name, "none", "no delta of use is attained"}

@@ -101,3 +101,15 @@ func (n *normal) mass(z int64) *big.Int {
 	p := n.atMost(z)
 	return p.Sub(p, n.atMost(z-1))
 }
+
+// within95 returns the least m for which P(|Z| <= m) is at least 95 %.
+func (n *normal) within95() uint64 {
+	enough := new(big.Int).Lsh(big.NewInt(95), tableBits)
+	for m := int64(0); ; m++ {
+		inside := n.atMost(m)
+		inside.Sub(inside, n.atMost(-m-1))
+		if inside.Mul(inside, big.NewInt(100)).Cmp(enough) >= 0 {
+			return uint64(m)
+		}
+	}
+}

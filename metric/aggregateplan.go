@@ -52,8 +52,8 @@ type AggregateNoise struct {
 	L1          Figure    `json:"l1_sensitivity"`
 	L2          Figure    `json:"l2_sensitivity"`
 	Epoch       Guarantee `json:"epoch"`
-	Month       Guarantee `json:"thirty_days"` // by basic composition
-	Epochs      uint64    `json:"thirty_days_epochs"`
+	Sums        []Sum     `json:"sums"` // of 30 days and a year
+	Presence    string    `json:"participation"`
 	StdDev      float64   `json:"std_dev"`   // of both aggregators' noise on an element, in its unit
 	Within95    float64   `json:"within_95"` // the same noise stays below this in 95 cases of 100
 	Quantum     float64   `json:"unit"`      // in which an element is counted: 1 but for gradients
@@ -80,7 +80,10 @@ func (m *Metric) aggregatePlan(t *task.Task, p Population) (AggregatePlan, error
 		return AggregatePlan{}, err
 	}
 	in := q.Instance()
-	epochs := max(1, 30*86400/uint64(t.EpochSeconds))
+	spend, err := SpendOf(t, aggregateDelta)
+	if err != nil {
+		return AggregatePlan{}, err
+	}
 	out := AggregatePlan{
 		Name: m.Name, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
 		Type: aggregateType(a), Several: several(a), Nothing: nothing(a), Presence: a.Presence.String(),
@@ -88,10 +91,10 @@ func (m *Metric) aggregatePlan(t *task.Task, p Population) (AggregatePlan, error
 		Report: aggregate.ReportSize(in), CPU: clientSeconds(in),
 		Epoch: formatDuration(int64(t.EpochSeconds)), MaxDelay: formatDuration(int64(t.MaxDelay)),
 		MinBatch: t.MinBatch, Retention: formatDuration(int64(t.RetentionDays) * 86400),
-		Aggregated: in.NewAggregateShare().Len(), Sees: aggregateViews(t), Noise: noiseOf(q, epochs),
+		Aggregated: in.NewAggregateShare().Len(), Sees: aggregateViews(t), Noise: noiseOf(q, spend),
 		Clients: p.Clients,
 	}
-	out.PerMonth = out.Report * int(epochs)
+	out.PerMonth = out.Report * int(spend.units(monthDays))
 	out.Errors = aggregateBars(q, p.Clients)
 	out.Price = presencePrice(t, &out, p.Clients)
 	if reason := m.accepted[LooseBound]; reason != "" {
@@ -190,15 +193,16 @@ func aggregateViews(t *task.Task) []View {
 	}
 }
 
-func noiseOf(q *aggregate.Question, epochs uint64) AggregateNoise {
+// participation is what no noise of the aggregate route covers.
+const participation = "not protected: how many reports a batch has is exact, so that one report more or less shows; epsilon is about what a report says"
+
+func noiseOf(q *aggregate.Question, spend Spend) AggregateNoise {
 	a := q.Aggregation()
 	l1, l2, _ := vdaf.Sensitivity(q.Instance())
-	g := a.Noise.Guarantee(l1, l2, aggregateDelta)
-	month := g.Times(epochs)
 	step := q.Step()
 	out := AggregateNoise{
-		Mechanism: a.Noise.String(), L1: Figure(float64(l1)), L2: Figure(l2), Epochs: epochs,
-		Epoch: Guarantee{Figure(g.Epsilon), Figure(g.Delta)}, Month: Guarantee{Figure(month.Epsilon), Figure(month.Delta)},
+		Mechanism: a.Noise.String(), L1: Figure(float64(l1)), L2: Figure(l2), Sums: sums(spend), Presence: participation,
+		Epoch:  Guarantee{Figure(spend.Point.Epsilon), Figure(spend.Point.Delta)},
 		StdDev: math.Sqrt(a.Noise.Variance(2)) * step, Within95: float64(a.Noise.Within95()) * step, Quantum: step,
 		NoiseToEach: "nothing",
 	}
@@ -356,6 +360,9 @@ func (p *AggregatePlan) writeNoise(w *writer) {
 		w.item("epsilon", "none")
 		return
 	}
-	w.item("one epoch", n.Epoch.text()+", by the noise of one aggregator alone")
-	w.item("30 days", fmt.Sprintf("%s: %s by basic composition", plural(n.Epochs, "epoch"), n.Month.text()))
+	w.item("one epoch", n.Epoch.text()+", by the noise of one aggregator alone; "+dp.Assumption)
+	for _, sum := range n.Sums {
+		w.item(periodText(sum.Days), sum.text()+"; "+dp.Assumption)
+	}
+	w.item("participation", n.Presence)
 }

@@ -109,7 +109,7 @@ func TestAggregatePlanSays(t *testing.T) {
 		{"type: count, noise: none", "epsilon none"},
 		{"type: sum, max: 100, example: 10, noise: {sigma: 50}", "epsilon of 12.52 for one epoch is deniability rather than privacy"},
 		{"type: count, noise: {epsilon: 0.5}", "epsilon 0.5, delta 0, by the noise of one aggregator alone"},
-		{"type: count, noise: {epsilon: 0.5}", "30 epochs: epsilon 15, delta 0"},
+		{"type: count, noise: {epsilon: 0.5}", "30 days epsilon 15, delta 0"},
 		{"type: count, noise: {epsilon: 0.5}", "each client that takes part sends exactly one"},
 		{"type: count, noise: {epsilon: 0.5}", "Hidden costs one report an epoch of every client: 2.32 MB for 10000 clients"},
 		{"type: count, noise: {epsilon: 0.5}, presence: revealed", "the leader, and whoever watches the network, learns of each address in which epochs it had something to say"},

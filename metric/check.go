@@ -232,7 +232,7 @@ func (m *Metric) checkThreshold(r *reader) {
 	if m.declared == nil {
 		return
 	}
-	curve, err := curveOf(k.Threshold, budgetOf(k.PerEpoch, k.PerCrowd, m.declared.Covers))
+	curve, err := curveOf(k.Threshold, capsOf(k).budget(m.declared.Covers))
 	if err != nil {
 		r.failAt(at, "privacy: %v", err)
 		return
@@ -248,13 +248,13 @@ func (m *Metric) checkThreshold(r *reader) {
 func (m *Metric) alternative(d Declared) string {
 	k := &m.task
 	h := k.Threshold
-	b := budgetOf(k.PerEpoch, k.PerCrowd, d.Covers)
+	b := capsOf(k).budget(d.Covers)
 	if h.Kind == task.NoisyDrop {
 		for h.D++; h.D <= k.Threshold.D+20*h.SigmaMilli/1000+20; h.D++ {
 			if truncation(h.D, h.SigmaMilli, b) > 1.1*d.Delta {
 				continue
 			}
-			if !math.IsInf(d.Epsilon, 1) && gaussianDelta(d.Epsilon, h.SigmaMilli, b) > 1.1*d.Delta {
+			if !math.IsInf(d.Epsilon, 1) && gaussianDelta(d.Epsilon, h, b) > 1.1*d.Delta {
 				break
 			}
 			if keeps(h, b, d) {
@@ -268,7 +268,7 @@ func (m *Metric) alternative(d Declared) string {
 	if h.Kind == task.NoisySet {
 		return alternativeSet(h, b, d)
 	}
-	h, err := Solve(d, k.Threshold.T, k.PerEpoch, k.PerCrowd)
+	h, err := Solve(d, k.Threshold.T, k.PerEpoch, k.PerCrowd, k.Crowd.SaltEpochs)
 	if err != nil {
 		return err.Error()
 	}
@@ -280,7 +280,7 @@ func (m *Metric) alternative(d Declared) string {
 func alternativeSet(h task.Threshold, b budget, d Declared) string {
 	least := h.T
 	for range 2 * perDrop {
-		for h.SigmaMilli <= maxSigma && gaussianDelta(d.Epsilon, h.SigmaMilli, b) > d.Delta {
+		for h.SigmaMilli <= maxSigma && gaussianDelta(d.Epsilon, h, b) > d.Delta {
 			h.SigmaMilli += sigmaStep
 		}
 		alone := func(t uint32) float64 {
@@ -304,11 +304,11 @@ func keeps(h task.Threshold, b budget, d Declared) bool {
 
 // coverText says what a declared epsilon covers.
 func (m *Metric) coverText(s Scope) string {
-	b := budgetOf(m.task.PerEpoch, m.task.PerCrowd, s)
+	b := capsOf(&m.task).budget(s)
 	if s == PerCrowdScope {
-		return fmt.Sprintf("what one client sends to one crowd in an epoch (%s)", plural(b.perCrowd, "report"))
+		return fmt.Sprintf("what one client sends to one crowd in %s (%s)", within(m.task.Crowd.SaltEpochs), plural(b.perCrowd, "report"))
 	}
-	return fmt.Sprintf("all that one client sends in an epoch (%s of %s each)", plural(b.crowds, "crowd"), plural(b.perCrowd, "report"))
+	return fmt.Sprintf("all that one client sends in %s (%s of %s each)", within(m.task.Crowd.SaltEpochs), plural(b.crowds, "crowd"), plural(b.perCrowd, "report"))
 }
 
 func plural(n uint64, word string) string {

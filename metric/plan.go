@@ -31,6 +31,10 @@ type Plan struct {
 	Metrics []MetricPlan `json:"metrics"` // of the method crowd
 
 	Aggregates []AggregatePlan `json:"aggregates,omitempty"`
+
+	// Sums is what all metrics together cost a client that takes part in all.
+	Sums    []Sum  `json:"sums"`
+	Assumes string `json:"assumes"` // [dp.Assumption], of each epsilon and threshold
 }
 
 // A MetricPlan foretells one metric.
@@ -89,22 +93,23 @@ type Guarantee struct {
 	Delta   Figure `json:"delta"`
 }
 
-// Privacy is what the threshold guarantees one client, for adding or removing
-// all that it sends.
+// Privacy is what one client is guaranteed, for adding or removing all that it
+// sends, against whoever has what is published: the crowds, and the noised total
+// of each batch.
 type Privacy struct {
 	Threshold string     `json:"threshold"`
+	Total     string     `json:"total,omitempty"` // how the minimum is decided and the total told
 	Protects  string     `json:"protects"`
 	Noise     bool       `json:"noise"`
+	Unit      string     `json:"unit"` // in which caps are counted and the guarantee holds
 	Declared  *Guarantee `json:"declared,omitempty"`
 	Covers    Scope      `json:"covers,omitempty"`
-	Computed  Figure     `json:"computed_delta"`  // at the declared epsilon
-	Floor     Figure     `json:"floor_delta"`     // of one crowd, at any epsilon
-	Crowds    uint64     `json:"crowds"`          // that one client can be in, an epoch
-	PerCrowd  Guarantee  `json:"per_crowd"`       // what it sends to one of them
-	Basic     Guarantee  `json:"per_epoch_basic"` // all that it sends, by basic composition
-	Exact     Guarantee  `json:"per_epoch_exact"` // the same, by privacy loss distributions
-	Month     Guarantee  `json:"thirty_days"`     // 30 days of epochs, by basic composition over Exact
-	Epochs    uint64     `json:"thirty_days_epochs"`
+	Computed  Figure     `json:"computed_delta"` // at the declared epsilon
+	Floor     Figure     `json:"floor_delta"`    // of one crowd, at any epsilon
+	Crowds    uint64     `json:"crowds"`         // that one client can be in, a unit
+	PerCrowd  Guarantee  `json:"per_crowd"`      // what it sends to one of them
+	Exact     Guarantee  `json:"per_unit_exact"` // all that it sends, by privacy loss distributions
+	Sums      []Sum      `json:"sums"`           // of 30 days and a year
 }
 
 // Accuracy is the error bars that a result will carry.
@@ -161,7 +166,10 @@ func (f *File) Plan(parties []task.Party, p Population) (*Plan, error) {
 		}
 		out.Metrics = append(out.Metrics, one)
 	}
-	return out, nil
+	var err error
+	out.Assumes = dp.Assumption
+	out.Sums, err = f.Sums()
+	return out, err
 }
 
 func (m *Metric) plan(t *task.Task, p Population) (MetricPlan, error) {
@@ -270,58 +278,103 @@ func intText(f *task.Field) string {
 
 // privacyOf computes the guarantees.
 func (m *Metric) privacyOf(t *task.Task, rule dp.Threshold) (Privacy, error) {
-	b := budgetOf(t.PerEpoch, t.PerCrowd, PerEpochScope)
+	c := capsOf(t)
 	out := Privacy{
 		Threshold: settingText(t.Threshold), Protects: rule.Protects().String(),
-		Noise: t.Threshold.Kind != task.Naive, Crowds: b.crowds, Epochs: max(1, 30*86400/uint64(t.EpochSeconds)),
+		Noise: t.Threshold.Kind != task.Naive, Crowds: c.budget(PerEpochScope).crowds, Unit: unitText(t.Crowd.SaltEpochs),
 	}
 	none := Guarantee{Figure(math.Inf(1)), 1}
-	out.PerCrowd, out.Basic, out.Exact, out.Month = none, none, none, none
-	one := rule.Reports(b.perCrowd)
-	out.Floor = Figure(one.Floor())
-	if !out.Noise {
-		return out, nil
-	}
-	whole, err := curveOf(t.Threshold, b)
+	out.PerCrowd, out.Exact, out.Floor = none, none, 1
+	spend, err := m.spend(t)
 	if err != nil {
 		return Privacy{}, err
 	}
-	total := m.deltaFor(one, b)
-	k := float64(b.crowds)
-	if eps, err := one.Epsilon(total / k); err == nil {
-		out.PerCrowd = Guarantee{Figure(eps), Figure(total / k)}
-		out.Basic = Guarantee{Figure(eps * k), Figure(total)}
+	out.Sums = sums(spend)
+	if !out.Noise {
+		return out, nil
 	}
-	if eps, err := whole.Epsilon(total); err == nil {
-		out.Exact = Guarantee{Figure(eps), Figure(total)}
-		months := dp.Guarantee{Epsilon: eps, Delta: total}.Times(out.Epochs)
-		out.Month = Guarantee{Figure(months.Epsilon), Figure(months.Delta)}
+	if out.Total, err = totalText(t); err != nil {
+		return Privacy{}, err
+	}
+	one, err := CurveOf(t, PerCrowdScope)
+	if err != nil {
+		return Privacy{}, err
+	}
+	out.Floor = Figure(one.Floor())
+	whole, err := CurveOf(t, PerEpochScope)
+	if err != nil {
+		return Privacy{}, err
+	}
+	delta := m.deltaFor(one, out.Crowds)
+	each := delta / float64(out.Crowds)
+	if eps, err := one.Epsilon(each); err == nil {
+		out.PerCrowd = Guarantee{Figure(eps), Figure(each)}
+	}
+	if eps, err := whole.Epsilon(delta); err == nil {
+		out.Exact = Guarantee{Figure(eps), Figure(delta)}
 	}
 	if d := m.declared; d != nil {
 		out.Declared, out.Covers = &Guarantee{Figure(d.Epsilon), Figure(d.Delta)}, d.Covers
-		curve, err := curveOf(t.Threshold, budgetOf(t.PerEpoch, t.PerCrowd, d.Covers))
-		if err != nil {
-			return Privacy{}, err
+		curve := whole
+		if d.Covers == PerCrowdScope {
+			curve = one
 		}
 		out.Computed = Figure(curve.Delta(d.Epsilon))
 	}
 	return out, nil
 }
 
+// totalText says how the minimum is decided and what is told of the total.
+func totalText(t *task.Task) (string, error) {
+	total, err := Total(t)
+	if err != nil || total == nil {
+		return "", err
+	}
+	return fmt.Sprintf("%v: a batch of %d reports is released in 19 cases of 20; their number is told to within %d in 95 cases of 100; what was suppressed and dropped is not told",
+		total, surely(total), total.Within95()), nil
+}
+
+// surely is the number of reports of which a batch is released with a
+// probability of 0.95.
+func surely(total *dp.Total) uint64 {
+	low, high := uint64(0), uint64(1)
+	for total.Survival(high) < 0.95 {
+		low, high = high, 2*high
+	}
+	for high-low > 1 {
+		if mid := low + (high-low)/2; total.Survival(mid) < 0.95 {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	return high
+}
+
+// planDelta is the delta at which the plan states a metric, for all that a
+// client sends in a unit.
+func (m *Metric) planDelta(t *task.Task) (float64, error) {
+	one, err := CurveOf(t, PerCrowdScope)
+	if err != nil {
+		return 0, err
+	}
+	return m.deltaFor(one, capsOf(t).budget(PerEpochScope).crowds), nil
+}
+
 // deltaFor chooses the delta, for all of a client's crowds together, at which
 // epsilon is stated: the declared one, else 10^-6 a crowd, or the next round
 // figure above what no epsilon can undercut.
-func (m *Metric) deltaFor(one dp.Curve, b budget) float64 {
+func (m *Metric) deltaFor(one dp.Curve, crowds uint64) float64 {
 	if m.declared != nil && m.declared.Covers == PerEpochScope {
 		return m.declared.Delta
 	}
 	if m.declared != nil {
-		return m.declared.Delta * float64(b.crowds)
+		return m.declared.Delta * float64(crowds)
 	}
 	for scale := 1e-6; scale < 1; scale *= 10 {
 		for _, digit := range []float64{1, 2, 5} {
 			if _, err := one.Epsilon(digit * scale); err == nil {
-				return digit * scale * float64(b.crowds)
+				return digit * scale * float64(crowds)
 			}
 		}
 	}
@@ -365,10 +418,10 @@ func (m *Metric) warnings(t *task.Task, p *MetricPlan) []string {
 		out = append(out, "There is no noise. Exact counts are released, and one more report can be told from one less: this is no differential privacy.")
 	}
 	if p.Privacy.Noise && math.IsInf(float64(p.Privacy.Exact.Epsilon), 1) {
-		out = append(out, "No epsilon holds at this delta for all that a client sends in an epoch.")
+		out = append(out, "No epsilon holds at this delta for all that a client sends in "+within(t.Crowd.SaltEpochs)+".")
 	}
 	if t.Crowd.SaltEpochs > 1 {
-		out = append(out, fmt.Sprintf("Crowd tags keep their salt for %d epochs: a shuffler can tell which crowds of these are the same.", t.Crowd.SaltEpochs))
+		out = append(out, fmt.Sprintf("Crowd tags keep their salt for %d epochs: a shuffler can tell which crowds of these are the same, and their batches may be merged. A client counts what it sends over all of them.", t.Crowd.SaltEpochs))
 	}
 	if t.Encoding.Kind == task.Quorum && t.Crowd.Kind == task.Constant {
 		out = append(out, "The forecast counts reports of the one crowd. Those whose value fewer than the quorum hold stay unreadable, and are not in the table.")

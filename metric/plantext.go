@@ -32,6 +32,10 @@ func (p *Plan) Text() string {
 	for i := range p.Aggregates {
 		p.Aggregates[i].write(&w)
 	}
+	w.heading("All metrics together")
+	for _, sum := range p.Sums {
+		w.item(periodText(sum.Days), "of a client that takes part in all: "+sum.text()+"; "+dp.Assumption)
+	}
 	return w.String()
 }
 
@@ -90,8 +94,16 @@ func (m *MetricPlan) writeRecord(w *writer) {
 		size += fmt.Sprintf("; %d bytes a report on the wire, %d an epoch at most", m.Wire.Report, m.Wire.Report*int(m.Wire.PerEpoch))
 	}
 	w.item("size", size)
-	w.item("pace", fmt.Sprintf("at most %s a client and epoch of %s, %d to one crowd; each sent alone, at a random time up to %s later; batches below %d reports are destroyed unread; tables kept for %s",
-		plural(uint64(m.Wire.PerEpoch), "report"), m.Wire.Epoch, m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
+	w.item("pace", fmt.Sprintf("at most %s a client and %s%s, %d to one crowd; each sent alone, at a random time up to %s later; batches below %d reports are destroyed unread; tables kept for %s",
+		plural(uint64(m.Wire.PerEpoch), "report"), m.Privacy.Unit, m.epochText(), m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
+}
+
+// epochText says how long the unit is in which reports are counted.
+func (m *MetricPlan) epochText() string {
+	if m.Privacy.Unit == unitText(1) {
+		return " of " + m.Wire.Epoch
+	}
+	return ", each of " + m.Wire.Epoch
 }
 
 // paddedWord says how payloads come to their one size.
@@ -120,27 +132,30 @@ func (m *MetricPlan) writeViews(w *writer) {
 
 func (m *MetricPlan) writePrivacy(w *writer) {
 	p := &m.Privacy
-	w.head("Privacy of one client, against whoever has the tables")
-	w.item("threshold", p.Threshold)
+	w.head("Privacy of one client, against whoever has what is published")
+	w.item("threshold", p.Threshold+"; "+dp.Assumption)
+	if p.Total != "" {
+		w.item("batch", p.Total)
+	}
 	w.item("protects", p.Protects)
 	if !p.Noise {
 		w.item("epsilon", "none")
 		return
 	}
+	unit := article(p.Unit)
 	if p.Declared != nil {
-		scope := "all that it sends in an epoch"
+		scope := "all that it sends in " + unit
 		if p.Covers == PerCrowdScope {
-			scope = "what it sends to one crowd in an epoch"
+			scope = "what it sends to one crowd in " + unit
 		}
-		w.item("declared", fmt.Sprintf("epsilon %s, delta %s for %s; computed delta at this epsilon: %s", figure(p.Declared.Epsilon), figure(p.Declared.Delta), scope, figure(p.Computed)))
+		w.item("declared", fmt.Sprintf("epsilon %s, delta %s for %s; computed delta at this epsilon: %s; %s",
+			figure(p.Declared.Epsilon), figure(p.Declared.Delta), scope, figure(p.Computed), dp.Assumption))
 	}
-	w.item("one crowd", p.PerCrowd.text()+fmt.Sprintf("; no delta below %s at any epsilon", figure(p.Floor)))
-	epoch := fmt.Sprintf("all that one client may send, in %s: %s by basic composition", plural(p.Crowds, "crowd"), p.Basic.text())
-	if p.Exact != p.Basic {
-		epoch += fmt.Sprintf("; %s by exact composition", p.Exact.text())
+	w.item("one crowd", p.PerCrowd.text()+fmt.Sprintf("; no delta below %s at any epsilon; %s", figure(p.Floor), dp.Assumption))
+	w.item("one "+p.Unit, fmt.Sprintf("all that one client may send, in %s: %s by exact composition; %s", plural(p.Crowds, "crowd"), p.Exact.text(), dp.Assumption))
+	for _, s := range p.Sums {
+		w.item(periodText(s.Days), s.text()+"; "+dp.Assumption)
 	}
-	w.item("one epoch", epoch)
-	w.item("30 days", fmt.Sprintf("%s of it: %s by basic composition; nothing in this version bounds the sum", plural(p.Epochs, "epoch"), p.Month.text()))
 }
 
 func (g Guarantee) text() string {

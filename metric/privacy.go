@@ -117,7 +117,7 @@ func (m *Metric) solve(r *reader) bool {
 	if m.task.Threshold.SigmaMilli != 0 || m.task.Threshold.Kind == task.Naive {
 		return true
 	}
-	h, err := Solve(*m.declared, m.task.Threshold.T, m.task.PerEpoch, m.task.PerCrowd)
+	h, err := Solve(*m.declared, m.task.Threshold.T, m.task.PerEpoch, m.task.PerCrowd, m.task.Crowd.SaltEpochs)
 	if err != nil {
 		r.failAt(m.at.place("privacy"), "privacy: %v", err)
 		return false

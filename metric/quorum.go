@@ -76,7 +76,7 @@ func (m *Metric) dropInstead(shares uint32) string {
 	k := &m.task
 	h := task.Threshold{Kind: task.NoisyDrop, T: max(k.Threshold.T, shares), SigmaMilli: k.Threshold.SigmaMilli}
 	if m.declared != nil {
-		h, err := Solve(*m.declared, h.T, k.PerEpoch, k.PerCrowd)
+		h, err := Solve(*m.declared, h.T, k.PerEpoch, k.PerCrowd, k.Crowd.SaltEpochs)
 		if err != nil {
 			return err.Error()
 		}

@@ -6,59 +6,8 @@ import (
 	"math"
 	"slices"
 
-	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric/task"
 )
-
-// A budget is what one client may send in an epoch: at most perCrowd reports
-// to each of at most crowds crowds.
-type budget struct{ crowds, perCrowd uint64 }
-
-// budgetOf returns the costliest way to use the caps: as many reports to each
-// crowd as it takes, since a shift of one count by n costs noise of bounded
-// variance more than n counts shifted by one. A crowd used in part counts as
-// used whole.
-func budgetOf(perEpoch, perCrowd uint32, scope Scope) budget {
-	if scope == PerCrowdScope || perCrowd == 0 {
-		return budget{1, uint64(perCrowd)}
-	}
-	return budget{(uint64(perEpoch) + uint64(perCrowd) - 1) / uint64(perCrowd), uint64(perCrowd)}
-}
-
-// exactSigma is the greatest sigma, in thousandths, whose privacy loss
-// distribution is composed; beyond, it takes minutes.
-const exactSigma = 60_000
-
-// curveOf returns the exact privacy of what the budget allows, by composition
-// of privacy loss distributions, and beyond the reach of these by basic
-// composition, which never understates it.
-func curveOf(h task.Threshold, b budget) (dp.Curve, error) {
-	rule, err := Threshold(h)
-	if err != nil {
-		return nil, err
-	}
-	one := rule.Reports(b.perCrowd)
-	switch {
-	case b.crowds == 1:
-		return one, nil
-	case b.crowds > dp.MaxCrowds || h.SigmaMilli > exactSigma:
-		return basic{one, float64(b.crowds)}, nil
-	}
-	return dp.Crowds(rule, b.crowds, b.perCrowd)
-}
-
-// basic is a curve composed k times with itself by basic composition.
-type basic struct {
-	dp.Curve
-	k float64
-}
-
-func (c basic) Delta(eps float64) float64 { return min(1, c.k*c.Curve.Delta(eps/c.k)) }
-func (c basic) Floor() float64            { return min(1, c.k*c.Curve.Floor()) }
-func (c basic) Epsilon(delta float64) (float64, error) {
-	eps, err := c.Curve.Epsilon(delta / c.k)
-	return eps * c.k, err
-}
 
 // Grid of the solver: sigma in thousandths goes in steps of sigmaStep up to
 // maxSigma.
@@ -71,13 +20,15 @@ const (
 
 // Solve returns the noisy drop with threshold t and the least drop + sigma, on
 // a grid of 0.05 for sigma, whose exact privacy for what one client may send
-// keeps the promise: within an epoch or a crowd, as d.Covers says.
-func Solve(d Declared, t, perEpoch, perCrowd uint32) (task.Threshold, error) {
-	b := budgetOf(perEpoch, perCrowd, d.Covers)
+// keeps the promise: within a salt window or one crowd of it, as d.Covers says.
+//
+// The caps are those of a salt window of the given number of epochs.
+func Solve(d Declared, t, perWindow, perCrowd, epochs uint32) (task.Threshold, error) {
+	b := caps{perWindow, perCrowd, epochs}.budget(d.Covers)
 	ratio := 0.0 // of the exact delta to the approximate one, at the last candidate
 	for _, h := range candidates(d, t, b) {
 		about := roughDelta(d.Epsilon, h, b)
-		if h.SigmaMilli > smooth && about*ratio > 1.02*d.Delta {
+		if margin := marginOf(h); about*ratio > margin*d.Delta {
 			continue
 		}
 		curve, err := curveOf(h, b)
@@ -94,18 +45,30 @@ func Solve(d Declared, t, perEpoch, perCrowd uint32) (task.Threshold, error) {
 		maxSigma/1000, d.Epsilon, d.Delta, plural(b.crowds, "crowd"), plural(b.perCrowd, "report"))
 }
 
+// marginOf is how far the ratio of exact to approximate may differ from that of
+// the candidate before. With little noise rounding to integers shows in it.
+func marginOf(h task.Threshold) float64 {
+	if h.SigmaMilli > smooth {
+		return 1.1
+	}
+	return 1.5
+}
+
 // candidates returns thresholds that may keep the promise, the cheapest first.
 // It judges by [roughDelta], generously; the caller judges exactly.
 func candidates(d Declared, t uint32, b budget) []task.Threshold {
 	limit := func(sigma uint32) float64 {
 		if sigma > smooth {
-			return 1.1 * d.Delta
+			return 1.25 * d.Delta
 		}
 		return 4 * d.Delta
 	}
+	at := func(sigma uint32) task.Threshold {
+		return task.Threshold{Kind: task.NoisyDrop, T: t, D: 1, SigmaMilli: sigma}
+	}
 	least := uint32(0)
 	for s := uint32(sigmaStep); s <= maxSigma; s += sigmaStep {
-		if gaussianDelta(d.Epsilon, s, b) <= limit(s) {
+		if gaussianDelta(d.Epsilon, at(s), b) <= limit(s) {
 			least = s
 			break
 		}
@@ -140,13 +103,13 @@ func candidates(d Declared, t uint32, b budget) []task.Threshold {
 // roughDelta is the delta of the Gaussian mechanism without truncation or
 // rounding, plus the chance of truncation.
 func roughDelta(eps float64, h task.Threshold, b budget) float64 {
-	return gaussianDelta(eps, h.SigmaMilli, b) + truncation(h.D, h.SigmaMilli, b)
+	return gaussianDelta(eps, h, b) + truncation(h.D, h.SigmaMilli, b)
 }
 
 // gaussianDelta is the delta of the Gaussian mechanism (Balle and Wang 2018,
-// theorem 8) for the L2 sensitivity of the budget.
-func gaussianDelta(eps float64, sigmaMilli uint32, b budget) float64 {
-	mu := float64(b.perCrowd) * math.Sqrt(float64(b.crowds)) * 1000 / float64(sigmaMilli)
+// theorem 8) for all that is published of what the budget allows.
+func gaussianDelta(eps float64, h task.Threshold, b budget) float64 {
+	mu := b.muAll(h)
 	return normal(mu/2-eps/mu) - math.Exp(eps)*normal(-mu/2-eps/mu)
 }
 

@@ -73,9 +73,9 @@ type Contribution struct {
 	Metric      string // 1 to 255 bytes
 	Destination string // at most 4096 bytes
 	Epoch       task.Epoch
-	Start, End  time.Time // of the epoch
-	PerEpoch    int       // cap: reports of this owner and metric in an epoch
-	PerCrowd    int       // cap: reports of one crowd in an epoch
+	Start, End  time.Time // of the period in which caps count: the epoch, or the salt window that holds it
+	PerEpoch    int       // cap: reports of this owner and metric in the period
+	PerCrowd    int       // cap: reports of one crowd in the period
 
 	At time.Time // now
 	// From takes the place of At where the time of a send is drawn; zero means At.

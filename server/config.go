@@ -106,6 +106,10 @@ type FloorsConfig struct {
 	MaxPerEpoch  uint32  `yaml:"max_per_epoch"`
 	MaxPerCrowd  uint32  `yaml:"max_per_crowd"`
 	RequireNoise bool    `yaml:"require_noise"`
+
+	// The greatest epsilon of all metrics of one owner together; 0 is no limit.
+	MaxMonthEpsilon float64 `yaml:"max_epsilon_month"`
+	MaxYearEpsilon  float64 `yaml:"max_epsilon_year"`
 }
 
 // IntakeConfig bounds what the first hop takes in.
@@ -511,6 +515,8 @@ func (c Config) validateFloors() error {
 		failed{f.MinBatch < leastBatch, fmt.Errorf("floors.min_batch: %d is below %d", f.MinBatch, leastBatch)},
 		failed{!(f.MaxEpsilon > 0 && f.MaxEpsilon <= mostEpsilon), fmt.Errorf("floors.max_epsilon: %g is not in (0, %d]", f.MaxEpsilon, mostEpsilon)},
 		failed{!(f.MaxDelta > 0 && f.MaxDelta <= mostDelta), fmt.Errorf("floors.max_delta: %g is not in (0, %g]", f.MaxDelta, mostDelta)},
+		failed{!(f.MaxMonthEpsilon >= 0), fmt.Errorf("floors.max_epsilon_month: %g is below 0", f.MaxMonthEpsilon)},
+		failed{!(f.MaxYearEpsilon >= 0), fmt.Errorf("floors.max_epsilon_year: %g is below 0", f.MaxYearEpsilon)},
 	)
 }
 

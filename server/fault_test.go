@@ -171,18 +171,20 @@ func TestRefusesToStart(t *testing.T) {
 		"keys damaged": {func(t *testing.T, o *org, c *Config) {
 			must(t, os.WriteFile(c.roleKeysPath(ShufflerRole), []byte("x"), 0o600))
 		}, "line 1"},
-		"key folder open":    {func(t *testing.T, o *org, c *Config) { must(t, os.Chmod(c.Keys.Dir, 0o777)) }, "chmod 700"},
-		"identity damaged":   {func(t *testing.T, o *org, c *Config) { must(t, os.WriteFile(c.identityPath(), []byte("x"), 0o600)) }, "reading identity key"},
-		"port in use":        {func(t *testing.T, o *org, c *Config) { c.Ops.Listen = taken.Addr().String() }, "is in use by another program"},
-		"bundle missing":     {func(t *testing.T, o *org, c *Config) { c.Tasks.Bundles = []string{"/none"} }, "shoal metrics build"},
-		"bundle damaged":     {func(t *testing.T, o *org, c *Config) { must(t, os.Truncate(c.Tasks.Bundles[0], 40)) }, "tasks.bundle"},
-		"unknown owner":      {func(t *testing.T, o *org, c *Config) { c.Tasks.Owners = nil }, "not among tasks.owners"},
-		"below the floor":    {func(t *testing.T, o *org, c *Config) { c.Floors.MinThreshold = 50 }, "floors.min_threshold"},
-		"epsilon too large":  {func(t *testing.T, o *org, c *Config) { c.Floors.MaxEpsilon = 0.5 }, "floors.max_epsilon"},
-		"another URL":        {func(t *testing.T, o *org, c *Config) { c.URL = "http://127.0.0.1:1" }, "but url is"},
-		"another role":       {func(t *testing.T, o *org, c *Config) { c.Roles = []RoleName{AnalyzerRole} }, ""},
-		"plain off loopback": {func(t *testing.T, o *org, c *Config) { c.Listen = "0.0.0.0:0" }, "without TLS"},
-		"certificate":        {func(t *testing.T, o *org, c *Config) { c.TLS.CertFile, c.TLS.KeyFile = "/none", "/none" }, "tls.key_file"},
+		"key folder open":     {func(t *testing.T, o *org, c *Config) { must(t, os.Chmod(c.Keys.Dir, 0o777)) }, "chmod 700"},
+		"identity damaged":    {func(t *testing.T, o *org, c *Config) { must(t, os.WriteFile(c.identityPath(), []byte("x"), 0o600)) }, "reading identity key"},
+		"port in use":         {func(t *testing.T, o *org, c *Config) { c.Ops.Listen = taken.Addr().String() }, "is in use by another program"},
+		"bundle missing":      {func(t *testing.T, o *org, c *Config) { c.Tasks.Bundles = []string{"/none"} }, "shoal metrics build"},
+		"bundle damaged":      {func(t *testing.T, o *org, c *Config) { must(t, os.Truncate(c.Tasks.Bundles[0], 40)) }, "tasks.bundle"},
+		"unknown owner":       {func(t *testing.T, o *org, c *Config) { c.Tasks.Owners = nil }, "not among tasks.owners"},
+		"below the floor":     {func(t *testing.T, o *org, c *Config) { c.Floors.MinThreshold = 50 }, "floors.min_threshold"},
+		"epsilon too large":   {func(t *testing.T, o *org, c *Config) { c.Floors.MaxEpsilon = 0.5 }, "floors.max_epsilon"},
+		"too much in 30 days": {func(t *testing.T, o *org, c *Config) { c.Floors.MaxMonthEpsilon = 20 }, "in 30 days, floors.max_epsilon_month is 20"},
+		"too much in a year":  {func(t *testing.T, o *org, c *Config) { c.Floors.MaxYearEpsilon = 20 }, "in 365 days, floors.max_epsilon_year is 20"},
+		"another URL":         {func(t *testing.T, o *org, c *Config) { c.URL = "http://127.0.0.1:1" }, "but url is"},
+		"another role":        {func(t *testing.T, o *org, c *Config) { c.Roles = []RoleName{AnalyzerRole} }, ""},
+		"plain off loopback":  {func(t *testing.T, o *org, c *Config) { c.Listen = "0.0.0.0:0" }, "without TLS"},
+		"certificate":         {func(t *testing.T, o *org, c *Config) { c.TLS.CertFile, c.TLS.KeyFile = "/none", "/none" }, "tls.key_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -13,11 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/metric"
-	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/vdaf"
 )
 
 // A Task is a task that this organisation serves, and the part it has in it.
@@ -115,6 +111,9 @@ func (r *registry) add(bundle []byte, now time.Time) ([]Task, error) {
 			}
 		}
 	}
+	if err := r.config.Floors.checkSums(slices.Concat(r.tasks, added), now); err != nil {
+		return nil, err
+	}
 	r.tasks = append(r.tasks, added...)
 	return added, nil
 }
@@ -208,69 +207,6 @@ func (r *registry) places(t *task.Task) ([]int, error) {
 		}
 	}
 	return at, nil
-}
-
-// check reports the first floor that a task is below.
-func (f FloorsConfig) check(t *task.Task) error {
-	if t.Method == task.Aggregate {
-		return f.checkAggregate(t)
-	}
-	h := t.Threshold
-	switch {
-	case h.T < f.MinThreshold:
-		return fmt.Errorf("threshold %d is below floors.min_threshold (%d)", h.T, f.MinThreshold)
-	case t.MinBatch < f.MinBatch:
-		return fmt.Errorf("minimum batch %d is below floors.min_batch (%d)", t.MinBatch, f.MinBatch)
-	case t.PerEpoch > f.MaxPerEpoch:
-		return fmt.Errorf("%d reports a client and epoch are above floors.max_per_epoch (%d)", t.PerEpoch, f.MaxPerEpoch)
-	case t.PerCrowd > f.MaxPerCrowd:
-		return fmt.Errorf("%d reports a client and crowd are above floors.max_per_crowd (%d)", t.PerCrowd, f.MaxPerCrowd)
-	}
-	threshold, err := metric.Threshold(h)
-	if err != nil {
-		return err
-	}
-	if threshold.Protects() == dp.ProtectsNothing {
-		if f.AllowNaive {
-			return nil
-		}
-		return errors.New("its threshold has no noise and so gives no differential privacy; set floors.allow_naive to accept that")
-	}
-	privacy := threshold.Reports(uint64(t.PerCrowd))
-	epsilon, err := privacy.Epsilon(f.MaxDelta)
-	if errors.Is(err, dp.ErrUnattainable) {
-		return fmt.Errorf("threshold %s reaches no delta below %s, floors.max_delta is %g", threshold, dp.Figure(privacy.Floor()), f.MaxDelta)
-	}
-	if err != nil {
-		return err
-	}
-	if epsilon > f.MaxEpsilon {
-		return fmt.Errorf("threshold %s has epsilon %s at delta %g, floors.max_epsilon is %g", threshold, dp.Figure(epsilon), f.MaxDelta, f.MaxEpsilon)
-	}
-	return nil
-}
-
-// checkAggregate reports the first floor that an aggregate task is below.
-func (f FloorsConfig) checkAggregate(t *task.Task) error {
-	if t.MinBatch < f.MinBatch {
-		return fmt.Errorf("minimum batch %d is below floors.min_batch (%d)", t.MinBatch, f.MinBatch)
-	}
-	if !f.RequireNoise {
-		return nil
-	}
-	noise := t.Aggregation.Noise
-	if noise.Mechanism == dp.NoNoise {
-		return errors.New("its sums have no noise, which floors.require_noise asks for")
-	}
-	q, err := aggregate.New(&t.Aggregation)
-	if err != nil {
-		return err
-	}
-	l1, l2, _ := vdaf.Sensitivity(q.Instance())
-	if g := noise.Guarantee(l1, l2, f.MaxDelta); g.Epsilon > f.MaxEpsilon {
-		return fmt.Errorf("its noise has epsilon %s at delta %g, floors.max_epsilon is %g", dp.Figure(g.Epsilon), f.MaxDelta, f.MaxEpsilon)
-	}
-	return nil
 }
 
 // AddTasks admits the tasks of a bundle, all or none, for the next start of the

@@ -34,8 +34,8 @@ type metricsCheckCmd struct {
 	metricsFile
 }
 
-// Run says that the questions are sound, or fails with all that is not: what it
-// accepts, build signs.
+// Run says that the questions are sound and what they cost a client together, or
+// fails with all that is not: what it accepts, build signs.
 func (c *metricsCheckCmd) Run(e *env) error {
 	file, err := c.load(e)
 	if err != nil {
@@ -48,7 +48,11 @@ func (c *metricsCheckCmd) Run(e *env) error {
 	if _, err := file.Build(nil, key, e.clock.Now()); err != nil {
 		return setup(err)
 	}
-	fmt.Fprintf(e.stdout, "%s: ok: %d metrics\n", c.File, len(file.Metrics))
+	sums, err := file.Sums()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s: ok: %d metrics\n%s", c.File, len(file.Metrics), metric.SumsText(sums))
 	return nil
 }
 

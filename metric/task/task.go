@@ -192,7 +192,8 @@ type CrowdRule struct {
 	Fields []uint8 // Attributes: indexes into the schema, strictly increasing
 	// SaltEpochs is how many epochs in a row share the salt of the crowd tags.
 	// At 1, tags of two epochs cannot be compared, and a batch below its
-	// minimum is destroyed rather than carried over.
+	// minimum is destroyed rather than carried over. PerEpoch and PerCrowd are
+	// counted over all of them, see [Task.CapPeriod].
 	SaltEpochs uint32
 }
 
@@ -244,4 +245,13 @@ func (t *Task) Covers(e Epoch) bool {
 // SaltWindow returns the number of the salt window that holds epoch e.
 func (t *Task) SaltWindow(e Epoch) uint64 {
 	return uint64(e) / uint64(max(1, t.Crowd.SaltEpochs))
+}
+
+// CapPeriod returns from when to when the caps of a client count what it sends
+// in epoch e: the whole salt window, since the batches of its epochs may be
+// merged.
+func (t *Task) CapPeriod(e Epoch) (start, end time.Time) {
+	span := uint64(max(1, t.Crowd.SaltEpochs))
+	first := t.SaltWindow(e) * span
+	return t.Start(Epoch(first)), t.Start(Epoch(first + span))
 }

@@ -15,10 +15,18 @@ func (s *Stage) explain(r *Result) error {
 	if err != nil {
 		return err
 	}
-	r.Privacy = append(r.Privacy, "threshold: "+fmt.Sprint(t))
+	r.Privacy = append(r.Privacy, "threshold: "+fmt.Sprint(t)+"; "+dp.Assumption)
+	total, err := metric.Total(s.task)
+	if err != nil {
+		return err
+	}
+	r.Privacy = append(r.Privacy, fmt.Sprintf("a batch is released if %v; of its totals only that number is published", total))
 	const delta = 1e-6
-	for _, crowds := range []uint32{1, s.task.PerEpoch} {
-		curve, err := dp.Crowds(t, uint64(crowds), uint64(s.task.PerCrowd))
+	for _, c := range []struct {
+		scope metric.Scope
+		what  string
+	}{{metric.PerCrowdScope, "one report of a person"}, {metric.PerEpochScope, fmt.Sprintf("all %d reports that a person may send in an epoch", s.task.PerEpoch)}} {
+		curve, err := metric.CurveOf(s.task, c.scope)
 		if err != nil {
 			return err
 		}
@@ -26,11 +34,7 @@ func (s *Stage) explain(r *Result) error {
 		if err != nil {
 			continue // no epsilon reaches delta: there is nothing to promise
 		}
-		what := "one report of a person"
-		if crowds > 1 {
-			what = fmt.Sprintf("all %d reports that a person may send in an epoch", crowds)
-		}
-		r.Privacy = append(r.Privacy, fmt.Sprintf("%s: epsilon %s at delta %s, computed exactly, for which crowds appear and how large they are", what, dp.Figure(eps), dp.Figure(delta)))
+		r.Privacy = append(r.Privacy, fmt.Sprintf("%s: epsilon %s at delta %s, computed exactly, for all that is published: which crowds appear, how large they are, and the total; %s", c.what, dp.Figure(eps), dp.Figure(delta), dp.Assumption))
 		if s.task.PerEpoch == 1 {
 			break
 		}

@@ -1,0 +1,147 @@
+package metric
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// The noise on the total of a batch, which decides whether the batch is
+// released and is published in place of the number of its reports, follows from
+// the threshold and the caps of the task, so that every party computes the same.
+const (
+	// totalRatio is how much wider the noise of the total is than that of the
+	// crowds, each measured by what one client can change. At 4 epsilon grows by
+	// 3 % at most.
+	totalRatio = 4
+	// totalMargin is how many sigmas the mean number subtracted lies above what
+	// one client sends: what is cut off at zero has a probability below 10^-9.
+	totalMargin = 6
+)
+
+// A budget is what one client may send in the unit of the guarantee, which is
+// the salt window of a task: the epochs whose batches may be merged. At most
+// perCrowd reports go to each of at most crowds crowds.
+type budget struct {
+	crowds, perCrowd uint64
+	reports          uint64 // in all that the guarantee is about
+	caps             caps
+}
+
+// caps are the caps of one client in a salt window, whatever a guarantee covers.
+type caps struct {
+	perWindow, perCrowd uint32
+	epochs              uint32 // of a salt window
+}
+
+func capsOf(t *task.Task) caps { return caps{t.PerEpoch, t.PerCrowd, t.Crowd.SaltEpochs} }
+
+// budget returns the costliest way to use the caps: as many reports to each
+// crowd as it takes, since a shift of one count by n costs noise of bounded
+// variance more than n counts shifted by one. A crowd used in part counts as
+// used whole.
+func (c caps) budget(scope Scope) budget {
+	if scope == PerCrowdScope || c.perCrowd == 0 {
+		return budget{1, uint64(c.perCrowd), uint64(c.perCrowd), c}
+	}
+	crowds := (uint64(c.perWindow) + uint64(c.perCrowd) - 1) / uint64(c.perCrowd)
+	return budget{crowds, uint64(c.perCrowd), uint64(c.perWindow), c}
+}
+
+// decisions is how often in a salt window it may be decided, about one report,
+// whether there are enough: once an epoch until there are, by the shuffler that
+// carries a batch over and by the one that applies the threshold.
+func (c caps) decisions() uint64 {
+	if c.epochs <= 1 {
+		return 1
+	}
+	return 2 * uint64(c.epochs)
+}
+
+func (b budget) share() dp.Share {
+	return dp.Share{Crowds: b.crowds, PerCrowd: b.perCrowd, Reports: b.reports, Decisions: b.caps.decisions()}
+}
+
+// mu is the sensitivity, over sigma, of the crowds of a budget.
+func (b budget) mu(h task.Threshold) float64 {
+	return float64(b.perCrowd) * math.Sqrt(float64(b.crowds)) * 1000 / float64(h.SigmaMilli)
+}
+
+// muTotal is the same for the decisions about the total.
+func (b budget) muTotal(h task.Threshold) float64 {
+	return float64(b.reports) * math.Sqrt(float64(b.caps.decisions())) * 1000 / float64(b.caps.totalSigma(h))
+}
+
+// muAll is the same for all that is published.
+func (b budget) muAll(h task.Threshold) float64 { return math.Hypot(b.mu(h), b.muTotal(h)) }
+
+// totalSigma is the noise of the total, in thousandths.
+func (c caps) totalSigma(h task.Threshold) uint32 {
+	b := c.budget(PerEpochScope)
+	sigma := totalRatio * float64(b.reports) * math.Sqrt(float64(c.decisions())) / b.mu(h)
+	return uint32(min(math.Ceil(10*max(1, sigma))*100, dp.MaxSigmaMilli))
+}
+
+// total returns the rule for the total under a threshold; nil without noise.
+func (c caps) total(h task.Threshold, minBatch uint32) (*dp.Total, error) {
+	if h.Kind == task.Naive {
+		return nil, nil
+	}
+	sigma := c.totalSigma(h)
+	drop := uint64(c.perWindow) + uint64(totalMargin*sigma/1000) + 1
+	return dp.NewTotal(minBatch, uint32(min(drop, math.MaxUint32)), sigma)
+}
+
+// Total returns the rule by which a batch of a task has enough reports, and by
+// which their number is told. It is nil for a task whose threshold has no noise:
+// its minimum is exact, and no number is told.
+func Total(t *task.Task) (*dp.Total, error) {
+	rule, err := capsOf(t).total(t.Threshold, t.MinBatch)
+	if err != nil {
+		return nil, fmt.Errorf("minimum of %q: %w", t.Metric, err)
+	}
+	return rule, nil
+}
+
+// CurveOf returns the privacy, against whoever has what is published of a crowd
+// task, of what one client may send in a salt window: all of it, or with
+// [PerCrowdScope] what goes to one crowd. It assumes that no client exceeds its
+// caps.
+func CurveOf(t *task.Task, scope Scope) (dp.Curve, error) {
+	return curveOf(t.Threshold, capsOf(t).budget(scope))
+}
+
+// curveOf returns the privacy of what the budget allows: of the crowds and of
+// the total.
+func curveOf(h task.Threshold, b budget) (dp.Curve, error) {
+	rule, err := Threshold(h)
+	if err != nil {
+		return nil, err
+	}
+	total, err := b.caps.total(h, 1)
+	if err != nil {
+		return nil, err
+	}
+	return dp.Released(rule, total, b.share())
+}
+
+// unitText names the unit of the guarantee, in which a client's reports are
+// counted.
+func unitText(epochs uint32) string {
+	if epochs <= 1 {
+		return "epoch"
+	}
+	return fmt.Sprintf("salt window of %d epochs", epochs)
+}
+
+// within names the unit after "in" or "for".
+func within(epochs uint32) string { return article(unitText(epochs)) }
+
+func article(unit string) string {
+	if unit == unitText(1) {
+		return "an " + unit
+	}
+	return "a " + unit
+}
