@@ -315,9 +315,7 @@ func (c Config) withDefaults(dir string) Config {
 	orElse(&c.Batches.Tick, Duration(30*time.Second))
 	orElse(&c.Aggregates.Expiry, 28*day)
 	orElse(&c.Aggregates.Node, "leader")
-	if c.Has(LeaderRole) {
-		c.Leader = c.Leader.withDefaults()
-	}
+	c.Leader = c.Leader.withDefaults()
 	c.Helper.withDefaults()
 	orElse(&c.Ops.Listen, "127.0.0.1:9440")
 	orElse(&c.Console.Listen, c.consoleDefault())

@@ -28,7 +28,7 @@ func (c LeaderConfig) withDefaults() LeaderConfig {
 func (c Config) validateLeader() error {
 	l := c.Leader
 	if !c.Has(LeaderRole) {
-		if l != (LeaderConfig{}) {
+		if l != (LeaderConfig{}).withDefaults() {
 			return errors.New("leader: its keys are for the role leader, which is not among roles")
 		}
 		return nil
