@@ -36,6 +36,16 @@ func (r Response) Format(s fmt.State, _ rune) { fmt.Fprint(s, r.String()) }
 // LogValue is String.
 func (r Response) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
+// Readable tells whether an anonymous answer of this media type, in lower case and
+// without parameters, may be read: pages, and feeds as evidence for pages.
+func Readable(media string) bool {
+	switch media {
+	case "text/html", "application/xhtml+xml", "application/rss+xml", "application/atom+xml", "application/xml", "text/xml":
+		return true
+	}
+	return false
+}
+
 // A Fetcher fetches pages anonymously: the request carries no cookie,
 // credential, referrer or other mark of the person, follows no redirect, and
 // the address of the connection really made is on the public Internet

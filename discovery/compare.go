@@ -82,6 +82,7 @@ type tolerance struct {
 	title    int // words in common, in per cent
 	words    int // runs of words in common, in per cent
 	password int // characters of text below which a page with a password input is private
+	login    int // runs of words in common, in per cent, of pages with a password input
 }
 
 // A ratio bounds two numbers: the larger is at most factor times the smaller,
@@ -102,19 +103,17 @@ func (r ratio) String() string {
 // minRuns is how many runs of words a page must show to anybody.
 const minRuns = 5
 
-const never = int(^uint(0) >> 1)
-
 func toleranceOf(level Strictness) tolerance {
 	if level == Lax {
 		return tolerance{
 			size: ratio{40, 16 << 10}, text: ratio{16, 400}, links: ratio{16, 20}, inputs: ratio{16, 8},
-			forms: 3, title: 75, words: 75, password: 1500,
+			forms: 3, title: 75, words: 75, password: 1500, login: 75,
 		}
 	}
 	return tolerance{
 		strict: true,
 		size:   ratio{16, 4 << 10}, text: ratio{8, 200}, links: ratio{8, 5}, inputs: ratio{5, 2},
-		forms: 1, title: 75, words: 75, password: never,
+		forms: 1, title: 75, words: 75, password: 2000, login: 90,
 	}
 }
 
@@ -122,7 +121,7 @@ func twin() tolerance {
 	return tolerance{
 		twins: true, strict: true,
 		size: ratio{6, 1 << 10}, text: ratio{5, 100}, links: ratio{5, 3}, inputs: ratio{5, 1},
-		forms: 0, title: 100, words: 85, password: never,
+		forms: 0, title: 100, words: 85, password: 2000, login: 90,
 	}
 }
 
@@ -155,7 +154,7 @@ func pairRules() []pairRule {
 			}
 			return fmt.Sprint(p.after.Words.Len()), ""
 		}},
-		{RuleComparePassword, fmt.Sprintf("one of the fetches asks for a password; lax: their numbers differ, or a page that asks for one has fewer than %d characters of text", lax.password), comparePasswords},
+		{RuleComparePassword, fmt.Sprintf("one fetch asks for more passwords than the other; or a page that asks for one is a page to log in and no page with a box for it: it has fewer characters of text, or less of its text is shown to everybody, in per cent, than wanted (strict: %d, %d; lax: %d, %d)", strict.password, strict.login, lax.password, lax.login), comparePasswords},
 		{RuleCompareForms, both("the numbers of forms differ by more than allowed, or one fetch has forms and the other none; or the larger number of inputs exceeds the smaller by more than allowed",
 			fmt.Sprintf("%d, %v", strict.forms, strict.inputs), fmt.Sprintf("%d, %v", lax.forms, lax.inputs)), compareForms},
 		{RuleCompareFrames, "strict: one of the fetches has frames of its own host and the other none: a login may stand in one", func(_ *Rules, p pair) (string, string) {
@@ -210,6 +209,10 @@ func comparePasswords(_ *Rules, p pair) (string, string) {
 		return numbers(a, b), "only one asks for a password, or one for more"
 	case min(p.before.Text, p.after.Text) < p.tolerance.password:
 		return numbers(a, b), "a page to log in"
+	default:
+		if n := p.before.Words.Similarity(&p.after.Words); n < p.tolerance.login {
+			return numbers(a, b), fmt.Sprintf("a page that asks for a password has %d %% in common, wanted are %d", n, p.tolerance.login)
+		}
 	}
 	return numbers(a, b), ""
 }

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,18 @@ type Evidence struct {
 	Canonical  string // canonical URL that the anonymously fetched page names; may be relative
 	PublicLink bool   // a page that was itself fetched anonymously links to exactly this URL
 	SearchPage bool   // a signed rule bundle knows the page as a search page
+	// Listed: a result page, a sitemap or a feed that was itself fetched
+	// anonymously lists exactly this URL: it was made for everybody. It is lax, and
+	// lets pages pass that are known by a number or an identifier. See Listings.
+	Listed bool
+}
+
+// Listings are the rules that a listing overrules: what they find in the URL of a
+// page that a search engine, a sitemap or a feed shows to everybody is the name
+// of a page, and no secret. All other rules stand: addresses of people, words of
+// accounts and orders, embedded URLs, places, and the rules about hosts.
+func Listings() []Rule {
+	return []Rule{RulePathToken, RulePathNumber, RulePathWord, RuleQueryLength, RuleQueryNumber, RuleQueryToken}
 }
 
 // URL decides about the address of a page. Decision.Text is the clean URL
@@ -57,6 +70,8 @@ func (r *Rules) strictness(u URL, e Evidence) (Strictness, []Step, bool) {
 	}
 	level, input, why := Strict, "no evidence", "nothing speaks for the page but its URL"
 	switch {
+	case e.Listed:
+		level, input, why = Lax, "listing", "a result page, sitemap or feed that was fetched anonymously lists it"
 	case e.PublicLink:
 		level, input, why = Lax, "public link", "a page that was fetched anonymously links here"
 	case e.Canonical != "":
@@ -99,6 +114,10 @@ func (r *Rules) askHost(s *subject) (steps []Step, refused bool) {
 func (r *Rules) judge(s *subject, steps []Step) Decision {
 	for _, rule := range r.page {
 		input, found := rule.check(r, s)
+		if found != "" && s.evidence.Listed && slices.Contains(Listings(), rule.rule) {
+			steps = append(steps, Step{rule.rule, input, "", Public})
+			continue
+		}
 		if found != "" {
 			steps = append(steps, Step{rule.rule, input, found, Mask})
 			return Decision{Verdict: Mask, Rule: rule.rule, Text: s.url.Masked(), Strictness: s.level, Trace: steps}

@@ -23,12 +23,52 @@ func (u URL) Shorter() (URL, bool) {
 	return u, true
 }
 
+// tracks tells whether a parameter says only by which letter, advertisement or
+// network somebody came: the page does not depend on it.
+func tracks(name string) bool {
+	name = strings.ToLower(name)
+	for _, prefix := range []string{"utm_", "pk_", "mtm_", "hsa_", "matomo_", "at_campaign", "at_medium", "oly_", "_hs", "vero_", "wt_", "wt.", "ga_", "stm_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	switch name {
+	case "fbclid", "gclid", "dclid", "gbraid", "wbraid", "gclsrc", "msclkid", "yclid", "ysclid", "twclid", "ttclid", "li_fat_id", "igsh", "igshid", "epik", "rdt_cid",
+		"mc_cid", "mc_eid", "mkt_tok", "_openstat", "_ga", "_gl", "s_cid", "cmpid", "cmp", "icid", "ocid", "ncid", "srsltid", "ref_src", "ref_url", "wickedid", "sc_cid", "xtor", "spm", "fb_action_ids", "fb_source", "__twitter_impression", "guccounter", "guce_referrer", "guce_referrer_sig", "nr_email_referer", "trk", "trkcampaign":
+		return true
+	}
+	return false
+}
+
+// WithoutTracking returns the URL without fragment and without the parameters by
+// which letters and advertisements are followed (utm_source, fbclid). It tells
+// whether it had any.
+func (u URL) WithoutTracking() (URL, bool) {
+	u = u.WithoutFragment()
+	if !u.hasQuery {
+		return u, false
+	}
+	var kept []string
+	found := false
+	for part := range strings.SplitSeq(u.query, "&") {
+		key, _, _ := strings.Cut(part, "=")
+		if key, _ = decodeAll(key); tracks(key) {
+			found = true
+			continue
+		}
+		kept = append(kept, part)
+	}
+	u.query = strings.Join(kept, "&")
+	u.hasQuery = u.query != ""
+	return u, found
+}
+
 // Downgrades tells whether asking for u in place of v would show the network
 // what TLS hid from it: v is an https URL, and u is not.
 func (u URL) Downgrades(v URL) bool { return v.scheme == "https" && u.scheme != "https" }
 
 // CleanURLs returns the URLs that may stand for a page that was found public:
-// what Shorter returns, and the canonical URL that the page names, if it is
+// what Shorter and WithoutTracking return, and the canonical URL that the page names, if it is
 // shorter or does without the query. All of them pass the strict rules, and none
 // leads from https to http. The
 // shortest comes first. Whether they yield the same page a fetch must show
@@ -50,6 +90,9 @@ func (r *Rules) CleanURLs(u URL, after Signature) []URL {
 			at--
 		}
 		all = append(all[:at], append([]URL{c}, all[at:]...)...)
+	}
+	if s, ok := u.WithoutTracking(); ok {
+		consider(s)
 	}
 	if s, ok := u.Shorter(); ok {
 		consider(s)

@@ -149,9 +149,8 @@ func (a *Answer) check() error {
 		return fmt.Errorf("more than %d bytes", MaxBody)
 	}
 	media, _, _ := strings.Cut(a.ContentType, ";")
-	switch strings.ToLower(strings.TrimSpace(media)) {
-	case "text/html", "application/xhtml+xml":
-		return nil
+	if !discovery.Readable(strings.ToLower(strings.TrimSpace(media))) {
+		return errors.New("no HTML")
 	}
-	return errors.New("no HTML")
+	return nil
 }

@@ -153,7 +153,7 @@ func (f *Fetcher) request(ctx context.Context, u discovery.URL) (*http.Request, 
 		Host:   host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
 			"User-Agent":      {f.options.UserAgent},
-			"Accept":          {"text/html,application/xhtml+xml"},
+			"Accept":          {"text/html,application/xhtml+xml,application/rss+xml,application/atom+xml,application/xml;q=0.9"},
 			"Accept-Encoding": {"gzip"},
 		},
 		Close: true,
@@ -189,7 +189,7 @@ func (f *Fetcher) acceptable(a *http.Response) error {
 		return private(fmt.Sprintf("status %d", a.StatusCode))
 	}
 	kind, _, err := mime.ParseMediaType(a.Header.Get("Content-Type"))
-	if err != nil && kind == "" || kind != "text/html" && kind != "application/xhtml+xml" {
+	if err != nil && kind == "" || !discovery.Readable(kind) {
 		return private("no HTML")
 	}
 	if strings.Contains(strings.ToLower(a.Header.Get("Content-Disposition")), "attachment") {

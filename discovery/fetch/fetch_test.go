@@ -120,7 +120,7 @@ func TestRequest(t *testing.T) {
 		t.Errorf("asked for %s, want %s", got, want)
 	}
 	for _, r := range s.asked() {
-		want := http.Header{"User-Agent": {"Mozilla/5.0 (compatible; Shoal)"}, "Accept": {"text/html,application/xhtml+xml"}, "Accept-Encoding": {"gzip"}, "Connection": {"close"}}
+		want := http.Header{"User-Agent": {"Mozilla/5.0 (compatible; Shoal)"}, "Accept": {"text/html,application/xhtml+xml,application/rss+xml,application/atom+xml,application/xml;q=0.9"}, "Accept-Encoding": {"gzip"}, "Connection": {"close"}}
 		if r.Method != http.MethodGet || r.Host != "example.com" || len(r.Header) != len(want) || r.ContentLength != 0 || r.ProtoMajor != 1 {
 			t.Errorf("%s %s %v", r.Method, r.Host, r.Header)
 		}

@@ -67,7 +67,7 @@ func (e *Engine) privateSource(p *place) bool {
 	if !p.doubt {
 		return false
 	}
-	_, ok := e.canonical(p.visit)
+	_, ok := e.instead(p.visit)
 	return !ok
 }
 

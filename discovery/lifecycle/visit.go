@@ -90,7 +90,8 @@ func (e *Engine) admit(t *tab, p, source *place) error {
 		return e.withhold(StageNavigated, url, reasonChain, d)
 	}
 	if d.Verdict == discovery.Mask {
-		p.doubt = rules.Page(p.url, discovery.Evidence{PublicLink: true}).Verdict != discovery.Public
+		listed := source != nil && source.search != nil // its result page may be evidence
+		p.doubt = rules.Page(p.url, discovery.Evidence{PublicLink: true, Listed: listed}).Verdict != discovery.Public
 	}
 	r := &record{URL: url, url: p.url, First: e.now, Last: e.now}
 	switch {
@@ -102,6 +103,17 @@ func (e *Engine) admit(t *tab, p, source *place) error {
 	}
 	t.visit, p.visit = r, r
 	return nil
+}
+
+// instead returns a shorter URL that may be fetched in place of one that the
+// strict rules refuse: the one without parameters of advertisements and letters,
+// or the canonical one of the page as shown. Both pass the strict rules.
+func (e *Engine) instead(r *record) (discovery.URL, bool) {
+	if c, ok := e.canonical(r); ok {
+		return c, true
+	}
+	u, ok := r.url.WithoutTracking()
+	return u, ok && e.config.Rules.Page(u, discovery.Evidence{}).Verdict == discovery.Public
 }
 
 // canonical returns the URL that the page as shown calls its canonical one, if

@@ -19,10 +19,19 @@ type step struct {
 	target discovery.URL
 	rest   []discovery.URL // further shorter URLs to try
 
-	instead bool            // target is the canonical URL in place of the page's own
+	instead bool            // target is a shorter URL in place of the page's own
+	search  bool            // target, of a link fetch, is the result page that led to the page
+	feed    bool            // target, of a link fetch, is the feed of the page before
 	from    *anonymous.Page // links to the page
+	listing *message.Query  // lists the page
+	listed  *anonymous.Page // feed that lists the page
 	page    *message.Page   // the page as anybody gets it
+
+	doubt *discovery.Decision // the strict comparison of page: evidence is sought for a lax one
 }
+
+// evident tells whether there is evidence for the page beside its URL.
+func (s *step) evident() bool { return s.from != nil || s.listing != nil || s.listed != nil }
 
 // A job is one fetch.
 type job struct {
@@ -33,10 +42,9 @@ type job struct {
 
 // plan returns the first step for a page, or why there is none: a URL that the
 // strict rules refuse is not asked for unless there is public evidence. Evidence
-// is that the page calls a shorter URL, which passes them, its canonical one:
-// then only that is asked for. Or it is that the page before, which passes them
-// too, links to the URL when it is fetched anonymously, and that the lax rules
-// let it pass.
+// is that a shorter URL, which passes them, stands for it (instead): then only
+// that is asked for. Or it is a page that was fetched anonymously and links to it,
+// or lists it (evidence).
 func (e *Engine) plan(r *record) (*step, discovery.Decision) {
 	if r.Query {
 		return &step{stage: StageQuery, target: r.url}, discovery.Decision{Verdict: discovery.Public}
@@ -46,18 +54,43 @@ func (e *Engine) plan(r *record) (*step, discovery.Decision) {
 	if d.Verdict != discovery.Mask {
 		return &step{stage: StageDouble, target: r.url}, d
 	}
-	if c, ok := e.canonical(r); ok {
+	if c, ok := e.instead(r); ok {
 		return &step{stage: StageDouble, target: c, instead: true}, rules.Page(c, discovery.Evidence{})
 	}
-	if r.Source == "" {
+	listed := rules.Page(r.url, discovery.Evidence{Listed: true})
+	if listed.Verdict != discovery.Public {
 		return nil, d
 	}
-	lax := rules.Page(r.url, discovery.Evidence{PublicLink: true})
-	source, err := discovery.ParseURL(r.Source)
-	if err != nil || lax.Verdict != discovery.Public || e.isPrivate(r.Source) || rules.Page(source, discovery.Evidence{}).Verdict != discovery.Public {
+	if lax := rules.Page(r.url, discovery.Evidence{PublicLink: true}); lax.Verdict == discovery.Public {
+		listed = lax
+	}
+	s := e.evidence(r)
+	if s == nil {
 		return nil, d
 	}
-	return &step{stage: StageLink, target: source}, lax
+	return s, listed
+}
+
+// evidence returns the fetch that may bring evidence for a page: of the page
+// before, if the strict rules let it pass and it is not known to be private, which
+// may link to it or name a feed that lists it; or of the result page from which it
+// was reached.
+func (e *Engine) evidence(r *record) *step {
+	if r.Source != "" {
+		source, err := discovery.ParseURL(r.Source)
+		if err != nil || e.isPrivate(r.Source) || e.config.Rules.Page(source, discovery.Evidence{}).Verdict != discovery.Public {
+			return nil
+		}
+		return &step{stage: StageLink, target: source}
+	}
+	if r.Search == nil || e.config.Bundle == nil || !e.now.Before(e.config.Bundle.Expires()) {
+		return nil
+	}
+	found := r.found()
+	if again, ok := e.config.Bundle.SearchPage(found.Clean); !ok || again != found || e.config.Rules.Query(found.Query).Verdict != discovery.Public {
+		return nil
+	}
+	return &step{stage: StageLink, target: found.Clean, search: true}
 }
 
 // next chooses what to fetch now, and stores that it is tried. It returns nil
@@ -167,6 +200,8 @@ func (e *Engine) count(s *step) {
 		st.FetchesShorter++
 	case s.instead:
 		st.FetchesInstead++
+	case s.listing != nil || s.listed != nil:
+		st.FetchesListed++
 	case s.from != nil:
 		st.FetchesLinked++
 	default:
@@ -233,7 +268,10 @@ func (e *Engine) failed(r *record, reason string) error {
 	none := discovery.Decision{}
 	switch s := r.step; s.stage {
 	case StageLink:
-		e.refuse(StageLink, r, reasonUnlinked, none)
+		if s.doubt != nil {
+			return e.withholdRecord(StageDouble, r, string(s.doubt.Rule), *s.doubt)
+		}
+		e.refuse(StageLink, r, reason, none)
 		return nil
 	case StageQuery:
 		e.explain(StageQuery, Dropped, r.Search.Query, reason, none)
@@ -248,6 +286,9 @@ func (e *Engine) failed(r *record, reason string) error {
 
 // answered takes the answer to a fetch that succeeded.
 func (e *Engine) answered(r *record, p anonymous.Page) error {
+	if r.step.stage != StageLink && discovery.IsFeed(p.Body()) {
+		return e.failed(r, reasonNotPublic)
+	}
 	switch r.step.stage {
 	case StageLink:
 		return e.linkFetched(r, p)
@@ -259,36 +300,92 @@ func (e *Engine) answered(r *record, p anonymous.Page) error {
 	return e.pageFetched(r, p)
 }
 
+// linkFetched takes what was fetched for evidence: a page that links to the page,
+// a result page or a feed that lists it.
 func (e *Engine) linkFetched(r *record, p anonymous.Page) error {
-	sig, err := discovery.Sign(p.URL(), p.Robots(), p.Body())
-	if err != nil || !sig.Indexable || !discovery.LinksTo(p.URL(), p.Body(), r.url) {
-		return e.failed(r, reasonUnlinked)
+	s := r.step
+	next := &step{stage: StageDouble, target: r.url, page: s.page, doubt: s.doubt}
+	if s.page != nil {
+		next.target, next.instead = s.page.URL(), s.page.URL() != r.url
 	}
-	r.step = &step{stage: StageDouble, target: r.url, from: &p}
+	switch {
+	case s.search:
+		q, err := message.NewQuery(e.config.Bundle, r.found(), p)
+		if err != nil || !q.Lists(next.target) {
+			return e.failed(r, reasonUnlisted)
+		}
+		next.listing = q
+	case s.feed:
+		if !discovery.Lists(p.URL(), p.Body(), next.target) {
+			return e.failed(r, reasonUnlisted)
+		}
+		next.listed = &p
+	default:
+		sig, err := discovery.Sign(p.URL(), p.Robots(), p.Body())
+		if err != nil || !sig.Indexable {
+			return e.failed(r, reasonUnlinked)
+		}
+		link := discovery.Evidence{PublicLink: true}
+		if e.config.Rules.Page(next.target, link).Verdict != discovery.Public {
+			feed, ok := e.config.Rules.Feed(p.URL(), p.Body())
+			if !ok || e.isPrivate(feed.String()) {
+				return e.failed(r, reasonUnlisted)
+			}
+			r.step, r.Attempts = &step{stage: StageLink, target: feed, feed: true, page: s.page, doubt: s.doubt}, 0
+			e.touch(labelRecord, r.id)
+			return nil
+		}
+		if !discovery.LinksTo(p.URL(), p.Body(), next.target) {
+			return e.failed(r, reasonUnlinked)
+		}
+		next.from = &p
+	}
+	r.step = next
 	r.Attempts--
 	e.touch(labelRecord, r.id)
+	if next.page != nil {
+		return e.compare(r, next.page)
+	}
 	return nil
 }
 
 // pageFetched compares the page as anybody gets it with the page as shown.
 func (e *Engine) pageFetched(r *record, p anonymous.Page) error {
-	s, rules := r.step, e.config.Rules
 	page, err := message.NewPage(p)
 	if err != nil {
 		return e.withholdRecord(StageDouble, r, reasonLimits, discovery.Decision{})
 	}
-	evidence := discovery.Evidence{Canonical: page.Signature().Canonical}
-	if s.from != nil {
-		page, evidence.PublicLink = page.Linked(*s.from), true
+	return e.compare(r, page)
+}
+
+// compare compares strictly unless there is evidence and the page names itself: a
+// link tells that the address is public, not that everybody is shown the same
+// there. If only the lax comparison would pass, evidence is sought first.
+func (e *Engine) compare(r *record, page *message.Page) error {
+	s, rules := r.step, e.config.Rules
+	switch {
+	case s.from != nil:
+		page = page.Linked(*s.from)
+	case s.listing != nil:
+		page = page.Listed(s.listing)
+	case s.listed != nil:
+		page = page.ListedBy(*s.listed)
 	}
-	// A link tells that the address is public, not that everybody is shown the
-	// same there: the comparison is lax only if the page names itself, too.
+	named := page.Signature().Canonical == s.target.String()
 	level := discovery.Strict
-	if s.from != nil && evidence.Canonical == s.target.String() {
+	if s.evident() && named {
 		level = discovery.Lax
 	}
 	d := rules.Compare(*r.Before, page.Signature(), level)
 	if d.Verdict != discovery.Public {
+		if !s.evident() && named && rules.Compare(*r.Before, page.Signature(), discovery.Lax).Verdict == discovery.Public {
+			if next := e.evidence(r); next != nil {
+				next.page, next.doubt = page, &d
+				r.step, r.Attempts = next, 0
+				e.touch(labelRecord, r.id)
+				return nil
+			}
+		}
 		return e.withholdRecord(StageDouble, r, string(d.Rule), d)
 	}
 	e.stats.Public++

@@ -109,10 +109,10 @@ func (g *gate) search(s bundle.Search) string {
 }
 
 // safe returns the clean URL of a result, or nothing. That an anonymous result
-// page links to it is evidence.
+// page lists it is evidence.
 func (g *gate) safe(item bundle.Item) string {
 	rules := g.config.Rules
-	d := rules.URL(item["url"], discovery.Evidence{PublicLink: true})
+	d := rules.URL(item["url"], discovery.Evidence{Listed: true})
 	if d.Verdict != discovery.Public {
 		return ""
 	}

@@ -43,6 +43,7 @@ type Page struct {
 	page   anonymous.Page
 	sig    discovery.Signature
 	linked bool
+	listed bool
 }
 
 // NewPage reads the answer to an anonymous request. The URL that may leave is
@@ -66,6 +67,27 @@ func (p *Page) Linked(from anonymous.Page) *Page {
 	return &linked
 }
 
+// Listed returns the page with the evidence that a result page, which was fetched
+// anonymously, lists exactly its URL; without, the page itself.
+func (p *Page) Listed(q *Query) *Page {
+	if p.listed || !q.Lists(p.page.URL()) {
+		return p
+	}
+	listed := *p
+	listed.listed = true
+	return &listed
+}
+
+// ListedBy does the same for a feed or a sitemap.
+func (p *Page) ListedBy(from anonymous.Page) *Page {
+	if p.listed || from.URL() == p.page.URL() || !discovery.Lists(from.URL(), from.Body(), p.page.URL()) {
+		return p
+	}
+	listed := *p
+	listed.listed = true
+	return &listed
+}
+
 // Signature returns the signature of the anonymously fetched page.
 func (p *Page) Signature() discovery.Signature { return p.sig }
 
@@ -76,7 +98,7 @@ func (p *Page) URL() discovery.URL { return p.page.URL() }
 // itself proves nothing at the last gate, since a page that has an address for
 // each person can do the same.
 func (p *Page) evidence() discovery.Evidence {
-	return discovery.Evidence{PublicLink: p.linked}
+	return discovery.Evidence{PublicLink: p.linked, Listed: p.listed}
 }
 
 // Engaged tells that the page was visited, and how much was done there.
@@ -145,6 +167,16 @@ func NewQuery(b *bundle.Bundle, search bundle.Search, p anonymous.Page) (*Query,
 
 // Schema implements Message.
 func (*Query) Schema() Schema { return querySchema() }
+
+// Lists tells whether one of the results is exactly this URL, fragments apart.
+func (q *Query) Lists(u discovery.URL) bool {
+	for _, item := range q.results {
+		if r, err := discovery.ParseURL(item["url"]); err == nil && r.WithoutFragment() == u.WithoutFragment() {
+			return true
+		}
+	}
+	return false
+}
 
 // Results returns one message for each of the first ten results that the page
 // gave: that the engine answers the words with it.

@@ -58,7 +58,7 @@ func (d *direct) Fetch(ctx context.Context, u discovery.URL) (discovery.Response
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: no answer within %s", patience)
 	case r.Status != 200:
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: %w: status %d", discovery.ErrPrivate, r.Status)
-	case err != nil || media != "text/html" && media != "application/xhtml+xml":
+	case err != nil || !discovery.Readable(media):
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: %w: no HTML", discovery.ErrPrivate)
 	case len(r.Body) > largest:
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: %w: more than %d bytes", discovery.ErrPrivate, largest)

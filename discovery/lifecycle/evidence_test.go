@@ -1,0 +1,183 @@
+package lifecycle_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/discovery/lifecycle"
+)
+
+const (
+	film  = "https://films.example.org/watch/9f86d081884c7d65"
+	front = "https://films.example.org/"
+)
+
+// films adds a site whose films are known by an identifier; links are links of
+// its front page, feed its feed.
+func films(b *bench, links, feed string) {
+	b.net.pages[film] = site{shown: html("A film about the river", canonical(film))}
+	b.net.pages[front] = site{shown: `<link rel="alternate" type="application/rss+xml" href="/feed.xml">` + html("Films of the valley", links)}
+	b.net.pages[front+"feed.xml"] = site{shown: feed}
+	b.net.pages[search("river film")] = site{shown: results("river film", film, "https://news.example.org/about", "https://shop.example.com/lamps/desk", "https://news.example.org/list")}
+}
+
+// TestListedByResults: a page that is known by an identifier is told of if the
+// result page from which it was reached lists it when it is fetched anonymously,
+// and is not asked for otherwise.
+func TestListedByResults(t *testing.T) {
+	for _, listed := range []bool{true, false} {
+		b := newBench(t, nil)
+		films(b, "", "")
+		if !listed {
+			b.net.pages[search("river film")] = site{
+				shown:  b.net.pages[search("river film")].shown,
+				others: results("river film", "https://news.example.org/", "https://news.example.org/about", "https://shop.example.com/lamps/desk", "https://news.example.org/list"),
+			}
+		}
+		b.visit(1, search("river film"), "", lifecycle.Form)
+		b.visit(1, film, search("river film"), lifecycle.Link)
+		b.close(1)
+		b.wait(4 * time.Hour)
+		if listed {
+			b.want("query river film finch", "page "+film, "page_query "+film+" river film finch")
+		} else {
+			b.want("query river film finch")
+		}
+		if s := b.engine.Stats(); s.FetchesListed != map[bool]int{true: 1}[listed] || s.FetchesEvidence != 1 {
+			t.Errorf("listed %v: %+v", listed, s)
+		}
+	}
+}
+
+// TestListedByFeed: a feed lists in the same way; a link alone does not.
+func TestListedByFeed(t *testing.T) {
+	rss := `<?xml version="1.0"?><rss version="2.0"><channel><title>Films</title><item><title>River</title><link>%s</link></item></channel></rss>`
+	for name, c := range map[string]struct {
+		feed string
+		told bool
+	}{
+		"listed":         {fmt.Sprintf(rss, film), true},
+		"guid":           {`<rss><item><guid isPermaLink="true"><![CDATA[` + film + `]]></guid></item></rss>`, true},
+		"Atom":           {`<feed xmlns="http://www.w3.org/2005/Atom"><entry><link rel="alternate" href="/watch/9f86d081884c7d65"/></entry></feed>`, true},
+		"another":        {fmt.Sprintf(rss, film+"0"), false},
+		"a page, linked": {html("No feed", `<link>`+film+`</link><a href="`+film+`">film</a>`), false},
+	} {
+		b := newBench(t, nil)
+		films(b, `<a href="`+film+`">the film</a>`, c.feed)
+		b.visit(1, front, "", lifecycle.Typed)
+		b.visit(1, film, front, lifecycle.Link)
+		b.close(1)
+		b.wait(5 * time.Hour)
+		want := []string{"page " + front}
+		if c.told {
+			want = append(want, "page "+film)
+		}
+		t.Log(name)
+		b.want(want...)
+	}
+}
+
+// TestListedPrivate: what is listed passes for the name of a page only where that
+// is what it can be. A word of accounts, a mail address, another URL stay refused.
+func TestListedPrivate(t *testing.T) {
+	for _, url := range []string{
+		"https://films.example.org/login/9f86d081884c7d65",
+		"https://films.example.org/anna@example.org/9f86d081884c7d65",
+		"https://films.example.org/watch?token=9f86d081884c7d65",
+		"https://films.example.org/watch?next=https%3A%2F%2Fexample.org",
+	} {
+		b := newBench(t, nil)
+		films(b, "", "")
+		b.net.pages[url] = site{shown: html("A film about the river", "")}
+		b.net.pages[search("river film")] = site{shown: results("river film", url, "https://news.example.org/", "https://news.example.org/about", "https://shop.example.com/lamps/desk", "https://news.example.org/list")}
+		b.visit(1, search("river film"), "", lifecycle.Form)
+		b.visit(1, url, search("river film"), lifecycle.Link)
+		b.close(1)
+		b.wait(4 * time.Hour)
+		b.want("query river film finch")
+		for _, f := range b.net.urls() {
+			if f == url {
+				t.Errorf("%s was fetched", url)
+			}
+		}
+	}
+}
+
+// TestLaxComparison: a page whose address passes strictly, and that names itself,
+// is compared laxly once a page that was fetched anonymously links to it; without
+// such a link the strict comparison holds.
+func TestLaxComparison(t *testing.T) {
+	const (
+		home  = "https://paper.example.org/"
+		story = "https://paper.example.org/walks/river"
+	)
+	for _, c := range []struct {
+		home, canonical string
+		told            bool
+	}{
+		{`<a href="/walks/river">A walk</a>`, story, true},
+		{`<a href="/walks/hills">A walk</a>`, story, false},
+		{`<a href="/walks/river">A walk</a>`, "", false},
+	} {
+		b := newBench(t, nil)
+		extra := ""
+		if c.canonical != "" {
+			extra = canonical(c.canonical)
+		}
+		b.net.pages[home] = site{shown: html("The paper", c.home)}
+		b.net.pages[story] = site{
+			shown:  html("A walk along the river", extra),
+			others: html("A walk along the river", extra+`<iframe src="/advertisement"></iframe>`),
+		}
+		b.visit(1, home, "", lifecycle.Typed)
+		b.visit(1, story, home, lifecycle.Link)
+		b.close(1)
+		b.wait(5 * time.Hour)
+		want := []string{"page " + home}
+		if c.told {
+			want = append(want, "page "+story)
+		}
+		b.want(want...)
+		fetched := strings.Count(strings.Join(b.net.urls(), "\n")+"\n", story+"\n")
+		if fetched != 1 {
+			t.Errorf("the page was fetched %d times", fetched)
+		}
+	}
+}
+
+// TestTrackingParameters: parameters of letters and advertisements are left out
+// though the page names no canonical URL; others beside them stay.
+func TestTrackingParameters(t *testing.T) {
+	b := newBench(t, nil)
+	for _, url := range []string{"https://blog.example.org/walks", "https://blog.example.org/walks?utm_source=letter&utm_medium=mail", "https://blog.example.org/walks?fbclid=IwAR0abcdefghijklmnop", "https://blog.example.org/list?page=2", "https://blog.example.org/list?page=2&gclid=Cj0KCQjw"} {
+		title := "Walks of the valley"
+		if strings.Contains(url, "list") {
+			title = "The second list"
+		}
+		b.net.pages[url] = site{shown: html(title, "")}
+	}
+	for i, url := range []string{"https://blog.example.org/walks?utm_source=letter&utm_medium=mail", "https://blog.example.org/walks?fbclid=IwAR0abcdefghijklmnop", "https://blog.example.org/list?page=2&gclid=Cj0KCQjw"} {
+		b.visit(int64(i+1), url, "", lifecycle.Typed)
+		b.close(int64(i + 1))
+	}
+	b.wait(5 * time.Hour)
+	b.want("page https://blog.example.org/walks", "page https://blog.example.org/list?page=2")
+	for _, url := range b.net.urls() {
+		if strings.Contains(url, "utm_") || strings.Contains(url, "clid=") {
+			t.Errorf("%s was fetched", url)
+		}
+	}
+}
+
+// TestFeedIsNoPage: a feed is evidence, and never told of.
+func TestFeedIsNoPage(t *testing.T) {
+	b := newBench(t, nil)
+	feed := "<rss><channel><title>Films of the valley</title>" + strings.Repeat("<item><title>A film about the river and what lies behind it</title></item>", 9) + "</channel></rss>"
+	b.net.pages["https://films.example.org/feed"] = site{shown: feed}
+	b.visit(1, "https://films.example.org/feed", "", lifecycle.Typed)
+	b.close(1)
+	b.wait(3 * time.Hour)
+	b.want()
+}
