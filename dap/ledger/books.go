@@ -20,9 +20,10 @@ type Config struct {
 	Keys  *atrest.Keys // seal the totals
 	Clock clock.Clock
 	Rand  io.Reader // crypto/rand.Reader
-	// CacheBytes bounds the report IDs in memory, all tasks together; 0 means 256
-	// MiB. One ID takes up to 24 bytes. What a running job needs is in memory
-	// whatever the bound.
+	// CacheBytes bounds what is in memory of report IDs, all tasks together; 0 means
+	// 256 MiB. One ID takes 2.25 bytes, up to 130,000 new ones of a page up to 24. When
+	// it is full the task with the most gives way, and its commits read 64 KiB for each
+	// report and million IDs that it has no memory for.
 	CacheBytes int64
 	// Linger is how much longer than the expiry of [Books.Open] a report can be
 	// committed and its ID is kept; [Book.Late] heeds the expiry alone. A leader
@@ -46,6 +47,7 @@ type Books struct {
 	config Config
 	part   uint8
 	cache  cache
+	sizes  sizes
 
 	mu    sync.Mutex
 	books map[dap.TaskID]*Book
@@ -71,8 +73,9 @@ func New(store Store, c Config) (*Books, error) {
 	}
 	return &Books{
 		store: store, config: c, part: uint8(int(b[0]) % c.Parts),
-		cache: cache{limit: c.CacheBytes, pages: make(map[cacheKey]*list.Element)},
+		cache: cache{limit: c.CacheBytes, pages: make(map[cacheKey]*list.Element), tasks: make(map[dap.TaskID]*cacheTask)},
 		books: make(map[dap.TaskID]*Book),
+		sizes: defaultSizes,
 	}, nil
 }
 

@@ -2,40 +2,32 @@ package ledger
 
 import (
 	"container/list"
-	"context"
-	"fmt"
 	"sync"
 
 	"github.com/shoal-project/shoal/dap"
 )
-
-// A cachedPage is what a book knows of a page: everything up to block seq.
-type cachedPage struct {
-	mu   sync.RWMutex
-	ids  idSet
-	seq  uint32
-	tail []blockSize // the small blocks at the page's end, see [Book.compact]
-}
-
-// blockSize is the number of a block and how many IDs it has.
-type blockSize struct {
-	seq uint32
-	n   int
-}
 
 type cacheKey struct {
 	task dap.TaskID
 	page Page
 }
 
-// A cache holds pages, the least recently used ones leaving first.
+// A cache holds pages within a limit that the tasks share: when it is full, the task
+// with the most in it gives something up, so that a busy one takes nothing from
+// those that have less. It gives up the filters of the page that it has not used for
+// the longest time, and once it has none the page itself.
 type cache struct {
 	limit int64
 
 	mu    sync.Mutex
 	total int64
 	pages map[cacheKey]*list.Element // of cacheEntry
-	order list.List                  // most recently used first
+	tasks map[dap.TaskID]*cacheTask
+}
+
+type cacheTask struct {
+	total int64
+	order list.List // of cacheEntry, most recently used first
 }
 
 type cacheEntry struct {
@@ -52,26 +44,58 @@ func (c *cache) get(k cacheKey) *cachedPage {
 	if e == nil {
 		return nil
 	}
-	c.order.MoveToFront(e)
+	c.tasks[k.task].order.MoveToFront(e)
 	return e.Value.(*cacheEntry).page
 }
 
-// put stores a page with its present size and lets others go. A page that is
-// larger than the limit goes at once, and serves its caller until then.
+// put stores a page with its present size and makes room. A page of which even what
+// it cannot do without is larger than the limit goes at once, and serves its caller
+// until then.
 func (c *cache) put(k cacheKey, p *cachedPage) {
-	p.mu.RLock()
-	size := p.ids.size()
-	p.mu.RUnlock()
+	size := p.size()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.pages[k]; e != nil {
 		c.remove(e)
 	}
-	c.pages[k] = c.order.PushFront(&cacheEntry{k, p, size})
-	c.total += size
-	for c.total > c.limit {
-		c.remove(c.order.Back())
+	t := c.tasks[k.task]
+	if t == nil {
+		t = &cacheTask{}
+		c.tasks[k.task] = t
 	}
+	c.pages[k] = t.order.PushFront(&cacheEntry{k, p, size})
+	t.total += size
+	c.total += size
+	if c.total > c.limit {
+		c.shrink(c.total - c.limit + c.limit/16) // some more, so as not to search each time
+	}
+}
+
+// shrink frees so many bytes. Callers hold mu.
+func (c *cache) shrink(bytes int64) {
+	for want := c.total - bytes; c.total > want && len(c.pages) > 0; {
+		var most *cacheTask
+		for _, t := range c.tasks {
+			if most == nil || t.total > most.total {
+				most = t
+			}
+		}
+		c.reduce(most, c.total-want)
+	}
+}
+
+// reduce makes a task give up at most about so many bytes, at least something.
+func (c *cache) reduce(t *cacheTask, bytes int64) {
+	for e := t.order.Back(); e != nil; e = e.Prev() {
+		entry := e.Value.(*cacheEntry)
+		if freed := entry.page.shrink(bytes); freed > 0 {
+			entry.size -= freed
+			t.total -= freed
+			c.total -= freed
+			return
+		}
+	}
+	c.remove(t.order.Back())
 }
 
 func (c *cache) drop(k cacheKey) {
@@ -84,8 +108,14 @@ func (c *cache) drop(k cacheKey) {
 
 // remove is called with mu held.
 func (c *cache) remove(e *list.Element) {
-	entry := c.order.Remove(e).(*cacheEntry)
+	entry := e.Value.(*cacheEntry)
+	t := c.tasks[entry.key.task]
+	t.order.Remove(e)
+	t.total -= entry.size
 	delete(c.pages, entry.key)
+	if t.order.Len() == 0 {
+		delete(c.tasks, entry.key.task)
+	}
 	c.total -= entry.size
 }
 
@@ -93,51 +123,4 @@ func (c *cache) size() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.total
-}
-
-// page returns a page of the task, reading it if it is not in memory or, with
-// fresh, what is new in it. The turn is held.
-func (b *Book) page(ctx context.Context, p Page, fresh bool) (*cachedPage, error) {
-	key := cacheKey{b.task.ID(), p}
-	c := b.books.cache.get(key)
-	if c != nil && !fresh {
-		return c, nil
-	}
-	if c == nil {
-		c = &cachedPage{ids: newIDSet()}
-	}
-	blocks, err := b.books.store.Blocks(ctx, b.task.ID(), p, c.seq)
-	if err != nil {
-		return nil, fmt.Errorf("reading page %v of task %v: %w", p, b.task.ID(), err)
-	}
-	for i := range blocks {
-		if err := blocks[i].Check(); err != nil {
-			return nil, fmt.Errorf("reading page %v of task %v: %w", p, b.task.ID(), err)
-		}
-		c.append(&blocks[i])
-	}
-	b.books.cache.put(key, c)
-	return c, nil
-}
-
-// append adds a block that the store has taken.
-func (c *cachedPage) append(block *Block) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := len(block.IDs) / IDSize
-	for i := range n {
-		c.ids.add(dap.ReportID(block.id(i)))
-	}
-	c.seq = block.Seq
-	if n >= smallBlock {
-		c.tail = nil
-		return
-	}
-	c.tail = append(c.tail, blockSize{block.Seq, n})
-}
-
-func (c *cachedPage) has(id dap.ReportID) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.ids.has(id)
 }

@@ -58,6 +58,34 @@ func (b *Block) Check() error {
 	return nil
 }
 
+// ReadIDs is how many IDs [Store.Blocks] returns at a time, about: 8 MiB.
+const ReadIDs = 1 << 19
+
+// Check reports the first thing in a compaction that no state of a store could take.
+func (c *Compaction) Check() error {
+	if len(c.Blocks) == 0 || c.After >= c.Last || c.Count < 1 {
+		return fmt.Errorf("ledger compaction: %d blocks for %d with numbers above %d up to %d", len(c.Blocks), c.Count, c.After, c.Last)
+	}
+	least := c.Last
+	for i := range c.Blocks {
+		b := &c.Blocks[i]
+		if err := b.Check(); err != nil {
+			return err
+		}
+		if b.Page != c.Blocks[0].Page || b.Seq < least {
+			return fmt.Errorf("ledger compaction: block %d of page %v, want a number from %d of page %v", b.Seq, b.Page, least, c.Blocks[0].Page)
+		}
+		least = b.Seq + 1
+	}
+	return nil
+}
+
+// Page is the page of a compaction.
+func (c *Compaction) Page() Page { return c.Blocks[0].Page }
+
+// Appends reports whether a new block has a number above those that are replaced.
+func (c *Compaction) Appends() bool { return c.Blocks[len(c.Blocks)-1].Seq > c.Last }
+
 func (b *Block) id(i int) []byte { return b.IDs[i*IDSize : (i+1)*IDSize] }
 
 // Range returns which buckets a selector names: the units from first to last, or

@@ -136,37 +136,3 @@ func (b *Book) Expire(ctx context.Context) error {
 	b.mu.RUnlock()
 	return b.Evict(ctx, before)
 }
-
-const (
-	smallBlock   = 1024 // IDs, 16 KiB: what a row and its last page leave unused is then little
-	compactAfter = 32   // small blocks in a row
-)
-
-// compact joins the small blocks at the end of a page when there are many. The
-// commit has happened: an error here costs space and no more, and the next
-// commit tries again. The turn is held.
-func (b *Book) compact(ctx context.Context, at Page, c *cachedPage) {
-	if len(c.tail) < compactAfter {
-		return
-	}
-	count, after := len(c.tail), c.tail[0].seq-1
-	blocks, err := b.books.store.Blocks(ctx, b.task.ID(), at, after)
-	if err != nil {
-		return
-	}
-	joined, err := merge(blocks)
-	if err == nil && len(blocks) == count && joined.Seq == c.seq {
-		err = b.books.store.Compact(ctx, b.task.ID(), joined, after, count)
-	} else {
-		err = ErrConflict
-	}
-	switch {
-	case err == nil:
-		c.tail = nil
-		if n := len(joined.IDs) / IDSize; n < smallBlock {
-			c.tail = []blockSize{{joined.Seq, n}}
-		}
-	case errors.Is(err, ErrConflict): // another process was here: read the page anew
-		b.books.cache.drop(cacheKey{b.task.ID(), at})
-	}
-}

@@ -49,7 +49,14 @@ func (b *Book) look(ctx context.Context, candidates []dap.Candidate, fresh bool)
 			}
 			pages[at] = p
 		}
-		if p.has(c.ID) {
+		seen, suspects := p.find(c.ID)
+		if len(suspects) > 0 {
+			var err error
+			if seen, err = b.confirm(ctx, at, p, c.ID, suspects); err != nil {
+				return nil, nil, err
+			}
+		}
+		if seen {
 			s.seen[c.ID] = true
 		}
 	}
@@ -90,14 +97,19 @@ func (b *Book) Check(ctx context.Context, candidates []dap.Candidate) ([]dap.Rep
 		return nil, err
 	}
 	defer b.give()
-	s, _, err := b.look(ctx, candidates, false)
-	if err != nil {
-		return nil, err
+	for range attempts {
+		s, _, err := b.look(ctx, candidates, false)
+		if err == nil {
+			return dap.Admit(candidates, s), nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return nil, err
+		}
 	}
-	return dap.Admit(candidates, s), nil
+	return nil, fmt.Errorf("reading the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
 }
 
-// glance is [Book.Check] for candidates whose pages are all in memory, else nil:
+// glance is [Book.Check] for candidates about which nothing has to be read, else nil:
 // it does not wait for a commit that is under way.
 func (b *Book) glance(candidates []dap.Candidate) []dap.ReportError {
 	b.mu.RLock()
@@ -112,7 +124,11 @@ func (b *Book) glance(candidates []dap.Candidate) []dap.ReportError {
 		if p == nil {
 			return nil
 		}
-		if p.has(c.ID) {
+		seen, suspects := p.find(c.ID)
+		if len(suspects) > 0 {
+			return nil // has to be read
+		}
+		if seen {
 			s.seen[c.ID] = true
 		}
 	}

@@ -66,6 +66,18 @@ func (s *idSet) add(id dap.ReportID) {
 	}
 }
 
+// each calls do for each ID.
+func (s *idSet) each(do func(dap.ReportID)) {
+	if s.hasZero {
+		do(dap.ReportID{})
+	}
+	for _, id := range s.slots {
+		if id != (dap.ReportID{}) {
+			do(id)
+		}
+	}
+}
+
 func (s *idSet) grow() {
 	old := s.slots
 	s.slots = make([]dap.ReportID, max(leastSlots, len(old)+len(old)/4))

@@ -54,6 +54,15 @@ type Block struct {
 	IDs  []byte // IDSize bytes each, increasing
 }
 
+// A Compaction replaces the blocks with numbers above After, up to Last, by Blocks.
+// These are one block with the number Last, or blocks with numbers after the last of
+// the page: a reader who knows a part of what is replaced reads all that replaces it.
+type Compaction struct {
+	After, Last uint32
+	Count       int     // of the blocks that are replaced
+	Blocks      []Block // of one page, with increasing numbers
+}
+
 // A Place names a stored part of a bucket's total. Parts exist so that commits
 // of different processes need not wait for each other.
 type Place struct {
@@ -144,8 +153,14 @@ type Store interface {
 	// generation above since.
 	Head(ctx context.Context, task dap.TaskID, since uint64) (Head, error)
 	// Blocks returns the blocks of a page with numbers above after, in their order.
-	// It is empty for a page that does not exist.
+	// It is empty for a page that does not exist. Of blocks with more than ReadIDs
+	// IDs together it may return the first ones only, one at least.
 	Blocks(ctx context.Context, task dap.TaskID, page Page, after uint32) ([]Block, error)
+	// Block returns the block of a page with a number. It fails with ErrConflict if
+	// there is none.
+	Block(ctx context.Context, task dap.TaskID, page Page, seq uint32) (Block, error)
+	// Last returns the number of the last block of a page, 0 if there is none.
+	Last(ctx context.Context, task dap.TaskID, page Page) (uint32, error)
 	// Sums returns the stored parts of a batch, from one state of the store,
 	// ordered by bucket and part. It is empty for a batch without reports.
 	Sums(ctx context.Context, task dap.TaskID, s dap.BatchSelector) ([]Sum, error)
@@ -163,8 +178,9 @@ type Store interface {
 	// fails with ErrConflict if the generation is not the ledger's, and changes
 	// nothing if the watermark is not above the present one.
 	Evict(ctx context.Context, task dap.TaskID, generation uint64, watermark dap.Time) error
-	// Compact replaces the blocks of a page with numbers above after, up to b.Seq,
-	// by b, which must hold the same IDs. It fails with ErrConflict if these are
-	// not count blocks, the last of which is b.Seq.
-	Compact(ctx context.Context, task dap.TaskID, b Block, after uint32, count int) error
+	// Compact replaces blocks of a page by others with the same IDs. It fails with
+	// ErrConflict if there are not Count blocks with numbers above After, up to Last,
+	// the last of which is Last, or if the new blocks have numbers above Last and the
+	// first one of these is not one more than the last of the page.
+	Compact(ctx context.Context, task dap.TaskID, c Compaction) error
 }

@@ -121,6 +121,14 @@ func (s ledgerLink) Blocks(ctx context.Context, task dap.TaskID, page ledger.Pag
 	return read(s.link, func() ([]ledger.Block, error) { return s.ledger.Blocks(ctx, task, page, after) })
 }
 
+func (s ledgerLink) Block(ctx context.Context, task dap.TaskID, page ledger.Page, seq uint32) (ledger.Block, error) {
+	return read(s.link, func() (ledger.Block, error) { return s.ledger.Block(ctx, task, page, seq) })
+}
+
+func (s ledgerLink) Last(ctx context.Context, task dap.TaskID, page ledger.Page) (uint32, error) {
+	return read(s.link, func() (uint32, error) { return s.ledger.Last(ctx, task, page) })
+}
+
 func (s ledgerLink) Sums(ctx context.Context, task dap.TaskID, b dap.BatchSelector) ([]ledger.Sum, error) {
 	return read(s.link, func() ([]ledger.Sum, error) { return s.ledger.Sums(ctx, task, b) })
 }
@@ -137,8 +145,8 @@ func (s ledgerLink) Evict(ctx context.Context, task dap.TaskID, generation uint6
 	return alter(s.link, func() error { return s.ledger.Evict(ctx, task, generation, watermark) })
 }
 
-func (s ledgerLink) Compact(ctx context.Context, task dap.TaskID, b ledger.Block, after uint32, count int) error {
-	return alter(s.link, func() error { return s.ledger.Compact(ctx, task, b, after, count) })
+func (s ledgerLink) Compact(ctx context.Context, task dap.TaskID, c ledger.Compaction) error {
+	return alter(s.link, func() error { return s.ledger.Compact(ctx, task, c) })
 }
 
 // A helperLink is a helper's store behind a link.

@@ -148,8 +148,12 @@ func (a *aggregator) blocks(ctx context.Context, task dap.TaskID, page ledger.Pa
 	if page.Window > math.MaxInt64 {
 		return nil, errors.New("window out of range")
 	}
-	rows, err := a.pool.Query(ctx, `SELECT seq, ids FROM dap_blocks WHERE ledger = $1 AND page = $2 AND shard = $3 AND seq > $4 ORDER BY seq`,
-		r.id, int64(page.Window), int16(page.Shard), int64(after))
+	// Of 256 rows, so many that the IDs before the last of them are below the limit.
+	rows, err := a.pool.Query(ctx, `SELECT seq, ids FROM (
+			SELECT seq, ids, sum(length(ids)) OVER (ORDER BY seq) - length(ids) AS before FROM (
+				SELECT seq, ids FROM dap_blocks WHERE ledger = $1 AND page = $2 AND shard = $3 AND seq > $4 ORDER BY seq LIMIT 256) AS next) AS sized
+		WHERE before < $5 ORDER BY seq`,
+		r.id, int64(page.Window), int16(page.Shard), int64(after), int64(ledger.ReadIDs*ledger.IDSize))
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +164,31 @@ func (a *aggregator) blocks(ctx context.Context, task dap.TaskID, page ledger.Pa
 		b.Seq = uint32(seq)
 		return b, err
 	})
+}
+
+// Block implements [ledger.Store].
+func (a *aggregator) Block(ctx context.Context, task dap.TaskID, page ledger.Page, seq uint32) (ledger.Block, error) {
+	b := ledger.Block{Page: page, Seq: seq}
+	err := a.pool.QueryRow(ctx, `SELECT ids FROM dap_blocks WHERE ledger = (SELECT id FROM dap_ledgers WHERE task = $1) AND page = $2 AND shard = $3 AND seq = $4`,
+		task[:], int64(min(page.Window, math.MaxInt64)), int16(page.Shard), int64(seq)).Scan(&b.IDs)
+	if isNone(err) {
+		err = ledger.ErrConflict
+	}
+	if err != nil {
+		return ledger.Block{}, fmt.Errorf("reading block %d of page %v of task %v: %w", seq, page, task, err)
+	}
+	return b, nil
+}
+
+// Last implements [ledger.Store].
+func (a *aggregator) Last(ctx context.Context, task dap.TaskID, page ledger.Page) (uint32, error) {
+	var last int64
+	err := a.pool.QueryRow(ctx, `SELECT coalesce(max(seq), 0) FROM dap_blocks WHERE ledger = (SELECT id FROM dap_ledgers WHERE task = $1) AND page = $2 AND shard = $3`,
+		task[:], int64(min(page.Window, math.MaxInt64)), int16(page.Shard)).Scan(&last)
+	if err != nil {
+		return 0, fmt.Errorf("reading page %v of task %v: %w", page, task, err)
+	}
+	return uint32(last), nil
 }
 
 // Sums implements [ledger.Store].
@@ -281,28 +310,34 @@ func (a *aggregator) Evict(ctx context.Context, task dap.TaskID, generation uint
 }
 
 // Compact implements [ledger.Store].
-func (a *aggregator) Compact(ctx context.Context, task dap.TaskID, b ledger.Block, after uint32, count int) error {
-	if err := b.Check(); err != nil {
+func (a *aggregator) Compact(ctx context.Context, task dap.TaskID, c ledger.Compaction) error {
+	if err := c.Check(); err != nil {
 		return err
 	}
+	at := c.Page()
 	return a.step(ctx, "compacting", task, func(tx pgx.Tx) error {
 		r, err := ledgerOf(ctx, tx, task, exclusive)
 		if err != nil {
 			return err
 		}
 		where := `ledger = $1 AND page = $2 AND shard = $3 AND seq > $4 AND seq <= $5`
-		args := []any{r.id, int64(b.Page.Window), int16(b.Page.Shard), int64(after), int64(b.Seq)}
+		args := []any{r.id, int64(at.Window), int16(at.Shard), int64(c.After), int64(c.Last)}
 		var n int
-		var last int64
-		if err := tx.QueryRow(ctx, `SELECT count(*), coalesce(max(seq), 0) FROM dap_blocks WHERE `+where, args...).Scan(&n, &last); err != nil {
+		var last, end int64
+		err = tx.QueryRow(ctx, `SELECT count(*), coalesce(max(seq), 0),
+			(SELECT coalesce(max(seq), 0) FROM dap_blocks WHERE ledger = $1 AND page = $2 AND shard = $3) FROM dap_blocks WHERE `+where, args...).Scan(&n, &last, &end)
+		if err != nil {
 			return err
 		}
-		if n != count || last != int64(b.Seq) {
+		if n != c.Count || last != int64(c.Last) || c.Appends() && int64(c.Blocks[0].Seq) != end+1 {
 			return ledger.ErrConflict
 		}
 		var batch pgx.Batch
 		batch.Queue(`DELETE FROM dap_blocks WHERE `+where, args...)
-		batch.Queue(`INSERT INTO dap_blocks (ledger, page, shard, seq, ids) VALUES ($1, $2, $3, $4, $5)`, r.id, int64(b.Page.Window), int16(b.Page.Shard), int64(b.Seq), b.IDs)
+		for i := range c.Blocks {
+			batch.Queue(`INSERT INTO dap_blocks (ledger, page, shard, seq, ids) VALUES ($1, $2, $3, $4, $5)`,
+				r.id, int64(at.Window), int16(at.Shard), int64(c.Blocks[i].Seq), c.Blocks[i].IDs)
+		}
 		return send(ctx, tx, &batch)
 	})
 }

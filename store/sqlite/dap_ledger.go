@@ -126,14 +126,39 @@ func (a *aggregator) blocks(ctx context.Context, task dap.TaskID, page ledger.Pa
 	}
 	defer rows.Close()
 	var all []ledger.Block
-	for rows.Next() {
+	for ids := 0; ids < ledger.ReadIDs && rows.Next(); {
 		b := ledger.Block{Page: page}
 		if err := rows.Scan(&b.Seq, &b.IDs); err != nil {
 			return nil, err
 		}
 		all = append(all, b)
+		ids += len(b.IDs) / ledger.IDSize
 	}
 	return all, rows.Err()
+}
+
+// Block implements [ledger.Store].
+func (a *aggregator) Block(ctx context.Context, task dap.TaskID, page ledger.Page, seq uint32) (ledger.Block, error) {
+	b := ledger.Block{Page: page, Seq: seq}
+	err := a.db.QueryRowContext(ctx, `SELECT ids FROM dap_blocks WHERE ledger = (SELECT id FROM dap_ledgers WHERE task = ?) AND window = ? AND shard = ? AND seq = ?`,
+		task[:], int64(min(page.Window, math.MaxInt64)), page.Shard, seq).Scan(&b.IDs)
+	if isNone(err) {
+		err = ledger.ErrConflict
+	}
+	if err != nil {
+		return ledger.Block{}, fmt.Errorf("reading block %d of page %v of task %v: %w", seq, page, task, err)
+	}
+	return b, nil
+}
+
+// Last implements [ledger.Store].
+func (a *aggregator) Last(ctx context.Context, task dap.TaskID, page ledger.Page) (last uint32, err error) {
+	err = a.db.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM dap_blocks WHERE ledger = (SELECT id FROM dap_ledgers WHERE task = ?) AND window = ? AND shard = ?`,
+		task[:], int64(min(page.Window, math.MaxInt64)), page.Shard).Scan(&last)
+	if err != nil {
+		return 0, fmt.Errorf("reading page %v of task %v: %w", page, task, err)
+	}
+	return last, nil
 }
 
 // Sums implements [ledger.Store].
@@ -334,34 +359,44 @@ func (a *aggregator) Evict(ctx context.Context, task dap.TaskID, generation uint
 }
 
 // Compact implements [ledger.Store].
-func (a *aggregator) Compact(ctx context.Context, task dap.TaskID, b ledger.Block, after uint32, count int) error {
-	if err := b.Check(); err != nil {
+func (a *aggregator) Compact(ctx context.Context, task dap.TaskID, c ledger.Compaction) error {
+	if err := c.Check(); err != nil {
 		return err
 	}
+	at := c.Page()
 	err := transact(ctx, a.db, func(tx *sql.Tx) error {
 		r, err := ledgerOf(ctx, tx, task)
 		if err != nil {
 			return err
 		}
-		page := []any{r.id, int64(b.Page.Window), b.Page.Shard}
-		var n, last int
-		err = tx.QueryRowContext(ctx, `SELECT count(*), coalesce(max(seq), 0) FROM dap_blocks WHERE ledger = ? AND window = ? AND shard = ? AND seq > ? AND seq <= ?`,
-			append(page, after, b.Seq)...).Scan(&n, &last)
+		page := []any{r.id, int64(at.Window), at.Shard}
+		const replaced = `FROM dap_blocks WHERE ledger = ? AND window = ? AND shard = ? AND seq > ? AND seq <= ?`
+		var n, last, end int
+		err = tx.QueryRowContext(ctx, `SELECT count(*), coalesce(max(seq), 0) `+replaced, append(page, c.After, c.Last)...).Scan(&n, &last)
 		if err != nil {
 			return err
 		}
-		if n != count || last != int(b.Seq) {
+		err = tx.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM dap_blocks WHERE ledger = ? AND window = ? AND shard = ?`, page...).Scan(&end)
+		if err != nil {
+			return err
+		}
+		if n != c.Count || last != int(c.Last) || c.Appends() && int(c.Blocks[0].Seq) != end+1 {
 			return ledger.ErrConflict
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM dap_blocks WHERE ledger = ? AND window = ? AND shard = ? AND seq > ? AND seq < ?`, append(page, after, b.Seq)...)
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE `+replaced, append(page, c.After, c.Last)...); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE dap_blocks SET ids = ? WHERE ledger = ? AND window = ? AND shard = ? AND seq = ?`, append([]any{b.IDs}, append(page, b.Seq)...)...)
-		return err
+		for i := range c.Blocks {
+			_, err := tx.ExecContext(ctx, `INSERT INTO dap_blocks (ledger, window, shard, seq, ids) VALUES (?, ?, ?, ?, ?)`,
+				append(page, c.Blocks[i].Seq, c.Blocks[i].IDs)...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("compacting page %v of task %v: %w", b.Page, task, err)
+		return fmt.Errorf("compacting page %v of task %v: %w", at, task, err)
 	}
 	return nil
 }

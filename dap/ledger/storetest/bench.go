@@ -89,5 +89,5 @@ func compactTail(b *testing.B, s ledger.Store, page ledger.Page, last uint32, co
 	for _, id := range list {
 		joined.IDs = append(joined.IDs, id...)
 	}
-	return s.Compact(b.Context(), task, joined, after, count)
+	return s.Compact(b.Context(), task, ledger.Compaction{After: after, Last: last, Count: count, Blocks: []ledger.Block{joined}})
 }

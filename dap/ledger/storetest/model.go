@@ -171,10 +171,46 @@ func (m *Model) Blocks(_ context.Context, task dap.TaskID, page ledger.Page, aft
 		if a == nil {
 			return ledger.ErrNotBegun
 		}
-		out = slices.DeleteFunc(slices.Clone(a.blocks[page]), func(b ledger.Block) bool { return b.Seq <= after })
+		ids := 0
+		for _, b := range a.blocks[page] {
+			if b.Seq > after && ids < ledger.ReadIDs {
+				out = append(out, b)
+				ids += len(b.IDs) / ledger.IDSize
+			}
+		}
 		return nil
 	})
 	return out, err
+}
+
+// Block implements [ledger.Store].
+func (m *Model) Block(_ context.Context, task dap.TaskID, page ledger.Page, seq uint32) (out ledger.Block, err error) {
+	err = m.Read(func() error {
+		a := m.ledgers[task]
+		if a == nil {
+			return ledger.ErrConflict
+		}
+		i := slices.IndexFunc(a.blocks[page], func(b ledger.Block) bool { return b.Seq == seq })
+		if i < 0 {
+			return ledger.ErrConflict
+		}
+		out = a.blocks[page][i]
+		return nil
+	})
+	return out, err
+}
+
+// Last implements [ledger.Store].
+func (m *Model) Last(_ context.Context, task dap.TaskID, page ledger.Page) (last uint32, err error) {
+	err = m.Read(func() error {
+		if a := m.ledgers[task]; a != nil {
+			for _, b := range a.blocks[page] {
+				last = max(last, b.Seq)
+			}
+		}
+		return nil
+	})
+	return last, err
 }
 
 // Sums implements [ledger.Store].
@@ -315,8 +351,8 @@ func (m *Model) Evict(_ context.Context, task dap.TaskID, generation uint64, wat
 }
 
 // Compact implements [ledger.Store].
-func (m *Model) Compact(_ context.Context, task dap.TaskID, b ledger.Block, after uint32, count int) error {
-	if err := b.Check(); err != nil {
+func (m *Model) Compact(_ context.Context, task dap.TaskID, c ledger.Compaction) error {
+	if err := c.Check(); err != nil {
 		return err
 	}
 	return m.Atomically(func() (func(), error) {
@@ -325,23 +361,27 @@ func (m *Model) Compact(_ context.Context, task dap.TaskID, b ledger.Block, afte
 			return nil, ledger.ErrNotBegun
 		}
 		var kept []ledger.Block
-		var last uint32
+		var last, end uint32
 		n := 0
-		for _, o := range a.blocks[b.Page] {
-			if o.Seq <= after || o.Seq > b.Seq {
+		for _, o := range a.blocks[c.Page()] {
+			end = o.Seq
+			if o.Seq <= c.After || o.Seq > c.Last {
 				kept = append(kept, o)
 				continue
 			}
 			last = o.Seq
 			n++
 		}
-		if n != count || last != b.Seq {
+		if n != c.Count || last != c.Last || c.Appends() && c.Blocks[0].Seq != end+1 {
 			return nil, ledger.ErrConflict
 		}
 		next := a.clone()
-		b.IDs = bytes.Clone(b.IDs)
-		next.blocks[b.Page] = append(kept, b)
-		slices.SortFunc(next.blocks[b.Page], func(x, y ledger.Block) int { return cmp.Compare(x.Seq, y.Seq) })
+		for _, b := range c.Blocks {
+			b.IDs = bytes.Clone(b.IDs)
+			kept = append(kept, b)
+		}
+		next.blocks[c.Page()] = kept
+		slices.SortFunc(next.blocks[c.Page()], func(x, y ledger.Block) int { return cmp.Compare(x.Seq, y.Seq) })
 		return func() { m.ledgers[task] = next }, nil
 	})
 }

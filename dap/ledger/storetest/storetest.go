@@ -151,7 +151,7 @@ func testBegin(t *testing.T, s ledger.Store, reopen Reopen) {
 		"commit":  s.Commit(t.Context(), ledger.Change{Task: task}),
 		"collect": s.Collect(t.Context(), ledger.Collection{Task: task, Selector: interval(0, 1)}),
 		"evict":   s.Evict(t.Context(), task, 0, 1),
-		"compact": s.Compact(t.Context(), task, ids(0, 0, 1, 1), 0, 1),
+		"compact": s.Compact(t.Context(), task, compaction(0, 1, ids(0, 0, 1, 1))),
 	} {
 		if !errors.Is(err, ledger.ErrNotBegun) {
 			t.Errorf("%s of a task that was not begun: %v, want ErrNotBegun", what, err)
@@ -391,18 +391,18 @@ func testCompact(t *testing.T, s ledger.Store, reopen Reopen) {
 		after uint32
 		count int
 	}{{1, 2}, {1, 4}, {0, 3}, {2, 3}} {
-		conflict(t, fmt.Sprint("compacting ", wrong), s.Compact(t.Context(), task, joined, wrong.after, wrong.count))
+		conflict(t, fmt.Sprint("compacting ", wrong), s.Compact(t.Context(), task, compaction(wrong.after, wrong.count, joined)))
 	}
-	if err := s.Compact(t.Context(), task, joined, 1, 3); err != nil {
+	if err := s.Compact(t.Context(), task, compaction(1, 3, joined)); err != nil {
 		t.Fatal(err)
 	}
 	s = reopen(t)
 	wantBlocks(t, s, page, 0, ids(3, 0, 1, 50), joined, ids(3, 0, 5, 46))
 	wantBlocks(t, s, page, 2, joined, ids(3, 0, 5, 46)) // who knew a part of it reads all of it
 	missing := ids(3, 0, 6, 46, 47)
-	conflict(t, "compacting a block that is not there", s.Compact(t.Context(), task, missing, 4, 1))
+	conflict(t, "compacting a block that is not there", s.Compact(t.Context(), task, compaction(4, 1, missing)))
 	all := ids(3, 0, 5, 46, 47, 48, 49, 50)
-	if err := s.Compact(t.Context(), task, all, 0, 3); err != nil {
+	if err := s.Compact(t.Context(), task, compaction(0, 3, all)); err != nil {
 		t.Fatal(err)
 	}
 	for _, seq := range []uint32{1, 2, 5, 7} { // numbers that are gone are not free
@@ -410,6 +410,46 @@ func testCompact(t *testing.T, s ledger.Store, reopen Reopen) {
 	}
 	commit(t, s, ledger.Change{Blocks: []ledger.Block{ids(3, 0, 6, 99)}})
 	wantBlocks(t, s, page, 0, all, ids(3, 0, 6, 99))
+	for _, want := range []ledger.Block{all, ids(3, 0, 6, 99)} {
+		if have, err := s.Block(t.Context(), task, page, want.Seq); err != nil || !bytes.Equal(have.IDs, want.IDs) {
+			t.Errorf("block %d: %d bytes, %v", want.Seq, len(have.IDs), err)
+		}
+	}
+	_, err := s.Block(t.Context(), task, page, 4)
+	conflict(t, "a block that is gone", err)
+	// Several blocks in the place of several get numbers above them, if these are free.
+	several := []ledger.Block{ids(3, 0, 7, 46, 47, 48), ids(3, 0, 8, 49, 50, 99)}
+	early := ledger.Compaction{After: 0, Last: 5, Count: 1, Blocks: []ledger.Block{ids(3, 0, 6, 46, 47, 48), ids(3, 0, 7, 49, 50)}}
+	conflict(t, "numbers that are taken", s.Compact(t.Context(), task, early))
+	if err := s.Compact(t.Context(), task, ledger.Compaction{After: 0, Last: 6, Count: 2, Blocks: several}); err != nil {
+		t.Fatal(err)
+	}
+	s = reopen(t)
+	wantBlocks(t, s, page, 6, several...) // who knew all reads all
+	conflict(t, "the number after those that were replaced", s.Commit(t.Context(), ledger.Change{Task: task, Blocks: []ledger.Block{ids(3, 0, 7, 98)}}))
+	commit(t, s, ledger.Change{Blocks: []ledger.Block{ids(3, 0, 9, 98)}})
+	if last, err := s.Last(t.Context(), task, page); err != nil || last != 9 {
+		t.Errorf("the last block is %d, %v", last, err)
+	}
+	if last, err := s.Last(t.Context(), task, ledger.Page{Window: 77}); err != nil || last != 0 {
+		t.Errorf("the last block of an empty page is %d, %v", last, err)
+	}
+	// Blocks before the last one go to the end too.
+	ordered := []ledger.Block{ids(3, 0, 10, 46, 47), ids(3, 0, 11, 48, 49, 50, 99)}
+	conflict(t, "numbers that are taken", s.Compact(t.Context(), task, ledger.Compaction{After: 0, Last: 8, Count: 2, Blocks: []ledger.Block{ids(3, 0, 9, 46)}}))
+	if err := s.Compact(t.Context(), task, ledger.Compaction{After: 0, Last: 8, Count: 2, Blocks: ordered}); err != nil {
+		t.Fatal(err)
+	}
+	wantBlocks(t, s, page, 0, append([]ledger.Block{ids(3, 0, 9, 98)}, ordered...)...)
+	below := ledger.Compaction{After: 0, Last: 9, Count: 3, Blocks: several}
+	if err := s.Compact(t.Context(), task, below); err == nil {
+		t.Error("numbers below those that are replaced are accepted")
+	}
+}
+
+// compaction replaces blocks by one with the number of the last.
+func compaction(after uint32, count int, b ledger.Block) ledger.Compaction {
+	return ledger.Compaction{After: after, Last: b.Seq, Count: count, Blocks: []ledger.Block{b}}
 }
 
 func testApart(t *testing.T, s ledger.Store, _ Reopen) {
