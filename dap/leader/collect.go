@@ -360,7 +360,10 @@ type collectionKey struct {
 type progress struct {
 	missing uint64 // reports, at the last look
 	looked  time.Time
-	err     error // the last failure
+	holders []Holder // nodes that are waited for, at the last look
+	asked   time.Time
+	since   time.Time // since when they are waited for
+	err     error     // the last failure
 }
 
 // collectionChanged wakes those who wait for a collection job, and what the job

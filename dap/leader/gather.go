@@ -27,16 +27,42 @@ func (l *Leader) gather(ctx context.Context) (bool, error) {
 	}
 	moved := make([]bool, len(pending))
 	errs := make([]error, len(pending))
+	l.selectInOrder(ctx, pending, moved, errs)
 	var g errgroup.Group // helpers may be slow
 	g.SetLimit(l.config.Workers)
 	for i, c := range pending {
 		g.Go(func() error {
-			moved[i], errs[i] = l.advanceCollection(ctx, c)
+			if errs[i] == nil {
+				var went bool
+				went, errs[i] = l.advanceCollection(ctx, c)
+				moved[i] = moved[i] || went
+			}
 			return nil
 		})
 	}
 	_ = g.Wait() // the errors are in errs
 	return slices.Contains(moved, true), errors.Join(append(errs, ctx.Err())...)
+}
+
+// selectInOrder takes the collection jobs that wait for a batch of the leader's
+// choice one step further, the oldest first: the others go side by side. What they
+// have become is in pending.
+func (l *Leader) selectInOrder(ctx context.Context, pending []Collection, moved []bool, errs []error) {
+	for i, c := range pending {
+		if c.State != Waiting || c.Interval.Duration > 0 || ctx.Err() != nil {
+			continue
+		}
+		next, err := l.step(ctx, c)
+		if err != nil {
+			errs[i] = collectionError(&c, err)
+			continue
+		}
+		moved[i], pending[i] = next.Rev != c.Rev, next
+	}
+}
+
+func collectionError(c *Collection, err error) error {
+	return fmt.Errorf("collection job %v of task %v, %v: %w", c.ID, c.Task, c.State, err)
 }
 
 // advanceCollection takes a collection job as far as it goes, and reports whether
@@ -45,7 +71,7 @@ func (l *Leader) advanceCollection(ctx context.Context, c Collection) (moved boo
 	for ctx.Err() == nil && !c.ended() {
 		next, err := l.step(ctx, c)
 		if err != nil {
-			return moved, fmt.Errorf("collection job %v of task %v, %v: %w", c.ID, c.Task, c.State, err)
+			return moved, collectionError(&c, err)
 		}
 		if next.Rev == c.Rev {
 			break
@@ -103,8 +129,10 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 	if c.Interval.Duration == 0 {
 		return l.selectBatch(ctx, s, c)
 	}
-	if ready, next, err := l.logsCut(ctx, c); !ready || err != nil {
+	if ready, next, err := l.logsCut(ctx, c); err != nil || next.Rev != c.Rev {
 		return next, err
+	} else if !ready {
+		return l.waitForNodes(ctx, c, dap.BatchID{}, at)
 	}
 	if wait, err := l.looksAgain(ctx, c); wait || err != nil {
 		return c, err
@@ -124,7 +152,51 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 		}
 		return l.wait(ctx, s, c, total.Count, at)
 	}
-	return l.drain(ctx, c)
+	next, err := l.drain(ctx, c)
+	if errors.Is(err, ErrBusy) {
+		return l.waitForNodes(ctx, c, dap.BatchID{}, at)
+	}
+	return next, err
+}
+
+// dueSince returns since when a collection waits for nothing but other work: it
+// could be collected from a time on, and was asked for.
+func dueSince(c *Collection, at time.Time) time.Time { return later(at, c.Created) }
+
+// waitForNodes notes for which nodes a collection waits, because of a batch that it
+// may take, if it is not zero, and gives up when they have not done their work
+// before the collection timeout.
+func (l *Leader) waitForNodes(ctx context.Context, c Collection, batch dap.BatchID, at time.Time) (Collection, error) {
+	k := collectionKey{c.Task, c.ID}
+	since, now := dueSince(&c, at), l.config.Clock.Now()
+	late := !now.Before(since.Add(l.config.Patience))
+	l.mu.Lock()
+	p := l.progress[k]
+	l.mu.Unlock()
+	if !late && now.Before(p.asked.Add(lookEvery)) {
+		return c, nil
+	}
+	of := c
+	of.Batch = batch
+	holders, err := l.config.Store.Holders(ctx, of)
+	if err != nil {
+		return c, err
+	}
+	if !late {
+		l.mu.Lock()
+		p.holders, p.asked, p.since = holders, now, since
+		l.progress[k] = p
+		l.mu.Unlock()
+		return c, nil
+	}
+	for _, h := range holders {
+		l.config.Failed(fmt.Errorf("collection job %v of task %v fails: since %s it has waited for node %q, which has %d logs and %d jobs with reports that may belong to its batch; start the node, or give these reports up: shoal leader drop-node %s",
+			c.ID, c.Task, since.UTC().Format(time.RFC3339), h.Node, h.Logs, h.Jobs, h.Node))
+	}
+	return l.fail(ctx, c, &dap.Abort{
+		Type:   dap.ProblemInvalidBatchSize,
+		Detail: fmt.Sprintf("%d servers of the leader have not aggregated their reports since %s", len(holders), since.UTC().Format(time.RFC3339)),
+	})
 }
 
 // logsCut reports whether the logs that were there when the collection was due
@@ -169,9 +241,7 @@ func (l *Leader) looksAgain(ctx context.Context, c Collection) (bool, error) {
 func (l *Leader) wait(ctx context.Context, s *roster.Serving, c Collection, have uint64, since time.Time) (Collection, error) {
 	least := s.Task.Config().MinBatchSize
 	missing := least - min(have, least)
-	if since.Before(c.Created) {
-		since = c.Created
-	}
+	since = dueSince(&c, since)
 	if l.now().Before(since.Add(l.config.Patience)) {
 		l.mu.Lock()
 		l.progress[collectionKey{c.Task, c.ID}] = progress{missing: missing, looked: l.config.Clock.Now()}
@@ -191,7 +261,11 @@ func (l *Leader) selectBatch(ctx context.Context, s *roster.Serving, c Collectio
 		return c, err
 	}
 	var most uint64
+	var blocked dap.BatchID // has reports enough, but not all of them are aggregated
 	for _, b := range batches {
+		if blocked == (dap.BatchID{}) && b.Assigned > 0 && b.Count+b.Assigned >= s.Task.Config().MinBatchSize {
+			blocked = b.ID
+		}
 		if b.Count >= s.Task.Config().MinBatchSize && b.Assigned == 0 {
 			c.Batch = b.ID
 			return l.drain(ctx, c)
@@ -199,8 +273,12 @@ func (l *Leader) selectBatch(ctx context.Context, s *roster.Serving, c Collectio
 		most = max(most, b.Count)
 	}
 	// Reports that wait in logs may fill one.
-	if ready, next, err := l.logsCut(ctx, c); !ready || err != nil {
+	ready, next, err := l.logsCut(ctx, c)
+	if err != nil || next.Rev != c.Rev {
 		return next, err
+	}
+	if !ready || blocked != (dap.BatchID{}) {
+		return l.waitForNodes(ctx, c, blocked, c.Created)
 	}
 	return l.wait(ctx, s, c, most, c.Created)
 }

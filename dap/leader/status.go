@@ -54,6 +54,8 @@ type CollectionStatus struct {
 	Interval dap.Interval // zero in the leader-selected mode
 	Missing  uint64       // reports, when this node last looked
 	Attempts int          // to get the helper's share
+	Nodes    []Holder     // that it waits for, when this node last looked
+	Since    time.Time    // since when it waits for them
 	Err      error        // the last failure that this node saw
 }
 
@@ -93,7 +95,7 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 		for _, c := range pending {
 			if c.Task == id {
 				p := l.progress[collectionKey{c.Task, c.ID}]
-				t.Collections = append(t.Collections, CollectionStatus{c.ID, c.State, c.Interval, p.missing, c.Attempts, p.err})
+				t.Collections = append(t.Collections, CollectionStatus{c.ID, c.State, c.Interval, p.missing, c.Attempts, p.holders, p.since, p.err})
 			}
 		}
 		l.mu.Unlock()
