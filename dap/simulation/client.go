@@ -19,8 +19,10 @@ type report struct {
 	flaw    string // what is wrong with it; "" for an honest report
 	body    []byte // as it was uploaded
 	acked   bool
-	ackedAt int // step
-	counted int // results that hold it
+	ackedAt int             // step
+	holders map[string]bool // nodes that have acknowledged it
+	gone    bool            // all of them have lost their disks
+	counted int             // results that hold it
 }
 
 // tooEarly is the flaw that time heals: a report that was refused for it may be
@@ -166,7 +168,7 @@ func (w *world) upload(reports ...*report) error {
 		return nil // nothing is known
 	}
 	if a.status/100 != 2 {
-		if a.status/100 == 5 && w.disturbed == before {
+		if a.status/100 == 5 && w.disturbed == before && !w.mayBeUnavailable(a.status) {
 			w.breaks("an upload was answered with %d: %s", a.status, a.body)
 		}
 		w.note("  upload refused with %d", a.status)
@@ -193,6 +195,16 @@ func (w *world) upload(reports ...*report) error {
 		if !r.acked {
 			r.acked, r.ackedAt = true, w.step
 		}
+		if r.holders == nil {
+			r.holders = make(map[string]bool)
+		}
+		r.holders[a.from], r.gone = true, false
 	}
 	return nil
+}
+
+// mayBeUnavailable reports whether a status is that of a node which has not heard
+// from its store for a while, as far as it knows.
+func (w *world) mayBeUnavailable(status int) bool {
+	return status == http.StatusServiceUnavailable && (w.setting.StoreError > 0 || w.setting.Claims)
 }

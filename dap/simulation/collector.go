@@ -125,6 +125,7 @@ func (w *world) exchange(c *collection, p *packet) error {
 		}
 	case a.status/100 == 2:
 		return w.take(c, a.body)
+	case w.mayBeUnavailable(a.status):
 	case a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests:
 	case a.status >= 500:
 		if w.disturbed == before {
@@ -155,7 +156,7 @@ func (w *world) failed(c *collection, a *answer) {
 	case dap.ProblemBatchOverlap, dap.ProblemBatchInvalid, dap.ProblemInvalidBatchSize:
 	case dap.ProblemBatchMismatch:
 		w.stats.Mismatches++
-		if !w.setting.Abandon && w.setting.Expiry == 0 {
+		if !w.setting.Abandon && w.setting.Expiry == 0 && !w.lostDisk {
 			w.breaks("leader and helper disagree: %s", abort.Detail)
 		}
 	default:

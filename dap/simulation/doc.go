@@ -4,7 +4,8 @@
 // processes and disks crash at any step; stores fail before or after a change with
 // the process alive, and are slower than a lease; a helper is away for days; keys
 // rotate, tokens are renewed at one side first, clients lie and repeat an upload at
-// another node, and requests are replayed.
+// another node, requests are replayed, second processes start under a node's name,
+// leases on names lapse, and the disk of a node is lost for ever.
 //
 //	report, err := simulation.Run(ctx, simulation.Plan(seed))
 //

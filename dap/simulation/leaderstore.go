@@ -20,9 +20,34 @@ type leaderStore struct{ leader.Store }
 
 var _ leader.Store = leaderLink{}
 
+// As returns the store of a holder of a claim behind the same link.
+func (s leaderLink) As(c leader.Claim) leader.Store {
+	inner := s.Store.As(c)
+	return leaderLink{ledgerLink{s.link, inner}, leaderStore{inner}}
+}
+
+func (s leaderLink) Claim(ctx context.Context, c leader.Claim, now time.Time) (leader.Claim, error) {
+	return change(s.link, func() (leader.Claim, error) { return s.Store.Claim(ctx, c, now) })
+}
+
+func (s leaderLink) Renew(ctx context.Context, c leader.Claim) error {
+	return alter(s.link, func() error { return s.Store.Renew(ctx, c) })
+}
+
+func (s leaderLink) Nodes(ctx context.Context) ([]leader.Claim, error) {
+	return read(s.link, func() ([]leader.Claim, error) { return s.Store.Nodes(ctx) })
+}
+
+func (s leaderLink) Drops(ctx context.Context) ([]leader.Dropped, error) {
+	return read(s.link, func() ([]leader.Dropped, error) { return s.Store.Drops(ctx) })
+}
+
+func (s leaderLink) Holders(ctx context.Context, c leader.Collection) ([]leader.Holder, error) {
+	return read(s.link, func() ([]leader.Holder, error) { return s.Store.Holders(ctx, c) })
+}
+
 func (s leaderLink) BeginLog(ctx context.Context, task dap.TaskID, node string) (leader.Log, error) {
-	// Not after the change: a leader that lives on does not yet find such a log.
-	return read(s.link, func() (leader.Log, error) { return s.Store.BeginLog(ctx, task, node) })
+	return change(s.link, func() (leader.Log, error) { return s.Store.BeginLog(ctx, task, node) })
 }
 
 func (s leaderLink) Logs(ctx context.Context, node string) ([]leader.Log, error) {

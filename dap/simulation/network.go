@@ -35,6 +35,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	from   string // the node
 }
 
 // A network carries requests to the two aggregators, not always well.
@@ -124,7 +125,7 @@ func (n *network) deliver(p *packet) (*answer, error) {
 	}
 	n.sent = append(n.sent, p)
 	res := recorder.Result()
-	a := &answer{res.StatusCode, res.Header, recorder.Body.Bytes()}
+	a := &answer{res.StatusCode, res.Header, recorder.Body.Bytes(), node.id()}
 	n.world.checkRepeat(p, a)
 	return a, nil
 }

@@ -25,6 +25,7 @@ import (
 // disk.
 type node interface {
 	fmt.Stringer
+	id() string
 	handler() http.Handler
 	// down reports whether the process has crashed.
 	down() bool
@@ -78,6 +79,7 @@ func (p *process) open(ctx context.Context, store ledger.Store) error {
 }
 
 func (p *process) String() string                    { return p.role.String() + " " + p.name }
+func (p *process) id() string                        { return p.name }
 func (p *process) ledgers() *ledger.Books            { return p.books }
 func (p *process) refresh(ctx context.Context) error { return p.roster.Refresh(ctx) }
 
@@ -87,6 +89,7 @@ type leaderNode struct {
 	client *http.Client
 	shared leader.Store // of all nodes, without faults
 	disk   *crashfs.FS
+	lost   bool // the disk is another one, and the node was not dropped yet
 	leader *leader.Leader
 	serve  http.Handler
 }

@@ -37,6 +37,12 @@ type Setting struct {
 	// the leader before the helper knows them.
 	Absence bool
 
+	// Claims lets second processes start under the names of nodes.
+	Claims bool
+	// LoseDisk destroys the disk of a node; it is dropped then. What only it had is
+	// lost, and the two aggregators may disagree on a batch, which must fail.
+	LoseDisk bool
+
 	Nodes int // of each role; 0: one
 
 	// Stores makes the stores; nil for models in memory.
@@ -45,9 +51,9 @@ type Setting struct {
 
 // String describes the setting in a line.
 func (s Setting) String() string {
-	return fmt.Sprintf("seed %d: %v, %v, async %v, interval %v, abandon %v, expiry %v, batches of %d, jobs of %d, logs of %d, nodes %d, absence %v, faults %d %d %d %d %d %d, of stores %d %d",
+	return fmt.Sprintf("seed %d: %v, %v, async %v, interval %v, abandon %v, expiry %v, batches of %d, jobs of %d, logs of %d, nodes %d, absence %v, claims %v, lost disk %v, faults %d %d %d %d %d %d, of stores %d %d",
 		s.Seed, s.Variant, s.Mode, s.Async, s.Interval, s.Abandon, s.Expiry, s.MinBatch, s.JobReports, s.LogReports,
-		s.Nodes, s.Absence, s.LoseRequest, s.LoseAnswer, s.Double, s.Delay, s.Slow, s.Crash, s.StoreError, s.StoreSlow)
+		s.Nodes, s.Absence, s.Claims, s.LoseDisk, s.LoseRequest, s.LoseAnswer, s.Double, s.Delay, s.Slow, s.Crash, s.StoreError, s.StoreSlow)
 }
 
 // Plan returns the setting of a seed.
@@ -82,5 +88,7 @@ func Plan(seed uint64) Setting {
 		s.StoreSlow, s.Slow = r.IntN(20), r.IntN(60)
 	}
 	s.Absence = r.IntN(3) == 0
+	s.Claims = r.IntN(3) == 0
+	s.LoseDisk = s.Nodes > 1 && r.IntN(10) == 0
 	return s
 }

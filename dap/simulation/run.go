@@ -2,11 +2,13 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/leader"
 )
 
 // Run plays a setting to its end. An error is a broken invariant, or a failure
@@ -57,6 +59,8 @@ var events = []event{
 	{14, "time passes", (*world).pass},
 	{1, "helper away", (*world).leave},
 	{1, "token renewed", (*world).renew},
+	{1, "second process", (*world).impostor},
+	{1, "disk lost", (*world).loseDisk},
 	{10, "collect", func(w *world) error { _, err := w.ask(w.query()); return err }},
 	{16, "poll", (*world).pollSome},
 	{2, "delete collection", (*world).removeSome},
@@ -66,7 +70,9 @@ var events = []event{
 
 // turn lets one thing happen.
 func (w *world) turn() error {
-	w.faults()
+	if err := w.faults(); err != nil {
+		return err
+	}
 	total := 0
 	for _, e := range events {
 		total += e.weight
@@ -82,28 +88,37 @@ func (w *world) turn() error {
 }
 
 // faults lets aggregators crash and come back.
-func (w *world) faults() {
+func (w *world) faults() error {
 	for _, n := range w.nodes() {
 		if w.chance(w.setting.Crash) && !n.down() {
 			w.note("  %v will crash", n)
 			n.crashSoon(w.random)
 		}
 		if n.down() && w.random.IntN(3) == 0 {
-			w.restart(n)
+			if err := w.restart(n); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
-func (w *world) restart(n node) {
+func (w *world) restart(n node) error {
+	if l, ok := n.(*leaderNode); ok && l.lost {
+		if err := w.dropLost(l); err != nil || l.lost {
+			return err
+		}
+	}
 	w.note("  %v restarts", n)
 	w.stats.Restarts++
 	before := w.disturbed
 	if err := n.restart(w.ctx); err != nil {
 		w.note("  %v: %v", n, err)
-		if w.disturbed == before {
+		if w.disturbed == before && !errors.Is(err, leader.ErrHeld) {
 			w.breaks("restarting %v: %v", n, err)
 		}
 	}
+	return nil
 }
 
 func (w *world) uploadNew() error {
@@ -148,6 +163,9 @@ func (w *world) work(n node) error {
 	}
 	if err := n.tick(w.ctx); err != nil {
 		w.note("  %v: %v", n, err)
+		if errors.Is(err, leader.ErrFenced) { // it says so, and its operator listens
+			return w.restart(n)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/leader"
 )
 
 // settle heals the network, restarts both aggregators, lets them finish what they
@@ -23,13 +24,20 @@ func (w *world) settle() error {
 	}
 	for _, n := range w.nodes() {
 		if n.down() || w.random.IntN(3) == 0 { // what runs on must not need a restart
-			w.restart(n)
+			if err := w.restart(n); err != nil {
+				return err
+			}
 		} else {
 			n.stayUp()
 		}
 	}
 	for n := range 400 {
 		w.advance(time.Minute)
+		if up, err := w.startAll(); err != nil {
+			return err
+		} else if !up {
+			continue
+		}
 		// The first time a process may find that a change has happened of which it
 		// heard nothing.
 		if err := w.tickAll(); err != nil && n > 0 {
@@ -54,6 +62,21 @@ func (w *world) settle() error {
 	return errors.New("there is still work after 400 minutes")
 }
 
+// startAll starts what is down, and reports whether all is up: a name may be leased
+// to a process that is gone.
+func (w *world) startAll() (bool, error) {
+	up := true
+	for _, n := range w.nodes() {
+		if n.down() {
+			if err := w.restart(n); err != nil {
+				return false, err
+			}
+		}
+		up = up && !n.down()
+	}
+	return up, nil
+}
+
 // tickAll lets all processes do what is due.
 func (w *world) tickAll() error {
 	var errs []error
@@ -61,7 +84,11 @@ func (w *world) tickAll() error {
 		errs = append(errs, n.tick(w.ctx))
 	}
 	for _, n := range w.leaders {
-		errs = append(errs, n.tick(w.ctx))
+		err := n.tick(w.ctx)
+		if errors.Is(err, leader.ErrFenced) {
+			err = w.restart(n)
+		}
+		errs = append(errs, err)
 	}
 	for _, n := range w.helpers {
 		errs = append(errs, n.tick(w.ctx))
@@ -219,7 +246,7 @@ func (w *world) open(s dap.BatchSelector, pending map[int]bool) error {
 	if err != nil {
 		return err
 	}
-	if w.setting.Abandon || w.setting.Expiry > 0 {
+	if w.setting.Abandon || w.setting.Expiry > 0 || w.lostDisk {
 		return nil // they may differ, see [Setting]
 	}
 	if collected != collectedThere {
@@ -255,7 +282,7 @@ func (w *world) open(s dap.BatchSelector, pending map[int]bool) error {
 // mayBeLost reports whether an acknowledged report may be in no batch: its bucket
 // was being collected, or its ID was no longer kept.
 func (w *world) mayBeLost(r *report) bool {
-	if w.setting.Abandon || w.setting.Expiry > 0 {
+	if w.setting.Abandon || w.setting.Expiry > 0 || w.lostDisk {
 		return true
 	}
 	for _, c := range w.collections {

@@ -65,7 +65,8 @@ func TestSeeds(t *testing.T) {
 	group.Wait()
 	t.Logf("%d seeds: %+v", n, sum)
 	// A simulation in which nothing happens proves nothing.
-	if !t.Failed() && (sum.Counted == 0 || sum.Pending == 0 || sum.Collections == 0 || sum.Restarts == 0 || sum.Replays == 0 || sum.Hostile == 0) {
+	if !t.Failed() && (sum.Counted == 0 || sum.Pending == 0 || sum.Collections == 0 || sum.Restarts == 0 || sum.Replays == 0 || sum.Hostile == 0 ||
+		sum.StoreErrors == 0 || sum.Slow == 0 || sum.Absences == 0 || sum.Renewals == 0 || sum.Impostors == 0 || sum.Dropped == 0) {
 		t.Errorf("something never happened: %+v", sum)
 	}
 }

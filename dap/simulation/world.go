@@ -63,6 +63,7 @@ type world struct {
 	healed    bool         // no more faults
 	looking   int          // the simulation itself reads a store: without faults
 	waiting   bool         // in a slow call
+	lostDisk  bool         // a node's disk was lost
 	disturbed int          // faults so far: an answer of 5xx needs one
 	absent    absent       // the helper
 	renewal   func() error // what is left of a token renewal; nil: nothing
@@ -70,10 +71,10 @@ type world struct {
 
 // Stats counts what happened in a run.
 type Stats struct {
-	Uploaded, Acknowledged, Counted, Pending, Hostile int
-	Collections, Restarts, Replays, Mismatches        int
-	StoreErrors, Slow, Absences, Renewals             int
-	Steps                                             int
+	Uploaded, Acknowledged, Counted, Pending, Hostile         int
+	Collections, Restarts, Replays, Mismatches                int
+	StoreErrors, Slow, Absences, Renewals, Impostors, Dropped int
+	Steps                                                     int
 }
 
 // Add adds the counts of another run.
@@ -92,6 +93,8 @@ func (s *Stats) Add(o Stats) {
 	s.Slow += o.Slow
 	s.Absences += o.Absences
 	s.Renewals += o.Renewals
+	s.Impostors += o.Impostors
+	s.Dropped += o.Dropped
 }
 
 // note remembers what happened, for the text of an error.
