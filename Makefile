@@ -19,7 +19,7 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test bench discovery fuzz crash sim mutants lint build cross
+.PHONY: help demo test bench discovery fuzz crash sim chaos mutants lint build cross
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
@@ -29,6 +29,7 @@ help:
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
 	@echo "make crash   200 kill -9 of a real server under load, and of a real helper"
 	@echo "make sim     10,000 seeds of the simulation of an aggregation system"
+	@echo "make chaos   two leaders and two helpers on a PostgreSQL that restarts all the time, for CHAOS_TIME (default 10m)"
 	@echo "make mutants faults put into the aggregate route, one at a time: a test must notice each"
 	@echo "make lint    gofumpt and golangci-lint"
 	@echo "make build   bin/shoal"
@@ -75,6 +76,12 @@ crash:
 SIM_SEEDS ?= 10000
 sim:
 	SHOAL_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestSeeds$$' ./dap/simulation
+
+# A program of its own, so that it can show its progress on a terminal.
+CHAOS_TIME ?= 10m
+chaos:
+	$(GO) test -c -o bin/chaos.test ./store/postgres
+	cd store/postgres && SHOAL_CHAOS=$(CHAOS_TIME) ../../scripts/postgres ../../bin/chaos.test -test.run '^TestChaos$$' -test.v -test.timeout 120m
 
 MUTANTS ?= .
 mutants:
