@@ -42,8 +42,12 @@ func (c *Collector) ask(ctx context.Context, q *Question, a Ask) (Ask, time.Dura
 		return a, 0, errors.Join(err, c.patience(ctx, &a, "the leader could not be reached"))
 	}
 	next := a
-	if resp.Location != "" {
+	switch {
+	case resp.Location != "":
 		next.Location = resp.Location
+	case a.Location == "" && q.Task.Variant().ClientChoosesIDs():
+		// The job is where it was put: Janus names no location.
+		next.Location = dap.Resolve(q.Task.Config().Leader, dap.CollectionJobPath(q.Task.ID(), a.ID))
 	}
 	if len(resp.Body) > 0 {
 		c.config.Metrics.Request("answered")

@@ -266,6 +266,27 @@ func TestLeaderThatIsNotReady(t *testing.T) {
 	}
 }
 
+// TestNoLocation: where the collector chooses the ID of the job, a leader need not
+// say where it is; Janus does not.
+func TestNoLocation(t *testing.T) {
+	w := newWorld(t, setting{variant: dap.Janus()})
+	w.leader.mute = true
+	w.leader.fill(hour(0), 60, 0, 0, 0)
+	puts := 0
+	w.leader.fail = func(r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			puts++
+		}
+		return false
+	}
+	if err := w.pass(100 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.rows(); puts != 1 || !strings.Contains(got, "12:00:00Z,red,60,60") {
+		t.Errorf("%d requests, released\n%s", puts, got)
+	}
+}
+
 // TestForgetfulLeader: a leader that has lost the job is asked to make it anew.
 func TestForgetfulLeader(t *testing.T) {
 	w := newWorld(t, setting{})

@@ -176,6 +176,7 @@ type leader struct {
 	jobs     map[string]*job    // by path
 	fail     func(r *http.Request) bool
 	lose     bool // the next answer
+	mute     bool // as Janus: no location, and a creation is answered without the result
 	notReady int  // the status of an answer that is not ready; 0: 202
 	created  int
 	waits    map[string]string // headers of an answer without a body
@@ -246,8 +247,10 @@ func (l *leader) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		l.lose = false
 		panic(http.ErrAbortHandler)
 	}
-	w.Header().Set("Location", path)
-	if j.answer == nil {
+	if !l.mute {
+		w.Header().Set("Location", path)
+	}
+	if j.answer == nil || l.mute && r.Method != http.MethodGet {
 		for name, value := range l.waits {
 			w.Header().Set(name, value)
 		}
