@@ -6,6 +6,13 @@
 //	dap-interop aggregator --listen 127.0.0.1:8083 --dir /tmp/leader
 //
 // It prints the address on which it listens, and serves until it is interrupted.
+//
+//	dap-interop matrix --only 'janus-*'
+//
+// runs trials between parties: every pairing of ours and, where its programs are
+// given, of Janus', in twelve settings. It prints a table and fails if a trial has
+// failed. scripts/janus gives it a database and a network of its own.
+//
 // It is for tests: whoever reaches it can add tasks and upload reports.
 package main
 
@@ -38,6 +45,7 @@ type commands struct {
 	Client     struct{}      `cmd:"" help:"Play the client."`
 	Collector  struct{}      `cmd:"" help:"Play the collector."`
 	Aggregator aggregatorCmd `cmd:"" help:"Play leader or helper, as each task says."`
+	Matrix     matrixCmd     `cmd:"" help:"Run our parties against each other and, where its programs are given, against those of Janus, in the variant janus."`
 }
 
 type aggregatorCmd struct {
@@ -78,30 +86,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return serve(ctx, line.Listen, interop.NewClient(v, nil), stdout)
 	case "collector":
 		return serve(ctx, line.Listen, interop.NewCollector(v, nil), stdout)
+	case "matrix":
+		return line.Matrix.run(ctx, stdout, stderr)
 	default:
 		return line.Aggregator.run(ctx, v, line.Listen, stdout, stderr)
 	}
 }
 
 func (c *aggregatorCmd) run(ctx context.Context, v *dap.Variant, listen string, stdout, stderr io.Writer) (err error) {
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return err
-	}
-	leader, err := sqlite.OpenLeader(ctx, filepath.Join(c.Dir, "leader.db"))
+	a, closer, err := c.open(ctx, v)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, leader.Close()) }()
-	helper, err := sqlite.OpenHelper(ctx, filepath.Join(c.Dir, "helper.db"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, helper.Close()) }()
-	a, err := interop.NewAggregator(ctx, v, interop.Stores{Leader: leader, Helper: helper}, c.Dir, c.Async)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer func() { err = errors.Join(err, closer()) }()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := a.Run(ctx, func(err error) { fmt.Fprintf(stderr, "dap-interop: %v\n", err) })
@@ -112,6 +109,26 @@ func (c *aggregatorCmd) run(ctx context.Context, v *dap.Variant, listen string, 
 	})
 	g.Go(func() error { return serve(ctx, listen, a.Handler(), stdout) })
 	return g.Wait()
+}
+
+// open returns the aggregator, and what closes it and its databases.
+func (c *aggregatorCmd) open(ctx context.Context, v *dap.Variant) (*interop.Aggregator, func() error, error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	leader, err := sqlite.OpenLeader(ctx, filepath.Join(c.Dir, "leader.db"))
+	if err != nil {
+		return nil, nil, err
+	}
+	helper, err := sqlite.OpenHelper(ctx, filepath.Join(c.Dir, "helper.db"))
+	if err != nil {
+		return nil, nil, errors.Join(err, leader.Close())
+	}
+	a, err := interop.NewAggregator(ctx, v, interop.Stores{Leader: leader, Helper: helper}, c.Dir, c.Async)
+	if err != nil {
+		return nil, nil, errors.Join(err, helper.Close(), leader.Close())
+	}
+	return a, func() error { return errors.Join(a.Close(), helper.Close(), leader.Close()) }, nil
 }
 
 // serve serves until ctx is done.

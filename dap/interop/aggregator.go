@@ -93,6 +93,14 @@ func NewAggregator(ctx context.Context, v *dap.Variant, stores Stores, dir strin
 	return a, nil
 }
 
+// Keyring returns the HPKE keys of the leader or the helper.
+func (a *Aggregator) Keyring(role dap.Role) *dap.Keyring {
+	if role == dap.Leader {
+		return a.leaderRoster.Keyring()
+	}
+	return a.helperRoster.Keyring()
+}
+
 // Run works until ctx is done, and passes failures to failed.
 func (a *Aggregator) Run(ctx context.Context, failed func(error)) error {
 	g, ctx := errgroup.WithContext(ctx)

@@ -15,8 +15,9 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A collector plays the collector's part in the test API.
-type collector struct {
+// A Collector plays the collector's part in the test API, which it serves.
+type Collector struct {
+	http.Handler
 	variant *dap.Variant
 	client  exchange.Client
 
@@ -42,8 +43,8 @@ type job struct {
 
 // NewCollector returns the test API of a collector. It reaches leaders by c, nil
 // for a client of its own.
-func NewCollector(v *dap.Variant, c *http.Client) http.Handler {
-	o := &collector{
+func NewCollector(v *dap.Variant, c *http.Client) *Collector {
+	o := &Collector{
 		variant: v, client: exchange.Client{HTTP: c, Attempts: 3, First: 100 * time.Millisecond},
 		tasks: make(map[dap.TaskID]*collected), jobs: make(map[string]*job),
 	}
@@ -52,7 +53,19 @@ func NewCollector(v *dap.Variant, c *http.Client) http.Handler {
 	mux.HandleFunc("POST /internal/test/add_task", serve(o.addTask))
 	mux.HandleFunc("POST /internal/test/collection_start", serve(o.start))
 	mux.HandleFunc("POST /internal/test/collection_poll", serve(o.poll))
-	return mux
+	o.Handler = mux
+	return o
+}
+
+// Key returns the key to which the results of a task are sealed, nil if the task was
+// not added.
+func (o *Collector) Key(id dap.TaskID) *dap.PrivateKey {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if t := o.tasks[id]; t != nil {
+		return t.key
+	}
+	return nil
 }
 
 type collectorTask struct {
@@ -60,7 +73,7 @@ type collectorTask struct {
 	Token string `json:"collector_authentication_token"`
 }
 
-func (o *collector) addTask(_ *http.Request, in collectorTask) (any, error) {
+func (o *Collector) addTask(_ *http.Request, in collectorTask) (any, error) {
 	t, s, err := in.task(o.variant)
 	if err != nil {
 		return nil, err
@@ -97,7 +110,7 @@ type collectionStart struct {
 	} `json:"query"`
 }
 
-func (o *collector) start(r *http.Request, in collectionStart) (any, error) {
+func (o *Collector) start(r *http.Request, in collectionStart) (any, error) {
 	id, err := dap.ParseTaskID(in.TaskID)
 	if err != nil {
 		return nil, fmt.Errorf("task_id: %w", err)
@@ -165,7 +178,7 @@ type collectionPoll struct {
 	Handle string `json:"handle"`
 }
 
-func (o *collector) poll(r *http.Request, in collectionPoll) (any, error) {
+func (o *Collector) poll(r *http.Request, in collectionPoll) (any, error) {
 	o.mu.Lock()
 	j := o.jobs[in.Handle]
 	o.mu.Unlock()
@@ -184,7 +197,7 @@ func (o *collector) poll(r *http.Request, in collectionPoll) (any, error) {
 
 // open reads a result, and in the leader-selected mode lets the leader forget the
 // job: a query for the next batch has the same bytes.
-func (o *collector) open(ctx context.Context, j *job, body []byte) (any, error) {
+func (o *Collector) open(ctx context.Context, j *job, body []byte) (any, error) {
 	t := j.of.task
 	var resp dap.CollectionJobResp
 	if err := t.Codec().Decode(&resp, body); err != nil {

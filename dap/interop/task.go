@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/client"
 )
 
 // taskInfo is the task_info of every task of the test API, as Janus has it.
@@ -81,6 +82,38 @@ func (o *taskObject) task(v *dap.Variant) (*dap.Task, *scheme, error) {
 	}
 	t, err := dap.NewTask(v, id, b)
 	return t, s, err
+}
+
+// A Task is a task of the test API, with what its VDAF makes of JSON.
+type Task struct {
+	*dap.Task
+	scheme *scheme
+}
+
+// ParseTask reads the JSON object by which the test API makes a task known. What only
+// some parties are told is ignored.
+func ParseTask(v *dap.Variant, object []byte) (*Task, error) {
+	var o taskObject
+	if err := json.Unmarshal(object, &o); err != nil {
+		return nil, err
+	}
+	t, s, err := o.task(v)
+	if err != nil {
+		return nil, err
+	}
+	return &Task{t, s}, nil
+}
+
+// Measurement reads a measurement.
+func (t *Task) Measurement(raw []byte) (client.Measurement, error) { return t.scheme.measure(raw) }
+
+// Unshard returns the result of a batch of count reports as it stands in JSON.
+func (t *Task) Unshard(shares [][]byte, count uint64) ([]byte, error) {
+	result, err := t.scheme.unshard(shares, count)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(result)
 }
 
 // interval returns the task extension for task_start and task_end, none without
