@@ -14,8 +14,8 @@ import (
 func compile(doc *Document) (*Bundle, error) {
 	lifetime := doc.Expires.Sub(doc.NotBefore)
 	switch {
-	case doc.Format != 1:
-		return nil, fmt.Errorf("format %d, want 1", doc.Format)
+	case doc.Format != format1 && doc.Format != format2:
+		return nil, fmt.Errorf("format %d, want 1 or 2", doc.Format)
 	case !validName(doc.Name):
 		return nil, fmt.Errorf("name %q: want 1 to %d of a-z, 0-9, - and _", doc.Name, maxName)
 	case len(doc.About) > maxText:
@@ -32,7 +32,7 @@ func compile(doc *Document) (*Bundle, error) {
 	b := &Bundle{doc: doc}
 	seen := map[string]bool{}
 	for i := range doc.Engines {
-		e, err := compileEngine(&doc.Engines[i])
+		e, err := compileEngine(&doc.Engines[i], doc.Format)
 		if err == nil && seen[e.name] {
 			err = errors.New("stands twice")
 		}
@@ -45,8 +45,8 @@ func compile(doc *Document) (*Bundle, error) {
 	return b, nil
 }
 
-func compileEngine(doc *Engine) (engine, error) {
-	e := engine{name: doc.Name}
+func compileEngine(doc *Engine, format int) (engine, error) {
+	e, most := engine{name: doc.Name}, boundsOf(format)
 	switch {
 	case !validName(doc.Name):
 		return e, fmt.Errorf("name: want 1 to %d of a-z, 0-9, - and _", maxName)
@@ -56,28 +56,33 @@ func compileEngine(doc *Engine) (engine, error) {
 		return e, fmt.Errorf("content: %d styles, want at most %d", len(doc.Content), maxStyles)
 	}
 	for i := range doc.Pages {
-		p, err := compilePattern(&doc.Pages[i])
+		p, err := compilePattern(&doc.Pages[i], format)
 		if err != nil {
 			return e, fmt.Errorf("page %d: %w", i, err)
 		}
 		e.patterns = append(e.patterns, p)
 	}
+	for i := range e.patterns {
+		if err := e.checkClean(&e.patterns[i], format); err != nil {
+			return e, fmt.Errorf("page %d: %w", i, err)
+		}
+	}
 	size := 0
 	for i := range doc.Content {
-		s, err := compileStyle(&doc.Content[i])
+		s, err := compileStyle(&doc.Content[i], most)
 		if err != nil {
 			return e, fmt.Errorf("content %d: %w", i, err)
 		}
 		size += s.size
 		e.styles = append(e.styles, s)
 	}
-	if size > maxSelectors {
-		return e, fmt.Errorf("content: selectors have %d parts together, want at most %d", size, maxSelectors)
+	if size > most.selectors {
+		return e, fmt.Errorf("content: selectors have %d parts together, want at most %d", size, most.selectors)
 	}
 	return e, nil
 }
 
-func compilePattern(doc *Pattern) (pattern, error) {
+func compilePattern(doc *Pattern, format int) (pattern, error) {
 	p := pattern{Pattern: *doc, exact: map[string]bool{}}
 	switch {
 	case doc.Scheme != "https" && doc.Scheme != "http":
@@ -88,10 +93,17 @@ func compilePattern(doc *Pattern) (pattern, error) {
 		return p, fmt.Errorf("path %q: want /path or /path/*", doc.Path)
 	case doc.Query == "" || len(doc.Query) > maxName || slices.Contains(doc.Not, doc.Query):
 		return p, fmt.Errorf("query %q: want the name of a parameter that is not in not", doc.Query)
-	case len(doc.Not) > maxArguments || tooLong(doc.Not):
+	case len(doc.Not) > boundsOf(format1).arguments || tooLong(doc.Not):
 		return p, errors.New("not: too many names, or too long")
 	}
 	for _, h := range doc.Hosts {
+		if name, ok := strings.CutSuffix(h, ".<tld>"); ok && format >= format2 {
+			if u, err := discovery.ParseURL(doc.Scheme + "://" + name + ".com/"); err != nil || u.Host() != name+".com" || strings.Contains(name, "*") {
+				return p, fmt.Errorf("host %q: want a host as browsers write it before .<tld>", h)
+			}
+			p.prefixes = append(p.prefixes, name+".")
+			continue
+		}
 		name, wild := strings.CutPrefix(h, "*.")
 		u, err := discovery.ParseURL(doc.Scheme + "://" + name + "/")
 		if err != nil || u.Host() != name || u.Port() != defaultPort(doc.Scheme) || u.HasCredentials() || strings.Contains(name, "*") {
@@ -107,27 +119,47 @@ func compilePattern(doc *Pattern) (pattern, error) {
 	if err != nil || clean.String() != doc.Clean || strings.ContainsAny(doc.Clean, "?#") || clean.Scheme() != doc.Scheme || clean.HasCredentials() || len(doc.Clean) > maxText {
 		return p, fmt.Errorf("clean %q: want a normalised URL of the same scheme, without query and fragment", doc.Clean)
 	}
-	// Whoever sees the clean URL must find the same search in it.
-	const probe = "probe"
-	u, err := p.clean(probe)
-	if words, ok := p.match(u); err != nil || !ok || words != probe {
-		return p, fmt.Errorf("clean %q: the pattern does not recognise it", doc.Clean)
-	}
 	return p, nil
 }
 
-func compileStyle(doc *Style) (style, error) {
+// checkClean checks that who sees the clean URL of a pattern finds the same search
+// in it: by the pattern itself, in format 2 by any of the engine, and the same
+// clean URL again.
+func (e *engine) checkClean(p *pattern, format int) error {
+	const probe = "probe"
+	u, err := p.clean(probe)
+	if err != nil {
+		return fmt.Errorf("clean %q: no words can be put behind it", p.Clean)
+	}
+	if format == format1 {
+		if words, ok := p.match(u); !ok || words != probe {
+			return fmt.Errorf("clean %q: the pattern does not recognise it", p.Clean)
+		}
+		return nil
+	}
+	for i := range e.patterns {
+		if words, ok := e.patterns[i].match(u); ok {
+			if again, err := e.patterns[i].clean(words); err != nil || words != probe || again != u {
+				return fmt.Errorf("clean %q: it leads to another clean URL", p.Clean)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("clean %q: no pattern of the engine recognises it", p.Clean)
+}
+
+func compileStyle(doc *Style, most bounds) (style, error) {
 	s := style{}
 	switch {
 	case len(doc.About) > maxText:
 		return s, errors.New("about: too long")
-	case len(doc.Input) == 0 || len(doc.Input) > maxInputs:
-		return s, fmt.Errorf("input: %d, want 1 to %d", len(doc.Input), maxInputs)
-	case len(doc.Out) == 0 || len(doc.Out) > maxActions:
-		return s, fmt.Errorf("output: %d actions, want 1 to %d", len(doc.Out), maxActions)
+	case len(doc.Input) == 0 || len(doc.Input) > most.inputs:
+		return s, fmt.Errorf("input: %d, want 1 to %d", len(doc.Input), most.inputs)
+	case len(doc.Out) == 0 || len(doc.Out) > most.actions:
+		return s, fmt.Errorf("output: %d actions, want 1 to %d", len(doc.Out), most.actions)
 	}
 	for i := range doc.Input {
-		in, err := compileInput(&doc.Input[i])
+		in, err := compileInput(&doc.Input[i], most)
 		if err == nil && s.input(in.name) != nil {
 			err = errors.New("stands twice")
 		}
@@ -138,7 +170,7 @@ func compileStyle(doc *Style) (style, error) {
 		s.size += in.size
 	}
 	for i := range doc.Out {
-		a, err := s.compileOutput(&doc.Out[i])
+		a, err := s.compileOutput(&doc.Out[i], most)
 		if err != nil {
 			return s, fmt.Errorf("action %q: %w", doc.Out[i].Action, err)
 		}
@@ -147,7 +179,7 @@ func compileStyle(doc *Style) (style, error) {
 	return s, nil
 }
 
-func compileInput(doc *Input) (input, error) {
+func compileInput(doc *Input, most bounds) (input, error) {
 	in := input{name: doc.Name, all: doc.All != ""}
 	if !validName(doc.Name) {
 		return in, fmt.Errorf("name: want 1 to %d of a-z, 0-9, - and _", maxName)
@@ -155,8 +187,8 @@ func compileInput(doc *Input) (input, error) {
 	if (doc.First == "") == (doc.All == "") {
 		return in, errors.New("want either first or all")
 	}
-	if len(doc.Fields) == 0 || len(doc.Fields) > maxFields {
-		return in, fmt.Errorf("fields: %d, want 1 to %d", len(doc.Fields), maxFields)
+	if len(doc.Fields) == 0 || len(doc.Fields) > most.fields {
+		return in, fmt.Errorf("fields: %d, want 1 to %d", len(doc.Fields), most.fields)
 	}
 	var err error
 	if in.selector, err = parseSelector(doc.First + doc.All); err != nil {
@@ -165,13 +197,13 @@ func compileInput(doc *Input) (input, error) {
 	in.size = in.selector.size()
 	seen := map[string]bool{}
 	for _, f := range doc.Fields {
-		if !validName(f.Name) || seen[f.Name] || len(f.Ways) == 0 || len(f.Ways) > maxWays {
-			return in, fmt.Errorf("field %q: want a name that stands once, and 1 to %d ways", f.Name, maxWays)
+		if !validName(f.Name) || seen[f.Name] || len(f.Ways) == 0 || len(f.Ways) > most.ways {
+			return in, fmt.Errorf("field %q: want a name that stands once, and 1 to %d ways", f.Name, most.ways)
 		}
 		seen[f.Name] = true
 		c := field{name: f.Name}
 		for _, w := range f.Ways {
-			compiled, err := compileWay(w)
+			compiled, err := compileWay(w, most)
 			if err != nil {
 				return in, fmt.Errorf("field %q: %w", f.Name, err)
 			}
@@ -185,7 +217,7 @@ func compileInput(doc *Input) (input, error) {
 	return in, nil
 }
 
-func compileWay(doc Way) (way, error) {
+func compileWay(doc Way, most bounds) (way, error) {
 	w := way{attr: doc.Attr}
 	if (doc.Attr != "") == doc.Text {
 		return w, errors.New("want either attr or text")
@@ -204,7 +236,7 @@ func compileWay(doc Way) (way, error) {
 		w.selector = s
 	}
 	for _, t := range doc.Transform {
-		compiled, err := compileTransform(t)
+		compiled, err := compileTransform(t, most)
 		if err != nil {
 			return w, err
 		}
@@ -213,13 +245,13 @@ func compileWay(doc Way) (way, error) {
 	return w, nil
 }
 
-func (s *style) compileOutput(doc *Output) (action, error) {
+func (s *style) compileOutput(doc *Output, most bounds) (action, error) {
 	a := action{name: doc.Action}
 	if !validName(doc.Action) {
 		return a, fmt.Errorf("name: want 1 to %d of a-z, 0-9, - and _", maxName)
 	}
-	if len(doc.Fields) == 0 || len(doc.Fields) > maxFields {
-		return a, fmt.Errorf("fields: %d, want 1 to %d", len(doc.Fields), maxFields)
+	if len(doc.Fields) == 0 || len(doc.Fields) > most.fields {
+		return a, fmt.Errorf("fields: %d, want 1 to %d", len(doc.Fields), most.fields)
 	}
 	seen := map[string]bool{}
 	for _, f := range doc.Fields {

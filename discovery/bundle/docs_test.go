@@ -97,7 +97,10 @@ func transformTable() string {
 	b.WriteString("| transform | arguments | what it does |\n|---|---|---|\n")
 	for _, t := range Transforms() {
 		args := transformers()[t.Name]
-		count := fmt.Sprintf("%d to %d", args.least, args.most)
+		count := fmt.Sprintf("%d to %d", args.least, boundsOf(format2).arguments)
+		if args.most < many {
+			count = fmt.Sprintf("%d to %d", args.least, args.most)
+		}
 		if args.least == args.most {
 			count = fmt.Sprint(args.least)
 		}
@@ -118,14 +121,14 @@ func limitTable() string {
 		{"patterns of an engine", maxPatterns},
 		{"hosts of a pattern", maxHosts},
 		{"styles of an engine", maxStyles},
-		{"inputs of a style", maxInputs},
-		{"fields of an input or an action", maxFields},
-		{"ways to a field", maxWays},
+		{"inputs of a style (format 1: " + fmt.Sprint(boundsOf(format1).inputs) + ")", boundsOf(format2).inputs},
+		{"fields of an input or an action (format 1: " + fmt.Sprint(boundsOf(format1).fields) + ")", boundsOf(format2).fields},
+		{"ways to a field (format 1: " + fmt.Sprint(boundsOf(format1).ways) + ")", boundsOf(format2).ways},
 		{"transforms of a way", maxTransforms},
-		{"actions of a style", maxActions},
+		{"actions of a style (format 1: " + fmt.Sprint(boundsOf(format1).actions) + ")", boundsOf(format2).actions},
 		{"bytes of a selector", maxSelector},
 		{"pseudo-classes inside of each other", maxNested},
-		{"parts of all selectors of an engine", maxSelectors},
+		{"parts of all selectors of an engine (format 1: " + fmt.Sprint(boundsOf(format1).selectors) + ")", boundsOf(format2).selectors},
 		{"bytes of a page", discovery.MaxPage},
 		{"elements of a page", maxElements},
 		{"attributes of a page", maxAttributes},

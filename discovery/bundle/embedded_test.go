@@ -71,6 +71,14 @@ func TestSearchPages(t *testing.T) {
 		"https://search.brave.com/search?q=%20%20wetter%20M%C3%BCnchen&source=web":                           {Engine: "brave", Query: "wetter München", Clean: parseURL(t, "https://search.brave.com/search?q=wetter+M%C3%BCnchen")},
 		"https://www.bing.com/search?form=QBLH&q=Tea&cvid=7B1E":                                              {Engine: "bing", Query: "Tea", Clean: parseURL(t, "https://www.bing.com/search?q=Tea")},
 		"https://de.search.yahoo.com/search?fr=yfp&p=tea":                                                    {Engine: "yahoo", Query: "tea", Clean: parseURL(t, "https://search.yahoo.com/search?p=tea")},
+		"https://duckduckgo.com/?q=tea&t=h_&ia=web":                                                          {Engine: "duckduckgo", Query: "tea", Clean: parseURL(t, "https://html.duckduckgo.com/html/?q=tea")},
+		"https://www.linkedin.com/jobs/search?keywords=tea+taster&geoId=1":                                   {Engine: "linkedin", Query: "tea taster", Clean: parseURL(t, "https://www.linkedin.com/jobs/search?keywords=tea+taster")},
+		"https://www.ecosia.org/search?q=tea&addon=x":                                                        {Engine: "ecosia", Query: "tea", Clean: parseURL(t, "https://www.ecosia.org/search?q=tea")},
+		"https://www.qwant.com/?q=tea&t=web":                                                                 {Engine: "qwant", Query: "tea", Clean: parseURL(t, "https://www.qwant.com/?q=tea")},
+		"https://www.startpage.com/sp/search?query=tea&cat=web":                                              {Engine: "startpage", Query: "tea", Clean: parseURL(t, "https://www.startpage.com/sp/search?query=tea")},
+		"https://yandex.ru/search/?text=tea&lr=213":                                                          {Engine: "yandex", Query: "tea", Clean: parseURL(t, "https://yandex.com/search/?text=tea")},
+		"https://www.baidu.com/s?ie=utf-8&wd=%E8%8C%B6":                                                      {Engine: "baidu", Query: "茶", Clean: parseURL(t, "https://www.baidu.com/s?wd=%E8%8C%B6")},
+		"https://search.naver.com/search.naver?query=tea&sm=top":                                             {Engine: "naver", Query: "tea", Clean: parseURL(t, "https://search.naver.com/search.naver?query=tea")},
 		"https://www.linkedin.com/search/results/people/?keywords=tea%20taster&origin=GLOBAL#more":           {Engine: "linkedin", Query: "tea taster", Clean: parseURL(t, "https://www.linkedin.com/search/results/all/?keywords=tea+taster")},
 	} {
 		got, ok := b.SearchPage(parseURL(t, raw))
@@ -107,6 +115,8 @@ func TestResultPages(t *testing.T) {
 		"https://www.google.com/search?q=tea&tbm=isch#x":    true,
 		"http://www.google.com:8080/search":                 true,
 		"https://www.linkedin.com/search/results/people/?x": true,
+		"https://duckduckgo.com/?q=tea&iax=images":          true,
+		"https://duckduckgo.com/":                           false,
 		"https://www.google.com/maps?q=tea":                 false,
 		"https://www.google.com/":                           false,
 		"https://herald.example.org/search?q=tea":           false,

@@ -63,10 +63,9 @@ func (in *input) has(field string) bool {
 
 // Limits of what a page gives.
 const (
-	maxSelectors = 256       // parts of the selectors of one engine
-	maxMatches   = 100       // elements of an input; more are left out
-	maxRead      = 256 << 10 // bytes of a text or attribute before its transforms
-	maxValue     = 2 << 10   // bytes of a value
+	maxMatches = 100       // elements of an input; more are left out
+	maxRead    = 256 << 10 // bytes of a text or attribute before its transforms
+	maxValue   = 2 << 10   // bytes of a value
 )
 
 // Extract reads the page that stands behind the clean URL of a search: body is

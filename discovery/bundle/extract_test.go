@@ -81,7 +81,7 @@ func TestExtract(t *testing.T) {
 	if _, err := b.Extract(parseURL(t, "https://herald.example.org/"), nil); !errors.Is(err, ErrNoRules) {
 		t.Errorf("a page that is no search: %v", err)
 	}
-	if _, err := openEmbedded(t, SearchEngines).Extract(parseURL(t, "https://www.bing.com/search?q=tea"), nil); !errors.Is(err, ErrNoRules) {
+	if _, err := openEmbedded(t, SearchEngines).Extract(parseURL(t, "https://www.ecosia.org/search?q=tea"), nil); !errors.Is(err, ErrNoRules) {
 		t.Errorf("an engine without content rules: %v", err)
 	}
 }

@@ -17,21 +17,41 @@ const (
 	maxPatterns   = 32  // of an engine
 	maxHosts      = 256 // of a pattern
 	maxStyles     = 8   // of an engine
-	maxInputs     = 16  // of a style
-	maxFields     = 16  // of an input or an action
-	maxWays       = 4   // to one field
 	maxTransforms = 8   // of a way
-	maxArguments  = 32  // of a transform
-	maxActions    = 8   // of a style
 	maxName       = 32  // bytes of a name
 	maxText       = 512 // bytes of any other string
 	maxLifetime   = 400 * 24 * time.Hour
 )
 
+// bounds are the limits in which the formats differ.
+type bounds struct {
+	inputs    int // of a style
+	fields    int // of an input or an action
+	ways      int // to one field
+	arguments int // of a transform
+	actions   int // of a style
+	selectors int // parts of the selectors of one engine
+}
+
+// The formats. What a device of format 1 reads it goes on to read; format 2 has
+// wider limits, hosts under every public suffix, clean URLs at another page of the
+// engine, and more transforms.
+const (
+	format1 = 1
+	format2 = 2
+)
+
+func boundsOf(format int) bounds {
+	if format == format1 {
+		return bounds{inputs: 16, fields: 16, ways: 4, arguments: 32, actions: 8, selectors: 256}
+	}
+	return bounds{inputs: 48, fields: 24, ways: 12, arguments: 128, actions: 48, selectors: 1024}
+}
+
 // A Document is a bundle as it is written by hand, in JSON; docs/rule-bundles.md
 // explains each key with an example.
 type Document struct {
-	Format    int       `json:"format"` // 1
+	Format    int       `json:"format"` // 1 or 2
 	Name      string    `json:"name"`   // of the series of bundles: versions count within it
 	About     string    `json:"about,omitempty"`
 	Version   uint64    `json:"version"`    // increases with each bundle of the series
@@ -50,7 +70,7 @@ type Engine struct {
 // A Pattern recognises result pages by their URL.
 type Pattern struct {
 	Scheme string   `json:"scheme"` // "https" or "http"
-	Hosts  []string `json:"hosts"`  // exact; "*.example.org" also takes one label before
+	Hosts  []string `json:"hosts"`  // exact; "*.example.org" also takes one label before; of format 2 "www.example.<tld>" takes every public suffix behind
 	Path   string   `json:"path"`   // exact; "/a/*" takes everything below
 	Query  string   `json:"query"`  // parameter that holds what was searched for
 	Not    []string `json:"not,omitempty"`

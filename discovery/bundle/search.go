@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/publicsuffix"
+
 	"github.com/shoal-project/shoal/discovery"
 )
 
@@ -20,6 +22,7 @@ type pattern struct {
 	Pattern
 	exact    map[string]bool
 	suffixes []string // ".example.org" of "*.example.org"
+	prefixes []string // "www.example." of "www.example.<tld>"
 }
 
 // maxSearched bounds the words that are read of a URL, in bytes.
@@ -40,8 +43,8 @@ func (b *Bundle) ResultPage(u discovery.URL) bool {
 	for i := range b.engines {
 		for j := range b.engines[i].patterns {
 			p := &b.engines[i].patterns[j]
-			if p.host(u.Host()) && pathMatches(p.Path, u.Path()) {
-				return true
+			if p.host(u.Host()) && pathMatches(p.Path, u.Path()) && (p.Path != "/" || u.Query() != "") {
+				return true // the front page of a site alone is none
 			}
 		}
 	}
@@ -100,6 +103,13 @@ func (p *pattern) host(host string) bool {
 	for _, suffix := range p.suffixes {
 		if label, ok := strings.CutSuffix(host, suffix); ok && label != "" && !strings.Contains(label, ".") {
 			return true
+		}
+	}
+	for _, prefix := range p.prefixes {
+		if rest, ok := strings.CutPrefix(host, prefix); ok {
+			if suffix, icann := publicsuffix.PublicSuffix(rest); icann && suffix == rest {
+				return true
+			}
 		}
 	}
 	return false

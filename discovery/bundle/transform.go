@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,10 +20,13 @@ type transform func(page discovery.URL, text string) (string, bool)
 
 // A transformer makes a transform of its arguments.
 type transformer struct {
-	least, most int // arguments
+	least, most int // arguments; many means as many as the format allows
 	about       string
 	make        func(args []string) (transform, error)
 }
+
+// many is more arguments than any format allows.
+const many = 1 << 10
 
 // transformers are all transforms that there are.
 func transformers() map[string]transformer {
@@ -30,8 +34,31 @@ func transformers() map[string]transformer {
 		"trim": {0, 0, "removes space at both ends and makes one space of several", func([]string) (transform, error) {
 			return func(_ discovery.URL, s string) (string, bool) { return strings.Join(strings.Fields(s), " "), true }, nil
 		}},
-		"filterExact": {1, maxArguments, "gives no value if the text is one of the arguments", func(args []string) (transform, error) {
+		"filterExact": {1, many, "gives no value if the text is one of the arguments", func(args []string) (transform, error) {
 			return func(_ discovery.URL, s string) (string, bool) { return s, !slices.Contains(args, s) }, nil
+		}},
+		"oneOf": {1, many, "gives no value unless the text is one of the arguments", func(args []string) (transform, error) {
+			return func(_ discovery.URL, s string) (string, bool) { return s, slices.Contains(args, s) }, nil
+		}},
+		"notHost": {1, many, "gives no value if the URL is on one of these hosts, or below one: a redirector, an advertisement", func(args []string) (transform, error) {
+			return func(page discovery.URL, s string) (string, bool) {
+				u, err := page.Resolve(s)
+				if err != nil {
+					return "", false
+				}
+				for _, host := range args {
+					if u.Host() == host || strings.HasSuffix(u.Host(), "."+host) {
+						return "", false
+					}
+				}
+				return s, true
+			}, nil
+		}},
+		"decodeBase64": {0, 0, "undoes base64, of either alphabet; no value if it is malformed or no text", func([]string) (transform, error) {
+			return decodeBase64, nil
+		}},
+		"cutPrefix": {1, 1, "takes the argument off the beginning; no value if the text does not begin with it", func(args []string) (transform, error) {
+			return func(_ discovery.URL, s string) (string, bool) { return strings.CutPrefix(s, args[0]) }, nil
 		}},
 		"requireURL": {0, 0, "reads the text as a link of the page and gives the whole normalised URL; no value if it is not http or https", func([]string) (transform, error) {
 			return ofURL(func(u discovery.URL) (string, bool) { return u.String(), true }), nil
@@ -39,7 +66,7 @@ func transformers() map[string]transformer {
 		"queryParam": {1, 1, "gives the decoded value of a parameter of the URL; no value if it has none", func(args []string) (transform, error) {
 			return ofURL(func(u discovery.URL) (string, bool) { return queryParam(u, args[0]) }), nil
 		}},
-		"removeParams": {1, maxArguments, "gives the URL without these parameters; \"*\" removes all", func(args []string) (transform, error) {
+		"removeParams": {1, many, "gives the URL without these parameters; \"*\" removes all", func(args []string) (transform, error) {
 			return ofURL(func(u discovery.URL) (string, bool) { return removeParams(u, args), true }), nil
 		}},
 		"mask": {0, 0, "gives \"scheme://host/ (PROTECTED)\" of a URL", func([]string) (transform, error) {
@@ -84,7 +111,7 @@ func Transforms() []TransformInfo {
 	return list
 }
 
-func compileTransform(words []string) (transform, error) {
+func compileTransform(words []string, most bounds) (transform, error) {
 	if len(words) == 0 {
 		return nil, errors.New("transform: empty")
 	}
@@ -93,8 +120,10 @@ func compileTransform(words []string) (transform, error) {
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("transform %q: unknown", words[0])
-	case len(args) < t.least || len(args) > t.most:
-		return nil, fmt.Errorf("transform %q: %d arguments, want %d to %d", words[0], len(args), t.least, t.most)
+	case most == boundsOf(format1) && newTransform(words[0]):
+		return nil, fmt.Errorf("transform %q: wants format 2", words[0])
+	case len(args) < t.least || len(args) > min(t.most, most.arguments):
+		return nil, fmt.Errorf("transform %q: %d arguments, want %d to %d", words[0], len(args), t.least, min(t.most, most.arguments))
 	case tooLong(args):
 		return nil, fmt.Errorf("transform %q: an argument is empty or too long", words[0])
 	}
@@ -103,6 +132,15 @@ func compileTransform(words []string) (transform, error) {
 		return nil, fmt.Errorf("transform %q: %w", words[0], err)
 	}
 	return made, nil
+}
+
+// newTransform tells whether devices of format 1 do not know a transform.
+func newTransform(name string) bool {
+	switch name {
+	case "oneOf", "notHost", "decodeBase64", "cutPrefix":
+		return true
+	}
+	return false
 }
 
 // ofURL reads a text as a link of the page.
@@ -172,6 +210,12 @@ func splitter(try bool) func([]string) (transform, error) {
 func decodeComponent(_ discovery.URL, s string) (string, bool) {
 	decoded, err := url.PathUnescape(s)
 	return decoded, err == nil && utf8.ValidString(decoded)
+}
+
+func decodeBase64(_ discovery.URL, s string) (string, bool) {
+	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
+	decoded, err := base64.RawStdEncoding.DecodeString(s)
+	return string(decoded), err == nil && utf8.Valid(decoded)
 }
 
 func fromJSON(s string, path []string) (string, bool) {

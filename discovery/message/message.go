@@ -3,6 +3,7 @@ package message
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/discovery"
@@ -147,8 +148,9 @@ type Query struct {
 
 // NewQuery reads the result page that an anonymous request for search.Clean
 // returned, with the rules of the bundle: the action "query" with the list
-// "results" of items with "url". It returns ErrNotSearch for another page, and
-// ErrNoResults if the rules find nothing.
+// "results" of items with "url". If the action has a text "words" it must be what
+// was searched for. It returns ErrNotSearch for another page, and ErrNoResults if
+// the rules find nothing.
 func NewQuery(b *bundle.Bundle, search bundle.Search, p anonymous.Page) (*Query, error) {
 	if p.URL() != search.Clean {
 		return nil, fmt.Errorf("making a query message: %w", ErrNotSearch)
@@ -158,11 +160,28 @@ func NewQuery(b *bundle.Bundle, search bundle.Search, p anonymous.Page) (*Query,
 		return nil, fmt.Errorf("making a query message: %w", err)
 	}
 	for _, a := range actions {
+		if words, ok := a.Texts["words"]; ok && !sameWords(words, search.Query) {
+			continue // the page answers something else
+		}
 		if items := a.Lists["results"]; a.Name == "query" && len(items) > 0 {
 			return &Query{search, items}, nil
 		}
 	}
 	return nil, fmt.Errorf("making a query message: %w", ErrNoResults)
+}
+
+// sameWords tells whether two spellings are one search: case and space apart.
+func sameWords(a, b string) bool {
+	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
+}
+
+// URLs returns what the results lead to, as the page has it.
+func (q *Query) URLs() []string {
+	all := make([]string, len(q.results))
+	for i, item := range q.results {
+		all[i] = item["url"]
+	}
+	return all
 }
 
 // Schema implements Message.

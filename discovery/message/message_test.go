@@ -86,7 +86,7 @@ func search(t testing.TB, url string) bundle.Search {
 // results is a result page of finch with these links.
 func results(links ...string) string {
 	var b strings.Builder
-	b.WriteString(`<form action="/search"><input name="q" value="tea"></form><ol id="results">`)
+	b.WriteString(`<form action="/search"><input name="q"></form><ol id="results">`)
 	for _, l := range links {
 		fmt.Fprintf(&b, `<li class="result"><h3><a href="%s">A page about tea</a></h3></li>`, l)
 	}
