@@ -3,6 +3,8 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,7 +21,7 @@ const (
 type leaderWatch struct {
 	server *Server
 	status func(context.Context) (leader.Status, error)
-	warned map[string]time.Time // by helper; used by refresh alone
+	warned map[string]time.Time // by helper or node; used by refresh alone
 }
 
 // unwell says why the leader cannot do its work now.
@@ -28,6 +30,10 @@ func (w *leaderWatch) unwell() string {
 	defer cancel()
 	st, err := w.status(ctx)
 	switch {
+	case errors.Is(st.Node.Err, leader.ErrFenced):
+		return fmt.Sprintf("the name %q belongs to another process or was dropped; no report is taken: restart this server", st.Node.Name)
+	case st.Node.Err != nil && !w.server.o.Clock.Now().Before(st.Node.Until):
+		return fmt.Sprintf("the lease on the name %q has lapsed and cannot be renewed; no report is taken", st.Node.Name)
 	case err != nil:
 		return "the leader's store fails"
 	case st.ClockUnsure:
@@ -96,5 +102,39 @@ func (w *leaderWatch) refresh(ctx context.Context, m *metrics) error {
 	m.helperWait.WithLabelValues(leaderLabel).Set(longest.Seconds())
 	m.helperReports.WithLabelValues(leaderLabel).Set(float64(reports))
 	m.damaged.WithLabelValues(leaderLabel).Set(float64(st.Damaged))
+	w.refreshNodes(st, m)
 	return nil
+}
+
+// refreshNodes sets the gauges of this server and of those that are lost, and logs
+// for which of them collections wait.
+func (w *leaderWatch) refreshNodes(st leader.Status, m *metrics) {
+	now := w.server.o.Clock.Now()
+	var reports, logs, longest float64
+	for _, d := range st.Dropped {
+		reports += float64(d.Reports)
+		logs += float64(d.Open)
+	}
+	for _, t := range st.Tasks {
+		for _, c := range t.Collections {
+			for _, h := range c.Nodes {
+				if h.Until.After(now) {
+					continue // it is at work
+				}
+				wait := now.Sub(c.Since)
+				longest = max(longest, wait.Seconds())
+				key := "node " + h.Node
+				if wait < absentAfter || now.Sub(w.warned[key]) < absentEvery {
+					continue
+				}
+				w.warned[key] = now
+				w.server.o.Logger.Warn("collections wait for a server of the leader that does not run; start it, or give its reports up with shoal leader drop-node",
+					"node", h.Node, "since", c.Since.UTC().Format(time.RFC3339), "lapsed", h.Until.UTC().Format(time.RFC3339), "logs", h.Logs, "jobs", h.Jobs)
+			}
+		}
+	}
+	m.dropped.WithLabelValues(leaderLabel).Set(reports)
+	m.droppedLogs.WithLabelValues(leaderLabel).Set(logs)
+	m.nodeLease.WithLabelValues(leaderLabel).Set(st.Node.Until.Sub(now).Seconds())
+	m.nodeWait.WithLabelValues(leaderLabel).Set(longest)
 }

@@ -30,6 +30,10 @@ type metrics struct {
 	helperWait       *prometheus.GaugeVec     // role
 	helperReports    *prometheus.GaugeVec     // role
 	damaged          *prometheus.GaugeVec     // role
+	dropped          *prometheus.GaugeVec     // role
+	droppedLogs      *prometheus.GaugeVec     // role
+	nodeLease        *prometheus.GaugeVec     // role
+	nodeWait         *prometheus.GaugeVec     // role
 	keySeconds       *prometheus.GaugeVec     // role
 	diskFree         prometheus.Gauge
 	connectionErrors *prometheus.CounterVec // cause
@@ -67,6 +71,10 @@ func newMetrics() *metrics {
 	m.helperWait = gauge("helper_wait_seconds", "Seconds since which a helper has not answered; the longest.", "role")
 	m.helperReports = gauge("helper_wait_reports", "Reports in jobs that wait for helpers that do not answer.", "role")
 	m.damaged = gauge("reports_damaged", "Accepted reports that the disk has lost, at least, since the start.", "role")
+	m.dropped = gauge("reports_dropped", "Accepted reports that were given up with servers that were lost, as far as their number is known.", "role")
+	m.droppedLogs = gauge("logs_dropped", "Open logs that were given up with servers that were lost; the number of their reports is not known.", "role")
+	m.nodeLease = gauge("node_lease_seconds", "Seconds until the lease on this server's name lapses; below 0 it takes no reports.", "role")
+	m.nodeWait = gauge("node_wait_seconds", "Seconds since which a collection waits for a server whose lease has lapsed; the longest.", "role")
 	m.keySeconds = gauge("key_seconds_left", "Seconds until the newest announced key ends.", "role")
 	m.connectionErrors = counter("connection_errors_total", "Connections that failed, by cause.", "cause")
 	m.failures = counter("failures_total", "Periodic work that failed and will be tried again, by stage.", "stage")

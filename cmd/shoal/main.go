@@ -35,6 +35,7 @@ type commands struct {
 	Task    taskCmd    `cmd:"" help:"Add, list, show and end the tasks that an organisation serves."`
 	Keys    keysCmd    `cmd:"" help:"List and renew the keys to which others seal."`
 	Collect collectCmd `cmd:"" help:"Ask for aggregates, and see what is waited for."`
+	Leader  leaderCmd  `cmd:"" help:"List a leader's servers, and give up one that is lost."`
 	Token   tokenCmd   `cmd:"" help:"Make and revoke tokens of the management API."`
 	Export  exportCmd  `cmd:"" help:"Write what has been released."`
 	Query   queryCmd   `cmd:"" help:"Ask questions in SQL of what has been released."`

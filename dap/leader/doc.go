@@ -71,6 +71,15 @@
 // their own disks; a job belongs to the node that has its log. Collections are
 // driven by any node. What one node does reaches the others within a minute.
 //
+// A node's name is a lease in the store with a fencing token, renewed by Run and Tick
+// ([Config.ClaimTime]). Every change of a node carries the token, and the store
+// refuses it once another process has the name ([ErrFenced]); that process then
+// takes no reports. Nothing is acknowledged after the lease has lapsed by the
+// process's own clock, whatever the store's clock is. A process on another disk gets
+// the name when the lease has lapsed, and only if the disk has all logs that the
+// store expects there: a wrong clock cannot make it replace a node that has reports.
+// On the same disk, which only one process uses, it gets the name at once.
+//
 // # Security
 //
 // Logs hold what clients sealed, in the order of arrival, until they are removed;
@@ -91,7 +100,7 @@
 //
 // BUG(shoal): aggregation parameters, and so VDAFs other than Prio3, have no jobs.
 //
-// BUG(shoal): a log is bound to the node that took it; if the node is lost, its
-// reports that were not aggregated are, too, and collections wait for it until
-// they are deleted.
+// BUG(shoal): a log is bound to the node that took it; if the node's disk is lost,
+// its reports that were not aggregated are, too, and collections wait for it until
+// the collection timeout, or until the node is dropped ([Store.DropNode]).
 package leader
