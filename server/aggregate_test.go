@@ -632,6 +632,37 @@ func TestHelperAway(t *testing.T) {
 	}
 }
 
+// TestHelperAwayOverRotation: reports that were sealed to the last day of a key are
+// counted when the helper comes back long after that key was replaced.
+func TestHelperAwayOverRotation(t *testing.T) {
+	w := newAggregateWorld(t)
+	w.a.adjust = func(c *Config) { c.Leader.CollectionTimeout = Duration(20 * 24 * time.Hour) }
+	plan := dap.DefaultRotation()
+	w.clock.Set(noon.Add(30*time.Minute - plan.Active))
+	w.b.start() // makes the helper's first keys
+	_ = w.tick(w.b)
+	w.b.halt()
+	w.clock.Set(noon) // half an hour before they are replaced
+	w.pair()
+	w.b.start()
+	w.a.start()
+	_ = w.tick(w.a, w.b)
+	w.answer(append(append(repeat("red", 15), repeat("green", 9)...), append(repeat("", 5), "blue")...)...)
+	w.b.halt()
+	away := plan.Pending + plan.Expired + 24*time.Hour
+	for range 3 {
+		w.clock.Forward(w.clock.Now().Add(away / 3))
+		_ = w.tick(w.a) // the helper is away
+	}
+	w.b.start()
+	if err := w.settle(30 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.results(); got != wantColours {
+		t.Errorf("released\n%s\nwant\n%s", got, wantColours)
+	}
+}
+
 // TestSeparateStores: the files of leader, helper and collector are apart, and
 // none serves another role.
 func TestSeparateStores(t *testing.T) {

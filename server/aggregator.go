@@ -89,7 +89,7 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store
 		}
 		kems = append(kems, uint16(kem))
 	}
-	rotation := dap.DefaultRotation()
+	rotation := rotationFor(time.Duration(s.config.Aggregates.Expiry))
 	rotation.KEMs = kems
 	a.roster, err = roster.Open(ctx, tasks, roster.Config{Role: role, Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, Rotation: rotation})
 	if err != nil {
@@ -100,6 +100,15 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store
 		c.Linger = linger
 	}
 	return ledger.New(ledgers, c)
+}
+
+// rotationFor returns the plan of an aggregator's HPKE keys. A key is kept for as
+// long as a report that was sealed to it may wait: a leader waits for an absent
+// helper until the report expires, and has jobs that began before for linger more.
+func rotationFor(expiry time.Duration) dap.Rotation {
+	rotation := dap.DefaultRotation()
+	rotation.Expired = max(rotation.Expired, expiry+linger)
+	return rotation
 }
 
 // linger is how long reports that have expired are still counted by the leader's
