@@ -371,7 +371,15 @@ func TestCommitIsNotCancelled(t *testing.T) {
 	s := &lateStore{Store: w.store}
 	w.boot(s)
 	_, body := w.init(dap.BatchID{}, w.report(1))
-	if a := w.createJob(1, body); a.Code/100 != 2 {
+	method, path := w.task.Variant().CreateAggregationJob(w.task.ID(), dap.AggregationJobID{1})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, method, "/"+path, bytes.NewReader(body))
+	r.Header.Set("Content-Type", dap.TypeAggregationJobInitReq.MediaType())
+	w.token.SetBearer(r.Header)
+	a := httptest.NewRecorder()
+	w.handler.ServeHTTP(a, r)
+	if a.Code/100 != 2 || s.looked == 0 {
 		t.Fatalf("answer %d %s", a.Code, a.Body)
 	}
 	if s.cancelled {

@@ -244,11 +244,13 @@ func (c *stepCheck) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // storedLocation is a store whose jobs have a location without the step, as an
 // earlier version stored it.
-type storedLocation struct{ *leadertest.Model }
+type storedLocation struct{ leader.Store }
+
+func (s storedLocation) As(c leader.Claim) leader.Store { return storedLocation{s.Store.As(c)} }
 
 func (s storedLocation) UpdateJob(ctx context.Context, j leader.Job, held time.Time) error {
 	j.Location, _, _ = strings.Cut(j.Location, "?")
-	return s.Model.UpdateJob(ctx, j, held)
+	return s.Store.UpdateJob(ctx, j, held)
 }
 
 // Every poll of a job has the parameter step, whatever the helper and the store
@@ -280,27 +282,42 @@ func TestPollHasStep(t *testing.T) {
 // after they take effect, and at their updates.
 type unsteady struct {
 	leader.Store
-	before, after, updates int // so many of these calls fail
+	before, after, updates int       // so many of these calls fail
+	root                   *unsteady // that counts them; nil: this one
+}
+
+// As returns the store of a claim, whose failures are counted together with these.
+func (u *unsteady) As(c leader.Claim) leader.Store {
+	return &unsteady{Store: u.Store.As(c), root: u.counters()}
+}
+
+func (u *unsteady) counters() *unsteady {
+	if u.root != nil {
+		return u.root
+	}
+	return u
 }
 
 var errServerClosed = errors.New("server closed the connection unexpectedly")
 
 func (u *unsteady) EndJob(ctx context.Context, e leader.End, c *ledger.Change) error {
-	if u.before > 0 {
-		u.before--
+	n := u.counters()
+	if n.before > 0 {
+		n.before--
 		return errServerClosed
 	}
 	err := u.Store.EndJob(ctx, e, c)
-	if err == nil && u.after > 0 {
-		u.after--
+	if err == nil && n.after > 0 {
+		n.after--
 		return errServerClosed
 	}
 	return err
 }
 
 func (u *unsteady) UpdateJob(ctx context.Context, j leader.Job, held time.Time) error {
-	if u.updates > 0 {
-		u.updates--
+	n := u.counters()
+	if n.updates > 0 {
+		n.updates--
 		return errServerClosed
 	}
 	return u.Store.UpdateJob(ctx, j, held)

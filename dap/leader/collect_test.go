@@ -499,3 +499,21 @@ func TestAnswersOfUnfinishedCollection(t *testing.T) {
 		})
 	}
 }
+
+// A batch of the leader-selected mode that is not full is waited for, whether it
+// lacks one report or more.
+func TestBatchIsNotFull(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), leaderSelected, nil)
+	q := dap.NextBatchQuery()
+	at := w.collect(t, q)
+	for i := range 3 {
+		if got := w.result(t, at, q); got != nil {
+			t.Fatalf("a result of %d reports of 3: %v", i, got)
+		}
+		w.upload(t, w.report(t, i, 0))
+		w.tickAlong(t, 2, time.Minute)
+	}
+	if got := w.result(t, at, q); !slices.Equal(got, ones(3)) {
+		t.Errorf("result %v", got)
+	}
+}
