@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // A pageRule looks at what follows the host. What it finds means: no more than
@@ -51,7 +53,7 @@ func pageRules() []pageRule {
 		{RulePathDepth, fmt.Sprintf("the path has more than %d segments", maxParts), func(_ *Rules, s *subject) (string, string) {
 			return s.path, over(len(s.segments), maxParts, "segments")
 		}},
-		{RulePathKeyword, "a segment, or a word of a segment of at most two words, tells of accounts, orders, sessions or sharing (login, invite, order, token, share, edit, ...); strict: a segment follows that a person typed (/search/...)", pathKeyword},
+		{RulePathKeyword, "a segment tells of access of one person, in more than 50 languages: it has a word for something that happens (log in, log out, unsubscribe, reset, confirm, invite) and at most one other word, or nothing but words for what one person has (account, order, cart, invoice, booking, ticket, patient, share, token, ...) and words that change nothing about them (my, list, status, numbers); below folders of documentation the latter are subjects, unless a number follows; or a route between places follows; strict: a segment follows that a person typed (/search/...)", pathKeyword},
 		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; or a hexadecimal string is scattered over segments; an ISBN with a right check digit is a book", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
 			if in, found := r.token(withoutISBNs(s.segments), s.level); found != "" {
 				return in, found
@@ -67,7 +69,7 @@ func pageRules() []pageRule {
 		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d)", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
 			return s.url.query, over(len(s.params), s.limits.parameters, "parameters")
 		}},
-		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...); strict: of what a person typed (q, search, text, ...)", parameterKeyword},
+		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...), or name or value tell of access as in a path; strict: of what a person typed (q, search, text, ...)", parameterKeyword},
 		{RuleQueryNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a parameter, whatever stands between them, dates and years apart", strict.value, lax.value), func(_ *Rules, s *subject) (string, string) {
 			for _, p := range s.params {
 				if number, n := longestNumber(withoutDates(p.value), ""); n > s.limits.value {
@@ -161,24 +163,54 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 			return s.path, p
 		}
 	}
-	for i, segment := range s.segments {
-		name := stem(segment)
-		if r.words.parts[name] {
-			return segment, name
+	for i, l := range s.labels[:max(0, len(s.labels)-2)] {
+		name := l
+		if strings.HasPrefix(l, "xn--") {
+			if u, err := idna.Punycode.ToUnicode(l); err == nil {
+				name = u
+			}
 		}
+		if kind, word := r.access.named(name); kind == namedAct || kind == namedOwn && i == len(s.labels)-3 && !isASCII(name) {
+			return s.host, word
+		}
+	}
+	about := false // the path leads to pages about things
+	for i, segment := range s.segments {
+		kind, word := r.access.named(segment)
+		if kind == namedAct || kind == namedOwn && !(about && r.mentioned(s.segments, i)) {
+			return segment, word
+		}
+		name := stem(segment)
 		if s.level == Strict && len(name) > 1 && r.words.typed[name] && i+1 < len(s.segments) {
 			return segment, name + ": before what a person typed"
 		}
-		if strings.Count(name, "-") > 1 {
-			continue
+		if r.access.route[r.access.fold(strings.ReplaceAll(name, "-", "_"))] && routed(s.segments[i+1:]) {
+			return segment, name + ": before places"
 		}
-		for word := range strings.FieldsFuncSeq(name, notAlnum) {
-			if r.words.words[word] {
-				return segment, word
-			}
-		}
+		about = about || r.access.docs[name] || modulePath(segment)
 	}
 	return s.path, ""
+}
+
+// mentioned tells whether segment i, below a folder of pages about things, is
+// what a page is about: no number and no code is in it or follows it.
+func (r *Rules) mentioned(segments []string, i int) bool {
+	if i+1 < len(segments) && countDigits(segments[i+1]) > 0 {
+		return false
+	}
+	name := strings.TrimSuffix(strings.ToLower(segments[i]), "2")
+	return countDigits(name) == 0
+}
+
+// modulePath tells whether a segment is a host, as the paths of packages have it.
+func modulePath(segment string) bool {
+	name, end, ok := strings.Cut(segment, ".")
+	return ok && len(name) > 1 && (end == "org" || end == "com" || end == "net" || end == "io" || end == "dev" || end == "in")
+}
+
+// routed tells whether segments name two places, or one in several words.
+func routed(segments []string) bool {
+	return len(segments) > 1 || len(segments) == 1 && strings.ContainsAny(segments[0], "+, ")
 }
 
 func pathNumber(_ *Rules, s *subject) (string, string) {
@@ -315,6 +347,12 @@ func parameterKeyword(r *Rules, s *subject) (string, string) {
 			if strings.Contains(low, mark) {
 				return p.key, mark
 			}
+		}
+		if kind, word := r.access.named(p.key); kind != namedNothing && len(p.key) > 2 {
+			return p.key, word
+		}
+		if kind, word := r.access.named(p.value); kind == namedAct || kind == namedOwn && p.key != "" && len(p.value) > 3 {
+			return p.value, word
 		}
 		for word := range strings.FieldsFuncSeq(low, notAlnum) {
 			if r.words.keys[word] || s.level == Strict && r.words.typed[word] {

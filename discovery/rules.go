@@ -99,6 +99,7 @@ const (
 type Rules struct {
 	tokens      *Classifier
 	words       keywords
+	access      *accessWords
 	coordinates *regexp.Regexp
 
 	host  []hostRule
@@ -119,8 +120,13 @@ func NewRules() (*Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the discovery rules: %w", err)
 	}
+	a, err := newAccessWords(c.folder, accessWordList)
+	if err != nil {
+		return nil, fmt.Errorf("making the discovery rules: %w", err)
+	}
 	return &Rules{
 		tokens:      c,
+		access:      a,
 		vocabulary:  v,
 		words:       newKeywords(),
 		coordinates: regexp.MustCompile(`-?\d{1,3}[.]\d{3,}[NSEWnsew]?[^0-9a-zA-Z.]{1,3}-?\d{1,3}[.]\d{3,}`),
@@ -160,10 +166,9 @@ func Table() (urls, queries, titles []RuleInfo) {
 	return urls, queries, titles
 }
 
-// keywords are words that tell of accounts, orders and sessions.
+// keywords are words of parameters, patterns of paths and names of hosts; those
+// of paths are in accesswords.txt.
 type keywords struct {
-	parts    map[string]bool // whole path segments
-	words    map[string]bool // words of path segments of one or two words
 	typed    map[string]bool // words of parameter names, and path segments, before what a person typed
 	keys     map[string]bool // words of parameter names
 	inKeys   []string        // anywhere in parameter names
@@ -181,13 +186,6 @@ func set(words string) map[string]bool {
 
 func newKeywords() keywords {
 	return keywords{
-		parts: set("login logout logoff signin sign-in signout sign-out signup sign-up register registration recover recovery forgot forgot-password " +
-			"reset reset-password reset-credentials authenticate authentication auth authorize not-confirmed confirm confirmation verify verification activate activation " +
-			"unsubscribe invite invites invitation oauth oauth2 sso saml password passwort token edit checkout cart basket warenkorb account accounts my-account konto " +
-			"share sharing shared admin administrator console wp-admin wp-login weblogic order orders invoice invoices receipt receipts payment payments billing " +
-			"thank-you thankyou thanks tracking trk session sessions inbox webmail mailbox dashboard my private secret callback"),
-		words: set("login logout signin signout password token oauth checkout invoice unsubscribe invite invitation admin session share sharing shared order reset confirm " +
-			"confirmation verify activate receipt trk auth sso payment account private secret"),
 		keys: set("user usr uid userid username u url uri ref referer referrer red redir http https href link next return returnto continue goto dest destination target " +
 			"pin pwd pass key apikey api sig sign signature code otp hash nonce state ticket order orderid invoice account acct konto phone tel mobile ssn dob birthday " +
 			"firstname lastname surname lat lon lng ll latitude longitude geo loc gps zip zipcode postcode postal plz trk utm gclid fbclid msclkid dclid yclid eid cid sid phpsessid jsessionid sessionid " +
