@@ -4,19 +4,20 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/interop"
 )
 
 // TestMain makes the test binary the program itself when a test starts it.
@@ -92,22 +93,6 @@ func (p *party) post(command string, in map[string]any) map[string]any {
 	return out
 }
 
-// do is post for commands that must succeed.
-func (p *party) do(command string, in map[string]any) map[string]any {
-	p.t.Helper()
-	out := p.post(command, in)
-	if out["status"] != "success" {
-		p.t.Fatalf("%s %s: %v", p.name, command, out)
-	}
-	return out
-}
-
-func random(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b)
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
 type vdafCase struct {
 	vdaf         map[string]any
 	measurements []any
@@ -151,68 +136,27 @@ type world struct {
 	client, collector, leader, helper *party
 }
 
-// collect sets up a task, uploads, and checks what is collected.
+// collect runs a trial, and then uploads reports that must be refused: of the far
+// future, and of a time before the task's interval.
 func (w *world) collect(c vdafCase, mode int) {
 	w.t.Helper()
-	const precision = 3600
-	id := random(32)
-	endpoint := func(p *party, role string) string {
-		at, _ := p.do("endpoint_for_task", map[string]any{"task_id": id, "role": role, "hostname": "127.0.0.1"})["endpoint"].(string)
-		return strings.TrimSuffix(p.url, "/") + at
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	at := func(p *party) interop.Party { return interop.Party{API: strings.TrimSuffix(p.url, "/")} }
+	trial := interop.Trial{
+		Client: at(w.client), Collector: at(w.collector), Leader: at(w.leader), Helper: at(w.helper),
+		Setting: interop.Setting{VDAF: c.vdaf, Measurements: c.measurements, Result: c.result}, Mode: dap.BatchMode(mode), Interval: true,
 	}
-	common := map[string]any{
-		"task_id": id, "leader": endpoint(w.leader, "leader"), "helper": endpoint(w.helper, "helper"), "vdaf": c.vdaf,
-		"batch_mode": mode, "min_batch_size": len(c.measurements), "time_precision": precision,
-	}
-	with := func(more map[string]any) map[string]any {
-		out := map[string]any{}
-		for _, m := range []map[string]any{common, more} {
-			for k, v := range m {
-				out[k] = v
-			}
-		}
-		return out
-	}
-	collectorToken, leaderToken, key := random(16), random(16), random(32)
-	hpke := w.collector.do("add_task", with(map[string]any{"collector_authentication_token": collectorToken}))["collector_hpke_config"]
-	secrets := map[string]any{"leader_authentication_token": leaderToken, "vdaf_verify_key": key, "collector_hpke_config": hpke}
-	w.helper.do("add_task", with(merge(secrets, map[string]any{"role": "helper"})))
-	w.leader.do("add_task", with(merge(secrets, map[string]any{"role": "leader", "collector_authentication_token": collectorToken})))
-
-	now := time.Now().Truncate(precision * time.Second).Add(-2 * precision * time.Second)
-	for _, m := range c.measurements {
-		w.client.do("upload", with(map[string]any{"measurement": m, "time": now.Unix()}))
-	}
-	if out := w.client.post("upload", with(map[string]any{"measurement": c.measurements[0], "time": now.Add(1000 * time.Hour).Unix()})); out["status"] != "error" {
-		w.t.Errorf("a report of the far future was taken: %v", out)
-	}
-	query := map[string]any{"type": mode}
-	if mode == 1 {
-		query["batch_interval_start"], query["batch_interval_duration"] = now.Unix(), precision
-	}
-	handle := w.collector.do("collection_start", map[string]any{"task_id": id, "agg_param": "", "query": query})["handle"]
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		out := w.collector.post("collection_poll", map[string]any{"handle": handle})
-		if out["status"] == "in progress" && time.Now().Before(end) {
-			continue
-		}
-		want := map[string]any{
-			"status": "complete", "report_count": float64(len(c.measurements)), "result": c.result,
-			"interval_start": float64(now.Unix()), "interval_duration": float64(precision),
-		}
-		if !reflect.DeepEqual(out, want) {
-			w.t.Errorf("%v in mode %d: %v, want %v", c.vdaf, mode, out, want)
-		}
+	o, err := trial.Run(ctx)
+	if err != nil {
+		w.t.Errorf("%v in mode %d: %v", c.vdaf, mode, err)
 		return
 	}
-}
-
-func merge(a, b map[string]any) map[string]any {
-	out := map[string]any{}
-	for _, m := range []map[string]any{a, b} {
-		for k, v := range m {
-			out[k] = v
+	for name, when := range map[string]uint64{"the far future": o.Start + 3600*1000, "a time before the interval": o.Start - 3600*3} {
+		in := map[string]any{"measurement": c.measurements[0], "time": when}
+		maps.Copy(in, o.Task)
+		if out := w.client.post("upload", in); out["status"] != "error" {
+			w.t.Errorf("a report of %s was taken: %v", name, out)
 		}
 	}
-	return out
 }
