@@ -171,7 +171,10 @@ func (s *Server) Pending(ctx context.Context, t Task) ([]CollectionView, error) 
 		if p.Task != made.ID() {
 			continue
 		}
-		v := CollectionView{Task: t.ID, Start: p.Start, End: p.End, State: p.State.String(), Missing: p.Missing, Reason: p.Reason, Next: p.Next}
+		v := CollectionView{Task: t.ID, Start: p.Start, End: p.End, State: p.State.String(), Reason: p.Reason, Next: p.Next}
+		if p.State == collector.Asked {
+			v.Missing = p.Missing
+		}
 		if p.Err != nil {
 			v.Failed = p.Err.Error()
 		}

@@ -19,6 +19,19 @@ import (
 // has no word for it, and other leaders leave it out.
 const missingHeader = "Shoal-Missing-Reports"
 
+// lostHeader is a header that a Shoal leader sets with a result: how many reports of
+// its interval were accepted and expired before they were counted.
+const lostHeader = "Shoal-Lost-Reports"
+
+// lost puts what a leader says is lost into words, "" for nothing or no number.
+func lost(header string) string {
+	n, err := strconv.ParseUint(header, 10, 64)
+	if err != nil || n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d accepted reports have expired and are not in the result", n)
+}
+
 // missing puts what a leader says is missing into words, "" for what is no number
 // that can be true.
 func (q *Question) missing(header string) string {
@@ -60,7 +73,7 @@ func (c *Collector) ask(ctx context.Context, q *Question, a Ask) (Ask, time.Dura
 			next, _, stored := c.store(ctx, a, next, 0)
 			return next, c.config.Poll, errors.Join(err, stored)
 		}
-		next.State, next.Response, next.Missing = Received, resp.Body, ""
+		next.State, next.Response, next.Missing = Received, resp.Body, lost(resp.Header.Get(lostHeader))
 		return c.store(ctx, a, next, 0)
 	}
 	c.config.Metrics.Request("waiting")

@@ -287,6 +287,26 @@ func TestNoLocation(t *testing.T) {
 	}
 }
 
+// TestLostReports: what a leader says is not in the result is in the manifest, if it
+// is a number.
+func TestLostReports(t *testing.T) {
+	for header, want := range map[string]string{
+		"": "", "0": "", "many; call 555-0199": "", "3": "3 accepted reports have expired and are not in the result",
+	} {
+		w := newWorld(t, setting{})
+		w.leader.lost = header
+		w.leader.fill(hour(0), 60, 0, 0, 0)
+		if err := w.pass(80 * time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		file := must(durable.ReadFile(w.fs, "collector/tables/"+entryDir(t, w)+"/"+release.ManifestFile))
+		var m collector.Manifest
+		if err := json.Unmarshal(file, &m); err != nil || m.Missing != want {
+			t.Errorf("%q: missing %q, want %q, error %v", header, m.Missing, want, err)
+		}
+	}
+}
+
 // TestForgetfulLeader: a leader that has lost the job is asked to make it anew.
 func TestForgetfulLeader(t *testing.T) {
 	w := newWorld(t, setting{})

@@ -26,6 +26,7 @@ type Manifest struct {
 
 	Parameters Parameters      `json:"parameters"`
 	Reports    uint64          `json:"reports"`
+	Missing    string          `json:"missing,omitempty"` // what the leader says is not in the result
 	Tables     []release.Table `json:"tables"`
 }
 

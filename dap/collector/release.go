@@ -98,7 +98,7 @@ func (q *Question) manifest(a Ask, resp *dap.CollectionJobResp) (*Manifest, erro
 	m := &Manifest{
 		Version: 1, Route: "aggregate", Task: id.String(), DAPTask: a.Task.String(), Metric: q.metric(),
 		Epoch: a.Number, Start: start, End: end, Batch: a.ID.String(), Digest: answerDigest(a.Response),
-		Reports: resp.ReportCount,
+		Reports: resp.ReportCount, Missing: a.Missing,
 		Parameters: Parameters{
 			Variant: q.Task.Variant().String(), VDAF: q.Task.Instance().Name(), Kind: "sums", MinBatch: config.MinBatchSize,
 			Noise: noise.String(), Deviation: math.Sqrt(noise.Variance(2)),

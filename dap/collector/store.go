@@ -46,7 +46,7 @@ type Ask struct {
 
 	State    State
 	Location string // of the collection job at the leader, once it has one
-	Missing  string // coarsely how many reports are missing, as the leader said last
+	Missing  string // in words: coarsely how many reports are missing, as the leader said last; from Received on what the result lacks
 	Reason   string // of Abandoned
 	Response []byte // of Received: the encoded CollectionJobResp
 	Manifest []byte // the JSON form of a [Manifest], from Released on

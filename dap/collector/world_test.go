@@ -175,9 +175,10 @@ type leader struct {
 	batches  map[string][]int64 // by query: what was added up
 	jobs     map[string]*job    // by path
 	fail     func(r *http.Request) bool
-	lose     bool // the next answer
-	mute     bool // as Janus: no location, and a creation is answered without the result
-	notReady int  // the status of an answer that is not ready; 0: 202
+	lose     bool   // the next answer
+	lost     string // what an answer says of lost reports
+	mute     bool   // as Janus: no location, and a creation is answered without the result
+	notReady int    // the status of an answer that is not ready; 0: 202
 	created  int
 	waits    map[string]string // headers of an answer without a body
 }
@@ -256,6 +257,9 @@ func (l *leader) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 		w.WriteHeader(cmp.Or(l.notReady, http.StatusAccepted))
 		return
+	}
+	if l.lost != "" {
+		w.Header().Set("Shoal-Lost-Reports", l.lost)
 	}
 	w.Header().Set("Content-Type", dap.TypeCollectionJobResp.MediaType())
 	_, _ = w.Write(j.answer)

@@ -62,7 +62,7 @@ func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause e
 		return l.postpone(ctx, w.job, err, 0)
 	}
 	next := l.renew(s, &w.job, left, cause)
-	ended, err := l.endWithout(ctx, w.job, next...)
+	ended, err := l.endWithout(ctx, w.job, lossesOf(expired), next...)
 	if !ended {
 		return err
 	}
@@ -73,16 +73,16 @@ func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause e
 	if len(next) == 0 {
 		refused = len(left)
 	}
-	return errors.Join(l.lost(&w.job, LostRefused, refused), l.lost(&w.job, LostExpired, expired))
+	return errors.Join(l.lost(&w.job, LostRefused, refused), l.lost(&w.job, LostExpired, len(expired)))
 }
 
-// countable returns the reports of a job that may still be counted, and how many of
-// the others have expired.
-func (l *Leader) countable(ctx context.Context, s *roster.Serving, w *lot) (left []jobPart, expired int, err error) {
+// countable returns the reports of a job that may still be counted, and those that
+// have expired.
+func (l *Leader) countable(ctx context.Context, s *roster.Serving, w *lot) (left, expired []jobPart, err error) {
 	j := &w.job
 	if w.records == nil {
 		if w.records, err = l.readReports(*j); err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 	}
 	var candidates []dap.Candidate
@@ -94,18 +94,18 @@ func (l *Leader) countable(ctx context.Context, s *roster.Serving, w *lot) (left
 	}
 	book, err := l.book(ctx, s)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	verdicts, err := book.Check(ctx, candidates)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	for i, e := range verdicts {
 		switch e {
 		case 0:
 			left = append(left, parts[i])
 		case dap.ReportDropped:
-			expired++
+			expired = append(expired, parts[i])
 		default: // counted in another job, or too late for their batch
 			l.config.Metrics.Rejected(e)
 		}

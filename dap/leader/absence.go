@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -128,17 +130,18 @@ func (l *Leader) giveUp(ctx context.Context, s *roster.Serving, w *lot) error {
 	if err != nil {
 		return l.postpone(ctx, w.job, err, 0)
 	}
-	ended, err := l.endWithout(ctx, w.job)
+	gone := slices.Concat(left, expired)
+	ended, err := l.endWithout(ctx, w.job, lossesOf(gone))
 	if !ended {
 		return err
 	}
-	return l.lost(&w.job, LostExpired, len(left)+expired)
+	return l.lost(&w.job, LostExpired, len(gone))
 }
 
 // endWithout ends a job without counting its reports, puts next in its place, and
 // reports whether that was done and this worker is the one who did it.
-func (l *Leader) endWithout(ctx context.Context, j Job, next ...Job) (bool, error) {
-	err := l.config.Store.EndJob(ctx, End{Job: j, Next: next}, nil)
+func (l *Leader) endWithout(ctx context.Context, j Job, lost []Loss, next ...Job) (bool, error) {
+	err := l.config.Store.EndJob(ctx, End{Job: j, Next: next, Lost: lost}, nil)
 	if errors.Is(err, ErrConflict) {
 		return false, nil
 	}
@@ -162,13 +165,33 @@ func (l *Leader) lost(j *Job, cause LossCause, reports int) error {
 	if reports == 0 {
 		return nil
 	}
-	l.losses[cause].Add(int64(reports))
-	l.config.Metrics.Lost(cause, reports)
+	l.countLost(cause, reports)
 	waited := ""
 	if !j.Since.IsZero() {
 		waited = fmt.Sprintf(", the helper has not answered since %s", j.Since.UTC().Format(time.RFC3339))
 	}
 	return fmt.Errorf("job %d of task %v: %d accepted reports are not counted: %v%s", j.Number, j.Task, reports, cause, waited)
+}
+
+func (l *Leader) countLost(cause LossCause, reports int) {
+	l.losses[cause].Add(int64(reports))
+	l.config.Metrics.Lost(cause, reports)
+}
+
+// lossesOf counts reports by the unit of their time.
+func lossesOf(parts []jobPart) []Loss {
+	if len(parts) == 0 {
+		return nil
+	}
+	units := make(map[dap.Time]uint64)
+	for _, p := range parts {
+		units[p.time]++
+	}
+	all := make([]Loss, 0, len(units))
+	for _, unit := range slices.Sorted(maps.Keys(units)) {
+		all = append(all, Loss{unit, units[unit]})
+	}
+	return all
 }
 
 // missed notes that the helper did not answer.

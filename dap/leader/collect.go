@@ -22,6 +22,11 @@ import (
 // to quarters of the task's minimum batch size.
 const MissingHeader = "Shoal-Missing-Reports"
 
+// LostHeader is the response header in which the leader tells the collector, with a
+// result, how many reports of its interval were accepted from clients and expired
+// before they were counted.
+const LostHeader = "Shoal-Lost-Reports"
+
 // maxCollectionRequest bounds the body of a collection job's request, in bytes.
 const maxCollectionRequest = 1 << 18
 
@@ -170,14 +175,43 @@ func (l *Leader) checkCollection(ctx context.Context, s *roster.Serving, body []
 	if collected {
 		return dap.Interval{}, &dap.Abort{Type: dap.ProblemBatchOverlap, Detail: "a part of the batch was collected before"}
 	}
-	gone, err := hasExpired(ctx, book, i)
-	if err != nil {
+	if err := l.checkExpired(ctx, book, s.Task.ID(), i); err != nil {
 		return dap.Interval{}, err
 	}
-	if gone {
-		return dap.Interval{}, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: "reports of a part of the interval have expired: ask for a later one"}
-	}
 	return i, invalid
+}
+
+// checkExpired fails if reports of an interval that were counted have expired: the
+// helper may have forgotten them, or this leader, and the rest is not the whole.
+func (l *Leader) checkExpired(ctx context.Context, book *ledger.Book, task dap.TaskID, i dap.Interval) error {
+	end, err := i.End()
+	if err != nil {
+		return err
+	}
+	if end <= book.Oldest() {
+		return l.expiredBatch(ctx, task, i, "the reports of the whole interval have expired")
+	}
+	if i.Start < book.Kept() {
+		return l.expiredBatch(ctx, task, i, "reports of a part of the interval may have been deleted, they have expired: ask for a later one")
+	}
+	gone, err := hasExpired(ctx, book, i)
+	if err == nil && gone {
+		err = l.expiredBatch(ctx, task, i, "reports of a part of the interval have expired: ask for a later one")
+	}
+	return err
+}
+
+// expiredBatch is the problem that reports of an interval have expired. It says how
+// many of them were never counted.
+func (l *Leader) expiredBatch(ctx context.Context, task dap.TaskID, i dap.Interval, detail string) error {
+	lost, err := l.config.Store.Losses(ctx, task, i)
+	if err != nil {
+		return err
+	}
+	if lost > 0 {
+		detail += fmt.Sprintf("; %d accepted reports were not counted before that", lost)
+	}
+	return &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: detail}
 }
 
 // hasExpired reports whether a batch has reports that have expired. They are
@@ -274,6 +308,9 @@ func (l *Leader) answer(w http.ResponseWriter, r *http.Request, s *roster.Servin
 	switch c.State {
 	case Done:
 		w.Header().Set("Cache-Control", "no-store")
+		if c.Lost > 0 {
+			w.Header().Set(LostHeader, strconv.FormatUint(c.Lost, 10))
+		}
 		exchange.Send(w, status, dap.TypeCollectionJobResp, c.Response)
 		return nil
 	case Failed:

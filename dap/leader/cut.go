@@ -74,6 +74,7 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 	if err != nil {
 		return err
 	}
+	var expired []jobPart
 	for i, c := range candidates {
 		e := verdicts[i]
 		if e == 0 { // not too old for a new job, although those that run may count it
@@ -81,6 +82,9 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 		}
 		if e != 0 {
 			l.config.Metrics.Rejected(e)
+			if e == dap.ReportDropped {
+				expired = append(expired, jobPart{at[i], c.Time})
+			}
 			continue
 		}
 		if err := p.add(at[i], c.Time); err != nil {
@@ -88,6 +92,7 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 		}
 	}
 	cut := p.cut()
+	cut.Lost = lossesOf(expired)
 	if err := l.config.Store.Cut(ctx, cut); err != nil {
 		if errors.Is(err, ErrConflict) {
 			return errors.Join(err, l.reloadLogs(ctx))
@@ -95,8 +100,12 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 		return fmt.Errorf("making jobs: %w", err)
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	o.info = cut.Log
+	l.mu.Unlock()
+	if n := len(expired); n > 0 {
+		l.countLost(LostExpired, n)
+		l.config.Failed(fmt.Errorf("log %d of task %v: %d accepted reports are not counted: %v", cut.Log.Number, cut.Log.Task, n, LostExpired))
+	}
 	return nil
 }
 

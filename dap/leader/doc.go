@@ -62,6 +62,11 @@
 // A process may stop at any moment. What was acknowledged is on the disk, what was
 // decided is in the store, and the next process goes on from there.
 //
+// Reports can expire before they are counted: in a log, or in a job that the helper
+// does not answer. Then a result of the time-interval mode says how many it lacks
+// ([LostHeader]). A collection fails with batchInvalid when its whole interval has
+// expired, or when counted reports were deleted before it could be collected.
+//
 // A clock that jumps forward is not believed for a while: batches are not
 // collected and nothing expires before its time.
 //

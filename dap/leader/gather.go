@@ -129,16 +129,16 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 	if c.Interval.Duration == 0 {
 		return l.selectBatch(ctx, s, c)
 	}
+	book, err := l.book(ctx, s)
+	if err != nil {
+		return c, err
+	}
 	if ready, next, err := l.logsCut(ctx, c); err != nil || next.Rev != c.Rev {
 		return next, err
 	} else if !ready {
 		return l.waitForNodes(ctx, c, dap.BatchID{}, at)
 	}
 	if wait, err := l.looksAgain(ctx, c); wait || err != nil {
-		return c, err
-	}
-	book, err := l.book(ctx, s)
-	if err != nil {
 		return c, err
 	}
 	total, collected, err := book.Batch(ctx, c.selector())
@@ -150,13 +150,37 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 		if abort.Type != dap.ProblemInvalidBatchSize {
 			return l.fail(ctx, c, abort)
 		}
+		if next, err := l.failExpired(ctx, book, c); err != nil || next.Rev != c.Rev {
+			return next, err
+		}
 		return l.wait(ctx, s, c, total.Count, at)
+	}
+	if c.Interval.Start < book.Kept() { // it was whole when it was asked for
+		return l.failExpired(ctx, book, c)
 	}
 	next, err := l.drain(ctx, c)
 	if errors.Is(err, ErrBusy) {
 		return l.waitForNodes(ctx, c, dap.BatchID{}, at)
 	}
 	return next, err
+}
+
+// failExpired fails a collection whose batch cannot be whole any more because
+// reports have expired. As long as jobs run that may add to it, nothing is decided.
+func (l *Leader) failExpired(ctx context.Context, book *ledger.Book, c Collection) (Collection, error) {
+	if c.Interval.Start >= book.Oldest() {
+		return c, nil
+	}
+	holders, err := l.config.Store.Holders(ctx, c)
+	if err != nil || len(holders) > 0 {
+		return c, err
+	}
+	err = l.checkExpired(ctx, book, c.Task, c.Interval)
+	if abort := dap.AbortOf(err); abort != nil {
+		l.config.Failed(fmt.Errorf("collection job %v of task %v fails: %s", c.ID, c.Task, abort.Detail))
+		return l.fail(ctx, c, abort)
+	}
+	return c, err
 }
 
 // dueSince returns since when a collection waits for nothing but other work: it
@@ -431,7 +455,17 @@ func (l *Leader) shareFailed(ctx context.Context, c Collection, cause error) (Co
 // step with the mark that the batch is collected. Only then can the share leave.
 func (l *Leader) end(ctx context.Context, s *roster.Serving, book *ledger.Book, c Collection, job *dap.CollectionJobReq, helper dap.HpkeCiphertext) (Collection, error) {
 	done := c
+	var lost uint64
+	if c.Interval.Duration > 0 {
+		var err error
+		if lost, err = l.config.Store.Losses(ctx, c.Task, c.Interval); err != nil {
+			return c, err
+		}
+	}
 	err := book.Collect(ctx, c.selector(), func(ctx context.Context, total *dap.Total, mark ledger.Collection) error {
+		if c.Interval.Duration > 0 && c.Interval.Start < book.Kept() {
+			return l.expiredBatch(ctx, c.Task, c.Interval, "reports of a part of the interval have expired and were deleted")
+		}
 		if total.Count != c.Count || total.Checksum != c.Checksum {
 			return &dap.Abort{Type: dap.ProblemBatchMismatch, Detail: "the batch has changed while the helper was asked for its share"}
 		}
@@ -445,7 +479,7 @@ func (l *Leader) end(ctx context.Context, s *roster.Serving, book *ledger.Book, 
 		}
 		resp := &dap.CollectionJobResp{ReportCount: total.Count, Interval: total.Interval, LeaderShare: leader, HelperShare: helper}
 		done = c
-		done.State, done.Location, done.Due = Done, "", l.now()
+		done.State, done.Location, done.Due, done.Lost = Done, "", l.now(), lost
 		if done.Response, err = s.Task.Codec().Encode(resp); err != nil {
 			return err
 		}
@@ -455,6 +489,9 @@ func (l *Leader) end(ctx context.Context, s *roster.Serving, book *ledger.Book, 
 		return c, err
 	}
 	done.Rev++
+	if lost > 0 {
+		l.config.Failed(fmt.Errorf("collection job %v of task %v: the result lacks %d accepted reports that have expired uncounted", c.ID, c.Task, lost))
+	}
 	l.config.Metrics.Collection(Done)
 	l.collectionChanged(done)
 	return done, nil

@@ -315,6 +315,7 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 	}
 	rejected := slices.Concat(b.job.Rejected(), result.Rejected)
 	next, early := l.again(s, &w.job, b, rejected)
+	expired := b.expired(rejected)
 	var counted int
 	verdicts, err := book.Commit(ctx, &result.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
 		counted = 0
@@ -323,7 +324,7 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 				counted++
 			}
 		}
-		return l.config.Store.EndJob(ctx, End{Job: w.job, Counted: uint64(counted), Next: next}, &c)
+		return l.config.Store.EndJob(ctx, End{Job: w.job, Counted: uint64(counted), Next: next, Lost: lossesOf(expired)}, &c)
 	})
 	if err != nil {
 		return err
@@ -340,7 +341,18 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 		}
 	}
 	l.jobEnded()
-	return l.lost(&w.job, LostEarly, early)
+	return errors.Join(l.lost(&w.job, LostEarly, early), l.lost(&w.job, LostExpired, len(expired)))
+}
+
+// expired returns the reports of a job that were rejected because they have expired.
+func (b *begun) expired(rejected []dap.ReportUploadStatus) []jobPart {
+	var parts []jobPart
+	for _, r := range rejected {
+		if p, ok := b.reports[r.ID]; ok && r.Error == dap.ReportDropped {
+			parts = append(parts, p)
+		}
+	}
+	return parts
 }
 
 // jobEnded wakes what may have waited for a job to end.

@@ -141,6 +141,7 @@ type Collection struct {
 	Attempts int
 	Due      time.Time // when to go on with it, or when it ended, in seconds
 
+	Lost     uint64          // Done: reports of the interval that were accepted and have expired uncounted
 	Response []byte          // Done: the encoded CollectionJobResp, whose shares are sealed to the collector
 	Problem  dap.ProblemType // Failed; "" if the helper did not give its share
 	Detail   string          // Failed

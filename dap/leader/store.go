@@ -73,6 +73,7 @@ type Cut struct {
 	Log     Log
 	Jobs    []Job   // whose Number the store gives
 	Batches []Batch // new ones that jobs are for; Assigned is for the store to count
+	Lost    []Loss  // of the log's reports, those that have expired
 }
 
 // An End ends a job.
@@ -80,6 +81,14 @@ type End struct {
 	Job     Job
 	Counted uint64 // reports that the change of the ledger commits
 	Next    []Job  // that take up some of its reports; the store gives them numbers
+	Lost    []Loss // of the job's reports, those that have expired
+}
+
+// A Loss is how many reports of one unit of time were accepted and have expired
+// before they were counted.
+type Loss struct {
+	Unit    dap.Time
+	Reports uint64
 }
 
 // An Absence is what waits for a helper that does not answer.
@@ -179,6 +188,10 @@ type Store interface {
 	// what was counted. It fails with [ErrConflict] if the job has ended or its
 	// lease is not the one that the store knows, and with the ledger's errors.
 	EndJob(ctx context.Context, end End, change *ledger.Change) error
+
+	// Losses returns how many reports with times in an interval are in the losses of
+	// a task's cuts and ends.
+	Losses(ctx context.Context, task dap.TaskID, i dap.Interval) (uint64, error)
 
 	// Batches returns the batches of a task that are not taken, the oldest first.
 	Batches(ctx context.Context, task dap.TaskID) ([]Batch, error)

@@ -86,6 +86,14 @@ func (b *Book) Oldest() dap.Time {
 	return b.horizon(0)
 }
 
+// Kept returns the time from which on everything that was counted is here, as of the
+// last look at the store, such as that of [Book.Batch]: what is older was evicted.
+func (b *Book) Kept() dap.Time {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.watermark
+}
+
 // Check says what [Book.Commit] would answer for candidates now, 0 for a report
 // that may be aggregated. What other processes have committed may be missing, so
 // that it is good enough to leave out reports early, and not to count one.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -253,4 +254,26 @@ func first(ctx context.Context, tx pgx.Tx, c *leader.Collection) error {
 		return leader.ErrBusy
 	}
 	return err
+}
+
+func addLosses(ctx context.Context, tx pgx.Tx, task dap.TaskID, all []leader.Loss) error {
+	var b pgx.Batch
+	for _, l := range slices.SortedFunc(slices.Values(all), func(a, b leader.Loss) int { return cmp.Compare(a.Unit, b.Unit) }) { // so that none waits for another's
+		b.Queue(`INSERT INTO dap_losses AS l (task, unit, reports) VALUES ($1, $2, $3)
+			ON CONFLICT (task, unit) DO UPDATE SET reports = l.reports + excluded.reports`, task[:], number(uint64(l.Unit)), number(l.Reports))
+	}
+	return send(ctx, tx, &b)
+}
+
+// Losses implements [leader.Store].
+func (s *Leader) Losses(ctx context.Context, task dap.TaskID, i dap.Interval) (uint64, error) {
+	var n int64
+	start, end, err := span(i)
+	if err == nil {
+		err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(reports), 0)::bigint FROM dap_losses WHERE task = $1 AND unit >= $2 AND unit < $3`, task[:], start, end).Scan(&n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading the losses of task %v: %w", task, err)
+	}
+	return uint64(n), nil
 }

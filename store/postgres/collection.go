@@ -13,7 +13,7 @@ import (
 )
 
 const collectionColumns = `task, job, rev, state, created, request, interval_start, interval_end, batch, upto, count, checksum, location,
-	attempts, due, response, problem, detail`
+	attempts, due, response, problem, detail, lost`
 
 // collectionValues are the columns of a collection job.
 func collectionValues(c *leader.Collection) ([]any, error) {
@@ -23,7 +23,7 @@ func collectionValues(c *leader.Collection) ([]any, error) {
 	}
 	return []any{
 		c.Task[:], c.ID[:], number(c.Rev), int16(c.State), seconds(c.Created), blob(c.Request), start, end, batchColumn(&c.Batch), number(c.Upto),
-		number(c.Count), c.Checksum[:], []byte(c.Location), int64(c.Attempts), seconds(c.Due), blob(c.Response), []byte(c.Problem), []byte(c.Detail),
+		number(c.Count), c.Checksum[:], []byte(c.Location), int64(c.Attempts), seconds(c.Due), blob(c.Response), []byte(c.Problem), []byte(c.Detail), number(c.Lost),
 	}, nil
 }
 
@@ -38,15 +38,15 @@ func collectionSpan(c *leader.Collection) (start, end int64, err error) {
 func scanCollection(row pgx.CollectableRow) (leader.Collection, error) {
 	var c leader.Collection
 	var task, job, batch, checksum, location, problem, detail []byte
-	var rev, created, start, end, upto, count, due int64
+	var rev, created, start, end, upto, count, due, lost int64
 	var state int16
 	err := row.Scan(&task, &job, &rev, &state, &created, &c.Request, &start, &end, &batch, &upto, &count, &checksum, &location,
-		&c.Attempts, &due, &c.Response, &problem, &detail)
+		&c.Attempts, &due, &c.Response, &problem, &detail, &lost)
 	copy(c.Task[:], task)
 	copy(c.ID[:], job)
 	copy(c.Batch[:], batch)
 	copy(c.Checksum[:], checksum)
-	c.Rev, c.State, c.Upto, c.Count = uint64(rev), leader.CollectionState(state), uint64(upto), uint64(count)
+	c.Rev, c.State, c.Upto, c.Count, c.Lost = uint64(rev), leader.CollectionState(state), uint64(upto), uint64(count), uint64(lost)
 	c.Location, c.Problem, c.Detail = string(location), dap.ProblemType(problem), string(detail)
 	c.Created, c.Due = timeOf(created), timeOf(due)
 	if end > start {
@@ -78,7 +78,7 @@ func (s *Leader) CreateCollection(ctx context.Context, c leader.Collection) (lea
 	fresh := false
 	err = s.change(ctx, c.Task, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO dap_collections (`+collectionColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING`, values...)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING`, values...)
 		fresh = err == nil && tag.RowsAffected() == 1
 		return err
 	})
@@ -135,7 +135,7 @@ func replaceCollection(ctx context.Context, tx pgx.Tx, c *leader.Collection, che
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE dap_collections SET rev = $3, state = $4, created = $5, request = $6, interval_start = $7, interval_end = $8, batch = $9,
-		upto = $10, count = $11, checksum = $12, location = $13, attempts = $14, due = $15, response = $16, problem = $17, detail = $18
+		upto = $10, count = $11, checksum = $12, location = $13, attempts = $14, due = $15, response = $16, problem = $17, detail = $18, lost = $19
 		WHERE task = $1 AND job = $2`, values...)
 	return err
 }

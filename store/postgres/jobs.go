@@ -212,5 +212,8 @@ func (s *Leader) endJob(ctx context.Context, tx pgx.Tx, end *leader.End) (*pgx.B
 	if err := send(ctx, tx, &b); err != nil {
 		return nil, err
 	}
-	return new(pgx.Batch), addJobs(ctx, tx, end.Next)
+	if err := addJobs(ctx, tx, end.Next); err != nil {
+		return nil, err
+	}
+	return new(pgx.Batch), addLosses(ctx, tx, j.Task, end.Lost)
 }

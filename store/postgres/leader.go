@@ -177,7 +177,10 @@ func (s *Leader) Cut(ctx context.Context, cut leader.Cut) error {
 		if err := mayAdd(ctx, tx, cut.Log.Task, cut.Jobs); err != nil {
 			return err
 		}
-		return addJobs(ctx, tx, cut.Jobs)
+		if err := addJobs(ctx, tx, cut.Jobs); err != nil {
+			return err
+		}
+		return addLosses(ctx, tx, cut.Log.Task, cut.Lost)
 	})
 	if err != nil {
 		return fmt.Errorf("cutting log %d of task %v: %w", cut.Log.Number, cut.Log.Task, err)

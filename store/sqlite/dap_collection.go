@@ -12,7 +12,7 @@ import (
 )
 
 const collectionColumns = `task, job, rev, state, created, request, interval_start, interval_end, batch, upto, count, checksum, location,
-	attempts, due, response, problem, detail`
+	attempts, due, response, problem, detail, lost`
 
 // collectionValues are the columns of a collection job from rev on.
 func collectionValues(c *leader.Collection) ([]any, error) {
@@ -25,7 +25,7 @@ func collectionValues(c *leader.Collection) ([]any, error) {
 	}
 	return []any{
 		int64(c.Rev), c.State, seconds(c.Created), blob(c.Request), start, end, batchColumn(&c.Batch), int64(c.Upto), int64(c.Count), c.Checksum[:],
-		c.Location, c.Attempts, seconds(c.Due), blob(c.Response), string(c.Problem), c.Detail,
+		c.Location, c.Attempts, seconds(c.Due), blob(c.Response), string(c.Problem), c.Detail, int64(c.Lost),
 	}, nil
 }
 
@@ -34,7 +34,7 @@ func scanCollection(scan func(...any) error) (leader.Collection, error) {
 	var task, job, batch, checksum []byte
 	var created, start, end, due int64
 	err := scan(&task, &job, &c.Rev, &c.State, &created, &c.Request, &start, &end, &batch, &c.Upto, &c.Count, &checksum, &c.Location,
-		&c.Attempts, &due, &c.Response, &c.Problem, &c.Detail)
+		&c.Attempts, &due, &c.Response, &c.Problem, &c.Detail, &c.Lost)
 	if err != nil {
 		return leader.Collection{}, err
 	}
@@ -62,7 +62,7 @@ func (s *Leader) CreateCollection(ctx context.Context, c leader.Collection) (lea
 	fresh := false
 	err = s.change(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO dap_collections (`+collectionColumns+`)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append([]any{c.Task[:], c.ID[:]}, values...)...)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, append([]any{c.Task[:], c.ID[:]}, values...)...)
 		if err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func replaceCollection(ctx context.Context, tx *sql.Tx, c *leader.Collection, ch
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE dap_collections SET rev = ?, state = ?, created = ?, request = ?, interval_start = ?, interval_end = ?, batch = ?,
-		upto = ?, count = ?, checksum = ?, location = ?, attempts = ?, due = ?, response = ?, problem = ?, detail = ? WHERE task = ? AND job = ?`,
+		upto = ?, count = ?, checksum = ?, location = ?, attempts = ?, due = ?, response = ?, problem = ?, detail = ?, lost = ? WHERE task = ? AND job = ?`,
 		append(values, c.Task[:], c.ID[:])...)
 	return err
 }

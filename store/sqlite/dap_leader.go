@@ -130,7 +130,10 @@ func (s *Leader) Cut(ctx context.Context, cut leader.Cut) error {
 				return err
 			}
 		}
-		return addJobs(ctx, tx, cut.Jobs)
+		if err := addJobs(ctx, tx, cut.Jobs); err != nil {
+			return err
+		}
+		return addLosses(ctx, tx, cut.Log.Task, cut.Lost)
 	})
 	if err != nil {
 		return fmt.Errorf("cutting log %d of task %v: %w", cut.Log.Number, cut.Log.Task, err)
@@ -382,6 +385,9 @@ func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Chan
 			return err
 		}
 		if err := addJobs(ctx, tx, end.Next); err != nil {
+			return err
+		}
+		if err := addLosses(ctx, tx, j.Task, end.Lost); err != nil {
 			return err
 		}
 		if change == nil {

@@ -46,7 +46,10 @@ func TestLeaderBeforeAbsence(t *testing.T) {
 		`INSERT INTO dap_logs (task, number, node, state, records) VALUES (CAST(x'01' || zeroblob(31) AS BLOB), 1, 'n', 3, 4)`,
 		`INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, digest,
 			location, attempts, due, lease) VALUES (CAST(x'01' || zeroblob(31) AS BLOB), 'n', 1, 0, 4, x'', 4, 7, 8, x'', 1, 100, 1, 1,
-			CAST(x'05' || zeroblob(31) AS BLOB), 'https://helper.example/job', 6, 200, 0)`)
+			CAST(x'05' || zeroblob(31) AS BLOB), 'https://helper.example/job', 6, 200, 0)`,
+		`INSERT INTO dap_collections (task, job, rev, state, created, request, interval_start, interval_end, batch, upto, count, checksum, location,
+			attempts, due, response, problem, detail) VALUES (CAST(x'01' || zeroblob(31) AS BLOB), zeroblob(16), 4, 1, 100, x'09', 5, 7, x'', 3, 0,
+			zeroblob(32), '', 2, 100, x'', '', '')`)
 	plain, err := OpenLeader(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +78,13 @@ func TestLeaderBeforeAbsence(t *testing.T) {
 	}
 	if a, err := s.Unanswered(t.Context(), task); err != nil || a != (leader.Absence{}) {
 		t.Errorf("absence %+v, error %v", a, err)
+	}
+	c := leader.Collection{
+		Task: task, Rev: 4, State: leader.Waiting, Created: time.Unix(100, 0).UTC(), Request: []byte{9}, Interval: dap.Interval{Start: 5, Duration: 2},
+		Upto: 3, Attempts: 2, Due: time.Unix(100, 0).UTC(),
+	}
+	if all, err := s.Collections(t.Context()); err != nil || len(all) != 1 || !reflect.DeepEqual(all[0], c) {
+		t.Errorf("collections %+v, error %v, want %+v", all, err, c)
 	}
 	d, err := plain.DropNode(t.Context(), "n", time.Unix(400, 0))
 	if err != nil || d.Logs != 1 || d.Reports != 4 {

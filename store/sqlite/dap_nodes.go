@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -208,4 +209,27 @@ func first(ctx context.Context, tx *sql.Tx, c *leader.Collection) error {
 		return leader.ErrBusy
 	}
 	return err
+}
+
+func addLosses(ctx context.Context, tx *sql.Tx, task dap.TaskID, all []leader.Loss) error {
+	for _, l := range all {
+		_, err := tx.ExecContext(ctx, `INSERT INTO dap_losses (task, unit, reports) VALUES (?, ?, ?)
+			ON CONFLICT (task, unit) DO UPDATE SET reports = reports + excluded.reports`, task[:], int64(min(l.Unit, math.MaxInt64)), int64(l.Reports))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Losses implements [leader.Store].
+func (s *Leader) Losses(ctx context.Context, task dap.TaskID, i dap.Interval) (n uint64, err error) {
+	start, end, err := span(i)
+	if err == nil {
+		err = s.db.QueryRowContext(ctx, `SELECT coalesce(sum(reports), 0) FROM dap_losses WHERE task = ? AND unit >= ? AND unit < ?`, task[:], start, end).Scan(&n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading the losses of task %v: %w", task, err)
+	}
+	return n, nil
 }

@@ -24,6 +24,7 @@ type Model struct {
 	claim       leader.Claim // as whose holder it is seen
 	nodes       map[string]leader.Claim
 	drops       *[]leader.Dropped
+	losses      map[lossKey]uint64
 	lastLog     map[dap.TaskID]uint64
 	lastJob     map[dap.TaskID]uint64
 	serial      *uint64 // orders batches and collections
@@ -43,6 +44,10 @@ type (
 		task dap.TaskID
 		id   dap.BatchID
 	}
+	lossKey struct {
+		task dap.TaskID
+		unit dap.Time
+	}
 	collectionKey struct {
 		task dap.TaskID
 		id   dap.CollectionJobID
@@ -58,7 +63,7 @@ var _ leader.Store = (*Model)(nil)
 // NewModel returns an empty store.
 func NewModel() *Model {
 	return &Model{
-		Model: ledgertest.NewModel(), nodes: make(map[string]leader.Claim), drops: new([]leader.Dropped), serial: new(uint64), lastLog: make(map[dap.TaskID]uint64), lastJob: make(map[dap.TaskID]uint64),
+		Model: ledgertest.NewModel(), nodes: make(map[string]leader.Claim), drops: new([]leader.Dropped), losses: make(map[lossKey]uint64), serial: new(uint64), lastLog: make(map[dap.TaskID]uint64), lastJob: make(map[dap.TaskID]uint64),
 		logs: make(map[logKey]leader.Log), jobs: make(map[jobKey]leader.Job),
 		batches: make(map[batchKey]numbered[leader.Batch]), collections: make(map[collectionKey]numbered[leader.Collection]),
 	}
@@ -69,7 +74,7 @@ func (m *Model) Restart() *Model {
 	next := m.Model.Restart()
 	serial, drops := *m.serial, slices.Clone(*m.drops)
 	return &Model{
-		Model: next, nodes: maps.Clone(m.nodes), drops: &drops, lastLog: maps.Clone(m.lastLog), lastJob: maps.Clone(m.lastJob), serial: &serial,
+		Model: next, nodes: maps.Clone(m.nodes), drops: &drops, losses: maps.Clone(m.losses), lastLog: maps.Clone(m.lastLog), lastJob: maps.Clone(m.lastJob), serial: &serial,
 		logs: maps.Clone(m.logs), jobs: maps.Clone(m.jobs), batches: maps.Clone(m.batches), collections: maps.Clone(m.collections),
 	}
 }
@@ -186,6 +191,7 @@ func (m *Model) Cut(_ context.Context, cut leader.Cut) error {
 				m.batches[batchKey{b.Task, b.ID}] = numbered[leader.Batch]{*m.serial, b}
 			}
 			m.addJobs(cut.Jobs)
+			m.addLosses(cut.Log.Task, cut.Lost)
 		}, nil
 	})
 }
@@ -207,6 +213,25 @@ func (m *Model) addJobs(jobs []leader.Job) {
 		m.jobs[jobKey{j.Task, j.Number}] = j
 		m.count(j.Task, j.Batch, uint64(j.Reports), 0, 0)
 	}
+}
+
+func (m *Model) addLosses(task dap.TaskID, all []leader.Loss) {
+	for _, l := range all {
+		m.losses[lossKey{task, l.Unit}] += l.Reports
+	}
+}
+
+// Losses implements [leader.Store].
+func (m *Model) Losses(_ context.Context, task dap.TaskID, i dap.Interval) (n uint64, err error) {
+	err = m.Read(func() error {
+		for k, reports := range m.losses {
+			if k.task == task && k.unit >= i.Start && uint64(k.unit-i.Start) < uint64(i.Duration) {
+				n += reports
+			}
+		}
+		return nil
+	})
+	return n, err
 }
 
 // count changes the counts of a batch, if there is one.
@@ -357,6 +382,7 @@ func (m *Model) EndJob(_ context.Context, end leader.End, change *ledger.Change)
 			delete(m.jobs, k)
 			m.count(have.Task, have.Batch, 0, uint64(have.Reports), end.Counted)
 			m.addJobs(end.Next)
+			m.addLosses(have.Task, end.Lost)
 		}, nil
 	}}
 	if change != nil {

@@ -246,3 +246,31 @@ func (s *suite) order() {
 	s.must(s.Drain(ctx, first))
 	s.must(s.Drain(ctx, second))
 }
+
+// losses adds up what has expired.
+func (s *suite) losses() {
+	ctx := s.Context()
+	log := s.sealed(taskA)
+	s.must(s.Cut(ctx, leader.Cut{Log: log, Jobs: []leader.Job{job(log, 0, dap.BatchID{})}, Lost: []leader.Loss{{Unit: 5, Reports: 2}, {Unit: 7, Reports: 1}}}))
+	s.want(s.Cut(ctx, leader.Cut{Log: log, Lost: []leader.Loss{{Unit: 5, Reports: 2}}}), leader.ErrConflict, "cutting twice")
+	jobs, err := s.Lease(ctx, "n1", at(9), at(50), 1)
+	s.must(err)
+	s.must(s.EndJob(ctx, leader.End{Job: jobs[0], Lost: []leader.Loss{{Unit: 7, Reports: 4}}}, nil))
+	s.again()
+	for i, want := range map[dap.Interval]uint64{
+		{Start: 5, Duration: 3}: 7, {Start: 5, Duration: 2}: 2, {Start: 6, Duration: 1}: 0, {Start: 7, Duration: 9}: 5, {Start: 8, Duration: 9}: 0,
+	} {
+		have, err := s.Losses(ctx, taskA, i)
+		s.must(err)
+		s.equal(have, want, "losses in "+i.String())
+	}
+	if have, err := s.Losses(ctx, taskB, dap.Interval{Duration: 99}); err != nil || have != 0 {
+		s.Fatalf("losses of another task: %d, error %v", have, err)
+	}
+	c := s.create(collection(1, dap.Interval{Start: 5, Duration: 2}))
+	c.Lost = 3
+	s.must(s.UpdateCollection(ctx, c))
+	s.again()
+	c.Rev++
+	s.equal(s.stored(c), c, "a collection with losses")
+}

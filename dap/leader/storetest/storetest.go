@@ -27,7 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) (store leader.Store, reopen func(
 		"collections": (*suite).collections, "ways": (*suite).ways, "drain": (*suite).drain, "drain of a batch": (*suite).drainBatch,
 		"end of a collection": (*suite).endCollection, "many drain": (*suite).drains,
 		"claim": (*suite).claims, "fence": (*suite).fence, "fence under load": (*suite).fenceUnderLoad,
-		"drop of a node": (*suite).dropNode, "order of selection": (*suite).order,
+		"drop of a node": (*suite).dropNode, "order of selection": (*suite).order, "losses": (*suite).losses,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &suite{T: t}
