@@ -91,6 +91,7 @@ func (h *twoHalves) foundHalf(name string, owner task.IdentityKey, database stri
 		t.Fatal(err)
 	}
 	text = bytes.Replace(text, []byte("bundles: []"), []byte("bundles: [tasks.shoal]"), 1)
+	text = listeners.ReplaceAll(text, nil)
 	text = append(text, "floors: {min_batch: 2}\nops: {listen: \"off\"}\nconsole: {listen: \"off\"}\nbatches: {tick: 1s}\nlog: {level: error}\n"...)
 	if database != "" {
 		text = fmt.Appendf(text, "aggregates: {postgres: %q}\n", database)

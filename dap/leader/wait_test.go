@@ -103,7 +103,7 @@ func TestLostNode(t *testing.T) {
 // Collections of the leader-selected mode are served in the order in which they
 // were asked for, in one second, over restarts, and by several nodes.
 func TestSelectionInOrder(t *testing.T) {
-	w := newWorld(t, dap.Janus(), leaderSelected, nil)
+	w := newWorld(t, dap.Janus(), leaderSelected, func(c *leader.Config) { c.Workers = 8 })
 	w.useHelper(t, false)
 	q := dap.NextBatchQuery()
 	n := int(w.task.Config().MinBatchSize)
