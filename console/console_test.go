@@ -207,7 +207,7 @@ func TestForeignHost(t *testing.T) {
 func TestStates(t *testing.T) {
 	for name, want := range map[string][]string{
 		"list":       {"Which kinds of system API", "16,833", "in 26 hours"},
-		"answered":   {"15,000 ± 120", "between 14,880 and 15,120", "3,120", "711 crowds", "decrypt 4", "expired", "4.5 × 10⁻⁹", "more values are in the exports"},
+		"answered":   {"15,000 ± 120", "between 14,880 and 15,120", "19,962 – 20,064", "not told", "decrypt 4", "expired", "4.5 × 10⁻⁹", "more values are in the exports"},
 		"waiting":    {"Nothing has arrived yet", "100 reports"},
 		"suppressed": {"Every crowd was too small", "shoal plan"},
 		"empty list": {"No question is asked yet", "shoal metrics build"},

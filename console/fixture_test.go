@@ -64,7 +64,7 @@ func fullFixture() fixture {
 	suppressed := waiting
 	suppressed.ID, suppressed.Metric, suppressed.Question.Question = task.ID{3}, "crash.place", "Where does the editor crash?"
 	suppressed.Question.Batches = 1
-	suppressed.Batches = []console.Batch{{Start: day(20), End: day(21), State: "released", Received: 80, Suppressed: 80, SuppressedCrowds: 31}}
+	suppressed.Batches = []console.Batch{{Start: day(20), End: day(21), State: "released", Told: true, Reports: 512, Low: 496, High: 528}}
 	return fixture{questions: []console.Answer{answered, waiting, suppressed, counted(), distributed(), uncollected()}}
 }
 
@@ -81,8 +81,8 @@ func answered() console.Answer {
 			"You can see and remove every report before it is sent.",
 		EpochLength: 24 * time.Hour, MinBatch: 500, Flipped: true,
 		Batches: []console.Batch{
-			{Start: day(21), End: day(22), State: "released", Received: 20013, Duplicate: 6, Invalid: 7, InvalidBy: []console.Cause{{"decrypt", 4}, {"malformed", 3}}, Suppressed: 3120, SuppressedCrowds: 711, Dropped: 1047, Released: 15833, ReleasedCrowds: 87},
-			{Start: day(20), End: day(21), State: "expired", Received: 2400, Suppressed: 1200, SuppressedCrowds: 402, Dropped: 200, Released: 1000, ReleasedCrowds: 12},
+			{Start: day(21), End: day(22), State: "released", Told: true, Reports: 20013, Low: 19962, High: 20064, Invalid: 7, InvalidBy: []console.Cause{{"decrypt", 4}, {"wrong_crowd", 3}}, Released: 15833, ReleasedCrowds: 87},
+			{Start: day(20), End: day(21), State: "expired", Released: 1000, ReleasedCrowds: 12},
 		},
 		Privacy: console.Privacy{
 			Facts: []console.Fact{

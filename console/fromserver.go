@@ -159,26 +159,21 @@ func (s *serverSource) find(id task.ID) (server.Task, bool) {
 	return server.Task{}, false
 }
 
-// batch tells what became of the reports of a batch, at both hops.
+// batch tells what became of the reports of a batch.
 func batch(t *task.Task, e analyzer.Entry) Batch {
 	b := Batch{Start: t.Start(e.Epoch), End: t.Start(e.Epoch + 1), State: e.State.String()}
 	m := e.Manifest
 	if m == nil {
 		return b
 	}
-	invalid := map[string]uint64{}
-	for _, by := range []map[string]uint64{m.Shuffler.Invalid, m.Analyzer.Invalid} {
-		for cause, n := range by {
-			invalid[cause] += n
-		}
+	for _, cause := range slices.Sorted(maps.Keys(m.Analyzer.Invalid)) {
+		n := int64(m.Analyzer.Invalid[cause])
+		b.Invalid += n
+		b.InvalidBy = append(b.InvalidBy, Cause{cause, n})
 	}
-	for _, cause := range slices.Sorted(maps.Keys(invalid)) {
-		b.Invalid += int64(invalid[cause])
-		b.InvalidBy = append(b.InvalidBy, Cause{cause, int64(invalid[cause])})
+	if total, low, high, told := m.Total(); told {
+		b.Told, b.Reports, b.Low, b.High = true, int64(total), int64(low), int64(high)
 	}
-	b.Received, b.Duplicate = int64(m.Shuffler.Received), int64(m.Shuffler.Duplicate)
-	b.Suppressed, b.SuppressedCrowds = int64(m.Shuffler.SuppressedReports), int64(m.Shuffler.SuppressedCrowds)
-	b.Dropped = int64(m.Shuffler.Dropped)
 	b.Released, b.ReleasedCrowds = int64(m.Analyzer.Records), int64(m.Analyzer.Crowds)
 	return b
 }

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"fmt"
 	"html/template"
 	"strings"
 	"time"
@@ -18,10 +17,10 @@ var functions = template.FuncMap{
 	"period":   period,
 	"every":    every,
 	"away":     away,
-	"share":    share,
 	"join":     func(s []string) string { return strings.Join(s, " and ") },
 	"plural":   plural,
 	"segments": segments,
+	"reports":  reportsText,
 }
 
 // plural writes a number of things: "1 batch", "2 batches".
@@ -97,34 +96,26 @@ func away(now, t time.Time) string {
 	}
 }
 
-// share writes part of whole in percent.
-func share(part, whole int64) string {
-	if whole <= 0 {
-		return "–"
-	}
-	p := 100 * float64(part) / float64(whole)
-	if p > 0 && p < 1 {
-		return "under 1 %"
-	}
-	return fmt.Sprintf("%.0f %%", p)
-}
-
 // A segment is one part of the bar that shows what became of a batch.
 type segment struct {
 	Class, Name, X, Width string
 	Count                 int64
 }
 
-// segments lays out what became of a batch's reports.
+// segments lays out what became of a batch's reports: what was released, what
+// could not be, and about how many more there were.
 func segments(b Batch) []segment {
-	whole := b.Released + b.Dropped + b.Suppressed + b.Duplicate + b.Invalid
+	rest := int64(0)
+	if b.Told {
+		rest = max(0, b.Reports-b.Released-b.Invalid)
+	}
+	whole := b.Released + b.Invalid + rest
 	var out []segment
 	var before int64
 	for _, s := range []segment{
 		{Class: "released", Name: "released", Count: b.Released},
-		{Class: "dropped", Name: "dropped as noise", Count: b.Dropped},
-		{Class: "suppressed", Name: "suppressed", Count: b.Suppressed},
-		{Class: "invalid", Name: "duplicate or invalid", Count: b.Duplicate + b.Invalid},
+		{Class: "suppressed", Name: "suppressed or dropped, about", Count: rest},
+		{Class: "invalid", Name: "not readable", Count: b.Invalid},
 	} {
 		if s.Count <= 0 {
 			continue
@@ -135,4 +126,12 @@ func segments(b Batch) []segment {
 		out = append(out, s)
 	}
 	return out
+}
+
+// reportsText writes how many reports a batch had, as far as that is told.
+func reportsText(b Batch) string {
+	if !b.Told {
+		return "not told"
+	}
+	return number(float64(b.Low)) + " – " + number(float64(b.High))
 }

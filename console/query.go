@@ -161,7 +161,7 @@ func example(t duckdb.Table) string {
 		return "SELECT field, value, sum(reports) AS reports, round(sum(estimate), 1) AS estimate,\n" +
 			"  round(1.96 * sqrt(sum(stddev * stddev)), 1) AS error_95\nFROM " + t.Ref() + "\nGROUP BY field, value\nORDER BY estimate DESC"
 	case t.Name == duckdb.BatchesTable:
-		return "SELECT epoch, received, suppressed, dropped, released,\n  round(100.0 * released / received, 1) AS percent_released\nFROM " +
+		return "SELECT epoch, reports, reports_low, reports_high, released,\n  round(100.0 * released / reports, 1) AS percent_released\nFROM " +
 			t.Ref() + "\nORDER BY epoch DESC"
 	}
 	return "SUMMARIZE " + t.Ref()

@@ -73,21 +73,19 @@ type Answer struct {
 	Aggregate *Aggregate
 }
 
-// A Batch is one epoch of a question: what came in and what became of it. The
-// numbers add up: Received = Duplicate + Invalid + Suppressed + Dropped +
-// Released.
+// A Batch is one epoch of a question: about how many reports came in, and what
+// became of them. What was suppressed and dropped is not told apart, since exact
+// numbers would show whether a single report was there.
 type Batch struct {
-	Start, End       time.Time
-	State            string // received, released, expired
-	Received         int64
-	Duplicate        int64
-	Invalid          int64
-	InvalidBy        []Cause // the parts of Invalid that are not zero
-	Suppressed       int64   // reports in crowds below the threshold
-	SuppressedCrowds int64
-	Dropped          int64 // reports taken out as noise
-	Released         int64
-	ReleasedCrowds   int64
+	Start, End     time.Time
+	State          string // received, released, expired
+	Told           bool   // whether the number of reports is told
+	Reports        int64  // with noise
+	Low, High      int64  // ends of its 95 % interval
+	Invalid        int64  // that reached the analyzer and cannot be read or published
+	InvalidBy      []Cause
+	Released       int64
+	ReleasedCrowds int64
 }
 
 // A Cause is why reports were invalid, and how many.

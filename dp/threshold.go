@@ -30,6 +30,8 @@ type Threshold interface {
 	// Protects says what the two are about.
 	Protects() Protection
 
+	// Least returns the fewest reports of a crowd that ever go on together.
+	Least() uint64
 	// Survival returns the probability that a crowd of n reports is released.
 	Survival(n uint64) float64
 	// Bias returns the mean number of reports that a large crowd loses.
@@ -137,6 +139,8 @@ func (naive) StdDev() float64                        { return 0 }
 func (naive) sealed()                                {}
 func (t naive) String() string                       { return fmt.Sprintf("naive threshold T=%d", uint32(t)) }
 
+func (t naive) Least() uint64 { return uint64(t) }
+
 func (t naive) Survival(n uint64) float64 {
 	if n < uint64(t) {
 		return 0
@@ -228,6 +232,9 @@ func (s *noisySet) releases(n int64) *big.Int {
 	return s.noise().atMost(n - int64(s.t) - 1)
 }
 
+// Least is what the lowest value of the noise lets pass.
+func (s *noisySet) Least() uint64 { return uint64(max(1, int64(s.t)+s.noise().low+1)) }
+
 func (s *noisySet) Survival(n uint64) float64 {
 	return probability(s.releases(int64(min(n, 1<<62))))
 }
@@ -257,6 +264,8 @@ func (d *noisyDrop) dropped() []*big.Int {
 	}
 	return all
 }
+
+func (d *noisyDrop) Least() uint64 { return uint64(d.t) }
 
 func (d *noisyDrop) Survival(n uint64) float64 {
 	if n < uint64(d.t) {

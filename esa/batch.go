@@ -41,12 +41,9 @@ func ParseBatchID(s string) (BatchID, error) {
 type BatchDigest [sha256.Size]byte
 
 // Counts says what became of the reports of a batch. Each report received is
-// counted in exactly one of the other places.
-//
-// BUG(shoal): the counts are exact, and the next hop reads them. Whoever knows
-// all reports of a batch but one learns from them whether that one was sent:
-// the guarantee of a noisy threshold covers which crowds are released and how
-// many of their records, not these totals.
+// counted in exactly one of the other places. They are exact and for the operator
+// of a hop alone, added up over tasks: whoever knows all reports of a batch but
+// one learns from them whether that one was sent. They are never handed over.
 type Counts struct {
 	Received          uint64
 	Duplicate         uint64                // equal, byte for byte, to an earlier one
@@ -88,19 +85,39 @@ func (c *Counts) Distinct() uint64 { return c.SuppressedReports + c.Dropped + c.
 
 // A BatchHeader says what a batch file holds and how it came about.
 type BatchHeader struct {
+	Version   uint8 // of the file: 1 and 2 are read, 2 is written
 	ID        BatchID
 	Task      task.ID
 	Epoch     task.Epoch
 	Hop       uint8          // index into the task's hops of the one that hands over
 	Threshold task.Threshold // as applied by this hop: the task's at the last shuffler, zero at the others
 	MinBatch  uint32         // the task's
-	Counts    Counts
-	RowSize   uint32 // bytes
+	// Total is how many valid reports there were, with noise: what the last
+	// shuffler tells of their number. It is 0 where none is told: by other hops,
+	// of tasks without noise, and in files of version 1.
+	Total    uint64
+	Released uint64 // rows
+	RowSize  uint32 // bytes, with the crowd's tag
 }
 
-// NewBatchHeader returns the header of what hop i hands over of epoch e. It
-// refuses counts that do not add up, and a batch below the task's minimum.
-func NewBatchHeader(t *task.Task, id task.ID, i int, e task.Epoch, c Counts) (BatchHeader, error) {
+// TagSize returns how many bytes of the crowd's tag stand before the layer in
+// each row: those by which the analyzer holds a record to the crowd under which
+// its report was counted.
+func (h *BatchHeader) TagSize() int {
+	if h.Version == 1 || h.Threshold == (task.Threshold{}) {
+		return 0
+	}
+	return len(CrowdTag{})
+}
+
+// NewBatchHeader returns the header of what hop i hands over of epoch e: the
+// noised total, where one is told, and the number of rows. It refuses a batch
+// below the task's minimum.
+func NewBatchHeader(t *task.Task, id task.ID, i int, e task.Epoch, total, released uint64) (BatchHeader, error) {
+	return newBatchHeader(t, id, i, BatchHeader{Version: batchVersion, Epoch: e, Total: total, Released: released})
+}
+
+func newBatchHeader(t *task.Task, id task.ID, i int, have BatchHeader) (BatchHeader, error) {
 	l, err := newLayout(t, id)
 	if err != nil {
 		return BatchHeader{}, err
@@ -109,24 +126,47 @@ func NewBatchHeader(t *task.Task, id task.ID, i int, e task.Epoch, c Counts) (Ba
 		return BatchHeader{}, fmt.Errorf("task %q: hop index %d of %d hands nothing over", t.Metric, i, len(l.hops))
 	}
 	h := BatchHeader{
-		ID: NewBatchID(id, e, i), Task: id, Epoch: e, Hop: uint8(i),
-		MinBatch: t.MinBatch, Counts: c, RowSize: uint32(l.hops[i].next),
+		Version: have.Version, ID: NewBatchID(id, have.Epoch, i), Task: id, Epoch: have.Epoch, Hop: uint8(i),
+		MinBatch: t.MinBatch, Total: have.Total, Released: have.Released,
 	}
-	if l.hops[i].crowd {
+	last := l.hops[i].crowd
+	if last {
 		h.Threshold = t.Threshold
 	}
-	if err := c.Check(); err != nil {
-		return BatchHeader{}, fmt.Errorf("task %q: %w", t.Metric, err)
+	h.RowSize = uint32(l.hops[i].next + h.TagSize())
+	return h, h.checkTotals(t, last)
+}
+
+// checkTotals refuses a total or a number of rows that no batch of the task has.
+func (h *BatchHeader) checkTotals(t *task.Task, last bool) error {
+	tells := last && h.Version > 1 && t.Threshold.Kind != task.Naive
+	switch {
+	case h.Total > maxCount || h.Released > maxCount:
+		return fmt.Errorf("task %q: %d reports and %d rows are more than a batch can hold", t.Metric, h.Total, h.Released)
+	case !tells && h.Total != 0:
+		return fmt.Errorf("task %q: a total of %d reports from a hop that tells none", t.Metric, h.Total)
+	case tells && h.Total < uint64(t.MinBatch), !last && h.Released < uint64(t.MinBatch):
+		return fmt.Errorf("task %q: a batch of %d reports is below the task's minimum of %d", t.Metric, max(h.Total, h.Released), t.MinBatch)
 	}
-	if c.Distinct() < uint64(t.MinBatch) {
-		return BatchHeader{}, fmt.Errorf("task %q: a batch of %d distinct reports is below the task's minimum of %d", t.Metric, c.Distinct(), t.MinBatch)
+	return nil
+}
+
+// Check reports whether the header is that of what hop i of t, whose ID is id,
+// may hand over.
+func (h *BatchHeader) Check(t *task.Task, id task.ID, i int) error {
+	want, err := newBatchHeader(t, id, i, *h)
+	if err != nil {
+		return err
 	}
-	return h, nil
+	if *h != want {
+		return fmt.Errorf("its header is not that of what hop %d of task %q hands over", i+1, t.Metric)
+	}
+	return nil
 }
 
 const (
 	batchMagic   = "shoalbat"
-	batchVersion = 1
+	batchVersion = 2
 
 	// BatchHeaderSize is the length of the header at the start of a batch file.
 	BatchHeaderSize = len(batchMagic) + 1 + 32 + 32 + 8 + 1 + 13 + 4 + 2*8 + 1 + 8*NumCauses + 4*8 + 4
@@ -137,9 +177,12 @@ const (
 
 // FileSize returns the length of the batch file, in bytes.
 func (h *BatchHeader) FileSize() int64 {
-	return int64(BatchHeaderSize) + int64(h.Counts.Released)*int64(h.RowSize) + batchTrailerSize
+	return int64(BatchHeaderSize) + int64(h.Released)*int64(h.RowSize) + batchTrailerSize
 }
 
+// append writes the header in version 2, which has the places of version 1: the
+// total stands where the number of reports received stood, and the places of the
+// other counts are zero.
 func (h *BatchHeader) append(b []byte) []byte {
 	b = append(b, batchMagic...)
 	b = append(b, batchVersion)
@@ -150,50 +193,71 @@ func (h *BatchHeader) append(b []byte) []byte {
 	for _, v := range []uint32{h.Threshold.T, h.Threshold.D, h.Threshold.SigmaMilli, h.MinBatch} {
 		b = binary.BigEndian.AppendUint32(b, v)
 	}
-	c := &h.Counts
-	b = binary.BigEndian.AppendUint64(b, c.Received)
-	b = binary.BigEndian.AppendUint64(b, c.Duplicate)
+	b = binary.BigEndian.AppendUint64(b, h.Total)
+	b = append(b, make([]byte, 8)...)
 	b = append(b, uint8(NumCauses))
-	for _, n := range c.Invalid[1:] {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	for _, n := range []uint64{c.SuppressedCrowds, c.SuppressedReports, c.Dropped, c.Released} {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
+	b = append(b, make([]byte, 8*NumCauses+3*8)...)
+	b = binary.BigEndian.AppendUint64(b, h.Released)
 	return binary.BigEndian.AppendUint32(b, h.RowSize)
 }
 
 // PeekBatchHeader reads the header from the first [BatchHeaderSize] bytes of a
 // batch file. Nothing in it is authentic: it serves to refuse a batch early
-// and to limit what is read. [OpenBatch] tells what to believe.
+// and to limit what is read. [OpenBatch] tells what to believe. Of a file of
+// version 1, which holds exact counts, only the number of rows is returned.
 func PeekBatchHeader(b []byte) (BatchHeader, error) {
 	if len(b) < BatchHeaderSize || string(b[:len(batchMagic)]) != batchMagic {
 		return BatchHeader{}, errors.New("reading batch: not a batch file")
 	}
 	r := fields{b[len(batchMagic):BatchHeaderSize]}
-	if v := r.uint8(); v != batchVersion {
-		return BatchHeader{}, fmt.Errorf("reading batch: version %d, want %d", v, batchVersion)
+	version := r.uint8()
+	if version != 1 && version != batchVersion {
+		return BatchHeader{}, fmt.Errorf("reading batch: version %d, want 1 or %d", version, batchVersion)
 	}
-	h := BatchHeader{ID: BatchID(r.bytes(32)), Task: task.ID(r.bytes(32)), Epoch: task.Epoch(r.uint64()), Hop: r.uint8()}
+	h := BatchHeader{Version: version, ID: BatchID(r.bytes(32)), Task: task.ID(r.bytes(32)), Epoch: task.Epoch(r.uint64()), Hop: r.uint8()}
 	h.Threshold = task.Threshold{Kind: task.ThresholdKind(r.uint8()), T: r.uint32(), D: r.uint32(), SigmaMilli: r.uint32()}
 	h.MinBatch = r.uint32()
-	h.Counts.Received, h.Counts.Duplicate = r.uint64(), r.uint64()
-	if n := r.uint8(); int(n) != NumCauses {
-		return BatchHeader{}, fmt.Errorf("reading batch: counts of %d causes, want %d", n, NumCauses)
+	c, err := r.counts()
+	if err != nil {
+		return BatchHeader{}, fmt.Errorf("reading batch: %w", err)
 	}
-	for i := 1; i <= NumCauses; i++ {
-		h.Counts.Invalid[i] = r.uint64()
+	h.Released, h.RowSize = c.Released, r.uint32()
+	if version == 1 {
+		err = c.Check()
+		if err == nil && c.Distinct() < uint64(h.MinBatch) {
+			err = fmt.Errorf("a batch of %d reports is below the minimum of %d", c.Distinct(), h.MinBatch)
+		}
+	} else {
+		h.Total = c.Received
+		c.Received, c.Released = 0, 0
+		if c != (Counts{}) {
+			err = errors.New("counts in places that are zero in version 2")
+		}
 	}
-	h.Counts.SuppressedCrowds, h.Counts.SuppressedReports = r.uint64(), r.uint64()
-	h.Counts.Dropped, h.Counts.Released = r.uint64(), r.uint64()
-	h.RowSize = r.uint32()
-	if err := h.Counts.Check(); err != nil {
+	if err != nil {
 		return BatchHeader{}, fmt.Errorf("reading batch: %w", err)
 	}
 	if h.RowSize == 0 || h.RowSize > maxRowSize {
 		return BatchHeader{}, fmt.Errorf("reading batch: rows of %d bytes", h.RowSize)
 	}
+	if h.Released > maxCount {
+		return BatchHeader{}, fmt.Errorf("reading batch: %d rows", h.Released)
+	}
 	return h, nil
+}
+
+// counts reads the places of the counts.
+func (f *fields) counts() (Counts, error) {
+	c := Counts{Received: f.uint64(), Duplicate: f.uint64()}
+	if n := f.uint8(); int(n) != NumCauses {
+		return Counts{}, fmt.Errorf("counts of %d causes, want %d", n, NumCauses)
+	}
+	for i := 1; i <= NumCauses; i++ {
+		c.Invalid[i] = f.uint64()
+	}
+	c.SuppressedCrowds, c.SuppressedReports = f.uint64(), f.uint64()
+	c.Dropped, c.Released = f.uint64(), f.uint64()
+	return c, nil
 }
 
 // maxRowSize is above each layer's size and keeps file sizes within an int64.

@@ -13,17 +13,13 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// testCounts add up to 12, with the given number of rows.
-func testCounts(rows uint64) Counts {
-	c := Counts{Duplicate: 2, SuppressedCrowds: 1, SuppressedReports: 4, Dropped: 1, Released: rows, Received: 12 + rows}
-	c.Invalid[CauseDecrypt], c.Invalid[CauseSchema] = 3, 2
-	return c
-}
+// testTotal is a noised number of reports.
+const testTotal = 57
 
 // writeBatch returns the file of a batch whose row i is filled with byte i.
 func writeBatch(t testing.TB, w *world, rows uint64) []byte {
 	t.Helper()
-	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testCounts(rows))
+	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testTotal, rows)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +65,8 @@ func TestGoldenBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := b.Header()
-	if h.ID != NewBatchID(w.id, testEpoch, 0) || h.Counts != testCounts(3) || h.Threshold != w.task.Threshold ||
-		int(h.RowSize) != LayerSize(w.task, 1, X25519) || h.FileSize() != int64(len(want)) {
+	if h.ID != NewBatchID(w.id, testEpoch, 0) || h.Total != testTotal || h.Released != 3 || h.Threshold != w.task.Threshold ||
+		int(h.RowSize) != 16+LayerSize(w.task, 1, X25519) || h.TagSize() != 16 || h.FileSize() != int64(len(want)) {
 		t.Errorf("header %+v", h)
 	}
 	n := 0
@@ -117,7 +113,7 @@ func TestBatchIsAuthenticatedWhole(t *testing.T) {
 func TestBatchIsTheTasks(t *testing.T) {
 	w := newWorld(t, X25519, X25519, X25519)
 	file := func(change func(h *BatchHeader), key task.IdentityKey) []byte {
-		h, err := NewBatchHeader(w.task, w.id, 1, testEpoch, testCounts(1))
+		h, err := NewBatchHeader(w.task, w.id, 1, testEpoch, testTotal, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,36 +148,28 @@ func TestBatchIsTheTasks(t *testing.T) {
 		t.Errorf("signed by another hop: %v", err)
 	}
 	for name, change := range map[string]func(h *BatchHeader){
-		"ID":         func(h *BatchHeader) { h.ID[0]++ },
-		"task":       func(h *BatchHeader) { h.Task[0]++ },
-		"epoch":      func(h *BatchHeader) { h.Epoch++ },
-		"hop":        func(h *BatchHeader) { h.Hop-- },
-		"threshold":  func(h *BatchHeader) { h.Threshold.T-- },
-		"noise":      func(h *BatchHeader) { h.Threshold.SigmaMilli = 0 },
-		"minimum":    func(h *BatchHeader) { h.MinBatch-- },
-		"row size":   func(h *BatchHeader) { h.RowSize++ },
-		"counts":     func(h *BatchHeader) { h.Counts.Received++ },
-		"below":      func(h *BatchHeader) { h.Counts = Counts{Received: 1, Released: 1} },
-		"overflow":   func(h *BatchHeader) { h.Counts.Dropped = 1 << 63; h.Counts.Received = 1<<63 + 12 },
-		"no cause":   func(h *BatchHeader) { h.Counts.Invalid[0]++ },
-		"suppressed": func(h *BatchHeader) { h.Counts.SuppressedCrowds = 5 },
+		"ID":        func(h *BatchHeader) { h.ID[0]++ },
+		"task":      func(h *BatchHeader) { h.Task[0]++ },
+		"epoch":     func(h *BatchHeader) { h.Epoch++ },
+		"hop":       func(h *BatchHeader) { h.Hop-- },
+		"threshold": func(h *BatchHeader) { h.Threshold.T-- },
+		"noise":     func(h *BatchHeader) { h.Threshold.SigmaMilli = 0 },
+		"minimum":   func(h *BatchHeader) { h.MinBatch-- },
+		"row size":  func(h *BatchHeader) { h.RowSize++ },
+		"no total":  func(h *BatchHeader) { h.Total = 0 },
+		"below":     func(h *BatchHeader) { h.Total = 1 },
+		"overflow":  func(h *BatchHeader) { h.Total = 1 << 63 },
 	} {
 		b := file(change, w.identities[1])
-		if name == "no cause" { // not on the wire, so it cannot be signed
-			if err := open(b, 1); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-			continue
-		}
 		if err := open(b, 1); err == nil {
 			t.Errorf("%s changed, but the batch opens", name)
 		}
 	}
-	if _, err := NewBatchHeader(w.task, w.id, 1, testEpoch, Counts{Received: 1, Released: 1}); err == nil {
+	if _, err := NewBatchHeader(w.task, w.id, 1, testEpoch, 1, 1); err == nil {
 		t.Error("header for a batch below the minimum")
 	}
 	// A first shuffler applies no threshold, since it reads no crowds.
-	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testCounts(1))
+	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, 0, 2)
 	if err != nil || h.Threshold != (task.Threshold{}) || int(h.RowSize) != LayerSize(w.task, 1, X25519) {
 		t.Errorf("first shuffler's header %+v, %v", h, err)
 	}
@@ -189,7 +177,7 @@ func TestBatchIsTheTasks(t *testing.T) {
 
 func TestBatchWriterRefusesMisuse(t *testing.T) {
 	w := newWorld(t, X25519, X25519)
-	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testCounts(1))
+	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testTotal, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +229,7 @@ func TestBatchWriterReportsAFullDisk(t *testing.T) {
 	w := newWorld(t, X25519, X25519)
 	size := len(writeBatch(t, w, 3))
 	for n := 0; n < size; n += 97 {
-		h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testCounts(3))
+		h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testTotal, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -352,10 +340,10 @@ func FuzzBatch(f *testing.F) {
 	f.Add(writeBatch(f, w, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := PeekBatchHeader(b)
-		if err == nil && !bytes.Equal(h.append(nil), b[:BatchHeaderSize]) {
+		if err == nil && h.Version > 1 && !bytes.Equal(h.append(nil), b[:BatchHeaderSize]) {
 			t.Errorf("header %+v has another encoding", h)
 		}
-		if _, err := w.openBatch(b); err == nil && h.Counts != testCounts(2) && h.Counts != testCounts(0) {
+		if _, err := w.openBatch(b); err == nil && h.Version > 1 && h.Total < 2 {
 			t.Errorf("a batch that nobody signed: %+v", h)
 		}
 		if len(b) < batchTrailerSize {
@@ -367,15 +355,86 @@ func FuzzBatch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		n := uint64(0)
+		n, h := uint64(0), batch.Header()
 		for row, err := range batch.Rows() {
-			if err != nil || len(row) != LayerSize(w.task, 1, X25519) {
+			if err != nil || len(row)-h.TagSize() != LayerSize(w.task, 1, X25519) {
 				t.Fatalf("row %d of %d bytes, %v", n, len(row), err)
 			}
 			n++
 		}
-		if got := batch.Header(); n != got.Counts.Released || got.Counts.Check() != nil || got.Counts.Distinct() < uint64(w.task.MinBatch) {
+		if got := batch.Header(); n != got.Released || got.Version > 1 && got.Total < uint64(w.task.MinBatch) {
 			t.Errorf("%d rows under header %+v", n, got)
 		}
 	})
 }
+
+// TestBatchOfVersion1 holds that files of the version before can be read, and that
+// their exact counts are not.
+func TestBatchOfVersion1(t *testing.T) {
+	w := newWorld(t, X25519, X25519)
+	file, err := os.ReadFile("testdata/batch-v1.shoalbat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := w.openBatch(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := b.Header()
+	if h.Version != 1 || h.Total != 0 || h.Released != 3 || h.TagSize() != 0 || int(h.RowSize) != LayerSize(w.task, 1, X25519) {
+		t.Errorf("header %+v", h)
+	}
+	n := 0
+	for row, err := range b.Layers() {
+		if err != nil || len(row) != int(h.RowSize) || row[0] != byte(n) {
+			t.Fatalf("row %d: %x, %v", n, row, err)
+		}
+		n++
+	}
+	for bit := range 8 * len(file) {
+		file[bit/8] ^= 1 << (bit % 8)
+		if _, err := w.openBatch(file); err == nil {
+			t.Fatalf("bit %d changed, but the batch opens", bit)
+		}
+		file[bit/8] ^= 1 << (bit % 8)
+	}
+	if _, err := NewBatchWriter(io.Discard, h, w.identities[0]); err == nil {
+		t.Error("writes version 1")
+	}
+}
+
+// TestNoCountIsHandedOver covers exact totals beside a noised one: one report more
+// or less of those that are duplicates, invalid, suppressed or dropped is nowhere
+// in the file.
+func TestNoCountIsHandedOver(t *testing.T) {
+	w := newWorld(t, X25519, X25519)
+	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testTotal, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := h.append(nil)
+	if len(head) != BatchHeaderSize {
+		t.Fatalf("a header of %d bytes, want %d", len(head), BatchHeaderSize)
+	}
+	r := fields{head[len(head)-4-len(binaryCounts()):]}
+	c, err := r.counts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Counts{Received: testTotal, Released: 3}); c != want {
+		t.Errorf("the places of counts hold %+v, want %+v", c, want)
+	}
+	for at := len(head) - 4 - 16; at > len(head)-4-len(binaryCounts())+8; at-- { // all but total, causes' number and rows
+		if head[at] == uint8(NumCauses) {
+			continue
+		}
+		bad := bytes.Clone(head)
+		bad[at] ^= 1
+		if _, err := PeekBatchHeader(bad); err == nil {
+			t.Errorf("a count at byte %d is read", at)
+		}
+	}
+}
+
+// binaryCounts has the length of the counts in a header.
+func binaryCounts() []byte { return make([]byte, 2*8+1+8*NumCauses+4*8) }

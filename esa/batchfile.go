@@ -33,7 +33,10 @@ func NewBatchWriter(w io.Writer, h BatchHeader, key task.IdentityKey) (*BatchWri
 	if key.Public() == nil {
 		return nil, errors.New("writing batch: no identity key to sign it with")
 	}
-	b := &BatchWriter{hash: sha256.New(), key: key, header: h, left: h.Counts.Released}
+	if h.Version != batchVersion {
+		return nil, fmt.Errorf("writing batch: version %d, want %d", h.Version, batchVersion)
+	}
+	b := &BatchWriter{hash: sha256.New(), key: key, header: h, left: h.Released}
 	b.w = bufio.NewWriterSize(io.MultiWriter(w, b.hash), blockSize)
 	if _, err := b.w.Write(h.append(nil)); err != nil {
 		return nil, fmt.Errorf("writing batch: %w", err)
@@ -50,7 +53,7 @@ func (b *BatchWriter) Write(row []byte) error {
 		return fmt.Errorf("writing batch: a row of %d bytes, want %d", len(row), b.header.RowSize)
 	}
 	if b.left == 0 {
-		return fmt.Errorf("writing batch: more rows than the %d announced", b.header.Counts.Released)
+		return fmt.Errorf("writing batch: more rows than the %d announced", b.header.Released)
 	}
 	if _, err := b.w.Write(row); err != nil {
 		b.err = fmt.Errorf("writing batch: %w", err)
@@ -69,7 +72,7 @@ func (b *BatchWriter) Close() (BatchDigest, error) {
 	}
 	b.err = errors.New("writing batch: it is closed")
 	if b.left != 0 {
-		return BatchDigest{}, fmt.Errorf("writing batch: %d of the %d rows announced are missing", b.left, b.header.Counts.Released)
+		return BatchDigest{}, fmt.Errorf("writing batch: %d of the %d rows announced are missing", b.left, b.header.Released)
 	}
 	if err := b.w.Flush(); err != nil {
 		return BatchDigest{}, fmt.Errorf("writing batch: %w", err)
@@ -116,14 +119,14 @@ func OpenBatchSeal(seal []byte, t *task.Task, i int) (BatchDigest, error) {
 // verified.
 type Batch struct {
 	header BatchHeader
+	head   []byte // the header as it stands in the file
 	digest BatchDigest
 	file   io.ReaderAt
 }
 
 // OpenBatch reads a batch file of size bytes through once and verifies all of
 // it: that hop i of t.Hops, where t has the given ID, signed it; that ID, hop,
-// threshold, minimum and row size are what t says; that the counts add up; that
-// the rows are those signed. The rows can be had only after that. The file must
+// threshold, minimum and row size are what t says; that the rows are those signed. The rows can be had only after that. The file must
 // not change while the batch is in use; a change is an error of
 // [Batch.Rows].
 func OpenBatch(file io.ReaderAt, size int64, t *task.Task, id task.ID, i int) (*Batch, error) {
@@ -135,17 +138,13 @@ func OpenBatch(file io.ReaderAt, size int64, t *task.Task, id task.ID, i int) (*
 	if err != nil {
 		return nil, fmt.Errorf("opening batch: %w", err)
 	}
-	want, err := NewBatchHeader(t, id, i, h.Epoch, h.Counts)
-	if err != nil {
+	if err := h.Check(t, id, i); err != nil {
 		return nil, fmt.Errorf("opening batch: %w", err)
 	}
-	if h != want {
-		return nil, fmt.Errorf("opening batch: its header is not that of what hop %d of task %q hands over", i+1, t.Metric)
-	}
 	if size != h.FileSize() {
-		return nil, fmt.Errorf("opening batch: %d bytes, but %d rows make %d", size, h.Counts.Released, h.FileSize())
+		return nil, fmt.Errorf("opening batch: %d bytes, but %d rows make %d", size, h.Released, h.FileSize())
 	}
-	b := &Batch{header: h, file: file}
+	b := &Batch{header: h, head: head, file: file}
 	seal, err := ReadBatchSeal(file, size)
 	if err != nil {
 		return nil, err
@@ -174,10 +173,10 @@ func (b *Batch) Digest() BatchDigest { return b.digest }
 func (b *Batch) Rows() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		digest := sha256.New()
-		digest.Write(b.header.append(nil))
+		digest.Write(b.head)
 		rowSize := int(b.header.RowSize)
 		block := make([]byte, max(1, blockSize/rowSize)*rowSize)
-		offset, left := int64(BatchHeaderSize), int64(b.header.Counts.Released)*int64(rowSize)
+		offset, left := int64(BatchHeaderSize), int64(b.header.Released)*int64(rowSize)
 		for left > 0 {
 			block = block[:min(int64(len(block)), left)]
 			if _, err := b.file.ReadAt(block, offset); err != nil {
@@ -205,4 +204,19 @@ func unexpected(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// Layers yields the rows without the tags of their crowds, as [Batch.Rows] does.
+func (b *Batch) Layers() iter.Seq2[[]byte, error] {
+	tag := b.header.TagSize()
+	return func(yield func([]byte, error) bool) {
+		for row, err := range b.Rows() {
+			if err == nil {
+				row = row[tag:]
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
 }

@@ -95,7 +95,7 @@ func BenchmarkOpenAll(b *testing.B) {
 func BenchmarkBatch(b *testing.B) {
 	w := newWorld(b, X25519, X25519)
 	const rows = 100_000
-	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testCounts(rows))
+	h, err := NewBatchHeader(w.task, w.id, 0, testEpoch, testTotal, rows)
 	if err != nil {
 		b.Fatal(err)
 	}

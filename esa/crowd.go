@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -37,3 +38,32 @@ func SaltedTag(id task.ID, window uint64, material []byte) CrowdTag {
 
 // String returns the tag in hexadecimal.
 func (c CrowdTag) String() string { return hex.EncodeToString(c[:]) }
+
+// CrowdMaterial returns what the tag of a report's crowd is made of: the payload,
+// its crowd fields, or nothing for constant crowds. record is what the payload
+// decodes to.
+func CrowdMaterial(t *task.Task, payload []byte, record task.Record) ([]byte, error) {
+	switch t.Crowd.Kind {
+	case task.Constant:
+		return nil, nil
+	case task.Payload:
+		return payload, nil
+	}
+	crowd := make(task.Record, len(record))
+	for _, i := range t.Crowd.Fields {
+		if record[i] == nil {
+			return nil, fmt.Errorf("the crowd's field %q is not in it", t.Schema[i].Name)
+		}
+		crowd[i] = record[i]
+	}
+	return t.Schema.Encode(crowd)
+}
+
+// CrowdTagOf returns the tag of the crowd that material describes, for a report
+// of t, whose ID is id, in epoch e.
+func CrowdTagOf(t *task.Task, id task.ID, e task.Epoch, material []byte) CrowdTag {
+	if t.Crowd.Kind == task.Constant {
+		return CrowdTag{}
+	}
+	return SaltedTag(id, t.SaltWindow(e), material)
+}

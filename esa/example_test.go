@@ -74,7 +74,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err) // in earnest: count esa.CauseOf(err) and go on
 	}
-	header, err := esa.NewBatchHeader(t, id, 0, epoch, esa.Counts{Received: 1, Released: 1})
+	header, err := esa.NewBatchHeader(t, id, 0, epoch, 0, 1)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := w.Write(layer.Next); err != nil {
+	if err := w.Write(append(layer.Crowd[:], layer.Next...)); err != nil {
 		log.Fatal(err)
 	}
 	if _, err := w.Close(); err != nil {
@@ -99,7 +99,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for opened, err := range analyzer.OpenAll(batch.Rows(), epoch, 2) {
+	for opened, err := range analyzer.OpenAll(batch.Layers(), epoch, 2) {
 		if err != nil {
 			log.Fatal(err)
 		}

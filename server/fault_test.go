@@ -60,7 +60,7 @@ func TestDiskFull(t *testing.T) {
 	w.a.fs = fullDisk{durable.OS(), full}
 	w.b.start()
 	w.a.start()
-	w.send(w.reports(60, "apple"))
+	w.send(w.reports(160, "apple"))
 	w.send(w.reports(3, "medlar"))
 	more := w.reports(50, "apple")
 	full.Store(true)
@@ -82,13 +82,9 @@ func TestDiskFull(t *testing.T) {
 	if err := w.tick(w.a, w.b); err != nil {
 		t.Fatal(err)
 	}
-	checkReleased(t, w, 110)
-	entries, err := w.b.server.Tables().Entries(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := entries[0].Manifest.Shuffler; got.Received-got.Duplicate != 113 {
-		t.Errorf("%d distinct reports, want all 113 that were acknowledged", got.Received-got.Duplicate)
+	checkReleased(t, w, 210)
+	if n := w.a.distinct(t); n != 213 {
+		t.Errorf("%d distinct reports, want all 213 that were acknowledged", n)
 	}
 }
 
@@ -98,7 +94,7 @@ func TestPeerDown(t *testing.T) {
 	w := newWorld(t)
 	w.b.start()
 	w.a.start()
-	w.send(w.reports(110, "apple"))
+	w.send(w.reports(210, "apple"))
 	w.send(w.reports(3, "medlar"))
 	w.b.halt()
 	w.closeEpoch()
@@ -116,7 +112,7 @@ func TestPeerDown(t *testing.T) {
 	if err := w.tick(w.a, w.b); err != nil {
 		t.Fatal(err)
 	}
-	checkReleased(t, w, 110)
+	checkReleased(t, w, 210)
 }
 
 // TestDamagedSegment: a record that the disk has damaged costs itself and nothing
@@ -125,7 +121,7 @@ func TestDamagedSegment(t *testing.T) {
 	w := newWorld(t)
 	w.b.start()
 	w.a.start()
-	w.send(w.reports(112, "apple"))
+	w.send(w.reports(212, "apple"))
 	w.send(w.reports(3, "medlar"))
 	w.a.halt()
 	segments, err := filepath.Glob(filepath.Join(w.a.config().Data, "shuffler", "batches", "*", "reports", "*"))
@@ -148,8 +144,8 @@ func TestDamagedSegment(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("%d batches, %v", len(entries), err)
 	}
-	if n := entries[0].Manifest.Shuffler.Received; n != 114 {
-		t.Errorf("%d reports were received, want 114: all but the damaged one", n)
+	if n := w.a.distinct(t); n != 214 {
+		t.Errorf("%d reports were counted, want 214: all but the damaged one", n)
 	}
 }
 
@@ -219,11 +215,11 @@ func TestExpired(t *testing.T) {
 	w.clock.Set(time.Unix(w.task.Expires, 0).Add(-time.Hour))
 	w.b.start()
 	w.a.start()
-	reports := w.reports(113, "apple")
-	w.send(reports[:110])
+	reports := w.reports(213, "apple")
+	w.send(reports[:210])
 	w.send(w.reports(3, "medlar"))
 	w.closeEpoch()
-	if status := w.post(reports[110]); status != http.StatusConflict {
+	if status := w.post(reports[210]); status != http.StatusConflict {
 		t.Errorf("after the end: status %d, want 409", status)
 	}
 	w.b.halt()
@@ -237,7 +233,7 @@ func TestExpired(t *testing.T) {
 	if err := w.tick(w.a, w.b); err != nil {
 		t.Fatal(err)
 	}
-	checkReleased(t, w, 110)
+	checkReleased(t, w, 210)
 	w.a.halt()
 	w.clock.Advance(60 * 24 * time.Hour)
 	w.a.start()

@@ -21,7 +21,7 @@ func (w *world) stall() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h, err := esa.NewBatchHeader(w.task, w.id, 0, w.task.EpochAt(w.clock.Now()), esa.Counts{Received: 1000, Released: 1000})
+	h, err := esa.NewBatchHeader(w.task, w.id, 0, w.task.EpochAt(w.clock.Now()), 1000, 1000)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func TestAddTask(t *testing.T) {
 	w := newWorld(t)
 	w.b.start()
 	w.a.start()
-	w.send(w.reports(110, "apple"))
+	w.send(w.reports(210, "apple"))
 	w.send(w.reports(3, "medlar"))
 	second := strings.Replace(question, "  fruit:", "  tree:", 1)
 	bundle := func(text string) []byte {
@@ -180,7 +180,7 @@ func TestAddTask(t *testing.T) {
 	if err := w.tick(w.a, w.b); err != nil {
 		t.Fatal(err)
 	}
-	checkReleased(t, w, 110)
+	checkReleased(t, w, 210)
 	w.a.halt()
 	w.a.start()
 	if n := len(w.a.server.Tasks()); n != 2 {
@@ -193,7 +193,7 @@ func TestAPIViews(t *testing.T) {
 	w := newWorld(t)
 	w.b.start()
 	w.a.start()
-	w.send(w.reports(110, "apple"))
+	w.send(w.reports(210, "apple"))
 	one := "/api/v1/tasks/" + w.id.String()
 	shuffler, analyzer := "http://"+w.a.server.Addr("ops")+one, "http://"+w.b.server.Addr("ops")+one
 	_, _, body := get(t, shuffler+"/batches", w.a.token(ScopeRead))

@@ -260,7 +260,11 @@ func (b *batch) checkDistinct(ctx context.Context) error {
 
 // write makes the signed file by which the shuffler hands "released" over.
 func (r *route) write(ctx context.Context, b *batch, name string, counts esa.Counts) error {
-	header, err := esa.NewBatchHeader(r.task, r.id, 0, r.epoch, counts)
+	total := uint64(0)
+	if r.task.Threshold.Kind != task.Naive {
+		total = counts.Distinct() // the time of handing over is measured, not what is told
+	}
+	header, err := esa.NewBatchHeader(r.task, r.id, 0, r.epoch, total, counts.Released)
 	if err != nil {
 		return err
 	}
@@ -273,7 +277,11 @@ func (r *route) write(ctx context.Context, b *batch, name string, counts esa.Cou
 	if err != nil {
 		return err
 	}
-	if err := b.scan(ctx, "released", func(row []byte) error { return w.Write(row[keyWidth:]) }); err != nil {
+	out := make([]byte, header.RowSize) // the place of the tag stays zero: this analysis does not look at it
+	if err := b.scan(ctx, "released", func(row []byte) error {
+		copy(out[header.TagSize():], row[keyWidth:])
+		return w.Write(out)
+	}); err != nil {
 		return err
 	}
 	if _, err := w.Close(); err != nil {
@@ -307,7 +315,7 @@ func (r *runner) analyzeBatch(route *route, name string, s sample, out *Sealed) 
 	}
 	err = r.timed(&out.Analyze, func() error {
 		a := r.newAnalysis(s, true)
-		for opened, err := range opener.OpenAll(batch.Rows(), route.epoch, out.Cores) {
+		for opened, err := range opener.OpenAll(batch.Layers(), route.epoch, out.Cores) {
 			if err != nil {
 				return err
 			}

@@ -82,6 +82,7 @@ type hosted struct {
 	id        task.ID
 	opener    atomic.Pointer[esa.Opener] // replaced when keys change
 	threshold dp.Threshold
+	total     *dp.Total // nil if the task has no noise
 }
 
 // hop is the analyzer's place in the task's hops: the last.
@@ -144,7 +145,11 @@ func (a *Analyzer) host(t *task.Task) error {
 	if err != nil {
 		return fmt.Errorf("task %q: %w", t.Metric, err)
 	}
-	a.tasks[id] = &hosted{task: t, id: id, threshold: threshold}
+	total, err := metric.Total(t)
+	if err != nil {
+		return err
+	}
+	a.tasks[id] = &hosted{task: t, id: id, threshold: threshold, total: total}
 	return nil
 }
 

@@ -77,7 +77,7 @@ func (b *bench) rows(t testing.TB, reports ...[]byte) [][]byte {
 		must(t, err)
 		layer, err := opener.Open(report, h.Epoch)
 		must(t, err)
-		rows = append(rows, layer.Next)
+		rows = append(rows, append(layer.Crowd[:], layer.Next...))
 	}
 	return rows
 }
@@ -85,9 +85,11 @@ func (b *bench) rows(t testing.TB, reports ...[]byte) [][]byte {
 // batch returns a signed batch file.
 func (b *bench) batch(t testing.TB, e task.Epoch, key task.IdentityKey, rows [][]byte) (esa.BatchID, []byte) {
 	t.Helper()
-	n := uint64(len(rows))
-	counts := esa.Counts{Received: n + 5, Duplicate: 1, SuppressedCrowds: 1, SuppressedReports: 2, Dropped: 2, Released: n}
-	h, err := esa.NewBatchHeader(b.Task, b.ID, 0, e, counts)
+	total := uint64(0)
+	if b.Task.Threshold.Kind != task.Naive {
+		total = uint64(len(rows)) + 5
+	}
+	h, err := esa.NewBatchHeader(b.Task, b.ID, 0, e, total, uint64(len(rows)))
 	must(t, err)
 	var buf bytes.Buffer
 	w, err := esa.NewBatchWriter(&buf, h, key)
@@ -219,7 +221,7 @@ func apiTask(t *task.Task) {
 }
 
 func (b *bench) api(t testing.TB, e task.Epoch, program string, apis uint64, fast bool, shell string) []byte {
-	return b.ReportOf(t, e, program, task.Record{program, apis, fast, shell, int64(7), []task.Value{"x", "y"}})
+	return b.ReportOf(t, e, task.Record{program, apis, fast, shell, int64(7), []task.Value{"x", "y"}})
 }
 
 func TestTables(t *testing.T) {
@@ -238,7 +240,7 @@ func TestTables(t *testing.T) {
 	if m.Analyzer.Received != 62 || m.Analyzer.Records != 60 || m.Analyzer.Invalid["schema"] != 2 || m.Analyzer.Crowds != 2 {
 		t.Errorf("counts %+v", m.Analyzer)
 	}
-	if m.Shuffler.Received != 67 || m.Shuffler.SuppressedReports != 2 || m.Parameters.Flip["apis"] != 0.1 || m.Parameters.CrowdFields[0] != "program" {
+	if m.Shuffler.Reports == nil || *m.Shuffler.Reports != 67 || m.Shuffler.Released != 62 || m.Parameters.Flip["apis"] != 0.1 || m.Parameters.CrowdFields[0] != "program" {
 		t.Errorf("manifest %+v", m)
 	}
 	if names := columnNames(m, analyzer.RecordsTable); names != "epoch program apis_network apis_dynamic_loading apis_math fast shell size tags" {
@@ -367,7 +369,7 @@ func files(t testing.TB, fsys durable.FS, dir string) map[string][32]byte {
 }
 
 func TestExport(t *testing.T) {
-	b := newBench(t, apiTask)
+	b := newBench(t, func(t *task.Task) { apiTask(t); t.Threshold.T = 1 })
 	for i := range 2 {
 		b.Clock.Forward(b.Task.Start(b.Epoch(i)))
 		b.release(t, b.Epoch(i), b.api(t, b.Epoch(i), "cat", 0b101, true, "sh"), b.api(t, b.Epoch(i), "ls", 0b010, false, "fish"))
@@ -430,7 +432,7 @@ func TestEmptyBatch(t *testing.T) {
 // TestKeysGone: an analyzer that has lost its keys must not turn the only copy of
 // a batch into an empty table.
 func TestKeysGone(t *testing.T) {
-	b := newBench(t, nil)
+	b := newBench(t, func(t *task.Task) { t.Threshold.T = 1 })
 	e := b.Epoch(0)
 	id, file := b.batch(t, e, b.Parties[0].ID, b.rows(t, b.Report(t, e, "word", 1)))
 	if code := b.put(id.String(), file); code != 201 {
@@ -452,7 +454,7 @@ func TestKeysGone(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	b := newBench(t, func(t *task.Task) { t.RetentionDays = 2 })
+	b := newBench(t, func(t *task.Task) { t.RetentionDays, t.Threshold.T = 2, 1 })
 	entry := b.release(t, b.Epoch(0), b.Report(t, b.Epoch(0), "a", 1))
 	b.Clock.Set(b.Task.Start(b.Epoch(1)).AddDate(0, 0, 2).Add(-1))
 	must(t, b.a.Tick(t.Context()))
@@ -504,7 +506,7 @@ func TestSetChunks(t *testing.T) {
 	})
 	e := b.Epoch(0)
 	chunk := func(i uint8, bits uint64) []byte {
-		return b.ReportOf(t, e, "", task.Record{task.SetChunk{Index: i, Bits: bits}})
+		return b.ReportOf(t, e, task.Record{task.SetChunk{Index: i, Bits: bits}})
 	}
 	entry := b.release(t, e, chunk(0, 0b01), chunk(0, 0b11), chunk(1, 0b1))
 	start := b.Task.Start(e).UnixMilli()

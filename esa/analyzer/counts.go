@@ -89,7 +89,8 @@ type counter struct {
 	layout  *layout
 	tallied []int // indexes of the fields that the values table is about
 	crowds  map[string]*crowd
-	hidden  uint64 // reports of the one crowd that are no records, for a quorum did not come together
+	small   map[string]bool // crowds that are not published
+	hidden  uint64          // reports of the one crowd that are no records, for a quorum did not come together
 }
 
 func newCounter(l *layout) *counter {
@@ -110,11 +111,11 @@ func options(f task.Field) []string {
 	return f.Values
 }
 
-// add counts n equal records.
-func (c *counter) add(rec task.Record, row Row, n uint64) error {
+// add counts n equal records, unless their crowd is not published.
+func (c *counter) add(rec task.Record, row Row, n uint64) (bool, error) {
 	key, values, err := c.layout.crowdOf(rec, row)
-	if err != nil {
-		return err
+	if err != nil || c.small[key] {
+		return false, err
 	}
 	in := c.crowds[key]
 	if in == nil {
@@ -129,7 +130,18 @@ func (c *counter) add(rec task.Record, row Row, n uint64) error {
 	for j, i := range c.tallied {
 		in.fields[j].add(c.layout.task.Schema[i], row[c.layout.first[i]:][:c.layout.width(i)], n)
 	}
-	return nil
+	return true, nil
+}
+
+// below returns the crowds of fewer than least records.
+func (c *counter) below(least uint64) map[string]bool {
+	found := map[string]bool{}
+	for key, in := range c.crowds {
+		if in.count < least {
+			found[key] = true
+		}
+	}
+	return found
 }
 
 // add counts n equal answers, given as the columns of their field.

@@ -3,6 +3,7 @@ package analyzer
 import (
 	"time"
 
+	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -10,7 +11,7 @@ import (
 // A Manifest says what the tables of one batch are: the question, the rules
 // under which it was answered, what became of the reports, and the files.
 type Manifest struct {
-	Version  int    `json:"version"` // 1
+	Version  int    `json:"version"` // 2; of 1 the exact counts of the shuffler are not read
 	Task     string `json:"task"`
 	Metric   string `json:"metric"`
 	Question string `json:"question"`
@@ -34,27 +35,45 @@ type Parameters struct {
 	// Threshold describes the rule in words, with its numbers.
 	Threshold     string             `json:"threshold"`
 	MinBatch      uint32             `json:"min_batch"`
+	Total         string             `json:"total,omitempty"` // how the minimum is decided and the total told
+	Assumes       string             `json:"assumes"`
+	SaltEpochs    uint32             `json:"salt_epochs"` // in which reports of a client are counted
 	EpochSeconds  uint32             `json:"epoch_seconds"`
-	PerEpoch      uint32             `json:"reports_per_client_and_epoch"`
-	PerCrowd      uint32             `json:"reports_per_client_crowd_and_epoch"`
+	PerEpoch      uint32             `json:"reports_per_client_and_epoch"`       // or salt window
+	PerCrowd      uint32             `json:"reports_per_client_crowd_and_epoch"` // or salt window
 	CrowdFields   []string           `json:"crowd_fields"`
 	Flip          map[string]float64 `json:"flip,omitempty"` // randomised response, a field
 	RetentionDays uint32             `json:"retention_days"` // 0: until removed by hand
 }
 
-// ShufflerCounts are what the shuffler said, under its signature.
+// ShufflerCounts are what the shuffler told, under its signature: all of it is
+// within the guarantee of the task.
 type ShufflerCounts struct {
-	Received          uint64            `json:"received"`
-	Duplicate         uint64            `json:"duplicate"`
-	Invalid           map[string]uint64 `json:"invalid"` // by cause
-	SuppressedCrowds  uint64            `json:"suppressed_crowds"`
-	SuppressedReports uint64            `json:"suppressed_reports"`
-	Dropped           uint64            `json:"dropped"` // as noise, from released crowds
-	Released          uint64            `json:"released"`
+	// Reports is how many valid reports the batch had, with noise; within
+	// Within95 of the truth with a probability of 95 % or more. Both are nil
+	// where no number is told: of tasks without noise, and of batches that were
+	// handed over by version 1.
+	Reports  *uint64 `json:"reports,omitempty"`
+	Within95 *uint64 `json:"reports_within_95,omitempty"`
+	Released uint64  `json:"released"` // rows
+}
+
+// Total returns how many valid reports the batch had, with noise, and the ends of
+// an interval that holds the truth with a probability of 95 % or more; false where
+// no number is told. There were at least as many as were released.
+func (m *Manifest) Total() (total, low, high uint64, told bool) {
+	c := m.Shuffler
+	if c.Reports == nil || c.Within95 == nil {
+		return 0, 0, 0, false
+	}
+	total = *c.Reports
+	low = max(total-min(total, *c.Within95), c.Released, uint64(m.Parameters.MinBatch))
+	return total, low, max(low, total+*c.Within95), true
 }
 
 // AnalyzerCounts are what became of the reports at the analyzer: each is a record
-// or stands under one cause.
+// or stands under one cause. What reports say, and whether they can be read, is not
+// covered by the guarantee of a threshold.
 type AnalyzerCounts struct {
 	Received uint64            `json:"received"`
 	Invalid  map[string]uint64 `json:"invalid"` // by cause
@@ -70,12 +89,13 @@ const (
 	ValuesTable  = "values"  // one row a crowd and possible value of a set, boolean or enum
 )
 
-func shufflerCounts(c esa.Counts) ShufflerCounts {
-	return ShufflerCounts{
-		Received: c.Received, Duplicate: c.Duplicate, Invalid: byCause(c.Invalid),
-		SuppressedCrowds: c.SuppressedCrowds, SuppressedReports: c.SuppressedReports,
-		Dropped: c.Dropped, Released: c.Released,
+func shufflerCounts(h esa.BatchHeader, total *dp.Total) ShufflerCounts {
+	out := ShufflerCounts{Released: h.Released}
+	if total != nil && h.Total > 0 {
+		within := total.Within95()
+		out.Reports, out.Within95 = &h.Total, &within
 	}
+	return out
 }
 
 // byCause names the causes that occurred.
@@ -89,10 +109,13 @@ func byCause(counts [esa.NumCauses + 1]uint64) map[string]uint64 {
 	return named
 }
 
-func parametersOf(t *task.Task, threshold string) Parameters {
+func parametersOf(t *task.Task, threshold string, total *dp.Total) Parameters {
 	p := Parameters{
-		Threshold: threshold, MinBatch: t.MinBatch, EpochSeconds: t.EpochSeconds, PerEpoch: t.PerEpoch,
+		Threshold: threshold, Assumes: dp.Assumption, SaltEpochs: t.Crowd.SaltEpochs, MinBatch: t.MinBatch, EpochSeconds: t.EpochSeconds, PerEpoch: t.PerEpoch,
 		PerCrowd: t.PerCrowd, CrowdFields: []string{}, RetentionDays: t.RetentionDays,
+	}
+	if total != nil {
+		p.Total = total.String()
 	}
 	for _, i := range crowdFields(t) {
 		p.CrowdFields = append(p.CrowdFields, t.Schema[i].Name)

@@ -143,7 +143,8 @@ func (s *sharing) open(ctx context.Context, out string, counts *AnalyzerCounts) 
 		return err
 	}
 	defer w.Abort()
-	open := hop.OpenMany(s.h.opener.Load(), s.h.task, s.epoch)
+	header := s.batch.Header()
+	open := hop.Tagged(hop.OpenMany(s.h.opener.Load(), s.h.task, s.epoch), header.TagSize())
 	results := hop.Opened(s.batch.Rows(), s.a.config.Workers, open, func(o esa.Opened) shared {
 		if o.Cause != 0 {
 			return shared{cause: o.Cause}
@@ -219,7 +220,7 @@ func (s *sharing) write(p piece) error {
 	if p.records == 0 {
 		return nil
 	}
-	if err := s.counter.add(p.record, p.row, p.records); err != nil {
+	if _, err := s.counter.add(p.record, p.row, p.records); err != nil {
 		return err
 	}
 	for range p.records {

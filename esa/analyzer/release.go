@@ -203,13 +203,7 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	}
 	m := newManifest(h, b, batch.Header())
 	l := newLayout(h.task, b.Epoch)
-	counter := newCounter(l)
-	table, err := release.Write(a.config.FS, dir, RecordsTable, l.columns, func(w *release.Writer) error {
-		if h.task.Encoding.Kind == task.Quorum {
-			return a.writeShared(ctx, h, b, batch, l, counter, w, &m.Analyzer)
-		}
-		return a.writeRecords(ctx, h, batch, l, counter, w, &m.Analyzer)
-	})
+	counter, table, err := a.recordsTable(ctx, h, b, batch, l, &m.Analyzer)
 	if err != nil {
 		return nil, fmt.Errorf("writing records: %w", err)
 	}
@@ -240,28 +234,65 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	return m, durable.WriteFile(a.config.FS, filepath.Join(dir, release.ManifestFile), append(text, '\n'), 0o600)
 }
 
+// errSmallCrowd says that records of a crowd were written that has too few.
+var errSmallCrowd = errors.New("a crowd has fewer records than any that its rule releases")
+
+// recordsTable writes the records and counts them. A crowd of which fewer records
+// can be read than its rule releases reports is not published: the rule was
+// applied to reports that are none of it. That happens only if somebody forges
+// them; then the records are read a second time, without such crowds.
+func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, counts *AnalyzerCounts) (*counter, Table, error) {
+	dir := tablesDir(a.config.Dir, b)
+	small := map[string]bool{}
+	for {
+		counter := newCounter(l)
+		counter.small = small
+		*counts = AnalyzerCounts{}
+		table, err := release.Write(a.config.FS, dir, RecordsTable, l.columns, func(w *release.Writer) error {
+			if h.task.Encoding.Kind == task.Quorum {
+				return a.writeShared(ctx, h, b, batch, l, counter, w, counts)
+			}
+			if err := a.writeRecords(ctx, h, batch, l, counter, w, counts); err != nil {
+				return err
+			}
+			if found := counter.below(h.threshold.Least()); len(found) > 0 && len(small) == 0 {
+				small = found
+				return errSmallCrowd
+			}
+			return nil
+		})
+		if errors.Is(err, errSmallCrowd) {
+			continue
+		}
+		return counter, table, err
+	}
+}
+
 func newManifest(h *hosted, b Batch, header esa.BatchHeader) *Manifest {
 	return &Manifest{
-		Version: 1, Task: h.id.String(), Metric: h.task.Metric, Question: h.task.Question, Owner: h.task.OwnedBy,
+		Version: 2, Task: h.id.String(), Metric: h.task.Metric, Question: h.task.Question, Owner: h.task.OwnedBy,
 		Epoch: uint64(b.Epoch), Start: h.task.Start(b.Epoch), End: h.task.Start(b.Epoch + 1),
 		Batch: b.ID.String(), Digest: hex.EncodeToString(b.Digest[:]),
-		Parameters: parametersOf(h.task, h.threshold.String()),
-		Shuffler:   shufflerCounts(header.Counts),
+		Parameters: parametersOf(h.task, h.threshold.String(), h.total),
+		Shuffler:   shufflerCounts(header, h.total),
 	}
 }
 
 // A decoded is what became of one row of a batch.
 type decoded struct {
-	cause  esa.Cause
-	record task.Record
-	row    Row
+	cause     esa.Cause
+	elsewhere bool // counted under another crowd
+	record    task.Record
+	row       Row
 }
 
 // writeRecords opens the rows of a batch in parallel and writes those that are
 // records, in the order of the batch, which is random. A row that is none costs
 // only itself.
 func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *AnalyzerCounts) error {
-	open := hop.OpenMany(h.opener.Load(), h.task, batch.Header().Epoch)
+	header := batch.Header()
+	tag := header.TagSize()
+	open := hop.Tagged(hop.OpenMany(h.opener.Load(), h.task, header.Epoch), tag)
 	results := hop.Opened(batch.Rows(), a.config.Workers, open, func(o esa.Opened) decoded {
 		if o.Cause != 0 {
 			return decoded{cause: o.Cause}
@@ -270,8 +301,12 @@ func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch
 		if err != nil {
 			return decoded{cause: esa.CauseSchema}
 		}
+		if tag > 0 && !h.counted(header.Epoch, o, record) {
+			return decoded{elsewhere: true}
+		}
 		return decoded{record: record, row: l.row(record)}
 	})
+	var wrongCrowd, smallCrowd uint64
 	var invalid [esa.NumCauses + 1]uint64
 	for r, err := range results {
 		if err == nil {
@@ -285,16 +320,48 @@ func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch
 			invalid[r.cause]++
 			continue
 		}
-		counts.Records++
-		if err := c.add(r.record, r.row, 1); err != nil {
+		if r.elsewhere {
+			wrongCrowd++
+			continue
+		}
+		kept, err := c.add(r.record, r.row, 1)
+		if err != nil {
 			return err
 		}
+		if !kept {
+			smallCrowd++
+			continue
+		}
+		counts.Records++
 		if err := w.Write(r.row); err != nil {
 			return err
 		}
 	}
 	counts.Invalid = byCause(invalid)
+	named(counts.Invalid, WrongCrowd, wrongCrowd)
+	named(counts.Invalid, SmallCrowd, smallCrowd)
 	return nil
+}
+
+// The causes in [AnalyzerCounts].Invalid of records that can be read and are not
+// published.
+const (
+	WrongCrowd = "wrong_crowd" // counted by the shuffler under another crowd than its own
+	SmallCrowd = "small_crowd" // of a crowd with fewer such records than any that the rule releases
+)
+
+// named sets a count that is not zero.
+func named(counts map[string]uint64, cause string, n uint64) {
+	if n > 0 {
+		counts[cause] = n
+	}
+}
+
+// counted reports whether the shuffler has counted a report under the crowd that
+// its record is in.
+func (h *hosted) counted(e task.Epoch, o esa.Opened, record task.Record) bool {
+	material, err := esa.CrowdMaterial(h.task, o.Next, record)
+	return err == nil && esa.CrowdTagOf(h.task, h.id, e, material) == o.Crowd
 }
 
 // expire removes the tables of a batch that have been kept as long as the task

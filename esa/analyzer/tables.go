@@ -130,12 +130,9 @@ var batchColumns = []Column{
 	{Name: "task", Type: Text},
 	{Name: "state", Type: Text},
 	{Name: "threshold", Type: Text},
-	{Name: "received", Type: Integer},
-	{Name: "duplicate", Type: Integer},
-	{Name: "invalid", Type: Integer},
-	{Name: "suppressed", Type: Integer},
-	{Name: "suppressed_crowds", Type: Integer},
-	{Name: "dropped", Type: Integer},
+	{Name: "reports", Type: Integer}, // with noise; NULL where none is told
+	{Name: "reports_low", Type: Integer},
+	{Name: "reports_high", Type: Integer},
 	{Name: "released", Type: Integer},
 	{Name: "crowds", Type: Integer},
 }
@@ -150,18 +147,14 @@ func (t *Tables) released(e Entry) release.Batch {
 		Columns: batchColumns,
 		Open:    func(table string) (durable.File, error) { return t.Open(e, table) },
 	}
-	invalid := uint64(0)
-	for _, by := range []map[string]uint64{m.Shuffler.Invalid, m.Analyzer.Invalid} {
-		for _, n := range by {
-			invalid += n
-		}
-	}
 	millis := func(at time.Time) any { return at.UnixMilli() }
 	count := func(n uint64) any { return int64(n) }
 	b.Row = Row{
 		millis(m.Start), millis(m.End), m.Task, e.State.String(), m.Parameters.Threshold,
-		count(m.Shuffler.Received), count(m.Shuffler.Duplicate), count(invalid), count(m.Shuffler.SuppressedReports),
-		count(m.Shuffler.SuppressedCrowds), count(m.Shuffler.Dropped), count(m.Analyzer.Records), count(m.Analyzer.Crowds),
+		nil, nil, nil, count(m.Analyzer.Records), count(m.Analyzer.Crowds),
+	}
+	if total, low, high, told := m.Total(); told {
+		b.Row[5], b.Row[6], b.Row[7] = count(total), count(low), count(high)
 	}
 	return b
 }

@@ -115,32 +115,15 @@ func (e *Encoder) Parse(payload []byte) (Fragment, error) {
 		return Fragment{}, fmt.Errorf("fragment of %q: %w", e.task.Metric, err)
 	}
 	f := Fragment{Payload: payload}
-	switch e.task.Crowd.Kind {
-	case task.Constant:
-		return f, nil
-	case task.Payload:
-		f.Crowd = payload
-		return f, nil
-	}
-	crowd := make(task.Record, len(record))
-	for _, i := range e.task.Crowd.Fields {
-		if record[i] == nil {
-			return Fragment{}, fmt.Errorf("fragment of %q: the crowd's field %q is not in it", e.task.Metric, e.task.Schema[i].Name)
-		}
-		crowd[i] = record[i]
-	}
-	if f.Crowd, err = e.task.Schema.Encode(crowd); err != nil {
-		return Fragment{}, fmt.Errorf("crowd of %q: %w", e.task.Metric, err)
+	if f.Crowd, err = esa.CrowdMaterial(e.task, payload, record); err != nil {
+		return Fragment{}, fmt.Errorf("fragment of %q: %w", e.task.Metric, err)
 	}
 	return f, nil
 }
 
 // Tag returns the crowd's tag of a fragment that is sent in the given epoch.
 func (e *Encoder) Tag(f Fragment, epoch task.Epoch) esa.CrowdTag {
-	if e.task.Crowd.Kind == task.Constant {
-		return esa.CrowdTag{}
-	}
-	return esa.SaltedTag(e.id, e.task.SaltWindow(epoch), f.Crowd)
+	return esa.CrowdTagOf(e.task, e.id, epoch, f.Crowd)
 }
 
 // Seal returns the report of a fragment for an epoch, sealed to one key a hop;

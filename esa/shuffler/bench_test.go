@@ -52,11 +52,11 @@ func benchmarkStage(b *testing.B, n int) {
 				return esa.Layer{Crowd: esa.CrowdTag(report[:16]), Next: report[16:]}, 0
 			},
 		}
-		_, counts, err := s.run(context.Background(), zipfian(n))
+		made, err := s.run(context.Background(), zipfian(n))
 		if err != nil {
 			b.Fatal(err)
 		}
-		if counts.Received != uint64(n) || counts.Released == 0 || counts.Duplicate != 0 {
+		if counts := made.counts; counts.Received != uint64(n) || counts.Released == 0 || counts.Duplicate != 0 {
 			b.Fatalf("%+v", counts)
 		}
 		if err := e.Close(); err != nil {

@@ -26,10 +26,13 @@
 // one reads the crowds and applies the threshold.
 //
 // A batch with fewer distinct valid reports than the task's minimum is
-// destroyed unread by anybody else. Only if the task lets several epochs share
-// a salt window, and the next epoch is in the same one, its reports are
-// carried over into the next epoch's batch; at the end of the window they are
-// destroyed.
+// destroyed unread by anybody else. Of a task whose threshold has noise this is
+// decided on their number less a random one, see [dp.Total], so that a batch that
+// is released had more; the noised number goes on with it. Only if the task lets
+// several epochs share a salt window, and the next epoch is in the same one, the
+// reports of a batch that is too small are carried over into the next epoch's
+// batch; at the end of the window they are destroyed. Clients count their caps
+// over the window.
 //
 // # Security
 //
@@ -39,8 +42,9 @@
 // guesses of what a tag stands for. Noise is a function of the seed: who reads
 // the store while a batch is closed or processed can strip it.
 //
-// BUG(shoal): the counts of a batch (received, suppressed, dropped) are exact
-// and travel to the next hop.
+// What goes on is the rows, in the last step each with its crowd's tag, and the
+// noised total. The counts of what was received, refused, suppressed and dropped
+// stay here: they are exact, for the operator, and summed over tasks.
 //
 // BUG(shoal): counting, joining and sorting take time that depends on the
 // data: whoever watches the machine's memory learns about the crowds.

@@ -17,14 +17,14 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
-// writeBatch makes the signed hand-over file of the rows in the dataset
-// shuffled. The file appears under its name whole and durable, or not at all.
-func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, shuffled string) ([32]byte, error) {
-	header, err := esa.NewBatchHeader(h.task, h.id, h.hop, b.Epoch, b.Counts)
+// writeBatch makes the signed hand-over file of what a stage has left. Of its
+// numbers the file holds the noised total and the number of rows. The file appears under its name whole and durable, or not at all.
+func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, made result) ([32]byte, error) {
+	header, err := esa.NewBatchHeader(h.task, h.id, h.hop, b.Epoch, made.told(h), made.counts.Released)
 	if err != nil {
 		return [32]byte{}, err
 	}
-	rows, err := s.config.Engine.Open(ctx, shuffled)
+	rows, err := s.config.Engine.Open(ctx, made.dataset)
 	if err != nil {
 		return [32]byte{}, err
 	}
@@ -54,6 +54,14 @@ func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, shuffled 
 		}
 	})
 	return digest, err
+}
+
+// told is the total that goes with a batch: the last shuffler tells it.
+func (r result) told(h *hosted) uint64 {
+	if h.threshold == nil {
+		return 0
+	}
+	return r.total
 }
 
 // deliver sends a batch to the next hop, once. Only the next hop's word that

@@ -94,7 +94,7 @@ func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {
 			err = errors.New("it is another one than was accepted")
 		}
 		if err == nil {
-			in.total, in.reports = int64(batch.Header().Counts.Released), batch.Rows()
+			in.total, in.reports = int64(batch.Header().Released), batch.Rows()
 			return in, nil
 		}
 	}

@@ -27,6 +27,7 @@ type stage struct {
 	open      func(report []byte) (esa.Layer, esa.Cause)
 	nextSize  int // bytes of the layers that are uncovered
 	minBatch  uint64
+	total     *dp.Total // decides on the minimum, with noise; nil where it is exact
 	seed      dp.Seed
 	threshold dp.Threshold // nil at all hops but the last shuffler
 }
@@ -56,37 +57,54 @@ func (s *stage) columns() []engine.Column {
 	return []engine.Column{{Name: "key", Width: keyWidth}, {Name: "crowd", Width: crowdWidth}, {Name: "next", Width: s.nextSize}}
 }
 
-// run processes the reports, and leaves what goes on in the dataset that it
-// names, in columns "final" and "next", ordered by the first. The other
-// datasets are removed. On errUndersized the counts are valid, too.
-func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (string, esa.Counts, error) {
+// A result is what a stage leaves: what goes on is in the dataset of that name, in
+// columns "final" and "next", ordered by the first.
+type result struct {
+	dataset string
+	counts  esa.Counts // exact, for the operator
+	total   uint64     // of distinct valid reports, with noise; 0 without a stage.total
+}
+
+// run processes the reports. The other datasets are removed. On errUndersized the
+// counts are valid, too.
+func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (result, error) {
 	if err := s.engine.Remove(ctx, s.datasets()...); err != nil { // of an attempt that failed
-		return "", esa.Counts{}, fmt.Errorf("removing old datasets: %w", err)
+		return result{}, fmt.Errorf("removing old datasets: %w", err)
 	}
 	order, err := newOrder(s.seed)
 	if err != nil {
-		return "", esa.Counts{}, err
+		return result{}, err
 	}
 	counts, err := s.openAll(ctx, order, reports)
 	if err != nil {
-		return "", counts, fmt.Errorf("opening reports: %w", err)
+		return result{counts: counts}, fmt.Errorf("opening reports: %w", err)
 	}
 	distinct, valid, err := s.distinct(ctx)
 	if err != nil {
-		return "", counts, fmt.Errorf("dropping duplicates: %w", err)
+		return result{counts: counts}, fmt.Errorf("dropping duplicates: %w", err)
 	}
 	counts.Duplicate = counts.Received - invalid(counts) - valid
-	if valid < s.minBatch {
-		return "", counts, errUndersized
+	total, enough := s.enough(valid)
+	if !enough {
+		return result{counts: counts}, errUndersized
 	}
 	survivors, err := s.dropCrowds(ctx, distinct, &counts)
 	if err != nil {
-		return "", counts, fmt.Errorf("applying the threshold: %w", err)
+		return result{counts: counts}, fmt.Errorf("applying the threshold: %w", err)
 	}
 	if err := s.reorder(ctx, order, survivors, &counts); err != nil {
-		return "", counts, fmt.Errorf("permuting: %w", err)
+		return result{counts: counts}, fmt.Errorf("permuting: %w", err)
 	}
-	return s.dataset("shuffled"), counts, nil
+	return result{s.dataset("shuffled"), counts, total}, nil
+}
+
+// enough decides whether there are enough distinct valid reports, and what is told
+// of their number. The noise is a function of the seed.
+func (s *stage) enough(valid uint64) (total uint64, ok bool) {
+	if s.total == nil {
+		return 0, valid >= s.minBatch
+	}
+	return s.total.Decide(valid, dp.NewStream(s.seed, "shoal batch total v1", nil))
 }
 
 func invalid(c esa.Counts) uint64 {
@@ -311,14 +329,24 @@ func (s *stage) dropRecords(ctx context.Context, grouped, kept, out string, coun
 	})
 }
 
+// tagSize is how much of the crowd's tag goes on before each layer: all of it
+// where crowds are counted, so that the analyzer can hold records to them.
+func (s *stage) tagSize() int {
+	if s.threshold == nil {
+		return 0
+	}
+	return crowdWidth
+}
+
 // reorder sorts what goes on by keys that are independent of all decisions.
 func (s *stage) reorder(ctx context.Context, o order, in string, counts *esa.Counts) error {
 	unsorted := s.dataset("unsorted")
-	columns := []engine.Column{{Name: "final", Width: keyWidth}, {Name: "next", Width: s.nextSize}}
+	tag := s.tagSize()
+	columns := []engine.Column{{Name: "final", Width: keyWidth}, {Name: "next", Width: tag + s.nextSize}}
 	out := make([]byte, engine.RowWidth(columns))
 	err := s.scan(ctx, in, unsorted, columns, func(row []byte, w engine.Writer) error {
 		o.finalKey(out[:keyWidth], row[:keyWidth])
-		copy(out[keyWidth:], row[keyWidth+crowdWidth:])
+		copy(out[keyWidth:], row[keyWidth+crowdWidth-tag:])
 		counts.Released++
 		return w.Write(out)
 	})

@@ -110,12 +110,12 @@ func TestStage(t *testing.T) {
 		simple := hoptest.NewEngine()
 		for i, e := range []engine.Engine{simple, spilling} {
 			st.engine = e
-			name, c, err := st.run(t.Context(), each(reports))
+			made, err := st.run(t.Context(), each(reports))
 			if err != nil {
 				r.Fatal(err)
 			}
-			results[i], counts[i] = rowsOf(r, e, name), c
-			if err := c.Check(); err != nil {
+			results[i], counts[i] = rowsOf(r, e, made.dataset), made.counts
+			if err := made.counts.Check(); err != nil {
 				r.Fatal(err)
 			}
 			slices.Reverse(reports) // the order of arrival must not matter
@@ -131,10 +131,13 @@ func TestStage(t *testing.T) {
 		}
 		have := map[string]uint64{}
 		for _, row := range results[0] {
-			next := string(row[keyWidth:])
+			next := string(row[keyWidth+st.tagSize():])
 			tag, ok := sent[next]
 			if !ok {
 				r.Fatal("a record was released twice, or was never sent")
+			}
+			if st.tagSize() > 0 && string(row[keyWidth:][:crowdWidth]) != tag {
+				r.Fatal("a record goes on with another crowd's tag")
 			}
 			delete(sent, next)
 			have[tag]++
@@ -165,11 +168,11 @@ func TestStageMinimum(t *testing.T) {
 	}
 	reports = append(reports, reports[0]) // a duplicate does not count
 	st := stage{engine: hoptest.NewEngine(), name: "test", workers: 1, open: openTest, nextSize: testNext, minBatch: 10, seed: seedOf(1)}
-	if _, _, err := st.run(t.Context(), each(reports)); !errors.Is(err, errUndersized) {
+	if _, err := st.run(t.Context(), each(reports)); !errors.Is(err, errUndersized) {
 		t.Errorf("error %v, want errUndersized", err)
 	}
 	st.minBatch = 9
-	if _, _, err := st.run(t.Context(), each(reports)); err != nil {
+	if _, err := st.run(t.Context(), each(reports)); err != nil {
 		t.Error(err)
 	}
 }
@@ -192,12 +195,12 @@ func TestDroppingIsUniform(t *testing.T) {
 	e := hoptest.NewEngine()
 	for i := range uint64(draws) {
 		st := stage{engine: e, name: "test", workers: 1, open: openTest, nextSize: testNext, seed: seedOf(i), threshold: rule}
-		name, _, err := st.run(t.Context(), each(reports))
+		made, err := st.run(t.Context(), each(reports))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, row := range rowsOf(t, e, name) {
-			kept[row[keyWidth]]++
+		for _, row := range rowsOf(t, e, made.dataset) {
+			kept[row[keyWidth+crowdWidth]]++
 		}
 	}
 	expected := float64(draws) * 0.7

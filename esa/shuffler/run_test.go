@@ -79,7 +79,7 @@ func TestKeyRotation(t *testing.T) {
 	must(t, err)
 	payload, err := c.Task.Encode(task.Record{"word", int64(2)})
 	must(t, err)
-	report, err := sealer.Seal(c.Epoch(0), esa.CrowdTag{1}, payload)
+	report, err := sealer.Seal(c.Epoch(0), c.Tag(t, c.Epoch(0), task.Record{"word", int64(2)}), payload)
 	must(t, err)
 	if status := c.Post(t, report); status != 201 {
 		t.Errorf("a report to the newer key was answered %d", status)

@@ -96,6 +96,7 @@ type hosted struct {
 	hop       int                        // this shuffler's place in task.Hops
 	opener    atomic.Pointer[esa.Opener] // replaced when keys change
 	threshold dp.Threshold               // nil unless this is the last shuffler
+	total     *dp.Total                  // decides on the minimum where that decision shows
 }
 
 // next is the party that batches are handed to.
@@ -161,6 +162,14 @@ func (s *Shuffler) host(t *task.Task) error {
 	if h.next().Role == task.Analyzer {
 		if h.threshold, err = metric.Threshold(t.Threshold); err != nil {
 			return fmt.Errorf("task %q: %w", t.Metric, err)
+		}
+	}
+	// A hop before the last one that destroys what is too small decides exactly:
+	// the last one, whose noise only subtracts, would have destroyed it, too. If
+	// it carries over instead, its decision shows, and needs noise.
+	if h.threshold != nil || h.hop == 0 && t.Crowd.SaltEpochs > 1 {
+		if h.total, err = metric.Total(t); err != nil {
+			return err
 		}
 	}
 	s.tasks[id] = h

@@ -232,7 +232,7 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	st := &stage{
 		engine: s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
 		openMany: hop.OpenMany(opener, h.task, b.Epoch), nextSize: opener.NextSize(),
-		minBatch: uint64(h.task.MinBatch), seed: b.Seed, threshold: h.threshold,
+		minBatch: uint64(h.task.MinBatch), total: h.total, seed: b.Seed, threshold: h.threshold,
 	}
 	sources := s.sources(b)
 	in, err := s.openInput(h, sources)
@@ -244,10 +244,10 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 		b.Counts = esa.Counts{Received: uint64(in.total)}
 		return s.tooSmall(ctx, h, b, sources)
 	}
-	shuffled, counts, err := st.run(ctx, in.reports)
+	made, err := st.run(ctx, in.reports)
 	defer s.config.Engine.Remove(context.WithoutCancel(ctx), st.datasets()...) // and again, by name, before any later attempt
-	b.Counts = counts
-	if lost := counts.Invalid[esa.CauseUnknownKey]; h.hop == 0 && lost > 0 {
+	b.Counts = made.counts
+	if lost := b.Counts.Invalid[esa.CauseUnknownKey]; h.hop == 0 && lost > 0 {
 		return fmt.Errorf("%d reports were accepted under keys that are not held any more: restore the key file", lost)
 	}
 	if errors.Is(err, errUndersized) {
@@ -256,7 +256,7 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	if err != nil {
 		return err
 	}
-	if b.Output, err = s.writeBatch(ctx, h, b, shuffled); err != nil {
+	if b.Output, err = s.writeBatch(ctx, h, b, made); err != nil {
 		return fmt.Errorf("writing the hand-over file: %w", err)
 	}
 	b.State = Processed

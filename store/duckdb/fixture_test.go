@@ -119,6 +119,8 @@ type data struct {
 	rows    []analyzer.Row
 }
 
+func ptr(n uint64) *uint64 { return &n }
+
 // release writes tables as an analyzer does, and their catalogue entry.
 func (f *fixture) release(metric string, e task.Epoch, tables map[string]data) {
 	f.t.Helper()
@@ -129,7 +131,7 @@ func (f *fixture) release(metric string, e task.Epoch, tables map[string]data) {
 	m := analyzer.Manifest{
 		Version: 1, Metric: metric, Task: id.String(), Epoch: uint64(e), Start: time.UnixMilli(epochStart(e)).UTC(), End: time.UnixMilli(epochStart(e + 1)).UTC(),
 		Parameters: analyzer.Parameters{Threshold: "T = 20, it's noisy"},
-		Shuffler:   analyzer.ShufflerCounts{Received: 200, Invalid: map[string]uint64{"decrypt": 3}, SuppressedReports: 40, Dropped: 24},
+		Shuffler:   analyzer.ShufflerCounts{Reports: ptr(200), Within95: ptr(16), Released: 133},
 		Analyzer:   analyzer.AnalyzerCounts{Records: 130, Crowds: 2},
 	}
 	for name, d := range tables {

@@ -42,8 +42,8 @@ func TestQueries(t *testing.T) {
 			"program,uses,words\nvi,201,7\n",
 		},
 		{
-			"batches", "SELECT epoch, received, invalid, released, threshold FROM api_use.batches ORDER BY epoch",
-			"epoch,received,invalid,released,threshold\n2026-11-20T00:00:00Z,200,3,130,\"T = 20, it's noisy\"\n2026-11-21T00:00:00Z,200,3,130,\"T = 20, it's noisy\"\n",
+			"batches", "SELECT epoch, reports, reports_low, reports_high, released, threshold FROM api_use.batches ORDER BY epoch",
+			"epoch,reports,reports_low,reports_high,released,threshold\n2026-11-20T00:00:00Z,200,184,216,130,\"T = 20, it's noisy\"\n2026-11-21T00:00:00Z,200,184,216,130,\"T = 20, it's noisy\"\n",
 		},
 		{
 			"lists and keywords", `FROM api_use.records SELECT langs, len(langs) AS n, "group" LIMIT 2`,

@@ -113,6 +113,25 @@ func (r *round[T]) span(rows [][]byte, first int) [][]byte {
 // layers[i], with the layer itself as its Report.
 type Many func(layers [][]byte) []esa.Opened
 
+// Tagged makes a Many for rows that begin with the crowd's tag, of size bytes: it
+// opens what follows, and returns the tag as the layer's crowd.
+func Tagged(open Many, size int) Many {
+	if size == 0 {
+		return open
+	}
+	return func(rows [][]byte) []esa.Opened {
+		layers := make([][]byte, len(rows))
+		for i, row := range rows {
+			layers[i] = row[size:]
+		}
+		results := open(layers)
+		for i, row := range rows {
+			results[i].Crowd = esa.CrowdTag(row[:size])
+		}
+		return results
+	}
+}
+
 // OpenMany returns a function that opens layers of reports of the batch of epoch
 // e, for use with [Opened]. Reports that were carried over from an earlier epoch
 // of the same salt window are as good as those of e itself.

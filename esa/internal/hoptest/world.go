@@ -116,18 +116,36 @@ func (w *World) Epoch(i int) task.Epoch { return w.Task.EpochAt(Begin) + task.Ep
 // reports.
 func (w *World) Report(t testing.TB, e task.Epoch, word string, n int64) []byte {
 	t.Helper()
-	return w.ReportOf(t, e, word, task.Record{word, n})
+	return w.ReportOf(t, e, task.Record{word, n})
 }
 
-// ReportOf seals any record whose crowd is named by material.
-func (w *World) ReportOf(t testing.TB, e task.Epoch, material string, rec task.Record) []byte {
+// ReportOf seals any record, under the tag of its crowd.
+func (w *World) ReportOf(t testing.TB, e task.Epoch, rec task.Record) []byte {
 	t.Helper()
 	payload, err := w.Task.Encode(rec)
 	must(t, err)
-	return w.Seal(t, e, material, payload)
+	return w.SealTagged(t, e, w.Tag(t, e, rec), payload)
 }
 
-// Seal seals any payload.
+// Tag returns the tag of the crowd of a record.
+func (w *World) Tag(t testing.TB, e task.Epoch, rec task.Record) esa.CrowdTag {
+	t.Helper()
+	payload, err := w.Task.Encode(rec)
+	must(t, err)
+	material, err := esa.CrowdMaterial(w.Task, payload, rec)
+	must(t, err)
+	return esa.CrowdTagOf(w.Task, w.ID, e, material)
+}
+
+// SealTagged seals any payload under any tag.
+func (w *World) SealTagged(t testing.TB, e task.Epoch, tag esa.CrowdTag, payload []byte) []byte {
+	t.Helper()
+	report, err := w.sealer.Seal(e, tag, payload)
+	must(t, err)
+	return report
+}
+
+// Seal seals any payload, under the tag of the crowd that material describes.
 func (w *World) Seal(t testing.TB, e task.Epoch, material string, payload []byte) []byte {
 	t.Helper()
 	report, err := w.sealer.Seal(e, esa.SaltedTag(w.ID, w.Task.SaltWindow(e), []byte(material)), payload)

@@ -52,7 +52,7 @@ func (s *Stage) explain(r *Result) error {
 			"anybody else's",
 		},
 		{
-			"shuffler", fmt.Sprintf("%d requests with their addresses and times, which it dropped; reports of %d bytes, all alike; a salted hash of each crowd", r.Shuffler.Received, size),
+			"shuffler", fmt.Sprintf("%d requests with their addresses and times, which it dropped; reports of %d bytes, all alike; a salted hash of each crowd", r.Sent, size),
 			"what a report says; but it can test guesses of a crowd against the hash",
 		},
 		{

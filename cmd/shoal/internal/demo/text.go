@@ -57,16 +57,16 @@ func (r *Result) answer(b *strings.Builder) {
 // fate prints what became of the reports and why.
 func (r *Result) fate(b *strings.Builder) {
 	s := r.Shuffler
-	fmt.Fprintf(b, "\nWhat became of the %s reports\n", thousands(int(s.Received)))
+	fmt.Fprintf(b, "\nWhat became of the %s reports\n", thousands(r.Sent))
 	line := func(n uint64, what string) { fmt.Fprintf(b, "  %8s  %s\n", thousands(int(n)), what) }
 	line(r.Analyzer.Records, fmt.Sprintf("released, in %d crowds", len(r.Released)))
-	line(s.SuppressedReports, fmt.Sprintf("suppressed, in %d crowds that were too small: nobody but the devices knows what they said", s.SuppressedCrowds))
-	line(s.Dropped, "dropped at random from released crowds, as noise")
-	if s.Duplicate > 0 {
-		line(s.Duplicate, "duplicates of a retry")
+	line(uint64(r.Suppressed.Reports), fmt.Sprintf("suppressed, in %d crowds that were too small: nobody but the devices knows what they said", r.Suppressed.Crowds))
+	line(uint64(max(0, r.Sent-r.Suppressed.Reports-int(s.Released))), "dropped at random from released crowds, as noise")
+	for cause, n := range r.Analyzer.Invalid {
+		line(n, "not readable: "+cause)
 	}
-	for cause, n := range s.Invalid {
-		line(n, "invalid: "+cause)
+	if s.Reports != nil {
+		fmt.Fprintf(b, "  Of this the analyzer is told what was released, and that there were %s ± %d reports.\n", thousands(int(*s.Reports)), *s.Within95)
 	}
 }
 
