@@ -68,6 +68,9 @@ func TestNameIsTaken(t *testing.T) {
 			t.Fatalf("upload at the process whose name was taken: %d", rec.Code)
 		}
 	}
+	if rec := w.ask(t, dap.CollectionJobReq{Query: q}, dap.CollectionJobID{1}); rec.Code != 503 || rec.Header().Get("Retry-After") == "" {
+		t.Errorf("collection at the process whose name was taken: %d %s", rec.Code, rec.Body)
+	}
 	if err := old.Tick(t.Context()); !errors.Is(err, leader.ErrFenced) {
 		t.Errorf("work of the process whose name was taken: %v", err)
 	}

@@ -65,7 +65,7 @@ func Plan(seed uint64) Setting {
 		Mode:       []dap.BatchMode{dap.TimeIntervalMode, dap.LeaderSelectedMode}[r.IntN(2)],
 		Async:      r.IntN(3) == 0,
 		Interval:   r.IntN(2) == 0,
-		Steps:      60 + r.IntN(120),
+		Steps:      50 + r.IntN(100),
 		MinBatch:   uint64(1 + r.IntN(5)),
 		JobReports: 1 + r.IntN(6),
 		LogReports: 1 + r.IntN(12),
