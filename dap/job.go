@@ -87,6 +87,22 @@ func (a *Aggregator) CheckUpload(r *Report, now time.Time, keys *Keyring) Report
 	return v.CheckReportExtensions(r.Metadata.PublicExtensions, nil, a.known...)
 }
 
+// CheckOpen opens uploaded reports that [Aggregator.CheckUpload] has let pass, and
+// returns the error of each as [Aggregator.LeaderInit] would find it before it
+// verifies, 0 if there is none. It keeps nothing.
+func (a *Aggregator) CheckOpen(reports []Report, now time.Time, keys *Keyring) []ReportError {
+	shares := make([]sealedShare, len(reports))
+	for i := range reports {
+		r := &reports[i]
+		shares[i] = sealedShare{&r.Metadata, r.PublicShare, &r.LeaderShare}
+	}
+	opened, errs := a.openMany(shares, now, keys)
+	for i := range opened {
+		clear(opened[i].InputShare)
+	}
+	return errs
+}
+
 // CheckJob validates what stands before the reports of an aggregation job, and
 // returns the job's batch, zero in the time-interval mode (sections "Helper
 // Initialization" and "Leader-selected Batch Mode"). The error is an [Abort].

@@ -95,7 +95,7 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store
 	if err != nil {
 		return nil, err
 	}
-	c := ledger.Config{Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand}
+	c := ledger.Config{Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, CacheBytes: int64(s.config.Aggregates.ReplayMemory)}
 	if role == dap.Leader {
 		c.Linger = linger
 	}
@@ -131,7 +131,8 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 		Clock: s.o.Clock, Rand: s.o.Rand, Client: s.o.Client, Workers: s.config.Batches.Workers, LogAge: a.logAge(),
 		LeaseTime: s.config.Leader.LeaseTime.D(), FirstPause: s.config.Leader.FirstPause.D(), LongPause: s.config.Leader.LongestPause.D(),
 		Patience: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
-		Metrics: leaderMetrics{s.metrics}, Failed: func(err error) { s.failed("leader", err) },
+		OpenAtUpload: s.config.Leader.OpenAtUpload,
+		Metrics:      leaderMetrics{s.metrics}, Failed: func(err error) { s.failed("leader", err) },
 	})
 	if errors.Is(err, leader.ErrHeld) {
 		return fmt.Errorf("aggregates.node: %w: give each server that shares the database a name of its own, or wait", err)

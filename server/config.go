@@ -315,6 +315,7 @@ func (c Config) withDefaults(dir string) Config {
 	orElse(&c.Batches.Tick, Duration(30*time.Second))
 	orElse(&c.Aggregates.Expiry, 28*day)
 	orElse(&c.Aggregates.Node, "leader")
+	orElse(&c.Aggregates.ReplayMemory, 256<<20)
 	c.Leader = c.Leader.withDefaults()
 	c.Helper.withDefaults()
 	orElse(&c.Ops.Listen, "127.0.0.1:9440")

@@ -13,6 +13,8 @@ import (
 type AggregatesConfig struct {
 	Expiry Duration `yaml:"expiry"`
 	Async  bool     `yaml:"async"`
+	// ReplayMemory bounds what is in memory of the IDs of reports that counted.
+	ReplayMemory Size `yaml:"replay_memory"`
 	// Postgres is the connection string of a database for the leader or helper, ""
 	// for a file in the data folder.
 	Postgres string `yaml:"postgres"`
@@ -45,6 +47,9 @@ func (c Config) validateAggregates() error {
 	}
 	if c.Aggregates.Expiry < Duration(24*time.Hour) {
 		return fmt.Errorf("aggregates.expiry: %s is below 1d", c.Aggregates.Expiry)
+	}
+	if c.Aggregates.ReplayMemory < 16<<20 {
+		return fmt.Errorf("aggregates.replay_memory: %s is below 16MiB", c.Aggregates.ReplayMemory)
 	}
 	return errors.Join(c.validatePostgres(), c.validateHelper(), c.validateLeader())
 }

@@ -13,6 +13,7 @@ type LeaderConfig struct {
 	LongestPause      Duration `yaml:"longest_pause"`
 	CollectionTimeout Duration `yaml:"collection_timeout"`
 	JobReports        int      `yaml:"job_reports"`
+	OpenAtUpload      bool     `yaml:"open_at_upload"`
 }
 
 func (c LeaderConfig) withDefaults() LeaderConfig {

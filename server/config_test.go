@@ -112,6 +112,8 @@ func TestParseRefuses(t *testing.T) {
 		"helper's burst":       {"roles: [helper]\nurl: http://127.0.0.1:8440\nhelper: {task_burst: 9}\n", "without helper.task_reports"},
 		"helper's pace":        {"roles: [helper]\nurl: http://127.0.0.1:8440\nhelper: {body_time: 2s}\n", "helper.body_time: 2s is below helper.body_pause, 5s"},
 		"helper's memory":      {"roles: [helper]\nurl: http://127.0.0.1:8440\nhelper: {body_memory: 1KiB}\n", "helper.body_memory"},
+		"little memory":        {"roles: [helper]\nurl: http://127.0.0.1:8440\naggregates: {replay_memory: 1MiB}\n", "aggregates.replay_memory: 1MiB is below 16MiB"},
+		"nobody's opening":     {least + "leader: {open_at_upload: true}\n", "leader: its keys"},
 		"nobody's helper":      {least + "helper: {queue: 5}\n", "only a helper uses these limits"},
 		"nobody's database":    {least + "aggregates: {postgres: 'host=db'}\n", "aggregates.postgres"},
 		"role twice":           {"roles: [shuffler, shuffler]\nurl: http://127.0.0.1:8440\n", "named twice"},

@@ -35,26 +35,29 @@ type Config struct {
 	Rand   io.Reader    // batch IDs and noise; default: crypto/rand
 	Client *http.Client // to reach helpers; redirects are not followed
 
-	MaxReport   int           // bytes of an encoded report; default 32 MiB
-	MaxRequests int           // uploads of a task that are read at once, fewer if its reports are large; default 256
-	MaxBacklog  int64         // bytes of a task's reports on this node; default 16 GiB
-	RecentIDs   int           // reports of a task that are recognised when uploaded again; default 65,536, up to twice as many are kept
-	LogReports  int           // a log with so many reports is closed; default 50,000
-	LogBytes    int64         // the same by size; default 64 MiB
-	LogAge      time.Duration // the same by age; default 30 s
-	JobReports  int           // of an aggregation job, at most; default 1000
-	JobBytes    int64         // of a job's reports, at most, unless one is larger; default 16 MiB
-	BatchWindow time.Duration // of the report times in a batch that the leader selects; default: any times
-	Workers     int           // jobs at once; default: twice the CPUs
-	LeaseTime   time.Duration // how long a worker may take for a job; default 10 minutes
-	ClaimTime   time.Duration // how long the node's name is leased, renewed five times in that time; default 5 minutes
-	Attempts    int           // for the helper's share, at least, before a collection fails; default 30
-	Rounds      int           // of jobs in which the helper finds a report too early, before it is given up; default 3
-	FirstPause  time.Duration // after a failure, doubled each time; default 1 s
-	LongPause   time.Duration // the longest of these; default 10 minutes
-	Patience    time.Duration // how long a collection waits, after its grace, and a job for the helper if reports do not expire; default 7 days
-	Settle      time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
-	Results     time.Duration // how long the answer to a collection is kept, if the task has no expiry; default 30 days
+	MaxReport   int   // bytes of an encoded report; default 32 MiB
+	MaxRequests int   // uploads of a task that are read at once, fewer if its reports are large; default 256
+	MaxBacklog  int64 // bytes of a task's reports on this node; default 16 GiB
+	RecentIDs   int   // reports of a task that are recognised when uploaded again; default 65,536, up to twice as many are kept
+	// OpenAtUpload opens the leader's share of each report when it is uploaded, and
+	// refuses a report that does not open. It is opened again in its job.
+	OpenAtUpload bool
+	LogReports   int           // a log with so many reports is closed; default 50,000
+	LogBytes     int64         // the same by size; default 64 MiB
+	LogAge       time.Duration // the same by age; default 30 s
+	JobReports   int           // of an aggregation job, at most; default 1000
+	JobBytes     int64         // of a job's reports, at most, unless one is larger; default 16 MiB
+	BatchWindow  time.Duration // of the report times in a batch that the leader selects; default: any times
+	Workers      int           // jobs at once; default: twice the CPUs
+	LeaseTime    time.Duration // how long a worker may take for a job; default 10 minutes
+	ClaimTime    time.Duration // how long the node's name is leased, renewed five times in that time; default 5 minutes
+	Attempts     int           // for the helper's share, at least, before a collection fails; default 30
+	Rounds       int           // of jobs in which the helper finds a report too early, before it is given up; default 3
+	FirstPause   time.Duration // after a failure, doubled each time; default 1 s
+	LongPause    time.Duration // the longest of these; default 10 minutes
+	Patience     time.Duration // how long a collection waits, after its grace, and a job for the helper if reports do not expire; default 7 days
+	Settle       time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
+	Results      time.Duration // how long the answer to a collection is kept, if the task has no expiry; default 30 days
 
 	Metrics Metrics     // default: none
 	Failed  func(error) // told of requests that failed by our fault; default: nobody is

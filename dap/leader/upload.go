@@ -79,6 +79,7 @@ type uploading struct {
 	book    *ledger.Book
 
 	refused []dap.ReportUploadStatus // in the order of the request
+	checked []dap.ReportUploadStatus // with [Config.OpenAtUpload], all of the chunk in order; error 0: in ids
 	ids     []dap.ReportID           // of the chunk
 	ends    []int                    // of the chunk's reports in mem
 	mem     []byte
@@ -90,30 +91,77 @@ func (u *uploading) read(ctx context.Context, codec dap.Codec, body io.Reader) e
 	for {
 		report, err := stream.Next()
 		if errors.Is(err, io.EOF) {
-			return u.flush(ctx)
+			return u.flush(ctx, codec)
 		}
 		if err != nil {
 			return err
 		}
-		e := u.check(&report)
-		u.leader.config.Metrics.Upload(e)
-		if e != 0 {
-			u.refused = append(u.refused, dap.ReportUploadStatus{ID: report.Metadata.ID, Error: e})
-			continue
-		}
-		if u.intake.recent.has(report.Metadata.ID) {
-			continue // durable already: the client missed the answer
-		}
-		if u.mem, err = codec.Append(u.mem, &report); err != nil {
+		if err := u.add(codec, &report); err != nil {
 			return err
 		}
-		u.ids, u.ends = append(u.ids, report.Metadata.ID), append(u.ends, len(u.mem))
-		if len(u.ids) >= chunkReports || len(u.mem) >= chunkBytes {
-			if err := u.flush(ctx); err != nil {
+		if len(u.ids) >= chunkReports || len(u.mem) >= chunkBytes || len(u.checked) >= chunkReports {
+			if err := u.flush(ctx, codec); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// add checks a report and adds it to the chunk, unless it is refused or durable
+// already: then the client missed the answer.
+func (u *uploading) add(codec dap.Codec, report *dap.Report) (err error) {
+	id := report.Metadata.ID
+	e := u.check(report)
+	repeated := e == 0 && u.intake.recent.has(id)
+	if u.leader.config.OpenAtUpload && !repeated {
+		u.checked = append(u.checked, dap.ReportUploadStatus{ID: id, Error: e})
+	} else {
+		u.count(id, e)
+	}
+	if e != 0 || repeated {
+		return nil
+	}
+	if u.mem, err = codec.Append(u.mem, report); err != nil {
+		return err
+	}
+	u.ids, u.ends = append(u.ids, id), append(u.ends, len(u.mem))
+	return nil
+}
+
+// count counts a report and notes why it is refused.
+func (u *uploading) count(id dap.ReportID, e dap.ReportError) {
+	u.leader.config.Metrics.Upload(e)
+	if e != 0 {
+		u.refused = append(u.refused, dap.ReportUploadStatus{ID: id, Error: e})
+	}
+}
+
+// open opens the reports of the chunk and takes those out of it that do not open.
+func (u *uploading) open(codec dap.Codec) error {
+	var all dap.UploadRequest
+	if len(u.ids) > 0 {
+		if err := codec.Decode(&all, u.mem); err != nil {
+			return err
+		}
+	}
+	errs := u.serving.Aggregator.CheckOpen(all.Reports, u.now, u.keys)
+	ids, ends, mem := u.ids[:0], u.ends[:0], u.mem[:0]
+	start, next := 0, 0
+	for _, c := range u.checked {
+		if c.Error != 0 {
+			u.count(c.ID, c.Error)
+			continue
+		}
+		end := u.ends[next]
+		u.count(c.ID, errs[next])
+		if errs[next] == 0 {
+			mem = append(mem, u.mem[start:end]...) // to the front: it overwrites what was refused
+			ids, ends = append(ids, c.ID), append(ends, len(mem))
+		}
+		start, next = end, next+1
+	}
+	u.ids, u.ends, u.mem, u.checked = ids, ends, mem, u.checked[:0]
+	return nil
 }
 
 // check returns why a report is refused, 0 if it is not.
@@ -129,7 +177,12 @@ func (u *uploading) check(r *dap.Report) dap.ReportError {
 }
 
 // flush makes the chunk durable.
-func (u *uploading) flush(ctx context.Context) error {
+func (u *uploading) flush(ctx context.Context, codec dap.Codec) error {
+	if len(u.checked) > 0 {
+		if err := u.open(codec); err != nil {
+			return err
+		}
+	}
 	if len(u.ids) == 0 {
 		return nil
 	}
