@@ -31,7 +31,9 @@
 // The IDs of a task stand in pages by the time of their reports: a page is an
 // append-only list of blocks with numbers 1, 2, 3 and so on, and to append the
 // next number is the compare-and-swap. A stored ID costs its 16 bytes and its
-// part of a block's row; the blocks of small jobs are joined as they add up.
+// part of a block's row; the blocks of small jobs are joined as they add up, and
+// put in order by ID in rows of 4096. For those memory has 16 bits of a hash of each
+// ID, and an ID that may be there is looked up in one row.
 //
 // # Security
 //
@@ -46,7 +48,6 @@
 // A report is known by its ID and its time: a client that makes two reports of one
 // ID with times in different windows has two reports, as if it had made two IDs.
 // Marks of batches that the leader selected stay for good, 32 bytes each; all else
-// goes with [Book.Expire]. IDs take up to 24 bytes each in memory, within
-// [Config.CacheBytes], but a page that a job needs is in memory as a whole: a task
-// with tens of millions of reports a day wants a precision of less than a day.
+// goes with [Book.Expire]. Memory is bounded by [Config.CacheBytes]; a page is read as
+// a whole when a job first needs it, 16 bytes an ID.
 package ledger
