@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"io"
 	"math"
 	"reflect"
 )
@@ -24,6 +25,28 @@ func integer(v any) (int64, bool) {
 		return int64(max(math.MinInt64, min(x, math.MaxInt64-1024))), true
 	}
 	return 0, false
+}
+
+// rounded reads a number as integer does, but rounds a float up with the
+// probability of its fraction, in units of 2^-53, so that it is unbiased.
+func rounded(v any, rand io.Reader) (int64, bool, error) {
+	n, ok := integer(v)
+	r := reflect.ValueOf(v)
+	if !ok || !r.CanFloat() || math.IsInf(r.Float(), 0) || math.Abs(r.Float()) >= 1<<53 {
+		return n, ok, nil
+	}
+	fraction := r.Float() - math.Floor(r.Float())
+	if fraction == 0 {
+		return n, true, nil
+	}
+	u, err := below(rand, 1<<53)
+	if err != nil {
+		return 0, false, err
+	}
+	if float64(u) < fraction*(1<<53) {
+		n++
+	}
+	return n, true, nil
 }
 
 // elements calls f with each element of a slice or array until it fails.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
@@ -144,14 +145,21 @@ func (t *Tally) Add(n int64) error {
 	return nil
 }
 
-// Observe adds a value of a mean or a histogram (an integer; a float is rounded
-// down), of a histogram of categories or a multihot question (a string; for the
-// latter also a []string). rand is used by histograms alone. It fails with
+// Observe adds a value of a mean (an integer; a float is rounded up or down at
+// random, so that it counts for itself on the average) or a histogram (an integer;
+// a float is rounded down), of a histogram of categories or a multihot question (a string; for the
+// latter also a []string). rand is used by histograms and for rounding. A time.Duration is refused. It fails with
 // [ErrUse], and where rand does.
 func (t *Tally) Observe(v any, rand io.Reader) error {
+	if d, ok := v.(time.Duration); ok {
+		return t.misuse("a time.Duration counts nanoseconds: pass %T(d.Milliseconds()), or the number of the unit that the question is in", d.Milliseconds())
+	}
 	switch t.q.a.Kind {
 	case task.Mean:
-		n, ok := integer(v)
+		n, ok, err := rounded(v, rand)
+		if err != nil {
+			return fmt.Errorf("rounding a value: %w", err)
+		}
 		if !ok {
 			return t.misuse("a %T is not a number", v)
 		}
