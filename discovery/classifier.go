@@ -66,7 +66,7 @@ func (c *Classifier) Classify(token string, s Strictness) (TokenKind, string) {
 		if kind := shape(piece); kind != TokenPlain {
 			return kind, piece
 		}
-		if latin(piece) >= least && c.score(piece) > threshold {
+		if latin(piece) >= least && c.score(piece) > threshold && !geminate(piece) {
 			return TokenRandom, piece
 		}
 	}
@@ -106,6 +106,34 @@ func ungroup(s string) string {
 		return joined.String()
 	}
 	return ""
+}
+
+// geminate tells whether a word has the double letters of Finnish and Estonian:
+// three pairs or more in lower-case letters, vowels and consonants in turn. Of
+// random words of twelve letters none of ten thousand is one.
+func geminate(piece string) bool {
+	pairs, run, vowels := 0, 0, 0
+	for i := range len(piece) {
+		c := piece[i]
+		if c < 'a' || c > 'z' {
+			return false
+		}
+		vowel := strings.IndexByte("aeiouy", c) >= 0
+		if vowel {
+			vowels++
+		}
+		if i > 0 && c == piece[i-1] {
+			pairs++
+		}
+		if i > 0 && vowel == (strings.IndexByte("aeiouy", piece[i-1]) >= 0) {
+			if run++; run > 2 {
+				return false
+			}
+		} else {
+			run = 0
+		}
+	}
+	return pairs >= 3 && vowels*3 >= len(piece)
 }
 
 // latin counts the ASCII bytes of s: all that the model can read.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Evidence is what speaks for a page beside its URL. All of it must come from
@@ -159,7 +160,7 @@ func newSubject(u URL, e Evidence, level Strictness) *subject {
 	for segment := range strings.SplitSeq(s.path, "/") {
 		segment, matrix, _ := strings.Cut(segment, ";")
 		if segment != "" {
-			s.segments = append(s.segments, segment)
+			s.segments = append(s.segments, asciiDigits(segment))
 		}
 		s.addParams(matrix)
 	}
@@ -176,8 +177,22 @@ func (s *subject) addParams(query string) {
 		}
 		key, _ = decodeAll(key)
 		value, _ = decodeAll(value)
+		value = asciiDigits(value)
 		s.params = append(s.params, param{key, value})
 	}
+}
+
+// asciiDigits writes the digits of all scripts as ASCII does.
+func asciiDigits(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= 0x80 && unicode.IsDigit(r) {
+			return '0' + digitValue(r)
+		}
+		return r
+	}, s)
 }
 
 // decodeAll takes off all layers of percent-encoding, one more than is allowed

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
 )
@@ -49,7 +50,7 @@ func domainToASCII(name string) (string, error) {
 			return "", errors.New("the host is too long for an international domain name")
 		}
 		var err error
-		if ascii, err = lookup().ToASCII(name); err != nil {
+		if ascii, err = lookup().ToASCII(newerMappings(name)); err != nil {
 			return "", errors.New("the host is not a valid international domain name")
 		}
 	}
@@ -62,6 +63,20 @@ func domainToASCII(name string) (string, error) {
 		}
 	}
 	return ascii, nil
+}
+
+// newerMappings maps the letters that UTS 46 maps since Unicode 15.1 and that
+// the tables of package idna refuse, or map to another host (ẞ to ss).
+func newerMappings(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == 'ẞ':
+			return 'ß'
+		case r == '\u04c0', r >= '\u10a0' && r <= '\u10c5', r == '\u2132', r == '\u2183':
+			return unicode.ToLower(r)
+		}
+		return r
+	}, name)
 }
 
 // lookup is UTS 46 as the Standard wants it: nontransitional, bidi and joiner

@@ -70,14 +70,19 @@ func hostRules() []hostRule {
 			return s.host, ""
 		}},
 		{RuleHostEmbedded, "four labels in a row, or four parts between hyphens, are the numbers of an IPv4 address", embeddedAddress},
+		{RuleHostPersonal, "the host is below a domain of storage at home, routers, dynamic names, tunnels, workspaces or previews, where one person or one team stands", personalHost},
 		{RuleHostLength, fmt.Sprintf("the host has more than %d characters", maxHost), func(_ *Rules, s *subject) (string, string) {
 			return s.host, over(len(s.host), maxHost, "characters")
 		}},
 		{RuleHostLabels, fmt.Sprintf("the host has more than %d labels", maxLabels), func(_ *Rules, s *subject) (string, string) {
 			return s.host, over(len(s.labels), maxLabels, "labels")
 		}},
-		{RuleHostDigits, fmt.Sprintf("the host has more than %d digits", maxHostDigits), func(_ *Rules, s *subject) (string, string) {
-			return s.host, over(countDigits(s.host), maxHostDigits, "digits")
+		{RuleHostDigits, fmt.Sprintf("the host has more than %d digits, or one more where it is a server two labels below the site", maxHostDigits), func(_ *Rules, s *subject) (string, string) {
+			most := maxHostDigits
+			if n, registered := site(s.labels, s.host); registered && len(s.labels) > n+1 && s.labels[0] != "" && s.labels[0][0] >= 'a' {
+				most++ // a server in its data centre
+			}
+			return s.host, over(countDigits(s.host), most, "digits")
 		}},
 		{RuleHostHyphens, fmt.Sprintf("a label of the host has more than %d hyphens (the mark xn-- apart)", maxHyphens), func(_ *Rules, s *subject) (string, string) {
 			for _, l := range s.labels {
@@ -87,20 +92,25 @@ func hostRules() []hostRule {
 			}
 			return s.host, ""
 		}},
-		{RuleHostToken, "a label of the host looks like a secret", func(r *Rules, s *subject) (string, string) {
+		{RuleHostToken, "a label of the host looks like a secret; the name that a registry gave out only if it is a long number or hexadecimal", func(r *Rules, s *subject) (string, string) {
+			n, registered := site(s.labels, s.host)
 			for i, l := range s.labels {
-				// Below the name of a site stands what it made for somebody.
-				level := Lax
-				if i < len(s.labels)-2 {
-					level = Strict
+				// Below the name of a site stands what it made for somebody. The
+				// name itself was registered for all to see.
+				level := Strict
+				if i >= len(s.labels)-n && (registered || i > len(s.labels)-n) {
+					if kind := shape(l); kind != TokenPlain {
+						return l, found(kind, l)
+					}
+					continue
 				}
-				name := l
+				text := l
 				if strings.HasPrefix(l, "xn--") {
 					if u, err := idna.Punycode.ToUnicode(l); err == nil {
-						name = u
+						text = u
 					}
 				}
-				if kind, part := r.tokens.Classify(name, level); kind != TokenPlain {
+				if kind, part := r.tokens.Classify(text, level); kind != TokenPlain {
 					return l, found(kind, part)
 				}
 			}

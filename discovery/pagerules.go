@@ -17,11 +17,11 @@ type pageRule hostRule
 func pageRules() []pageRule {
 	strict, lax := limitsOf(Strict), limitsOf(Lax)
 	return []pageRule{
-		{RuleFragment, fmt.Sprintf("the fragment has more than %d bytes, unless the page is a known search page; shorter ones are cut off", maxFragment), func(_ *Rules, s *subject) (string, string) {
+		{RuleFragment, fmt.Sprintf("the fragment has more than %d bytes and is no name of a section (words, at most %d, none a secret), unless the page is a known search page; text fragments (#:~:text=), names of sections and shorter fragments are cut off", maxFragment, maxSection), func(r *Rules, s *subject) (string, string) {
 			if s.evidence.SearchPage {
 				return s.url.fragment, ""
 			}
-			return s.url.fragment, over(len(s.url.fragment), maxFragment, "bytes of fragment")
+			return s.url.fragment, r.stateful(s.url.fragment)
 		}},
 		{RuleLength, fmt.Sprintf("the URL has more than %d bytes", maxURL), func(_ *Rules, s *subject) (string, string) {
 			n := len(s.url.path) + len(s.url.query) + len(s.url.fragment) + len(s.host)
@@ -54,7 +54,7 @@ func pageRules() []pageRule {
 			return s.path, over(len(s.segments), maxParts, "segments")
 		}},
 		{RulePathKeyword, "a segment tells of access of one person, in more than 50 languages: it has a word for something that happens (log in, log out, unsubscribe, reset, confirm, invite) and at most one other word, or nothing but words for what one person has (account, order, cart, invoice, booking, ticket, patient, share, token, ...) and words that change nothing about them (my, list, status, numbers); below folders of documentation the latter are subjects, unless a number follows; or a route between places follows; strict: a segment follows that a person typed (/search/...)", pathKeyword},
-		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; or a hexadecimal string is scattered over segments; an ISBN with a right check digit is a book", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
+		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; strict: or a short code of 5 to 11 letters and digits whose letters do not read like words, or with letters and digits in turn, or a word of Cyrillic letters in an order that no language has; or a hexadecimal string is scattered over segments; an ISBN with a right check digit is a book", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
 			if in, found := r.token(withoutISBNs(s.segments), s.level); found != "" {
 				return in, found
 			}
@@ -104,10 +104,31 @@ func pageRules() []pageRule {
 	}
 }
 
+// stateful finds a fragment that names another page than the URL without it:
+// the state of a program, a key. The name of a section does not.
+func (r *Rules) stateful(fragment string) string {
+	found := over(len(fragment), maxFragment, "bytes of fragment")
+	fragment, _, _ = strings.Cut(fragment, ":~:")
+	name, layers := decodeAll(fragment)
+	switch {
+	case found == "" || len(fragment) <= maxFragment:
+		return ""
+	case layers > 1 || len(fragment) > maxSection || strings.ContainsAny(name, "/=&?!@;%"):
+		return found
+	}
+	if kind, _ := r.tokens.Classify(name, Strict); kind != TokenPlain || r.tokens.code(name, Strict) != "" || countDigits(name) > maxSectionDigits {
+		return found
+	}
+	return ""
+}
+
 func (r *Rules) token(texts []string, level Strictness) (string, string) {
 	for _, text := range texts {
 		if kind, part := r.tokens.Classify(text, level); kind != TokenPlain {
 			return text, found(kind, part)
+		}
+		if part := r.tokens.code(text, level); part != "" {
+			return text, "a short code: " + part
 		}
 	}
 	return strings.Join(texts, "/"), ""
@@ -163,14 +184,15 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 			return s.path, p
 		}
 	}
-	for i, l := range s.labels[:max(0, len(s.labels)-2)] {
+	names, _ := site(s.labels, s.host)
+	for i, l := range s.labels[:len(s.labels)-names] {
 		name := l
 		if strings.HasPrefix(l, "xn--") {
 			if u, err := idna.Punycode.ToUnicode(l); err == nil {
 				name = u
 			}
 		}
-		if kind, word := r.access.named(name); kind == namedAct || kind == namedOwn && i == len(s.labels)-3 && !isASCII(name) {
+		if kind, word := r.access.named(name); kind == namedAct || kind == namedOwn && i == len(s.labels)-names-1 && !isASCII(name) {
 			return s.host, word
 		}
 	}
@@ -216,6 +238,9 @@ func routed(segments []string) bool {
 func pathNumber(_ *Rules, s *subject) (string, string) {
 	for _, segment := range withoutISBNs(s.segments) {
 		rest := withoutDates(segment)
+		if monthly(rest) {
+			continue
+		}
 		if number, n := longestNumber(rest, ""); n > s.limits.digits {
 			return segment, number
 		}
@@ -224,6 +249,14 @@ func pathNumber(_ *Rules, s *subject) (string, string) {
 		}
 	}
 	return s.path, ""
+}
+
+// monthly tells whether a segment is the number of a paper as archives count
+// them each month: 2602.21826.
+func monthly(segment string) bool {
+	month, count, ok := strings.Cut(segment, ".")
+	return ok && len(month) == 4 && countDigits(month) == 4 && (len(count) == 4 || len(count) == 5) && countDigits(count) == len(count) &&
+		month[2:] >= "01" && month[2:] <= "12" && month >= "0704" && month < "4000"
 }
 
 // withoutISBNs replaces ISBNs of 13 digits by a word: they name a book. Of

@@ -21,6 +21,7 @@ const (
 	RuleHostAddress   Rule = "host.address"
 	RuleHostEmbedded  Rule = "host.embedded-address"
 	RuleHostSpecial   Rule = "host.special-use"
+	RuleHostPersonal  Rule = "host.personal"
 	RuleHostSingle    Rule = "host.single-label"
 	RuleHostMalformed Rule = "host.malformed"
 	RuleHostLength    Rule = "host.length"
@@ -83,15 +84,17 @@ func limitsOf(s Strictness) limits {
 
 // Limits that hold at every level.
 const (
-	maxURL        = 800
-	maxParts      = 8 // segments of a path
-	maxMixedWord  = 18
-	maxFragment   = 9
-	maxHost       = 50
-	maxLabels     = 6
-	maxHostDigits = 5
-	maxHyphens    = 4
-	maxLayers     = 3 // of percent-encoding
+	maxURL           = 800
+	maxParts         = 8 // segments of a path
+	maxMixedWord     = 18
+	maxFragment      = 9
+	maxSection       = 100 // bytes of the name of a section
+	maxSectionDigits = 4
+	maxHost          = 50
+	maxLabels        = 6
+	maxHostDigits    = 5
+	maxHyphens       = 4
+	maxLayers        = 3 // of percent-encoding
 )
 
 // Rules decides about URLs, queries and titles. It is immutable and may be
@@ -100,7 +103,9 @@ type Rules struct {
 	tokens      *Classifier
 	words       keywords
 	access      *accessWords
+	personal    map[string]string // kinds of hosts, by domain
 	coordinates *regexp.Regexp
+	models      *regexp.Regexp // numbers of models, as titles of shops have them
 
 	host  []hostRule
 	page  []pageRule
@@ -124,11 +129,17 @@ func NewRules() (*Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the discovery rules: %w", err)
 	}
+	p, err := newPersonalHosts(personalHostList)
+	if err != nil {
+		return nil, fmt.Errorf("making the discovery rules: %w", err)
+	}
 	return &Rules{
 		tokens:      c,
+		personal:    p,
 		access:      a,
 		vocabulary:  v,
 		words:       newKeywords(),
+		models:      regexp.MustCompile(`\b[A-Z]{1,4}[0-9]{2,4}[A-Z]{1,4}[0-9]{2,5}[A-Z]{0,5}\b`),
 		coordinates: regexp.MustCompile(`-?\d{1,3}[.]\d{3,}[NSEWnsew]?[^0-9a-zA-Z.]{1,3}-?\d{1,3}[.]\d{3,}`),
 		host:        hostRules(),
 		page:        pageRules(),

@@ -119,7 +119,7 @@ func TestURLVerdicts(t *testing.T) {
 		{"https://example.org/a?k=dQw4w9WgXcQ", Mask, RuleQueryToken},
 		{"https://example.org/a;jsessionid=1", Mask, RulePathKeyword},
 		{"https://example.org/a;sid=1", Mask, RuleQueryKeyword},
-		{"https://t.io/x7Kp2", Mask, RuleShortener},
+		{"https://t.io/x7Kp", Mask, RuleShortener},
 
 		// What people are called, where they are, what they type.
 		{"https://example.org/unsub/joe@example.org", Mask, RuleEmail},

@@ -125,15 +125,34 @@ func containsFold(s, low string) bool {
 	return false
 }
 
-// findEmbeddedURL finds a URL inside another text.
+// findEmbeddedURL finds a URL inside another text. The schemes that are words,
+// too, begin one only where it has a form that no title has.
 func findEmbeddedURL(s string) string {
 	low := strings.ToLower(s)
-	for _, mark := range []string{"://", "http:", "https:", "ftp:", "javascript:", "data:", "mailto:", "file:", "=//", "=www."} {
+	for _, mark := range []string{"://", "http:", "https:", "ftp:", "javascript:", "mailto:", "file:/", "=//", "=www."} {
 		if i := strings.Index(low, mark); i >= 0 {
 			return low[i:min(len(low), i+len(mark)+20)]
 		}
 	}
-	return ""
+	for from := 0; ; {
+		i := strings.Index(low[from:], "data:")
+		if i < 0 {
+			return ""
+		}
+		i += from
+		rest := low[i+len("data:"):]
+		rest = rest[:min(len(rest), 80)]
+		if mediaType(rest) {
+			return low[i:min(len(low), i+25)]
+		}
+		from = i + len("data:")
+	}
+}
+
+// mediaType tells whether what follows "data:" is the head of such a URL.
+func mediaType(rest string) bool {
+	end := strings.IndexAny(rest, ",;")
+	return end >= 0 && !strings.ContainsAny(rest[:end], " _")
 }
 
 // findCredentials finds "name:password@".

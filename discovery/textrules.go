@@ -16,10 +16,12 @@ type textRule struct {
 
 // Limits of titles, in characters, words and digits.
 const (
-	maxWord           = 20
-	maxTitle          = 500
-	maxTitleDigits    = 8
-	maxTitlePlainWord = 45
+	maxWord        = 20
+	maxTitle       = 500
+	maxTitleDigits = 8
+
+	leastTitleReference = 4 // digits
+	maxTitlePlainWord   = 45
 )
 
 func titleRules() []textRule {
@@ -28,17 +30,23 @@ func titleRules() []textRule {
 		{RuleTextLength, fmt.Sprintf("it has more than %d characters", maxTitle), func(_ *Rules, t string) string {
 			return over(utf8.RuneCountInString(t), maxTitle, "characters")
 		}},
-		{RuleTextMarkup, "it holds a tag of HTML", func(_ *Rules, t string) string { return findTag(t) }},
+		{RuleTextMarkup, "it holds a tag of HTML with attributes, a closing one, or a comment", func(_ *Rules, t string) string { return findTag(t) }},
 		{RuleTextEmail, "it holds an e-mail address, as in a query", func(_ *Rules, t string) string { return findEmail(t) }},
 		{RuleTextCredentials, "it holds a name and a password as in a URL", func(_ *Rules, t string) string { return findCredentials(t) }},
-		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them, dates and years apart", maxTitleDigits), func(_ *Rules, t string) string {
-			if number, n := longestNumber(withoutDates(t), "|"); n > maxTitleDigits {
+		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them, dates, years and numbers in groups of thousands apart", maxTitleDigits), func(_ *Rules, t string) string {
+			if number, n := longestNumber(withoutThousands(withoutDates(t)), "|"); n > maxTitleDigits {
 				return number
 			}
 			return ""
 		}},
-		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxTitlePlainWord), func(_ *Rules, t string) string { return longWord(t, maxTitlePlainWord) }},
-		{RuleTextToken, "a word looks like a secret", func(r *Rules, t string) string { return r.secretText(t, Lax) }},
+		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxTitlePlainWord), func(_ *Rules, t string) string { return longWord(identifierParts(t), maxTitlePlainWord) }},
+		{RuleTextReference, fmt.Sprintf("a word for an order, an account, a booking or a document stands before a number of %d digits or more that is no year", leastTitleReference), titleReference},
+		{RuleTextToken, "a word looks like a secret; the number of a model among three other words is none", func(r *Rules, t string) string {
+			if len(strings.Fields(t)) > 3 {
+				t = r.models.ReplaceAllString(t, "model")
+			}
+			return r.secretText(t, Lax)
+		}},
 	}
 }
 
@@ -152,13 +160,90 @@ func (r *Rules) secretText(s string, level Strictness) string {
 	return ""
 }
 
-// findTag finds what a browser would take for a tag.
+// withoutThousands replaces numbers in groups of thousands, 100,000,000, by a
+// letter: they count things.
+func withoutThousands(s string) string {
+	if strings.Count(s, ",") < 2 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		n := thousandsAt(s, i)
+		if n == 0 {
+			b.WriteByte(s[i])
+			i++
+			continue
+		}
+		b.WriteByte('d')
+		i += n
+	}
+	return b.String()
+}
+
+func thousandsAt(s string, i int) int {
+	isDigit := func(j int) bool { return j >= 0 && j < len(s) && s[j] >= '0' && s[j] <= '9' }
+	if isDigit(i-1) || i > 1 && s[i-1] == ',' && isDigit(i-2) {
+		return 0
+	}
+	end := i
+	for isDigit(end) {
+		end++
+	}
+	if end == i || end-i > 3 {
+		return 0
+	}
+	groups := 0
+	for end < len(s) && s[end] == ',' && isDigit(end+1) && isDigit(end+2) && isDigit(end+3) && !isDigit(end+4) {
+		end += 4
+		groups++
+	}
+	if groups == 0 {
+		return 0
+	}
+	return end - i
+}
+
+// identifierParts puts spaces between the parts of the names of programs.
+func identifierParts(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("._:()<>", r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// titleReference finds the number of an order, an account, a document.
+func titleReference(r *Rules, t string) string {
+	if countDigits(t) < leastTitleReference {
+		return ""
+	}
+	q := newQueryText(r.tokens.folder, t)
+	reference := r.vocabulary["reference"]
+	for i, word := range q.words {
+		if countDigits(word) < leastTitleReference || countDigits(word) < len(word) || yearAt(word, 0) && len(word) == 4 {
+			continue
+		}
+		for d := 1; d <= 2 && d <= i; d++ {
+			if before := q.words[i-d]; reference.inflected(before) && (d == 1 || numberWord(q.words[i-1])) {
+				return before + " " + word
+			}
+		}
+	}
+	return ""
+}
+
+// findTag finds what a page would say to a browser: a tag with attributes, a
+// closing one, a comment. A name in angle brackets alone is a type or a subject.
 func findTag(s string) string {
 	for i := strings.IndexByte(s, '<'); i >= 0; {
 		rest := s[i+1:]
 		rest = strings.TrimPrefix(rest, "/")
-		if end := strings.IndexByte(rest, '>'); end > 0 && (rest[0]|0x20 >= 'a' && rest[0]|0x20 <= 'z' || rest[0] == '!') {
-			return s[i : len(s)-len(rest)+end+1]
+		if end := strings.IndexByte(rest, '>'); end > 0 {
+			letter := rest[0]|0x20 >= 'a' && rest[0]|0x20 <= 'z'
+			if rest[0] == '!' || letter && (len(rest) < len(s)-i-1 || strings.ContainsAny(rest[:end], "=\"'")) {
+				return s[i : len(s)-len(rest)+end+1]
+			}
 		}
 		next := strings.IndexByte(s[i+1:], '<')
 		if next < 0 {

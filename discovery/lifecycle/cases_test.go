@@ -58,7 +58,6 @@ func TestCases(t *testing.T) {
 		"peer fixture goetze-wm-2014-tor": notPlayed,
 	}
 	known := []string{
-		"page at …/story-of-the-river#the-second-part-of-the-story",
 		"equal page with one password input and 2,500 characters of text, canonical = itself, linked from an anonymously fetched front page",
 		"peer fixture goetze-wm-2014-tor",
 	}

@@ -207,3 +207,16 @@ func (t *tally) vector() Vector {
 		min(t.mixes+t.caseTurns, 16) * 64,
 	}
 }
+
+// Surprise returns the mean cost of the letters of a word of lower-case ASCII
+// letters, its end included, in sixteenths of a bit.
+func (g *Trigrams) Surprise(word string) int {
+	a, b, sum := 0, 0, 0
+	for i := range len(word) {
+		symbol := int(word[i]-'a') + 1
+		sum += int(g.cost[(a*symbols+b)*symbols+symbol])
+		a, b = b, symbol
+	}
+	sum += int(g.cost[(a*symbols+b)*symbols])
+	return sum / (len(word) + 1)
+}
