@@ -19,6 +19,10 @@ type Response struct {
 	URL    URL      // that was asked
 	Robots []string // values of the X-Robots-Tag headers
 	Body   []byte   // in UTF-8
+
+	// Rendered: the body is the document after its scripts ran, in a context
+	// without anything of the person (a Renderer), and not what the server sent.
+	Rendered bool
 }
 
 // Sign makes the signature of the page.
@@ -53,4 +57,13 @@ func Readable(media string) bool {
 // its own. A Fetcher need not be safe for concurrent use.
 type Fetcher interface {
 	Fetch(ctx context.Context, u URL) (Response, error)
+}
+
+// A Renderer is an embedder that can do what a Fetcher does and run the scripts of
+// the page: in a browsing context of its own, without cookies, storage, cache,
+// credentials or extensions of the person, that is thrown away afterwards. All
+// requests of that context must hold what a Fetcher promises, and the Response must
+// say that it is Rendered: a Response that does not is refused.
+type Renderer interface {
+	Render(ctx context.Context, u URL) (Response, error)
 }

@@ -30,6 +30,9 @@ type Options struct {
 	Referrers bool `json:"referrers,omitempty"`
 	Results   bool `json:"results,omitempty"`
 
+	// Questions that are answered on the device: bad_query, audience, result_engagement.
+	Questions []string `json:"questions,omitempty"`
+
 	Timing Timing `json:"timing,omitzero"`
 }
 
@@ -83,6 +86,15 @@ func (o *Options) open() (*bundle.Bundle, error) {
 	if len(o.Bundle) == 0 {
 		return nil, nil // no bundle is a choice, not an error
 	}
+	keys, err := o.keys()
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Open(o.Bundle, keys, o.Now, o.Newest)
+}
+
+// keys reads the trusted keys.
+func (o *Options) keys() ([]ed25519.PublicKey, error) {
 	keys := make([]ed25519.PublicKey, len(o.Trust))
 	for i, text := range o.Trust {
 		encoded, ok := strings.CutPrefix(text, "ed25519:")
@@ -92,5 +104,23 @@ func (o *Options) open() (*bundle.Bundle, error) {
 		}
 		keys[i] = key
 	}
-	return bundle.Open(o.Bundle, keys, o.Now, o.Newest)
+	return keys, nil
+}
+
+// questions returns the questions by name.
+func (o *Options) questions() ([]lifecycle.Question, error) {
+	var all []lifecycle.Question
+	for _, name := range o.Questions {
+		switch name {
+		case "bad_query":
+			all = append(all, lifecycle.BadQueries())
+		case "audience":
+			all = append(all, lifecycle.Audience())
+		case "result_engagement":
+			all = append(all, lifecycle.ResultEngagement())
+		default:
+			return nil, errors.New("a question that is none of bad_query, audience and result_engagement")
+		}
+	}
+	return all, nil
 }

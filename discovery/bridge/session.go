@@ -2,14 +2,17 @@ package bridge
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/shoal-project/shoal/discovery"
+	"github.com/shoal-project/shoal/discovery/bundle"
 	"github.com/shoal-project/shoal/discovery/lifecycle"
 	"github.com/shoal-project/shoal/discovery/message"
 )
@@ -39,6 +42,15 @@ type Answer struct {
 	ContentType string   // the header
 	Robots      []string // the values of X-Robots-Tag
 	Body        []byte   // in UTF-8, whatever the server sent
+	Rendered    bool     // Body is the document after its scripts ran in an anonymous context
+}
+
+// A Renderer is a Host that can render pages as discovery.Renderer wants it; CanRender
+// tells whether it can. Its answers must be marked as Rendered.
+type Renderer interface {
+	Host
+	CanRender() bool
+	Render(ctx context.Context, url string) (Answer, error)
 }
 
 // MaxBody is how many bytes an answer may have; larger pages are private.
@@ -48,6 +60,8 @@ const MaxBody = 2 << 20
 type Session struct {
 	engine *lifecycle.Engine
 	rules  *discovery.Rules
+	series string // of the bundle; empty: there was none
+	trust  []ed25519.PublicKey
 }
 
 // Open makes a Session.
@@ -78,6 +92,12 @@ func Open(ctx context.Context, o Options, host Host) (*Session, error) {
 		Facts:   lifecycle.Facts{Titles: o.Titles, Referrers: o.Referrers, Results: o.Results},
 		Timing:  o.Timing.lifecycle(),
 	}
+	if c.Questions, err = o.questions(); err != nil {
+		return nil, fmt.Errorf("opening a session: %w", err)
+	}
+	if r, ok := host.(Renderer); ok && r.CanRender() {
+		c.Renderer = renderer{r}
+	}
 	if c.Store != nil || len(o.StoreKey) > 0 {
 		if c.Key, err = lifecycle.NewKey(o.StoreKey); err != nil {
 			return nil, fmt.Errorf("opening a session: %w", err)
@@ -87,7 +107,33 @@ func Open(ctx context.Context, o Options, host Host) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a session: %w", err)
 	}
-	return &Session{engine, rules}, nil
+	s := &Session{engine: engine, rules: rules}
+	if s.trust, err = o.keys(); err != nil {
+		return nil, fmt.Errorf("opening a session: %w", err)
+	}
+	if b != nil {
+		s.series = b.Name()
+	}
+	return s, nil
+}
+
+// Update goes on with a bundle that the embedder downloaded, and returns its
+// version, to be given as Options.Newest next time. It is used only if a trusted
+// key signed it, it is of the series that the session was opened with, valid now,
+// and not older than any that was seen. The bundle in use stays after an error.
+func (s *Session) Update(ctx context.Context, signed []byte, now time.Time) (uint64, error) {
+	b, err := bundle.Open(signed, s.trust, now, 0)
+	if err != nil {
+		return 0, fmt.Errorf("updating the bundle: %w", err)
+	}
+	if s.series != "" && b.Name() != s.series {
+		return 0, fmt.Errorf("updating the bundle: series %q, want %q", b.Name(), s.series)
+	}
+	if err := s.engine.SetBundle(ctx, b); err != nil {
+		return 0, fmt.Errorf("updating the bundle: %w", err)
+	}
+	s.series = b.Name()
+	return b.Version(), nil
 }
 
 // Handle takes one event in JSON.
@@ -127,13 +173,25 @@ type fetcher struct{ host Host }
 
 func (f fetcher) Fetch(ctx context.Context, u discovery.URL) (discovery.Response, error) {
 	a, err := f.host.Fetch(ctx, u.String())
+	return a.response(u, err)
+}
+
+// renderer checks what a Renderer rendered.
+type renderer struct{ host Renderer }
+
+func (r renderer) Render(ctx context.Context, u discovery.URL) (discovery.Response, error) {
+	a, err := r.host.Render(ctx, u.String())
+	return a.response(u, err)
+}
+
+func (a *Answer) response(u discovery.URL, err error) (discovery.Response, error) {
 	if err != nil {
 		return discovery.Response{}, fmt.Errorf("fetching: %w", err)
 	}
 	if err := a.check(); err != nil {
 		return discovery.Response{}, fmt.Errorf("fetching: %w: %w", discovery.ErrPrivate, err)
 	}
-	return discovery.Response{URL: u, Robots: a.Robots, Body: a.Body}, nil
+	return discovery.Response{URL: u, Robots: a.Robots, Body: a.Body, Rendered: a.Rendered}, nil
 }
 
 func (a *Answer) check() error {

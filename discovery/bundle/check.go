@@ -46,12 +46,14 @@ func compile(doc *Document) (*Bundle, error) {
 }
 
 func compileEngine(doc *Engine, format int) (engine, error) {
-	e, most := engine{name: doc.Name}, boundsOf(format)
+	e, most := engine{name: doc.Name, rendered: doc.Rendered}, boundsOf(format)
 	switch {
 	case !validName(doc.Name):
 		return e, fmt.Errorf("name: want 1 to %d of a-z, 0-9, - and _", maxName)
 	case len(doc.Pages) == 0 || len(doc.Pages) > maxPatterns:
 		return e, fmt.Errorf("pages: %d, want 1 to %d", len(doc.Pages), maxPatterns)
+	case doc.Rendered && format < format2:
+		return e, errors.New("rendered: wants format 2")
 	case len(doc.Content) > maxStyles:
 		return e, fmt.Errorf("content: %d styles, want at most %d", len(doc.Content), maxStyles)
 	}

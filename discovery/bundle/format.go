@@ -65,6 +65,10 @@ type Engine struct {
 	Name    string    `json:"name"` // [a-z0-9-], as it stands in messages
 	Pages   []Pattern `json:"pages"`
 	Content []Style   `json:"content,omitempty"`
+
+	// Rendered: results are written by script, so that the page must be rendered in
+	// an anonymous context before it is read. Format 2.
+	Rendered bool `json:"rendered,omitempty"`
 }
 
 // A Pattern recognises result pages by their URL.

@@ -13,6 +13,7 @@ import (
 // An engine is an Engine, compiled.
 type engine struct {
 	name     string
+	rendered bool
 	patterns []pattern
 	styles   []style
 }
@@ -46,6 +47,17 @@ func (b *Bundle) ResultPage(u discovery.URL) bool {
 			if p.host(u.Host()) && pathMatches(p.Path, u.Path()) && (p.Path != "/" || u.Query() != "") {
 				return true // the front page of a site alone is none
 			}
+		}
+	}
+	return false
+}
+
+// Rendered tells whether the result pages of an engine must be rendered before
+// they are read.
+func (b *Bundle) Rendered(name string) bool {
+	for i := range b.engines {
+		if b.engines[i].name == name {
+			return b.engines[i].rendered
 		}
 	}
 	return false

@@ -66,6 +66,9 @@ func (e *Engine) clearStore(ctx context.Context) error {
 		return fmt.Errorf("clearing the store: %w", err)
 	}
 	e.uncleared = false
+	if e.updated {
+		e.touch(labelMeta, "") // the versions of bundles say nothing of the history
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ type Config struct {
 	Rules     *discovery.Rules
 	Bundle    *bundle.Bundle // the search pages that are known; nil: none
 	Fetcher   discovery.Fetcher
+	Renderer  discovery.Renderer // fetches result pages that scripts write; nil: they are fetched like others
 	Sanitizer *message.Sanitizer // the last gate of every message
 	Store     Store              // nil: in memory
 	Key       *Key               // protects the store; nil, without a store: one that is drawn

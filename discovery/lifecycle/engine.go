@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/discovery"
+	"github.com/shoal-project/shoal/discovery/bundle"
 	"github.com/shoal-project/shoal/discovery/message"
 )
 
@@ -29,6 +30,8 @@ type Engine struct {
 	reported map[int]*filter    // by day
 	memories map[string]*memory // of questions, by name
 	fetched  time.Time          // the last time that something was fetched
+	bundles  map[string]uint64  // the highest version seen of each series of bundles
+	updated  bool               // bundles must outlast the clearing of the store
 
 	tabs        map[int64]*tab
 	recent      *recent
@@ -62,6 +65,9 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if err := e.load(ctx); err != nil {
 		return nil, fmt.Errorf("making a discovery engine: %w", err)
 	}
+	if err := e.seenBundle(c.Bundle); err != nil {
+		return nil, fmt.Errorf("making a discovery engine: %w", err)
+	}
 	for _, r := range e.sorted() {
 		if r.Open {
 			r.Open = false
@@ -84,11 +90,51 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	return e, nil
 }
 
+// SetBundle goes on with another bundle, for one that was downloaded and opened.
+// It is refused with bundle.ErrDowngraded, wrapped, if a higher version of the
+// series was seen by this engine or by an earlier one with its store: the version
+// is stored before the bundle is used. (The version of Config.Bundle is stored with
+// the next record of the engine: keep it, and give it to bundle.Open.) The bundle in use stays after any error.
+func (e *Engine) SetBundle(ctx context.Context, b *bundle.Bundle) error {
+	if b == nil {
+		return errors.New("discovery: changing the bundle: there is none")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.seenBundle(b); err != nil {
+		return fmt.Errorf("discovery: changing the bundle: %w", err)
+	}
+	e.updated = true
+	e.touch(labelMeta, "")
+	if err := e.commit(ctx); err != nil {
+		return fmt.Errorf("discovery: changing the bundle: %w", err)
+	}
+	e.config.Bundle = b
+	e.config.Sanitizer.SetBundle(b)
+	return nil
+}
+
+// seenBundle remembers the version of a bundle, or refuses it as too old.
+func (e *Engine) seenBundle(b *bundle.Bundle) error {
+	if b == nil {
+		return nil
+	}
+	newest := e.bundles[b.Name()]
+	if b.Version() < newest {
+		return fmt.Errorf("%w: %s version %d, after %d", bundle.ErrDowngraded, b.Name(), b.Version(), newest)
+	}
+	e.bundles[b.Name()] = b.Version()
+	return nil
+}
+
 // forget drops all that the engine remembers in memory.
 func (e *Engine) forget() {
 	e.records, e.pages = make(map[string]*record), make(map[string]*record)
 	e.private, e.reported, e.memories = nil, make(map[int]*filter), make(map[string]*memory)
 	e.tabs, e.recent = make(map[int64]*tab), newRecent()
+	if e.bundles == nil {
+		e.bundles = make(map[string]uint64) // the history says nothing of it: it stays
+	}
 	if e.privateTabs == nil {
 		e.privateTabs = make(map[int64]bool)
 	}
@@ -132,7 +178,7 @@ func (e *Engine) Handle(ctx context.Context, ev Event) error {
 	if job != nil {
 		e.busy = true
 		e.mu.Unlock()
-		response, failure := e.config.Fetcher.Fetch(ctx, job.target)
+		response, failure := e.fetch(ctx, job)
 		e.mu.Lock()
 		e.busy = false
 		err = e.conclude(ctx, job, response, failure)

@@ -93,7 +93,8 @@ func unwrap(b []byte) (item, []byte, error) {
 
 // meta is what an engine remembers beside records and filters.
 type meta struct {
-	Fetched time.Time `json:"fetched"` // the last time that something was fetched
+	Fetched time.Time         `json:"fetched"`           // the last time that something was fetched
+	Bundles map[string]uint64 `json:"bundles,omitempty"` // the highest version seen of each series
 }
 
 // touch marks an item as changed; commit will store it.
@@ -144,7 +145,7 @@ func (e *Engine) data(i item) ([]byte, error) {
 		}
 		return json.Marshal(r)
 	case labelMeta:
-		return json.Marshal(meta{e.fetched})
+		return json.Marshal(meta{e.fetched, e.bundles})
 	case labelPrivate:
 		n, err := strconv.Atoi(i.part)
 		if err != nil || e.private == nil {
@@ -229,6 +230,9 @@ func (e *Engine) restore(i item, data []byte) error {
 			return ErrStore
 		}
 		e.fetched = m.Fetched
+		for series, version := range m.Bundles {
+			e.bundles[series], e.updated = version, true
+		}
 	case labelPrivate:
 		if e.private == nil {
 			e.private = &filter{shape: privateShape}

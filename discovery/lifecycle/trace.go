@@ -101,6 +101,7 @@ type Stats struct {
 	FetchesEvidence int // of pages that were looked at for a public link, and of result pages and feeds
 	FetchesShorter  int // of shorter URLs of pages found public
 	FetchesSearch   int // of result pages
+	FetchesRendered int // of all these, pages that were rendered
 	NetworkFailures int
 
 	Refused  int // pages whose URL the rules refuse, never fetched

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -38,6 +39,28 @@ type job struct {
 	record     *record
 	generation uint64
 	target     discovery.URL
+	render     bool // target is a result page that scripts write
+}
+
+// fetch does a job. A page that should have been rendered and was not is refused.
+func (e *Engine) fetch(ctx context.Context, j *job) (discovery.Response, error) {
+	if !j.render {
+		return e.config.Fetcher.Fetch(ctx, j.target)
+	}
+	r, err := e.config.Renderer.Render(ctx, j.target)
+	if err == nil && !r.Rendered {
+		return discovery.Response{}, fmt.Errorf("rendering: %w: the page is not marked as rendered", discovery.ErrPrivate)
+	}
+	return r, err
+}
+
+// renders tells whether the next fetch of a record is of a result page that
+// scripts write, and can be rendered.
+func (e *Engine) renders(r *record) bool {
+	if e.config.Renderer == nil || e.config.Bundle == nil || r.Search == nil {
+		return false
+	}
+	return (r.step.stage == StageQuery || r.step.search) && e.config.Bundle.Rendered(r.Search.Engine)
 }
 
 // plan returns the first step for a page, or why there is none: a URL that the
@@ -121,7 +144,11 @@ func (e *Engine) next(ctx context.Context) (*job, error) {
 		}
 		e.count(r.step)
 		e.explain(r.step.stage, Fetching, r.step.target.String(), "", discovery.Decision{})
-		return &job{r, e.generation, r.step.target}, nil
+		render := e.renders(r)
+		if render {
+			e.stats.FetchesRendered++
+		}
+		return &job{r, e.generation, r.step.target, render}, nil
 	}
 }
 

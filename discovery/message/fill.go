@@ -13,7 +13,7 @@ func (g *gate) page(p *Page) string {
 	d := g.config.Rules.Page(p.page.URL(), p.evidence())
 	g.level = d.Strictness
 	url := g.take(d)
-	switch b := g.config.Bundle; {
+	switch b := g.rules; {
 	case b != nil && b.ResultPage(p.page.URL()):
 		g.refuse(RuleSearch, url, "a result page")
 	default:
@@ -89,15 +89,15 @@ func (a afterPage) fill(g *gate) map[string]any {
 // search judges the words of a search, and that a bundle knows the engine.
 func (g *gate) search(s bundle.Search) string {
 	words := g.take(g.config.Rules.Query(s.Query))
-	if g.config.Bundle == nil {
+	if g.rules == nil {
 		g.refuse(RuleEngine, s.Engine, "there is no bundle")
 		return ""
 	}
-	if !g.now.Before(g.config.Bundle.Expires()) {
+	if !g.now.Before(g.rules.Expires()) {
 		g.refuse(RuleEngine, s.Engine, "the bundle has expired")
 		return ""
 	}
-	again, ok := g.config.Bundle.SearchPage(s.Clean)
+	again, ok := g.rules.SearchPage(s.Clean)
 	if !ok || again != s {
 		g.refuse(RuleEngine, s.Engine, "the bundle does not know the search")
 		return ""
@@ -182,7 +182,7 @@ func (a *Answer) fill(g *gate) map[string]any {
 			case Words:
 				v = g.take(g.config.Rules.Query(v))
 			case Engine:
-				if g.config.Bundle == nil || !known(g.config.Bundle, v) {
+				if g.rules == nil || !known(g.rules, v) {
 					g.refuse(RuleEngine, v, "the bundle does not know the engine")
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/shoal-project/shoal/discovery"
@@ -60,7 +61,13 @@ type Config struct {
 
 // A Sanitizer is the last gate before the outbox. It is safe for concurrent use
 // if Rand is.
-type Sanitizer struct{ config Config }
+type Sanitizer struct {
+	config Config
+	bundle atomic.Pointer[bundle.Bundle]
+}
+
+// SetBundle replaces the bundle, for the messages that are checked from now on.
+func (s *Sanitizer) SetBundle(b *bundle.Bundle) { s.bundle.Store(b) }
 
 // NewSanitizer returns a sanitizer.
 func NewSanitizer(c Config) (*Sanitizer, error) {
@@ -75,7 +82,9 @@ func NewSanitizer(c Config) (*Sanitizer, error) {
 			return nil, fmt.Errorf("making a sanitizer: country %q: want two capital letters", code)
 		}
 	}
-	return &Sanitizer{c}, nil
+	s := &Sanitizer{config: c}
+	s.bundle.Store(c.Bundle)
+	return s, nil
 }
 
 // A Moment is when and where a message is made. The time is used to the day.
@@ -88,7 +97,7 @@ type Moment struct {
 // the decision is not discovery.Public, nothing may leave and the record is
 // empty. The trace has every rule that was asked.
 func (s *Sanitizer) Check(m Message, at Moment) (Record, discovery.Decision) {
-	g := &gate{Sanitizer: s, now: at.Now}
+	g := &gate{Sanitizer: s, rules: s.bundle.Load(), now: at.Now}
 	schema := m.Schema()
 	fields := m.fill(g)
 	if g.refused {
@@ -165,6 +174,7 @@ func conforms(s *Schema, fields map[string]any) error {
 // A gate is one message that is being judged.
 type gate struct {
 	*Sanitizer
+	rules   *bundle.Bundle // nil: none
 	now     time.Time
 	trace   []discovery.Step
 	level   discovery.Strictness

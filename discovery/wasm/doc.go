@@ -18,6 +18,7 @@
 //	load() : Promise<[[key, Uint8Array]]> optional, with apply and clear: the store
 //	apply([[key, Uint8Array | null]]) : Promise
 //	clear() : Promise
+//	render(url: string) : Promise<Answer>  optional, with rendered: true; see discovery.Renderer
 //	random(n) : Uint8Array                optional, for tests
 //
 // and a session has
@@ -25,6 +26,7 @@
 //	handle(event: string) : Promise<void>
 //	stats() : Promise<string>
 //	judge(url: string) : Promise<string>
+//	update(bundle: Uint8Array) : Promise<number>  a downloaded rule bundle; its version
 //	close()
 //
 // Strings are JSON as package bridge and lifecycle.ParseEvent define it. A

@@ -38,14 +38,28 @@ func (h *host) call(name string, args ...any) (v js.Value, err error) {
 
 // Fetch implements bridge.Host.
 func (h *host) Fetch(_ context.Context, url string) (bridge.Answer, error) {
-	v, err := h.call("fetch", url)
+	return h.answer("fetch", url)
+}
+
+// CanRender implements bridge.Renderer.
+func (h *host) CanRender() bool { return h.has("render") }
+
+// Render implements bridge.Renderer.
+func (h *host) Render(_ context.Context, url string) (bridge.Answer, error) {
+	return h.answer("render", url)
+}
+
+// answer calls a hook that fetches.
+func (h *host) answer(hook, url string) (bridge.Answer, error) {
+	v, err := h.call(hook, url)
 	if err != nil {
 		return bridge.Answer{}, err
 	}
 	if v.Type() != js.TypeObject || v.Get("status").Type() != js.TypeNumber || !v.Get("body").InstanceOf(js.Global().Get("Uint8Array")) {
-		return bridge.Answer{}, errors.New("the hook fetch gave no answer")
+		return bridge.Answer{}, fmt.Errorf("the hook %s gave no answer", hook)
 	}
 	a := bridge.Answer{Status: v.Get("status").Int(), Robots: texts(v.Get("robots")), Body: bytesOf(v.Get("body"))}
+	a.Rendered = v.Get("rendered").Type() == js.TypeBoolean && v.Get("rendered").Bool()
 	for name, field := range map[string]*string{"address": &a.Address, "contentType": &a.ContentType} {
 		if t := v.Get(name); t.Type() == js.TypeString {
 			*field = t.String()

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"syscall/js"
+	"time"
 
 	"github.com/shoal-project/shoal/discovery/bridge"
 )
@@ -60,6 +61,16 @@ func session(s *bridge.Session) js.Value {
 		return promise(func() (any, error) {
 			b, err := s.Stats()
 			return string(b), err
+		})
+	})
+	method("update", func(args []js.Value) any {
+		if len(args) != 1 || !args[0].InstanceOf(js.Global().Get("Uint8Array")) {
+			return rejected("update: want a signed bundle, as a Uint8Array")
+		}
+		signed := bytesOf(args[0])
+		return promise(func() (any, error) {
+			version, err := s.Update(context.Background(), signed, time.Now())
+			return float64(version), err
 		})
 	})
 	method("judge", func(args []js.Value) any {
