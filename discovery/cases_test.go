@@ -102,8 +102,10 @@ func (c verdictCase) wrong(t *testing.T, r *Rules) string {
 }
 
 // listedPublic tells whether a URL is public because a page that was fetched
-// anonymously lists it. There is no such evidence yet.
-func listedPublic(*Rules, string) bool { return false }
+// anonymously lists it.
+func listedPublic(r *Rules, raw string) bool {
+	return r.URL(raw, Evidence{Listed: true}).Verdict == Public
+}
 
 func (c verdictCase) decide(t *testing.T, r *Rules, e Evidence) Decision {
 	t.Helper()
