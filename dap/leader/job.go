@@ -317,14 +317,19 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 	next, early := l.again(s, &w.job, b, rejected)
 	expired := b.expired(rejected)
 	var counted int
+	var gone []jobPart
+	candidates := result.Candidates()
 	verdicts, err := book.Commit(ctx, &result.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
-		counted = 0
-		for _, e := range verdicts {
-			if e == 0 {
+		counted, gone = 0, slices.Clone(expired)
+		for i, e := range verdicts {
+			switch e {
+			case 0:
 				counted++
+			case dap.ReportDropped: // it expired here while the helper counted it
+				gone = append(gone, jobPart{time: candidates[i].Time})
 			}
 		}
-		return l.config.Store.EndJob(ctx, End{Job: w.job, Counted: uint64(counted), Next: next, Lost: lossesOf(expired)}, &c)
+		return l.config.Store.EndJob(ctx, End{Job: w.job, Counted: uint64(counted), Next: next, Lost: lossesOf(gone)}, &c)
 	})
 	if err != nil {
 		return err
@@ -341,7 +346,7 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 		}
 	}
 	l.jobEnded()
-	return errors.Join(l.lost(&w.job, LostEarly, early), l.lost(&w.job, LostExpired, len(expired)))
+	return errors.Join(l.lost(&w.job, LostEarly, early), l.lost(&w.job, LostExpired, len(gone)))
 }
 
 // expired returns the reports of a job that were rejected because they have expired.

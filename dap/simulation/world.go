@@ -71,10 +71,10 @@ type world struct {
 
 // Stats counts what happened in a run.
 type Stats struct {
-	Uploaded, Acknowledged, Counted, Pending, Hostile         int
-	Collections, Restarts, Replays, Mismatches                int
-	StoreErrors, Slow, Absences, Renewals, Impostors, Dropped int
-	Steps                                                     int
+	Uploaded, Acknowledged, Counted, Pending, Hostile               int
+	Collections, Restarts, Replays, Mismatches                      int
+	StoreErrors, Slow, Absences, Renewals, Impostors, Dropped, Lost int
+	Steps                                                           int
 }
 
 // Add adds the counts of another run.
@@ -95,6 +95,7 @@ func (s *Stats) Add(o Stats) {
 	s.Renewals += o.Renewals
 	s.Impostors += o.Impostors
 	s.Dropped += o.Dropped
+	s.Lost += o.Lost
 }
 
 // note remembers what happened, for the text of an error.
