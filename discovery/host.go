@@ -43,7 +43,9 @@ const forbidden = " #/:<>?@[\\]^|%\x7f"
 
 func domainToASCII(name string) (string, error) {
 	ascii := strings.ToLower(name)
-	if !isASCII(name) || strings.HasPrefix(ascii, "xn--") || strings.Contains(ascii, ".xn--") {
+	// A name of ASCII is read as it is, Punycode that says nothing included, as the
+	// Standard has it since 2026.
+	if !isASCII(name) {
 		// Punycode takes time quadratic in its input; no name server knows names
 		// of more than 253 bytes.
 		if len(name) > maxInternational {
@@ -74,6 +76,12 @@ func newerMappings(name string) string {
 			return 'ß'
 		case r == '\u04c0', r >= '\u10a0' && r <= '\u10c5', r == '\u2132', r == '\u2183':
 			return unicode.ToLower(r)
+		case r == '\u115f', r == '\u1160', r == '\u17b4', r == '\u17b5', r == '\u180e', r >= '\u206a' && r <= '\u206f', r == '\u3164', r == '\uffa0':
+			return -1
+		}
+		const old, corrected = "\U0002f868\U0002f874\U0002f91f\U0002f95f\U0002f9bf", "\u36fc\u5f53\U000243ab\u7aee\u45d7"
+		if at := strings.IndexRune(old, r); at >= 0 {
+			return []rune(corrected)[at/4]
 		}
 		return r
 	}, name)
@@ -149,8 +157,11 @@ func ipv4Number(s string) (uint64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	if s[0] == '+' || s[0] == '-' || strings.Contains(s, "_") {
-		return 0, errors.New("not a number")
+	// ParseUint may find a number too large before it finds a sign that is no digit.
+	for i := range len(s) {
+		if d := hexDigit(s[i]); d < 0 || d >= base {
+			return 0, errors.New("not a number")
+		}
 	}
 	n, err := strconv.ParseUint(s, base, 64)
 	if errors.Is(err, strconv.ErrRange) {

@@ -54,10 +54,15 @@ func hostRules() []hostRule {
 			}
 			return s.url.Host(), ""
 		}},
-		{RuleHostMalformed, "a label of the host is empty or longer than 63 bytes", func(_ *Rules, s *subject) (string, string) {
+		{RuleHostMalformed, "a label of the host is empty or longer than 63 bytes, or Punycode that cannot be read", func(_ *Rules, s *subject) (string, string) {
 			for _, l := range s.labels {
 				if l == "" || len(l) > 63 {
 					return s.host, "a label that no name server knows"
+				}
+				if strings.HasPrefix(l, "xn--") {
+					if _, err := idna.Punycode.ToUnicode(l); err != nil || len(l) == len("xn--") {
+						return s.host, "a label whose Punycode cannot be read"
+					}
 				}
 			}
 			return s.host, ""
