@@ -53,6 +53,9 @@ func (w *world) settle() error {
 				return err
 			}
 		}
+		if slices.ContainsFunc(w.nodes(), node.down) {
+			continue // it found its name taken just now, and starts again
+		}
 		idle, err := w.idle()
 		if err != nil {
 			return err
