@@ -174,7 +174,7 @@ const (
 
 // named judges a segment, a value of a parameter or a label of a host.
 func (a *accessWords) named(segment string) (named, string) {
-	if len(segment) > 200 {
+	if len(segment) > 200 || separators(segment) > maxAccessWords {
 		return namedNothing, ""
 	}
 	if !isASCII(segment) && logograms(segment) {
@@ -221,6 +221,17 @@ func (a *accessWords) namedSolid(segment string) (named, string) {
 		}
 	}
 	return namedNothing, ""
+}
+
+// separators counts the signs between words: titles of articles have many.
+func separators(segment string) int {
+	n := 0
+	for i := range len(segment) {
+		if c := segment[i]; c == '-' || c == '_' || c == '+' || c == ' ' {
+			n++
+		}
+	}
+	return n
 }
 
 // withoutEnding cuts the ending of a file.

@@ -152,6 +152,7 @@ func newSubject(u URL, e Evidence, level Strictness) *subject {
 	s := &subject{url: u, evidence: e, level: level, limits: limitsOf(level)}
 	s.host = strings.TrimSuffix(u.host, ".")
 	s.labels = strings.Split(s.host, ".")
+	s.site, s.registered = site(s.labels, s.host)
 	var pathLayers, queryLayers int
 	s.path, pathLayers = decodeAll(u.path)
 	s.query, queryLayers = decodeAll(strings.ReplaceAll(u.query, "+", " "))

@@ -22,8 +22,10 @@ type subject struct {
 	level    Strictness
 	limits   limits
 
-	host   string // without the dot at its end
-	labels []string
+	host       string // without the dot at its end
+	labels     []string
+	site       int  // labels of the name of the site
+	registered bool // a registry gave that name out
 
 	path     string   // decoded in full
 	segments []string // of path, without empty ones
@@ -84,7 +86,7 @@ func hostRules() []hostRule {
 		}},
 		{RuleHostDigits, fmt.Sprintf("the host has more than %d digits, or one more where it is a server two labels below the site", maxHostDigits), func(_ *Rules, s *subject) (string, string) {
 			most := maxHostDigits
-			if n, registered := site(s.labels, s.host); registered && len(s.labels) > n+1 && s.labels[0] != "" && s.labels[0][0] >= 'a' {
+			if s.registered && len(s.labels) > s.site+1 && s.labels[0] != "" && s.labels[0][0] >= 'a' {
 				most++ // a server in its data centre
 			}
 			return s.host, over(countDigits(s.host), most, "digits")
@@ -98,12 +100,11 @@ func hostRules() []hostRule {
 			return s.host, ""
 		}},
 		{RuleHostToken, "a label of the host looks like a secret; the name that a registry gave out only if it is a long number or hexadecimal", func(r *Rules, s *subject) (string, string) {
-			n, registered := site(s.labels, s.host)
 			for i, l := range s.labels {
 				// Below the name of a site stands what it made for somebody. The
 				// name itself was registered for all to see.
 				level := Strict
-				if i >= len(s.labels)-n && (registered || i > len(s.labels)-n) {
+				if i >= len(s.labels)-s.site && (s.registered || i > len(s.labels)-s.site) {
 					if kind := shape(l); kind != TokenPlain {
 						return l, found(kind, l)
 					}

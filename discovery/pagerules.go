@@ -184,15 +184,14 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 			return s.path, p
 		}
 	}
-	names, _ := site(s.labels, s.host)
-	for i, l := range s.labels[:len(s.labels)-names] {
+	for i, l := range s.labels[:len(s.labels)-s.site] {
 		name := l
 		if strings.HasPrefix(l, "xn--") {
 			if u, err := idna.Punycode.ToUnicode(l); err == nil {
 				name = u
 			}
 		}
-		if kind, word := r.access.named(name); kind == namedAct || kind == namedOwn && i == len(s.labels)-names-1 && !isASCII(name) {
+		if kind, word := r.access.named(name); kind == namedAct || kind == namedOwn && i == len(s.labels)-s.site-1 && !isASCII(name) {
 			return s.host, word
 		}
 	}
@@ -206,7 +205,7 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 		if s.level == Strict && len(name) > 1 && r.words.typed[name] && i+1 < len(s.segments) {
 			return segment, name + ": before what a person typed"
 		}
-		if r.access.route[r.access.fold(strings.ReplaceAll(name, "-", "_"))] && routed(s.segments[i+1:]) {
+		if len(name) <= maxRoute && r.access.route[r.access.fold(strings.ReplaceAll(name, "-", "_"))] && routed(s.segments[i+1:]) {
 			return segment, name + ": before places"
 		}
 		about = about || r.access.docs[name] || modulePath(segment)

@@ -51,11 +51,10 @@ func personalHost(r *Rules, s *subject) (string, string) {
 		}
 		domain = above
 	}
-	n, registered := site(s.labels, s.host)
-	if registered {
+	if s.registered {
 		return s.host, ""
 	}
-	for _, l := range s.labels[:len(s.labels)-n+1] {
+	for _, l := range s.labels[:len(s.labels)-s.site+1] {
 		l = strings.TrimPrefix(l, "xn--")
 		if strings.Contains(l, "--") || strings.Contains(l, "preview") || strings.Contains(l, "-git-") || numberedBranch(l) {
 			return s.host, "preview: " + l

@@ -94,7 +94,8 @@ const (
 	maxLabels        = 6
 	maxHostDigits    = 5
 	maxHyphens       = 4
-	maxLayers        = 3 // of percent-encoding
+	maxRoute         = 40 // bytes of a word before places
+	maxLayers        = 3  // of percent-encoding
 )
 
 // Rules decides about URLs, queries and titles. It is immutable and may be
