@@ -60,15 +60,15 @@ type ShufflerCounts struct {
 
 // Total returns how many valid reports the batch had, with noise, and the ends of
 // an interval that holds the truth with a probability of 95 % or more; false where
-// no number is told. There were at least as many as were released.
+// no number is told. There were at least as many as were released, so a number
+// that the noise carried below them is raised to them.
 func (m *Manifest) Total() (total, low, high uint64, told bool) {
 	c := m.Shuffler
 	if c.Reports == nil || c.Within95 == nil {
 		return 0, 0, 0, false
 	}
-	total = *c.Reports
-	low = max(total-min(total, *c.Within95), c.Released, uint64(m.Parameters.MinBatch))
-	return total, low, max(low, total+*c.Within95), true
+	low = max(*c.Reports-min(*c.Reports, *c.Within95), c.Released, uint64(m.Parameters.MinBatch))
+	return max(*c.Reports, low), low, max(*c.Reports+*c.Within95, low), true
 }
 
 // AnalyzerCounts are what became of the reports at the analyzer: each is a record
