@@ -90,6 +90,17 @@ func variantKinds() []Kind {
 	}
 	return []Kind{
 		{Name: "with tracking parameters", Host: herald, lang: "en", count: 30, unlisted: true, also: clean, path: other("?utm_source=letter&utm_medium=mail"), show: func(_ *Site, p *Page, _ View, h *sheet) { h.canonical = p.Host.Scheme + "://" + p.Host.Name + path(p) }},
+		{Name: "with tracking parameters and no canonical", Host: herald, lang: "en", count: 20, unlisted: true, also: clean, path: other("?utm_source=letter&utm_campaign=spring")},
+		{Name: "with the identifier of a click", Host: shop, lang: "en", count: 10, unlisted: true, also: clean, path: func(d *draw) string {
+			return "/ideas/" + d.slug(3, 5) + "?fbclid=" + tokengen.Text(d.Rand, tokengen.Base62, 24)
+		}},
+		{Name: "article with a login box for everybody", Host: talk, lang: "en", count: 12, path: func(d *draw) string { return "/essays/" + d.slug(3, 5) }, show: func(_ *Site, _ *Page, _ View, h *sheet) {
+			h.lines, h.after = append(h.lines, fill(3000, "One more line of a long essay about the valley. ")), loginForm
+		}},
+		{Name: "news by a long number", Host: herald, lang: "en", count: 6, path: func(d *draw) string { return "/story/" + d.number(1_000_000_000, 1_999_999_999) + "/" + d.slug(3, 5) }},
+		{Name: "product by an identifier", Host: shop, lang: "en", count: 4, path: func(d *draw) string {
+			return "/dp/B0" + tokengen.Text(d.Rand, tokengen.Digits+"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 8)
+		}},
 		{Name: "with parameters that a canonical URL drops", Host: shop, lang: "en", count: 20, also: clean, path: func(d *draw) string {
 			return "/deals/" + d.slug(2, 4) + "?color=" + d.slug(1, 1) + "&size=" + d.number(1, 60)
 		}, show: func(_ *Site, p *Page, _ View, h *sheet) { h.canonical = path(p) }},
