@@ -26,7 +26,7 @@ type Spend struct {
 // caps.
 func SpendOf(t *task.Task, delta float64) (Spend, error) {
 	s := Spend{
-		Metric: t.Metric, Seconds: uint64(t.EpochSeconds) * uint64(max(1, t.Crowd.SaltEpochs)),
+		Metric: t.Metric, Seconds: unitSeconds(t),
 		Point: dp.Guarantee{Epsilon: math.Inf(1), Delta: delta}, Whole: dp.Concentrated{Rho: math.Inf(1)},
 	}
 	if t.Method == task.Aggregate {
@@ -61,6 +61,11 @@ func SpendOf(t *task.Task, delta float64) (Spend, error) {
 	}
 	s.Whole = dp.ReleasedRho(rule, total, b.share())
 	return s, nil
+}
+
+// unitSeconds is how long the unit of a task's guarantee is.
+func unitSeconds(t *task.Task) uint64 {
+	return uint64(t.EpochSeconds) * uint64(max(1, t.Crowd.SaltEpochs))
 }
 
 // units is how many units can begin in a number of days.
