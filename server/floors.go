@@ -15,7 +15,7 @@ import (
 )
 
 // check reports the first floor that a task is below.
-func (f FloorsConfig) check(t *task.Task) error {
+func (f FloorsConfig) check(t *task.Task, costs *metric.Cache) error {
 	if t.Method == task.Aggregate {
 		return f.checkAggregate(t)
 	}
@@ -30,7 +30,7 @@ func (f FloorsConfig) check(t *task.Task) error {
 	case t.PerCrowd > f.MaxPerCrowd:
 		return fmt.Errorf("%d reports a client, crowd and salt window are above floors.max_per_crowd (%d)", t.PerCrowd, f.MaxPerCrowd)
 	}
-	threshold, err := metric.Threshold(h)
+	threshold, err := costs.Threshold(h)
 	if err != nil {
 		return err
 	}
@@ -40,19 +40,18 @@ func (f FloorsConfig) check(t *task.Task) error {
 		}
 		return errors.New("its threshold has no noise and so gives no differential privacy; set floors.allow_naive to accept that")
 	}
-	privacy, err := metric.CurveOf(t, metric.PerCrowdScope)
+	privacy, err := costs.Cost(t, metric.PerCrowdScope, f.MaxDelta)
 	if err != nil {
 		return err
 	}
-	epsilon, err := privacy.Epsilon(f.MaxDelta)
-	if errors.Is(err, dp.ErrUnattainable) {
-		return fmt.Errorf("threshold %s reaches no delta below %s, floors.max_delta is %g", threshold, dp.Figure(privacy.Floor()), f.MaxDelta)
+	if errors.Is(privacy.Err, dp.ErrUnattainable) {
+		return fmt.Errorf("threshold %s reaches no delta below %s, floors.max_delta is %g", threshold, dp.Figure(privacy.Curve.Floor()), f.MaxDelta)
 	}
-	if err != nil {
-		return err
+	if privacy.Err != nil {
+		return privacy.Err
 	}
-	if epsilon > f.MaxEpsilon {
-		return fmt.Errorf("threshold %s has epsilon %s at delta %g, floors.max_epsilon is %g", threshold, dp.Figure(epsilon), f.MaxDelta, f.MaxEpsilon)
+	if privacy.Epsilon > f.MaxEpsilon {
+		return fmt.Errorf("threshold %s has epsilon %s at delta %g, floors.max_epsilon is %g", threshold, dp.Figure(privacy.Epsilon), f.MaxDelta, f.MaxEpsilon)
 	}
 	return nil
 }
@@ -85,7 +84,7 @@ func (f FloorsConfig) checkAggregate(t *task.Task) error {
 // client takes part in one, so that the costliest counts. A metric without noise
 // has no bound; see [FloorsConfig.AllowNaive] and [FloorsConfig.RequireNoise] for
 // refusing those.
-func (f FloorsConfig) checkSums(tasks []Task, now time.Time) error {
+func (f FloorsConfig) checkSums(tasks []Task, now time.Time, costs *metric.Cache) error {
 	limits := []struct {
 		days uint64
 		most float64
@@ -99,7 +98,7 @@ func (f FloorsConfig) checkSums(tasks []Task, now time.Time) error {
 		if now.Unix() >= t.Task.Expires {
 			continue
 		}
-		spend, err := metric.SpendOf(t.Task, f.MaxDelta)
+		spend, err := costs.SpendOf(t.Task, f.MaxDelta)
 		if err != nil {
 			return err
 		}

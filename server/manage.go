@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -246,6 +247,7 @@ func (s *Server) copyRegistry() *registry {
 	defer s.mu.Unlock()
 	next := *s.registry
 	next.tasks = slices.Clone(next.tasks)
+	next.places, next.byID = maps.Clone(next.places), maps.Clone(next.byID)
 	return &next
 }
 

@@ -188,12 +188,11 @@ func (s *Server) choose(otherwise *host, r *http.Request) *host {
 func (s *Server) task(id task.ID) (Task, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range s.registry.tasks {
-		if t.ID == id {
-			return t, true
-		}
+	i, ok := s.registry.byID[id]
+	if !ok {
+		return Task{}, false
 	}
-	return Task{}, false
+	return s.registry.tasks[i], true
 }
 
 // limitTime bounds the rest of an exchange. Connections that cannot have

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -40,11 +41,20 @@ type registry struct {
 	self      ed25519.PublicKey
 	collector ed25519.PublicKey // the collector's, nil if the organisation is none
 	owners    []ed25519.PublicKey
-	tasks     []Task // in the order of admission
+	costs     *metric.Cache
+	tasks     []Task          // in the order of admission
+	places    map[place]int   // index into tasks
+	byID      map[task.ID]int // of the first part in each task
+}
+
+// A place is a part in a task.
+type place struct {
+	id  task.ID
+	hop int
 }
 
 func newRegistry(c Config, self, collector ed25519.PublicKey) (*registry, error) {
-	r := &registry{config: c, self: self, collector: collector}
+	r := &registry{config: c, self: self, collector: collector, costs: &metric.Cache{}, places: map[place]int{}, byID: map[task.ID]int{}}
 	for i, o := range c.Tasks.Owners {
 		key, err := parseOwner(o)
 		if err != nil {
@@ -80,9 +90,14 @@ func (r *registry) load(now time.Time) error {
 		if err != nil {
 			return fmt.Errorf("reading tasks: %w", err)
 		}
-		if _, err := r.add(b, now); err != nil {
+		added, err := r.read(b, now)
+		if err != nil {
 			return fmt.Errorf("reading tasks: %s: %w", name, err)
 		}
+		r.enter(added)
+	}
+	if err := r.config.Floors.checkSums(r.tasks, now, r.costs); err != nil {
+		return fmt.Errorf("reading tasks: %w", err)
 	}
 	return nil
 }
@@ -91,11 +106,37 @@ func (c Config) tasksDir() string { return filepath.Join(c.Data, "tasks") }
 
 // add admits the tasks of a bundle, all or none, and returns those that are new.
 func (r *registry) add(bundle []byte, now time.Time) ([]Task, error) {
+	added, err := r.read(bundle, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.config.Floors.checkSums(slices.Concat(r.tasks, added), now, r.costs); err != nil {
+		return nil, err
+	}
+	r.enter(added)
+	return added, nil
+}
+
+// enter remembers tasks that are new.
+func (r *registry) enter(added []Task) {
+	for _, t := range added {
+		r.places[place{t.ID, t.Hop}] = len(r.tasks)
+		if _, known := r.byID[t.ID]; !known {
+			r.byID[t.ID] = len(r.tasks)
+		}
+		r.tasks = append(r.tasks, t)
+	}
+}
+
+// read returns the tasks of a bundle that this organisation takes part in and that
+// are new.
+func (r *registry) read(bundle []byte, now time.Time) ([]Task, error) {
 	b, err := task.ParseBundle(bundle)
 	if err != nil {
 		return nil, err
 	}
 	var added []Task
+	fresh := map[place]bool{}
 	for i, signed := range b.Tasks {
 		admitted, err := r.admit(signed, now)
 		if errors.Is(err, errNotOurs) || errors.Is(err, errEnded) {
@@ -105,16 +146,12 @@ func (r *registry) add(bundle []byte, now time.Time) ([]Task, error) {
 			return nil, fmt.Errorf("task %d: %w", i+1, err)
 		}
 		for _, t := range admitted {
-			same := func(o Task) bool { return o.ID == t.ID && o.Hop == t.Hop }
-			if !slices.ContainsFunc(r.tasks, same) && !slices.ContainsFunc(added, same) {
-				added = append(added, t)
+			at := place{t.ID, t.Hop}
+			if _, known := r.places[at]; !known && !fresh[at] {
+				added, fresh[at] = append(added, t), true
 			}
 		}
 	}
-	if err := r.config.Floors.checkSums(slices.Concat(r.tasks, added), now); err != nil {
-		return nil, err
-	}
-	r.tasks = append(r.tasks, added...)
 	return added, nil
 }
 
@@ -127,7 +164,7 @@ func (r *registry) admit(s *task.Signed, now time.Time) ([]Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	hops, err := r.places(parsed)
+	hops, err := r.hopsOf(parsed)
 	if err != nil {
 		return nil, fmt.Errorf("metric %q: %w", parsed.Metric, err)
 	}
@@ -151,7 +188,7 @@ func (r *registry) admit(s *task.Signed, now time.Time) ([]Task, error) {
 	if now.Unix() >= t.Expires { // it takes no more reports
 		return admitted, nil
 	}
-	if err := r.config.Floors.check(t); err != nil {
+	if err := r.config.Floors.check(t, r.costs); err != nil {
 		return nil, fmt.Errorf("metric %q: %w", t.Metric, err)
 	}
 	return admitted, nil
@@ -171,12 +208,12 @@ func (r *registry) over(t *task.Task, role task.Role) (time.Time, bool) {
 	return end.AddDate(0, 0, int(t.RetentionDays)+1), t.RetentionDays > 0
 }
 
-// places finds this organisation among the hops. Identity and URL go together: a
+// hopsOf finds this organisation among the hops. Identity and URL go together: a
 // task that has one without the other was made for another server or by mistake,
 // and is refused. An organisation that had two parts in one task could see what
 // the parts must not see together; only the collector, which sees what it is told
 // by both aggregators, can stand beside another part.
-func (r *registry) places(t *task.Task) ([]int, error) {
+func (r *registry) hopsOf(t *task.Task) ([]int, error) {
 	var at []int
 	for i, h := range t.Hops {
 		if h.Role == task.Collector {

@@ -66,6 +66,7 @@ type Analyzer struct {
 	config   Config
 	guard    *clock.Guard
 	tasks    map[task.ID]*hosted
+	rules    metric.Cache  // of tasks with equal rules there is one copy
 	wake     chan struct{} // a batch has arrived
 	tickMu   sync.Mutex    // one Tick at a time
 	acceptMu sync.Mutex    // one batch is accepted at a time
@@ -141,11 +142,11 @@ func (a *Analyzer) host(t *task.Task) error {
 	if t.Encoding.Kind == task.Quorum && a.config.Engine == nil {
 		return fmt.Errorf("task %q asks for a quorum, for which the analyzer needs an engine", t.Metric)
 	}
-	threshold, err := metric.Threshold(t.Threshold)
+	threshold, err := a.rules.Threshold(t.Threshold)
 	if err != nil {
 		return fmt.Errorf("task %q: %w", t.Metric, err)
 	}
-	total, err := metric.Total(t)
+	total, err := a.rules.Total(t)
 	if err != nil {
 		return err
 	}
