@@ -48,6 +48,7 @@ type host struct {
 
 	mu      sync.RWMutex // held for reading while a request is served
 	tasks   []*task.Task
+	byID    map[task.ID]*task.Task // the same; guarded by keysMu, too
 	member  member
 	handler http.Handler
 
@@ -106,15 +107,12 @@ func (s *Server) openShuffler(ctx context.Context, h *host) error {
 		})
 	}
 	h.waiting = func(ctx context.Context) ([]pending, error) {
-		all, err := store.Batches(ctx)
+		all, err := store.Live(ctx)
 		if err != nil {
 			return nil, err
 		}
 		var found []pending
 		for _, b := range all {
-			if b.State == shuffler.Destroyed {
-				continue
-			}
 			needs := b.State == shuffler.Open || b.State == shuffler.Closed || b.State == shuffler.Carried
 			found = append(found, pending{b.Task, b.Epoch, b.State.String(), needs})
 		}
@@ -162,7 +160,7 @@ func (s *Server) openAnalyzer(ctx context.Context, h *host) error {
 func (h *host) start(ctx context.Context, tasks []*task.Task) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
-	h.tasks = tasks
+	h.setTasks(tasks)
 	if _, err := h.turn(ctx); err != nil {
 		return err
 	}
@@ -174,6 +172,16 @@ func (h *host) start(ctx context.Context, tasks []*task.Task) error {
 	defer h.mu.Unlock()
 	h.member, h.handler = m, m.Handler()
 	return nil
+}
+
+// setTasks is called with keysMu held, and with mu once requests are served.
+func (h *host) setTasks(tasks []*task.Task) {
+	h.tasks, h.byID = tasks, make(map[task.ID]*task.Task, len(tasks))
+	for _, t := range tasks {
+		if id, err := t.ID(); err == nil {
+			h.byID[id] = t
+		}
+	}
 }
 
 // keys is what a member gets. It is called with keysMu held.
@@ -222,16 +230,12 @@ func (h *host) unfinished(ctx context.Context) (time.Time, bool, error) {
 	var oldest time.Time
 	found := false
 	for _, b := range waiting {
-		if !b.needsKeys {
+		t := h.byID[b.task]
+		if t == nil || !b.needsKeys {
 			continue
 		}
-		for _, t := range h.tasks {
-			if id, err := t.ID(); err != nil || id != b.task {
-				continue
-			}
-			if start := t.Start(b.epoch); !found || start.Before(oldest) {
-				oldest, found = start, true
-			}
+		if start := t.Start(b.epoch); !found || start.Before(oldest) {
+			oldest, found = start, true
 		}
 	}
 	return oldest, found, nil
@@ -354,7 +358,8 @@ func (h *host) rebuild(ctx context.Context, tasks []*task.Task) error {
 	}
 	m, err := h.build(ctx, tasks, h.keys())
 	if err == nil {
-		h.member, h.handler, h.tasks = m, m.Handler(), tasks
+		h.member, h.handler = m, m.Handler()
+		h.setTasks(tasks)
 		return nil
 	}
 	old, again := h.build(ctx, h.tasks, h.keys())

@@ -164,9 +164,10 @@ func (s *Shuffler) acceptBatch(ctx context.Context, h *hosted, header esa.BatchH
 	s.acceptMu.Lock()
 	defer s.acceptMu.Unlock()
 	key := Key{h.id, header.Epoch}
-	s.mu.Lock()
-	known := s.batches[key]
-	s.mu.Unlock()
+	known, err := s.config.Store.Batch(ctx, key) // also if it is destroyed
+	if err != nil {
+		return false, err
+	}
 	if known.State != None {
 		if known.Input != digest {
 			return false, hop.ErrConflict
@@ -190,9 +191,6 @@ func (s *Shuffler) acceptBatch(ctx context.Context, h *hosted, header esa.BatchH
 	if err := s.apply(ctx, Change{None, b}); err != nil {
 		return false, err
 	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.alert()
 	return true, nil
 }

@@ -103,17 +103,23 @@ func (s *Shuffler) intakeOf(ctx context.Context, k Key) (*intake, Outcome) {
 	if in := s.logs[k]; in != nil {
 		return in, Accepted
 	}
-	b := s.batches[k]
+	b := s.live.batches[k]
 	if b.State == None {
 		b = Batch{Task: k.Task, Epoch: k.Epoch, State: Open}
 		// Not the request's context: a sender that goes away must not leave
 		// the store in doubt.
-		if err := s.config.Store.Apply(context.WithoutCancel(ctx), Change{None, b}); err != nil {
-			s.reload(context.WithoutCancel(ctx))
+		ctx := context.WithoutCancel(ctx)
+		err := s.config.Store.Apply(ctx, Change{None, b})
+		if errors.Is(err, ErrConflict) { // destroyed batches are in the store only
+			if have, err := s.config.Store.Batch(ctx, k); err == nil && have.State == Destroyed {
+				return nil, WrongEpoch
+			}
+		}
+		if err != nil {
+			s.reload(ctx)
 			return nil, storageOutcome(err)
 		}
-		s.batches[k] = b
-		s.config.Metrics.Batch(Open, b.Counts)
+		s.opened(b)
 	}
 	if b.State != Open {
 		return nil, WrongEpoch
@@ -122,26 +128,49 @@ func (s *Shuffler) intakeOf(ctx context.Context, k Key) (*intake, Outcome) {
 	if err != nil {
 		return nil, storageOutcome(err)
 	}
+	return in, Accepted
+}
+
+// opened enters a new batch. Run must look when it closes, if that is before
+// everything else that is due. Callers hold s.mu.
+func (s *Shuffler) opened(b Batch) {
+	before, any := s.live.next()
+	s.hold(b)
+	s.config.Metrics.Batch(b.State, b.Counts)
+	if first, ok := s.live.next(); !ok || any && !first.Before(before) {
+		return
+	}
+	s.alert()
+}
+
+// alert makes Run look at once.
+func (s *Shuffler) alert() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return in, Accepted
 }
 
 // reload makes the picture in memory that of the store, after a change whose
 // result is in doubt. If it fails, the next change fails and comes here again.
 // Callers hold s.mu.
 func (s *Shuffler) reload(ctx context.Context) {
-	all, err := s.config.Store.Batches(ctx)
+	all, err := s.config.Store.Live(ctx)
 	if err != nil {
 		return
 	}
+	held := map[Key]bool{}
 	for _, b := range all {
-		s.batches[b.Key()] = b
+		held[b.Key()] = true
+		s.hold(b)
+	}
+	for _, key := range s.live.keys() {
+		if !held[key] {
+			s.live.put(Batch{Task: key.Task, Epoch: key.Epoch, State: Destroyed})
+		}
 	}
 	for key, in := range s.logs {
-		if s.batches[key].State != Open { // it was closed although the store had said no
+		if s.live.batches[key].State != Open { // it was closed although the store had said no
 			in.log.Close() // sealed: there is nothing to write
 			delete(s.logs, key)
 		}

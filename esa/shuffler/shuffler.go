@@ -74,6 +74,7 @@ type Shuffler struct {
 	config   Config
 	guard    *clock.Guard
 	tasks    map[task.ID]*hosted
+	rules    metric.Cache // of tasks with equal rules there is one copy
 	peers    *peers
 	wake     chan struct{} // a batch was opened: Run must look when it closes
 	tickMu   sync.Mutex    // one Tick at a time
@@ -82,7 +83,7 @@ type Shuffler struct {
 
 	mu      sync.Mutex
 	keys    Keys
-	batches map[Key]Batch // what the store holds
+	live    *live // what the store holds and is not destroyed
 	logs    map[Key]*intake
 	retry   map[Key]attempt
 	away    map[string]attempt // next hops that did not answer, by URL
@@ -127,7 +128,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 		tasks:   map[task.ID]*hosted{},
 		peers:   newPeers(c.Client, c.Clock),
 		wake:    make(chan struct{}, 1),
-		batches: map[Key]Batch{},
+		live:    newLive(),
 		logs:    map[Key]*intake{},
 		retry:   map[Key]attempt{},
 		away:    map[string]attempt{},
@@ -160,7 +161,7 @@ func (s *Shuffler) host(t *task.Task) error {
 		return fmt.Errorf("task %q names this identity as none of its shufflers", t.Metric)
 	}
 	if h.next().Role == task.Analyzer {
-		if h.threshold, err = metric.Threshold(t.Threshold); err != nil {
+		if h.threshold, err = s.rules.Threshold(t.Threshold); err != nil {
 			return fmt.Errorf("task %q: %w", t.Metric, err)
 		}
 	}
@@ -168,7 +169,7 @@ func (s *Shuffler) host(t *task.Task) error {
 	// the last one, whose noise only subtracts, would have destroyed it, too. If
 	// it carries over instead, its decision shows, and needs noise.
 	if h.threshold != nil || h.hop == 0 && t.Crowd.SaltEpochs > 1 {
-		if h.total, err = metric.Total(t); err != nil {
+		if h.total, err = s.rules.Total(t); err != nil {
 			return err
 		}
 	}
@@ -204,12 +205,12 @@ func (s *Shuffler) recover(ctx context.Context) error {
 	if err := hop.CleanArriving(s.config.FS, s.arriving()); err != nil {
 		return err
 	}
-	all, err := s.config.Store.Batches(ctx)
+	all, err := s.config.Store.Live(ctx)
 	if err != nil {
 		return err
 	}
 	for _, b := range all {
-		s.batches[b.Key()] = b
+		s.hold(b)
 		if b.State != Open {
 			continue
 		}
@@ -278,11 +279,8 @@ func (s *Shuffler) Status() Status {
 	for _, n := range s.damaged {
 		st.Damaged += n
 	}
-	for _, key := range sortedKeys(s.batches) {
-		b := s.batches[key]
-		if b.State == Destroyed {
-			continue
-		}
+	for _, key := range s.live.keys() {
+		b := s.live.batches[key]
 		out := BatchStatus{Task: b.Task, Epoch: b.Epoch, State: b.State, Attempts: s.retry[key].n, Err: s.retry[key].err}
 		if h := s.tasks[b.Task]; h != nil {
 			out.Metric = h.task.Metric
@@ -293,18 +291,6 @@ func (s *Shuffler) Status() Status {
 		st.Batches = append(st.Batches, out)
 	}
 	return st
-}
-
-// sortedKeys orders batches by task, then by epoch.
-func sortedKeys(m map[Key]Batch) []Key {
-	keys := make([]Key, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b Key) int {
-		return cmp.Or(slices.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Epoch, b.Epoch))
-	})
-	return keys
 }
 
 // apply changes the store and, once that is durable, the picture in memory.
@@ -318,11 +304,41 @@ func (s *Shuffler) apply(ctx context.Context, changes ...Change) error {
 		return err
 	}
 	for _, c := range changes {
-		s.batches[c.To.Key()] = c.To
 		delete(s.retry, c.To.Key())
+		s.hold(c.To)
 		s.config.Metrics.Batch(c.To.State, c.To.Counts)
 	}
 	return nil
+}
+
+// hold enters a batch as the store holds it, and sets when it is due. Callers hold
+// s.mu or are New.
+func (s *Shuffler) hold(b Batch) {
+	s.live.put(b)
+	s.reschedule(b)
+	h := s.tasks[b.Task]
+	if h == nil || h.task.Crowd.SaltEpochs <= 1 || b.State == Open || b.State == Closed {
+		return
+	}
+	// Later batches of the salt window may have waited for this one.
+	for _, other := range s.live.of(b.Task) {
+		if other.State == Open {
+			s.reschedule(other)
+		}
+	}
+}
+
+// reschedule sets when a batch is due. Callers hold s.mu or are New.
+func (s *Shuffler) reschedule(b Batch) {
+	h := s.tasks[b.Task]
+	if h == nil || b.State == Destroyed || b.State == Carried {
+		return
+	}
+	at := s.notBefore(h, b)
+	if closes := h.task.Closes(b.Epoch); b.State == Open && closes.After(at) {
+		at = closes
+	}
+	s.live.schedule(b.Key(), at)
 }
 
 // dir is the place of a batch's files.

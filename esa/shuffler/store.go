@@ -59,8 +59,14 @@ var ErrConflict = errors.New("batch is in another state")
 // Concurrency: all methods may be called by many goroutines at once; Apply
 // calls take effect one after the other.
 type Store interface {
-	// Batches returns every batch, ordered by task, then by epoch.
+	// Batches returns every batch, ordered by task, then by epoch. It reads all
+	// that ever was: nothing that happens often calls it.
 	Batches(ctx context.Context) ([]Batch, error)
+	// Live returns the batches that are not destroyed, in the same order, at a
+	// cost that does not depend on the others.
+	Live(ctx context.Context) ([]Batch, error)
+	// Batch returns one batch, in state [None] if the store does not know it.
+	Batch(ctx context.Context, k Key) (Batch, error)
 	// Apply makes all changes at once. It returns an error that matches
 	// [ErrConflict], and changes nothing, if any From does not hold.
 	Apply(ctx context.Context, changes ...Change) error

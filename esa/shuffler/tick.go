@@ -63,47 +63,38 @@ func (s *Shuffler) due() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	due := now.Add(maxSleep)
-	for _, b := range s.batches {
-		h := s.tasks[b.Task]
-		if h == nil {
-			continue
-		}
-		at := now.Add(firstPause)
-		switch b.State {
-		case Destroyed, Carried:
-			continue
-		case Open:
-			at = h.task.Closes(b.Epoch)
-		}
-		if next := s.notBefore(h, b); next.After(at) {
-			at = next
-		}
-		if at.Before(due) {
-			due = at
-		}
+	at, ok := s.live.next()
+	if !ok || at.After(due) {
+		return due
 	}
-	return due
+	if soon := now.Add(firstPause); at.Before(soon) { // it was due already and could not go on
+		return soon
+	}
+	return at
 }
 
 // Tick does everything that is due now: it closes batches, processes them,
 // hands them over and destroys what has been handed over. Each batch goes as
-// far as it can; the errors of those that could not go on are joined.
+// far as it can; the errors of those that could not go on are joined. Batches
+// that are not due cost nothing.
 func (s *Shuffler) Tick(ctx context.Context) error {
 	s.tickMu.Lock()
 	defer s.tickMu.Unlock()
+	now, _ := s.guard.Now()
 	s.mu.Lock()
-	keys := sortedKeys(s.batches)
+	keys := s.live.take(now)
 	s.mu.Unlock()
 	var errs []error
-	for len(keys) > 0 && ctx.Err() == nil {
-		key := keys[0]
-		moved, err := s.step(ctx, key)
-		if err != nil {
-			errs = append(errs, err)
+	for _, key := range keys {
+		for moved := true; moved && ctx.Err() == nil; {
+			var err error
+			if moved, err = s.step(ctx, key); err != nil {
+				errs = append(errs, err)
+			}
 		}
-		if !moved {
-			keys = keys[1:]
-		}
+		s.mu.Lock()
+		s.reschedule(s.live.batches[key])
+		s.mu.Unlock()
 	}
 	return errors.Join(append(errs, ctx.Err())...)
 }
@@ -113,10 +104,10 @@ func (s *Shuffler) Tick(ctx context.Context) error {
 func (s *Shuffler) step(ctx context.Context, key Key) (bool, error) {
 	now, sure := s.guard.Now()
 	s.mu.Lock()
-	b, h, try := s.batches[key], s.tasks[key.Task], s.retry[key]
+	b, h, try := s.live.batches[key], s.tasks[key.Task], s.retry[key]
 	resting := h != nil && s.notBefore(h, b).After(now)
 	s.mu.Unlock()
-	if h == nil || b.State == Destroyed || b.State == Carried || resting {
+	if h == nil || b.State == None || b.State == Carried || resting {
 		return false, nil
 	}
 	var err error
@@ -165,9 +156,12 @@ func (s *Shuffler) notBefore(h *hosted, b Batch) time.Time {
 func (s *Shuffler) waits(h *hosted, b Batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, other := range s.batches {
-		if key.Task == b.Task && key.Epoch < b.Epoch && (other.State == Open || other.State == Closed) &&
-			h.task.SaltWindow(key.Epoch) == h.task.SaltWindow(b.Epoch) {
+	if h.task.Crowd.SaltEpochs <= 1 {
+		return false
+	}
+	for _, other := range s.live.of(b.Task) {
+		if other.Epoch < b.Epoch && (other.State == Open || other.State == Closed) &&
+			h.task.SaltWindow(other.Epoch) == h.task.SaltWindow(b.Epoch) {
 			return true
 		}
 	}
@@ -216,8 +210,8 @@ func (s *Shuffler) sources(b Batch) []Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []Batch
-	for _, key := range sortedKeys(s.batches) {
-		if other := s.batches[key]; key.Task == b.Task && other.State == Carried && other.Into == b.Epoch {
+	for _, other := range s.live.of(b.Task) {
+		if other.State == Carried && other.Into == b.Epoch {
 			all = append(all, other)
 		}
 	}
@@ -287,7 +281,7 @@ func (s *Shuffler) tooSmall(ctx context.Context, h *hosted, b Batch, sources []B
 	}
 	into := Key{b.Task, next}
 	s.mu.Lock()
-	state := s.batches[into].State
+	state := s.live.batches[into].State
 	s.mu.Unlock()
 	switch state {
 	case None: // so that it closes even if it gets no report of its own

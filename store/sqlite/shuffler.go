@@ -37,10 +37,36 @@ func OpenShuffler(ctx context.Context, name string) (*Shuffler, error) {
 // Close closes the file.
 func (s *Shuffler) Close() error { return s.db.Close() }
 
+const shufflerColumns = `SELECT task, epoch, state, into_epoch, batch, seed, input, output, counts FROM batches`
+
+// liveBatches is answered by the index batches_live alone: it holds no batch that
+// is destroyed (state 7).
+const liveBatches = shufflerColumns + ` WHERE state <> 7 ORDER BY task, epoch`
+
 // Batches implements [shuffler.Store].
 func (s *Shuffler) Batches(ctx context.Context) ([]shuffler.Batch, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT task, epoch, state, into_epoch, batch, seed, input, output, counts
-		FROM batches ORDER BY task, epoch`)
+	return s.batches(ctx, shufflerColumns+` ORDER BY task, epoch`)
+}
+
+// Live implements [shuffler.Store].
+func (s *Shuffler) Live(ctx context.Context) ([]shuffler.Batch, error) {
+	return s.batches(ctx, liveBatches)
+}
+
+// Batch implements [shuffler.Store].
+func (s *Shuffler) Batch(ctx context.Context, k shuffler.Key) (shuffler.Batch, error) {
+	if k.Epoch > math.MaxInt64 {
+		return shuffler.Batch{}, nil
+	}
+	all, err := s.batches(ctx, shufflerColumns+` WHERE task = ? AND epoch = ?`, k.Task[:], int64(k.Epoch))
+	if err != nil || len(all) == 0 {
+		return shuffler.Batch{}, err
+	}
+	return all[0], nil
+}
+
+func (s *Shuffler) batches(ctx context.Context, query string, args ...any) ([]shuffler.Batch, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading batches: %w", err)
 	}

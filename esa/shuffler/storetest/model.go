@@ -73,6 +73,22 @@ func (m *Model) Batches(context.Context) ([]shuffler.Batch, error) {
 	}), nil
 }
 
+// Live implements [shuffler.Store].
+func (m *Model) Live(ctx context.Context) ([]shuffler.Batch, error) {
+	all, err := m.Batches(ctx)
+	return slices.DeleteFunc(all, func(b shuffler.Batch) bool { return b.State == shuffler.Destroyed }), err
+}
+
+// Batch implements [shuffler.Store].
+func (m *Model) Batch(_ context.Context, k shuffler.Key) (shuffler.Batch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return shuffler.Batch{}, ErrCrashed
+	}
+	return m.batches[k], nil
+}
+
 // Apply implements [shuffler.Store].
 func (m *Model) Apply(_ context.Context, changes ...shuffler.Change) error {
 	m.mu.Lock()

@@ -7,7 +7,9 @@ package storetest
 
 import (
 	"errors"
+	"math"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -72,6 +74,24 @@ func want(t *testing.T, s shuffler.Store, batches ...shuffler.Batch) {
 	}
 	if len(have)+len(batches) > 0 && !reflect.DeepEqual(have, batches) {
 		t.Fatalf("store holds %+v, want %+v", have, batches)
+	}
+	alive, err := s.Live(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := slices.DeleteFunc(slices.Clone(batches), func(b shuffler.Batch) bool { return b.State == shuffler.Destroyed })
+	if len(alive)+len(kept) > 0 && !reflect.DeepEqual(alive, kept) {
+		t.Fatalf("of what is not destroyed the store returns %+v, want %+v", alive, kept)
+	}
+	for _, b := range batches {
+		if one, err := s.Batch(t.Context(), b.Key()); err != nil || !reflect.DeepEqual(one, b) {
+			t.Fatalf("batch %+v, %v, want %+v", one, err, b)
+		}
+	}
+	for _, k := range []shuffler.Key{{Task: task.ID{0xee}}, {Task: task.ID{1}, Epoch: math.MaxUint64}} {
+		if one, err := s.Batch(t.Context(), k); err != nil || one.State != shuffler.None {
+			t.Fatalf("an unknown batch is %+v, %v", one, err)
+		}
 	}
 }
 
