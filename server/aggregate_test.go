@@ -680,6 +680,7 @@ func TestSeparateStores(t *testing.T) {
 	if err := os.Rename(c.aggregatorStore(LeaderRole), c.collectorStore()); err != nil {
 		t.Fatal(err)
 	}
+	w.a.newData = true // the leader's is missing, too
 	if _, err := w.a.open(); err == nil || !strings.Contains(err.Error(), "belongs to a leader") {
 		t.Errorf("a leader's file served as a collector's: %v", err)
 	}

@@ -51,12 +51,14 @@ type leaderStore interface {
 	leader.Store
 	roster.Store
 	io.Closer
+	identified
 }
 
 type helperStore interface {
 	helper.Store
 	roster.Store
 	io.Closer
+	identified
 }
 
 func (s *Server) openAggregator(ctx context.Context, r RoleName) (*aggregator, error) {
@@ -122,6 +124,9 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 		return err
 	}
 	a.store = store
+	if err := s.data.confirm(ctx, a.role, store); err != nil {
+		return err
+	}
 	books, err := a.open(ctx, dap.Leader, store, store)
 	if err != nil {
 		return err
@@ -157,6 +162,9 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 		return err
 	}
 	a.store = store
+	if err := s.data.confirm(ctx, a.role, store); err != nil {
+		return err
+	}
 	books, err := a.open(ctx, dap.Helper, store, store)
 	if err != nil {
 		return err

@@ -38,6 +38,9 @@ func (s *Server) openCollector(ctx context.Context) (*gatherer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.data.confirm(ctx, CollectorRole, store); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	c, err := collector.New(collector.Config{
 		Store: store, FS: s.o.FS, Dir: s.config.collectorDir(), Clock: s.o.Clock, Keys: private, HTTP: s.o.Client,
 		Metrics: collectorMetrics{s.metrics},

@@ -52,6 +52,7 @@ func Doctor(ctx context.Context, c Config, o Options) []Finding {
 	d.clock()
 	d.keys()
 	d.disk()
+	d.data()
 	d.ports(ctx)
 	d.tasks()
 	d.peers(ctx)
@@ -59,10 +60,11 @@ func Doctor(ctx context.Context, c Config, o Options) []Finding {
 }
 
 type doctor struct {
-	config Config
-	o      Options
-	served []Task
-	found  []Finding
+	config  Config
+	o       Options
+	served  []Task
+	useless []string // what of the configuration serves nothing
+	found   []Finding
 }
 
 func (d *doctor) say(l Level, check, format string, args ...any) {
@@ -158,7 +160,7 @@ func (d *doctor) registry(id task.IdentityKey) {
 		d.say(Failure, "tasks", "%v", err)
 		return
 	}
-	d.served = r.tasks
+	d.served, d.useless = r.tasks, r.warnings()
 }
 
 func (d *doctor) tasks() {
@@ -176,9 +178,28 @@ func (d *doctor) tasks() {
 		}
 		d.say(OK, check, "as %s, until %s", t.Role(), time.Unix(t.Task.Expires, 0).UTC().Format(time.DateOnly))
 	}
-	if len(d.served) == 0 {
-		d.say(Warning, "tasks", "none is served: list bundles under tasks.bundles and their owners under tasks.owners")
+	for _, why := range d.useless {
+		d.say(Warning, "tasks", "%s", why)
 	}
+}
+
+// data looks for stores and folders that the organisation has had and that are
+// missing. Of a database it sees here only that it answers.
+func (d *doctor) data() {
+	i, err := openInstallation(d.config, false)
+	if err != nil {
+		d.say(Failure, "data", "%v", err)
+		return
+	}
+	if len(i.known) == 0 {
+		d.say(OK, "data", "nothing has been created yet")
+		return
+	}
+	if _, err := i.check(d.config.holdings(d.o.FS)); err != nil {
+		d.say(Failure, "data", "%v", err)
+		return
+	}
+	d.say(OK, "data", "%d stores and folders are there", len(i.known))
 }
 
 func (d *doctor) disk() {

@@ -93,6 +93,9 @@ func (s *Server) openShuffler(ctx context.Context, h *host) error {
 		return err
 	}
 	h.store = store
+	if err := s.data.confirm(ctx, h.role, store); err != nil {
+		return errors.Join(err, store.Close())
+	}
 	e, err := local.New(filepath.Join(h.dir, "work"), local.Options{MemoryBytes: int64(s.config.Batches.Memory), Workers: s.config.Batches.Workers})
 	if err != nil {
 		return errors.Join(err, store.Close())
@@ -127,6 +130,9 @@ func (s *Server) openAnalyzer(ctx context.Context, h *host) error {
 		return err
 	}
 	h.store = store
+	if err := s.data.confirm(ctx, h.role, store); err != nil {
+		return errors.Join(err, store.Close())
+	}
 	e, err := local.New(filepath.Join(h.dir, "work"), local.Options{MemoryBytes: int64(s.config.Batches.Memory), Workers: s.config.Batches.Workers})
 	if err != nil {
 		return errors.Join(err, store.Close())

@@ -45,6 +45,7 @@ type registry struct {
 	tasks     []Task          // in the order of admission
 	places    map[place]int   // index into tasks
 	byID      map[task.ID]int // of the first part in each task
+	useless   []string        // bundles of which nothing is served, and why
 }
 
 // A place is a part in a task.
@@ -95,11 +96,48 @@ func (r *registry) load(now time.Time) error {
 			return fmt.Errorf("reading tasks: %s: %w", name, err)
 		}
 		r.enter(added)
+		if len(added) > 0 {
+			continue
+		}
+		if why := r.nothing(b, now); why != "" {
+			r.useless = append(r.useless, name+": "+why)
+		}
 	}
 	if err := r.config.Floors.checkSums(r.tasks, now, r.costs); err != nil {
 		return fmt.Errorf("reading tasks: %w", err)
 	}
 	return nil
+}
+
+// nothing says why nothing of a bundle is served, or "". A bundle that was made for
+// another address or identity looks like one that has no questions yet.
+func (r *registry) nothing(bundle []byte, now time.Time) string {
+	b, err := task.ParseBundle(bundle)
+	if err != nil {
+		return err.Error()
+	}
+	ended := 0
+	for _, signed := range b.Tasks {
+		_, err := r.admit(signed, now)
+		if err == nil {
+			return ""
+		}
+		if errors.Is(err, errEnded) {
+			ended++
+		}
+	}
+	if ended > 0 {
+		return fmt.Sprintf("its tasks for this organisation have expired (%d)", ended)
+	}
+	return fmt.Sprintf("none of its tasks (%d) names this organisation: %s, %s", len(b.Tasks), r.config.URL, task.FormatPublic(r.self))
+}
+
+// warnings says what of the configuration serves nothing.
+func (r *registry) warnings() []string {
+	if len(r.tasks) > 0 {
+		return r.useless
+	}
+	return append(slices.Clone(r.useless), "no task is served: list bundles under tasks.bundles and their owners under tasks.owners, or use \"shoal task add\"")
 }
 
 func (c Config) tasksDir() string { return filepath.Join(c.Data, "tasks") }
@@ -250,6 +288,28 @@ func (r *registry) hopsOf(t *task.Task) ([]int, error) {
 // organisation's server, and returns those that are new. A running server must be
 // told by its management API.
 func AddTasks(c Config, bundle []byte, now time.Time) ([]Task, error) {
+	r, err := readRegistry(c, now)
+	if err != nil {
+		return nil, err
+	}
+	added, err := r.add(bundle, now)
+	if err != nil || len(added) == 0 {
+		return nil, err
+	}
+	return added, c.saveAdded(bundle, sha256.Sum256(bundle))
+}
+
+// UselessBundle says why an organisation serves nothing of a bundle, or "".
+func UselessBundle(c Config, bundle []byte, now time.Time) (string, error) {
+	r, err := readRegistry(c, now)
+	if err != nil {
+		return "", err
+	}
+	return r.nothing(bundle, now), nil
+}
+
+// readRegistry admits what the organisation has.
+func readRegistry(c Config, now time.Time) (*registry, error) {
 	identity, err := LoadIdentity(c.identityPath())
 	if err != nil {
 		return nil, err
@@ -263,17 +323,10 @@ func AddTasks(c Config, bundle []byte, now time.Time) ([]Task, error) {
 		collector = key.Public()
 	}
 	r, err := newRegistry(c, identity.Public(), collector)
-	if err == nil {
-		err = r.load(now)
-	}
 	if err != nil {
 		return nil, err
 	}
-	added, err := r.add(bundle, now)
-	if err != nil || len(added) == 0 {
-		return nil, err
-	}
-	return added, c.saveAdded(bundle, sha256.Sum256(bundle))
+	return r, r.load(now)
 }
 
 // saveAdded stores a bundle that came through the management API.

@@ -41,6 +41,9 @@ type Options struct {
 	// speaks TLS 1.3, follows no redirects, and shows the client certificate
 	// of the configuration, if there is one, to servers that ask.
 	Client *http.Client
+	// NewData starts without data that the organisation has had and that is
+	// missing now. What was in it is lost.
+	NewData bool
 	// Manual leaves the periodic work to calls of Tick.
 	Manual bool
 	// Console, if any, makes the handler of the console's listener.
@@ -90,6 +93,7 @@ type Server struct {
 	metrics  *metrics
 	tokens   *Tokens
 	unlock   func() error
+	data     *installation
 
 	listeners   []listener
 	hosts       []*host       // one a role of the crowd route
@@ -150,10 +154,16 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.registry = registry
+	for _, why := range registry.warnings() {
+		s.o.Logger.Warn("nothing is served", "why", why)
+	}
 	for _, r := range s.config.Roles {
 		if err := s.openRole(ctx, r); err != nil {
 			return err
 		}
+	}
+	if err := s.data.save(); err != nil {
+		return err
 	}
 	s.syncAggregates(ctx)
 	return s.bind()
@@ -242,8 +252,24 @@ func (s *Server) pairSelf() error {
 }
 
 // openData makes the data folder and takes its lock: two processes on one
-// folder would count reports twice.
+// folder would count reports twice. Data that the organisation has had must be
+// there, unless it is given up.
 func (s *Server) openData() error {
+	holdings := s.config.holdings(s.o.FS)
+	var err error
+	if s.data, err = openInstallation(s.config, s.o.NewData); err != nil {
+		return err
+	}
+	gone, err := s.data.check(holdings)
+	if err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	for _, what := range gone {
+		s.o.Logger.Warn("data is missing and given up, as --new-data demands; reports in it are not counted", "missing", what)
+	}
+	if s.o.NewData && len(gone) == 0 {
+		s.o.Logger.Warn("--new-data is given, and nothing that is a file is missing: start without it, so that a loss is noticed")
+	}
 	if err := s.o.FS.MkdirAll(s.config.Data, 0o700); err != nil {
 		return fmt.Errorf("data: %w", err)
 	}
@@ -255,7 +281,7 @@ func (s *Server) openData() error {
 		return fmt.Errorf("data: %s is in use by another shoal process, or cannot be locked: %w", s.config.Data, err)
 	}
 	s.unlock = unlock
-	return nil
+	return s.data.establish(holdings)
 }
 
 // tasksOf returns the tasks in which the organisation plays role r.

@@ -52,6 +52,7 @@ type org struct {
 	fs       durable.FS
 	client   *http.Client // nil for the default
 	adjust   func(*Config)
+	newData  bool // as with --new-data
 
 	server *Server
 	stop   context.CancelFunc
@@ -185,7 +186,7 @@ func (o *org) config() Config {
 
 func (o *org) open() (*Server, error) {
 	logger := slog.New(slog.NewTextHandler(o.w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return New(o.w.t.Context(), o.config(), Options{Clock: o.w.clock, Logger: logger, FS: o.fs, Client: o.client, Manual: true})
+	return New(o.w.t.Context(), o.config(), Options{Clock: o.w.clock, Logger: logger, FS: o.fs, Client: o.client, Manual: true, NewData: o.newData})
 }
 
 // start opens and runs the organisation's server.

@@ -12,6 +12,7 @@ import (
 // serveCmd runs an organisation.
 type serveCmd struct {
 	configFlag
+	NewData bool `help:"Start without stores and folders that the organisation has had and that are missing. What was in them is lost."`
 }
 
 // Run serves until the process is told to stop.
@@ -21,7 +22,7 @@ func (c *serveCmd) Run(e *env) error {
 		return err
 	}
 	logger := newLogger(e.stderr, config.Log)
-	s, err := server.New(e.ctx, config, server.Options{Clock: e.clock, Logger: logger, Console: newConsole(config, logger)})
+	s, err := server.New(e.ctx, config, server.Options{Clock: e.clock, Logger: logger, Console: newConsole(config, logger), NewData: c.NewData})
 	if err != nil {
 		return setup(err)
 	}

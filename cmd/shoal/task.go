@@ -76,7 +76,7 @@ func (c *taskAddCmd) Run(e *env) error {
 		for _, t := range added {
 			fmt.Fprintf(e.stdout, "%s: as %s, from the server's next start\n", t.Task.Metric, t.Role())
 		}
-		return said(e, len(added))
+		return c.nothing(e, config, bundle, len(added))
 	}
 	if err != nil {
 		return setup(err)
@@ -88,14 +88,24 @@ func (c *taskAddCmd) Run(e *env) error {
 	for _, t := range list.Tasks {
 		fmt.Fprintf(e.stdout, "%s: as %s, %s\n", t.Metric, t.Role, t.State)
 	}
-	return said(e, len(list.Tasks))
+	return c.nothing(e, config, bundle, len(list.Tasks))
 }
 
-// said says that there was nothing to say.
-func said(e *env, tasks int) error {
-	if tasks == 0 {
-		fmt.Fprintln(e.stdout, "Nothing in the bundle is new and names this organisation.")
+// nothing says why no task was added, and warns if the bundle is of no use here.
+func (*taskAddCmd) nothing(e *env, config server.Config, bundle []byte, added int) error {
+	if added > 0 {
+		return nil
 	}
+	why, err := server.UselessBundle(config, bundle, e.clock.Now())
+	if err != nil {
+		return setup(err)
+	}
+	if why == "" {
+		fmt.Fprintln(e.stdout, "The bundle's tasks for this organisation are served already.")
+		return nil
+	}
+	fmt.Fprintf(e.stdout, "Nothing was added.\n")
+	fmt.Fprintf(e.stderr, "shoal: warning: %s\n", why)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/shoal-project/shoal/dap/leader"
 	"github.com/shoal-project/shoal/dap/ledger"
@@ -52,4 +53,13 @@ func OpenHelper(ctx context.Context, connection string) (*Helper, error) {
 func (a *aggregator) Close() error {
 	a.pool.Close()
 	return nil
+}
+
+// Installation returns the random ID that the schema was given when it was filled.
+func (a *aggregator) Installation(ctx context.Context) (string, error) {
+	var id string
+	if err := a.pool.QueryRow(ctx, `SELECT id FROM installation`).Scan(&id); err != nil {
+		return "", fmt.Errorf("reading the store's ID: %w", err)
+	}
+	return id, nil
 }

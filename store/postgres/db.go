@@ -124,12 +124,22 @@ func migrate(ctx context.Context, pool *database, role string) error {
 				return fmt.Errorf("migration %s: %w", path.Base(step), err)
 			}
 		}
-		if version == len(steps) {
-			return nil
+		if err := identify(ctx, tx); err != nil || version == len(steps) {
+			return err
 		}
 		_, err = tx.Exec(ctx, `UPDATE shoal SET version = $1`, len(steps))
 		return err
 	})
+}
+
+// identify gives a schema that has no ID a random one, by which its organisation
+// knows it from an empty one of the same name.
+func identify(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS installation (id text NOT NULL)`); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO installation SELECT replace(gen_random_uuid()::text, '-', '') WHERE NOT EXISTS (SELECT 1 FROM installation)`)
+	return err
 }
 
 // transactLong is transact without limits of time, for migrations: they may rewrite

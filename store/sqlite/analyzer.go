@@ -29,6 +29,9 @@ func OpenAnalyzer(ctx context.Context, name string) (*Analyzer, error) {
 // Close closes the file.
 func (s *Analyzer) Close() error { return s.db.Close() }
 
+// Installation returns the random ID that the file was given when it was created.
+func (s *Analyzer) Installation(ctx context.Context) (string, error) { return installation(ctx, s.db) }
+
 // Accept implements [analyzer.Store].
 func (s *Analyzer) Accept(ctx context.Context, b analyzer.Batch) (bool, error) {
 	if err := b.Check(analyzer.None); err != nil {

@@ -28,6 +28,9 @@ func OpenCollector(ctx context.Context, name string) (*Collector, error) {
 // Close closes the file.
 func (s *Collector) Close() error { return s.db.Close() }
 
+// Installation returns the random ID that the file was given when it was created.
+func (s *Collector) Installation(ctx context.Context) (string, error) { return installation(ctx, s.db) }
+
 // Begin implements [collector.Store].
 func (s *Collector) Begin(ctx context.Context, task dap.TaskID, at int64) (int64, error) {
 	var first int64

@@ -53,5 +53,10 @@ func OpenHelper(ctx context.Context, name string) (*Helper, error) {
 // Close closes the file.
 func (a *aggregator) Close() error { return a.db.Close() }
 
+// Installation returns the random ID that the file was given when it was created.
+func (a *aggregator) Installation(ctx context.Context) (string, error) {
+	return installation(ctx, a.db)
+}
+
 // isNone reports whether a query had no row.
 func isNone(err error) bool { return errors.Is(err, sql.ErrNoRows) }

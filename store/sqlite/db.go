@@ -105,9 +105,30 @@ func migrate(ctx context.Context, db *sql.DB, role string) error {
 				return fmt.Errorf("migration %s: %w", path.Base(step), err)
 			}
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE shoal SET version = ?`, len(steps))
-		return err
+		if _, err = tx.ExecContext(ctx, `UPDATE shoal SET version = ?`, len(steps)); err != nil {
+			return err
+		}
+		return identify(ctx, tx)
 	})
+}
+
+// identify gives a file that has no ID a random one, by which its organisation
+// knows it from an empty file of the same name.
+func identify(ctx context.Context, tx *sql.Tx) error {
+	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS installation (id TEXT NOT NULL) STRICT`); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO installation SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM installation)`)
+	return err
+}
+
+// installation returns the file's ID.
+func installation(ctx context.Context, db *sql.DB) (string, error) {
+	var id string
+	if err := db.QueryRowContext(ctx, `SELECT id FROM installation`).Scan(&id); err != nil {
+		return "", fmt.Errorf("reading the store's ID: %w", err)
+	}
+	return id, nil
 }
 
 // schemaVersion returns how many migrations the file has seen, and refuses a

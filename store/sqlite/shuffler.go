@@ -43,6 +43,9 @@ const shufflerColumns = `SELECT task, epoch, state, into_epoch, batch, seed, inp
 // is destroyed (state 7).
 const liveBatches = shufflerColumns + ` WHERE state <> 7 ORDER BY task, epoch`
 
+// Installation returns the random ID that the file was given when it was created.
+func (s *Shuffler) Installation(ctx context.Context) (string, error) { return installation(ctx, s.db) }
+
 // Batches implements [shuffler.Store].
 func (s *Shuffler) Batches(ctx context.Context) ([]shuffler.Batch, error) {
 	return s.batches(ctx, shufflerColumns+` ORDER BY task, epoch`)

@@ -1,0 +1,215 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/shoal-project/shoal/internal/durable"
+)
+
+// installationFile is the marker beside the keys that lists the stores and folders
+// that the organisation has created, and the file in each folder with its ID.
+const installationFile = "installation.json"
+
+func (c Config) installationPath() string { return filepath.Join(c.Keys.Dir, installationFile) }
+
+// errMissing says that data which the organisation has created is not there.
+var errMissing = errors.New("missing data")
+
+// An installation is what an organisation knows of its own data: the random ID of
+// each store and folder. Without it a server whose disk is not mounted would start
+// as a new one: an aggregator would forget which reports counted, and reports of
+// clients would be neither counted nor destroyed.
+type installation struct {
+	path    string
+	newData bool // take what is there for the data, whatever the marker says
+	known   map[string]string
+	changed bool
+}
+
+type installationDocument struct {
+	Version int               `json:"version"`
+	Data    map[string]string `json:"data"` // by the name of a holding
+}
+
+// openInstallation reads the marker. An organisation without one has not run yet,
+// or only with a version that wrote none: its data is taken as it is.
+func openInstallation(c Config, newData bool) (*installation, error) {
+	i := &installation{path: c.installationPath(), newData: newData, known: map[string]string{}}
+	b, err := os.ReadFile(i.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		i.changed = true
+		return i, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the list of data: %w", err)
+	}
+	var d installationDocument
+	if err := json.Unmarshal(b, &d); err != nil || d.Version != 1 {
+		return nil, fmt.Errorf("reading the list of data: %s is damaged or of a newer version: restore it from a backup", i.path)
+	}
+	if d.Data != nil {
+		i.known = d.Data
+	}
+	return i, nil
+}
+
+// save makes the marker durable, if it has changed.
+func (i *installation) save() error {
+	if !i.changed {
+		return nil
+	}
+	b, err := json.MarshalIndent(installationDocument{1, i.known}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writePrivate(i.path, append(b, '\n')); err != nil {
+		return fmt.Errorf("writing the list of data: %w", err)
+	}
+	i.changed = false
+	return nil
+}
+
+// A holding is a store or a folder of an organisation.
+type holding struct {
+	name string // in the marker
+	path string // "": a store that is no file
+	fs   durable.FS
+	dir  bool
+}
+
+func storeHolding(r RoleName) string { return "store of " + string(r) }
+
+// holdings lists the stores and folders of the configured roles.
+func (c Config) holdings(fsys durable.FS) []holding {
+	all := []holding{{name: "folder of tasks", path: c.tasksDir(), fs: durable.OS(), dir: true}}
+	for _, r := range c.Roles {
+		store := holding{name: storeHolding(r), path: filepath.Join(c.Data, string(r)+".db"), fs: durable.OS()}
+		if c.Aggregates.Postgres != "" && (r == LeaderRole || r == HelperRole) {
+			store.path = ""
+		}
+		all = append(all, store)
+		if r == HelperRole {
+			continue
+		}
+		folder := holding{name: "folder of " + string(r), path: filepath.Join(c.Data, string(r)), fs: fsys, dir: true}
+		if r == LeaderRole { // each server of a leader has one
+			folder.name += " " + c.Aggregates.Node
+		}
+		all = append(all, folder)
+	}
+	return all
+}
+
+// id returns the ID of a folder, "" if it has none.
+func (h holding) id() (string, error) {
+	b, err := durable.ReadFile(h.fs, filepath.Join(h.path, installationFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
+// missing says what of a holding is not there that the marker lists, or "".
+func (i *installation) missing(h holding) (string, error) {
+	want, known := i.known[h.name]
+	switch {
+	case !known || h.path == "":
+		return "", nil
+	case h.dir:
+		have, err := h.id()
+		if err != nil || have == want {
+			return "", err
+		}
+		if have == "" {
+			return h.path, nil
+		}
+		return h.path + " (another folder is there)", nil
+	}
+	info, err := h.fs.Stat(h.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return h.path, nil
+	}
+	return "", err
+}
+
+// check returns what is missing. It refuses a start without it, before anything is
+// created, unless it is given up.
+func (i *installation) check(all []holding) ([]string, error) {
+	var gone []string
+	for _, h := range all {
+		what, err := i.missing(h)
+		if err != nil {
+			return nil, err
+		}
+		if what != "" {
+			gone = append(gone, what)
+		}
+	}
+	if len(gone) > 0 && !i.newData {
+		return gone, i.refuse(strings.Join(gone, ", "))
+	}
+	return gone, nil
+}
+
+func (i *installation) refuse(what string) error {
+	return fmt.Errorf("%w: %s: this organisation has had it (%s). Mount the volume that holds it or restore a backup; "+
+		"if it is lost, \"shoal serve --new-data\" starts without it once, and its reports are not counted", errMissing, what, i.path)
+}
+
+// establish gives the folders that are new their IDs, durably.
+func (i *installation) establish(all []holding) error {
+	for _, h := range all {
+		if !h.dir {
+			continue
+		}
+		have, err := h.id()
+		if err != nil {
+			return fmt.Errorf("data: %w", err)
+		}
+		if have == "" {
+			have = strings.ToLower(rand.Text())
+			if err := h.fs.MkdirAll(h.path, 0o700); err != nil {
+				return fmt.Errorf("data: %w", err)
+			}
+			if err := durable.WriteFile(h.fs, filepath.Join(h.path, installationFile), []byte(have+"\n"), 0o600); err != nil {
+				return fmt.Errorf("data: %w", err)
+			}
+		}
+		i.learn(h.name, have)
+	}
+	return nil
+}
+
+func (i *installation) learn(name, id string) {
+	if i.known[name] != id {
+		i.known[name], i.changed = id, true
+	}
+}
+
+// identified is a store that has an ID.
+type identified interface {
+	Installation(context.Context) (string, error)
+}
+
+// confirm checks that an opened store is the one that the organisation has had, or
+// learns that there is one now.
+func (i *installation) confirm(ctx context.Context, r RoleName, store identified) error {
+	id, err := store.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	name := storeHolding(r)
+	if want, known := i.known[name]; known && want != id && !i.newData {
+		return fmt.Errorf("data: %w", i.refuse("the "+name+" is another one, or an empty one"))
+	}
+	i.learn(name, id)
+	return nil
+}
