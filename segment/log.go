@@ -30,6 +30,7 @@ type Log struct {
 	random     io.Reader
 
 	durable atomic.Int64  // records
+	splits  atomic.Int64  // tries of Split
 	wake    chan struct{} // holds one token while a batch may be waiting
 	quit    chan struct{} // closed by Close
 	stopped chan struct{} // closed when the committer has ended

@@ -103,6 +103,15 @@ func (l *Log) Seal() error {
 	if l.sealed {
 		return nil
 	}
+	if err := l.finishAll(); err != nil {
+		return err
+	}
+	return l.writeSeal()
+}
+
+// finishAll writes what waits and seals all segments. It is called with l.writing
+// held, when the log takes no more records.
+func (l *Log) finishAll() error {
 	l.commitPending()
 	if l.active != nil {
 		if err := l.finish(); err != nil && l.active != nil {
@@ -116,7 +125,7 @@ func (l *Log) Seal() error {
 			}
 		}
 	}
-	return l.writeSeal()
+	return nil
 }
 
 // writeSeal is called when all segments are sealed. It makes their names
