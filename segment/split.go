@@ -46,6 +46,16 @@ func SerialOf(name string) uint64 {
 	return number / splitSpan
 }
 
+// MovedName returns what the segment file called name is called after a split under
+// serial has moved it.
+func MovedName(serial uint64, name string) string {
+	number, suffix, ok := parseName(name)
+	if !ok {
+		return name
+	}
+	return fileName(serial*splitSpan+number, suffix)
+}
+
 // End ends the log like Seal, but leaves no list of its segments: what is to be
 // split needs none.
 func (l *Log) End() error {

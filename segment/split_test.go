@@ -131,6 +131,9 @@ func TestSplit(t *testing.T) {
 	if err := errors.Join(l.Seal(), l.Close()); err != nil {
 		t.Fatal(err)
 	}
+	if MovedName(2, "00000003.seg") != fmt.Sprint(2*splitSpan+3)+".seg" || MovedName(2, "sealed") != "sealed" {
+		t.Error("the name of a moved segment is wrong")
+	}
 	if SerialOf("sealed") != 0 || SerialOf("00000001.seg") != 0 {
 		t.Error("segments that no split wrote have a serial")
 	}

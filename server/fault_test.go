@@ -124,7 +124,7 @@ func TestDamagedSegment(t *testing.T) {
 	w.send(w.reports(212, "apple"))
 	w.send(w.reports(3, "medlar"))
 	w.a.halt()
-	segments, err := filepath.Glob(filepath.Join(w.a.config().Data, "shuffler", "batches", "*", "reports", "*"))
+	segments, err := filepath.Glob(filepath.Join(w.a.config().Data, "shuffler", "batches", "*", "*", "*.*"))
 	if err != nil || len(segments) == 0 {
 		t.Fatalf("no segment found: %v", err)
 	}

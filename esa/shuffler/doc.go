@@ -10,7 +10,8 @@
 // # The way of a batch
 //
 // A batch is all reports of one task and epoch. A report is acknowledged when
-// it is durable in the batch's log. When the epoch, the task's send delay and
+// it is durable in a log that the batch shares with others; before the first of
+// those closes, its reports are distributed over logs of the batches. When the epoch, the task's send delay and
 // its clock skew are over, the batch closes: the log is sealed and a close
 // record with a fresh seed becomes durable. What follows is a function of log
 // and seed, so that a repetition after a crash gives the same bytes and never

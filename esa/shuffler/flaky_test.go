@@ -109,7 +109,12 @@ func TestFlakyStores(t *testing.T) {
 							t.Errorf("%s holds %v, %v", dir, entries, err)
 						}
 					}
-					if entries, _ := c.fs.ReadDir("shuffler"); len(entries) != 1 {
+					for _, dir := range []string{"shuffler/arriving", "shuffler/shared"} {
+						if entries, _ := c.fs.ReadDir(dir); len(entries) != 0 {
+							t.Errorf("%s holds %v", dir, entries)
+						}
+					}
+					if entries, _ := c.fs.ReadDir("shuffler"); len(entries) != 2 {
 						t.Errorf("the shuffler keeps %v", entries)
 					}
 				})

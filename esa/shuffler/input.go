@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"path/filepath"
+	"strconv"
 
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/segment"
@@ -76,8 +78,23 @@ type place struct {
 // s.mu or are New.
 func (s *Shuffler) lost(damage ...segment.Damage) {
 	for _, d := range damage {
-		s.damaged[place{d.File, d.Offset}] = max(1, d.Records)
+		s.damaged[place{s.finally(d.File), d.Offset}] = max(1, d.Records)
 	}
+}
+
+// finally returns where a segment of a shared log gets to when it is moved as it
+// is, so that damage to it is counted once.
+func (s *Shuffler) finally(file string) string {
+	dir, name := filepath.Split(file)
+	dir = filepath.Clean(dir)
+	serial, err := strconv.ParseUint(filepath.Base(dir), 10, 64)
+	if err != nil || filepath.Dir(dir) != s.sharedDir() {
+		if segment.SerialOf(name) > 0 {
+			return name
+		}
+		return file
+	}
+	return segment.MovedName(serial, name)
 }
 
 func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {

@@ -82,11 +82,12 @@ func (s *Shuffler) accept(ctx context.Context, h *hosted, report []byte) Outcome
 		}
 		return WrongEpoch
 	}
-	in, outcome := s.intakeOf(ctx, Key{h.id, header.Epoch})
+	key := Key{h.id, header.Epoch}
+	in, outcome := s.intakeOf(ctx, key)
 	if in == nil {
 		return outcome
 	}
-	return in.append(ctx, report, s.config.MaxReports)
+	return s.append(ctx, h, key, in, report)
 }
 
 // isOpen reports whether reports of epoch e may arrive at the time now, in
@@ -95,52 +96,30 @@ func isOpen(t *task.Task, e task.Epoch, now int64) bool {
 	return t.Covers(e) && t.Start(e).Unix()-int64(t.ClockSkew) <= now && now < t.Closes(e).Unix()
 }
 
-// intakeOf returns the log of an open batch, which it begins if it is the
+// intakeOf returns the intake of an open batch, which it begins if it is the
 // first report of its epoch, or the reason why there is none.
 func (s *Shuffler) intakeOf(ctx context.Context, k Key) (*intake, Outcome) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if in := s.logs[k]; in != nil {
-		return in, Accepted
-	}
-	b := s.live.batches[k]
-	if b.State == None {
-		b = Batch{Task: k.Task, Epoch: k.Epoch, State: Open}
+	for range 2 {
+		s.mu.Lock()
+		in, state := s.intakes[k], s.live.batches[k].State
+		if in == nil && state == Open {
+			in = &intake{}
+			s.intakes[k] = in
+		}
+		s.mu.Unlock()
+		if in != nil {
+			return in, Accepted
+		}
+		if state != None {
+			return nil, WrongEpoch
+		}
 		// Not the request's context: a sender that goes away must not leave
 		// the store in doubt.
-		ctx := context.WithoutCancel(ctx)
-		err := s.config.Store.Apply(ctx, Change{None, b})
-		if errors.Is(err, ErrConflict) { // destroyed batches are in the store only
-			if have, err := s.config.Store.Batch(ctx, k); err == nil && have.State == Destroyed {
-				return nil, WrongEpoch
-			}
+		if outcome := s.openBatch(context.WithoutCancel(ctx), k); outcome != Accepted {
+			return nil, outcome
 		}
-		if err != nil {
-			s.reload(ctx)
-			return nil, storageOutcome(err)
-		}
-		s.opened(b)
 	}
-	if b.State != Open {
-		return nil, WrongEpoch
-	}
-	in, err := s.openLog(k)
-	if err != nil {
-		return nil, storageOutcome(err)
-	}
-	return in, Accepted
-}
-
-// opened enters a new batch. Run must look when it closes, if that is before
-// everything else that is due. Callers hold s.mu.
-func (s *Shuffler) opened(b Batch) {
-	before, any := s.live.next()
-	s.hold(b)
-	s.config.Metrics.Batch(b.State, b.Counts)
-	if first, ok := s.live.next(); !ok || any && !first.Before(before) {
-		return
-	}
-	s.alert()
+	return nil, WrongEpoch // closed at once
 }
 
 // alert makes Run look at once.
@@ -169,33 +148,11 @@ func (s *Shuffler) reload(ctx context.Context) {
 			s.live.put(Batch{Task: key.Task, Epoch: key.Epoch, State: Destroyed})
 		}
 	}
-	for key, in := range s.logs {
+	for key := range s.intakes {
 		if s.live.batches[key].State != Open { // it was closed although the store had said no
-			in.log.Close() // sealed: there is nothing to write
-			delete(s.logs, key)
+			delete(s.intakes, key)
 		}
 	}
-}
-
-func (in *intake) append(ctx context.Context, report []byte, most int64) Outcome {
-	in.mu.RLock()
-	defer in.mu.RUnlock()
-	if in.closing {
-		return WrongEpoch
-	}
-	if in.taken.Add(1) > most {
-		in.taken.Add(-1)
-		return BatchFull
-	}
-	err := in.log.Append(ctx, report)
-	if err == nil {
-		return Accepted
-	}
-	in.taken.Add(-1)
-	if errors.Is(err, segment.ErrSealed) {
-		return WrongEpoch
-	}
-	return storageOutcome(err)
 }
 
 func storageOutcome(err error) Outcome {

@@ -80,11 +80,13 @@ type Shuffler struct {
 	tickMu   sync.Mutex    // one Tick at a time
 	acceptMu sync.Mutex    // one batch from the hop before at a time
 	serial   atomic.Uint64 // of batches that arrive
+	opening  opening
 
 	mu      sync.Mutex
 	keys    Keys
-	live    *live // what the store holds and is not destroyed
-	logs    map[Key]*intake
+	live    *live           // what the store holds and is not destroyed
+	intakes map[Key]*intake // of open batches
+	shared  shared
 	retry   map[Key]attempt
 	away    map[string]attempt // next hops that did not answer, by URL
 	damaged map[place]int64    // records lost to the disk, at least
@@ -129,7 +131,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 		peers:   newPeers(c.Client, c.Clock),
 		wake:    make(chan struct{}, 1),
 		live:    newLive(),
-		logs:    map[Key]*intake{},
+		intakes: map[Key]*intake{},
 		retry:   map[Key]attempt{},
 		away:    map[string]attempt{},
 		damaged: map[place]int64{},
@@ -197,7 +199,7 @@ func (s *Shuffler) SetKeys(k Keys) error {
 	return nil
 }
 
-// recover reads the store and opens the logs of open batches.
+// recover reads the store and the logs of open batches.
 func (s *Shuffler) recover(ctx context.Context) error {
 	if err := s.config.FS.MkdirAll(s.arriving(), 0o700); err != nil {
 		return err
@@ -209,16 +211,14 @@ func (s *Shuffler) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var open []Key
 	for _, b := range all {
 		s.hold(b)
-		if b.State != Open {
-			continue
-		}
-		if _, err := s.openLog(b.Key()); err != nil {
-			return err
+		if b.State == Open {
+			open = append(open, b.Key())
 		}
 	}
-	return nil
+	return s.recoverLogs(open)
 }
 
 // Close releases the open logs. Nothing is lost and nothing is flushed that
@@ -227,9 +227,8 @@ func (s *Shuffler) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for key, in := range s.logs {
-		errs = append(errs, in.log.Close())
-		delete(s.logs, key)
+	for _, l := range slices.Concat(s.shared.active, s.shared.ended) {
+		errs = append(errs, l.log.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -285,8 +284,8 @@ func (s *Shuffler) Status() Status {
 		if h := s.tasks[b.Task]; h != nil {
 			out.Metric = h.task.Metric
 		}
-		if in := s.logs[key]; in != nil {
-			out.Reports = in.log.Len()
+		if in := s.intakes[key]; in != nil {
+			out.Reports = in.taken.Load()
 		}
 		st.Batches = append(st.Batches, out)
 	}
@@ -350,23 +349,15 @@ func (s *Shuffler) logDir(k Key) string  { return filepath.Join(s.dir(k), "repor
 func (s *Shuffler) inFile(k Key) string  { return filepath.Join(s.dir(k), "received.batch") }
 func (s *Shuffler) outFile(k Key) string { return filepath.Join(s.dir(k), "handover.batch") }
 
-// intake is the log of an open batch.
-type intake struct {
-	mu      sync.RWMutex // held for reading while a report is appended
-	closing bool
-	log     *segment.Log
-	taken   atomic.Int64 // reports in the log or on the way into it
-}
-
-// openLog opens the log of an open batch. Callers hold s.mu or are New.
-func (s *Shuffler) openLog(k Key) (*intake, error) {
+// openLog opens the log of a batch, which nothing appends to: reports get there when
+// a shared log is distributed.
+func (s *Shuffler) openLog(k Key) (*segment.Log, error) {
 	log, found, err := segment.Open(s.logDir(k), segment.Options{FS: s.config.FS})
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of epoch %d: %w", k.Epoch, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.lost(found.Damaged...)
-	in := &intake{log: log}
-	in.taken.Store(log.Len())
-	s.logs[k] = in
-	return in, nil
+	return log, nil
 }

@@ -171,23 +171,19 @@ func (s *Shuffler) waits(h *hosted, b Batch) bool {
 // close seals the log of a batch and makes its close record durable. From the
 // first line on the batch takes no report any more, whatever happens.
 func (s *Shuffler) close(ctx context.Context, b Batch) error {
-	s.mu.Lock()
-	in := s.logs[b.Key()]
-	var err error
-	if in == nil {
-		in, err = s.openLog(b.Key())
+	s.stop(b.Key())
+	if err := s.settle(b.Key()); err != nil {
+		return err
 	}
-	s.mu.Unlock()
+	log, err := s.openLog(b.Key())
 	if err != nil {
 		return err
 	}
-	in.mu.Lock()
-	in.closing = true
-	in.mu.Unlock()
-	if err := in.log.Seal(); err != nil {
+	defer log.Close() // sealed: there is nothing to write
+	if err := log.Seal(); err != nil {
 		return fmt.Errorf("sealing the log: %w", err)
 	}
-	if b.Input, err = in.log.Digest(); err != nil {
+	if b.Input, err = log.Digest(); err != nil {
 		return fmt.Errorf("digest of the log: %w", err)
 	}
 	if b.Seed, err = dp.NewSeed(s.config.Rand); err != nil {
@@ -199,9 +195,23 @@ func (s *Shuffler) close(ctx context.Context, b Batch) error {
 		return err
 	}
 	s.mu.Lock()
-	delete(s.logs, b.Key())
+	delete(s.intakes, b.Key())
 	s.mu.Unlock()
-	return in.log.Close()
+	return nil
+}
+
+// stop ends the intake of a batch. When it returns, no report is on its way.
+func (s *Shuffler) stop(k Key) {
+	s.mu.Lock()
+	in := s.intakes[k]
+	if in == nil {
+		in = &intake{}
+		s.intakes[k] = in
+	}
+	s.mu.Unlock()
+	in.mu.Lock()
+	in.closing = true
+	in.mu.Unlock()
 }
 
 // sources are the batches whose reports are the input of b: those that were

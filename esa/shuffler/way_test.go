@@ -330,8 +330,11 @@ func TestUndersizedIsDestroyed(t *testing.T) {
 	}
 	entries, err := c.fs.ReadDir("shuffler")
 	must(t, err)
-	if len(entries) != 1 || entries[0].Name() != "arriving" {
+	if len(entries) != 2 || entries[0].Name() != "arriving" || entries[1].Name() != "shared" {
 		t.Errorf("files are left: %v", entries)
+	}
+	if logs, err := c.fs.ReadDir("shuffler/shared"); err != nil || len(logs) != 0 {
+		t.Errorf("logs are left: %v, %v", logs, err)
 	}
 }
 

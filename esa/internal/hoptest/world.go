@@ -74,6 +74,24 @@ func New(t testing.TB, shufflers int, edit func(*task.Task)) *World {
 	if edit != nil {
 		edit(w.Task)
 	}
+	w.fix(t)
+	return w
+}
+
+// With returns a world with another task of the same parties, network and clock.
+func (w *World) With(t testing.TB, edit func(*task.Task)) *World {
+	t.Helper()
+	other, of := *w, *w.Task
+	edit(&of)
+	other.Task = &of
+	other.fix(t)
+	return &other
+}
+
+// fix computes what follows from the task.
+func (w *World) fix(t testing.TB) {
+	t.Helper()
+	var err error
 	w.ID, err = w.Task.ID()
 	must(t, err)
 	var public []task.Key
@@ -82,7 +100,6 @@ func New(t testing.TB, shufflers int, edit func(*task.Task)) *World {
 	}
 	w.sealer, err = esa.NewSealer(w.Task, w.ID, public)
 	must(t, err)
-	return w
 }
 
 func must(t testing.TB, err error) {
