@@ -1,5 +1,5 @@
 // Package engine is the batch engine of the crowd route: three relational
-// steps over named datasets of fixed-width rows.
+// steps over named datasets of fixed-width rows, and a writer that sorts.
 //
 // The steps are all that moves rows between partitions, and therefore between
 // machines: counting by key, keeping the rows whose key is in a list, and
@@ -68,6 +68,10 @@ type Engine interface {
 	// Create starts a dataset. The columns follow each other in a row in the
 	// order given.
 	Create(ctx context.Context, name string, columns []Column) (Writer, error)
+	// CreateSorted starts a dataset whose rows are given in any order: Create and
+	// SortBy at once. Until its Writer is closed or aborted no step of the engine
+	// need begin: a goroutine that holds the Writer must not ask for one.
+	CreateSorted(ctx context.Context, name string, columns []Column, by []string) (Writer, error)
 	// Open reads a dataset from its first row on.
 	Open(ctx context.Context, name string) (Reader, error)
 	// CountByKey counts the rows of in for each value of the column key. out

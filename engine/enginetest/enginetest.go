@@ -25,7 +25,16 @@ type Table struct {
 
 // Put writes a dataset, some rows at a time.
 func Put(ctx context.Context, e engine.Engine, name string, t Table) error {
-	w, err := e.Create(ctx, name, t.Columns)
+	return put(t, func() (engine.Writer, error) { return e.Create(ctx, name, t.Columns) })
+}
+
+// PutSorted writes a dataset that the engine sorts by columns.
+func PutSorted(ctx context.Context, e engine.Engine, name string, t Table, by []string) error {
+	return put(t, func() (engine.Writer, error) { return e.CreateSorted(ctx, name, t.Columns, by) })
+}
+
+func put(t Table, create func() (engine.Writer, error)) error {
+	w, err := create()
 	if err != nil {
 		return err
 	}

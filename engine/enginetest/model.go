@@ -112,6 +112,16 @@ func check(t testing.TB, e engine.Engine, in Table, key string, keys Table, by [
 	compare("SemiJoin", "joined", modelJoin(in, key, keys), false)
 	must(e.SortBy(ctx, "in", by, "sorted"))
 	compare("SortBy", "sorted", modelSort(in, by), true)
+	must(PutSorted(ctx, e, "written", in, by))
+	for range 2 {
+		compare("CreateSorted", "written", modelSort(in, by), true)
+	}
+	must(e.CountByKey(ctx, "written", key, "counts2"))
+	compare("CountByKey of a sorted dataset", "counts2", modelCount(in, key), true)
+	must(e.SemiJoin(ctx, "written", key, "keys", "joined2"))
+	compare("SemiJoin of a sorted dataset", "joined2", modelJoin(in, key, keys), false)
+	must(e.SortBy(ctx, "written", nil, "sorted2"))
+	compare("SortBy of a sorted dataset", "sorted2", modelSort(in, nil), true)
 	compare("input", "in", in, true)
-	must(e.Remove(ctx, "in", "keys", "counts", "joined", "sorted"))
+	must(e.Remove(ctx, "in", "keys", "counts", "joined", "sorted", "written", "counts2", "joined2", "sorted2"))
 }

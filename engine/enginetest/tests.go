@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -163,6 +164,10 @@ func testWrongUse(t *testing.T, e engine.Engine) {
 		{"sorting nothing", e.SortBy(ctx, "none", nil, "out"), engine.ErrNotFound},
 		{"sorting by no column", e.SortBy(ctx, "in", []string{"crowd", "none"}, "out"), engine.ErrNotFound},
 		{"a bad name", e.SortBy(ctx, "in", nil, "../out"), nil},
+		{"writing sorted by no column", PutSorted(ctx, e, "out", table(), []string{"none"}), engine.ErrNotFound},
+		{"writing sorted under a bad name", PutSorted(ctx, e, "../out", table(), nil), nil},
+		{"writing sorted half a row", PutSorted(ctx, e, "out", Table{columns, [][]byte{{1}}}, nil), nil},
+		{"writing sorted under an existing name", PutSorted(ctx, e, "in", table(), nil), engine.ErrExists},
 		{"an existing name", e.CountByKey(ctx, "in", "id", "in"), engine.ErrExists},
 	}
 	for _, tt := range tests {
@@ -181,11 +186,12 @@ func testCancel(t *testing.T, e engine.Engine) {
 	defer w.Abort()
 	cancel()
 	for name, err := range map[string]error{
-		"CountByKey": e.CountByKey(ctx, "in", "crowd", "out"),
-		"SemiJoin":   e.SemiJoin(ctx, "in", "id", "in", "out"),
-		"SortBy":     e.SortBy(ctx, "in", nil, "out"),
-		"Create":     Put(ctx, e, "out", table()),
-		"Close":      w.Close(),
+		"CountByKey":   e.CountByKey(ctx, "in", "crowd", "out"),
+		"SemiJoin":     e.SemiJoin(ctx, "in", "id", "in", "out"),
+		"SortBy":       e.SortBy(ctx, "in", nil, "out"),
+		"Create":       Put(ctx, e, "out", table()),
+		"CreateSorted": PutSorted(ctx, e, "out", table(), nil),
+		"Close":        w.Close(),
 	} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
@@ -193,7 +199,27 @@ func testCancel(t *testing.T, e engine.Engine) {
 	}
 	wantAbsent(t, e, "out")
 	wantAbsent(t, e, "written")
+	testCancelSorted(t, e)
 	must(t, e.SortBy(t.Context(), "in", nil, "out"))
+}
+
+// testCancelSorted ends the context of a Writer that sorts, and aborts another: both
+// leave no dataset, and the engine goes on.
+func testCancelSorted(t *testing.T, e engine.Engine) {
+	for _, end := range []func(w engine.Writer, cancel func()) error{
+		func(w engine.Writer, cancel func()) error { cancel(); return w.Close() },
+		func(w engine.Writer, _ func()) error { w.Abort(); w.Abort(); return w.Close() },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		w, err := e.CreateSorted(ctx, "written", columns, []string{"rest"})
+		must(t, err)
+		must(t, w.Write(bytes.Join(random(rand.New(rand.NewPCG(1, 1)), 20_000, 50).Rows, nil)))
+		if end(w, cancel) == nil {
+			t.Error("a Writer that was ended closed without an error")
+		}
+		cancel()
+		wantAbsent(t, e, "written")
+	}
 }
 
 func testConcurrent(t *testing.T, e engine.Engine) {

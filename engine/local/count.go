@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -51,16 +50,12 @@ func (s *step) countInto(d *dataset, at, size int, out durable.File) (int64, err
 		return 0, err
 	}
 	width := size + countWidth
-	runs, err = s.mergeDown(runs, width, func() emit { return (&adder{key: size}).add })
+	runs, err = s.mergeDown(runs, width, fanIn(len(s.memory), width), func() emit { return (&adder{key: size}).add })
 	if err != nil {
 		return 0, err
 	}
 	end, err := s.merge(runs, width, out, 0, (&adder{key: size}).add)
 	return end / int64(width), err
-}
-
-func (s *step) openInput(d *dataset) (durable.File, error) {
-	return s.engine.fs.OpenFile(d.path, os.O_RDONLY, 0)
 }
 
 // adder sums the counts of rows with equal keys that follow each other.

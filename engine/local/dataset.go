@@ -135,6 +135,13 @@ func (e *Engine) Open(ctx context.Context, name string) (engine.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening dataset %q: %w", name, err)
 	}
+	if d.runs != nil {
+		r, err := e.openRuns(ctx, name, d, f)
+		if err != nil {
+			return nil, fmt.Errorf("opening dataset %q: %w", name, err)
+		}
+		return r, nil
+	}
 	buf := make([]byte, d.width*bufferRows(bufferSize, d.width))
 	return &reader{
 		ctx: ctx, name: name, dataset: d, file: f,

@@ -5,7 +5,8 @@
 //	e, err := local.New("work/batch", local.Options{MemoryBytes: 512 << 20})
 //	defer e.Close()
 //
-// SortBy sorts runs as large as the memory and merges them. CountByKey counts
+// SortBy sorts runs as large as the memory and merges them. CreateSorted does so
+// while rows are written, and leaves the last merge to the Reader. CountByKey counts
 // in a hash table and spills it, sorted, whenever it is full, so that a few
 // hot keys cost no disk and many distinct ones a sort. SemiJoin holds the list
 // of keys in a hash set, or, where that does not fit, sorts both sides and
@@ -46,7 +47,9 @@ type Options struct {
 	FS durable.FS
 	// MemoryBytes bounds the memory of the steps, at least MinMemory and 16
 	// times the widest row. Each open Writer or Reader has a buffer of 64 KiB
-	// (or of one row, if that is larger) besides. Default 256 MiB.
+	// (or of one row, if that is larger) besides, and the Reader of a dataset
+	// that CreateSorted wrote in several runs up to an eighth of this. Default
+	// 256 MiB.
 	MemoryBytes int64
 	// Workers is the number of goroutines of a step. Default the number of
 	// CPUs that Go may use.
@@ -80,6 +83,9 @@ type dataset struct {
 	rows    int64
 	path    string
 	ready   bool
+
+	runs   []run  // of a dataset that a Reader merges; nil where the file is the rows
+	layout layout // of the runs
 }
 
 const (

@@ -101,10 +101,18 @@ func TestFaults(t *testing.T) {
 	}
 	before := count(t, disk, "engine")
 	for name, step := range map[string]func() error{
-		"CountByKey": func() error { return e.CountByKey(ctx, "in", "key", "out") },
-		"SemiJoin":   func() error { return e.SemiJoin(ctx, "in", "key", "keys", "out") },
-		"SortBy":     func() error { return e.SortBy(ctx, "in", []string{"rest"}, "out") },
-		"Create":     func() error { return enginetest.Put(ctx, e, "out", in) },
+		"CountByKey":   func() error { return e.CountByKey(ctx, "in", "key", "out") },
+		"SemiJoin":     func() error { return e.SemiJoin(ctx, "in", "key", "keys", "out") },
+		"SortBy":       func() error { return e.SortBy(ctx, "in", []string{"rest"}, "out") },
+		"Create":       func() error { return enginetest.Put(ctx, e, "out", in) },
+		"CreateSorted": func() error { return enginetest.PutSorted(ctx, e, "out", in, []string{"rest"}) },
+		"SortSorted": func() error {
+			defer e.Remove(ctx, "written")
+			if err := enginetest.PutSorted(ctx, e, "written", in, nil); err != nil {
+				return err
+			}
+			return e.SortBy(ctx, "written", []string{"rest"}, "out")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			failures := 0
@@ -176,6 +184,9 @@ func TestCancelInside(t *testing.T) {
 		"CountByKey": func(ctx context.Context) error { return e.CountByKey(ctx, "in", "key", "out") },
 		"SemiJoin":   func(ctx context.Context) error { return e.SemiJoin(ctx, "in", "key", "in", "out") },
 		"SortBy":     func(ctx context.Context) error { return e.SortBy(ctx, "in", []string{"rest"}, "out") },
+		"CreateSorted": func(ctx context.Context) error {
+			return enginetest.PutSorted(ctx, e, "out", in, []string{"rest"})
+		},
 	} {
 		cancelled := 0
 		for n := 1; ; n += 1 + n/16 {

@@ -133,12 +133,11 @@ func fanIn(memory, width int) int {
 // emit writes merged rows: it is given each in order, and nil at the end.
 type emit func(out *output, row []byte) error
 
-// mergeDown merges runs, through write, until they can be merged at once.
-func (s *step) mergeDown(runs []run, width int, newWrite func() emit) ([]run, error) {
-	limit := fanIn(len(s.memory), width)
+// mergeDown merges runs, through write, until there are limit at most.
+func (s *step) mergeDown(runs []run, width, limit int, newWrite func() emit) ([]run, error) {
 	for len(runs) > limit {
 		// The oldest first, so that all rows are copied equally often.
-		group := runs[:min(limit, len(runs)-limit+1)]
+		group := runs[:min(fanIn(len(s.memory), width), len(runs)-limit+1)]
 		size := int64(0)
 		for _, r := range group {
 			size += r.end - r.off
@@ -182,7 +181,7 @@ func (s *step) merge(runs []run, width int, file durable.File, off int64, write 
 
 // mergeSorted merges sorted runs into out, in their stored layout.
 func (s *step) mergeSorted(runs []run, width int, l layout, out durable.File) error {
-	runs, err := s.mergeDown(runs, width, func() emit { return emitRow })
+	runs, err := s.mergeDown(runs, width, fanIn(len(s.memory), width), func() emit { return emitRow })
 	if err != nil {
 		return err
 	}

@@ -28,18 +28,13 @@ type step struct {
 // run makes the dataset out by work, which returns its number of rows. want is
 // the memory that the step can use, maxWidth the widest row it handles.
 func (e *Engine) run(ctx context.Context, out string, columns []engine.Column, want int64, maxWidth int, work func(*step) (int64, error)) error {
-	if int64(maxWidth)*16 > e.memory {
-		return fmt.Errorf("rows of %d bytes need MemoryBytes of at least %d", maxWidth, maxWidth*16)
-	}
-	select {
-	case e.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-e.turn }()
-	if err := ctx.Err(); err != nil {
+	if err := e.fits(maxWidth); err != nil {
 		return err
 	}
+	if err := e.enter(ctx); err != nil {
+		return err
+	}
+	defer func() { <-e.turn }()
 	d, f, err := e.take(out, columns)
 	if err != nil {
 		return err
@@ -57,6 +52,28 @@ func (e *Engine) run(ctx context.Context, out string, columns []engine.Column, w
 	return nil
 }
 
+// fits refuses rows that are too wide for the memory.
+func (e *Engine) fits(width int) error {
+	if int64(width)*16 > e.memory {
+		return fmt.Errorf("rows of %d bytes need MemoryBytes of at least %d", width, width*16)
+	}
+	return nil
+}
+
+// enter waits until no other step runs.
+func (e *Engine) enter(ctx context.Context) error {
+	select {
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		<-e.turn
+		return err
+	}
+	return nil
+}
+
 // allocate returns the slab, enlarged if the step can use more. Old slabs are
 // garbage for a while: they are powers of two below a sixteenth of the memory,
 // so that all together, and the largest, stay within it.
@@ -66,7 +83,7 @@ func (e *Engine) allocate(want int64) []byte {
 		size *= 2
 	}
 	if size < want {
-		size = e.memory - e.memory/8
+		size = e.whole()
 	}
 	if int64(len(e.slab)) < size {
 		e.slab = nil
@@ -74,6 +91,13 @@ func (e *Engine) allocate(want int64) []byte {
 	}
 	return e.slab
 }
+
+// whole is the largest slab: half of the memory, because Go lets garbage grow to as
+// much as is in use before it collects.
+func (e *Engine) whole() int64 { return e.memory / 2 }
+
+// isWhole reports whether a slab cannot be larger.
+func (e *Engine) isWhole(memory []byte) bool { return int64(len(memory)) >= e.whole() }
 
 // each runs work on the step's workers, each with its number and an equal part
 // of the memory, of at least least bytes.

@@ -66,6 +66,8 @@ type writer struct {
 	engine *Engine
 	name   string
 	set    *dataset
+	by     []string // sorted so, if sorted
+	sorted bool
 	done   bool
 }
 
@@ -74,7 +76,17 @@ func (e *Engine) Create(_ context.Context, name string, columns []engine.Column)
 	if _, err := e.get(name); err == nil {
 		return nil, engine.ErrExists
 	}
-	return &writer{e, name, &dataset{columns: slices.Clone(columns)}, false}, nil
+	return &writer{engine: e, name: name, set: &dataset{columns: slices.Clone(columns)}}, nil
+}
+
+// CreateSorted implements [engine.Engine].
+func (e *Engine) CreateSorted(ctx context.Context, name string, columns []engine.Column, by []string) (engine.Writer, error) {
+	w, err := e.Create(ctx, name, columns)
+	if err != nil {
+		return nil, err
+	}
+	w.(*writer).by, w.(*writer).sorted = by, true
+	return w, nil
 }
 
 func (w *writer) Write(rows []byte) error {
@@ -92,6 +104,9 @@ func (w *writer) Close() error {
 		return nil
 	}
 	w.done = true
+	if w.sorted {
+		w.set = w.set.sortBy(w.by)
+	}
 	return w.engine.put(w.name, w.set)
 }
 
@@ -180,6 +195,10 @@ func (e *Engine) SortBy(_ context.Context, in string, columns []string, out stri
 	if err != nil {
 		return err
 	}
+	return e.put(out, d.sortBy(columns))
+}
+
+func (d *dataset) sortBy(columns []string) *dataset {
 	result := &dataset{columns: d.columns, rows: slices.Clone(d.rows)}
 	key := func(row []byte) string {
 		var k string
@@ -190,7 +209,7 @@ func (e *Engine) SortBy(_ context.Context, in string, columns []string, out stri
 		return k + string(row)
 	}
 	slices.SortFunc(result.rows, func(a, b []byte) int { return bytes.Compare([]byte(key(a)), []byte(key(b))) })
-	return e.put(out, result)
+	return result
 }
 
 // Remove implements [engine.Engine].
