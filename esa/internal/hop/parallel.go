@@ -2,19 +2,18 @@ package hop
 
 import (
 	"iter"
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// roundRows is a worker's share of the rows that are in memory at a time.
+// roundRows is how many rows a goroutine gets at a time.
 const roundRows = 512
 
 // together is how many reports are opened by one call: a whole number of the
-// vectors that the scalar multiplication works on, and few enough that workers
-// end a round at about the same time.
+// vectors that the scalar multiplication works on.
 const together = 64
 
 // Parallel applies f to every row on a number of goroutines and yields the
@@ -42,67 +41,126 @@ func Opened[T any](reports iter.Seq2[[]byte, error], workers int, open Many, f f
 // spans applies f to spans of up to size rows.
 func spans[T any](rows iter.Seq2[[]byte, error], workers, size int, f func(rows [][]byte, results []T)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		r := round[T]{f: f, size: size, workers: max(1, workers)}
+		p := newPipeline(max(1, workers), size, f)
+		defer p.end()
+		r := p.empty()
 		for row, err := range rows {
 			if err != nil {
-				var none T
-				if r.flush(yield) {
+				if p.add(r, yield) && p.drain(yield) {
+					var none T
 					yield(none, err)
 				}
 				return
 			}
 			r.bytes = append(r.bytes, row...)
 			r.ends = append(r.ends, len(r.bytes))
-			if len(r.ends) == roundRows*r.workers && !r.flush(yield) {
+			if len(r.ends) < roundRows {
+				continue
+			}
+			if !p.add(r, yield) {
 				return
 			}
+			r = p.empty()
 		}
-		r.flush(yield)
+		_ = p.add(r, yield) && p.drain(yield)
 	}
 }
 
-// A round is the rows that are worked on at the same time.
-type round[T any] struct {
+// A pipeline works on some rounds of rows while others are filled and yielded, in
+// the order in which they were added. No goroutine waits for the slowest.
+type pipeline[T any] struct {
 	f       func(rows [][]byte, results []T)
 	size    int // rows that f takes at once
-	workers int
+	todo    chan *round[T]
+	working sync.WaitGroup
+	added   []*round[T] // the oldest first
+	free    []*round[T]
+	most    int // rounds that are added at a time
+}
+
+// A round is rows that one goroutine works on.
+type round[T any] struct {
 	bytes   []byte
 	ends    []int
 	results []T
+	done    chan struct{} // one value when the results are there
 }
 
-// flush yields the results of all rows of the round, and reports whether to go
-// on.
-func (r *round[T]) flush(yield func(T, error) bool) bool {
-	r.results = append(r.results[:0], make([]T, len(r.ends))...)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(r.workers, (len(r.ends)+r.size-1)/r.size) {
-		wg.Go(func() {
-			rows := make([][]byte, 0, r.size)
-			for first := int(next.Add(1)-1) * r.size; first < len(r.ends); first = int(next.Add(1)-1) * r.size {
-				rows = r.span(rows[:0], first)
-				r.f(rows, r.results[first:first+len(rows)])
+func newPipeline[T any](workers, size int, f func(rows [][]byte, results []T)) *pipeline[T] {
+	p := &pipeline[T]{f: f, size: size, most: 2 * workers}
+	p.todo = make(chan *round[T], p.most)
+	for range workers {
+		p.working.Go(func() {
+			rows := make([][]byte, 0, size)
+			for r := range p.todo {
+				for first := 0; first < len(r.ends); first += len(rows) {
+					rows = r.span(rows[:0], first, size)
+					f(rows, r.results[first:first+len(rows)])
+				}
+				r.done <- struct{}{}
 			}
 		})
 	}
-	wg.Wait()
-	r.bytes, r.ends = r.bytes[:0], r.ends[:0]
-	for _, result := range r.results {
-		if !yield(result, nil) {
+	return p
+}
+
+// end waits for the goroutines.
+func (p *pipeline[T]) end() {
+	close(p.todo)
+	p.working.Wait()
+}
+
+// empty returns a round without rows.
+func (p *pipeline[T]) empty() *round[T] {
+	if n := len(p.free); n > 0 {
+		r := p.free[n-1]
+		p.free = p.free[:n-1]
+		return r
+	}
+	return &round[T]{done: make(chan struct{}, 1)}
+}
+
+// add gives a round to the goroutines, and yields the oldest one if there are many.
+// It reports whether to go on.
+func (p *pipeline[T]) add(r *round[T], yield func(T, error) bool) bool {
+	r.results = slices.Grow(r.results[:0], len(r.ends))[:len(r.ends)]
+	clear(r.results)
+	p.todo <- r
+	p.added = append(p.added, r)
+	return len(p.added) < p.most || p.oldest(yield)
+}
+
+// drain yields the results of all rounds, and reports whether to go on.
+func (p *pipeline[T]) drain(yield func(T, error) bool) bool {
+	for len(p.added) > 0 {
+		if !p.oldest(yield) {
 			return false
 		}
 	}
 	return true
 }
 
-// span adds to rows those from first on that f takes at once.
-func (r *round[T]) span(rows [][]byte, first int) [][]byte {
+func (p *pipeline[T]) oldest(yield func(T, error) bool) bool {
+	r := p.added[0]
+	p.added = append(p.added[:0], p.added[1:]...)
+	<-r.done
+	for _, result := range r.results {
+		if !yield(result, nil) {
+			return false
+		}
+	}
+	r.bytes, r.ends = r.bytes[:0], r.ends[:0]
+	p.free = append(p.free, r)
+	return true
+}
+
+// span adds to rows up to size from first on.
+func (r *round[T]) span(rows [][]byte, first, size int) [][]byte {
 	start := 0
 	if first > 0 {
 		start = r.ends[first-1]
 	}
-	for _, end := range r.ends[first:min(first+r.size, len(r.ends))] {
+	for _, end := range r.ends[first:min(first+size, len(r.ends))] {
 		rows = append(rows, r.bytes[start:end:end])
 		start = end
 	}
