@@ -59,6 +59,11 @@ func benchmarkStage(b *testing.B, n int) {
 		if counts := made.counts; counts.Received != uint64(n) || counts.Released == 0 || counts.Duplicate != 0 {
 			b.Fatalf("%+v", counts)
 		}
+		var bytes int
+		err = s.each(context.Background(), made, func(next []byte) error { bytes += len(next); return nil })
+		if err != nil || bytes != int(made.counts.Released)*(crowdWidth+benchNext) {
+			b.Fatal(bytes, err)
+		}
 		if err := e.Close(); err != nil {
 			b.Fatal(err)
 		}

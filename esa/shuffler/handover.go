@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/engine"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/durable"
@@ -19,17 +18,8 @@ import (
 
 // writeBatch makes the signed hand-over file of what a stage has left. Of its
 // numbers the file holds the noised total and the number of rows. The file appears under its name whole and durable, or not at all.
-func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, made result) ([32]byte, error) {
+func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, st *stage, made result) ([32]byte, error) {
 	header, err := esa.NewBatchHeader(h.task, h.id, h.hop, b.Epoch, made.told(h), made.counts.Released)
-	if err != nil {
-		return [32]byte{}, err
-	}
-	rows, err := s.config.Engine.Open(ctx, made.dataset)
-	if err != nil {
-		return [32]byte{}, err
-	}
-	defer rows.Close()
-	at, _, err := engine.Find(rows.Columns(), "next")
 	if err != nil {
 		return [32]byte{}, err
 	}
@@ -39,19 +29,11 @@ func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, made resu
 		if err != nil {
 			return err
 		}
-		for {
-			row, err := rows.Next()
-			if err == io.EOF {
-				digest, err = out.Close()
-				return err
-			}
-			if err == nil {
-				err = out.Write(row[at:])
-			}
-			if err != nil {
-				return err
-			}
+		if err := st.each(ctx, made, out.Write); err != nil {
+			return err
 		}
+		digest, err = out.Close()
+		return err
 	})
 	return digest, err
 }

@@ -39,7 +39,7 @@ var errUndersized = errors.New("batch below its minimum")
 const (
 	keyWidth   = len(sortKey{})
 	crowdWidth = len(esa.CrowdTag{})
-	keepWidth  = 8
+	dropWidth  = 8
 )
 
 func (s *stage) dataset(step string) string { return s.name + "-" + step }
@@ -47,26 +47,30 @@ func (s *stage) dataset(step string) string { return s.name + "-" + step }
 // datasets are all the names that a stage may use.
 func (s *stage) datasets() []string {
 	var all []string
-	for _, step := range []string{"opened", "keys", "bykey", "distinct", "crowds", "kept", "survivors", "grouped", "remaining", "unsorted", "shuffled"} {
+	for _, step := range []string{"records", "marks", "grouped", "kept", "survivors"} {
 		all = append(all, s.dataset(step))
 	}
 	return all
 }
 
-func (s *stage) columns() []engine.Column {
-	return []engine.Column{{Name: "key", Width: keyWidth}, {Name: "crowd", Width: crowdWidth}, {Name: "next", Width: s.nextSize}}
+// records are what goes on of each report, in the order in which it goes: the
+// widest dataset, which is therefore written once and read once.
+func (s *stage) records() []engine.Column {
+	return []engine.Column{{Name: "final", Width: keyWidth}, {Name: "next", Width: s.tagSize() + s.nextSize}}
 }
 
-// A result is what a stage leaves: what goes on is in the dataset of that name, in
-// columns "final" and "next", ordered by the first.
+// marks are what decides about a report.
+func (s *stage) marks() []engine.Column {
+	return []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "key", Width: keyWidth}}
+}
+
+// A result is what a stage leaves: the records that go on are read by each.
 type result struct {
-	dataset string
-	counts  esa.Counts // exact, for the operator
-	total   uint64     // of distinct valid reports, with noise; 0 without a stage.total
+	counts esa.Counts // exact, for the operator
+	total  uint64     // of distinct valid reports, with noise; 0 without a stage.total
 }
 
-// run processes the reports. The other datasets are removed. On errUndersized the
-// counts are valid, too.
+// run processes the reports. On errUndersized the counts are valid, too.
 func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (result, error) {
 	if err := s.engine.Remove(ctx, s.datasets()...); err != nil { // of an attempt that failed
 		return result{}, fmt.Errorf("removing old datasets: %w", err)
@@ -79,23 +83,24 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (resu
 	if err != nil {
 		return result{counts: counts}, fmt.Errorf("opening reports: %w", err)
 	}
-	distinct, valid, err := s.distinct(ctx)
-	if err != nil {
-		return result{counts: counts}, fmt.Errorf("dropping duplicates: %w", err)
+	if err := s.group(ctx); err != nil {
+		return result{counts: counts}, fmt.Errorf("grouping reports: %w", err)
 	}
-	counts.Duplicate = counts.Received - invalid(counts) - valid
-	total, enough := s.enough(valid)
-	if !enough {
-		return result{counts: counts}, errUndersized
-	}
-	survivors, err := s.dropCrowds(ctx, distinct, &counts)
+	crowds, err := s.decide(ctx)
 	if err != nil {
 		return result{counts: counts}, fmt.Errorf("applying the threshold: %w", err)
 	}
-	if err := s.reorder(ctx, order, survivors, &counts); err != nil {
-		return result{counts: counts}, fmt.Errorf("permuting: %w", err)
+	counts.Duplicate = counts.Received - invalid(counts) - crowds.valid
+	total, enough := s.enough(crowds.valid)
+	if !enough {
+		return result{counts: counts}, errUndersized
 	}
-	return result{s.dataset("shuffled"), counts, total}, nil
+	counts.SuppressedCrowds, counts.SuppressedReports = crowds.suppressed, crowds.suppressedReports
+	counts.Dropped, counts.Released = crowds.dropped, crowds.valid-crowds.suppressedReports-crowds.dropped
+	if err := s.survive(ctx, order); err != nil {
+		return result{counts: counts}, fmt.Errorf("listing what is released: %w", err)
+	}
+	return result{counts, total}, s.engine.Remove(ctx, s.dataset("grouped"), s.dataset("kept"))
 }
 
 // enough decides whether there are enough distinct valid reports, and what is told
@@ -117,23 +122,30 @@ func invalid(c esa.Counts) uint64 {
 
 // An opened is what became of one report.
 type opened struct {
-	cause esa.Cause
-	key   sortKey
-	layer esa.Layer
+	cause      esa.Cause
+	key, final sortKey
+	layer      esa.Layer
 }
 
-// openAll opens the reports' outer layers in parallel and writes the dataset
-// "opened". A report that does not open costs only itself.
+// openAll opens the reports' outer layers in parallel and writes records and marks.
+// A report that does not open costs only itself.
 func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, error]) (esa.Counts, error) {
-	w, err := s.engine.Create(ctx, s.dataset("opened"), s.columns())
+	records, err := s.engine.CreateSorted(ctx, s.dataset("records"), s.records(), []string{"final"})
 	if err != nil {
 		return esa.Counts{}, err
 	}
-	defer w.Abort()
+	defer records.Abort()
+	marks, err := s.engine.Create(ctx, s.dataset("marks"), s.marks())
+	if err != nil {
+		return esa.Counts{}, err
+	}
+	defer marks.Abort()
 	var counts esa.Counts
-	row := make([]byte, 0, engine.RowWidth(s.columns()))
+	var row, mark []byte
 	results := s.parallel(reports, func(report []byte, layer esa.Layer, cause esa.Cause) opened {
-		return opened{cause, o.keyOf(report), layer}
+		r := opened{cause: cause, key: o.keyOf(report), layer: layer}
+		o.finalKey(r.final[:], r.key[:])
+		return r
 	})
 	for r, err := range results {
 		if err == nil {
@@ -147,12 +159,13 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 			counts.Invalid[r.cause]++
 			continue
 		}
-		row = append(append(append(row[:0], r.key[:]...), r.layer.Crowd[:]...), r.layer.Next...)
-		if err := w.Write(row); err != nil {
+		row = append(append(append(row[:0], r.final[:]...), r.layer.Crowd[:s.tagSize()]...), r.layer.Next...)
+		mark = append(append(mark[:0], r.layer.Crowd[:]...), r.key[:]...)
+		if err := errors.Join(records.Write(row), marks.Write(mark)); err != nil {
 			return esa.Counts{}, err
 		}
 	}
-	return counts, w.Close()
+	return counts, errors.Join(records.Close(), marks.Close())
 }
 
 // parallel yields f of every report and of what became of it.
@@ -168,74 +181,38 @@ func (s *stage) parallel(reports iter.Seq2[[]byte, error], f func([]byte, esa.La
 	})
 }
 
-// distinct drops all but one of equal reports, and returns the dataset without
-// them and its length.
-func (s *stage) distinct(ctx context.Context) (string, uint64, error) {
-	opened, keys := s.dataset("opened"), s.dataset("keys")
-	if err := s.engine.CountByKey(ctx, opened, "key", keys); err != nil {
-		return "", 0, err
+// group sorts the marks by crowd and key: equal reports, which have equal keys,
+// follow each other.
+func (s *stage) group(ctx context.Context) error {
+	if err := s.engine.SortBy(ctx, s.dataset("marks"), []string{"crowd", "key"}, s.dataset("grouped")); err != nil {
+		return err
 	}
-	rows, err := s.rows(ctx, opened)
-	if err != nil {
-		return "", 0, err
-	}
-	unique, err := s.rows(ctx, keys)
-	if err != nil {
-		return "", 0, err
-	}
-	if err := s.engine.Remove(ctx, keys); err != nil {
-		return "", 0, err
-	}
-	if rows == unique {
-		return opened, unique, nil
-	}
-	byKey, distinct := s.dataset("bykey"), s.dataset("distinct")
-	if err := s.engine.SortBy(ctx, opened, []string{"key"}, byKey); err != nil {
-		return "", 0, err
-	}
-	var last sortKey
-	first := true
-	err = s.scan(ctx, byKey, distinct, s.columns(), func(row []byte, out engine.Writer) error {
-		if !first && bytes.Equal(row[:keyWidth], last[:]) {
-			return nil
-		}
-		first = false
-		copy(last[:], row)
-		return out.Write(row)
-	})
-	if err != nil {
-		return "", 0, err
-	}
-	return distinct, unique, s.engine.Remove(ctx, opened, byKey)
+	return s.engine.Remove(ctx, s.dataset("marks"))
 }
 
-func (s *stage) rows(ctx context.Context, name string) (uint64, error) {
+// nextRow returns the next row, nil after the last.
+func nextRow(r engine.Reader) ([]byte, error) {
+	row, err := r.Next()
+	if err == io.EOF {
+		return nil, nil
+	}
+	return row, err
+}
+
+// rows applies each to the rows of a dataset.
+func (s *stage) rows(ctx context.Context, name string, each func(row []byte) error) error {
 	r, err := s.engine.Open(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	return uint64(r.Rows()), r.Close()
-}
-
-// scan makes the dataset out from in, row by row.
-func (s *stage) scan(ctx context.Context, in, out string, columns []engine.Column, each func(row []byte, out engine.Writer) error) error {
-	r, err := s.engine.Open(ctx, in)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	w, err := s.engine.Create(ctx, out, columns)
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
 	for {
 		row, err := r.Next()
 		if err == io.EOF {
-			return w.Close()
+			return nil
 		}
 		if err == nil {
-			err = each(row, w)
+			err = each(row)
 		}
 		if err != nil {
 			return err
@@ -243,90 +220,125 @@ func (s *stage) scan(ctx context.Context, in, out string, columns []engine.Colum
 	}
 }
 
-// dropCrowds applies the threshold: small crowds are suppressed whole, and of
-// the others as many records are dropped as the noise says, those with the
-// smallest keys. It returns the dataset of what is left.
-func (s *stage) dropCrowds(ctx context.Context, in string, counts *esa.Counts) (string, error) {
-	if s.threshold == nil {
-		return in, nil
-	}
-	crowds, kept, survivors, grouped := s.dataset("crowds"), s.dataset("kept"), s.dataset("survivors"), s.dataset("grouped")
-	if err := s.engine.CountByKey(ctx, in, "crowd", crowds); err != nil {
-		return "", err
-	}
-	if err := s.decide(ctx, crowds, kept, counts); err != nil {
-		return "", err
-	}
-	if err := s.engine.SemiJoin(ctx, in, "crowd", kept, survivors); err != nil {
-		return "", err
-	}
-	if err := s.engine.Remove(ctx, in, crowds); err != nil {
-		return "", err
-	}
-	if err := s.engine.SortBy(ctx, survivors, []string{"crowd", "key"}, grouped); err != nil {
-		return "", err
-	}
-	if err := s.engine.Remove(ctx, survivors); err != nil {
-		return "", err
-	}
-	remaining := s.dataset("remaining")
-	if err := s.dropRecords(ctx, grouped, kept, remaining, counts); err != nil {
-		return "", err
-	}
-	return remaining, s.engine.Remove(ctx, grouped, kept)
+// distinct applies each to the marks in order, to one of equal ones, and says
+// whether it is the first of its crowd.
+func (s *stage) distinct(ctx context.Context, each func(mark []byte, first bool) error) error {
+	var last []byte
+	return s.rows(ctx, s.dataset("grouped"), func(mark []byte) error {
+		if bytes.Equal(mark, last) {
+			return nil
+		}
+		first := len(last) == 0 || !bytes.Equal(mark[:crowdWidth], last[:crowdWidth])
+		last = append(last[:0], mark...)
+		return each(mark, first)
+	})
 }
 
-// decide writes, for each crowd that is not suppressed, how many of its
-// records are dropped. The noise of a crowd is a function of the seed and of
-// its tag.
-func (s *stage) decide(ctx context.Context, crowds, kept string, counts *esa.Counts) error {
-	columns := []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "drop", Width: keepWidth}}
-	out := make([]byte, crowdWidth+keepWidth)
-	return s.scan(ctx, crowds, kept, columns, func(row []byte, w engine.Writer) error {
-		crowd, n := row[:crowdWidth], uint64(engine.Count(row))
+// decided counts what the threshold does.
+type decided struct {
+	valid                                  uint64 // distinct reports
+	suppressed, suppressedReports, dropped uint64
+}
+
+// decide counts the distinct reports, and writes to "kept" each crowd that is not
+// suppressed and how many of its records are dropped. The noise of a crowd is a
+// function of the seed and of its tag.
+func (s *stage) decide(ctx context.Context) (decided, error) {
+	var all decided
+	if s.threshold == nil {
+		err := s.distinct(ctx, func([]byte, bool) error { all.valid++; return nil })
+		return all, err
+	}
+	columns := []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "drop", Width: dropWidth}}
+	w, err := s.engine.Create(ctx, s.dataset("kept"), columns)
+	if err != nil {
+		return all, err
+	}
+	defer w.Abort()
+	var crowd []byte // whose reports are being counted
+	var n uint64
+	end := func() error {
+		if n == 0 {
+			return nil
+		}
 		keep := s.threshold.Keep(n, dp.NewStream(s.seed, "shoal crowd noise v1", crowd))
 		if keep > n {
 			return fmt.Errorf("threshold keeps %d of %d records", keep, n)
 		}
 		if keep == 0 {
-			counts.SuppressedCrowds++
-			counts.SuppressedReports += n
+			all.suppressed++
+			all.suppressedReports += n
 			return nil
 		}
-		counts.Dropped += n - keep
-		copy(out, crowd)
-		binary.BigEndian.PutUint64(out[crowdWidth:], n-keep)
-		return w.Write(out)
+		all.dropped += n - keep
+		return w.Write(binary.BigEndian.AppendUint64(crowd, n-keep))
+	}
+	err = s.distinct(ctx, func(mark []byte, first bool) error {
+		all.valid++
+		if first {
+			if err := end(); err != nil {
+				return err
+			}
+			crowd, n = append(crowd[:0], mark[:crowdWidth]...), 0
+		}
+		n++
+		return nil
 	})
+	return all, errors.Join(err, end(), w.Close())
 }
 
-// dropRecords walks through records and crowds together, both sorted by crowd.
-func (s *stage) dropRecords(ctx context.Context, grouped, kept, out string, counts *esa.Counts) error {
-	crowds, err := s.engine.Open(ctx, kept)
+// survive writes to "survivors" the final keys of the records that go on: of each
+// kept crowd all but those with the smallest keys, as many as are dropped. Without
+// a threshold all go on.
+func (s *stage) survive(ctx context.Context, o order) error {
+	w, err := s.engine.CreateSorted(ctx, s.dataset("survivors"), s.records()[:1], []string{"final"})
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	final := make([]byte, keyWidth)
+	survives := func(mark []byte) error {
+		o.finalKey(final, mark[crowdWidth:])
+		return w.Write(final)
+	}
+	if s.threshold == nil {
+		err = s.distinct(ctx, func(mark []byte, _ bool) error { return survives(mark) })
+		return errors.Join(err, w.Close())
+	}
+	crowds, err := s.engine.Open(ctx, s.dataset("kept"))
 	if err != nil {
 		return err
 	}
 	defer crowds.Close()
-	var crowd []byte // the crowd that the walk is in
-	var drop uint64  // how many of its records are still to be dropped
-	return s.scan(ctx, grouped, out, s.columns(), func(row []byte, w engine.Writer) error {
-		if tag := row[keyWidth : keyWidth+crowdWidth]; !bytes.Equal(tag, crowd) {
-			next, err := crowds.Next()
-			if err != nil {
-				return fmt.Errorf("reading the crowds: %w", err)
-			}
-			if !bytes.Equal(next[:crowdWidth], tag) {
-				return errors.New("the engine joined records of a crowd that was not kept")
-			}
-			crowd = append(crowd[:0], tag...)
-			drop = binary.BigEndian.Uint64(next[crowdWidth:])
+	next, err := nextRow(crowds)
+	if err != nil {
+		return err
+	}
+	kept, drop := false, uint64(0) // of the crowd that the walk is in
+	err = s.distinct(ctx, func(mark []byte, first bool) error {
+		if first {
+			kept = next != nil && bytes.Equal(next[:crowdWidth], mark[:crowdWidth])
 		}
-		if drop > 0 {
+		if first && kept {
+			var err error
+			drop = binary.BigEndian.Uint64(next[crowdWidth:])
+			if next, err = nextRow(crowds); err != nil {
+				return err
+			}
+		}
+		switch {
+		case !kept:
+			return nil
+		case drop > 0:
 			drop--
 			return nil
 		}
-		return w.Write(row)
+		return survives(mark)
 	})
+	if err == nil && next != nil {
+		err = errors.New("the engine lost the records of a crowd")
+	}
+	return errors.Join(err, w.Close())
 }
 
 // tagSize is how much of the crowd's tag goes on before each layer: all of it
@@ -338,26 +350,33 @@ func (s *stage) tagSize() int {
 	return crowdWidth
 }
 
-// reorder sorts what goes on by keys that are independent of all decisions.
-func (s *stage) reorder(ctx context.Context, o order, in string, counts *esa.Counts) error {
-	unsorted := s.dataset("unsorted")
-	tag := s.tagSize()
-	columns := []engine.Column{{Name: "final", Width: keyWidth}, {Name: "next", Width: tag + s.nextSize}}
-	out := make([]byte, engine.RowWidth(columns))
-	err := s.scan(ctx, in, unsorted, columns, func(row []byte, w engine.Writer) error {
-		o.finalKey(out[:keyWidth], row[:keyWidth])
-		copy(out[keyWidth:], row[keyWidth+crowdWidth-tag:])
-		counts.Released++
-		return w.Write(out)
-	})
+// each applies f to the records that go on, in the order of their final keys. It
+// needs what run has left.
+func (s *stage) each(ctx context.Context, made result, f func(next []byte) error) error {
+	survivors, err := s.engine.Open(ctx, s.dataset("survivors"))
 	if err != nil {
 		return err
 	}
-	if err := s.engine.Remove(ctx, in); err != nil {
+	defer survivors.Close()
+	var released uint64
+	final, err := nextRow(survivors)
+	if err != nil {
 		return err
 	}
-	if err := s.engine.SortBy(ctx, unsorted, []string{"final"}, s.dataset("shuffled")); err != nil {
+	err = s.rows(ctx, s.dataset("records"), func(row []byte) error {
+		if final == nil || !bytes.Equal(row[:keyWidth], final) {
+			return nil // dropped, or the same report again
+		}
+		released++
+		if err := f(row[keyWidth:]); err != nil {
+			return err
+		}
+		var err error
+		final, err = nextRow(survivors)
 		return err
+	})
+	if err == nil && released != made.counts.Released {
+		err = fmt.Errorf("the engine returned %d of %d records", released, made.counts.Released)
 	}
-	return s.engine.Remove(ctx, unsorted)
+	return err
 }

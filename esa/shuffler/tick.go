@@ -260,7 +260,7 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	if err != nil {
 		return err
 	}
-	if b.Output, err = s.writeBatch(ctx, h, b, made); err != nil {
+	if b.Output, err = s.writeBatch(ctx, h, b, st, made); err != nil {
 		return fmt.Errorf("writing the hand-over file: %w", err)
 	}
 	b.State = Processed
