@@ -38,6 +38,10 @@ type Threshold interface {
 	Bias() float64
 	// StdDev returns the standard deviation of that number.
 	StdDev() float64
+	// Within95 returns the ends of an interval for how many reports there were of
+	// a released crowd of which kept went on: of all crowds of one size that are
+	// released, it holds that size for 95 % or more.
+	Within95(kept uint64) (least, most uint64)
 
 	// String names the rule and its parameters.
 	String() string
@@ -102,7 +106,7 @@ func NewNoisyDrop(t, drop, sigmaMilli uint32) (Threshold, error) {
 	if err := checkNoise("noisy drop", t, sigmaMilli); err != nil {
 		return nil, err
 	}
-	d := &noisyDrop{t: t, drop: drop, noisy: newNoisy(sigmaMilli)}
+	d := newDrop(t, drop, sigmaMilli)
 	d.Curve = d.Reports(1)
 	return d, nil
 }
@@ -190,6 +194,13 @@ func (s *noisySet) String() string {
 type noisyDrop struct {
 	t, drop uint32
 	noisy
+	radius func() []int64 // see newRadius
+}
+
+func newDrop(t, drop, sigmaMilli uint32) *noisyDrop {
+	d := &noisyDrop{t: t, drop: drop, noisy: newNoisy(sigmaMilli)}
+	d.radius = sync.OnceValue(d.newRadius)
+	return d
 }
 
 func (d *noisyDrop) Keep(n uint64, r io.Reader) uint64 {

@@ -20,7 +20,7 @@ func NewTotal(least, drop, sigmaMilli uint32) (*Total, error) {
 	if err := checkNoise("minimum of a batch", least, sigmaMilli); err != nil {
 		return nil, err
 	}
-	return &Total{&noisyDrop{t: least, drop: drop, noisy: newNoisy(sigmaMilli)}}, nil
+	return &Total{newDrop(least, drop, sigmaMilli)}, nil
 }
 
 // Decide returns whether a batch of n reports is released, and the number that
