@@ -99,8 +99,9 @@ func crowds(t *task.Task, tables *analyzer.Tables, e analyzer.Entry, info analyz
 // A total is the sum of independent estimates.
 type total struct{ value, variance float64 }
 
-// values makes a chart a field from the values table: how many of all released
-// reports have each value, summed over crowds.
+// values makes a chart a field from the values table: how many reports of all
+// released crowds have each value, summed over crowds. Of files of before version 3
+// of the manifest the numbers are of the released reports.
 func values(t *task.Task, tables *analyzer.Tables, e analyzer.Entry, info analyzer.Table) ([]Chart, error) {
 	sums := map[string]map[string]total{}
 	field := len(info.Columns) - estimateColumns - 4 // field, value, reports, observed
@@ -131,9 +132,9 @@ func values(t *task.Task, tables *analyzer.Tables, e analyzer.Entry, info analyz
 const z95 = 1.96
 
 func valueChart(f task.Field, sums map[string]total) Chart {
-	c := Chart{Title: "Reports by " + f.Name, Note: "Among the reports that were released.", Unit: "reports"}
+	c := Chart{Title: "Reports by " + f.Name, Note: "In the crowds that were released, with what the threshold dropped from them added on average.", Unit: "reports"}
 	if f.Flip > 0 {
-		c.Note = "Among the reports that were released, corrected for the answers that devices flip at random."
+		c.Note = "In the crowds that were released, with what the threshold dropped from them added on average, corrected for the answers that devices flip at random."
 	}
 	names := slices.SortedFunc(maps.Keys(sums), func(a, b string) int {
 		return cmp.Or(cmp.Compare(sums[b].value, sums[a].value), cmp.Compare(a, b))

@@ -2,64 +2,11 @@ package analyzer
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric/task"
 )
-
-// z95 is the half-width of a 95 % interval of the normal distribution, in
-// standard deviations.
-const z95 = 1.959963984540054
-
-// An estimate is a number with its error: the interval from low to high holds
-// the true value with about 95 % probability.
-type estimate struct{ value, stddev, low, high float64 }
-
-// within returns the estimate of a whole number that is known to lie between
-// least and most. The value itself is not moved, so that sums of it stay
-// unbiased. Half a unit is added to each side of the interval, for the normal
-// distribution stands in for that of a whole number.
-func within(value, stddev, least, most float64) estimate {
-	clamp := func(x float64) float64 { return min(max(x, least), most) }
-	half := z95 * stddev
-	if stddev > 0 {
-		half += 0.5
-	}
-	return estimate{micro(value), micro(stddev), micro(clamp(value - half)), micro(clamp(value + half))}
-}
-
-// micro rounds to a millionth: more digits would only be noise to read.
-func micro(x float64) float64 { return math.Round(x*1e6) / 1e6 }
-
-func (e estimate) values() []any { return []any{e.value, e.stddev, e.low, e.high} }
-
-var estimateColumns = []Column{
-	{Name: "estimate", Type: Real}, {Name: "stddev", Type: Real}, {Name: "low", Type: Real}, {Name: "high", Type: Real},
-}
-
-// crowdSize estimates how many reports of a crowd reached the shuffler when
-// count of them reached the analyzer. What the threshold has dropped is added on
-// average; at least those that reached it were there.
-func crowdSize(count uint64, t dp.Threshold) estimate {
-	return within(float64(count)+t.Bias(), t.StdDev(), float64(count), math.Inf(1))
-}
-
-// trueCount estimates, from the observed number of n randomised answers, how
-// many of the n had the value, when an answer shows the value with probability
-// p1 if it is true, and p0 if it is not (Warner 1965, as in the Prochlo paper,
-// section 3.5).
-func trueCount(observed, n uint64, p1, p0 float64) estimate {
-	total := float64(n)
-	if p1 <= p0 { // the answers say nothing
-		return estimate{float64(observed), total, 0, total}
-	}
-	value := (float64(observed) - total*p0) / (p1 - p0)
-	having := min(max(value, 0), total)
-	variance := having*p1*(1-p1) + (total-having)*p0*(1-p0)
-	return within(value, math.Sqrt(variance)/(p1-p0), 0, total)
-}
 
 // randomised returns p1 and p0 of a field's randomised response.
 func randomised(f task.Field) (float64, float64) {
@@ -187,8 +134,8 @@ func (c *counter) countsTable(t dp.Threshold) ([]Column, []Row) {
 
 // valuesTable returns columns and rows of the values table: for each crowd and
 // each value that a report can show, how many of the released reports show it
-// and how many truly have it.
-func (c *counter) valuesTable() ([]Column, []Row) {
+// and how many of the crowd truly had it before the threshold dropped some.
+func (c *counter) valuesTable(t dp.Threshold) ([]Column, []Row) {
 	columns := withColumns(c.layout.crowdColumns(), append([]Column{
 		{Name: "field", Type: Text},
 		{Name: "value", Type: Text},
@@ -199,11 +146,12 @@ func (c *counter) valuesTable() ([]Column, []Row) {
 	for _, in := range c.sorted() {
 		for j, i := range c.tallied {
 			f := c.layout.task.Schema[i]
-			p1, p0 := randomised(f)
+			s := sample{released: in.count + c.hidden}
+			s.p1, s.p0 = randomised(f)
 			for k, value := range options(f) {
-				n, shown := in.fields[j].answers[k], in.fields[j].shown[k]
-				row := append(slices.Clone(in.values), f.Name, value, int64(n), int64(shown))
-				rows = append(rows, append(row, trueCount(shown, n, p1, p0).values()...))
+				s.answers, s.shown = in.fields[j].answers[k], in.fields[j].shown[k]
+				row := append(slices.Clone(in.values), f.Name, value, int64(s.answers), int64(s.shown))
+				rows = append(rows, append(row, s.having(t).values()...))
 			}
 		}
 	}

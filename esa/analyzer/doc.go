@@ -15,11 +15,15 @@
 // with the number of its records and an estimate of the crowd's size before the
 // threshold. "values" has one row a crowd and possible value of each set,
 // boolean and enum outside the crowd fields, with the number of records that
-// show it and an estimate of how many truly have it, which undoes the
-// randomised response on average. Each estimate has a standard deviation and
-// the ends of an interval that holds the true value with about 95 %
-// probability. The intervals cover the noise that was added on purpose, and
-// nothing else: not what clients failed to send.
+// show it and an estimate of how many reports of the crowd truly had it before the
+// threshold: it undoes the randomised response and adds what was dropped, both on
+// average, so that the estimate over that of "counts" is the share. Estimates are
+// unbiased over all crowds of a size; what is suppressed is not in the tables, so
+// that of crowds near the threshold those are seen that lost least. Each estimate
+// has a standard deviation and the ends of an interval that holds the true number
+// for 95 % or more of the crowds of any one size that are released. The intervals
+// cover the noise that was added on purpose, and nothing else: not what clients
+// failed to send.
 //
 // # Quorum
 //

@@ -212,7 +212,7 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	for _, name := range []string{CountsTable, ValuesTable} {
 		columns, rows := counter.countsTable(h.threshold)
 		if name == ValuesTable {
-			columns, rows = counter.valuesTable()
+			columns, rows = counter.valuesTable(h.threshold)
 		}
 		table, err := release.Write(a.config.FS, dir, name, columns, func(w *release.Writer) error {
 			for _, row := range rows {
@@ -270,7 +270,7 @@ func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *
 
 func newManifest(h *hosted, b Batch, header esa.BatchHeader) *Manifest {
 	return &Manifest{
-		Version: 2, Task: h.id.String(), Metric: h.task.Metric, Question: h.task.Question, Owner: h.task.OwnedBy,
+		Version: ManifestVersion, Task: h.id.String(), Metric: h.task.Metric, Question: h.task.Question, Owner: h.task.OwnedBy,
 		Epoch: uint64(b.Epoch), Start: h.task.Start(b.Epoch), End: h.task.Start(b.Epoch + 1),
 		Batch: b.ID.String(), Digest: hex.EncodeToString(b.Digest[:]),
 		Parameters: parametersOf(h.task, h.threshold.String(), h.total),

@@ -129,6 +129,7 @@ var batchColumns = []Column{
 	{Name: "epoch_end", Type: Timestamp},
 	{Name: "task", Type: Text},
 	{Name: "state", Type: Text},
+	{Name: "format", Type: Integer}, // see [ManifestVersion]
 	{Name: "threshold", Type: Text},
 	{Name: "reports", Type: Integer}, // with noise; NULL where none is told
 	{Name: "reports_low", Type: Integer},
@@ -150,11 +151,11 @@ func (t *Tables) released(e Entry) release.Batch {
 	millis := func(at time.Time) any { return at.UnixMilli() }
 	count := func(n uint64) any { return int64(n) }
 	b.Row = Row{
-		millis(m.Start), millis(m.End), m.Task, e.State.String(), m.Parameters.Threshold,
+		millis(m.Start), millis(m.End), m.Task, e.State.String(), int64(m.Version), m.Parameters.Threshold,
 		nil, nil, nil, count(m.Analyzer.Records), count(m.Analyzer.Crowds),
 	}
 	if total, low, high, told := m.Total(); told {
-		b.Row[5], b.Row[6], b.Row[7] = count(total), count(low), count(high)
+		b.Row[6], b.Row[7], b.Row[8] = count(total), count(low), count(high)
 	}
 	return b
 }

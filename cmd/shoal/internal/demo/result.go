@@ -90,7 +90,7 @@ func (s *Stage) compare(ctx context.Context, r *Result, e analyzer.Entry) error 
 	if err != nil {
 		return err
 	}
-	members, err := s.members(e)
+	members, err := s.members(e, released)
 	if err != nil {
 		return err
 	}
@@ -177,18 +177,21 @@ func (s *Stage) crowds(e analyzer.Entry) ([]Crowd, error) {
 // members reads, for each crowd, which values more than half of its reports
 // truly have. The last eight columns of the table are field, value, reports,
 // observed, estimate, stddev, low and high.
-func (s *Stage) members(e analyzer.Entry) (map[string][]string, error) {
+func (s *Stage) members(e analyzer.Entry, crowds []Crowd) (map[string][]string, error) {
 	out := make(map[string][]string)
 	if len(s.config.Input.Members) == 0 {
 		return out, nil
+	}
+	size := make(map[string]float64)
+	for _, c := range crowds {
+		size[c.Label] = c.Estimate
 	}
 	for row, err := range s.analyzer.Tables().Rows(e, analyzer.ValuesTable) {
 		if err != nil {
 			return nil, err
 		}
 		n := len(row)
-		if row[n-4].(float64) > float64(row[n-6].(int64))/2 {
-			l := label(row[1 : n-8])
+		if l := label(row[1 : n-8]); row[n-4].(float64) > size[l]/2 {
 			out[l] = append(out[l], row[n-7].(string))
 		}
 	}
