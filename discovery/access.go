@@ -31,6 +31,7 @@ type accessWords struct {
 	act, own      map[string]bool
 	beside        map[string]bool // change nothing
 	docs, route   map[string]bool
+	published     map[string]bool
 	heads         map[string]bool // first words of entries of several
 	stems         map[string]bool // of entries of languages that inflect
 	starts, ends  map[string]bool // entries that begin and end compounds
@@ -49,11 +50,11 @@ const (
 // newAccessWords reads the list that this package carries.
 func newAccessWords(f *tokenmodel.Folder, list string) (*accessWords, error) {
 	a := &accessWords{folder: f, leastS: leastCompound}
-	for _, m := range []*map[string]bool{&a.act, &a.own, &a.beside, &a.docs, &a.route, &a.heads, &a.stems, &a.starts, &a.ends} {
+	for _, m := range []*map[string]bool{&a.act, &a.own, &a.beside, &a.docs, &a.route, &a.published, &a.heads, &a.stems, &a.starts, &a.ends} {
 		*m = make(map[string]bool)
 	}
 	umlauts := strings.NewReplacer("ae", "a", "oe", "o", "ue", "u")
-	sections := map[string]map[string]bool{"act": a.act, "own": a.own, "beside": a.beside, "docs": a.docs, "route": a.route}
+	sections := map[string]map[string]bool{"act": a.act, "own": a.own, "beside": a.beside, "docs": a.docs, "route": a.route, "published": a.published}
 	for line := range strings.Lines(list) {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {

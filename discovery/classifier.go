@@ -66,17 +66,37 @@ func (c *Classifier) Classify(token string, s Strictness) (TokenKind, string) {
 		if kind := shape(piece); kind != TokenPlain {
 			return kind, piece
 		}
-		if latin(piece) >= least && c.score(piece) > threshold && !geminate(piece) {
+		if latin(piece) >= least && c.score(piece) > threshold && !c.named(piece) {
 			return TokenRandom, piece
 		}
 	}
-	if pieces > 1 && latin(folded) >= least && c.score(folded) > threshold {
+	if pieces > 1 && latin(folded) >= least && c.score(folded) > threshold && !c.allNamed(folded, least) {
 		return TokenRandom, token
 	}
 	if joined := ungroup(folded); joined != "" && c.score(joined) > threshold {
 		return TokenRandom, token
 	}
 	return TokenPlain, ""
+}
+
+// named tells whether a piece that the model finds random is a name or a word that
+// it does not know: of Finnish, or a title in camel case.
+func (c *Classifier) named(piece string) bool { return geminate(piece) || c.titled(piece) }
+
+// allNamed tells whether a text holds such pieces, and what is left of it is too
+// short or no secret.
+func (c *Classifier) allNamed(folded string, least int) bool {
+	var rest []string
+	found := false
+	for piece := range strings.FieldsFuncSeq(folded, notAlnum) {
+		if c.named(piece) {
+			found = true
+			continue
+		}
+		rest = append(rest, piece)
+	}
+	left := strings.Join(rest, "-")
+	return found && (latin(left) < least || c.score(left) <= strictScore)
 }
 
 func (c *Classifier) score(folded string) int {

@@ -9,6 +9,7 @@ import (
 const (
 	leastCode, mostCode = 5, 11
 	leastWordPart       = 4 // letters of a part that must read like a word
+	leastTitled         = 9 // letters of a title in camel case
 )
 
 // How surprising the letters of a word may be on average, in sixteenths of a
@@ -19,6 +20,7 @@ const (
 	numberSurprise  = 100 // with digits beside it
 	camelSurprise   = 78
 	upperSurprise   = 76
+	titledSurprise  = 76
 )
 
 // code finds, strictly, a short code; and at both levels groups of codes and words
@@ -26,8 +28,9 @@ const (
 // invitation, a record locator, an album. A word is not one if its letters read
 // like a word, alone or before or after a number; numbers are for other rules.
 func (c *Classifier) code(text string, level Strictness) string {
+	text, _ = withoutPaper(text)
 	folded := c.folder.Fold(withoutEnding(text))
-	small, mixed := 0, 0
+	small, mixed, words, all := 0, 0, 0, 0
 	for piece := range strings.FieldsFuncSeq(folded, notAlnum) {
 		if !isASCII(piece) {
 			if c.scrambled(piece) {
@@ -38,21 +41,35 @@ func (c *Classifier) code(text string, level Strictness) string {
 		if level == Strict && len(piece) >= leastCode && len(piece) <= mostCode && c.codeLike(piece) {
 			return piece
 		}
-		if len(piece) < leastCode {
-			small += len(piece)
-			if runs(piece) > 1 {
-				mixed++
-			}
+		all += len(piece)
+		switch {
+		case len(piece) >= leastCode:
+			words += len(piece)
+			continue
+		case runs(piece) > 1:
+			mixed++
+		case len(piece) > 2 && c.surpriseOf(piece) != camelSurprise && piece[0] > '9':
+			words += len(piece)
 		}
+		small += len(piece)
 	}
 	if joined := groups(folded); joined != "" && mixed > 0 && runs(joined) > 2 {
 		return text
 	}
-	// base64url has hyphens and underscores in it.
-	if level == Strict && mixed > 0 && small >= leastCode && mixedCase(folded) && len(folded) >= 8 {
+	// base64url has hyphens and underscores in it; a title has words between them.
+	if level == Strict && mixed > 0 && small >= leastCode && 2*words < all+leastCode && mixedCase(folded) && len(folded) >= 8 {
 		return text
 	}
 	return ""
+}
+
+// withoutPaper cuts the version off the number of a paper (monthly).
+func withoutPaper(text string) (string, bool) {
+	number, version, ok := strings.Cut(withoutEnding(text), "v")
+	if ok && monthly(number) && len(version) == 1 && version[0] >= '1' && version[0] <= '9' {
+		return number, true
+	}
+	return text, false
 }
 
 // groups joins three groups or more of three or four letters and digits.
@@ -98,6 +115,8 @@ func (c *Classifier) codeLike(piece string) bool {
 		return false
 	case piece[0] <= '9' && n == 1:
 		return false
+	case len(piece) == leastCode && c.abbreviation(piece):
+		return false
 	case n > 3:
 		return true
 	}
@@ -123,6 +142,13 @@ func (c *Classifier) codeLike(piece string) bool {
 		return longest < leastWordPart && len(piece) > leastCode
 	}
 	return longest < leastWordPart || strings.ToUpper(piece) == piece
+}
+
+// abbreviation tells whether a piece of five is letters of one case, or three or
+// four of them before digits: csssr, html5, OWASP. Chance makes few codes so.
+func (c *Classifier) abbreviation(piece string) bool {
+	letters := strings.TrimRight(piece, "0123456789")
+	return len(letters) >= 3 && strings.IndexAny(letters, "0123456789") < 0 && (strings.ToLower(letters) == letters || strings.ToUpper(letters) == letters)
 }
 
 // model tells whether a piece is the number of a product: up to two letters,
@@ -151,21 +177,82 @@ func (c *Classifier) wordLike(letters string, digits bool) bool {
 	if digits {
 		limit = min(limit, numberSurprise)
 	}
-	if limit != camelSurprise || len(letters) < leastWordPart {
-		return len(letters) < leastWordPart && (limit != camelSurprise || letters[0] < 'a') || c.model.Surprise(strings.ToLower(letters)) <= limit
+	switch {
+	case limit != camelSurprise && len(letters) < leastWordPart:
+		return true
+	case limit != camelSurprise:
+		return c.model.Surprise(strings.ToLower(letters)) <= limit
+	case len(letters) < leastWordPart:
+		return false
 	}
-	start := 0
-	for i := 1; i <= len(letters); i++ {
-		if i < len(letters) && (letters[i] >= 'a' || letters[i-1] < 'a') {
+	return c.camel(letters)
+}
+
+// camel tells whether letters are words in camel case: parts of three letters or
+// more that read like words, at least half of the letters in parts of four or
+// more; beside them abbreviations in capitals and a short beginning.
+func (c *Classifier) camel(letters string) bool {
+	long, odd := 0, 0
+	for start, i := 0, 1; i <= len(letters); i++ {
+		if i < len(letters) && !camelTurn(letters, i) {
 			continue
 		}
 		part := letters[start:i]
-		if len(part) < 3 || c.model.Surprise(strings.ToLower(part)) > camelSurprise {
-			return false
-		}
 		start = i
+		upper := part[len(part)-1] < 'a'
+		switch {
+		case upper && len(part) > leastWordPart, !upper && len(part) < 3:
+			odd++
+		case upper:
+		case c.model.Surprise(strings.ToLower(part)) > camelSurprise:
+			return false
+		case len(part) >= leastWordPart:
+			long += len(part)
+		}
 	}
-	return true
+	return odd <= 1 && 2*long > len(letters)
+}
+
+// titled tells whether a long piece is a title in camel case, whose parts are words
+// but for the small words between them and one abbreviation: RubyOnRailsBook.
+func (c *Classifier) titled(piece string) bool {
+	piece = strings.TrimRight(piece, "0123456789")
+	if len(piece) < leastTitled || strings.IndexAny(piece, "0123456789") >= 0 {
+		return false
+	}
+	long, short := 0, 0
+	for start, i := 0, 1; i <= len(piece); i++ {
+		if i < len(piece) && !camelTurn(piece, i) {
+			continue
+		}
+		part := piece[start:i]
+		start = i
+		switch {
+		case len(part) >= leastWordPart && part[len(part)-1] >= 'a':
+			if c.model.Surprise(strings.ToLower(part)) > titledSurprise {
+				return false
+			}
+			long += len(part)
+		case !between(part):
+			short++
+		}
+	}
+	return short <= 1 && 3*long >= 2*len(piece)
+}
+
+// between tells whether a part of a title is one of the small words between others.
+func between(part string) bool {
+	switch strings.ToLower(part) {
+	case "a", "an", "and", "at", "by", "for", "in", "is", "of", "on", "or", "the", "to", "up", "my", "no", "vs", "de", "del", "la", "le", "les", "el", "en", "y", "e", "et", "du", "des", "der", "die", "das", "und", "im", "di", "da", "do":
+		return true
+	}
+	return false
+}
+
+// camelTurn tells whether a word begins at letter i: a capital after a small
+// letter, or before one.
+func camelTurn(letters string, i int) bool {
+	return letters[i] < 'a' && (letters[i-1] >= 'a' || i+1 < len(letters) && letters[i+1] >= 'a')
 }
 
 // surpriseOf returns the limit that the case of letters sets.

@@ -55,7 +55,7 @@ func (r *Rules) Page(u URL, e Evidence) Decision {
 
 // Strictness tells how strictly the rules are applied to a URL, and why. It is
 // Lax if an anonymously fetched page links to the URL, or if the page, fetched
-// anonymously, names a canonical URL on the same host that is shorter and
+// anonymously, names a canonical URL on the same site that is shorter and
 // passes the strict rules itself.
 func (r *Rules) Strictness(u URL, e Evidence) (Strictness, []Step) {
 	level, steps, _ := r.strictness(u, e)
@@ -87,8 +87,8 @@ func (r *Rules) canonical(u URL, ref string) (Strictness, string) {
 	switch {
 	case err != nil:
 		return Strict, "the canonical URL cannot be read"
-	case c.host != u.host:
-		return Strict, "the canonical URL is on another host"
+	case !c.SameSite(u):
+		return Strict, "the canonical URL is on another site"
 	case len(c.String()) >= len(u.WithoutFragment().String()):
 		return Strict, "the canonical URL is not shorter"
 	}
@@ -153,6 +153,10 @@ func newSubject(u URL, e Evidence, level Strictness) *subject {
 	s.host = strings.TrimSuffix(u.host, ".")
 	s.labels = strings.Split(s.host, ".")
 	s.site, s.registered = site(s.labels, s.host)
+	if original, folder, ok := archived(u); ok {
+		s.copied = &original
+		u.path, u.query = folder, ""
+	}
 	var pathLayers, queryLayers int
 	s.path, pathLayers = decodeAll(u.path)
 	s.query, queryLayers = decodeAll(strings.ReplaceAll(u.query, "+", " "))
@@ -179,8 +183,28 @@ func (s *subject) addParams(query string) {
 		key, _ = decodeAll(key)
 		value, _ = decodeAll(value)
 		value = asciiDigits(value)
+		if !language(key, value) {
+			s.size += len(key) + len(value)
+			s.count++
+			if key != "" {
+				s.size++
+			}
+			if s.count > 1 {
+				s.size++
+			}
+		}
 		s.params = append(s.params, param{key, value})
 	}
+}
+
+// language tells whether a parameter says in which language a page is: lang=de.
+func language(key, value string) bool {
+	switch key {
+	case "lang", "language", "hl", "locale", "uselang", "setlang", "sprache", "langue", "idioma":
+		main, region, _ := strings.Cut(strings.ReplaceAll(value, "_", "-"), "-")
+		return len(main) >= 2 && len(main) <= 3 && len(region) <= 4 && !strings.ContainsFunc(main+region, func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' })
+	}
+	return false
 }
 
 // asciiDigits writes the digits of all scripts as ASCII does.

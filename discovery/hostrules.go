@@ -31,7 +31,11 @@ type subject struct {
 	segments []string // of path, without empty ones
 	query    string   // decoded in full
 	params   []param
+	count    int // parameters that are not the language of the page
+	size     int // bytes of them, decoded
 	layers   int // of percent-encoding that were taken off
+
+	copied *URL // of which the page is a copy in an archive; path and query are without it
 }
 
 type param struct{ key, value string }

@@ -75,7 +75,7 @@ func IsFeed(body []byte) bool {
 	}
 }
 
-// Feed returns the feed on its own host that a page names, if its URL passes the
+// Feed returns the feed on its own site that a page names, if its URL passes the
 // strict rules.
 func (r *Rules) Feed(page URL, body []byte) (URL, bool) {
 	if len(body) > MaxPage {
@@ -98,7 +98,7 @@ func (r *Rules) Feed(page URL, body []byte) (URL, bool) {
 				continue
 			}
 			u, err := page.Resolve(attr["href"])
-			if err != nil || u.host != page.host || u.Downgrades(page) || r.Page(u, Evidence{}).Verdict != Public {
+			if err != nil || !u.SameSite(page) || u.Downgrades(page) || r.Page(u, Evidence{}).Verdict != Public {
 				continue
 			}
 			return u.WithoutFragment(), true

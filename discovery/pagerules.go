@@ -34,7 +34,12 @@ func pageRules() []pageRule {
 			}
 			return s.path + "?" + s.query, findEmail(s.query)
 		}},
-		{RuleEmbeddedURL, "path or query hold another URL, however it is encoded", func(_ *Rules, s *subject) (string, string) {
+		{RuleEmbeddedURL, "path or query hold another URL, however it is encoded; the copy of a page that an archive of the web keeps is judged as that page is", func(r *Rules, s *subject) (string, string) {
+			if s.copied != nil {
+				if d := r.Page(*s.copied, s.evidence.ofCopy()); d.Verdict != Public {
+					return s.copied.String(), "a copy of a page that is refused: " + string(d.Rule)
+				}
+			}
 			if url := findEmbeddedURL(s.path); url != "" {
 				return s.path, url
 			}
@@ -60,14 +65,14 @@ func pageRules() []pageRule {
 			}
 			return s.path, scattered(s.segments)
 		}},
-		{RulePathNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a segment, whatever stands between them, dates and years apart; or a segment is a number of 8 digits that is no date", strict.digits, lax.digits), pathNumber},
+		{RulePathNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a segment, whatever stands between them, dates and years apart (below the date of an article each number counts for itself, up to 7 digits); or a segment is a number of 8 digits that is no date, unless it follows a word for what is published (question, article, news, ...)", strict.digits, lax.digits), pathNumber},
 		{RulePathWord, fmt.Sprintf("a word of the path has more than %d letters (lax: %d), or more than %d with digits among them", strict.word, lax.word, maxMixedWord), pathWord},
 		{RuleShortener, "the host is at most 8 characters long and the path is one short code: a shortened URL, which may lead anywhere", shortened},
-		{RuleQueryLength, fmt.Sprintf("the query has more than %d bytes (lax: %d)", strict.query, lax.query), func(_ *Rules, s *subject) (string, string) {
-			return s.url.query, over(len(s.url.query), s.limits.query, "bytes of query")
+		{RuleQueryLength, fmt.Sprintf("the query has more than %d bytes (lax: %d), decoded, the language of the page (lang=de) apart", strict.query, lax.query), func(_ *Rules, s *subject) (string, string) {
+			return s.query, over(s.size, s.limits.query, "bytes of query")
 		}},
-		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d)", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
-			return s.url.query, over(len(s.params), s.limits.parameters, "parameters")
+		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d), the language of the page apart", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
+			return s.url.query, over(s.count, s.limits.parameters, "parameters")
 		}},
 		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...), or name or value tell of access as in a path; strict: of what a person typed (q, search, text, ...)", parameterKeyword},
 		{RuleQueryNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a parameter, whatever stands between them, dates and years apart", strict.value, lax.value), func(_ *Rules, s *subject) (string, string) {
@@ -234,20 +239,45 @@ func routed(segments []string) bool {
 	return len(segments) > 1 || len(segments) == 1 && strings.ContainsAny(segments[0], "+, ")
 }
 
-func pathNumber(_ *Rules, s *subject) (string, string) {
+func pathNumber(r *Rules, s *subject) (string, string) {
+	before, dated := s.labels[0], 0
 	for _, segment := range withoutISBNs(s.segments) {
 		rest := withoutDates(segment)
-		if monthly(rest) {
+		if paper, _ := withoutPaper(rest); monthly(paper) {
+			before = segment
 			continue
 		}
-		if number, n := longestNumber(rest, ""); n > s.limits.digits {
+		number, n := longestNumber(rest, "")
+		if n > s.limits.digits && !(dated >= datedFolders && article(rest)) {
 			return segment, number
 		}
-		if name := stem(rest); len(name) >= 8 && countDigits(name) == len(name) {
+		if name := stem(rest); len(name) >= 8 && countDigits(name) == len(name) && !(len(name) == 8 && r.access.published[r.access.fold(before)]) {
 			return segment, name
 		}
+		if year := dateAt(segment, 0) == 4 && len(segment) == 4; year || dated > 0 && len(segment) <= 2 && countDigits(segment) == len(segment) {
+			dated++
+		}
+		before = segment
 	}
 	return s.path, ""
+}
+
+// datedFolders is how many folders say when an article was published: year, month.
+const datedFolders = 2
+
+// article tells whether a segment is the name of an article: a word, and numbers
+// of at most seven digits behind it.
+func article(segment string) bool {
+	word, longest := 0, 0
+	for run := range strings.FieldsFuncSeq(withoutEnding(segment), notAlnum) {
+		switch digits := countDigits(run); digits {
+		case 0:
+			word = max(word, len(run))
+		case len(run):
+			longest = max(longest, digits)
+		}
+	}
+	return word >= 5 && longest <= 7
 }
 
 // monthly tells whether a segment is the number of a paper as archives count

@@ -37,6 +37,34 @@ func site(labels []string, host string) (n int, registered bool) {
 	return min(strings.Count(suffix, ".")+2, len(labels)), icann || !strings.Contains(suffix, ".")
 }
 
+// SameSite tells whether two URLs are below one registrable domain: the public
+// suffix and one label more. Addresses and names without one are their own site.
+func (u URL) SameSite(v URL) bool {
+	if u.host == v.host {
+		return true
+	}
+	if u.addr.IsValid() || v.addr.IsValid() {
+		return false
+	}
+	return registrable(u.host) == registrable(v.host)
+}
+
+// Site returns the registrable domain of a URL, or its host if it has none.
+func (u URL) Site() string {
+	if u.addr.IsValid() {
+		return u.host
+	}
+	return registrable(u.host)
+}
+
+func registrable(host string) string {
+	host = strings.TrimSuffix(host, ".")
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
+		return domain
+	}
+	return host
+}
+
 // personalHost finds the hosts of storage at home, dynamic names, tunnels,
 // workspaces and previews.
 func personalHost(r *Rules, s *subject) (string, string) {

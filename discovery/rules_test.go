@@ -191,7 +191,9 @@ func TestStrictness(t *testing.T) {
 		{"https://example.org/a/story?x=1&y=2", Evidence{PublicLink: true}, Lax},
 		{"https://example.org/a/story?x=1&y=2", Evidence{Canonical: "https://example.org/a/story"}, Lax},
 		{"https://example.org/a/story?x=1&y=2", Evidence{Canonical: "/a/story"}, Lax},
-		{"https://example.org/a/story?x=1&y=2", Evidence{Canonical: "https://other.example.org/a"}, Strict},
+		{"https://example.org/a/story?x=1&y=2", Evidence{Canonical: "https://other.example.org/a"}, Lax}, // one registrable domain
+		{"https://example.org/a/story?x=1&y=2", Evidence{Canonical: "https://other.example.com/a"}, Strict},
+		{"https://anna.github.io/a/story?x=1&y=2", Evidence{Canonical: "https://bert.github.io/a"}, Strict}, // a public suffix
 		{"https://example.org/a/story", Evidence{Canonical: "https://example.org/a/story"}, Strict},
 		{"https://example.org/a/story#part", Evidence{Canonical: "https://example.org/a/story"}, Strict},
 		{"https://example.org/a/story?x=1&y=2", Evidence{Canonical: "https://example.org/i/9f86d081884c"}, Strict},

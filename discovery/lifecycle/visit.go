@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/discovery"
@@ -117,7 +118,7 @@ func (e *Engine) instead(r *record) (discovery.URL, bool) {
 }
 
 // canonical returns the URL that the page as shown calls its canonical one, if
-// it is on the same host, shorter, does not lead from https to http, and passes
+// it is on the same site, shorter, does not lead from https to http, and passes
 // the strict rules itself: it may be fetched in place of a URL that they refuse. That the page said so to the
 // person proves nothing; the anonymous fetch must.
 func (e *Engine) canonical(r *record) (discovery.URL, bool) {
@@ -129,7 +130,7 @@ func (e *Engine) canonical(r *record) (discovery.URL, bool) {
 		return discovery.URL{}, false
 	}
 	c = c.WithoutFragment()
-	if c.Host() != r.url.Host() || c.Downgrades(r.url) || len(c.String()) >= len(r.URL) {
+	if !c.SameSite(r.url) || c.Downgrades(r.url) || len(c.String()) >= len(r.URL) {
 		return discovery.URL{}, false
 	}
 	return c, e.config.Rules.Page(c, discovery.Evidence{}).Verdict == discovery.Public
@@ -282,9 +283,9 @@ func (e *Engine) full(r *record) bool {
 	if len(e.pages) >= e.config.Timing.Pending {
 		return true
 	}
-	n := 0
+	n, site := 0, r.url.Site()
 	for _, o := range e.pages {
-		if o.url.Host() == r.url.Host() {
+		if host := o.url.Host(); host == site || strings.HasSuffix(host, "."+site) {
 			n++
 		}
 	}

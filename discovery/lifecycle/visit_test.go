@@ -249,11 +249,11 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A site that makes up addresses leaves room for others.
+// A site that makes up addresses, and names of hosts, leaves room for others.
 func TestOneSiteFloods(t *testing.T) {
 	b := newBench(t, func(c *lifecycle.Config) { c.Timing.Pending = 40 })
 	for i := range 60 {
-		u := fmt.Sprintf("https://flood.example.org/page-%c%c", 'a'+i/8, 'a'+i%8)
+		u := fmt.Sprintf("https://%c.example.net/page-%c", 'a'+i/8, 'a'+i%8)
 		b.net.pages[u] = site{shown: html("Page", "")}
 		b.visit(1, u, "", lifecycle.Typed)
 	}
@@ -261,9 +261,13 @@ func TestOneSiteFloods(t *testing.T) {
 	b.close(1)
 	hosts := make(map[string]int)
 	for _, w := range b.engine.Pending() {
-		hosts[strings.Split(w.URL, "/")[2]]++
+		host := strings.Split(w.URL, "/")[2]
+		if strings.HasSuffix(host, ".example.net") {
+			host = "flood"
+		}
+		hosts[host]++
 	}
-	if hosts["flood.example.org"] != 10 || hosts["news.example.org"] != 1 {
+	if hosts["flood"] != 10 || hosts["news.example.org"] != 1 {
 		t.Errorf("%v", hosts)
 	}
 }
