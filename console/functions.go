@@ -4,6 +4,8 @@ import (
 	"html/template"
 	"strings"
 	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // functions are those of the templates.
@@ -21,6 +23,9 @@ var functions = template.FuncMap{
 	"plural":   plural,
 	"segments": segments,
 	"reports":  reportsText,
+
+	"rehearsal":     task.IsRehearsal,
+	"rehearsalNote": func() string { return task.RehearsalNote },
 }
 
 // plural writes a number of things: "1 batch", "2 batches".

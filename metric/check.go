@@ -26,7 +26,8 @@ func (f *File) check(r *reader, hops []task.Party, now time.Time) {
 	defer func() { r.metric = "" }()
 	for _, m := range f.Metrics {
 		r.metric = m.Name
-		m.checkDiscovery(r, f.simulated)
+		m.checkDiscovery(r, f.simulated || f.rehearsal)
+		m.checkRehearsal(r, f.rehearsal)
 		if m.aggregate {
 			m.checkAggregate(r, now)
 			continue

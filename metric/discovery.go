@@ -1,6 +1,9 @@
 package metric
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -15,6 +18,15 @@ func DiscoveryMetrics() []string {
 // lets the metrics of the discovery engine pass, which Read refuses.
 func ReadSimulated(name string, src []byte, now time.Time) (*File, error) {
 	return read(name, src, now, true)
+}
+
+// LoadSimulated is [Load] of questions that only simulated people answer.
+func LoadSimulated(path string, now time.Time) (*File, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	return ReadSimulated(filepath.ToSlash(path), src, now)
 }
 
 // checkDiscovery refuses the metrics of the discovery engine where real people

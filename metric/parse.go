@@ -23,6 +23,7 @@ type File struct {
 	Aggregators []task.Party // leader, helper and collector of the file; empty if it names none
 
 	simulated bool // only simulated people answer
+	rehearsal bool // its metrics are called so, see Rehearsal
 }
 
 // A Metric is one question of a file.

@@ -81,6 +81,9 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 		return fmt.Errorf("no such table: want %s", names(batches[0].Tables))
 	}
 	out, err := newRowWriter(w, f, q.Table, first.Columns)
+	if task.IsRehearsal(q.Metric) {
+		out, err = newMarked(w, f, q.Table, first.Columns)
+	}
 	if err != nil {
 		return err
 	}
@@ -101,6 +104,27 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 		}
 	}
 	return out.Close()
+}
+
+// A marked writer adds a column that says, in each row, that the answers were
+// invented: a file may be all that somebody gets to see.
+type marked struct {
+	rowWriter
+	row Row
+}
+
+func newMarked(w io.Writer, f Format, table string, columns []Column) (rowWriter, error) {
+	mark := Column{Name: "rehearsal", Type: Boolean}
+	for slices.ContainsFunc(columns, func(c Column) bool { return c.Name == mark.Name }) {
+		mark.Name += "_" // a field of the record is called so
+	}
+	out, err := newRowWriter(w, f, table, append(slices.Clone(columns), mark))
+	return &marked{rowWriter: out}, err
+}
+
+func (m *marked) Write(row Row) error {
+	m.row = append(append(m.row[:0], row...), true)
+	return m.rowWriter.Write(m.row)
 }
 
 // names lists the names of tables for an error.

@@ -133,6 +133,9 @@ func listTables(e *env, tables release.Catalogue) error {
 		return nil
 	}
 	for _, b := range batches {
+		if task.IsRehearsal(b.Metric) {
+			b.Note += " (" + task.RehearsalNote + ")"
+		}
 		fmt.Fprintf(e.stdout, "%s: epoch %d (%s), %s\n", b.Metric, b.Epoch, b.Start.UTC().Format("2006-01-02 15:04"), b.Note)
 	}
 	return nil

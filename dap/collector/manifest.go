@@ -17,6 +17,9 @@ type Manifest struct {
 	Question string `json:"question,omitempty"`
 	Owner    string `json:"owner,omitempty"`
 
+	// Rehearsal says that only simulated clients answered: see task.IsRehearsal.
+	Rehearsal bool `json:"rehearsal,omitempty"`
+
 	Epoch uint64    `json:"epoch"`
 	Start time.Time `json:"start"` // of what was asked for; of the reports where the leader chose the batch
 	End   time.Time `json:"end"`

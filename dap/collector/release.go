@@ -96,7 +96,7 @@ func (q *Question) manifest(a Ask, resp *dap.CollectionJobResp) (*Manifest, erro
 	}
 	config, noise := q.Task.Config(), q.Task.Noise()
 	m := &Manifest{
-		Version: 1, Route: "aggregate", Task: id.String(), DAPTask: a.Task.String(), Metric: q.metric(),
+		Version: 1, Route: "aggregate", Task: id.String(), DAPTask: a.Task.String(), Metric: q.metric(), Rehearsal: task.IsRehearsal(q.metric()),
 		Epoch: a.Number, Start: start, End: end, Batch: a.ID.String(), Digest: answerDigest(a.Response),
 		Reports: resp.ReportCount, Missing: a.Missing,
 		Parameters: Parameters{

@@ -17,6 +17,9 @@ type Manifest struct {
 	Question string `json:"question"`
 	Owner    string `json:"owner"`
 
+	// Rehearsal says that only simulated clients answered: see [task.IsRehearsal].
+	Rehearsal bool `json:"rehearsal,omitempty"`
+
 	Epoch uint64    `json:"epoch"`
 	Start time.Time `json:"start"` // of the epoch
 	End   time.Time `json:"end"`

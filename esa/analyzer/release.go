@@ -271,7 +271,8 @@ func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *
 func newManifest(h *hosted, b Batch, header esa.BatchHeader) *Manifest {
 	return &Manifest{
 		Version: ManifestVersion, Task: h.id.String(), Metric: h.task.Metric, Question: h.task.Question, Owner: h.task.OwnedBy,
-		Epoch: uint64(b.Epoch), Start: h.task.Start(b.Epoch), End: h.task.Start(b.Epoch + 1),
+		Rehearsal: task.IsRehearsal(h.task.Metric),
+		Epoch:     uint64(b.Epoch), Start: h.task.Start(b.Epoch), End: h.task.Start(b.Epoch + 1),
 		Batch: b.ID.String(), Digest: hex.EncodeToString(b.Digest[:]),
 		Parameters: parametersOf(h.task, h.threshold.String(), h.total),
 		Shuffler:   shufflerCounts(header, h.total),
