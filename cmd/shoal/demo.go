@@ -56,7 +56,7 @@ type demoAnswer struct {
 
 // Run plays the demo.
 func (c *demoCmd) Run(e *env) error {
-	dir, remove, err := c.folder()
+	dir, remove, err := temporary(c.Data, "shoal-demo-")
 	if err != nil {
 		return setup(err)
 	}
@@ -165,16 +165,4 @@ func (c *demoCmd) input() (demo.Input, error) {
 		read = demo.Rows
 	}
 	return read(io.Reader(f), filepath.Base(c.Input))
-}
-
-// folder returns where the organisations live and a function that cleans up.
-func (c *demoCmd) folder() (string, func(), error) {
-	if c.Data == "" {
-		dir, err := os.MkdirTemp("", "shoal-demo-")
-		return dir, func() { os.RemoveAll(dir) }, err
-	}
-	if err := os.Mkdir(c.Data, 0o700); err != nil {
-		return "", nil, fmt.Errorf("making the folder of the demo: %w (name one that does not exist)", err)
-	}
-	return c.Data, func() {}, nil
 }

@@ -24,8 +24,9 @@ import (
 type commands struct {
 	Demo demoCmd `cmd:"" help:"Run all parties on this machine and answer a question about its software."`
 
-	Metrics metricsCmd `cmd:"" help:"Check and sign questions."`
-	Plan    planCmd    `cmd:"" help:"Say what questions cost and tell, before anything is collected."`
+	Metrics  metricsCmd  `cmd:"" help:"Check and sign questions."`
+	Plan     planCmd     `cmd:"" help:"Say what questions cost and tell, before anything is collected."`
+	Simulate simulateCmd `cmd:"" help:"Let invented people answer your questions, and see the answers beside the truth."`
 
 	Init    initCmd    `cmd:"" help:"Write the configuration and the keys of an organisation."`
 	Serve   serveCmd   `cmd:"" help:"Run an organisation's roles."`

@@ -1,0 +1,287 @@
+package parties
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/server"
+)
+
+// Config says which organisations there are and what they are asked.
+type Config struct {
+	Dir   string    // of all organisations; made if missing
+	Start time.Time // the virtual clock's first reading
+	Rand  io.Reader // keys
+
+	Shufflers  int  // of the crowd route; 0 for no crowd route
+	Aggregates bool // whether there is an aggregate route
+
+	// Questions returns the questions, once the parties are known.
+	Questions func([]task.Party) (*metric.File, error)
+	// Now is the moment at which questions are checked; zero means Start.
+	Now time.Time
+
+	Configure   func(*server.Config) // changes each organisation's configuration; may be nil
+	Console     func(*server.Server) (http.Handler, error)
+	ConsoleAddr string // of the last organisation's console; "" for any free loopback port
+	Logger      *slog.Logger
+}
+
+// Parties are organisations that run until Close.
+type Parties struct {
+	Clock  *clock.Virtual
+	Owner  string        // the public key of the questions' owner
+	Bundle []byte        // the signed questions
+	Opened []task.Opened // the same
+
+	config  Config
+	owner   task.IdentityKey
+	servers []*server.Server
+	stop    context.CancelFunc
+	done    *errgroup.Group
+}
+
+// organisation is one before its server runs.
+type organisation struct {
+	dir      string
+	listener net.Listener
+	config   string // file name
+	identity string
+}
+
+func (o organisation) url() string { return "http://" + o.listener.Addr().String() }
+
+// Start makes keys and configurations, signs the questions and runs the servers.
+func Start(ctx context.Context, c Config) (*Parties, error) {
+	p := &Parties{config: c, Clock: clock.NewVirtual(c.Start)}
+	if err := p.build(ctx); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Parties) build(ctx context.Context) (err error) {
+	if p.owner, err = task.GenerateIdentityKey(p.config.Rand); err != nil {
+		return err
+	}
+	p.Owner = task.FormatPublic(p.owner.Public())
+	var all []organisation
+	unused := func() { // listeners that no server has taken
+		for _, o := range all {
+			err = errors.Join(err, o.listener.Close())
+		}
+	}
+	for _, f := range p.founders() {
+		o, err := p.found(f)
+		if err != nil {
+			unused()
+			return err
+		}
+		all = append(all, o)
+	}
+	if err := p.agree(all); err != nil {
+		unused()
+		return err
+	}
+	ctx, p.stop = context.WithCancel(ctx)
+	p.done, ctx = errgroup.WithContext(ctx)
+	for len(all) > 0 {
+		o := all[0]
+		all = all[1:]
+		s, err := p.serve(ctx, o, len(all) == 0)
+		if err != nil {
+			unused()
+			return err
+		}
+		p.servers = append(p.servers, s)
+	}
+	return nil
+}
+
+type founder struct {
+	folder, name string
+	roles        []server.RoleName
+}
+
+// founders says which organisations play which roles.
+func (p *Parties) founders() []founder {
+	last := founder{folder: "analyzer-org", name: "Example Metrics"}
+	var all []founder
+	for i := range max(1, p.config.Shufflers) {
+		f := founder{folder: "shuffler-org", name: "Shuffling Society"}
+		if i > 0 {
+			f.folder, f.name = fmt.Sprintf("shuffler-org-%d", i+1), fmt.Sprintf("Shuffling Society %d", i+1)
+		}
+		if p.config.Shufflers > 0 {
+			f.roles = append(f.roles, server.ShufflerRole)
+		}
+		all = append(all, f)
+	}
+	if p.config.Shufflers > 0 {
+		last.roles = append(last.roles, server.AnalyzerRole)
+	}
+	if p.config.Aggregates {
+		all[0].roles = append(all[0].roles, server.HelperRole)
+		last.roles = append(last.roles, server.LeaderRole, server.CollectorRole)
+	}
+	return append(all, last)
+}
+
+// found initialises an organisation on a free loopback port.
+func (p *Parties) found(f founder) (organisation, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return organisation{}, fmt.Errorf("finding a port for %s: %w", f.name, err)
+	}
+	o := organisation{dir: filepath.Join(p.config.Dir, f.folder), listener: l}
+	o.config, o.identity, err = server.Init(o.dir, server.Organisation{
+		Name: f.name, Roles: f.roles, URL: o.url(), Listen: l.Addr().String(), Owners: []string{p.Owner},
+	}, p.Clock.Now(), p.config.Rand)
+	if err != nil {
+		return organisation{}, errors.Join(err, l.Close())
+	}
+	return o, nil
+}
+
+// agree pairs the aggregators, signs the questions and gives them to everybody.
+func (p *Parties) agree(all []organisation) error {
+	first, last := all[0], all[len(all)-1]
+	if p.config.Aggregates {
+		if err := pair(first, last, p.Clock.Now(), p.config.Rand); err != nil {
+			return err
+		}
+	}
+	named, err := p.parties(all)
+	if err != nil {
+		return err
+	}
+	file, err := p.config.Questions(named)
+	if err != nil {
+		return err
+	}
+	now := p.config.Now
+	if now.IsZero() {
+		now = p.Clock.Now()
+	}
+	bundle, err := file.Build(named, p.owner, now)
+	if err != nil {
+		return err
+	}
+	if p.Bundle, err = bundle.Encode(); err != nil {
+		return fmt.Errorf("signing questions: %w", err)
+	}
+	if p.Opened, err = bundle.Open([]ed25519.PublicKey{p.owner.Public()}); err != nil {
+		return err
+	}
+	for _, o := range all {
+		if err := os.WriteFile(o.bundle(), p.Bundle, 0o600); err != nil {
+			return fmt.Errorf("handing over the questions: %w", err)
+		}
+	}
+	return nil
+}
+
+func (o organisation) bundle() string { return filepath.Join(o.dir, "tasks.bundle") }
+
+// parties names the organisations as tasks do.
+func (p *Parties) parties(all []organisation) ([]task.Party, error) {
+	first, last := all[0], all[len(all)-1]
+	var named []task.Party
+	add := func(role task.Role, url, identity string) error {
+		key, err := task.ParsePublic(identity)
+		named = append(named, task.Party{Role: role, URL: url, Identity: key})
+		return err
+	}
+	var errs []error
+	if p.config.Shufflers > 0 {
+		for _, o := range all[:len(all)-1] {
+			errs = append(errs, add(task.Shuffler, o.url(), o.identity))
+		}
+		errs = append(errs, add(task.Analyzer, last.url(), last.identity))
+	}
+	if p.config.Aggregates {
+		c, _, err := card(last, p.Clock.Now())
+		errs = append(errs, err,
+			add(task.Leader, last.url(), last.identity), add(task.Helper, first.url(), first.identity), add(task.Collector, "", c.Collector))
+	}
+	return named, errors.Join(errs...)
+}
+
+// serve starts an organisation's server on its listener.
+func (p *Parties) serve(ctx context.Context, o organisation, last bool) (*server.Server, error) {
+	c, err := server.Load(o.config)
+	if err != nil {
+		return nil, errors.Join(err, o.listener.Close())
+	}
+	c.Tasks.Bundles = []string{o.bundle()}
+	c.Ops.Listen = "127.0.0.1:0"
+	c.Console.Listen = server.Off
+	if p.config.Configure != nil {
+		p.config.Configure(&c)
+	}
+	options := server.Options{
+		Clock: p.Clock, Rand: p.config.Rand, Logger: p.config.Logger, Manual: true,
+		Listen: func(network, address string) (net.Listener, error) {
+			if address == o.listener.Addr().String() {
+				return o.listener, nil
+			}
+			return net.Listen(network, address)
+		},
+	}
+	if last && p.config.Console != nil {
+		options.Console, c.Console.Listen = p.config.Console, p.config.ConsoleAddr
+		if c.Console.Listen == "" {
+			c.Console.Listen = "127.0.0.1:0"
+		}
+	}
+	s, err := server.New(ctx, c, options)
+	if err != nil {
+		return nil, errors.Join(err, o.listener.Close())
+	}
+	p.done.Go(func() error { return s.Run(ctx) })
+	return s, nil
+}
+
+// Results returns the server of the organisation that has the results.
+func (p *Parties) Results() *server.Server { return p.servers[len(p.servers)-1] }
+
+// Tick does all work of all organisations that is due, in the order in which
+// reports pass them.
+func (p *Parties) Tick(ctx context.Context) error {
+	var errs []error
+	for _, s := range p.servers {
+		errs = append(errs, s.Tick(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// ConsoleURL returns where the console is, or "".
+func (p *Parties) ConsoleURL() string {
+	if addr := p.Results().Addr("console"); addr != "" {
+		return "http://" + addr + "/"
+	}
+	return ""
+}
+
+// Close stops the servers.
+func (p *Parties) Close() error {
+	if p.stop == nil {
+		return nil
+	}
+	p.stop()
+	return p.done.Wait()
+}

@@ -1,0 +1,85 @@
+package simulate
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// What people say unless it is given follows from the question's example where it
+// has one: invented, but of the right size.
+
+// parts is how many reports one record makes, at most.
+func parts(t *task.Task) int {
+	switch t.Fragment.Kind {
+	case task.Fields:
+		return max(1, len(t.Schema)-len(t.Fragment.Keep))
+	case task.Pairs, task.Tuples, task.Bits:
+		return int(t.PerEpoch)
+	}
+	return 1
+}
+
+// ordinaryRecords is how many records a person makes: as many as the caps leave
+// room for, but no more than 10.
+func ordinaryRecords(t *task.Task) int { return min(10, max(1, int(t.PerEpoch)/parts(t))) }
+
+// ordinaryField is the distribution of a field.
+func ordinaryField(f *task.Field, example any) string {
+	kind, prefix := f.Kind, ""
+	if kind == task.List {
+		kind = f.Elem
+		prefix = fmt.Sprintf("1 to %d of ", min(5, f.Max))
+	}
+	switch kind {
+	case task.String:
+		return prefix + "zipf 30 1"
+	case task.Enum:
+		return prefix + "zipf 1"
+	case task.Bool:
+		return "chance 0.3"
+	case task.Set:
+		return "each 0.3"
+	}
+	if x, ok := example.(int64); ok && x > f.Low && x <= 1<<50 {
+		return prefix + fmt.Sprintf("normal %d %.4g", x, float64(max(x, -x))/2)
+	}
+	return prefix + "uniform"
+}
+
+// ordinaryValue is the distribution of what people say to an aggregate question;
+// largest is the largest number of its example, or 0.
+func ordinaryValue(a *task.Aggregation, largest float64) string {
+	switch a.Kind {
+	case task.Count:
+		if a.Max == 1 {
+			return "chance 0.3"
+		}
+		return fmt.Sprintf("normal %.6g %.4g", largest, largest/3)
+	case task.Sum, task.Mean:
+		return fmt.Sprintf("normal %.10g %.4g", largest, largest/3)
+	case task.Histogram:
+		return humped(a.Bounds)
+	case task.Categories:
+		return "zipf 1"
+	case task.Multihot:
+		return fmt.Sprintf("each %.2g", min(0.3, float64(a.Max)/float64(len(a.Labels))/2))
+	case task.Vector:
+		return fmt.Sprintf("exponential %.4g", largest/3)
+	case task.Bounded:
+		return fmt.Sprintf("exponential %.4g", largest/2/float64(a.Length))
+	case task.L1Gradient:
+		return fmt.Sprintf("normal 0 %.4g", largest/2/float64(a.Length))
+	}
+	return fmt.Sprintf("normal 0 %.4g", largest/3)
+}
+
+// humped gives each bucket a number, and those in the middle the largest weights.
+func humped(bounds []int64) string {
+	parts := []string{fmt.Sprintf("%d=1", bounds[0]-1)}
+	for i, b := range bounds {
+		parts = append(parts, fmt.Sprintf("%d=%d", b, 1+min(i+1, len(bounds)-i-1)))
+	}
+	return "weights " + strings.Join(parts, ", ")
+}

@@ -1,0 +1,233 @@
+package simulate
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/shoal-project/shoal/esa/encoder"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
+)
+
+// A crowdTruth is what the simulation knows of one crowd.
+type crowdTruth struct {
+	reports int
+	shown   map[string]map[string]int // field → value → reports that truly have it
+	answers map[string]int            // field → reports that say something of it
+}
+
+// crowds counts the reports that devices made, by crowd label.
+type crowds struct {
+	t   *task.Task
+	all map[string]*crowdTruth
+	n   int
+}
+
+// add counts one report.
+func (c *crowds) add(f encoder.Fragment) error {
+	said, err := c.t.Decode(f.Payload) // crowds are made of what was randomised
+	if err != nil {
+		return err
+	}
+	plain, err := c.t.Decode(f.Plain)
+	if err != nil {
+		return err
+	}
+	name := crowdLabel(c.t, crowdColumns(c.t, said))
+	in := c.all[name]
+	if in == nil {
+		in = &crowdTruth{shown: map[string]map[string]int{}, answers: map[string]int{}}
+		c.all[name] = in
+	}
+	in.reports++
+	c.n++
+	for i, v := range plain {
+		in.note(&c.t.Schema[i], c.t.Fragment, v)
+	}
+	return nil
+}
+
+// note counts the values that the table of values counts one by one.
+func (in *crowdTruth) note(f *task.Field, rule task.Fragment, v task.Value) {
+	has := func(value string) {
+		if in.shown[f.Name] == nil {
+			in.shown[f.Name] = map[string]int{}
+		}
+		in.shown[f.Name][value]++
+	}
+	switch x := v.(type) {
+	case bool:
+		in.answers[f.Name]++
+		if x {
+			has("true")
+		}
+	case string:
+		if f.Kind == task.Enum {
+			in.answers[f.Name]++
+			has(x)
+		}
+	case uint64:
+		in.answers[f.Name]++
+		for i, value := range f.Values {
+			if x>>i&1 == 1 {
+				has(value)
+			}
+		}
+	case task.SetChunk:
+		for i := range int(rule.M) {
+			if x.Bits>>i&1 == 1 {
+				has(f.Values[int(x.Index)*int(rule.M)+i])
+			}
+		}
+	}
+}
+
+// crowdFields returns the indexes of the fields that make a crowd.
+func crowdFields(t *task.Task) []int {
+	var fields []int
+	for i := range t.Schema {
+		if t.Crowd.Kind == task.Payload || t.Crowd.Kind == task.Attributes && slices.Contains(t.Crowd.Fields, uint8(i)) {
+			fields = append(fields, i)
+		}
+	}
+	return fields
+}
+
+// crowdColumns are the columns that name a record's crowd in released tables: one
+// a field, but one a member of a set.
+func crowdColumns(t *task.Task, rec task.Record) release.Row {
+	var row release.Row
+	for _, i := range crowdFields(t) {
+		f := &t.Schema[i]
+		if f.Kind != task.Set {
+			row = append(row, column(rec[i]))
+			continue
+		}
+		members := make(release.Row, len(f.Values))
+		start, width, bits := 0, len(members), uint64(0)
+		switch x := rec[i].(type) {
+		case uint64:
+			bits = x
+		case task.SetChunk:
+			start, width, bits = int(x.Index)*int(t.Fragment.M), int(t.Fragment.M), x.Bits
+		default:
+			width = 0
+		}
+		for j := range min(width, len(members)-start) {
+			members[start+j] = bits>>j&1 == 1
+		}
+		row = append(row, members...)
+	}
+	return row
+}
+
+func column(v task.Value) any {
+	list, ok := v.([]task.Value)
+	if !ok {
+		return v
+	}
+	out := make([]any, len(list))
+	for i, x := range list {
+		out[i] = x
+	}
+	return out
+}
+
+// crowdLabel names a crowd for people, from the columns of a released table.
+func crowdLabel(t *task.Task, columns release.Row) string {
+	var parts []string
+	for _, i := range crowdFields(t) {
+		f := &t.Schema[i]
+		if f.Kind == task.Set {
+			if text, ok := setLabel(f.Values, columns[:len(f.Values)]); ok {
+				parts = append(parts, text)
+			}
+			columns = columns[len(f.Values):]
+			continue
+		}
+		if columns[0] != nil {
+			parts = append(parts, strings.Trim(fmt.Sprint(columns[0]), "[]"))
+		}
+		columns = columns[1:]
+	}
+	if len(crowdFields(t)) == 0 {
+		return "all reports"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func setLabel(values []string, members release.Row) (string, bool) {
+	var in []string
+	known := false
+	for j, m := range members {
+		known = known || m != nil
+		if m == true {
+			in = append(in, values[j])
+		}
+	}
+	return "{" + strings.Join(in, " ") + "}", known
+}
+
+// sums adds up what people said to an aggregate question, uncut.
+type sums struct {
+	a       *task.Aggregation
+	rows    []float64
+	said    int // people who had something to say
+	clipped int // of them, whose value went beyond the bounds
+}
+
+func newSums(a *task.Aggregation) *sums {
+	n := 1
+	switch a.Kind {
+	case task.Histogram:
+		n = len(a.Bounds) + 1
+	case task.Categories, task.Multihot:
+		n = len(a.Labels)
+	case task.Vector, task.Bounded, task.LInfGradient, task.L1Gradient:
+		n = int(a.Length)
+	}
+	return &sums{a: a, rows: make([]float64, n)}
+}
+
+func (s *sums) add(v any) {
+	s.said++
+	switch x := v.(type) {
+	case int64:
+		if s.a.Kind != task.Histogram {
+			s.rows[0] += float64(x)
+			return
+		}
+		i, found := slices.BinarySearch(s.a.Bounds, x)
+		if found { // a value on a bound is above it
+			i++
+		}
+		s.rows[i]++
+	case string:
+		s.rows[slices.Index(s.a.Labels, x)]++
+	case []string:
+		for _, label := range x {
+			s.rows[slices.Index(s.a.Labels, label)]++
+		}
+	case []uint64:
+		for i, e := range x {
+			s.rows[i] += float64(e)
+		}
+	case []float64:
+		for i, e := range x {
+			s.rows[i] += e
+		}
+	}
+}
+
+// truth returns the true value of a row of the result.
+func (s *sums) truth(row int) float64 {
+	if s.a.Kind == task.Mean {
+		if s.said == 0 {
+			return math.NaN()
+		}
+		return s.rows[0] / float64(s.said)
+	}
+	return s.rows[row]
+}
