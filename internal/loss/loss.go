@@ -1,0 +1,259 @@
+// Package loss is the list of what an organisation has acknowledged and can no
+// longer count, or does not know what to do with. It stays until an operator has
+// acknowledged it.
+//
+// The server keeps the list, one [Book] a data folder, and writes it when it
+// learns of something:
+//
+//	book, err := loss.Open(durable.OS(), "data")
+//	fresh, err := book.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "a file", Reports: 12})
+//
+// The operator's command reads the same list, with or without a server beside it,
+// and acknowledges what it has read; the server finds that in a second file, which
+// the command alone writes. What the server learns afterwards, also more reports at
+// a place that is acknowledged, is not acknowledged by it.
+//
+// # Security
+//
+// An entry names a file, a task or an epoch, and a number of reports: nothing of
+// one client, and no time.
+//
+// # Limits
+//
+// A book has about 1,000 places; what comes then is counted in one entry for each
+// role and cause. One process writes the list at a time.
+package loss
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/shoal-project/shoal/internal/durable"
+)
+
+// A Cause says what has happened.
+type Cause string
+
+// The causes.
+const (
+	Damaged  Cause = "damaged"  // the disk has changed or cut off what was written
+	Missing  Cause = "missing"  // a file that the store names is not there
+	Orphaned Cause = "orphaned" // reports of which no store or task knows: they wait for a decision
+	GivenUp  Cause = "given_up" // reports that could not be aggregated in their time
+)
+
+// A Loss is what has happened at one place.
+type Loss struct {
+	Role    string `json:"role"`
+	Cause   Cause  `json:"cause"`
+	Place   string `json:"place"`   // the same whenever it is found again
+	Reports int64  `json:"reports"` // at least; 0 if nothing is known
+	Detail  string `json:"detail,omitempty"`
+}
+
+type key struct {
+	role  string
+	cause Cause
+	place string
+}
+
+func (l Loss) key() key { return key{l.Role, l.Cause, l.Place} }
+
+// The files of a list, in the data folder.
+const (
+	listFile = "losses.json"
+	ackFile  = "losses.acknowledged.json"
+)
+
+const maxPlaces = 1000
+
+// document is the content of both files.
+type document struct {
+	Version int    `json:"version"`
+	Losses  []Loss `json:"losses"`
+}
+
+// A Book is the list of a server. Its methods are safe for concurrent use.
+type Book struct {
+	fs  durable.FS
+	dir string
+
+	mu    sync.Mutex
+	known map[key]Loss
+	dirty bool // the file is older
+}
+
+// Open reads the list in dir, which exists. A list that cannot be read is kept aside
+// and is a loss itself.
+func Open(fsys durable.FS, dir string) (*Book, error) {
+	b := &Book{fs: fsys, dir: dir, known: map[key]Loss{}}
+	all, err := read(fsys, filepath.Join(dir, listFile))
+	if _, broken := errors.AsType[*brokenError](err); broken {
+		name := filepath.Join(dir, listFile)
+		if err := fsys.Rename(name, name+".damaged"); err != nil {
+			return nil, fmt.Errorf("reading the list of losses: %w", err)
+		}
+		_, err = b.Add(Loss{Role: "server", Cause: Damaged, Place: listFile, Detail: "the list of losses was unreadable and is kept as " + listFile + ".damaged; what it listed may have to be found again by shoal fsck"})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the list of losses: %w", err)
+	}
+	for _, l := range all {
+		b.known[l.key()] = l
+	}
+	return b, nil
+}
+
+// A brokenError says that a file is no list.
+type brokenError struct{ error }
+
+// read reads a list; a file that is not there is an empty one.
+func read(fsys durable.FS, name string) ([]Loss, error) {
+	text, err := durable.ReadFile(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var d document
+	if err := json.Unmarshal(text, &d); err != nil {
+		return nil, &brokenError{fmt.Errorf("%s: %w", name, err)}
+	}
+	if d.Version != 1 {
+		return nil, fmt.Errorf("%s has version %d, this program knows only 1", name, d.Version)
+	}
+	return d.Losses, nil
+}
+
+func write(fsys durable.FS, name string, all []Loss) error {
+	text, err := json.MarshalIndent(document{1, all}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(fsys, name, append(text, '\n'), 0o600)
+}
+
+// Add enters a loss, durably, and reports whether it or a part of it is new. After
+// an error it is in the list of this process, and a later call writes it.
+func (b *Book) Add(l Loss) (fresh bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old, known := b.known[l.key()]
+	if !known && len(b.known) >= maxPlaces {
+		l.Place, l.Detail = "further places", ""
+		old, known = b.known[l.key()]
+		l.Reports += old.Reports
+	}
+	fresh = !known || l.Reports > old.Reports
+	if fresh {
+		b.known[l.key()] = l
+		b.dirty = true
+	}
+	return fresh, b.save()
+}
+
+// Replace makes the entries of a role and a cause those given, for what can pass,
+// and returns those that are new.
+func (b *Book) Replace(role string, cause Cause, all []Loss) (fresh []Loss, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next := map[key]bool{}
+	for _, l := range all {
+		next[l.key()] = true
+		old, known := b.known[l.key()]
+		if known && l == old {
+			continue
+		}
+		if !known || l.Reports > old.Reports {
+			fresh = append(fresh, l)
+		}
+		b.known[l.key()], b.dirty = l, true
+	}
+	for k := range b.known {
+		if k.role == role && k.cause == cause && !next[k] {
+			delete(b.known, k)
+			b.dirty = true
+		}
+	}
+	return fresh, b.save()
+}
+
+// save writes the list if it has changed. The caller holds b.mu.
+func (b *Book) save() error {
+	if !b.dirty {
+		return nil
+	}
+	if err := write(b.fs, filepath.Join(b.dir, listFile), sorted(b.known)); err != nil {
+		return err
+	}
+	b.dirty = false
+	return nil
+}
+
+func sorted(m map[key]Loss) []Loss {
+	all := make([]Loss, 0, len(m))
+	for _, l := range m {
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(x, y Loss) int {
+		return cmp.Or(cmp.Compare(x.Role, y.Role), cmp.Compare(x.Cause, y.Cause), cmp.Compare(x.Place, y.Place))
+	})
+	return all
+}
+
+// List returns the list with what was acknowledged of it.
+func (b *Book) List() (State, error) {
+	b.mu.Lock()
+	all := sorted(b.known)
+	err := b.save()
+	b.mu.Unlock()
+	st, ackErr := stateOf(b.fs, b.dir, all)
+	return st, errors.Join(err, ackErr)
+}
+
+// A State is a list and what an operator has acknowledged of it.
+type State struct {
+	Open         []Loss // not acknowledged, or with more reports than were
+	Acknowledged []Loss
+}
+
+// Read returns the list in dir, which a server may be writing.
+func Read(fsys durable.FS, dir string) (State, error) {
+	all, err := read(fsys, filepath.Join(dir, listFile))
+	if err != nil {
+		return State{}, err
+	}
+	return stateOf(fsys, dir, all)
+}
+
+// stateOf compares a list with what was acknowledged. If that cannot be read nothing
+// was.
+func stateOf(fsys durable.FS, dir string, all []Loss) (State, error) {
+	acked, err := read(fsys, filepath.Join(dir, ackFile))
+	was := map[key]int64{}
+	for _, l := range acked {
+		was[l.key()] = l.Reports
+	}
+	var st State
+	for _, l := range all {
+		if n, ok := was[l.key()]; ok && l.Reports <= n {
+			st.Acknowledged = append(st.Acknowledged, l)
+		} else {
+			st.Open = append(st.Open, l)
+		}
+	}
+	return st, err
+}
+
+// Acknowledge makes it durable that an operator knows of what a state that was read
+// holds. It concerns nothing else.
+func Acknowledge(fsys durable.FS, dir string, st State) error {
+	return write(fsys, filepath.Join(dir, ackFile), slices.Concat(st.Acknowledged, st.Open))
+}
