@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -53,6 +55,7 @@ func Doctor(ctx context.Context, c Config, o Options) []Finding {
 	d.keys()
 	d.disk()
 	d.data()
+	d.losses()
 	d.ports(ctx)
 	d.tasks()
 	d.peers(ctx)
@@ -200,6 +203,58 @@ func (d *doctor) data() {
 		return
 	}
 	d.say(OK, "data", "%d stores and folders are there", len(i.known))
+}
+
+// mostLosses is how many losses are findings of their own.
+const mostLosses = 20
+
+// losses lists what a server has lost and nobody has acknowledged.
+func (d *doctor) losses() {
+	st, err := loss.Read(durable.OS(), d.config.Data)
+	if err != nil {
+		d.say(Failure, "losses", "%v", err)
+	}
+	for i, l := range st.Open {
+		if i == mostLosses {
+			d.say(Failure, "losses", "and %d more places", len(st.Open)-mostLosses)
+			break
+		}
+		d.say(Failure, "losses", "%s", describe(l))
+	}
+	switch {
+	case len(st.Open) > 0:
+		d.say(Warning, "losses", "when you know of them, run \"shoal doctor --acknowledge\"")
+	case len(st.Acknowledged) > 0:
+		d.say(OK, "losses", "%d are acknowledged", len(st.Acknowledged))
+	case err == nil:
+		d.say(OK, "losses", "none is known")
+	}
+}
+
+// Acknowledge makes it durable that the operator knows of the losses that the
+// organisation's server has found so far, and returns these. It may run beside a
+// server.
+func Acknowledge(c Config) ([]string, error) {
+	st, err := loss.Read(durable.OS(), c.Data)
+	if err != nil && len(st.Open) == 0 { // acknowledgements that cannot be read are written again
+		return nil, fmt.Errorf("acknowledging losses: %w", err)
+	}
+	if len(st.Open) == 0 {
+		return nil, nil
+	}
+	if err := loss.Acknowledge(durable.OS(), c.Data, st); err != nil {
+		return nil, fmt.Errorf("acknowledging losses: %w", err)
+	}
+	var all []string
+	for _, l := range st.Open {
+		all = append(all, describe(l))
+	}
+	return all, nil
+}
+
+// describe is a loss as a line for people.
+func describe(l loss.Loss) string {
+	return fmt.Sprintf("%s, %s: %s, %d reports at least: %s", l.Role, l.Cause, l.Place, l.Reports, l.Detail)
 }
 
 func (d *doctor) disk() {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shoal-project/shoal/engine/local"
@@ -39,6 +40,8 @@ type host struct {
 	build  func(ctx context.Context, tasks []*task.Task, keys shuffler.Keys) (member, error)
 	// waiting lists the batches that are not finished.
 	waiting func(context.Context) ([]pending, error)
+
+	orphaned atomic.Bool // there is what cannot be worked on, and may need any key
 
 	keysMu sync.Mutex // guards ring
 	ring   *keyring
@@ -106,7 +109,7 @@ func (s *Server) openShuffler(ctx context.Context, h *host) error {
 			Store: store, FS: s.o.FS, Dir: filepath.Join(h.dir, "batches"), Engine: e,
 			Clock: s.o.Clock, Rand: s.o.Rand, Identity: s.identity, Keys: keys, Tasks: tasks, Client: s.o.Client,
 			MaxReports: s.config.Intake.MaxBatchReports, MaxHandOver: int64(s.config.Batches.MaxBytes),
-			Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics},
+			Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics}, Lost: s.lost(ShufflerRole),
 		})
 	}
 	h.waiting = func(ctx context.Context) ([]pending, error) {
@@ -143,7 +146,7 @@ func (s *Server) openAnalyzer(ctx context.Context, h *host) error {
 			Store: store, FS: s.o.FS, Dir: s.config.analyzerDir(), Engine: e,
 			Clock: s.o.Clock, Identity: s.identity.Public(), Keys: keys, Tasks: tasks,
 			MaxBatch: int64(s.config.Batches.MaxBytes),
-			Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics},
+			Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics}, Lost: s.lost(AnalyzerRole),
 		})
 	}
 	h.waiting = func(ctx context.Context) ([]pending, error) {
@@ -203,6 +206,9 @@ func (h *host) turn(ctx context.Context) (bool, error) {
 	}
 	grace := h.server.config.Keys.Grace.D()
 	return h.ring.turn(h.server.o.Clock.Now(), func(k task.Key) time.Time {
+		if h.orphaned.Load() {
+			return farFuture // nobody knows of which epoch they are
+		}
 		if busy && oldest.Unix() <= k.NotAfter {
 			return farFuture // a batch that waits may hold reports that were sealed to it
 		}
@@ -389,6 +395,11 @@ func (h *host) refresh(ctx context.Context, m *metrics) error {
 	for state, n := range states {
 		m.queue.WithLabelValues(role, state).Set(n)
 	}
+	h.mu.RLock()
+	if member, ok := h.member.(*shuffler.Shuffler); ok {
+		m.damaged.WithLabelValues(role).Set(float64(member.Damaged()))
+	}
+	h.mu.RUnlock()
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
 	m.tasks.WithLabelValues(role).Set(float64(len(h.tasks)))

@@ -30,6 +30,8 @@ type metrics struct {
 	helperWait       *prometheus.GaugeVec     // role
 	helperReports    *prometheus.GaugeVec     // role
 	damaged          *prometheus.GaugeVec     // role
+	losses           *prometheus.GaugeVec     // role, cause, state
+	lossReports      *prometheus.GaugeVec     // role, cause, state
 	dropped          *prometheus.GaugeVec     // role
 	droppedLogs      *prometheus.GaugeVec     // role
 	nodeLease        *prometheus.GaugeVec     // role
@@ -71,6 +73,8 @@ func newMetrics() *metrics {
 	m.helperWait = gauge("helper_wait_seconds", "Seconds since which a helper has not answered; the longest.", "role")
 	m.helperReports = gauge("helper_wait_reports", "Reports in jobs that wait for helpers that do not answer.", "role")
 	m.damaged = gauge("reports_damaged", "Accepted reports that the disk has lost, at least, since the start.", "role")
+	m.losses = gauge("losses", "Places where acknowledged reports were lost or wait for a decision: open until an operator acknowledges them.", "role", "cause", "state")
+	m.lossReports = gauge("losses_reports", "Acknowledged reports that were lost or wait for a decision, at least.", "role", "cause", "state")
 	m.dropped = gauge("reports_dropped", "Accepted reports that were given up with servers that were lost, as far as their number is known.", "role")
 	m.droppedLogs = gauge("logs_dropped", "Open logs that were given up with servers that were lost; the number of their reports is not known.", "role")
 	m.nodeLease = gauge("node_lease_seconds", "Seconds until the lease on this server's name lapses; below 0 it takes no reports.", "role")

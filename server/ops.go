@@ -52,6 +52,7 @@ func (s *Server) unready() []string {
 	if free, err := diskFree(s.config.Data); err == nil && free < leastFree {
 		reasons = append(reasons, "less than "+Size(leastFree).String()+" free on the data volume")
 	}
+	reasons = append(reasons, s.lossReasons()...)
 	for _, a := range s.aggregators {
 		if why := a.unwell(); why != "" {
 			reasons = append(reasons, why)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/server/pairing"
 )
@@ -94,6 +95,7 @@ type Server struct {
 	tokens   *Tokens
 	unlock   func() error
 	data     *installation
+	losses   *loss.Book
 
 	listeners   []listener
 	hosts       []*host       // one a role of the crowd route
@@ -166,6 +168,8 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.syncAggregates(ctx)
+	s.findOrphans()
+	s.remind()
 	return s.bind()
 }
 
@@ -281,6 +285,9 @@ func (s *Server) openData() error {
 		return fmt.Errorf("data: %s is in use by another shoal process, or cannot be locked: %w", s.config.Data, err)
 	}
 	s.unlock = unlock
+	if s.losses, err = loss.Open(durable.OS(), s.config.Data); err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
 	return s.data.establish(holdings)
 }
 
@@ -460,6 +467,8 @@ func (s *Server) refresh(ctx context.Context) {
 	if free, err := diskFree(s.config.Data); err == nil {
 		s.metrics.diskFree.Set(float64(free))
 	}
+	s.findOrphans()
+	s.refreshLosses()
 	for _, a := range s.aggregators {
 		if a.refresh == nil {
 			continue

@@ -11,7 +11,8 @@ import (
 // doctorCmd looks for what would keep an organisation from working.
 type doctorCmd struct {
 	configFlag
-	Wait time.Duration `placeholder:"TIME" help:"First wait so long for the organisation's server to answer, such as 10s."`
+	Acknowledge bool          `help:"First acknowledge, and print, all losses that are known: the server is ready again, until it finds others."`
+	Wait        time.Duration `placeholder:"TIME" help:"First wait so long for the organisation's server to answer, such as 10s."`
 }
 
 // Run prints the findings; a failure among them is an error.
@@ -25,6 +26,18 @@ func (c *doctorCmd) Run(e *env) error {
 		defer cancel()
 		if err := server.Await(ctx, config, server.Options{}); err != nil {
 			return err
+		}
+	}
+	if c.Acknowledge {
+		all, err := server.Acknowledge(config)
+		if err != nil {
+			return setup(err)
+		}
+		for _, l := range all {
+			fmt.Fprintf(e.stdout, "acknowledged: %s\n", l)
+		}
+		if len(all) == 0 {
+			fmt.Fprintln(e.stdout, "There is no loss to acknowledge.")
 		}
 	}
 	failures := 0

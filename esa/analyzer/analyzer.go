@@ -22,6 +22,7 @@ import (
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -44,6 +45,9 @@ type Config struct {
 	Workers  int           // goroutines that open reports; default: the CPUs
 	Settle   time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Metrics  Metrics       // default: none
+	// Lost is called when a batch that was received turns out to be lost, each time
+	// that it is tried. Its Role is not set.
+	Lost func(loss.Loss) // default: none
 }
 
 // Metrics is told what happens, for counters. Methods must not block.
@@ -75,6 +79,9 @@ type Analyzer struct {
 	mu      sync.Mutex
 	keys    Keys
 	pending map[esa.BatchID]attempt // batches that await their release or the removal of files
+	strays  []esa.BatchID           // files of which the catalogue did not know at the start
+
+	unserved []loss.Loss // received batches whose tasks are not served
 }
 
 // hosted is a task as this analyzer sees it.
@@ -106,6 +113,9 @@ func New(ctx context.Context, c Config) (*Analyzer, error) {
 	}
 	if c.Metrics == nil {
 		c.Metrics = noMetrics{}
+	}
+	if c.Lost == nil {
+		c.Lost = func(loss.Loss) {}
 	}
 	c.MaxBatch = cmp.Or(c.MaxBatch, 64<<30)
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
@@ -176,7 +186,7 @@ func (a *Analyzer) SetKeys(k Keys) error {
 	return nil
 }
 
-// recover removes the files that no entry of the catalogue speaks for.
+// recover removes the files of batches that the catalogue is done with.
 func (a *Analyzer) recover(ctx context.Context) error {
 	if err := a.config.FS.MkdirAll(a.received(), 0o700); err != nil {
 		return err
@@ -188,10 +198,15 @@ func (a *Analyzer) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	finished := map[esa.BatchID]bool{}
 	for _, b := range all {
+		finished[b.ID] = b.State != Received
 		switch b.State {
 		case Received:
 			a.pending[b.ID] = attempt{}
+			if a.tasks[b.Task] == nil {
+				a.unserved = append(a.unserved, unserved(b))
+			}
 		case Expired:
 			if err := durable.RemoveAll(a.config.FS, tablesDir(a.config.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -205,6 +220,10 @@ func (a *Analyzer) recover(ctx context.Context) error {
 	for _, e := range entries {
 		id, err := esa.ParseBatchID(strings.TrimSuffix(e.Name(), ".batch"))
 		if _, wanted := a.pending[id]; err == nil && wanted {
+			continue
+		}
+		if err == nil && !finished[id] { // the shuffler may offer it again, or the catalogue is not the one that was
+			a.strays = append(a.strays, id)
 			continue
 		}
 		if err := a.config.FS.Remove(filepath.Join(a.received(), e.Name())); err != nil {
@@ -266,7 +285,7 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 		return false, nil
 	}
 	// The file comes first: an entry without a file would be a loss, a file
-	// without an entry is swept up.
+	// without an entry is kept, and replaced when the batch comes again.
 	if err := a.config.FS.Rename(file, a.file(b.ID)); err != nil {
 		return false, err
 	}

@@ -127,7 +127,7 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 	started := a.config.Clock.Now()
 	f, err := a.config.FS.OpenFile(a.file(b.ID), os.O_RDONLY, 0)
 	if err != nil {
-		return err
+		return a.unreadable(b, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -135,8 +135,11 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 		return err
 	}
 	batch, err := esa.OpenBatch(f, info.Size(), h.task, h.id, h.hop()-1)
+	if err == nil && batch.Digest() != b.Digest {
+		err = errors.New("it is another batch than was accepted")
+	}
 	if err != nil {
-		return err
+		return a.unreadable(b, err)
 	}
 	manifest, err := a.writeTables(ctx, h, b, batch)
 	if err != nil {

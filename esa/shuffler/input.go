@@ -33,6 +33,7 @@ func (s *Shuffler) openInput(h *hosted, sources []Batch) (*input, error) {
 	}
 	in := &input{close: closeAll}
 	for _, src := range sources {
+		s.checkLog(src.Key())
 		log, found, err := segment.Open(s.logDir(src.Key()), segment.Options{FS: s.config.FS})
 		if err != nil {
 			closeAll()
@@ -43,6 +44,9 @@ func (s *Shuffler) openInput(h *hosted, sources []Batch) (*input, error) {
 		s.mu.Lock()
 		s.lost(found.Damaged...)
 		s.mu.Unlock()
+		if len(found.Damaged) == 0 {
+			s.checkDigest(src, log)
+		}
 	}
 	in.reports = s.records(logs)
 	return in, nil
@@ -68,20 +72,6 @@ func (s *Shuffler) records(logs []*segment.Log) iter.Seq2[[]byte, error] {
 	}
 }
 
-// A place is where a log is damaged.
-type place struct {
-	file   string
-	offset int64
-}
-
-// lost remembers damage to a log, which may be met more than once. Callers hold
-// s.mu or are New.
-func (s *Shuffler) lost(damage ...segment.Damage) {
-	for _, d := range damage {
-		s.damaged[place{s.finally(d.File), d.Offset}] = max(1, d.Records)
-	}
-}
-
 // finally returns where a segment of a shared log gets to when it is moved as it
 // is, so that damage to it is counted once.
 func (s *Shuffler) finally(file string) string {
@@ -100,7 +90,7 @@ func (s *Shuffler) finally(file string) string {
 func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {
 	f, err := s.config.FS.OpenFile(s.inFile(b.Key()), os.O_RDONLY, 0)
 	if err != nil {
-		return nil, err
+		return nil, s.unreadable(s.inFile(b.Key()), err)
 	}
 	in := &input{close: func() { f.Close() }}
 	info, err := f.Stat()
@@ -116,5 +106,5 @@ func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {
 		}
 	}
 	in.close()
-	return nil, fmt.Errorf("opening the batch of the hop before: %w", err)
+	return nil, fmt.Errorf("opening the batch of the hop before: %w", s.unreadable(s.inFile(b.Key()), err))
 }

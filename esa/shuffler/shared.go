@@ -125,6 +125,10 @@ func (s *Shuffler) sharedFor(closes int64) (*sharedLog, error) {
 	s.shared.serial++
 	l.closes = closes
 	s.shared.active = append(s.shared.active, l)
+	if err := s.listShared(nil); err != nil {
+		s.shared.active = s.shared.active[:len(s.shared.active)-1]
+		return nil, errors.Join(err, l.log.Close())
+	}
 	return l, nil
 }
 
@@ -187,11 +191,14 @@ func (s *Shuffler) distribute(l *sharedLog) error {
 	if err := l.log.Close(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.listShared(l); err != nil {
+		return err
+	}
 	if err := segment.Remove(s.config.FS, l.dir); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.shared.ended = slices.DeleteFunc(s.shared.ended, func(o *sharedLog) bool { return o == l })
 	return nil
 }
@@ -246,6 +253,9 @@ func (s *Shuffler) recoverLogs(open []Key) error {
 			written[serial] = true
 			s.shared.serial = max(s.shared.serial, serial)
 		}
+	}
+	if err := s.checkShared(); err != nil {
+		return err
 	}
 	if err := s.recoverShared(written); err != nil {
 		return err

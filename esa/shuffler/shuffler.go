@@ -22,6 +22,7 @@ import (
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/segment"
@@ -48,6 +49,9 @@ type Config struct {
 	Workers     int           // goroutines that open reports; default: the CPUs
 	Settle      time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Metrics     Metrics       // default: none
+	// Lost is called when reports that were acknowledged turn out to be lost, also
+	// for what was found before. Its Role is not set.
+	Lost func(loss.Loss) // default: none
 }
 
 // Metrics is told what happens, for counters. All labels are bounded, and
@@ -90,6 +94,7 @@ type Shuffler struct {
 	retry   map[Key]attempt
 	away    map[string]attempt // next hops that did not answer, by URL
 	damaged map[place]int64    // records lost to the disk, at least
+	strays  []string           // folders that no live batch had at the start
 }
 
 // hosted is a task as this shuffler sees it.
@@ -119,6 +124,9 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 	}
 	if c.Metrics == nil {
 		c.Metrics = noMetrics{}
+	}
+	if c.Lost == nil {
+		c.Lost = func(loss.Loss) {}
 	}
 	c.MaxReports = cmp.Or(c.MaxReports, 100_000_000)
 	c.MaxHandOver = cmp.Or(c.MaxHandOver, 64<<30)
@@ -218,7 +226,10 @@ func (s *Shuffler) recover(ctx context.Context) error {
 			open = append(open, b.Key())
 		}
 	}
-	return s.recoverLogs(open)
+	if err := s.recoverLogs(open); err != nil {
+		return err
+	}
+	return s.findStrays()
 }
 
 // Close releases the open logs. Nothing is lost and nothing is flushed that
@@ -272,12 +283,10 @@ type BatchStatus struct {
 // Status returns how the shuffler is.
 func (s *Shuffler) Status() Status {
 	_, sure := s.guard.Now()
+	damaged := s.Damaged()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{ClockUnsure: !sure}
-	for _, n := range s.damaged {
-		st.Damaged += n
-	}
+	st := Status{ClockUnsure: !sure, Damaged: damaged}
 	for _, key := range s.live.keys() {
 		b := s.live.batches[key]
 		out := BatchStatus{Task: b.Task, Epoch: b.Epoch, State: b.State, Attempts: s.retry[key].n, Err: s.retry[key].err}

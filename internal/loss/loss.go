@@ -159,6 +159,15 @@ func (b *Book) Add(l Loss) (fresh bool, err error) {
 	return fresh, b.save()
 }
 
+// Count adds reports to an entry, durably, for losses that have no place of their own.
+func (b *Book) Count(l Loss) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.Reports += b.known[l.key()].Reports
+	b.known[l.key()], b.dirty = l, true
+	return b.save()
+}
+
 // Replace makes the entries of a role and a cause those given, for what can pass,
 // and returns those that are new.
 func (b *Book) Replace(role string, cause Cause, all []Loss) (fresh []Loss, err error) {

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shoal-project/shoal/internal/loss"
+)
+
+// lost returns what a role calls when reports that were acknowledged are lost. What
+// is not known yet becomes a log line here; gauges, readiness and doctor read the
+// list.
+func (s *Server) lost(r RoleName) func(loss.Loss) {
+	return func(l loss.Loss) {
+		l.Role = string(r)
+		fresh, err := s.losses.Add(l)
+		if err != nil {
+			s.failed("losses", err)
+		}
+		if fresh {
+			s.logLoss(l)
+		}
+	}
+}
+
+func (s *Server) logLoss(l loss.Loss) {
+	what := "reports that were acknowledged are lost"
+	if l.Cause == loss.Orphaned {
+		what = "reports that were acknowledged wait for a decision"
+	}
+	s.o.Logger.Error(what+": see shoal doctor", "role", l.Role, "cause", l.Cause, "place", l.Place, "reports_at_least", l.Reports, "detail", l.Detail)
+}
+
+// orphanage is a member that finds what it cannot work on.
+type orphanage interface{ Orphans() []loss.Loss }
+
+// findOrphans brings the list of what cannot be worked on up to date.
+func (s *Server) findOrphans() {
+	for _, h := range s.hosts {
+		all := h.orphans()
+		h.orphaned.Store(len(all) > 0)
+		for i := range all {
+			all[i].Role = string(h.role)
+		}
+		fresh, err := s.losses.Replace(string(h.role), loss.Orphaned, all)
+		if err != nil {
+			s.failed("losses", err)
+		}
+		for _, l := range fresh {
+			s.logLoss(l)
+		}
+	}
+}
+
+func (h *host) orphans() []loss.Loss {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if o, ok := h.member.(orphanage); ok {
+		return o.Orphans()
+	}
+	return nil
+}
+
+// remind logs after a start that losses of before are not acknowledged.
+func (s *Server) remind() {
+	for _, why := range s.lossReasons() {
+		s.o.Logger.Warn("losses are not acknowledged", "why", why)
+	}
+	s.refreshLosses()
+}
+
+// A lossKey is what losses are added up by.
+type lossKey struct {
+	role  string
+	cause loss.Cause
+}
+
+// lossReasons says, for each role and cause, what was lost and is not acknowledged.
+func (s *Server) lossReasons() []string {
+	st, err := s.losses.List()
+	var reasons []string
+	if err != nil {
+		reasons = append(reasons, "the list of losses cannot be read or written")
+	}
+	places, reports := map[lossKey]int{}, map[lossKey]int64{}
+	var order []lossKey
+	for _, l := range st.Open {
+		k := lossKey{l.Role, l.Cause}
+		if places[k] == 0 {
+			order = append(order, k)
+		}
+		places[k]++
+		reports[k] += l.Reports
+	}
+	for _, k := range order {
+		reasons = append(reasons, fmt.Sprintf("the %s has lost acknowledged reports or cannot work on them (%s, %d places, %d reports at least): see shoal doctor, then shoal doctor --acknowledge",
+			k.role, k.cause, places[k], reports[k]))
+	}
+	return reasons
+}
+
+// refreshLosses sets the gauges of losses.
+func (s *Server) refreshLosses() {
+	st, err := s.losses.List()
+	if err != nil {
+		s.failed("losses", err)
+	}
+	s.metrics.losses.Reset()
+	s.metrics.lossReports.Reset()
+	for state, all := range map[string][]loss.Loss{"open": st.Open, "acknowledged": st.Acknowledged} {
+		for _, l := range all {
+			labels := prometheus.Labels{"role": l.Role, "cause": string(l.Cause), "state": state}
+			s.metrics.losses.With(labels).Inc()
+			s.metrics.lossReports.With(labels).Add(float64(l.Reports))
+		}
+	}
+}
