@@ -137,7 +137,7 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 		LeaseTime: s.config.Leader.LeaseTime.D(), FirstPause: s.config.Leader.FirstPause.D(), LongPause: s.config.Leader.LongestPause.D(),
 		Patience: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
 		OpenAtUpload: s.config.Leader.OpenAtUpload,
-		Metrics:      leaderMetrics{s.metrics}, Failed: func(err error) { s.failed("leader", err) },
+		Metrics:      leaderMetrics{s.metrics}, Lost: s.lost(LeaderRole), Failed: func(err error) { s.failed("leader", err) },
 	})
 	if errors.Is(err, leader.ErrHeld) {
 		return fmt.Errorf("aggregates.node: %w: give each server that shares the database a name of its own, or wait", err)
@@ -147,7 +147,7 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 	}
 	a.handler, a.run, a.close = l.Handler(), l.Run, l.Close
 	a.tick = l.Tick
-	watch := &leaderWatch{server: s, status: l.Status, warned: map[string]time.Time{}}
+	watch := &leaderWatch{server: s, status: l.Status, warned: map[string]time.Time{}, listed: map[leader.LossCause]int64{}}
 	a.unwell, a.refresh = watch.unwell, watch.refresh
 	return nil
 }

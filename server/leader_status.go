@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap/leader"
+	"github.com/shoal-project/shoal/internal/loss"
 )
 
 // How long a helper may not answer before the log says so, and how often it does.
@@ -21,7 +22,8 @@ const (
 type leaderWatch struct {
 	server *Server
 	status func(context.Context) (leader.Status, error)
-	warned map[string]time.Time // by helper or node; used by refresh alone
+	warned map[string]time.Time       // by helper or node; used by refresh alone
+	listed map[leader.LossCause]int64 // of the reports that were given up since the start, those in the list of losses; used by refresh alone
 }
 
 // unwell says why the leader cannot do its work now.
@@ -101,9 +103,28 @@ func (w *leaderWatch) refresh(ctx context.Context, m *metrics) error {
 	}
 	m.helperWait.WithLabelValues(leaderLabel).Set(longest.Seconds())
 	m.helperReports.WithLabelValues(leaderLabel).Set(float64(reports))
+	w.refreshLosses(st)
 	m.damaged.WithLabelValues(leaderLabel).Set(float64(st.Damaged))
 	w.refreshNodes(st, m)
 	return nil
+}
+
+// refreshLosses enters the reports that were given up into the list of losses. Log
+// lines were written when it happened.
+func (w *leaderWatch) refreshLosses(st leader.Status) {
+	for cause, n := range st.Lost {
+		if n <= w.listed[cause] {
+			continue
+		}
+		err := w.server.losses.Count(loss.Loss{
+			Role: string(LeaderRole), Cause: loss.GivenUp, Place: cause.String(), Reports: n - w.listed[cause],
+			Detail: "reports were not counted in their time: see shoal_reports_lost_total and the log",
+		})
+		if err != nil {
+			w.server.failed("losses", err) // the list of this process has it, and is written later
+		}
+		w.listed[cause] = n
+	}
 }
 
 // refreshNodes sets the gauges of this server and of those that are lost, and logs

@@ -117,7 +117,7 @@ func (l *Leader) candidates(s *roster.Serving, o *openLog) ([]dap.Candidate, []i
 	codec := s.Task.Codec()
 	for record, err := range o.log.Records() {
 		if d, damaged := errors.AsType[segment.Damage](err); damaged {
-			l.damaged.Add(max(1, d.Records))
+			l.lostPart(logKey{o.info.Task, o.info.Number}, d)
 			n += max(0, d.Records)
 			continue
 		}
@@ -126,7 +126,7 @@ func (l *Leader) candidates(s *roster.Serving, o *openLog) ([]dap.Candidate, []i
 		}
 		var r dap.Report
 		if err := codec.Decode(&r, record); err != nil {
-			l.damaged.Add(1) // it is not one that was appended
+			l.lostRecords(logKey{o.info.Task, o.info.Number}, n, 1) // it is not one that was appended
 			n++
 			continue
 		}

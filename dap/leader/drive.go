@@ -127,7 +127,7 @@ func (l *Leader) readReports(job Job) ([][]byte, error) {
 	o.cursor.log = o.log
 	records, lost, err := o.cursor.records(job.From, job.To, job.Skip)
 	if lost > 0 {
-		l.damaged.Add(lost)
+		l.lostRecords(logKey{job.Task, job.Log}, job.From, lost)
 	}
 	return records, err
 }

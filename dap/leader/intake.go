@@ -68,7 +68,7 @@ func (l *Leader) openLog(info Log, unwritten bool) (*openLog, error) {
 		return nil, fmt.Errorf("opening log %d of task %v: %w", info.Number, info.Task, err)
 	}
 	for _, d := range found.Damaged {
-		l.damaged.Add(max(1, d.Records))
+		l.lostPart(k, d)
 	}
 	o := &openLog{info: info, log: log, opened: l.config.Clock.Now()}
 	l.logs[k] = o

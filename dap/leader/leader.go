@@ -20,6 +20,7 @@ import (
 	"github.com/shoal-project/shoal/dap/roster"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
 )
 
 // A Config is what a [Leader] is made of. The first group is required.
@@ -59,8 +60,9 @@ type Config struct {
 	Settle       time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Results      time.Duration // how long the answer to a collection is kept, if the task has no expiry; default 30 days
 
-	Metrics Metrics     // default: none
-	Failed  func(error) // told of requests that failed by our fault; default: nobody is
+	Metrics Metrics         // default: none
+	Lost    func(loss.Loss) // told of reports that the disk has lost, also again; its Role is not set; default: none
+	Failed  func(error)     // told of requests that failed by our fault; default: nobody is
 }
 
 // withDefaults fills in what was not given.
@@ -76,6 +78,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Metrics == nil {
 		c.Metrics = noMetrics{}
+	}
+	if c.Lost == nil {
+		c.Lost = func(loss.Loss) {}
 	}
 	if c.Failed == nil {
 		c.Failed = func(error) {}
@@ -137,7 +142,7 @@ type Leader struct {
 	client  *exchange.Client
 	guard   *clock.Guard // what must not come too early asks it for the time
 	started *startedJobs
-	damaged atomic.Int64 // records lost to the disk, at least
+	damaged damages
 	losses  [LostEarly + 1]atomic.Int64
 	claimed claimed // this process's claim on the node's name
 

@@ -32,12 +32,12 @@ func (c *cursor) records(first, end int64, skip Bitmap) (records [][]byte, lost 
 	for c.at < end {
 		record, err, more := c.next()
 		if !more {
-			lost += end - max(first, c.at)
+			lost += missing(max(first, c.at), end, first, skip)
 			break
 		}
 		if d, damaged := errors.AsType[segment.Damage](err); damaged {
 			n := max(0, d.Records)
-			lost += max(0, min(end, c.at+n)-max(first, c.at))
+			lost += missing(max(first, c.at), min(end, c.at+n), first, skip)
 			c.at += n
 			continue
 		}
@@ -59,6 +59,17 @@ func (c *cursor) records(first, end int64, skip Bitmap) (records [][]byte, lost 
 	return records, lost, nil
 }
 
+// missing counts the records from, and without, end that skip, which counts from
+// first, does not hold.
+func missing(from, end, first int64, skip Bitmap) (n int64) {
+	for at := from; at < end; at++ {
+		if !skip.Has(at - first) {
+			n++
+		}
+	}
+	return n
+}
+
 // A placed report is one with the record that it stands in.
 type placed struct {
 	at     int64
@@ -76,7 +87,7 @@ func (l *Leader) decode(codec dap.Codec, j *Job, records [][]byte) []placed {
 		}
 		p := placed{at: at}
 		if err := codec.Decode(&p.report, record); err != nil {
-			l.damaged.Add(1)
+			l.lostRecords(logKey{j.Task, j.Log}, at, 1)
 		} else {
 			all = append(all, p)
 		}

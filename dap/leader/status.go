@@ -62,7 +62,7 @@ type CollectionStatus struct {
 // Status returns how the leader is.
 func (l *Leader) Status(ctx context.Context) (Status, error) {
 	_, sure := l.guard.Now()
-	st := Status{Damaged: l.damaged.Load(), ClockUnsure: !sure, Lost: map[LossCause]int64{}}
+	st := Status{Damaged: l.damaged.total(), ClockUnsure: !sure, Lost: map[LossCause]int64{}}
 	for _, cause := range []LossCause{LostRefused, LostExpired, LostEarly} {
 		if n := l.losses[cause].Load(); n > 0 {
 			st.Lost[cause] = n
