@@ -129,7 +129,7 @@ func TestFromValuesToResult(t *testing.T) {
 		{"count", [][]any{{count(1)}, {count(1), count(1), count(7)}, {}, {count(0)}}, "count 2", -1},
 		{"count5", [][]any{{count(1), count(3)}, {count(9)}, {}}, "count 9", -1},
 		{"sum", [][]any{{count(400), count(500)}, {count(math.MaxInt64), count(math.MaxInt64), count(math.MaxInt64)}, {}}, "sum 1900", -1},
-		{"mean", [][]any{{10, 21}, {uint8(50)}, {1000}, {-5}, {}}, "mean 41.5", 4}, // 16, 50, 100, 0
+		{"mean", [][]any{{10, 22}, {uint8(50)}, {1000}, {-5}, {}}, "mean 41.5", 4}, // 16, 50, 100, 0
 		{"histogram", [][]any{{-11}, {-10}, {0}, {9.9}, {10}, {math.Inf(1)}, {}, {}}, "below -10 1, -10 to -1 1, 0 to 9 2, 10 and above 2", 6},
 		{"revealed", [][]any{{-11}, {5}}, "below -10 1, -10 to -1 0, 0 to 9 1, 10 and above 0", -1},
 		{"categories", [][]any{{"red"}, {"red", "red"}, {"blue"}, {}}, "red 2, green 0, blue 1", 3},

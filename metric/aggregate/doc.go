@@ -22,8 +22,9 @@
 // A client counts once an epoch, however much it says:
 //
 //   - count, sum: values add up, to at most the maximum.
-//   - mean: the mean of the client's own values, rounded, so that each client
-//     that has any weighs the same.
+//   - mean: the mean of the client's own values, so that each client that has any
+//     weighs the same. It is rounded up with the probability of its fraction, so
+//     that rounding does not move the answer on average.
 //   - histogram: one of the values, each with the same chance.
 //   - multihot: all labels, as many as the maximum, the first ones.
 //   - vector, gradient: they add up element by element, and what is then out of

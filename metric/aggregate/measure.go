@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"math/big"
 	"slices"
@@ -14,16 +15,23 @@ import (
 
 func (t *Tally) sum() uint64 { return min(t.ints[0], t.q.a.Max) }
 
-func (t *Tally) mean() []uint64 {
+// mean is the mean of the client's values, rounded up with the probability of its
+// fraction, so that it is unbiased, and the weight. It fails where rand does.
+func (t *Tally) mean(rand io.Reader) ([]uint64, error) {
 	if t.n == 0 {
-		return []uint64{0, 0}
+		return []uint64{0, 0}, nil
 	}
-	half := t.n / 2
-	m := t.ints[0] / t.n
-	if t.ints[0]%t.n >= t.n-half { // rounds half up, without overflow
-		m++
+	m, rest := t.ints[0]/t.n, t.ints[0]%t.n
+	if rest > 0 {
+		x, err := below(rand, t.n)
+		if err != nil {
+			return nil, fmt.Errorf("rounding the mean of %d values: %w", t.n, err)
+		}
+		if x < rest {
+			m++
+		}
 	}
-	return []uint64{min(m, t.q.a.Max), t.q.a.Max}
+	return []uint64{min(m, t.q.a.Max), t.q.a.Max}, nil
 }
 
 func (t *Tally) bucket() int {
@@ -131,7 +139,7 @@ func (t *Tally) String() string {
 	case task.Count, task.Sum:
 		return fmt.Sprint(t.sum())
 	case task.Mean:
-		return fmt.Sprintf("%d, the mean of %d", t.mean()[0], t.n)
+		return fmt.Sprintf("%.6g, the mean of %d", float64(t.ints[0])/float64(t.n), t.n)
 	case task.Histogram, task.Categories:
 		text := t.q.Label(t.bucket())
 		if t.n > 1 {

@@ -58,13 +58,22 @@ func chunkOf(in vdaf.Instance) uint32 {
 
 // use sets the VDAF and how a tally becomes a measurement of it.
 func use[M, R any](q *Question, measure func(*Tally) M) func(*vdaf.Prio3[M, R], error) error {
+	return useRandom[M, R](q, func(t *Tally, _ io.Reader) (M, error) { return measure(t), nil })
+}
+
+// useRandom is use for measurements that are rounded at random.
+func useRandom[M, R any](q *Question, measure func(*Tally, io.Reader) (M, error)) func(*vdaf.Prio3[M, R], error) error {
 	return func(p *vdaf.Prio3[M, R], err error) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.a.Kind, err)
 		}
 		q.in = p.Instance
 		q.shard = func(t *Tally, rand io.Reader, ctx []byte, nonce vdaf.Nonce) (*vdaf.Sharded, error) {
-			return p.Shard(rand, ctx, nonce, measure(t))
+			m, err := measure(t, rand)
+			if err != nil {
+				return nil, err
+			}
+			return p.Shard(rand, ctx, nonce, m)
 		}
 		if unshard, ok := any(p).(*vdaf.Prio3[[]float64, []float64]); ok {
 			q.real = unshard.Unshard
@@ -85,7 +94,7 @@ func (q *Question) build(chunk int) error {
 	case task.Sum:
 		return use[uint64, uint64](q, (*Tally).sum)(vdaf.Sum(a.Max))
 	case task.Mean:
-		return use[[]uint64, []uint64](q, (*Tally).mean)(vdaf.SumVec(2, a.Max, chunk))
+		return useRandom[[]uint64, []uint64](q, (*Tally).mean)(vdaf.SumVec(2, a.Max, chunk))
 	case task.Histogram, task.Categories:
 		return use[int, []uint64](q, (*Tally).bucket)(vdaf.Histogram(q.buckets(), chunk))
 	case task.Multihot:

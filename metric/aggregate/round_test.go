@@ -31,6 +31,34 @@ func TestMeansAreNotRoundedDown(t *testing.T) {
 	}
 }
 
+// TestMeansOfSeveralValues: 1 and 2 counted as 2, and 1, 1 and 2 as 1. With the
+// rounding at random that a mean of n clients has, it is further off than the
+// bound with a probability below 1e-7 (Hoeffding).
+func TestMeansOfSeveralValues(t *testing.T) {
+	q := questions(t)["mean"]
+	for _, values := range [][]int{{1, 2}, {1, 1, 2}, {3, 3}} {
+		want, n := 0.0, 300
+		for _, v := range values {
+			want += float64(v) / float64(len(values))
+		}
+		var tallies []*aggregate.Tally
+		for range n {
+			tally := q.Empty()
+			for _, v := range values {
+				say(t, tally, v)
+			}
+			tallies = append(tallies, tally)
+		}
+		r, err := q.Result(collect(t, q, tallies...), uint64(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bound := math.Sqrt(math.Log(2e7) / (2 * float64(n))); math.Abs(r.Rows[0].Estimate-want) > bound {
+			t.Errorf("%v is recorded as %g on average, want %g", values, r.Rows[0].Estimate, want)
+		}
+	}
+}
+
 // TestDurationsAreRefused: one was counted in nanoseconds, and was in the last
 // bucket or at the maximum.
 func TestDurationsAreRefused(t *testing.T) {
