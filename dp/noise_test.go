@@ -51,7 +51,7 @@ func TestNoiseIsAsStated(t *testing.T) {
 				if max(x, -x) <= m {
 					inside++
 				}
-				if max(x, -x) <= m-2 {
+				if max(x, -x) <= m-1 {
 					narrower++
 				}
 			}
@@ -63,7 +63,7 @@ func TestNoiseIsAsStated(t *testing.T) {
 				t.Errorf("%.4f of the pairs are within %d, stated is 95%%", share, m)
 			}
 			if share := float64(narrower) / pairs; m > 1 && share > 0.95+5*math.Sqrt(0.95*0.05/pairs) {
-				t.Errorf("%.4f of the pairs are already within %d: the interval is too wide", share, m-2)
+				t.Errorf("%.4f of the pairs are already within %d: the interval is too wide", share, m-1)
 			}
 		})
 	}
@@ -87,7 +87,7 @@ func TestLaplaceIntervalIsExact(t *testing.T) {
 			want++
 			inside += 2 * pair(want)
 		}
-		if got := laplacePair95(scale); got != int64(want) {
+		if got := laplace95(scale, 2); got != int64(want) {
 			t.Errorf("scale %v: within %d, want %d", scale, got, want)
 		}
 	}
