@@ -298,12 +298,13 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 			row := r.Rows[i]
 			// Four times the interval of 95 % is a false alarm once in a million runs;
 			// 0.05 is the quantisation of gradients.
-			if off := math.Abs(row.Estimate - x); off > 4*row.Error+0.05 || (row.Error > 0) != (noisy && name != "theme") {
-				t.Errorf("%s, %s: %.2f give or take %.2f, want %.2f", name, row.Label, row.Estimate, row.Error, x)
+			half := (row.High - row.Low) / 2
+			if off := math.Abs(row.Estimate - x); off > 4*half+0.05 || (half > 0) != (noisy && name != "theme") {
+				t.Errorf("%s, %s: %.2f give or take %.2f, want %.2f", name, row.Label, row.Estimate, half, x)
 			}
 		}
 	}
-	if got := fmt.Sprint(d.collect(tasks["theme"], epoch0).Rows); got != "[{light 50 0} {dark 50 0} {high contrast 0 0}]" {
+	if got := fmt.Sprint(d.collect(tasks["theme"], epoch0).Rows); got != "[{light 50 0 50 50} {dark 50 0 50 50} {high contrast 0 0 0 0}]" {
 		t.Errorf("without noise: %s", got)
 	}
 }

@@ -37,8 +37,11 @@ func (q *Question) open(key *dap.PrivateKey, req *dap.CollectionJobReq, resp *da
 		return nil, err
 	}
 	var items []item
+	noise := q.Task.Noise()
+	wide, deviation := float64(noise.Within95()), math.Sqrt(noise.Variance(2))
 	for i, s := range sums {
-		row := aggregate.Row{Estimate: float64(s), Error: float64(q.Task.Noise().Within95())}
+		x := float64(s)
+		row := aggregate.Row{Estimate: x, StdDev: deviation, Low: x - wide, High: x + wide}
 		if len(sums) > 1 {
 			row.Label = strconv.Itoa(i)
 		}
@@ -68,12 +71,13 @@ func (q *Question) items(r *aggregate.Result) []item {
 // item gives a number its error bars. Only the lower end is kept to what is
 // possible: an estimate that was cut off would be too large on average.
 func (q *Question) item(r aggregate.Row) item {
-	it := item{label: r.Label, value: r.Estimate, low: r.Estimate - r.Error, high: r.Estimate + r.Error}
+	it := item{label: r.Label, value: r.Estimate, deviation: r.StdDev, low: r.Low, high: r.High}
 	if !q.negative() {
 		it.low, it.high = max(0, it.low), max(0, it.high)
 	}
-	if noise := q.Task.Noise(); r.Error > 0 {
-		it.deviation = r.Error / float64(noise.Within95()) * math.Sqrt(noise.Variance(2))
+	if q.Shoal != nil && q.Shoal.Aggregation.Kind == task.Mean && r.Label != Answered {
+		top := float64(q.Shoal.Aggregation.Max)
+		it.low, it.high = min(it.low, top), min(it.high, top)
 	}
 	return it
 }

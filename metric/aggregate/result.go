@@ -11,7 +11,10 @@ import (
 type Row struct {
 	Label    string  // of the bucket, the category, the index
 	Estimate float64 // may be below zero, or above what is possible, where there is noise
-	Error    float64 // noise moves the estimate by no more than this in 95 cases of 100; 0 without noise
+	StdDev   float64 // of the noise in the estimate; 0 without noise
+	// The ends of an interval that holds the number without noise in 95 cases of
+	// 100 or more; infinite where nothing can be told of a mean.
+	Low, High float64
 }
 
 // A Result is the answer to a question for one batch.
@@ -27,23 +30,24 @@ type Result struct {
 // this order, for a batch of this many reports. It fails with the errors of
 // [vdaf.Instance.UnshardSigned].
 //
-// The error bars are about the noise that the task asks of both aggregators, and
-// so about what was sent. They do not know how the clients of the batch were
-// chosen; nor do they know of the quantisation of gradients, which is at most
-// half a step (a step, for an L1 gradient) for each client and element.
+// The intervals are about the noise that the task asks of both aggregators, each
+// for itself, and so about what was sent. They do not know how the clients of the
+// batch were chosen; nor do they know of the quantisation of gradients, which is at
+// most half a step (a step, for an L1 gradient) for each client and element.
 func (q *Question) Result(shares [][]byte, reports uint64) (*Result, error) {
 	out := &Result{Reports: reports}
-	wide := float64(q.a.Noise.Within95()) * q.Step()
+	n := q.a.Noise
+	spread := spread{float64(n.Within95()) * q.Step(), math.Sqrt(n.Variance(2)) * q.Step()}
 	if q.real != nil {
 		reals, err := q.real(shares, reports)
 		if err != nil {
 			return nil, fmt.Errorf("result of a %s: %w", q.a.Kind, err)
 		}
-		if q.a.Kind == task.L1Gradient {
-			wide *= math.Sqrt2 // an element is the difference of two
+		if q.a.Kind == task.L1Gradient { // an element is the difference of two
+			spread.wide, spread.deviation = float64(n.Difference95())*q.Step(), spread.deviation*math.Sqrt2
 		}
 		for i, x := range reals {
-			out.Rows = append(out.Rows, Row{q.Label(i), x, wide})
+			out.Rows = append(out.Rows, spread.row(q.Label(i), x))
 		}
 		return out, nil
 	}
@@ -52,30 +56,59 @@ func (q *Question) Result(shares [][]byte, reports uint64) (*Result, error) {
 		return nil, fmt.Errorf("result of a %s: %w", q.a.Kind, err)
 	}
 	if q.a.Kind == task.Mean {
-		q.meanResult(out, float64(ints[0]), float64(ints[1]), wide)
+		top := float64(q.a.Max)
+		answered := spread.over(top).row("answered", float64(ints[1])/top)
+		out.Answered = &answered
+		out.Rows = []Row{spread.mean(q.Label(0), float64(ints[0]), answered.Estimate, top)}
 		return out, nil
 	}
 	for i, x := range ints {
-		out.Rows = append(out.Rows, Row{q.Label(i), float64(x), wide})
+		out.Rows = append(out.Rows, spread.row(q.Label(i), float64(x)))
 	}
 	if q.a.Presence == task.Hidden && (q.a.Kind == task.Histogram || q.a.Kind == task.Categories) {
 		last := out.Rows[len(out.Rows)-1]
 		out.Rows = out.Rows[:len(out.Rows)-1]
-		out.Answered = &Row{"answered", float64(reports) - last.Estimate, wide}
+		answered := spread.row("answered", float64(reports)-last.Estimate)
+		out.Answered = &answered
 	}
 	return out, nil
 }
 
-// meanResult divides the sum of values by the number of clients that have one.
-func (q *Question) meanResult(out *Result, sum, weight, wide float64) {
-	top := float64(q.a.Max)
-	clients := weight / top
-	out.Answered = &Row{"answered", clients, wide / top}
-	row := Row{Label: q.Label(0), Estimate: math.NaN(), Error: math.Inf(1)}
-	if clients >= 1 {
-		row.Estimate = sum / clients
-		// To first order in the noise, which is independent in both sums.
-		row.Error = wide / clients * math.Hypot(1, row.Estimate/top)
+// A spread is how far noise moves one element: by no more than wide in 95 cases of
+// 100, and its deviation.
+type spread struct{ wide, deviation float64 }
+
+func (s spread) over(x float64) spread { return spread{s.wide / x, s.deviation / x} }
+
+func (s spread) row(label string, x float64) Row {
+	return Row{Label: label, Estimate: x, StdDev: s.deviation, Low: x - s.wide, High: x + s.wide}
+}
+
+// mean divides the sum of values from 0 to top by the number of clients that have
+// one. Both have noise, that of the number a top-th as wide. The interval has every
+// mean m that the two are no evidence against: sum - m clients is within what noise
+// moves it, which is the root of 1 + (m/top)^2 times that of one element (Fieller
+// 1954). Half a step is added to wide, since a noise of whole numbers that is cut at
+// wide reaches half a step further where it is not cut at one of them. It holds m
+// for 95 % or more whatever the number of clients.
+func (s spread) mean(label string, sum, clients, top float64) Row {
+	r := Row{Label: label, Estimate: math.NaN(), StdDev: math.Inf(1), Low: math.Inf(-1), High: math.Inf(1)}
+	if clients < 1 {
+		return r
 	}
-	out.Rows = []Row{row}
+	r.Estimate = sum / clients
+	share := min(max(r.Estimate/top, 0), 1)
+	r.StdDev = s.deviation / clients * math.Hypot(1, share) // to first order
+	// a m^2 - 2 b m + sum^2 - wide^2 <= 0
+	wide := s.wide + 0.5
+	w := wide / top
+	a, b := clients*clients-w*w, sum*clients
+	switch {
+	case s.wide == 0:
+		r.Low, r.High = r.Estimate, r.Estimate
+	case a > 0:
+		root := math.Sqrt(max(0, clients*clients*wide*wide+w*w*(sum*sum-wide*wide)))
+		r.Low, r.High = (b-root)/a, (b+root)/a
+	} // else any mean, since there may be no client
+	return r
 }
