@@ -41,7 +41,7 @@ func TestAggregatesArrive(t *testing.T) {
 	c := open(t, a.options(all...))
 	for _, o := range []shoal.Outcome{
 		c.Count("count"), c.Count("count"), c.Count("often"), c.Add("often", 2), c.Add("pages", 7), c.Add("pages", 5),
-		c.Observe("hours", 9), c.Observe("hours", 12.5), c.Observe("start", 230), c.Observe("theme", "dark"),
+		c.Observe("hours", 9), c.Observe("hours", 13.0), c.Observe("start", 230), c.Observe("theme", "dark"),
 		c.Observe("plugins", "maps"), c.Observe("plugins", []string{"tables"}),
 		c.Vector("use", []int{10, 0, 5}), c.Vector("use", []uint8{0, 1, 0}), c.Vector("sizes", []int64{1, 2, 3}),
 		c.Vector("model", []float64{0.5, -0.25}), c.Vector("weights", []float32{0.5, -0.25}),
