@@ -56,6 +56,21 @@ func BenchmarkHelperInit(b *testing.B) {
 	perReport(b)
 }
 
+// BenchmarkStreamOne reads a request of one report.
+func BenchmarkStreamOne(b *testing.B) {
+	w := newWorld(b, dap.DAP18(), dap.TimeIntervalMode)
+	req := dap.UploadRequest{Reports: []dap.Report{w.report(b, 1)}}
+	body := mustEncode(b, dap.DAP18(), &req)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, err := range w.task.Codec().ReadUploadRequest(bytes.NewReader(body)).All() {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
 // BenchmarkStreamUpload reads reports as they arrive, without opening them.
 func BenchmarkStreamUpload(b *testing.B) {
 	w := newWorld(b, dap.DAP18(), dap.TimeIntervalMode)

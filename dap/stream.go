@@ -7,8 +7,12 @@ import (
 	"iter"
 )
 
-// chunk is how much a [Stream] reads and a [Writer] writes at once.
-const chunk = 1 << 16
+// chunk is how much a [Stream] reads and a [Writer] writes at once. A Stream begins
+// with firstChunk, because most uploads are one report.
+const (
+	chunk      = 1 << 16
+	firstChunk = 1 << 12
+)
 
 // A Stream decodes the elements of a message as its bytes arrive. It holds a few
 // elements at most. What it returns refers to memory that the elements around it
@@ -119,6 +123,7 @@ type source struct {
 	codec Codec
 	in    io.Reader
 	mem   []byte // read and not decoded
+	chunk int    // bytes to make room for when mem is full
 	read  int64
 	left  int64 // of the vector's bytes, -1 if the body ends it
 	ended bool
@@ -127,7 +132,9 @@ type source struct {
 	reader reader // of a window
 }
 
-func newSource(c Codec, in io.Reader) *source { return &source{codec: c, in: in, left: -1} }
+func newSource(c Codec, in io.Reader) *source {
+	return &source{codec: c, in: in, left: -1, chunk: firstChunk}
+}
 
 // length reads the length of the vector in variants that have it.
 func (s *source) length() error {
@@ -205,7 +212,8 @@ func (s *source) advance(r *reader) (done bool, err error) {
 // was announced, and is never written twice: elements refer to it.
 func (s *source) fill() {
 	if len(s.mem) == cap(s.mem) {
-		grown := make([]byte, len(s.mem), max(chunk, 2*len(s.mem)))
+		grown := make([]byte, len(s.mem), max(s.chunk, 2*len(s.mem)))
+		s.chunk = min(4*s.chunk, chunk)
 		copy(grown, s.mem)
 		s.mem = grown
 	}
