@@ -62,7 +62,7 @@ func (s *serverSource) served() []server.Task {
 
 // Questions implements [Source].
 func (s *serverSource) Questions(ctx context.Context) ([]Question, error) {
-	entries, err := s.entries(ctx)
+	released, err := s.released(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -76,33 +76,33 @@ func (s *serverSource) Questions(ctx context.Context) ([]Question, error) {
 			all = append(all, s.aggregateQuestion(t, sums))
 			continue
 		}
-		all = append(all, s.question(t, entries))
+		all = append(all, s.question(t, released[t.ID]))
 	}
 	return all, nil
 }
 
-func (s *serverSource) entries(ctx context.Context) ([]analyzer.Entry, error) {
+// released sums up what has been released of each task.
+func (s *serverSource) released(ctx context.Context) (map[task.ID]analyzer.Summary, error) {
 	tables := s.server.Tables()
 	if tables == nil {
 		return nil, nil
 	}
-	return tables.Entries(ctx)
+	all, err := tables.Summaries(ctx)
+	byTask := make(map[task.ID]analyzer.Summary, len(all))
+	for _, one := range all {
+		byTask[one.Task] = one
+	}
+	return byTask, err
 }
 
-func (s *serverSource) question(t server.Task, entries []analyzer.Entry) Question {
+func (s *serverSource) question(t server.Task, released analyzer.Summary) Question {
 	q := Question{
 		ID: t.ID, Metric: t.Task.Metric, Question: t.Task.Question, Owner: t.Task.OwnedBy,
 		Expires: time.Unix(t.Task.Expires, 0).UTC(), Next: next(t.Task, s.server.Clock().Now()),
+		Batches: released.Batches, Released: released.Records,
 	}
-	for _, e := range entries {
-		if e.Task != t.ID || e.Manifest == nil {
-			continue
-		}
-		q.Batches++
-		q.Released += int64(e.Manifest.Analyzer.Records)
-		if e.Manifest.End.After(q.Latest) {
-			q.Latest = e.Manifest.End
-		}
+	if released.Batches > 0 {
+		q.Latest = t.Task.Start(released.Latest + 1)
 	}
 	return q
 }
@@ -118,6 +118,9 @@ func next(t *task.Task, now time.Time) time.Time {
 	return t.Closes(e)
 }
 
+// maxBatches is how many batches a page shows, the newest.
+const maxBatches = 500
+
 // Answer implements [Source].
 func (s *serverSource) Answer(ctx context.Context, id task.ID) (Answer, error) {
 	t, ok := s.find(id)
@@ -127,20 +130,22 @@ func (s *serverSource) Answer(ctx context.Context, id task.ID) (Answer, error) {
 	if t.Role() == task.Collector {
 		return s.aggregateAnswer(ctx, t)
 	}
-	entries, err := s.entries(ctx)
+	released, err := s.released(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	entries, err := s.server.Tables().Newest(ctx, id, maxBatches)
 	if err != nil {
 		return Answer{}, err
 	}
 	a := Answer{
-		Question: s.question(t, entries), Consent: t.Task.Consent,
+		Question: s.question(t, released[id]), Consent: t.Task.Consent,
 		EpochLength: time.Duration(t.Task.EpochSeconds) * time.Second, MinBatch: int64(t.Task.MinBatch),
 		Privacy: s.privacyOf(t),
 		Flipped: slices.ContainsFunc(t.Task.Schema, func(f task.Field) bool { return f.Flip > 0 }),
 	}
 	for _, e := range slices.Backward(entries) {
-		if e.Task == id {
-			a.Batches = append(a.Batches, batch(t.Task, e))
-		}
+		a.Batches = append(a.Batches, batch(t.Task, e))
 	}
 	c, err := s.newest(t, entries)
 	if err != nil {

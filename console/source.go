@@ -63,7 +63,7 @@ type Answer struct {
 	Consent     string
 	EpochLength time.Duration
 	MinBatch    int64
-	Batches     []Batch // newest first
+	Batches     []Batch // newest first, at most 500
 	Privacy     Privacy
 	Charts      []Chart
 	Table       Table

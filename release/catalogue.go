@@ -17,6 +17,22 @@ type Catalogue interface {
 	Released(ctx context.Context) ([]Batch, error)
 }
 
+// A Selector is a Catalogue that need not read all of itself for a question.
+type Selector interface {
+	Catalogue
+	// Of returns at least the batches that a query asks for, in the order of
+	// Released.
+	Of(ctx context.Context, q Query) ([]Batch, error)
+}
+
+// of asks a catalogue for at least what a query asks for.
+func of(ctx context.Context, c Catalogue, q Query) ([]Batch, error) {
+	if s, ok := c.(Selector); ok {
+		return s.Of(ctx, q)
+	}
+	return c.Released(ctx)
+}
+
 // A Batch is one released batch, as all routes have it.
 type Batch struct {
 	Task       task.ID
@@ -76,6 +92,19 @@ func (j joined) Released(ctx context.Context) ([]Batch, error) {
 	var all []Batch
 	for _, c := range j {
 		some, err := c.Released(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// Of implements [Selector].
+func (j joined) Of(ctx context.Context, q Query) ([]Batch, error) {
+	var all []Batch
+	for _, c := range j {
+		some, err := of(ctx, c, q)
 		if err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ type Query struct {
 // Select returns the batches that a query asks for and whose tables are kept, in
 // the order of the catalogue.
 func Select(ctx context.Context, c Catalogue, q Query) ([]Batch, error) {
-	all, err := c.Released(ctx)
+	all, err := of(ctx, c, q)
 	if err != nil {
 		return nil, err
 	}

@@ -147,18 +147,17 @@ func (s *Server) openAnalyzer(ctx context.Context, h *host) error {
 			Clock: s.o.Clock, Identity: s.identity.Public(), Keys: keys, Tasks: tasks,
 			MaxBatch: int64(s.config.Batches.MaxBytes),
 			Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics}, Lost: s.lost(AnalyzerRole),
+			Memory: int64(s.config.Batches.Memory), Retry: s.o.RetryBatches,
 		})
 	}
 	h.waiting = func(ctx context.Context) ([]pending, error) {
-		all, err := store.Batches(ctx)
+		all, err := store.In(ctx, analyzer.Received)
 		if err != nil {
 			return nil, err
 		}
 		var found []pending
 		for _, b := range all {
-			if b.State == analyzer.Received {
-				found = append(found, pending{b.Task, b.Epoch, b.State.String(), true})
-			}
+			found = append(found, pending{b.Task, b.Epoch, b.State.String(), true})
 		}
 		return found, nil
 	}
@@ -396,8 +395,11 @@ func (h *host) refresh(ctx context.Context, m *metrics) error {
 		m.queue.WithLabelValues(role, state).Set(n)
 	}
 	h.mu.RLock()
-	if member, ok := h.member.(*shuffler.Shuffler); ok {
+	switch member := h.member.(type) {
+	case *shuffler.Shuffler:
 		m.damaged.WithLabelValues(role).Set(float64(member.Damaged()))
+	case *analyzer.Analyzer:
+		m.aside.WithLabelValues(role).Set(float64(member.Status().Aside))
 	}
 	h.mu.RUnlock()
 	h.keysMu.Lock()

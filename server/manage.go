@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -295,18 +296,16 @@ func (s *Server) batches(r *http.Request, t Task) ([]batchView, error) {
 	case task.Leader, task.Helper: // what is not released is nobody's to see
 		return views, nil
 	case task.Analyzer:
-		entries, err := s.Tables().Entries(r.Context())
+		entries, err := s.Tables().Newest(r.Context(), t.ID, math.MaxInt)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			switch {
-			case e.Task != t.ID:
-			case e.Manifest == nil:
+			if e.Manifest == nil {
 				view(e.Epoch, e.State.String(), nil)
-			default:
-				view(e.Epoch, e.State.String(), e.Manifest)
+				continue
 			}
+			view(e.Epoch, e.State.String(), e.Manifest)
 		}
 		return views, nil
 	}

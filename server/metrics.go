@@ -27,6 +27,7 @@ type metrics struct {
 	jobs             *prometheus.CounterVec   // role, outcome
 	queue            *prometheus.GaugeVec     // role, state
 	tasks            *prometheus.GaugeVec     // role
+	aside            *prometheus.GaugeVec     // role
 	helperWait       *prometheus.GaugeVec     // role
 	helperReports    *prometheus.GaugeVec     // role
 	damaged          *prometheus.GaugeVec     // role
@@ -69,6 +70,7 @@ func newMetrics() *metrics {
 	m.batchSeconds = histogram("batch_seconds", "Time that a stage of a batch took.", prometheus.ExponentialBuckets(0.01, 4, 10), "role", "stage")
 	m.jobs = counter("jobs_total", "Aggregation jobs and requests between the roles of the aggregate route, by what became of them.", "role", "outcome")
 	m.queue = gauge("queue_batches", "Batches that wait, by state.", "role", "state")
+	m.aside = gauge("batches_set_aside", "Batches whose processing failed too often and that wait for an operator.", "role")
 	m.tasks = gauge("tasks", "Tasks that are served.", "role")
 	m.helperWait = gauge("helper_wait_seconds", "Seconds since which a helper has not answered; the longest.", "role")
 	m.helperReports = gauge("helper_wait_reports", "Reports in jobs that wait for helpers that do not answer.", "role")

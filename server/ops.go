@@ -2,9 +2,11 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/esa/shuffler"
 )
 
@@ -62,6 +64,9 @@ func (s *Server) unready() []string {
 		h.mu.RLock()
 		if m, ok := h.member.(*shuffler.Shuffler); ok && m.Status().ClockUnsure {
 			reasons = append(reasons, "the clock has jumped and is not trusted yet; no batch closes")
+		}
+		if m, ok := h.member.(*analyzer.Analyzer); ok && m.Status().Aside > 0 {
+			reasons = append(reasons, fmt.Sprintf("%d batches could not be processed and are set aside: the log says why; try them again by \"shoal serve --retry-batches\"", m.Status().Aside))
 		}
 		h.mu.RUnlock()
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	// NewData starts without data that the organisation has had and that is
 	// missing now. What was in it is lost.
 	NewData bool
+	// RetryBatches has an analyzer try batches again that it has set aside.
+	RetryBatches bool
 	// Manual leaves the periodic work to calls of Tick.
 	Manual bool
 	// Console, if any, makes the handler of the console's listener.

@@ -53,6 +53,7 @@ type org struct {
 	client   *http.Client // nil for the default
 	adjust   func(*Config)
 	newData  bool // as with --new-data
+	retry    bool // as with --retry-batches
 
 	server *Server
 	stop   context.CancelFunc
@@ -186,7 +187,7 @@ func (o *org) config() Config {
 
 func (o *org) open() (*Server, error) {
 	logger := slog.New(slog.NewTextHandler(o.w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return New(o.w.t.Context(), o.config(), Options{Clock: o.w.clock, Logger: logger, FS: o.fs, Client: o.client, Manual: true, NewData: o.newData})
+	return New(o.w.t.Context(), o.config(), Options{Clock: o.w.clock, Logger: logger, FS: o.fs, Client: o.client, Manual: true, NewData: o.newData, RetryBatches: o.retry})
 }
 
 // start opens and runs the organisation's server.

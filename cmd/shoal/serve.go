@@ -12,7 +12,8 @@ import (
 // serveCmd runs an organisation.
 type serveCmd struct {
 	configFlag
-	NewData bool `help:"Start without stores and folders that the organisation has had and that are missing. What was in them is lost."`
+	NewData      bool `help:"Start without stores and folders that the organisation has had and that are missing. What was in them is lost."`
+	RetryBatches bool `help:"Try batches again that an analyzer has set aside because their processing failed too often."`
 }
 
 // Run serves until the process is told to stop.
@@ -22,7 +23,7 @@ func (c *serveCmd) Run(e *env) error {
 		return err
 	}
 	logger := newLogger(e.stderr, config.Log)
-	s, err := server.New(e.ctx, config, server.Options{Clock: e.clock, Logger: logger, Console: newConsole(config, logger), NewData: c.NewData})
+	s, err := server.New(e.ctx, config, server.Options{Clock: e.clock, Logger: logger, Console: newConsole(config, logger), NewData: c.NewData, RetryBatches: c.RetryBatches})
 	if err != nil {
 		return setup(err)
 	}

@@ -45,6 +45,8 @@ type Config struct {
 	Workers  int           // goroutines that open reports; default: the CPUs
 	Settle   time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Metrics  Metrics       // default: none
+	Memory   int64         // bytes for what is counted about the crowds of a batch, about; default 1 GiB
+	Retry    bool          // try batches again that were set aside
 	// Lost is called when a batch that was received turns out to be lost, each time
 	// that it is tried. Its Role is not set.
 	Lost func(loss.Loss) // default: none
@@ -78,6 +80,7 @@ type Analyzer struct {
 
 	mu      sync.Mutex
 	keys    Keys
+	aside   map[esa.BatchID]error   // batches that are not tried any more
 	pending map[esa.BatchID]attempt // batches that await their release or the removal of files
 	strays  []esa.BatchID           // files of which the catalogue did not know at the start
 
@@ -117,6 +120,7 @@ func New(ctx context.Context, c Config) (*Analyzer, error) {
 	if c.Lost == nil {
 		c.Lost = func(loss.Loss) {}
 	}
+	c.Memory = cmp.Or(c.Memory, 1<<30)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 64<<30)
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
 	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
@@ -126,6 +130,7 @@ func New(ctx context.Context, c Config) (*Analyzer, error) {
 		tasks:   map[task.ID]*hosted{},
 		wake:    make(chan struct{}, 1),
 		pending: map[esa.BatchID]attempt{},
+		aside:   map[esa.BatchID]error{},
 	}
 	for _, t := range c.Tasks {
 		if err := a.host(t); err != nil {
@@ -194,25 +199,30 @@ func (a *Analyzer) recover(ctx context.Context) error {
 	if err := hop.CleanArriving(a.config.FS, a.received()); err != nil {
 		return err
 	}
-	all, err := a.config.Store.Batches(ctx)
+	waiting, err := a.config.Store.In(ctx, Received)
 	if err != nil {
 		return err
 	}
-	finished := map[esa.BatchID]bool{}
-	for _, b := range all {
-		finished[b.ID] = b.State != Received
-		switch b.State {
-		case Received:
-			a.pending[b.ID] = attempt{}
-			if a.tasks[b.Task] == nil {
-				a.unserved = append(a.unserved, unserved(b))
-			}
-		case Expired:
-			if err := durable.RemoveAll(a.config.FS, tablesDir(a.config.Dir, b)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, b := range waiting {
+		if a.tasks[b.Task] == nil {
+			a.unserved = append(a.unserved, unserved(b))
+		}
+		if a.config.Retry && b.Attempts > 0 {
+			if err := a.config.Store.Try(ctx, b.ID, 0); err != nil {
 				return err
 			}
 		}
+		a.pending[b.ID] = attempt{}
 	}
+	if err := a.removeExpired(ctx); err != nil {
+		return err
+	}
+	return a.sortOut(ctx)
+}
+
+// sortOut removes the files of batches that are finished, and notes those of which
+// the catalogue does not know.
+func (a *Analyzer) sortOut(ctx context.Context) error {
 	entries, err := a.config.FS.ReadDir(a.received())
 	if err != nil {
 		return err
@@ -222,11 +232,46 @@ func (a *Analyzer) recover(ctx context.Context) error {
 		if _, wanted := a.pending[id]; err == nil && wanted {
 			continue
 		}
-		if err == nil && !finished[id] { // the shuffler may offer it again, or the catalogue is not the one that was
-			a.strays = append(a.strays, id)
-			continue
+		if err == nil {
+			have, err := a.config.Store.Batch(ctx, id)
+			if err != nil {
+				return err
+			}
+			if have.State == None { // the shuffler may offer it again, or the catalogue is not the one that was
+				a.strays = append(a.strays, id)
+				continue
+			}
 		}
 		if err := a.config.FS.Remove(filepath.Join(a.received(), e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeExpired removes the tables of expired batches that a crash has left.
+func (a *Analyzer) removeExpired(ctx context.Context) error {
+	kept, err := a.config.FS.ReadDir(filepath.Dir(tablesDir(a.config.Dir, Batch{})))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	there := make(map[string]bool, len(kept))
+	for _, e := range kept {
+		there[e.Name()] = true
+	}
+	expired, err := a.config.Store.In(ctx, Expired)
+	if err != nil {
+		return err
+	}
+	for _, b := range expired {
+		dir := tablesDir(a.config.Dir, b)
+		if !there[filepath.Base(dir)] {
+			continue
+		}
+		if err := durable.RemoveAll(a.config.FS, dir); err != nil {
 			return err
 		}
 	}
@@ -273,13 +318,13 @@ func (a *Analyzer) putBatch(w http.ResponseWriter, r *http.Request) {
 func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest esa.BatchDigest, file string) (bool, error) {
 	a.acceptMu.Lock()
 	defer a.acceptMu.Unlock()
-	all, err := a.config.Store.Batches(ctx)
+	have, err := a.config.Store.Batch(ctx, header.ID)
 	if err != nil {
 		return false, err
 	}
 	b := Batch{ID: header.ID, Task: header.Task, Epoch: header.Epoch, State: Received, Digest: digest}
-	if i := slices.IndexFunc(all, func(have Batch) bool { return have.ID == b.ID }); i >= 0 {
-		if all[i].Digest != b.Digest {
+	if have.State != None {
+		if have.Digest != b.Digest {
 			return false, hop.ErrConflict
 		}
 		return false, nil
@@ -316,6 +361,10 @@ func (a *Analyzer) Tables() *Tables { return NewTables(a.config.Store, a.config.
 // A Status is a picture of the analyzer for health checks and counters.
 type Status struct {
 	Pending []PendingBatch // those with something to be done, by ID
+	// Aside is how many batches are set aside: their release failed, or ended the
+	// process, [MaxAttempts] times. They are kept until an operator has them tried
+	// again, see [Config].
+	Aside int
 }
 
 // A PendingBatch is a batch whose release, or the removal of whose files, is due.
@@ -329,7 +378,7 @@ type PendingBatch struct {
 func (a *Analyzer) Status() Status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var st Status
+	st := Status{Aside: len(a.aside)}
 	for id, try := range a.pending {
 		st.Pending = append(st.Pending, PendingBatch{id, try.n, try.err})
 	}

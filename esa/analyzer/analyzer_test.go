@@ -335,7 +335,7 @@ func TestReleaseIsRepeatable(t *testing.T) {
 	b := newBench(t, apiTask)
 	id, file := b.batch(t, b.Epoch(0), b.Parties[0].ID, b.rows(t, reports(b)...))
 	b.put(id.String(), file)
-	b.store.CrashAt(1, false)
+	b.store.CrashAt(2, false) // the first change counts the try
 	if err := b.a.Tick(t.Context()); err == nil {
 		t.Fatal("the store did not crash")
 	}

@@ -126,15 +126,26 @@ func (l *layout) crowdColumns() []Column {
 	return columns
 }
 
-// crowdOf returns what names the crowd of a record in the other tables: the
-// values of the crowd columns, and a key that is equal for equal crowds.
-func (l *layout) crowdOf(rec task.Record, row Row) (string, Row, error) {
+// crowdOf returns what names the crowd of a record: the record of the crowd's fields
+// alone, encoded.
+func (l *layout) crowdOf(rec task.Record) ([]byte, error) {
 	only := make(task.Record, len(rec))
-	values := Row{l.epoch}
 	for _, i := range l.crowd {
 		only[i] = rec[i]
+	}
+	return l.task.Schema.Encode(only)
+}
+
+// crowdValues returns the values of the crowd columns of the other tables.
+func (l *layout) crowdValues(key string) (Row, error) {
+	rec, err := l.task.Schema.Decode([]byte(key))
+	if err != nil {
+		return nil, err
+	}
+	row := l.row(rec)
+	values := Row{l.epoch}
+	for _, i := range l.crowd {
 		values = append(values, row[l.first[i]:][:l.width(i)]...)
 	}
-	key, err := l.task.Schema.Encode(only)
-	return string(key), values, err
+	return values, nil
 }

@@ -2,6 +2,7 @@ package analyzer
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/shoal-project/shoal/dp"
@@ -20,38 +21,52 @@ func randomised(f task.Field) (float64, float64) {
 
 // A crowd is what is counted about one crowd.
 type crowd struct {
-	key    string
-	values Row // of the crowd columns
+	key    string // the record of the crowd's fields alone, encoded
 	count  uint64
 	fields []tally // of the fields of [counter.tallied]
 }
 
-// A tally counts the answers of one field: how many there are for each member
-// of a set or value of an enum, and how many show it.
-type tally struct{ answers, shown []uint64 }
+// crowdBytes is about what a crowd takes beside its key and its tallies.
+const crowdBytes = 160
 
-// A counter counts the records of a batch. It holds one entry a crowd; the
-// threshold has bounded their number by the records over T.
+// valuesRows is the number of rows from which the values table leaves out what no
+// report shows.
+const valuesRows = 1 << 20
+
+// errMemory says that a batch has more crowds and values than fit.
+var errMemory = errors.New("its crowds and their values need more memory than there is for them: raise batches.memory")
+
+// A counter counts the records of a batch. It holds one entry a crowd and one a
+// value that some report of it shows; the threshold has bounded the crowds by the
+// records over T.
 type counter struct {
 	layout  *layout
-	tallied []int // indexes of the fields that the values table is about
+	tallied []int            // indexes of the fields that the values table is about
+	index   []map[string]int // of the values of each
 	crowds  map[string]*crowd
 	small   map[string]bool // crowds that are not published
 	hidden  uint64          // reports of the one crowd that are no records, for a quorum did not come together
+	memory  int64           // bytes that are left
 }
 
-func newCounter(l *layout) *counter {
-	c := &counter{layout: l, crowds: map[string]*crowd{}}
+// newCounter returns a counter that may take about the given bytes of memory.
+func newCounter(l *layout, memory int64) *counter {
+	c := &counter{layout: l, crowds: map[string]*crowd{}, memory: memory}
 	for i, f := range l.task.Schema {
 		if !slices.Contains(l.crowd, i) && (f.Kind == task.Set || f.Kind == task.Bool || f.Kind == task.Enum) {
 			c.tallied = append(c.tallied, i)
+			index := make(map[string]int, len(f.Values))
+			for k, v := range f.Values {
+				index[v] = k
+			}
+			c.index = append(c.index, index)
 		}
 	}
 	return c
 }
 
-// options are the values of a field that are counted one by one.
-func options(f task.Field) []string {
+// optionsOf are the values of a field that are counted one by one.
+func optionsOf(f task.Field) []string {
 	if f.Kind == task.Bool {
 		return []string{"true"}
 	}
@@ -60,22 +75,22 @@ func options(f task.Field) []string {
 
 // add counts n equal records, unless their crowd is not published.
 func (c *counter) add(rec task.Record, row Row, n uint64) (bool, error) {
-	key, values, err := c.layout.crowdOf(rec, row)
-	if err != nil || c.small[key] {
+	key, err := c.layout.crowdOf(rec)
+	if err != nil || c.small[string(key)] {
 		return false, err
 	}
-	in := c.crowds[key]
+	in := c.crowds[string(key)]
 	if in == nil {
-		in = &crowd{key: key, values: values, fields: make([]tally, len(c.tallied))}
-		for j, i := range c.tallied {
-			n := len(options(c.layout.task.Schema[i]))
-			in.fields[j] = tally{make([]uint64, n), make([]uint64, n)}
-		}
-		c.crowds[key] = in
+		in = &crowd{key: string(key), fields: make([]tally, len(c.tallied))}
+		c.crowds[in.key] = in
+		c.memory -= crowdBytes + int64(len(key))
 	}
 	in.count += n
 	for j, i := range c.tallied {
-		in.fields[j].add(c.layout.task.Schema[i], row[c.layout.first[i]:][:c.layout.width(i)], n)
+		c.memory -= in.fields[j].add(c.layout.task.Schema[i], c.index[j], row[c.layout.first[i]:][:c.layout.width(i)], n)
+	}
+	if c.memory < 0 {
+		return false, errMemory
 	}
 	return true, nil
 }
@@ -91,24 +106,6 @@ func (c *counter) below(least uint64) map[string]bool {
 	return found
 }
 
-// add counts n equal answers, given as the columns of their field.
-func (t *tally) add(f task.Field, columns Row, n uint64) {
-	for i := range t.answers {
-		switch v := columns[min(i, len(columns)-1)].(type) {
-		case bool:
-			t.answers[i] += n
-			if v {
-				t.shown[i] += n
-			}
-		case string:
-			t.answers[i] += n
-			if v == f.Values[i] {
-				t.shown[i] += n
-			}
-		}
-	}
-}
-
 // sorted returns the crowds, the largest first.
 func (c *counter) sorted() []*crowd {
 	all := make([]*crowd, 0, len(c.crowds))
@@ -121,41 +118,72 @@ func (c *counter) sorted() []*crowd {
 	return all
 }
 
-// countsTable returns columns and rows of the counts table.
-func (c *counter) countsTable(t dp.Threshold) ([]Column, []Row) {
-	columns := withColumns(c.layout.crowdColumns(), append([]Column{{Name: "count", Type: Integer}}, estimateColumns...))
-	var rows []Row
-	for _, in := range c.sorted() {
-		row := append(slices.Clone(in.values), int64(in.count))
-		rows = append(rows, append(row, crowdSize(in.count+c.hidden, t).values()...))
-	}
-	return columns, rows
+// countsColumns are the columns of the counts table.
+func (c *counter) countsColumns() []Column {
+	return withColumns(c.layout.crowdColumns(), append([]Column{{Name: "count", Type: Integer}}, estimateColumns...))
 }
 
-// valuesTable returns columns and rows of the values table: for each crowd and
-// each value that a report can show, how many of the released reports show it
-// and how many of the crowd truly had it before the threshold dropped some.
-func (c *counter) valuesTable(t dp.Threshold) ([]Column, []Row) {
-	columns := withColumns(c.layout.crowdColumns(), append([]Column{
+// counts yields the rows of the counts table, until yield fails.
+func (c *counter) counts(t dp.Threshold, yield func(Row) error) error {
+	for _, in := range c.sorted() {
+		values, err := c.layout.crowdValues(in.key)
+		if err != nil {
+			return err
+		}
+		row := append(values, int64(in.count))
+		if err := yield(append(row, crowdSize(in.count+c.hidden, t).values()...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// valuesColumns are the columns of the values table.
+func (c *counter) valuesColumns() []Column {
+	return withColumns(c.layout.crowdColumns(), append([]Column{
 		{Name: "field", Type: Text},
 		{Name: "value", Type: Text},
 		{Name: "reports", Type: Integer},
 		{Name: "observed", Type: Integer},
 	}, estimateColumns...))
-	var rows []Row
+}
+
+// sparse reports whether the values table leaves out what no report shows.
+func (c *counter) sparse() bool {
+	options := 0
+	for _, i := range c.tallied {
+		options += len(optionsOf(c.layout.task.Schema[i]))
+	}
+	return len(c.crowds)*options > valuesRows
+}
+
+// values yields the rows of the values table, until yield fails: for each crowd and
+// each value that a report can show, how many of the released reports show it and
+// how many of the crowd truly had it before the threshold dropped some.
+func (c *counter) values(t dp.Threshold, yield func(Row) error) error {
+	sparse := c.sparse()
 	for _, in := range c.sorted() {
+		crowd, err := c.layout.crowdValues(in.key)
+		if err != nil {
+			return err
+		}
 		for j, i := range c.tallied {
 			f := c.layout.task.Schema[i]
 			s := sample{released: in.count + c.hidden}
 			s.p1, s.p0 = randomised(f)
-			for k, value := range options(f) {
-				s.answers, s.shown = in.fields[j].answers[k], in.fields[j].shown[k]
-				row := append(slices.Clone(in.values), f.Name, value, int64(s.answers), int64(s.shown))
-				rows = append(rows, append(row, s.having(t).values()...))
+			for k, value := range optionsOf(f) {
+				s.answers, s.shown = in.fields[j].answers(k), in.fields[j].shown.get(k)
+				if sparse && s.shown == 0 {
+					continue
+				}
+				row := append(slices.Clone(crowd), f.Name, value, int64(s.answers), int64(s.shown))
+				if err := yield(append(row, s.having(t).values()...)); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	return columns, rows
+	return nil
 }
 
 // withColumns joins columns and gives those of the second part names that are

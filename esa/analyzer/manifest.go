@@ -47,6 +47,9 @@ type Parameters struct {
 	CrowdFields   []string           `json:"crowd_fields"`
 	Flip          map[string]float64 `json:"flip,omitempty"` // randomised response, a field
 	RetentionDays uint32             `json:"retention_days"` // 0: until removed by hand
+	// ValuesShown says that the values table has only the values that some report
+	// of the crowd shows: it would have had more than a million rows.
+	ValuesShown bool `json:"values_shown_only,omitempty"`
 }
 
 // ShufflerCounts are what the shuffler told, under its signature: all of it is

@@ -1,6 +1,8 @@
 package analyzer
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -9,8 +11,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/durable"
@@ -68,11 +72,11 @@ func (a *Analyzer) due() time.Time {
 
 // Tick does everything that is due now: it releases what has been received and
 // removes what has been kept long enough. The errors of batches that could not
-// go on are joined.
+// go on are joined. Batches of which nothing is due cost nothing.
 func (a *Analyzer) Tick(ctx context.Context) error {
 	a.tickMu.Lock()
 	defer a.tickMu.Unlock()
-	all, err := a.config.Store.Batches(ctx)
+	all, err := a.dueBatches(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,7 +102,55 @@ func (a *Analyzer) Tick(ctx context.Context) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// tryRelease releases a batch, unless it is too early to try again.
+// dueBatches returns the batches that wait for something, and those that have been
+// kept long enough, by task and epoch.
+func (a *Analyzer) dueBatches(ctx context.Context) ([]Batch, error) {
+	now, sure := a.guard.Now()
+	var all []Batch
+	if sure {
+		var err error
+		if all, err = a.config.Store.Due(ctx, now.Unix()); err != nil {
+			return nil, err
+		}
+	}
+	known := map[esa.BatchID]bool{}
+	for _, b := range all {
+		known[b.ID] = true
+	}
+	a.mu.Lock()
+	var ids []esa.BatchID
+	for id, try := range a.pending {
+		if !known[id] && !try.next.After(now) && a.aside[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	a.mu.Unlock()
+	for _, id := range ids {
+		b, err := a.config.Store.Batch(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if b.State != None {
+			all = append(all, b)
+		}
+	}
+	slices.SortFunc(all, func(x, y Batch) int {
+		return cmp.Or(bytes.Compare(x.Task[:], y.Task[:]), cmp.Compare(x.Epoch, y.Epoch), bytes.Compare(x.ID[:], y.ID[:]))
+	})
+	return all, nil
+}
+
+// MaxAttempts is how often the release of a batch is tried, by this process and
+// those before, before the batch is set aside. Tries that ended because the disk
+// was full, keys or the file were missing or the process was told to stop do not count; one that
+// ended the process does.
+const MaxAttempts = 8
+
+// errAside says that a batch was set aside.
+var errAside = fmt.Errorf("set aside after %d tries; the batch is kept, see \"shoal serve --retry-batches\"", MaxAttempts)
+
+// tryRelease releases a batch, unless it is too early to try again, or was tried
+// too often.
 func (a *Analyzer) tryRelease(ctx context.Context, h *hosted, b Batch) error {
 	now := a.config.Clock.Now()
 	a.mu.Lock()
@@ -107,9 +159,19 @@ func (a *Analyzer) tryRelease(ctx context.Context, h *hosted, b Batch) error {
 	if try.next.After(now) {
 		return nil
 	}
-	err := a.release(ctx, h, b)
+	if b.Attempts >= MaxAttempts {
+		return a.setAside(b, errors.New("its tries ended with the process"))
+	}
+	err := a.config.Store.Try(ctx, b.ID, b.Attempts+1)
 	if err == nil {
-		return nil
+		if err = a.release(ctx, h, b); err == nil {
+			return nil
+		}
+		if passes(ctx, err) {
+			err = errors.Join(err, a.config.Store.Try(context.WithoutCancel(ctx), b.ID, b.Attempts))
+		} else if b.Attempts+1 >= MaxAttempts {
+			return a.setAside(b, err)
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -120,6 +182,29 @@ func (a *Analyzer) tryRelease(ctx context.Context, h *hosted, b Batch) error {
 	a.pending[b.ID] = attempt{n: try.n + 1, next: now.Add(pause), err: err}
 	return err
 }
+
+// setAside gives up on a batch until an operator decides.
+func (a *Analyzer) setAside(b Batch, cause error) error {
+	err := fmt.Errorf("%w: %w", errAside, cause)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	try := a.pending[b.ID]
+	a.pending[b.ID] = attempt{n: max(try.n, b.Attempts), err: err}
+	a.aside[b.ID] = err
+	return err
+}
+
+// passes reports whether a release failed for a cause outside the batch, which
+// time or an operator removes.
+func passes(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || durable.IsFull(err) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errKeysGone) || errors.Is(err, errStore)
+}
+
+// errStore says that the catalogue could not be changed.
+var errStore = errors.New("storing the release")
+
+// errKeysGone says that keys are missing, not that a batch is bad.
+var errKeysGone = errors.New("restore the analyzer's keys; the batch is kept until then")
 
 // release writes the tables of a batch and enters them into the catalogue. It
 // may be repeated at any point: the same batch gives the same bytes.
@@ -148,12 +233,12 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 	if err := keysGone(manifest.Analyzer); err != nil {
 		return err
 	}
-	b.State = Released
+	b.State, b.Expires, b.Records = Released, expiry(manifest), int64(manifest.Analyzer.Records)
 	if b.Manifest, err = json.Marshal(manifest); err != nil {
 		return err
 	}
 	if err := a.config.Store.Advance(ctx, Received, b); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errStore, err)
 	}
 	a.config.Metrics.Batch(Released, manifest)
 	a.config.Metrics.Took(a.config.Clock.Now().Sub(started))
@@ -167,7 +252,7 @@ func keysGone(c AnalyzerCounts) error {
 	if n := c.Invalid[esa.CauseUnknownKey.String()]; n == 0 || n < c.Received {
 		return nil
 	}
-	return fmt.Errorf("none of the %d records is sealed to a key that is here: restore the analyzer's keys; the batch is kept until then", c.Received)
+	return fmt.Errorf("none of the %d records is sealed to a key that is here: %w", c.Received, errKeysGone)
 }
 
 // finish removes what the catalogue no longer speaks for: the file of a batch
@@ -212,21 +297,20 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	}
 	m.Tables = append(m.Tables, table)
 	m.Analyzer.Crowds = uint64(len(counter.crowds))
-	for _, name := range []string{CountsTable, ValuesTable} {
-		columns, rows := counter.countsTable(h.threshold)
-		if name == ValuesTable {
-			columns, rows = counter.valuesTable(h.threshold)
-		}
-		table, err := release.Write(a.config.FS, dir, name, columns, func(w *release.Writer) error {
-			for _, row := range rows {
-				if err := w.Write(row); err != nil {
-					return err
-				}
-			}
-			return nil
+	m.Parameters.ValuesShown = counter.sparse()
+	for _, t := range []struct {
+		name    string
+		columns []Column
+		rows    func(dp.Threshold, func(Row) error) error
+	}{
+		{CountsTable, counter.countsColumns(), counter.counts},
+		{ValuesTable, counter.valuesColumns(), counter.values},
+	} {
+		table, err := release.Write(a.config.FS, dir, t.name, t.columns, func(w *release.Writer) error {
+			return t.rows(h.threshold, w.Write)
 		})
 		if err != nil {
-			return nil, fmt.Errorf("writing %s: %w", name, err)
+			return nil, fmt.Errorf("writing %s: %w", t.name, err)
 		}
 		m.Tables = append(m.Tables, table)
 	}
@@ -248,7 +332,7 @@ func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *
 	dir := tablesDir(a.config.Dir, b)
 	small := map[string]bool{}
 	for {
-		counter := newCounter(l)
+		counter := newCounter(l, a.config.Memory)
 		counter.small = small
 		*counts = AnalyzerCounts{}
 		table, err := release.Write(a.config.FS, dir, RecordsTable, l.columns, func(w *release.Writer) error {
@@ -371,15 +455,7 @@ func (h *hosted) counted(e task.Epoch, o esa.Opened, record task.Record) bool {
 // expire removes the tables of a batch that have been kept as long as the task
 // says. The catalogue says so first.
 func (a *Analyzer) expire(ctx context.Context, b Batch) error {
-	var m Manifest
-	if err := json.Unmarshal(b.Manifest, &m); err != nil {
-		return fmt.Errorf("reading the manifest: %w", err)
-	}
-	if m.Parameters.RetentionDays == 0 {
-		return nil
-	}
-	kept := time.Duration(m.Parameters.RetentionDays) * 24 * time.Hour
-	if now, sure := a.guard.Now(); !sure || now.Before(m.End.Add(kept)) {
+	if now, sure := a.guard.Now(); b.Expires == 0 || !sure || now.Unix() < b.Expires {
 		return nil
 	}
 	a.mu.Lock()
@@ -391,6 +467,14 @@ func (a *Analyzer) expire(ctx context.Context, b Batch) error {
 	}
 	a.config.Metrics.Batch(Expired, nil)
 	return a.finish(b)
+}
+
+// expiry returns when the tables of a batch are to be removed, 0 for never.
+func expiry(m *Manifest) int64 {
+	if m.Parameters.RetentionDays == 0 {
+		return 0
+	}
+	return m.End.Unix() + int64(m.Parameters.RetentionDays)*86400
 }
 
 // tablesDir is the place of a batch's tables.

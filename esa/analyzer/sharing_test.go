@@ -31,7 +31,7 @@ func newSharing(t testing.TB, e engine.Engine, shares uint16) *sharing {
 	l := newLayout(w.Task, w.Epoch(0))
 	a := &Analyzer{config: Config{Engine: e, Workers: runtime.GOMAXPROCS(0)}}
 	s := newSharingOf(a, &hosted{task: w.Task, id: w.ID}, Batch{Task: w.ID, Epoch: w.Epoch(0)})
-	s.layout, s.counter, s.out = l, newCounter(l), release.NewWriter(io.Discard, RecordsTable, l.columns)
+	s.layout, s.counter, s.out = l, newCounter(l, 1<<30), release.NewWriter(io.Discard, RecordsTable, l.columns)
 	return s
 }
 
@@ -96,7 +96,7 @@ func FuzzShares(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw, plan []byte) {
 		a := &Analyzer{config: Config{Engine: hoptest.NewEngine(), Workers: 1}}
 		s := newSharingOf(a, first.h, Batch{Task: first.h.id, Epoch: first.epoch})
-		s.layout, s.counter, s.out, s.piece = first.layout, newCounter(first.layout), first.out, 8
+		s.layout, s.counter, s.out, s.piece = first.layout, newCounter(first.layout, 1<<30), first.out, 8
 		enc, random := s.encoder(t), mrand.NewChaCha8([32]byte{1})
 		var all [][]byte
 		for range 9 {

@@ -42,6 +42,18 @@ type Batch struct {
 	Digest [32]byte // of the batch file as accepted
 	// Manifest is the JSON form of a [Manifest], from Released on.
 	Manifest []byte
+	Expires  int64 // Released: when the tables are to be removed, in Unix seconds; 0 is never
+	Records  int64 // from Released on: rows of the records table
+	Attempts int   // tries to release it that did not end in a release
+}
+
+// A Summary is what the catalogue holds of the released and expired batches of a
+// task.
+type Summary struct {
+	Task    task.ID
+	Batches int
+	Records int64
+	Latest  task.Epoch
 }
 
 var moves = [...][]State{
@@ -83,7 +95,25 @@ type Store interface {
 	// [ErrConflict].
 	Accept(ctx context.Context, b Batch) (bool, error)
 	// Batches returns every batch ever accepted, ordered by task, epoch and ID.
+	// It reads all that ever was: nothing that happens often calls it.
 	Batches(ctx context.Context) ([]Batch, error)
+	// Batch returns one batch, in state [None] if the store does not know it.
+	Batch(ctx context.Context, id esa.BatchID) (Batch, error)
+	// In returns the batches in a state, without manifests, in the order of
+	// Batches.
+	In(ctx context.Context, state State) ([]Batch, error)
+	// Due returns the batches in state Released whose time to expire is not 0 and
+	// not after now, in Unix seconds, at a cost that does not depend on others.
+	Due(ctx context.Context, now int64) ([]Batch, error)
+	// Of returns the batches of a task, the last ones if there are more than most,
+	// which is above 0, in the order of Batches.
+	Of(ctx context.Context, id task.ID, most int) ([]Batch, error)
+	// Summaries returns one for each task of which something was released, ordered
+	// by task. It reads no manifest.
+	Summaries(ctx context.Context) ([]Summary, error)
+	// Try sets the Attempts of a batch in state Received. If it is in another
+	// state, the error matches [ErrConflict].
+	Try(ctx context.Context, id esa.BatchID, attempts int) error
 	// Advance replaces the batch with b's ID, if it is in state from. If it is
 	// not, the error matches [ErrConflict].
 	Advance(ctx context.Context, from State, b Batch) error

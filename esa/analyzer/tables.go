@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/release"
 )
 
@@ -43,7 +45,7 @@ type Tables struct {
 	dir   string
 }
 
-var _ release.Catalogue = (*Tables)(nil)
+var _ release.Selector = (*Tables)(nil)
 
 // NewTables reads the catalogue in store and the tables below dir, an
 // analyzer's Config.Dir.
@@ -60,7 +62,19 @@ type Entry struct {
 
 // Entries returns the whole catalogue, ordered by task and epoch.
 func (t *Tables) Entries(ctx context.Context) ([]Entry, error) {
-	all, err := t.store.Batches(ctx)
+	return entriesOf(t.store.Batches(ctx))
+}
+
+// Newest returns the last entries of a task, at most so many, ordered by epoch. It
+// reads no others.
+func (t *Tables) Newest(ctx context.Context, id task.ID, most int) ([]Entry, error) {
+	return entriesOf(t.store.Of(ctx, id, most))
+}
+
+// Summaries returns what has been released of each task, ordered by task.
+func (t *Tables) Summaries(ctx context.Context) ([]Summary, error) { return t.store.Summaries(ctx) }
+
+func entriesOf(all []Batch, err error) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
@@ -105,16 +119,44 @@ func (t *Tables) Rows(e Entry, table string) iter.Seq2[Row, error] {
 // Released implements [release.Catalogue].
 func (t *Tables) Released(ctx context.Context) ([]release.Batch, error) {
 	entries, err := t.Entries(ctx)
+	return t.releasedOf(entries), err
+}
+
+// Of implements [release.Selector]: it reads the entries of the tasks of the metric.
+func (t *Tables) Of(ctx context.Context, q release.Query) ([]release.Batch, error) {
+	summaries, err := t.store.Summaries(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
+	var all []release.Batch
+	for _, s := range summaries {
+		if q.Task != nil && *q.Task != s.Task {
+			continue
+		}
+		last, err := t.Newest(ctx, s.Task, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(last) == 1 && last[0].Manifest != nil && last[0].Manifest.Metric != q.Metric {
+			continue
+		}
+		entries, err := t.Newest(ctx, s.Task, math.MaxInt)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t.releasedOf(entries)...)
+	}
+	return all, nil
+}
+
+func (t *Tables) releasedOf(entries []Entry) []release.Batch {
 	var all []release.Batch
 	for _, e := range entries {
 		if e.Manifest != nil {
 			all = append(all, t.released(e))
 		}
 	}
-	return all, nil
+	return all
 }
 
 // Export is [release.Export] of these tables.

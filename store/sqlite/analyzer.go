@@ -1,11 +1,14 @@
 package sqlite
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/analyzer"
@@ -66,9 +69,86 @@ func (s *Analyzer) Accept(ctx context.Context, b analyzer.Batch) (bool, error) {
 	return fresh, nil
 }
 
+// The columns of a batch, with its manifest or without.
+const (
+	analyzerColumns = `SELECT batch, task, epoch, state, digest, expires, records, attempts, manifest FROM batches`
+	withoutManifest = `SELECT batch, task, epoch, state, digest, expires, records, attempts, '' FROM batches`
+	byTask          = ` ORDER BY task, epoch, batch`
+)
+
+// What is asked for often. Each state has a literal of its own, so that the partial
+// indexes serve.
+const (
+	batchesDue       = analyzerColumns + ` WHERE state = 2 AND expires > 0 AND expires <= ?`
+	batchesOf        = analyzerColumns + ` WHERE task = ? ORDER BY epoch DESC, batch DESC LIMIT ?`
+	batchesReceived  = withoutManifest + ` WHERE state = 1` + byTask
+	batchesExpired   = withoutManifest + ` WHERE state = 3` + byTask
+	batchesSummaries = `SELECT task, count(*), sum(records), max(epoch) FROM batches WHERE state >= 2 GROUP BY task ORDER BY task`
+)
+
 // Batches implements [analyzer.Store].
 func (s *Analyzer) Batches(ctx context.Context) ([]analyzer.Batch, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT batch, task, epoch, state, digest, manifest FROM batches ORDER BY task, epoch, batch`)
+	return s.batches(ctx, analyzerColumns+byTask)
+}
+
+// Batch implements [analyzer.Store].
+func (s *Analyzer) Batch(ctx context.Context, id esa.BatchID) (analyzer.Batch, error) {
+	all, err := s.batches(ctx, analyzerColumns+` WHERE batch = ?`, id[:])
+	if err != nil || len(all) == 0 {
+		return analyzer.Batch{}, err
+	}
+	return all[0], nil
+}
+
+// In implements [analyzer.Store].
+func (s *Analyzer) In(ctx context.Context, state analyzer.State) ([]analyzer.Batch, error) {
+	switch state {
+	case analyzer.Received:
+		return s.batches(ctx, batchesReceived)
+	case analyzer.Expired:
+		return s.batches(ctx, batchesExpired)
+	}
+	return s.batches(ctx, withoutManifest+` WHERE state = ?`+byTask, state)
+}
+
+// Due implements [analyzer.Store].
+func (s *Analyzer) Due(ctx context.Context, now int64) ([]analyzer.Batch, error) {
+	all, err := s.batches(ctx, batchesDue, now)
+	slices.SortFunc(all, func(a, b analyzer.Batch) int {
+		return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Epoch, b.Epoch), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	return all, err
+}
+
+// Of implements [analyzer.Store].
+func (s *Analyzer) Of(ctx context.Context, id task.ID, most int) ([]analyzer.Batch, error) {
+	all, err := s.batches(ctx, batchesOf, id[:], most)
+	slices.Reverse(all)
+	return all, err
+}
+
+// Summaries implements [analyzer.Store].
+func (s *Analyzer) Summaries(ctx context.Context) ([]analyzer.Summary, error) {
+	rows, err := s.db.QueryContext(ctx, batchesSummaries)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	defer rows.Close()
+	var all []analyzer.Summary
+	for rows.Next() {
+		var one analyzer.Summary
+		var id []byte
+		if err := rows.Scan(&id, &one.Batches, &one.Records, &one.Latest); err != nil {
+			return nil, fmt.Errorf("reading the catalogue: %w", err)
+		}
+		one.Task = task.ID(id)
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+func (s *Analyzer) batches(ctx context.Context, query string, args ...any) ([]analyzer.Batch, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading batches: %w", err)
 	}
@@ -77,7 +157,7 @@ func (s *Analyzer) Batches(ctx context.Context) ([]analyzer.Batch, error) {
 	for rows.Next() {
 		var b analyzer.Batch
 		var batch, id, digest, manifest []byte
-		if err := rows.Scan(&batch, &id, &b.Epoch, &b.State, &digest, &manifest); err != nil {
+		if err := rows.Scan(&batch, &id, &b.Epoch, &b.State, &digest, &b.Expires, &b.Records, &b.Attempts, &manifest); err != nil {
 			return nil, fmt.Errorf("reading batches: %w", err)
 		}
 		b.ID, b.Task, b.Digest = esa.BatchID(batch), task.ID(id), [32]byte(digest)
@@ -92,15 +172,33 @@ func (s *Analyzer) Batches(ctx context.Context) ([]analyzer.Batch, error) {
 	return all, nil
 }
 
+// Try implements [analyzer.Store].
+func (s *Analyzer) Try(ctx context.Context, id esa.BatchID, attempts int) error {
+	err := transact(ctx, s.db, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `UPDATE batches SET attempts = ? WHERE batch = ? AND state = 1`, attempts, id[:])
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+		return analyzer.ErrConflict
+	})
+	if err != nil {
+		return fmt.Errorf("counting a try of batch %v: %w", id, err)
+	}
+	return nil
+}
+
 // Advance implements [analyzer.Store].
 func (s *Analyzer) Advance(ctx context.Context, from analyzer.State, b analyzer.Batch) error {
 	if err := b.Check(from); err != nil {
 		return err
 	}
 	err := transact(ctx, s.db, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `UPDATE batches SET state = ?, manifest = ?
+		result, err := tx.ExecContext(ctx, `UPDATE batches SET state = ?, manifest = ?, expires = ?, records = ?
 			WHERE batch = ? AND task = ? AND epoch = ? AND digest = ? AND state = ?`,
-			b.State, string(b.Manifest), b.ID[:], b.Task[:], int64(b.Epoch), b.Digest[:], from)
+			b.State, string(b.Manifest), b.Expires, b.Records, b.ID[:], b.Task[:], int64(b.Epoch), b.Digest[:], from)
 		if err != nil {
 			return err
 		}

@@ -1,9 +1,12 @@
 package sqlite
 
 import (
+	"database/sql"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What the shuffler reads again and again does not touch batches that are
@@ -14,7 +17,83 @@ func TestShufflerReadsLiveBatchesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	rows, err := s.db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+liveBatches)
+	if text := planOf(t, s.db, liveBatches); !strings.Contains(text, "batches_live") || strings.Contains(text, "TEMP B-TREE") {
+		t.Errorf("the index is not used:\n%s", text)
+	}
+}
+
+// What the analyzer reads again and again is found by indexes.
+func TestAnalyzerQueriesUseIndexes(t *testing.T) {
+	s, err := OpenAnalyzer(t.Context(), filepath.Join(t.TempDir(), "analyzer.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for query, index := range map[string]string{
+		batchesDue: "batches_due", batchesOf: "batches_task", batchesReceived: "batches_received",
+		batchesExpired: "batches_expired", batchesSummaries: "COVERING INDEX batches_task",
+	} {
+		query = strings.NewReplacer("= ?", "= 5", "LIMIT ?", "LIMIT 5").Replace(query)
+		if text := planOf(t, s.db, query); !strings.Contains(text, index) {
+			t.Errorf("%s\ndoes not use %s:\n%s", query, index, text)
+		}
+	}
+}
+
+// The catalogue of an earlier version gets its new columns from the manifests.
+func TestAnalyzerMigratesManifests(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "analyzer.db")
+	db, err := sql.Open("sqlite", "file:"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := migrations.ReadFile("migrations/analyzer/0001_catalogue.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := []string{
+		`CREATE TABLE shoal (role TEXT NOT NULL, version INTEGER NOT NULL) STRICT`, `INSERT INTO shoal VALUES ('analyzer', 1)`, string(first),
+	}
+	for i, row := range []struct {
+		state    int
+		manifest string
+	}{
+		{1, ``},
+		{2, `{"end":"2026-11-23T01:00:00Z","analyzer":{"records":7},"parameters":{"retention_days":2}}`},
+		{2, `{"end":"2026-11-23T01:00:00Z","analyzer":{"records":8},"parameters":{"retention_days":0}}`},
+		{3, `{"end":"2026-11-23T01:00:00Z","analyzer":{"records":9},"parameters":{"retention_days":2}}`},
+	} {
+		statements = append(statements, fmt.Sprintf(`INSERT INTO batches (batch, task, epoch, state, digest, manifest)
+			VALUES (x'%064x', x'%064x', %d, %d, x'%064x', '%s')`, i+1, 1, i, row.state, 5, row.manifest))
+	}
+	for _, text := range statements {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenAnalyzer(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	all, err := s.Batches(t.Context())
+	if err != nil || len(all) != 4 {
+		t.Fatal(all, err)
+	}
+	end := time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC)
+	for i, want := range []struct{ records, expires int64 }{{0, 0}, {7, end.AddDate(0, 0, 2).Unix()}, {8, 0}, {9, 0}} {
+		if b := all[i]; b.Records != want.records || b.Expires != want.expires || b.Attempts != 0 {
+			t.Errorf("batch %d: %+v, want %+v", i, b, want)
+		}
+	}
+}
+
+func planOf(t *testing.T, db *sql.DB, query string) string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +107,5 @@ func TestShufflerReadsLiveBatchesOnly(t *testing.T) {
 		}
 		plan = append(plan, detail)
 	}
-	if text := strings.Join(plan, "\n"); !strings.Contains(text, "batches_live") || strings.Contains(text, "TEMP B-TREE") {
-		t.Errorf("the index is not used:\n%s", text)
-	}
+	return strings.Join(plan, "\n")
 }

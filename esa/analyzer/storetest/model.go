@@ -11,6 +11,7 @@ import (
 
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // ErrCrashed is what a [Model] returns from its crash on.
@@ -110,6 +111,72 @@ func (m *Model) Batches(context.Context) ([]analyzer.Batch, error) {
 	return slices.SortedFunc(maps.Values(m.batches), func(a, b analyzer.Batch) int {
 		return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Epoch, b.Epoch), bytes.Compare(a.ID[:], b.ID[:]))
 	}), nil
+}
+
+// pick returns the batches that keep chooses, in order.
+func (m *Model) pick(keep func(analyzer.Batch) bool) ([]analyzer.Batch, error) {
+	all, err := m.Batches(context.Background())
+	return slices.DeleteFunc(all, func(b analyzer.Batch) bool { return !keep(b) }), err
+}
+
+// Batch implements [analyzer.Store].
+func (m *Model) Batch(_ context.Context, id esa.BatchID) (analyzer.Batch, error) {
+	all, err := m.pick(func(b analyzer.Batch) bool { return b.ID == id })
+	if err != nil || len(all) == 0 {
+		return analyzer.Batch{}, err
+	}
+	return all[0], nil
+}
+
+// In implements [analyzer.Store].
+func (m *Model) In(_ context.Context, state analyzer.State) ([]analyzer.Batch, error) {
+	all, err := m.pick(func(b analyzer.Batch) bool { return b.State == state })
+	for i := range all {
+		all[i].Manifest = nil
+	}
+	return all, err
+}
+
+// Due implements [analyzer.Store].
+func (m *Model) Due(_ context.Context, now int64) ([]analyzer.Batch, error) {
+	return m.pick(func(b analyzer.Batch) bool {
+		return b.State == analyzer.Released && b.Expires > 0 && b.Expires <= now
+	})
+}
+
+// Of implements [analyzer.Store].
+func (m *Model) Of(_ context.Context, id task.ID, most int) ([]analyzer.Batch, error) {
+	all, err := m.pick(func(b analyzer.Batch) bool { return b.Task == id })
+	return all[max(0, len(all)-most):], err
+}
+
+// Summaries implements [analyzer.Store].
+func (m *Model) Summaries(context.Context) ([]analyzer.Summary, error) {
+	all, err := m.pick(func(b analyzer.Batch) bool { return b.State != analyzer.Received })
+	var found []analyzer.Summary
+	for _, b := range all {
+		if n := len(found); n == 0 || found[n-1].Task != b.Task {
+			found = append(found, analyzer.Summary{Task: b.Task})
+		}
+		s := &found[len(found)-1]
+		s.Batches, s.Records, s.Latest = s.Batches+1, s.Records+b.Records, b.Epoch
+	}
+	return found, err
+}
+
+// Try implements [analyzer.Store].
+func (m *Model) Try(_ context.Context, id esa.BatchID, attempts int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return ErrCrashed
+	}
+	b := m.batches[id]
+	if b.State != analyzer.Received {
+		return analyzer.ErrConflict
+	}
+	b.Attempts = attempts
+	return m.change(func() { m.batches[id] = b })
 }
 
 // Advance implements [analyzer.Store].

@@ -22,7 +22,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) (store analyzer.Store, reopen func(t *testing.T) analyzer.Store)) {
 	for name, test := range map[string]func(*testing.T, analyzer.Store, func(*testing.T) analyzer.Store){
 		"way of a batch": testWay, "accept once": testOnce, "illegal changes": testIllegal,
-		"order": testOrder, "one of many wins": testConcurrent,
+		"order": testOrder, "one of many wins": testConcurrent, "tries": testTries,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, reopen := open(t)
@@ -44,6 +44,82 @@ func want(t *testing.T, s analyzer.Store, batches ...analyzer.Batch) {
 	}
 	if len(have)+len(batches) > 0 && !reflect.DeepEqual(have, batches) {
 		t.Fatalf("store holds %+v, want %+v", have, batches)
+	}
+	wantParts(t, s, batches)
+}
+
+// wantParts asks for parts of what a store holds, and compares with the model.
+func wantParts(t *testing.T, s analyzer.Store, batches []analyzer.Batch) {
+	t.Helper()
+	m := NewModel()
+	for _, b := range batches {
+		m.batches[b.ID] = b
+	}
+	ctx := t.Context()
+	type parts struct {
+		one, none analyzer.Batch
+		lists     [][]analyzer.Batch
+		summaries []analyzer.Summary
+	}
+	of := func(s analyzer.Store) (p parts) {
+		var errs []error
+		note := func(list []analyzer.Batch, err error) {
+			if len(list) > 0 {
+				p.lists = append(p.lists, list)
+			}
+			errs = append(errs, err)
+		}
+		var err error
+		for _, b := range batches {
+			p.one, err = s.Batch(ctx, b.ID)
+			errs = append(errs, err)
+			note(s.Of(ctx, b.Task, 1))
+			note(s.Of(ctx, b.Task, 1000))
+		}
+		p.none, err = s.Batch(ctx, esa.BatchID{0xee})
+		errs = append(errs, err)
+		for state := range analyzer.Expired + 1 {
+			note(s.In(ctx, state))
+		}
+		for _, now := range []int64{0, 49, 50, 51, 1 << 40} {
+			note(s.Due(ctx, now))
+		}
+		summaries, err := s.Summaries(ctx)
+		if p.summaries = summaries; len(summaries) == 0 {
+			p.summaries = nil
+		}
+		if err := errors.Join(append(errs, err)...); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if have, want := of(s), of(m); !reflect.DeepEqual(have, want) {
+		t.Fatalf("parts of the store %+v, want %+v", have, want)
+	}
+}
+
+// testTries counts tries, and stops when the batch is released.
+func testTries(t *testing.T, s analyzer.Store, reopen func(*testing.T) analyzer.Store) {
+	b := received(task.ID{1}, 5)
+	if err := s.Try(t.Context(), b.ID, 1); !errors.Is(err, analyzer.ErrConflict) {
+		t.Errorf("trying an unknown batch: error %v, want ErrConflict", err)
+	}
+	accept(t, s, b, true)
+	for _, n := range []int{1, 2, 0, 7} {
+		if err := s.Try(t.Context(), b.ID, n); err != nil {
+			t.Fatal(err)
+		}
+		b.Attempts = n
+		s = reopen(t)
+		want(t, s, b)
+	}
+	b.State, b.Manifest, b.Expires, b.Records = analyzer.Released, []byte("{}"), 50, 7
+	if err := s.Advance(t.Context(), analyzer.Received, b); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, b)
+	if err := s.Try(t.Context(), b.ID, 1); !errors.Is(err, analyzer.ErrConflict) {
+		t.Errorf("trying a released batch: error %v, want ErrConflict", err)
 	}
 }
 
