@@ -30,6 +30,10 @@ type Config struct {
 	// takes no report in that is too old, but what the helper has counted
 	// meanwhile it must count, however long the answer took. 0 means not at all.
 	Linger time.Duration
+	// NotBefore drops all reports before a time, rounded up to the time precision of
+	// their task, whatever the store has forgotten: after a store was lost or put back
+	// to an older state. Zero means none.
+	NotBefore time.Time
 	// Parts is into how many parts buckets are divided, one for each process and
 	// chosen at random, 1 to 256; 0 means 8.
 	Parts int
@@ -164,16 +168,30 @@ func (b *Book) refresh(ctx context.Context) error {
 	return nil
 }
 
+// floor is [Config.NotBefore] in units of the task's time precision.
+func (b *Book) floor() dap.Time {
+	at, precision := b.books.config.NotBefore, b.task.Config().TimePrecision
+	if at.IsZero() {
+		return 0
+	}
+	t, err := precision.Time(at.Add(time.Duration(precision)*time.Second - 1))
+	if err != nil { // before 1970
+		return 0
+	}
+	return t
+}
+
 // horizon returns the time before which reports are dropped now, if they linger
 // for so long. The turn or mu is held.
 func (b *Book) horizon(linger time.Duration) dap.Time {
+	first := max(b.watermark, b.floor())
 	expiry := time.Duration(b.expiry.Load())
 	if expiry == 0 {
-		return b.watermark
+		return first
 	}
 	oldest, err := b.task.Config().TimePrecision.Time(b.books.config.Clock.Now().Add(-expiry - linger))
 	if err != nil { // before 1970: nothing has expired
-		return b.watermark
+		return first
 	}
-	return max(b.watermark, oldest)
+	return max(first, oldest)
 }

@@ -39,9 +39,9 @@
 //
 // Totals are shares of what people reported: the book seals them before they go
 // to the store, for their task and bucket. IDs are random and stand open. A store
-// that is put back to an older state (a restored backup) counts reports twice;
-// after such a restore raise the watermark ([Book.Evict]) beyond all reports that
-// may have been aggregated since.
+// that is lost or put back to an older state (a restored backup) would count
+// reports twice; after that set [Config.NotBefore] beyond all reports that may have
+// been aggregated since, for ever.
 //
 // # Limits
 //
