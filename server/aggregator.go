@@ -79,6 +79,11 @@ func (s *Server) openAggregator(ctx context.Context, r RoleName) (*aggregator, e
 // open opens the roster and the ledgers over a store.
 func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store, ledgers ledger.Store) (*ledger.Books, error) {
 	s := a.server
+	if s.data.replaced { // another database: what counted is forgotten
+		if err := s.openRestored(true); err != nil {
+			return nil, err
+		}
+	}
 	keys, err := readStorageKeys(s.config, a.role)
 	if err != nil {
 		return nil, err
@@ -100,6 +105,9 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store
 	c := ledger.Config{Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, CacheBytes: int64(s.config.Aggregates.ReplayMemory)}
 	if role == dap.Leader {
 		c.Linger = linger
+	}
+	if !s.restored.IsZero() {
+		c.NotBefore = s.restored.Add(s.longestSkew())
 	}
 	return ledger.New(ledgers, c)
 }

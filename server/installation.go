@@ -32,6 +32,8 @@ type installation struct {
 	newData bool // take what is there for the data, whatever the marker says
 	known   map[string]string
 	changed bool
+
+	replaced bool // a store is another one than before, and that was accepted
 }
 
 type installationDocument struct {
@@ -209,6 +211,9 @@ func (i *installation) confirm(ctx context.Context, r RoleName, store identified
 	name := storeHolding(r)
 	if want, known := i.known[name]; known && want != id && !i.newData {
 		return fmt.Errorf("data: %w", i.refuse("the "+name+" is another one, or an empty one"))
+	}
+	if want, known := i.known[name]; known && want != id {
+		i.replaced = true
 	}
 	i.learn(name, id)
 	return nil

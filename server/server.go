@@ -105,6 +105,7 @@ type Server struct {
 	gatherer    *gatherer     // nil if the organisation is no collector
 	pairings    *pairing.Book
 	collector   task.IdentityKey // the collector's, if the organisation is one
+	restored    time.Time        // when data was last restored or given up; zero for never
 	draining    atomic.Bool
 	closing     sync.Once
 	closed      error // what closing returned
@@ -289,6 +290,9 @@ func (s *Server) openData() error {
 	s.unlock = unlock
 	if s.losses, err = loss.Open(durable.OS(), s.config.Data); err != nil {
 		return fmt.Errorf("data: %w", err)
+	}
+	if err := s.openRestored(len(gone) > 0); err != nil {
+		return err
 	}
 	return s.data.establish(holdings)
 }

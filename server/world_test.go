@@ -35,6 +35,7 @@ type world struct {
 	log   *buffer
 	owner task.IdentityKey
 	a, b  *org
+	moved func(o *org, backup string) // before an organisation is restored; nil for nothing
 
 	scheme string // of the organisations' URLs, "" for http
 

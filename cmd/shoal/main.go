@@ -38,6 +38,8 @@ type commands struct {
 	Collect collectCmd `cmd:"" help:"Ask for aggregates, and see what is waited for."`
 	Leader  leaderCmd  `cmd:"" help:"List a leader's servers, and give up one that is lost."`
 	Token   tokenCmd   `cmd:"" help:"Make and revoke tokens of the management API."`
+	Backup  backupCmd  `cmd:"" help:"Copy all that an organisation needs to go on after a loss."`
+	Restore restoreCmd `cmd:"" help:"Put an organisation back from a backup."`
 	Export  exportCmd  `cmd:"" help:"Write what has been released."`
 	Query   queryCmd   `cmd:"" help:"Ask questions in SQL of what has been released."`
 	Bench   benchCmd   `cmd:"" help:"Measure this system beside the Prochlo paper."`
