@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -102,6 +103,70 @@ func (r *Rules) Feed(page URL, body []byte) (URL, bool) {
 				continue
 			}
 			return u.WithoutFragment(), true
+		}
+	}
+}
+
+// maxSitemaps is how many sitemaps of an index are of use.
+const maxSitemaps = 3
+
+// Sitemap returns the address at which a site lists its pages.
+func (u URL) Sitemap() URL {
+	u = u.WithoutFragment()
+	u.path, u.query, u.hasQuery = "/sitemap.xml", "", false
+	return u
+}
+
+// Sitemaps returns the sitemaps of its own site that an index of sitemaps names
+// and whose URLs pass the strict rules: those that changed last, three at most.
+func (r *Rules) Sitemaps(page URL, body []byte) []URL {
+	if len(body) > MaxPage {
+		return nil
+	}
+	type sitemap struct {
+		url     URL
+		of      bool // url passes
+		changed string
+	}
+	var all []sitemap
+	var one sitemap
+	z := html.NewTokenizer(bytes.NewReader(body))
+	z.SetMaxBuf(maxMarkup)
+	root, inside := "", ""
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			slices.SortStableFunc(all, func(a, b sitemap) int { return strings.Compare(b.changed, a.changed) })
+			var urls []URL
+			for _, s := range all[:min(len(all), maxSitemaps)] {
+				urls = append(urls, s.url)
+			}
+			return urls
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			if inside = ""; string(name) == "sitemap" && one.of {
+				all = append(all, one)
+			}
+		case html.StartTagToken, html.SelfClosingTagToken:
+			name, _ := z.TagName()
+			if inside = string(name); root == "" {
+				if root = inside; root != "sitemapindex" {
+					return nil
+				}
+			}
+			if inside == "sitemap" {
+				one = sitemap{}
+			}
+		case html.TextToken:
+			text := strings.TrimSpace(html.UnescapeString(string(z.Text())))
+			switch inside {
+			case "loc":
+				u, err := page.Resolve(text)
+				one.url = u.WithoutFragment()
+				one.of = err == nil && text != "" && u.SameSite(page) && !u.Downgrades(page) && !strings.HasSuffix(u.path, ".gz") && r.Page(u, Evidence{}).Verdict == Public
+			case "lastmod":
+				one.changed = text
+			}
 		}
 	}
 }

@@ -34,6 +34,7 @@ type Engine struct {
 	updated  bool               // bundles must outlast the clearing of the store
 
 	tabs        map[int64]*tab
+	sitemaps    map[string]misses // by site, in memory only
 	recent      *recent
 	off         bool           // private mode
 	privateTabs map[int64]bool // tabs in private mode
@@ -132,6 +133,7 @@ func (e *Engine) forget() {
 	e.records, e.pages = make(map[string]*record), make(map[string]*record)
 	e.private, e.reported, e.memories = nil, make(map[int]*filter), make(map[string]*memory)
 	e.tabs, e.recent = make(map[int64]*tab), newRecent()
+	e.sitemaps = make(map[string]misses)
 	if e.bundles == nil {
 		e.bundles = make(map[string]uint64) // the history says nothing of it: it stays
 	}

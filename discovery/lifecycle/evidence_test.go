@@ -45,7 +45,8 @@ func TestListedByResults(t *testing.T) {
 		} else {
 			b.want("query river film finch")
 		}
-		if s := b.engine.Stats(); s.FetchesListed != map[bool]int{true: 1}[listed] || s.FetchesEvidence != 1 {
+		// Without a listing the site's sitemap is asked for.
+		if s := b.engine.Stats(); s.FetchesListed != map[bool]int{true: 1}[listed] || s.FetchesEvidence != map[bool]int{true: 1, false: 2}[listed] {
 			t.Errorf("listed %v: %+v", listed, s)
 		}
 	}
@@ -180,4 +181,79 @@ func TestFeedIsNoPage(t *testing.T) {
 	b.close(1)
 	b.wait(3 * time.Hour)
 	b.want()
+}
+
+// TestListedBySitemap: the sitemap of the site lists as a feed does, to whatever
+// way a page was reached; of an index three sitemaps are read. It is not asked for
+// unless the page names itself, nor again and again where it lists nothing.
+func TestListedBySitemap(t *testing.T) {
+	urlset := func(urls ...string) string {
+		return `<?xml version="1.0"?><urlset><url><loc>` + strings.Join(urls, "</loc></url><url><loc>") + `</loc></url></urlset>`
+	}
+	index := `<sitemapindex><sitemap><loc>/old.xml</loc><lastmod>2020-01-01</lastmod></sitemap><sitemap><loc>https://elsewhere.example.com/new.xml</loc><lastmod>2027-01-01</lastmod></sitemap>` +
+		`<sitemap><loc>/new.xml.gz</loc><lastmod>2027-01-01</lastmod></sitemap><sitemap><loc>/i/9f86d081884c7d65.xml</loc></sitemap><sitemap><loc>/films.xml</loc><lastmod>2026-11-01</lastmod></sitemap></sitemapindex>`
+	for name, c := range map[string]struct {
+		named   bool
+		sitemap map[string]string
+		told    bool
+		fetches int // of sitemaps
+	}{
+		"listed":         {true, map[string]string{"sitemap.xml": urlset(front, film)}, true, 1},
+		"another":        {true, map[string]string{"sitemap.xml": urlset(front, film+"0")}, false, 1},
+		"not named":      {false, map[string]string{"sitemap.xml": urlset(front, film)}, false, 0},
+		"in an index":    {true, map[string]string{"sitemap.xml": index, "films.xml": urlset(film), "old.xml": urlset(front)}, true, 2},
+		"second in it":   {true, map[string]string{"sitemap.xml": index, "films.xml": urlset(front), "old.xml": urlset(film)}, true, 3},
+		"index of index": {true, map[string]string{"sitemap.xml": index, "films.xml": index, "old.xml": index}, false, 3},
+		"a page":         {true, map[string]string{"sitemap.xml": html("No sitemap", "<loc>"+film+"</loc>")}, false, 1},
+		"none":           {true, nil, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			extra := ""
+			if c.named {
+				extra = canonical(film)
+			}
+			b.net.pages[film] = site{shown: html("A film about the river", extra)}
+			for path, body := range c.sitemap {
+				b.net.pages[front+path] = site{shown: body}
+			}
+			b.visit(1, film, "", lifecycle.Typed)
+			b.close(1)
+			b.wait(5 * time.Hour)
+			var want []string
+			fetched, own := 0, 0
+			for _, u := range b.net.urls() {
+				if strings.HasSuffix(u, ".xml") {
+					fetched++
+				}
+				if u == film {
+					own++
+				}
+			}
+			if c.told {
+				want = append(want, "page "+film)
+			}
+			b.want(want...)
+			if fetched != c.fetches || own != map[bool]int{true: 1}[c.told] {
+				t.Errorf("fetched %v", b.net.urls())
+			}
+		})
+	}
+}
+
+// TestSitemapOfNoUse: a sitemap that listed nothing of three pages is left alone.
+func TestSitemapOfNoUse(t *testing.T) {
+	b := newBench(t, nil)
+	b.net.pages[front+"sitemap.xml"] = site{shown: `<urlset><url><loc>` + front + `</loc></url></urlset>`}
+	for i := range 8 {
+		u := fmt.Sprintf("%s%d", film, i)
+		b.net.pages[u] = site{shown: html("A film about the river", canonical(u))}
+		b.visit(1, u, "", lifecycle.Typed)
+	}
+	b.close(1)
+	b.wait(5 * time.Hour)
+	b.want()
+	if n := len(b.net.urls()); n != 3 {
+		t.Errorf("%d fetches, want 3: %v", n, b.net.urls())
+	}
 }

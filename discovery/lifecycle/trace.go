@@ -79,7 +79,7 @@ const (
 	reasonFetches   = "it took too many fetches"
 	reasonNotPublic = "the anonymous fetch found no public page"
 	reasonUnlinked  = "the page before, fetched anonymously, does not link to it"
-	reasonUnlisted  = "neither the result page nor a feed, fetched anonymously, lists it"
+	reasonUnlisted  = "neither the result page nor a feed or sitemap, fetched anonymously, lists it"
 	reasonLimits    = "the page exceeds the limits of a signature"
 	reasonOff       = "private mode"
 	reasonWords     = "the rules do not let the words be told"
@@ -96,9 +96,9 @@ type Stats struct {
 	Fetches         int // all of them
 	FetchesStrict   int // of pages whose URL passes the strict rules
 	FetchesLinked   int // of pages whose URL passes the lax rules, after a public link to it was found
-	FetchesListed   int // of pages that an anonymously fetched result page or feed lists
+	FetchesListed   int // of pages that an anonymously fetched result page, feed or sitemap lists
 	FetchesInstead  int // of a shorter URL in place of one that the rules refuse: the canonical one, or that without tracking
-	FetchesEvidence int // of pages that were looked at for a public link, and of result pages and feeds
+	FetchesEvidence int // of pages that were looked at for a public link, and of result pages, feeds and sitemaps
 	FetchesShorter  int // of shorter URLs of pages found public
 	FetchesSearch   int // of result pages
 	FetchesRendered int // of all these, pages that were rendered

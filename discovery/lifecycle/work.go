@@ -18,14 +18,15 @@ import (
 type step struct {
 	stage  Stage
 	target discovery.URL
-	rest   []discovery.URL // further shorter URLs to try
+	rest   []discovery.URL // further shorter URLs to try, or sitemaps
 
 	instead bool            // target is a shorter URL in place of the page's own
 	search  bool            // target, of a link fetch, is the result page that led to the page
 	feed    bool            // target, of a link fetch, is the feed of the page before
+	sitemap bool            // or a sitemap of the page's site
 	from    *anonymous.Page // links to the page
 	listing *message.Query  // lists the page
-	listed  *anonymous.Page // feed that lists the page
+	listed  *anonymous.Page // feed or sitemap that lists the page
 	page    *message.Page   // the page as anybody gets it
 
 	doubt *discovery.Decision // the strict comparison of page: evidence is sought for a lax one
@@ -87,7 +88,7 @@ func (e *Engine) plan(r *record) (*step, discovery.Decision) {
 	if lax := rules.Page(r.url, discovery.Evidence{PublicLink: true}); lax.Verdict == discovery.Public {
 		listed = lax
 	}
-	s := e.evidence(r)
+	s := e.proof(r, r.url)
 	if s == nil {
 		return nil, d
 	}
@@ -267,7 +268,7 @@ func (e *Engine) conclude(ctx context.Context, j *job, response discovery.Respon
 // unreachable puts a record off after a failure of the network. A shorter URL
 // is tried once only.
 func (e *Engine) unreachable(r *record) error {
-	if r.step.stage == StageTriple {
+	if r.step.stage == StageTriple || r.step.sitemap {
 		return e.failed(r, "the network failed")
 	}
 	if r.Attempts >= maxAttempts {
@@ -295,6 +296,11 @@ func (e *Engine) failed(r *record, reason string) error {
 	none := discovery.Decision{}
 	switch s := r.step; s.stage {
 	case StageLink:
+		if next := e.furtherProof(r); next != nil {
+			r.step, r.Attempts = next, 0
+			e.touch(labelRecord, r.id)
+			return nil
+		}
 		if s.doubt != nil {
 			return e.withholdRecord(StageDouble, r, string(s.doubt.Rule), *s.doubt)
 		}
@@ -331,10 +337,8 @@ func (e *Engine) answered(r *record, p anonymous.Page) error {
 // a result page or a feed that lists it.
 func (e *Engine) linkFetched(r *record, p anonymous.Page) error {
 	s := r.step
-	next := &step{stage: StageDouble, target: r.url, page: s.page, doubt: s.doubt}
-	if s.page != nil {
-		next.target, next.instead = s.page.URL(), s.page.URL() != r.url
-	}
+	target := s.about(r)
+	next := &step{stage: StageDouble, target: target, page: s.page, doubt: s.doubt, instead: target != r.url}
 	switch {
 	case s.search:
 		q, err := message.NewQuery(e.config.Bundle, r.found(), p)
@@ -343,6 +347,9 @@ func (e *Engine) linkFetched(r *record, p anonymous.Page) error {
 		}
 		next.listing = q
 	case s.feed:
+		if s.target == target.Sitemap() { // an index: of one within it no more is read
+			s.rest = e.config.Rules.Sitemaps(p.URL(), p.Body())
+		}
 		if !discovery.Lists(p.URL(), p.Body(), next.target) {
 			return e.failed(r, reasonUnlisted)
 		}
@@ -406,7 +413,7 @@ func (e *Engine) compare(r *record, page *message.Page) error {
 	d := rules.Compare(*r.Before, page.Signature(), level)
 	if d.Verdict != discovery.Public {
 		if !s.evident() && named && rules.Compare(*r.Before, page.Signature(), discovery.Lax).Verdict == discovery.Public {
-			if next := e.evidence(r); next != nil {
+			if next := e.proof(r, s.target); next != nil {
 				next.page, next.doubt = page, &d
 				r.step, r.Attempts = next, 0
 				e.touch(labelRecord, r.id)
