@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -22,11 +21,6 @@ type verdictCase struct {
 	Peer     any    `json:"peer_measured"`
 }
 
-// knownFailures lists the inputs of cases that are not right yet. The list may
-// only shrink: a listed case that is right fails the test, and so does an
-// unlisted one that is wrong.
-const knownFailures = "testdata/cases-known.txt"
-
 // TestCases maps each expectation to a check. Cases of the lifecycle are run by
 // its own test.
 func TestCases(t *testing.T) {
@@ -42,27 +36,13 @@ func TestCases(t *testing.T) {
 		t.Fatalf("%d cases, want 90", len(file.Cases))
 	}
 	r := newRules(t)
-	known := readLines(t, knownFailures)
 	for _, c := range file.Cases {
 		if c.Kind == "lifecycle" {
 			continue
 		}
-		got := c.wrong(t, r)
-		at := slices.Index(known, c.Input)
-		switch {
-		case got == "" && at >= 0:
-			t.Errorf("%s %q is right: remove it from the known failures", c.Kind, c.Input)
-		case got != "" && at < 0:
+		if got := c.wrong(t, r); got != "" {
 			t.Errorf("%s %q (%s): %s, want %s", c.Kind, c.Input, c.Why, got, c.Expected)
-		case got != "":
-			t.Logf("known failure: %s %q (%s): %s, want %s", c.Kind, c.Input, c.Why, got, c.Expected)
 		}
-		if at >= 0 {
-			known = slices.Delete(known, at, at+1)
-		}
-	}
-	for _, input := range known {
-		t.Errorf("the known failure %q is no case", input)
 	}
 }
 
