@@ -137,7 +137,10 @@ func (a *accessWords) fold(s string) string {
 
 // words splits a segment at everything that is no letter, digit or mark, and
 // where camel case turns.
-func (a *accessWords) words(segment string) []string {
+func (a *accessWords) words(into []string, segment string) []string {
+	if words, ok := plainWords(into, segment); ok {
+		return words
+	}
 	var b strings.Builder
 	b.Grow(len(segment) + 8)
 	previous, word := rune(0), 1
@@ -156,7 +159,27 @@ func (a *accessWords) words(segment string) []string {
 		b.WriteRune(r)
 		previous = r
 	}
-	return strings.Fields(a.fold(b.String()))
+	for word := range strings.FieldsSeq(a.fold(b.String())) {
+		into = append(into, word)
+	}
+	return into
+}
+
+// plainWords splits a segment of small ASCII letters and digits, as most are,
+// without a copy; false if it has others.
+func plainWords(into []string, segment string) ([]string, bool) {
+	for i := range len(segment) {
+		if c := segment[i]; c >= 0x80 || c >= 'A' && c <= 'Z' {
+			return nil, false
+		}
+	}
+	for word := range strings.FieldsFuncSeq(segment, notAlnum) {
+		if len(into) == 3*maxAccessWords {
+			return nil, true
+		}
+		into = append(into, word)
+	}
+	return into, true
 }
 
 func lowerFollows(rest string) bool {
@@ -181,7 +204,8 @@ func (a *accessWords) named(segment string) (named, string) {
 	if !isASCII(segment) && logograms(segment) {
 		return a.namedSolid(segment)
 	}
-	words := a.words(withoutEnding(segment))
+	var buffer [3*maxAccessWords + 1]string
+	words := a.words(buffer[:0], withoutEnding(segment))
 	if len(words) == 0 || len(words) > maxAccessWords {
 		return namedNothing, ""
 	}

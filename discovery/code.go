@@ -30,6 +30,9 @@ const (
 func (c *Classifier) code(text string, level Strictness) string {
 	text, _ = withoutPaper(text)
 	folded := c.folder.Fold(withoutEnding(text))
+	if level == Strict && meeting(folded) {
+		return text
+	}
 	small, mixed, words, all := 0, 0, 0, 0
 	for piece := range strings.FieldsFuncSeq(folded, notAlnum) {
 		if !isASCII(piece) {
@@ -70,6 +73,20 @@ func withoutPaper(text string) (string, bool) {
 		return number, true
 	}
 	return text, false
+}
+
+// meeting tells whether a text is the name of a meeting: three, four and three
+// small letters, a form that words next to never have.
+func meeting(s string) bool {
+	if len(s) != 12 || s[3] != '-' || s[8] != '-' {
+		return false
+	}
+	for i := range len(s) {
+		if i != 3 && i != 8 && (s[i] < 'a' || s[i] > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 // groups joins three groups or more of three or four letters and digits.

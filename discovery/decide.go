@@ -46,11 +46,13 @@ func (r *Rules) URL(raw string, e Evidence) Decision {
 
 // Page decides as URL does about a URL that was read already.
 func (r *Rules) Page(u URL, e Evidence) Decision {
-	level, steps, refused := r.strictness(u, e)
+	s := newSubject(u, e, Strict)
+	level, steps, refused := r.strictness(s)
 	if refused {
 		return private(steps, level)
 	}
-	return r.judge(newSubject(u, e, level), steps)
+	s.level, s.limits = level, limitsOf(level)
+	return r.judge(s, steps)
 }
 
 // Strictness tells how strictly the rules are applied to a URL, and why. It is
@@ -58,13 +60,13 @@ func (r *Rules) Page(u URL, e Evidence) Decision {
 // anonymously, names a canonical URL on the same site that is shorter and
 // passes the strict rules itself.
 func (r *Rules) Strictness(u URL, e Evidence) (Strictness, []Step) {
-	level, steps, _ := r.strictness(u, e)
+	level, steps, _ := r.strictness(newSubject(u, e, Strict))
 	return level, steps[len(steps)-min(1, len(steps)):]
 }
 
 // strictness asks the rules about the host, then weighs the evidence.
-func (r *Rules) strictness(u URL, e Evidence) (Strictness, []Step, bool) {
-	s := newSubject(u, e, Strict)
+func (r *Rules) strictness(s *subject) (Strictness, []Step, bool) {
+	u, e := s.url, s.evidence
 	steps, refused := r.askHost(s)
 	if refused {
 		return Strict, steps, true
@@ -161,6 +163,9 @@ func newSubject(u URL, e Evidence, level Strictness) *subject {
 	s.path, pathLayers = decodeAll(u.path)
 	s.query, queryLayers = decodeAll(strings.ReplaceAll(u.query, "+", " "))
 	s.layers = max(pathLayers, queryLayers)
+	if !isASCII(s.path) {
+		s.path = strings.ReplaceAll(s.path, softHyphen, "") // where a word may be broken
+	}
 	s.segments = make([]string, 0, 8)
 	for segment := range strings.SplitSeq(s.path, "/") {
 		segment, matrix, _ := strings.Cut(segment, ";")
@@ -172,6 +177,9 @@ func newSubject(u URL, e Evidence, level Strictness) *subject {
 	s.addParams(strings.ReplaceAll(u.query, "+", " "))
 	return s
 }
+
+// softHyphen says where a word may be broken, and is not seen.
+const softHyphen = "\u00ad"
 
 // addParams splits before it decodes, so that an encoded "&" stays in its value.
 func (s *subject) addParams(query string) {

@@ -66,7 +66,7 @@ func pageRules() []pageRule {
 			return s.path, scattered(s.segments)
 		}},
 		{RulePathNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a segment, whatever stands between them, dates and years apart (below the date of an article each number counts for itself, up to 7 digits); or a segment is a number of 8 digits that is no date, unless it follows a word for what is published (question, article, news, ...)", strict.digits, lax.digits), pathNumber},
-		{RulePathWord, fmt.Sprintf("a word of the path has more than %d letters (lax: %d), or more than %d with digits among them", strict.word, lax.word, maxMixedWord), pathWord},
+		{RulePathWord, fmt.Sprintf("a word of the path has more than %d letters (lax: %d; %d if it reads like a compound), or more than %d with digits among them", strict.word, lax.word, maxCompoundWord, maxMixedWord), pathWord},
 		{RuleShortener, "the host is at most 8 characters long and the path is one short code: a shortened URL, which may lead anywhere", shortened},
 		{RuleQueryLength, fmt.Sprintf("the query has more than %d bytes (lax: %d), decoded, the language of the page (lang=de) apart", strict.query, lax.query), func(_ *Rules, s *subject) (string, string) {
 			return s.query, over(s.size, s.limits.query, "bytes of query")
@@ -367,7 +367,7 @@ func dateAt(s string, i int) int {
 	return 4
 }
 
-func pathWord(_ *Rules, s *subject) (string, string) {
+func pathWord(r *Rules, s *subject) (string, string) {
 	for word := range strings.FieldsFuncSeq(s.path, func(r rune) bool { return strings.ContainsRune("/._ -:+;,()", r) }) {
 		if len(word) <= maxMixedWord {
 			continue
@@ -378,6 +378,8 @@ func pathWord(_ *Rules, s *subject) (string, string) {
 			limit = 2 * s.limits.word
 		case countDigits(word) > 0:
 			limit = maxMixedWord
+		case len(word) > limit && len(word) <= maxCompoundWord && r.tokens.model.Surprise(strings.ToLower(word)) <= compoundSurprise:
+			continue
 		}
 		if found := over(utf8.RuneCountInString(word), limit, "letters"); found != "" {
 			return word, found

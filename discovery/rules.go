@@ -87,6 +87,8 @@ const (
 	maxURL           = 800
 	maxParts         = 8 // segments of a path
 	maxMixedWord     = 18
+	maxCompoundWord  = 45 // letters of a compound of words
+	compoundSurprise = 65 // of its letters, in sixteenths of a bit
 	maxFragment      = 9
 	maxSection       = 100 // bytes of the name of a section
 	maxSectionDigits = 4
