@@ -126,7 +126,7 @@ func onceKinds() []Kind {
 	} {
 		all = append(all, Kind{Name: k.name, Truth: OneTime, Audience: Owner, Host: k.host, lang: "en", count: 20, path: k.path, show: usedUp})
 	}
-	return append(all, Kind{
+	return append(append(all, leaves()...), Kind{
 		Name: "one-time link on a public page", Truth: OneTime, Host: city, lang: "en", count: 6, linked: true,
 		path: func(d *draw) string {
 			return "/raffle?draw=" + d.number(1, 999) + "&lot=" + fmt.Sprint(d.index+1) + "&row=" + d.number(1, 9)

@@ -32,7 +32,10 @@ func publicKinds() []Kind {
 		{Name: "home page", Host: herald, lang: "en", count: 1, path: func(*draw) string { return "/" }},
 		{Name: "home page in German", Host: tageblatt, lang: "de", count: 1, path: func(*draw) string { return "/" }},
 		{Name: "section of a newspaper", Host: herald, lang: "en", count: 12, path: func(d *draw) string { return "/section/" + d.lang.slug(d.Rand, 1, "") + "-" + fmt.Sprint(d.index) }},
-		{Name: "product", Host: shop, lang: "en", count: 120, path: func(d *draw) string { return "/p/" + tokengen.Product(d.Rand, d.lang.slugs) }, show: basketForm},
+		{Name: "product", Host: shop, lang: "en", count: 120, listed: true, path: func(d *draw) string { return "/p/" + tokengen.Product(d.Rand, d.lang.slugs) }, show: func(s *Site, p *Page, v View, h *sheet) {
+			basketForm(s, p, v, h)
+			own(s, p, v, h)
+		}},
 		{Name: "product by number", Host: shop, lang: "en", count: 30, path: func(d *draw) string { return "/item?id=" + d.number(1000, 99999) }, show: basketForm},
 		{Name: "category of a shop", Host: shop, lang: "en", count: 20, path: func(d *draw) string { return "/c/" + d.slug(1, 2) + "-" + fmt.Sprint(d.index) }},
 		{Name: "second page of a category", Host: shop, lang: "en", count: 15, path: func(d *draw) string { return "/browse/" + d.slug(1, 2) + "?page=" + d.number(2, 9) }},
@@ -96,10 +99,6 @@ func variantKinds() []Kind {
 		}},
 		{Name: "article with a login box for everybody", Host: talk, lang: "en", count: 12, path: func(d *draw) string { return "/essays/" + d.slug(3, 5) }, show: func(_ *Site, _ *Page, _ View, h *sheet) {
 			h.lines, h.after = append(h.lines, fill(3000, "One more line of a long essay about the valley. ")), loginForm
-		}},
-		{Name: "news by a long number", Host: herald, lang: "en", count: 6, path: func(d *draw) string { return "/story/" + d.number(1_000_000_000, 1_999_999_999) + "/" + d.slug(3, 5) }},
-		{Name: "product by an identifier", Host: shop, lang: "en", count: 4, path: func(d *draw) string {
-			return "/dp/B0" + tokengen.Text(d.Rand, tokengen.Digits+"ABCDEFGHIJKLMNOPQRSTUVWXYZ", 8)
 		}},
 		{Name: "with parameters that a canonical URL drops", Host: shop, lang: "en", count: 20, also: clean, path: func(d *draw) string {
 			return "/deals/" + d.slug(2, 4) + "?color=" + d.slug(1, 1) + "&size=" + d.number(1, 60)

@@ -59,6 +59,9 @@ type KindResult struct {
 	Visits   int    `json:"visits"`   // of them
 	Told     int    `json:"told"`     // pages that at least one message names
 	Released int    `json:"released"` // pages that Crowd people told of
+
+	Above     int `json:"above_crowd"` // pages, if public, that at least Crowd people visited
+	Recovered int `json:"recovered"`   // of these, those that Crowd people told of
 }
 
 // TruthSums are the sums of the kinds of one truth.
@@ -324,8 +327,10 @@ func (t *tally) kinds(r *Result, most map[*Page]int) {
 		}
 		if p.Truth() == Public && len(t.visitor[p]) >= r.Crowd {
 			r.AboveCrowd++
+			k.Above++
 			if most[p] >= r.Crowd {
 				r.Recovered++
+				k.Recovered++
 			}
 		}
 	}
@@ -364,9 +369,9 @@ func (r *Result) WriteTable(w io.Writer, kinds bool) error {
 	}
 	fmt.Fprintln(w)
 	table = tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-	fmt.Fprint(table, "kind\ttruth\tpages\tvisits\ttold\treleased\n")
+	fmt.Fprint(table, "kind\ttruth\tpages\tvisits\ttold\treleased\tabove the crowd\trecovered\n")
 	for _, k := range r.Kinds {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\n", k.Kind, k.Truth, k.Pages, k.Visits, k.Told, k.Released)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", k.Kind, k.Truth, k.Pages, k.Visits, k.Told, k.Released, k.Above, k.Recovered)
 	}
 	return table.Flush()
 }

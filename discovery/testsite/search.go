@@ -21,11 +21,18 @@ const topics = 240
 // index makes the popular queries.
 func (s *Site) index(r *rand.Rand) {
 	taken := make(map[string]bool)
-	codes := wordsOf("en en en en de fr es it pl")
+	codes := wordsOf("en en en en de fr es it pl ru ja ar")
+	special := []string{
+		"world cup 2022 2026", "windows 11 error 0x80070005", "beethoven 1770 1827", "ww2 1939-1945", "9783161484100", "kraftfahrzeughaftpflichtversicherung",
+		"how long does it take to boil an egg", "วิธีทำข้าวผัดกระเพราหมูสับไข่ดาว", "भारत की राजधानी क्या है", "پایتخت ایران کجاست", "cuantos anos tiene la tierra", "premier league table 2024/2025",
+	}
 	for len(s.topics) < topics {
 		l := s.langs[codes[r.IntN(len(codes))]]
-		q := l.slug(r, 2+r.IntN(3), " ")
-		if taken[q] {
+		q := strings.Join(some(r, l.words, 2+r.IntN(3)), " ")
+		if n := len(s.topics); n%20 == 10 {
+			q = special[n/20]
+		}
+		if q = strings.ToLower(q); taken[q] {
 			continue
 		}
 		taken[q] = true

@@ -69,6 +69,9 @@ func (s *Site) article(p *Page, v View) *sheet {
 		h.lines = append(h.lines, `<a href="https://ads.example.net/click/`+strconv.FormatUint(i+v.Variation%7, 10)+`">advertisement</a>`)
 	}
 	h.lines = append(h.lines, "Read by "+strconv.FormatUint(100+v.Variation%90, 10)+" people today.")
+	if p.Host.Name == films {
+		h.head = `<link rel="alternate" type="application/rss+xml" href="/feed.xml">`
+	}
 	if v.LoggedIn {
 		h.banner = `<p>Hello ` + v.name() + ` <a href="/account">account</a> <a href="/logout">log out</a></p>`
 	}

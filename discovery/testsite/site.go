@@ -235,6 +235,9 @@ func (s *Site) Serve(h *Host, target string, v View) Response {
 	if engine := s.engine(h, target, v); engine != nil {
 		return *engine
 	}
+	if listing := s.listing(h, target); listing != nil {
+		return *listing
+	}
 	p, ok := s.route(h, target)
 	if !ok {
 		return s.missing(h)

@@ -69,13 +69,14 @@ type Kind struct {
 	header   string // X-Robots-Tag
 	depends  bool   // needs an account: only people with one come
 	linked   bool   // public pages link here, though it is not public
+	listed   bool   // in the sitemap of its host, and in its feed if it has one
 	unlisted bool   // never among the links and results that pages show
 }
 
 // Kinds lists all kinds of page, in a fixed order.
 func Kinds() []Kind {
 	var all []Kind
-	for _, chapter := range [][]Kind{publicKinds(), variantKinds(), closedKinds(), networkKinds(), capabilityKinds(), onceKinds(), oddKinds()} {
+	for _, chapter := range [][]Kind{publicKinds(), variantKinds(), hardKinds(), closedKinds(), networkKinds(), capabilityKinds(), accessKinds(), onceKinds(), oddKinds()} {
 		all = append(all, chapter...)
 	}
 	return all

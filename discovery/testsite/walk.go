@@ -8,6 +8,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/shoal-project/shoal/discovery/internal/tokengen"
 )
 
 // A Visit is one page that a simulated person looked at.
@@ -213,7 +215,7 @@ func (w *walker) search() {
 func (w *walker) privateQuery() string {
 	first, last := firstNames()[w.IntN(20)], lastNames()[w.IntN(16)]
 	words := w.people.site.langs["en"].slugs
-	switch w.IntN(6) {
+	switch w.IntN(14) {
 	case 0:
 		return strings.ToLower(first+"."+last) + fmt.Sprint(w.person) + "@example.org"
 	case 1:
@@ -222,6 +224,22 @@ func (w *walker) privateQuery() string {
 		return strings.Join(some(w.Rand, words, 11), " ")
 	case 3:
 		return fmt.Sprintf("https://files.example.net/i/%012x", w.Uint64()>>16)
+	case 5:
+		return fmt.Sprintf("%s %s arroba example punto com", strings.ToLower(first), strings.ToLower(last))
+	case 6:
+		return fmt.Sprintf("%s собака example точка org", strings.ToLower(last)+fmt.Sprint(w.person))
+	case 7:
+		return fmt.Sprintf("unknown device a4:5e:%02x:c7:%02x:92 in the network", w.IntN(256), w.IntN(256))
+	case 8:
+		return fmt.Sprintf(`C:\Users\%s %s\Documents\letter%d.docx does not open`, first, last, w.person)
+	case 9:
+		return strings.Map(func(r rune) rune { return '०' + r - '0' }, fmt.Sprint(9_000_000_000+w.IntN(999_999_999))) + " किसका नंबर"
+	case 10:
+		return fmt.Sprintf("%d %s street %s", 10+w.IntN(900), words[w.IntN(len(words))], words[w.IntN(len(words))])
+	case 11:
+		return fmt.Sprintf("%s-nas.synology.me not reachable", strings.ToLower(last))
+	case 12:
+		return fmt.Sprintf("flight %s booking", tokengen.Text(w.Rand, "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", 6))
 	case 4:
 		return fmt.Sprintf("password %s %08x%08x", strings.ToLower(first), w.Uint32(), w.Uint32())
 	}

@@ -1,0 +1,50 @@
+package testsite
+
+import (
+	"fmt"
+	"html"
+	"strings"
+)
+
+// listed returns the pages of a host that its sitemap lists.
+func (s *Site) listed(h *Host) []*Page {
+	var all []*Page
+	for _, p := range s.pages {
+		if p.Host == h && p.Kind.listed {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// listing answers for sitemaps and feeds; nil if the target is none. The shop has
+// an index of sitemaps, as large sites do.
+func (s *Site) listing(h *Host, target string) *Response {
+	sitemap, feed := target == "/sitemap.xml", target == "/feed.xml" && h.Name == films
+	if !sitemap && !feed && target != "/sitemap-products.xml" {
+		return nil
+	}
+	pages := s.listed(h)
+	if len(pages) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
+	switch {
+	case feed:
+		b.WriteString(`<rss version="2.0"><channel><title>New films</title>`)
+		for _, p := range pages {
+			fmt.Fprintf(&b, "<item><title>%s</title><link>%s</link></item>\n", html.EscapeString(p.Title), html.EscapeString(p.URL()))
+		}
+		b.WriteString(`</channel></rss>`)
+	case sitemap && h.Name == shop:
+		fmt.Fprintf(&b, `<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><sitemap><loc>https://%s/sitemap-products.xml</loc></sitemap></sitemapindex>`, h.Name)
+	default:
+		b.WriteString(`<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">`)
+		for _, p := range pages {
+			fmt.Fprintf(&b, "<url><loc>%s</loc></url>\n", html.EscapeString(p.URL()))
+		}
+		b.WriteString(`</urlset>`)
+	}
+	return &Response{Status: 200, Type: "application/xml", Body: []byte(b.String())}
+}
