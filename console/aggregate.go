@@ -98,6 +98,24 @@ func pendingOf(p server.CollectionView) Pending {
 	return out
 }
 
+// whole returns the batches whose files are what was released, and marks the others.
+func (s *serverSource) whole(t server.Task, batches []release.Batch, a *Answer) []release.Batch {
+	return slices.DeleteFunc(batches, func(b release.Batch) bool {
+		for _, table := range b.Tables {
+			if s.server.CheckTable(t, b, table) == nil {
+				continue
+			}
+			for i := range a.Aggregate.Collected {
+				if c := &a.Aggregate.Collected[i]; c.Start.Equal(b.Start) && c.End.Equal(b.End) {
+					c.State = "damaged"
+				}
+			}
+			return true
+		}
+		return false
+	})
+}
+
 // aggregateCharts reads the tables: lines over the epochs for single numbers, bars
 // of the newest batch for many.
 func (s *serverSource) aggregateCharts(ctx context.Context, t server.Task, a *Answer) error {
@@ -106,6 +124,10 @@ func (s *serverSource) aggregateCharts(ctx context.Context, t server.Task, a *An
 		return err
 	}
 	slices.SortStableFunc(batches, func(a, b release.Batch) int { return a.Start.Compare(b.Start) })
+	batches = s.whole(t, batches[max(0, len(batches)-maxPoints):], a)
+	if len(batches) == 0 {
+		return nil
+	}
 	newest := batches[len(batches)-1]
 	rows, err := s.results(newest)
 	if err != nil {
@@ -115,7 +137,7 @@ func (s *serverSource) aggregateCharts(ctx context.Context, t server.Task, a *An
 	a.Table = resultTable(rows)
 	if single(t.Task.Aggregation.Kind) {
 		line := Line{Title: lineTitles[t.Task.Aggregation.Kind], Unit: unit, Note: "One point an epoch."}
-		for _, b := range batches[max(0, len(batches)-maxPoints):] {
+		for _, b := range batches {
 			rows, err := s.results(b)
 			if err != nil {
 				return err

@@ -145,7 +145,11 @@ func (s *serverSource) Answer(ctx context.Context, id task.ID) (Answer, error) {
 		Flipped: slices.ContainsFunc(t.Task.Schema, func(f task.Field) bool { return f.Flip > 0 }),
 	}
 	for _, e := range slices.Backward(entries) {
-		a.Batches = append(a.Batches, batch(t.Task, e))
+		b := batch(t.Task, e)
+		if len(a.Batches) < maxChecked && s.isDamaged(t, e) {
+			b.State = "damaged"
+		}
+		a.Batches = append(a.Batches, b)
 	}
 	c, err := s.newest(t, entries)
 	if err != nil {
@@ -189,6 +193,9 @@ func (s *serverSource) newest(t server.Task, entries []analyzer.Entry) (content,
 		if e.Task != t.ID || e.State != analyzer.Released || e.Manifest.Analyzer.Records == 0 {
 			continue
 		}
+		if s.isDamaged(t, e) {
+			continue // its row says so
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if c, ok := s.read[e.ID]; ok {
@@ -204,6 +211,25 @@ func (s *serverSource) newest(t server.Task, entries []analyzer.Entry) (content,
 		return c, nil
 	}
 	return content{}, nil
+}
+
+// maxChecked is of how many batches, the newest, a page looks whether their files are
+// whole; "shoal fsck" looks at all.
+const maxChecked = 100
+
+// isDamaged reports whether a file of a batch is not what was released. It reads each
+// file once.
+func (s *serverSource) isDamaged(t server.Task, e analyzer.Entry) bool {
+	if e.State != analyzer.Released {
+		return false
+	}
+	b := s.server.Tables().Batch(e)
+	for _, table := range b.Tables {
+		if table.Name != analyzer.RecordsTable && s.server.CheckTable(t, b, table) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func readContent(t *task.Task, tables *analyzer.Tables, e analyzer.Entry) (content, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 //go:embed assets templates
@@ -205,6 +206,9 @@ func (c *console) export(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		c.o.Failed(fmt.Errorf("exporting: %w", err))
+		if _, partial := errors.AsType[*release.Partial](err); partial {
+			return // the epochs that are in the file are whole, and the page names the others
+		}
 		panic(http.ErrAbortHandler) // a cut connection, rather than a file that looks whole
 	}
 }

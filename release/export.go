@@ -57,7 +57,9 @@ func Select(ctx context.Context, c Catalogue, q Query) ([]Batch, error) {
 }
 
 // Export writes the rows of a table, of all batches that the query asks for one
-// after the other. The same query on the same catalogue gives the same bytes.
+// after the other. The same query on the same catalogue gives the same bytes. Epochs
+// whose file is damaged are left out, and named by an error with a [*Partial] after
+// all others were written.
 func Export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) error {
 	if err := export(ctx, c, w, f, q); err != nil {
 		return fmt.Errorf("exporting %q: %w", q.Metric, err)
@@ -79,6 +81,10 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 	first, ok := Find(batches[0].Tables, q.Table)
 	if !ok {
 		return fmt.Errorf("no such table: want %s", names(batches[0].Tables))
+	}
+	batches, damaged := new(Checker).Whole(batches, q.Table)
+	if len(batches) == 0 {
+		return &Partial{damaged}
 	}
 	out, err := newRowWriter(w, f, q.Table, first.Columns)
 	if task.IsRehearsal(q.Metric) {
@@ -103,7 +109,10 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 			}
 		}
 	}
-	return out.Close()
+	if err := out.Close(); err != nil || len(damaged) == 0 {
+		return err
+	}
+	return &Partial{damaged}
 }
 
 // A marked writer adds a column that says, in each row, that the answers were

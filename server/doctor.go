@@ -56,6 +56,7 @@ func Doctor(ctx context.Context, c Config, o Options) []Finding {
 	d.disk()
 	d.data()
 	d.losses()
+	d.results(ctx)
 	d.ports(ctx)
 	d.tasks()
 	d.peers(ctx)

@@ -367,9 +367,21 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
 		problems.notFound.write(w, "Nothing has been released.")
 		return
 	}
+	if _, damaged := s.checker.Whole(selected, query.Table); len(damaged) > 0 {
+		s.damagedResults(t.Role(), damaged)
+		if len(damaged) == len(selected) {
+			problems.internal.write(w, (&release.Partial{Damaged: damaged}).Error())
+			return
+		}
+		w.Header().Set("Shoal-Damaged-Epochs", epochsOf(damaged))
+	}
 	w.Header().Set("Content-Type", exportTypes[format])
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", t.Task.Metric+"-"+query.Table+"."+string(format)))
-	if err := release.Export(r.Context(), s.Released(), w, format, query); err != nil {
+	err = release.Export(r.Context(), s.Released(), w, format, query)
+	if _, partial := errors.AsType[*release.Partial](err); partial {
+		return // the header names the epochs, the others are whole
+	}
+	if err != nil {
 		s.failed("export", err)
 		panic(http.ErrAbortHandler) // a cut connection, rather than a file that looks whole
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server/pairing"
 )
 
@@ -98,6 +99,7 @@ type Server struct {
 	unlock   func() error
 	data     *installation
 	losses   *loss.Book
+	checker  release.Checker // of released files
 
 	listeners   []listener
 	hosts       []*host       // one a role of the crowd route

@@ -103,22 +103,31 @@ func (c *exportCmd) write(ctx context.Context, stdout io.Writer, tables release.
 	if err != nil {
 		return setup(fmt.Errorf("exporting: %w", err))
 	}
-	err = errors.Join(export(ctx, f, tables, c.format(), q), f.Close())
+	err = export(ctx, f, tables, c.format(), q)
+	partial, _ := errors.AsType[*release.Partial](err)
+	if partial != nil { // the other epochs are whole
+		err = nil
+	}
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = durable.OS().Rename(tmp, c.Output)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
+	if partial != nil {
+		return fmt.Errorf("exporting %q: %w", q.Metric, partial)
+	}
 	return nil
 }
 
 func export(ctx context.Context, w io.Writer, tables release.Catalogue, f release.Format, q release.Query) error {
 	b := bufio.NewWriter(w)
-	if err := release.Export(ctx, tables, b, f, q); err != nil {
+	err := release.Export(ctx, tables, b, f, q)
+	if _, partial := errors.AsType[*release.Partial](err); err != nil && !partial {
 		return err
 	}
-	return b.Flush()
+	return errors.Join(b.Flush(), err)
 }
 
 // listTables says what can be exported.

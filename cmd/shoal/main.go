@@ -31,6 +31,7 @@ type commands struct {
 	Init    initCmd    `cmd:"" help:"Write the configuration and the keys of an organisation."`
 	Serve   serveCmd   `cmd:"" help:"Run an organisation's roles."`
 	Config  configCmd  `cmd:"" help:"Check or show a configuration."`
+	Fsck    fsckCmd    `cmd:"" help:"Check every released file against its manifest."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what would keep an organisation from working."`
 	Pair    pairCmd    `cmd:"" help:"Let two organisations come to share what aggregate questions need."`
 	Task    taskCmd    `cmd:"" help:"Add, list, show and end the tasks that an organisation serves."`

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shoal-project/shoal/console"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server"
 	"github.com/shoal-project/shoal/store/duckdb"
 )
@@ -153,6 +154,9 @@ func (c *queryCmd) answer(e *env, db *duckdb.Database) error {
 	}
 	if err == nil && result.Truncated {
 		fmt.Fprintf(e.stderr, "shoal: the first %d rows only; --rows, or a LIMIT or WHERE in the query, choose others\n", len(result.Rows))
+	}
+	if err == nil && len(result.Damaged) > 0 {
+		err = fmt.Errorf("querying: the answer is without %w", &release.Partial{Damaged: result.Damaged})
 	}
 	return err
 }

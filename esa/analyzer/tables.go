@@ -116,6 +116,9 @@ func (t *Tables) Rows(e Entry, table string) iter.Seq2[Row, error] {
 	return t.released(e).Rows(table)
 }
 
+// Batch returns what a catalogue says of a released batch.
+func (t *Tables) Batch(e Entry) release.Batch { return t.released(e) }
+
 // Released implements [release.Catalogue].
 func (t *Tables) Released(ctx context.Context) ([]release.Batch, error) {
 	entries, err := t.Entries(ctx)

@@ -70,6 +70,7 @@ type Options struct {
 // once.
 type Database struct {
 	tables release.Catalogue
+	check  release.Checker
 	o      Options
 	turns  chan struct{}
 }
@@ -81,7 +82,7 @@ func New(tables release.Catalogue, o Options) (*Database, error) {
 		return nil, errors.New("opening a query database: no worker given")
 	}
 	o.Limits = o.Limits.withDefaults()
-	return &Database{tables, o, make(chan struct{}, max(1, o.Parallel))}, nil
+	return &Database{tables: tables, o: o, turns: make(chan struct{}, max(1, o.Parallel))}, nil
 }
 
 // Ready returns nil if queries can be answered, otherwise [ErrNotBuilt].
@@ -127,10 +128,16 @@ func (d *Database) Query(ctx context.Context, text string, rows int) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	load, err := d.plan(mentioned(all, text))
+	needed := mentioned(all, text)
+	damaged := d.leaveOut(needed)
+	load, err := d.plan(needed)
 	if err != nil {
 		return nil, fmt.Errorf("finding the released tables: %w", err)
 	}
 	load.Text, load.Limits, load.Background = text, limits, d.o.Background
-	return run(ctx, d.o.Worker, load)
+	result, err := run(ctx, d.o.Worker, load)
+	if err == nil {
+		result.Damaged = damaged
+	}
+	return result, err
 }

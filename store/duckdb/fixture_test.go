@@ -2,6 +2,8 @@ package duckdb
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -135,8 +137,14 @@ func (f *fixture) release(metric string, e task.Epoch, tables map[string]data) {
 		Analyzer:   analyzer.AnalyzerCounts{Records: 130, Crowds: 2},
 	}
 	for name, d := range tables {
-		m.Tables = append(m.Tables, analyzer.Table{Name: name, File: name + ".parquet", Rows: int64(len(d.rows)), Columns: d.columns})
-		f.write(filepath.Join(dir, name+".parquet"), d)
+		path := filepath.Join(dir, name+".parquet")
+		f.write(path, d)
+		b, err := os.ReadFile(path)
+		f.must(err)
+		digest := sha256.Sum256(b)
+		m.Tables = append(m.Tables, analyzer.Table{
+			Name: name, File: name + ".parquet", Rows: int64(len(d.rows)), Columns: d.columns, Bytes: int64(len(b)), SHA256: hex.EncodeToString(digest[:]),
+		})
 	}
 	text, err := json.Marshal(m)
 	f.must(err)

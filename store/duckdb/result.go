@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/shoal-project/shoal/release"
 )
 
 // A Type is the type of a result's column.
@@ -36,6 +38,9 @@ type Result struct {
 	Rows    [][]any
 	// Truncated says that there are more rows than the limits let out.
 	Truncated bool
+	// Damaged are files that the query might have read and that are not what was
+	// released: their epochs are not in its tables.
+	Damaged []*release.Damage
 }
 
 // unique renames columns that have the name of an earlier one.

@@ -161,6 +161,22 @@ func mentioned(all []Table, text string) []Table {
 	return some
 }
 
+// leaveOut takes the files out of the tables that are not what was released. A table
+// without files stays, empty.
+func (d *Database) leaveOut(tables []Table) (damaged []*release.Damage) {
+	for i := range tables {
+		t := &tables[i]
+		t.parts = slices.DeleteFunc(slices.Clone(t.parts), func(p part) bool {
+			bad := d.check.Check(p.batch, p.info)
+			if bad != nil {
+				damaged = append(damaged, bad)
+			}
+			return bad != nil
+		})
+	}
+	return damaged
+}
+
 // plan returns what the worker does to load the tables.
 func (d *Database) plan(tables []Table) (request, error) {
 	var r request
@@ -172,6 +188,10 @@ func (d *Database) plan(tables []Table) (request, error) {
 		}
 		if t.Name == BatchesTable {
 			r.Load = append(r.Load, loadBatches(t)...)
+			continue
+		}
+		if len(t.parts) == 0 {
+			r.Load = append(r.Load, createTable(t))
 			continue
 		}
 		var files []string
@@ -213,16 +233,22 @@ func loadFiles(t Table, files []string) string {
 		t.Ref(), strings.Join(columns, ", "), strings.Join(quoted, ", "))
 }
 
-func loadBatches(t Table) []string {
-	var columns, rows []string
+// createTable makes an empty table.
+func createTable(t Table) string {
+	var columns []string
 	for _, c := range t.Columns {
 		columns = append(columns, identifier(c.Name)+" "+sqlType(c))
 	}
+	return fmt.Sprintf("CREATE TABLE %s (%s)", t.Ref(), strings.Join(columns, ", "))
+}
+
+func loadBatches(t Table) []string {
+	var rows []string
 	for _, row := range t.rows {
 		rows = append(rows, sqlRow(t.Columns, row))
 	}
 	return []string{
-		fmt.Sprintf("CREATE TABLE %s (%s)", t.Ref(), strings.Join(columns, ", ")),
+		createTable(t),
 		fmt.Sprintf("INSERT INTO %s VALUES %s", t.Ref(), strings.Join(rows, ", ")),
 	}
 }

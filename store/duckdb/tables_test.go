@@ -1,7 +1,10 @@
 package duckdb
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/shoal-project/shoal/esa/analyzer"
@@ -79,5 +82,44 @@ func TestQuoting(t *testing.T) {
 	}
 	if got := escapeGlob("/a[b]*?"); got != "/a[[]b][*][?]" {
 		t.Errorf("glob: %s", got)
+	}
+}
+
+// TestDamagedFile: a file that is not what was released is left out of the tables, by
+// name; a table without files is empty, not unknown.
+func TestDamagedFile(t *testing.T) {
+	f := newFixture(t)
+	d := f.open(Limits{})
+	names, err := filepath.Glob(filepath.Join(f.dir, "tables", "*-1", "counts.parquet"))
+	f.must(err)
+	if len(names) != 2 {
+		t.Fatalf("files %v", names)
+	}
+	for _, name := range names {
+		f.must(os.Truncate(name, 20))
+	}
+	tables := f.tables()
+	damaged := d.leaveOut(tables)
+	if len(damaged) != 2 || damaged[0].Epoch != 1 || damaged[0].Table != "counts" {
+		t.Errorf("damaged: %v", damaged)
+	}
+	load, err := d.plan(tables)
+	f.must(err)
+	text := strings.Join(load.Load, "\n")
+	for _, name := range names {
+		if strings.Contains(text, name) {
+			t.Errorf("%s is read", name)
+		}
+	}
+	if !strings.Contains(text, `CREATE TABLE words_seen.counts (epoch TIMESTAMP`) {
+		t.Errorf("the table without files is not there:\n%s", text)
+	}
+	if !Built {
+		return
+	}
+	r, err := d.Query(t.Context(), `SELECT count(DISTINCT epoch) FROM api_use.counts`, 0)
+	f.must(err)
+	if r.Rows[0][0] != int64(1) || len(r.Damaged) != 1 {
+		t.Errorf("epochs %v, left out %v", r.Rows, r.Damaged)
 	}
 }
