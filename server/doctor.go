@@ -171,6 +171,10 @@ func (d *doctor) tasks() {
 	now := d.o.Clock.Now()
 	for _, t := range d.served {
 		check := "task " + t.Task.Metric
+		if !t.Until.IsZero() {
+			d.say(Warning, check, "as %s, withdrawn: no bundle names it, reports that it has taken are processed until %s", t.Role(), t.Until.UTC().Format(time.DateOnly))
+			continue
+		}
 		left := time.Unix(t.Task.Expires, 0).Sub(now)
 		if left <= 0 {
 			d.say(OK, check, "as %s, ended", t.Role())

@@ -1,7 +1,10 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,7 +36,10 @@ func (s *Server) logLoss(l loss.Loss) {
 }
 
 // orphanage is a member that finds what it cannot work on.
-type orphanage interface{ Orphans() []loss.Loss }
+type orphanage interface {
+	Orphans() []loss.Loss
+	Discard(ctx context.Context, place string) error
+}
 
 // findOrphans brings the list of what cannot be worked on up to date.
 func (s *Server) findOrphans() {
@@ -115,4 +121,29 @@ func (s *Server) refreshLosses() {
 			s.metrics.lossReports.With(labels).Add(float64(l.Reports))
 		}
 	}
+}
+
+// DiscardOrphans destroys what the organisation cannot work on, as an operator has
+// decided, and returns what that was. No server of the organisation must run.
+func DiscardOrphans(ctx context.Context, c Config, o Options) ([]string, error) {
+	o.Manual, o.Console = true, nil
+	o.Listen = func(network, _ string) (net.Listener, error) { return net.Listen(network, "127.0.0.1:0") }
+	s, err := New(ctx, c, o)
+	if err != nil {
+		return nil, fmt.Errorf("discarding orphans: %w", err)
+	}
+	var gone []string
+	var errs []error
+	for _, h := range s.hosts {
+		for _, l := range h.orphans() {
+			l.Role = string(h.role)
+			if err := h.member.(orphanage).Discard(ctx, l.Place); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			gone = append(gone, describe(l))
+		}
+	}
+	s.findOrphans()
+	return gone, errors.Join(append(errs, s.Close())...)
 }

@@ -122,6 +122,9 @@ func methodName(m task.Method) string {
 
 // TaskState says how it stands with a task: served, disabled, or what it waits for.
 func (s *Server) TaskState(ctx context.Context, t Task) string {
+	if !t.Until.IsZero() {
+		return "withdrawn: no bundle names it, reports that it has taken are processed until " + t.Until.UTC().Format(time.DateOnly)
+	}
 	role := RoleName(t.Role().String())
 	for _, a := range s.aggregators {
 		if a.role == role {

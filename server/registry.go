@@ -23,6 +23,9 @@ type Task struct {
 	Task   *task.Task
 	Signed *task.Signed
 	Hop    int // index into Task.Hops
+	// Until is zero while a bundle names the task. One that no bundle names any more
+	// takes no reports, and is served until then for those that were acknowledged.
+	Until time.Time
 }
 
 // Role returns the organisation's role in the task.
@@ -46,6 +49,7 @@ type registry struct {
 	places    map[place]int   // index into tasks
 	byID      map[task.ID]int // of the first part in each task
 	useless   []string        // bundles of which nothing is served, and why
+	bundles   []servedBundle  // those that are configured and those that were
 }
 
 // A place is a part in a task.
@@ -96,6 +100,7 @@ func (r *registry) load(now time.Time) error {
 			return fmt.Errorf("reading tasks: %s: %w", name, err)
 		}
 		r.enter(added)
+		r.bundles = append(r.bundles, servedBundle{name: servedName(b), text: b})
 		if len(added) > 0 {
 			continue
 		}
@@ -106,7 +111,7 @@ func (r *registry) load(now time.Time) error {
 	if err := r.config.Floors.checkSums(r.tasks, now, r.costs); err != nil {
 		return fmt.Errorf("reading tasks: %w", err)
 	}
-	return nil
+	return r.loadWithdrawn(now)
 }
 
 // nothing says why nothing of a bundle is served, or "". A bundle that was made for
@@ -158,6 +163,10 @@ func (r *registry) add(bundle []byte, now time.Time) ([]Task, error) {
 // enter remembers tasks that are new.
 func (r *registry) enter(added []Task) {
 	for _, t := range added {
+		if i, known := r.places[place{t.ID, t.Hop}]; known { // it was withdrawn
+			r.tasks[i] = t
+			continue
+		}
 		r.places[place{t.ID, t.Hop}] = len(r.tasks)
 		if _, known := r.byID[t.ID]; !known {
 			r.byID[t.ID] = len(r.tasks)
@@ -185,7 +194,8 @@ func (r *registry) read(bundle []byte, now time.Time) ([]Task, error) {
 		}
 		for _, t := range admitted {
 			at := place{t.ID, t.Hop}
-			if _, known := r.places[at]; !known && !fresh[at] {
+			i, known := r.places[at]
+			if (!known || !r.tasks[i].Until.IsZero()) && !fresh[at] {
 				added, fresh[at] = append(added, t), true
 			}
 		}

@@ -160,7 +160,16 @@ func (s *Server) open(ctx context.Context) error {
 	if err := registry.load(now); err != nil {
 		return err
 	}
+	if err := registry.remember(now); err != nil {
+		return err
+	}
 	s.registry = registry
+	for _, t := range registry.tasks {
+		if !t.Until.IsZero() {
+			s.o.Logger.Warn("no bundle names a task any more: it takes no reports, and is served for those that were acknowledged",
+				"metric", t.Task.Metric, "role", t.Role(), "until", t.Until.UTC().Format(time.RFC3339))
+		}
+	}
 	for _, why := range registry.warnings() {
 		s.o.Logger.Warn("nothing is served", "why", why)
 	}

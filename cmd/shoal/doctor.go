@@ -12,6 +12,7 @@ import (
 type doctorCmd struct {
 	configFlag
 	Acknowledge bool          `help:"First acknowledge, and print, all losses that are known: the server is ready again, until it finds others."`
+	Discard     bool          `name:"discard-orphans" help:"First destroy, and print, the reports that nothing knows any more. No server must run."`
 	Wait        time.Duration `placeholder:"TIME" help:"First wait so long for the organisation's server to answer, such as 10s."`
 }
 
@@ -26,6 +27,18 @@ func (c *doctorCmd) Run(e *env) error {
 		defer cancel()
 		if err := server.Await(ctx, config, server.Options{}); err != nil {
 			return err
+		}
+	}
+	if c.Discard {
+		all, err := server.DiscardOrphans(e.ctx, config, server.Options{Clock: e.clock})
+		for _, l := range all {
+			fmt.Fprintf(e.stdout, "discarded: %s\n", l)
+		}
+		if err != nil {
+			return setup(err)
+		}
+		if len(all) == 0 {
+			fmt.Fprintln(e.stdout, "There is no orphan to discard.")
 		}
 	}
 	if c.Acknowledge {

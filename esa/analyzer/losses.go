@@ -1,18 +1,20 @@
 package analyzer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 
+	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/internal/loss"
 )
 
 // unreadable reports that the file of a received batch cannot be used, and returns
 // the error. The batch waits: the file may be restored.
 func (a *Analyzer) unreadable(b Batch, err error) error {
-	l := loss.Loss{Cause: loss.Damaged, Place: "received/" + b.ID.String() + ".batch", Detail: "a batch waits for this file: restore it"}
+	l := loss.Loss{Cause: loss.Damaged, Place: placeOf(b.ID), Detail: "a batch waits for this file: restore it"}
 	if errors.Is(err, fs.ErrNotExist) {
 		l.Cause = loss.Missing
 	}
@@ -23,7 +25,7 @@ func (a *Analyzer) unreadable(b Batch, err error) error {
 // unserved is a received batch whose task is not served.
 func unserved(b Batch) loss.Loss {
 	return loss.Loss{
-		Cause: loss.Orphaned, Place: "received/" + b.ID.String() + ".batch",
+		Cause: loss.Orphaned, Place: placeOf(b.ID),
 		Detail: fmt.Sprintf("no bundle names task %v: list its bundle again, or discard the batch", b.Task),
 	}
 }
@@ -43,9 +45,31 @@ func (a *Analyzer) Orphans() []loss.Loss {
 			continue // it came again, and was released
 		}
 		all = append(all, loss.Loss{
-			Cause: loss.Orphaned, Place: "received/" + id.String() + ".batch",
+			Cause: loss.Orphaned, Place: placeOf(id),
 			Detail: "the catalogue does not know this batch: restore it, wait until the shuffler offers the batch again, or discard the file",
 		})
 	}
 	return all
 }
+
+// Discard removes a file that [Analyzer.Orphans] calls place, as an operator has
+// decided. A batch that the catalogue knows is not removed: its task can be served
+// again.
+func (a *Analyzer) Discard(_ context.Context, place string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, id := range a.strays {
+		if placeOf(id) != place {
+			continue
+		}
+		if err := a.config.FS.Remove(a.file(id)); err != nil {
+			return fmt.Errorf("discarding %s: %w", place, err)
+		}
+		a.strays = slices.Delete(a.strays, i, i+1)
+		return a.config.FS.SyncDir(a.received())
+	}
+	return fmt.Errorf("discarding %s: the catalogue knows this batch: list the bundle of its task again", place)
+}
+
+// placeOf names the file of a received batch.
+func placeOf(id esa.BatchID) string { return "received/" + id.String() + ".batch" }

@@ -33,7 +33,7 @@ func (s *Shuffler) postReport(w http.ResponseWriter, r *http.Request) {
 
 func (s *Shuffler) readReport(w http.ResponseWriter, r *http.Request) Outcome {
 	h := s.hosted(r)
-	if h == nil || h.hop != 0 {
+	if h == nil || h.hop != 0 || h.withdrawn {
 		return UnknownTask
 	}
 	if !hop.HasType(r, ReportType) {

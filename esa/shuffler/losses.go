@@ -1,6 +1,7 @@
 package shuffler
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/loss"
@@ -224,4 +226,67 @@ func (s *Shuffler) Orphans() []loss.Loss {
 		}
 	}
 	return all
+}
+
+// Discard destroys what [Shuffler.Orphans] calls place, as an operator has decided.
+func (s *Shuffler) Discard(ctx context.Context, place string) error {
+	s.tickMu.Lock()
+	defer s.tickMu.Unlock()
+	s.mu.Lock()
+	i := slices.Index(s.strays, place)
+	var found *Batch
+	for _, key := range s.live.keys() {
+		if b := s.live.batches[key]; filepath.Base(s.dir(key)) == place && s.tasks[key.Task] == nil {
+			found = &b
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case found != nil:
+		return s.discard(ctx, *found)
+	case i < 0:
+		return fmt.Errorf("discarding %s: there is no such orphan", place)
+	}
+	if err := durable.RemoveAll(s.config.FS, filepath.Join(s.config.Dir, place)); err != nil {
+		return fmt.Errorf("discarding %s: %w", place, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strays = slices.Delete(s.strays, i, i+1)
+	return nil
+}
+
+// discard takes a batch of a task that is not served to its end, unreleased.
+func (s *Shuffler) discard(ctx context.Context, b Batch) error {
+	s.stop(b.Key())
+	if err := s.settle(b.Key()); err != nil {
+		return err
+	}
+	if err := s.removeFiles(b.Key()); err != nil {
+		return err
+	}
+	for b.State != Destroyed {
+		from := b.State
+		switch from {
+		case Open:
+			seed, err := dp.NewSeed(s.config.Rand)
+			if err != nil {
+				return err
+			}
+			b.State, b.Seed = Closed, seed
+		case Closed:
+			b.State, b.Seed = Discarded, dp.Seed{}
+		case Processed:
+			b.State, b.Seed = Delivered, dp.Seed{}
+		default:
+			b.State = Destroyed
+		}
+		if err := s.apply(ctx, Change{from, b}); err != nil {
+			return fmt.Errorf("discarding the batch of epoch %d: %w", b.Epoch, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.intakes, b.Key())
+	return nil
 }

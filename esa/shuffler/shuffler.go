@@ -49,6 +49,9 @@ type Config struct {
 	Workers     int           // goroutines that open reports; default: the CPUs
 	Settle      time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Metrics     Metrics       // default: none
+	// Withdrawn reports whether a task takes no more reports. Those that it has taken
+	// are processed. Default: all take reports.
+	Withdrawn func(task.ID) bool
 	// Lost is called when reports that were acknowledged turn out to be lost, also
 	// for what was found before. Its Role is not set.
 	Lost func(loss.Loss) // default: none
@@ -104,6 +107,7 @@ type hosted struct {
 	hop       int                        // this shuffler's place in task.Hops
 	opener    atomic.Pointer[esa.Opener] // replaced when keys change
 	threshold dp.Threshold               // nil unless this is the last shuffler
+	withdrawn bool                       // takes no more reports
 	total     *dp.Total                  // decides on the minimum where that decision shows
 }
 
@@ -124,6 +128,9 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 	}
 	if c.Metrics == nil {
 		c.Metrics = noMetrics{}
+	}
+	if c.Withdrawn == nil {
+		c.Withdrawn = func(task.ID) bool { return false }
 	}
 	if c.Lost == nil {
 		c.Lost = func(loss.Loss) {}
@@ -163,7 +170,7 @@ func (s *Shuffler) host(t *task.Task) error {
 	if err != nil {
 		return err
 	}
-	h := &hosted{task: t, id: id}
+	h := &hosted{task: t, id: id, withdrawn: s.config.Withdrawn(id)}
 	h.hop = slices.IndexFunc(t.Hops, func(p task.Party) bool {
 		return p.Role == task.Shuffler && p.Identity.Equal(s.config.Identity.Public())
 	})
