@@ -9,7 +9,10 @@ import (
 )
 
 // shufflerMetrics counts what a shuffler tells.
-type shufflerMetrics struct{ m *metrics }
+type shufflerMetrics struct {
+	m     *metrics
+	batch func(shuffler.State) // told of each batch
+}
 
 const shufflerLabel = string(ShufflerRole)
 
@@ -25,6 +28,7 @@ func (s shufflerMetrics) Report(o shuffler.Outcome) {
 // Batch counts a batch and, once it is processed, its reports.
 func (s shufflerMetrics) Batch(state shuffler.State, c esa.Counts) {
 	s.m.batches.WithLabelValues(shufflerLabel, state.String()).Inc()
+	s.batch(state)
 	if state != shuffler.Processed && state != shuffler.Discarded {
 		return
 	}
@@ -48,13 +52,17 @@ func (s shufflerMetrics) Took(d time.Duration) {
 }
 
 // analyzerMetrics counts what an analyzer tells.
-type analyzerMetrics struct{ m *metrics }
+type analyzerMetrics struct {
+	m     *metrics
+	batch func(analyzer.State, *analyzer.Manifest) // told of each batch
+}
 
 const analyzerLabel = string(AnalyzerRole)
 
 // Batch counts a batch and, once it is released, its records.
 func (a analyzerMetrics) Batch(state analyzer.State, manifest *analyzer.Manifest) {
 	a.m.batches.WithLabelValues(analyzerLabel, state.String()).Inc()
+	a.batch(state, manifest)
 	if state != analyzer.Released || manifest == nil {
 		return
 	}

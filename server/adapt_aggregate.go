@@ -89,11 +89,15 @@ func (h helperMetrics) Took(d time.Duration, _ int) {
 }
 
 // collectorMetrics counts what a collector tells.
-type collectorMetrics struct{ m *metrics }
+type collectorMetrics struct {
+	m   *metrics
+	ask func(collector.State) // told of each ask
+}
 
 // Ask counts an ask that has come to a state.
 func (c collectorMetrics) Ask(s collector.State) {
 	c.m.batches.WithLabelValues(collectorLabel, s.String()).Inc()
+	c.ask(s)
 }
 
 // Request counts a request to a leader.

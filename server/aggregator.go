@@ -255,8 +255,10 @@ func (a *aggregator) sync(ctx context.Context) error {
 		}
 	}
 	a.mu.Lock()
+	before := a.waiting
 	a.waiting = waiting
 	a.mu.Unlock()
+	a.server.logWaiting(a.role, before, waiting)
 	return errors.Join(errs...)
 }
 

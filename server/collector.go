@@ -43,7 +43,7 @@ func (s *Server) openCollector(ctx context.Context) (*gatherer, error) {
 	}
 	c, err := collector.New(collector.Config{
 		Store: store, FS: s.o.FS, Dir: s.config.collectorDir(), Clock: s.o.Clock, Keys: private, HTTP: s.o.Client,
-		Metrics: collectorMetrics{s.metrics},
+		Metrics: collectorMetrics{s.metrics, s.collectorAsk},
 	})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
@@ -104,6 +104,7 @@ func (g *gatherer) sync(ctx context.Context) error {
 			}
 		}
 	}
+	g.server.logWaiting(CollectorRole, g.waiting, waiting)
 	g.waiting = waiting
 	return errors.Join(errs...)
 }

@@ -109,7 +109,7 @@ func (s *Server) openShuffler(ctx context.Context, h *host) error {
 			Store: store, FS: s.o.FS, Dir: filepath.Join(h.dir, "batches"), Engine: e,
 			Clock: s.o.Clock, Rand: s.o.Rand, Identity: s.identity, Keys: keys, Tasks: tasks, Client: s.o.Client,
 			MaxReports: s.config.Intake.MaxBatchReports, MaxHandOver: int64(s.config.Batches.MaxBytes),
-			Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics}, Lost: s.lost(ShufflerRole), Withdrawn: s.takesNoReports,
+			Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics, s.shufflerBatch}, Lost: s.lost(ShufflerRole), Withdrawn: s.takesNoReports,
 		})
 	}
 	h.waiting = func(ctx context.Context) ([]pending, error) {
@@ -146,7 +146,7 @@ func (s *Server) openAnalyzer(ctx context.Context, h *host) error {
 			Store: store, FS: s.o.FS, Dir: s.config.analyzerDir(), Engine: e,
 			Clock: s.o.Clock, Identity: s.identity.Public(), Keys: keys, Tasks: tasks,
 			MaxBatch: int64(s.config.Batches.MaxBytes),
-			Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics}, Lost: s.lost(AnalyzerRole),
+			Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics, s.analyzerBatch}, Lost: s.lost(AnalyzerRole),
 			Memory: int64(s.config.Batches.Memory), Retry: s.o.RetryBatches,
 		})
 	}

@@ -15,6 +15,7 @@ import (
 // finer than the scrape.
 type metrics struct {
 	registry *prometheus.Registry
+	answered func(route string, status int) // told of each request; nil: nothing is
 
 	requests         *prometheus.CounterVec   // route, code
 	requestSeconds   *prometheus.HistogramVec // route
@@ -101,6 +102,9 @@ func (m *metrics) observe(route string, h http.HandlerFunc) http.HandlerFunc {
 		h(sw, r)
 		m.requestSeconds.WithLabelValues(route).Observe(time.Since(began).Seconds())
 		m.requests.WithLabelValues(route, strconv.Itoa(sw.status)).Inc()
+		if m.answered != nil {
+			m.answered(route, sw.status)
+		}
 		if r.ContentLength > 0 {
 			m.bodyBytes.WithLabelValues(route).Add(float64(r.ContentLength))
 		}

@@ -100,6 +100,8 @@ type Server struct {
 	data     *installation
 	losses   *loss.Book
 	checker  release.Checker // of released files
+	refused  refusals
+	keyIDs   map[string]string // by role, as logKeys saw them; used by refresh alone
 
 	listeners   []listener
 	hosts       []*host       // one a role of the crowd route
@@ -139,6 +141,7 @@ func New(ctx context.Context, c Config, o Options) (*Server, error) {
 		}
 	}
 	s := &Server{config: c, o: o.withDefaults(), metrics: newMetrics()}
+	s.metrics.answered = s.answered
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -160,8 +163,12 @@ func (s *Server) open(ctx context.Context) error {
 	if err := registry.load(now); err != nil {
 		return err
 	}
-	if err := registry.remember(now); err != nil {
+	came, went, err := registry.remember()
+	if err != nil {
 		return err
+	}
+	if came > 0 || went > 0 {
+		s.o.Logger.Info("the bundles of tasks have changed", "new", came, "finished", went)
 	}
 	s.registry = registry
 	for _, t := range registry.tasks {
@@ -486,6 +493,8 @@ func (s *Server) refresh(ctx context.Context) {
 	}
 	s.findOrphans()
 	s.refreshLosses()
+	s.logRefusals()
+	s.logKeys()
 	for _, a := range s.aggregators {
 		if a.refresh == nil {
 			continue

@@ -94,7 +94,7 @@ func checkNothingIdentifying(t *testing.T, w *world) {
 		w.b: {"medlar", "Go-http-client"},
 	} {
 		err := filepath.WalkDir(filepath.Join(o.dir, "data"), func(name string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if err != nil || d.IsDir() || filepath.Base(filepath.Dir(name)) == "served" { // copies of the bundle, which names the organisations
 				return err
 			}
 			b, err := os.ReadFile(name)

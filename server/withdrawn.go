@@ -136,11 +136,12 @@ func (r *registry) withdrawnUntil(t *task.Task, role task.Role, since time.Time)
 }
 
 // remember keeps copies of the bundles that are configured, notes since when others
-// are not, and removes those that are not needed any more.
-func (r *registry) remember(now time.Time) error {
+// are not, and removes those that are not needed any more. It returns how many are new
+// and how many were removed.
+func (r *registry) remember() (came, went int, err error) {
 	dir := r.config.servedDir()
 	if err := durable.OS().MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("keeping tasks: %w", err)
+		return 0, 0, fmt.Errorf("keeping tasks: %w", err)
 	}
 	for _, b := range r.bundles {
 		copied, mark := filepath.Join(dir, b.name+bundleSuffix), filepath.Join(dir, b.name+withdrawnSuffix)
@@ -148,19 +149,21 @@ func (r *registry) remember(now time.Time) error {
 		switch {
 		case b.text != nil:
 			if _, missing := os.Stat(copied); missing != nil {
+				came++
 				err = writePrivate(copied, b.text)
 			}
 			err = errors.Join(err, removeAny(mark))
 		case b.needs:
 			err = writePrivate(mark, fmt.Appendln(nil, b.since.Unix()))
 		default:
+			went++
 			err = errors.Join(removeAny(copied), removeAny(mark))
 		}
 		if err != nil {
-			return fmt.Errorf("keeping tasks: %w", err)
+			return came, went, fmt.Errorf("keeping tasks: %w", err)
 		}
 	}
-	return nil
+	return came, went, nil
 }
 
 // removeAny removes a file that may not be there.
