@@ -53,8 +53,8 @@ func Example() {
 		panic(err)
 	}
 	// Output:
-	// epoch,people
-	// 1970-01-01T00:00:00Z,1200
+	// epoch,people,task,version
+	// 1970-01-01T00:00:00Z,1200,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,1
 }
 
 // TestExport: two catalogues give one file, in their order; other metrics and
@@ -73,7 +73,8 @@ func TestExport(t *testing.T) {
 	if err := release.Export(t.Context(), all, &out, release.CSV, release.Query{Metric: "m"}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "item,value\na,0.5\n\"b,c\",\n"; out.String() != want {
+	id := task.ID{}.String()
+	if want := "item,value,task,version\na,0.5," + id + ",1\n\"b,c\",," + id + ",1\n"; out.String() != want {
 		t.Errorf("exported %q, want %q", out.String(), want)
 	}
 	two.Metric, other.Metric = "other", "other"
@@ -86,6 +87,30 @@ func TestExport(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("export of %+v: error %v, want %q in it", q, err, want)
 		}
+	}
+}
+
+// TestSeries: two versions of a question were one series in an export.
+func TestSeries(t *testing.T) {
+	fsys := durable.Mem()
+	columns := []release.Column{{Name: "task", Type: release.Text}}
+	at := time.Unix(0, 0)
+	var all memory
+	for i, id := range []task.ID{{9}, {9}, {1}} { // the version of a metric is by time, not by task
+		b := must(write(fsys, fmt.Sprint("series", i), "m", task.Epoch(i), columns, release.Row{fmt.Sprint("row ", i)}))
+		b.Task, b.Start = id, at.AddDate(0, 0, i)
+		all = append(all, b)
+	}
+	other := all[2]
+	other.Metric, other.Task = "other", task.ID{5}
+	var out bytes.Buffer
+	if err := release.Export(t.Context(), append(memory{other}, all...), &out, release.CSV, release.Query{Metric: "m"}); err != nil {
+		t.Fatal(err)
+	}
+	nine, one := task.ID{9}.String(), task.ID{1}.String()
+	want := "task,task_2,version\nrow 0," + nine + ",1\nrow 1," + nine + ",1\nrow 2," + one + ",2\n"
+	if out.String() != want {
+		t.Errorf("exported %q, want %q", out.String(), want)
 	}
 }
 

@@ -50,7 +50,7 @@ func TestDamagedFile(t *testing.T) {
 		if !ok || len(partial.Damaged) != 1 || partial.Damaged[0].Epoch != 1 || !strings.Contains(err.Error(), `epoch 1 of "m"`) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v", name, err)
 		}
-		if out.String() != "n\n0\n2\n" {
+		if id := (task.ID{}).String(); out.String() != "n,task,version\n0,"+id+",1\n2,"+id+",1\n" {
 			t.Errorf("%s: exported %q", name, out.String())
 		}
 		if whole, damaged := checker.Whole(all, "results"); len(whole) != 2 || len(damaged) != 1 {

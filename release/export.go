@@ -50,16 +50,21 @@ func Select(ctx context.Context, c Catalogue, q Query) ([]Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(b Batch) bool {
+	return q.choose(all), nil
+}
+
+// choose returns the batches that are asked for and kept.
+func (q Query) choose(all []Batch) []Batch {
+	return slices.DeleteFunc(slices.Clone(all), func(b Batch) bool {
 		return !b.Kept || b.Metric != q.Metric ||
 			q.Task != nil && b.Task != *q.Task || q.Epoch != nil && b.Epoch != *q.Epoch
-	}), nil
+	})
 }
 
 // Export writes the rows of a table, of all batches that the query asks for one
-// after the other. The same query on the same catalogue gives the same bytes. Epochs
-// whose file is damaged are left out, and named by an error with a [*Partial] after
-// all others were written.
+// after the other, each with its task and version, see [SeriesColumns]. The same
+// query on the same catalogue gives the same bytes. Epochs whose file is damaged are
+// left out, and named by an error with a [*Partial] after all others were written.
 func Export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) error {
 	if err := export(ctx, c, w, f, q); err != nil {
 		return fmt.Errorf("exporting %q: %w", q.Metric, err)
@@ -68,10 +73,11 @@ func Export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 }
 
 func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) error {
-	batches, err := Select(ctx, c, q)
+	all, err := c.Released(ctx)
 	if err != nil {
 		return err
 	}
+	versions, batches := Versions(all), q.choose(all)
 	if len(batches) == 0 {
 		return errors.New("nothing has been released")
 	}
@@ -86,9 +92,10 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 	if len(batches) == 0 {
 		return &Partial{damaged}
 	}
-	out, err := newRowWriter(w, f, q.Table, first.Columns)
+	columns := slices.Concat(first.Columns, SeriesColumns(first.Columns))
+	out, err := newRowWriter(w, f, q.Table, columns)
 	if task.IsRehearsal(q.Metric) {
-		out, err = newMarked(w, f, q.Table, first.Columns)
+		out, err = newMarked(w, f, q.Table, columns)
 	}
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 		}
 		for row, err := range b.Rows(q.Table) {
 			if err == nil {
-				err = out.Write(row)
+				err = out.Write(append(row, b.Task.String(), versions[b.Task]))
 			}
 			if err == nil {
 				err = ctx.Err()

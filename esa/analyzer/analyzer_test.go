@@ -388,7 +388,7 @@ func TestExport(t *testing.T) {
 	}
 	records, err := csv.NewReader(strings.NewReader(export(release.CSV, analyzer.RecordsTable))).ReadAll()
 	must(t, err)
-	if len(records) != 5 || strings.Join(records[1], ",") != "2026-11-23T00:00:00Z,cat,true,false,true,true,sh,7,[\"x\",\"y\"]" {
+	if want := "2026-11-23T00:00:00Z,cat,true,false,true,true,sh,7,[\"x\",\"y\"]," + b.ID.String() + ",1"; len(records) != 5 || strings.Join(records[1], ",") != want {
 		t.Errorf("CSV: %q", records)
 	}
 	var objects []map[string]any

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/release"
 )
 
@@ -16,11 +17,12 @@ type Table struct {
 	Metric  string
 	Schema  string // the metric's name as SQL knows it
 	Name    string
-	Columns []release.Column
+	Columns []release.Column // the last two are of [release.SeriesColumns]
 	Rows    int64
 
-	parts []part        // the batches that have the table; none for batches
-	rows  []release.Row // of the table batches
+	versions map[task.ID]int64
+	parts    []part        // the batches that have the table; none for batches
+	rows     []release.Row // of the table batches
 }
 
 // Ref is how SQL names the table, quoted where it must be.
@@ -51,6 +53,7 @@ func catalogue(released []release.Batch) []Table {
 	}
 	slices.Sort(metrics)
 	schemas := slices.Clone(reserved)
+	versions := release.Versions(released)
 	var all []Table
 	for _, metric := range metrics {
 		schema := free(strings.ReplaceAll(metric, ".", "_"), schemas)
@@ -58,11 +61,11 @@ func catalogue(released []release.Batch) []Table {
 		of := byMetric[metric]
 		slices.SortStableFunc(of, func(a, b release.Batch) int { return cmp.Compare(a.Epoch, b.Epoch) })
 		for _, name := range tableNames(of) {
-			if t, ok := join(Table{Metric: metric, Schema: schema, Name: name}, of); ok {
+			if t, ok := join(Table{Metric: metric, Schema: schema, Name: name, versions: versions}, of); ok {
 				all = append(all, t)
 			}
 		}
-		all = append(all, batchesOf(metric, schema, of))
+		all = append(all, batchesOf(metric, schema, of, versions))
 	}
 	return all
 }
@@ -88,21 +91,27 @@ const recordsTable = "records"
 
 // batchesOf makes the table of the batches of a metric. Its columns are those
 // that any of the batches has.
-func batchesOf(metric, schema string, batches []release.Batch) Table {
+func batchesOf(metric, schema string, batches []release.Batch, versions map[task.ID]int64) Table {
 	t := Table{Metric: metric, Schema: schema, Name: BatchesTable, Rows: int64(len(batches))}
 	for _, b := range batches {
 		t.add(b.Columns)
 	}
+	t.add([]release.Column{versionColumn})
 	for _, b := range batches {
 		row := make(release.Row, len(t.Columns))
 		for i, c := range b.Columns {
 			j := slices.IndexFunc(t.Columns, func(have release.Column) bool { return have.Name == c.Name })
 			row[j] = b.Row[i]
 		}
+		row[slices.IndexFunc(t.Columns, func(c release.Column) bool { return c.Name == versionColumn.Name })] = versions[b.Task]
 		t.rows = append(t.rows, row)
 	}
 	return t
 }
+
+// versionColumn is the version of the question in the table of batches, which has
+// the task itself.
+var versionColumn = release.Column{Name: "version", Type: release.Integer}
 
 // free returns a name that is not taken.
 func free(name string, taken []string) string {
@@ -124,6 +133,7 @@ func join(t Table, batches []release.Batch) (Table, bool) {
 		t.Rows += info.Rows
 		t.add(info.Columns)
 	}
+	t.Columns = append(t.Columns, release.SeriesColumns(t.Columns)...)
 	return t, len(t.parts) > 0
 }
 
@@ -194,15 +204,11 @@ func (d *Database) plan(tables []Table) (request, error) {
 			r.Load = append(r.Load, createTable(t))
 			continue
 		}
-		var files []string
-		for _, p := range t.parts {
-			path, err := d.path(p)
-			if err != nil {
-				return r, err
-			}
-			files = append(files, path)
+		load, err := d.loadFiles(t)
+		if err != nil {
+			return r, err
 		}
-		r.Load = append(r.Load, loadFiles(t, files))
+		r.Load = append(r.Load, load)
 	}
 	return r, nil
 }
@@ -221,16 +227,43 @@ func (d *Database) path(p part) (string, error) {
 	return filepath.Abs(named.Name())
 }
 
-func loadFiles(t Table, files []string) string {
-	var columns, quoted []string
-	for _, c := range t.Columns {
-		columns = append(columns, fmt.Sprintf("CAST(%s AS %s) AS %[1]s", identifier(c.Name), sqlType(c)))
+// loadFiles reads the files of one task after those of another, with a NULL for what
+// only others have.
+func (d *Database) loadFiles(t Table) (string, error) {
+	var tasks []task.ID
+	files, has := map[task.ID][]string{}, map[task.ID]map[string]bool{}
+	for _, p := range t.parts {
+		id := p.batch.Task
+		if has[id] == nil {
+			tasks, has[id] = append(tasks, id), map[string]bool{}
+		}
+		path, err := d.path(p)
+		if err != nil {
+			return "", err
+		}
+		files[id] = append(files[id], literal(escapeGlob(path)))
+		for _, c := range p.info.Columns {
+			has[id][c.Name] = true
+		}
 	}
-	for _, f := range files {
-		quoted = append(quoted, literal(escapeGlob(f)))
+	own := len(t.Columns) - 2
+	var selects []string
+	for _, id := range tasks {
+		var columns []string
+		for _, c := range t.Columns[:own] {
+			from := "NULL"
+			if has[id][c.Name] {
+				from = identifier(c.Name)
+			}
+			columns = append(columns, fmt.Sprintf("CAST(%s AS %s) AS %s", from, sqlType(c), identifier(c.Name)))
+		}
+		columns = append(columns,
+			fmt.Sprintf("%s AS %s", literal(id.String()), identifier(t.Columns[own].Name)),
+			fmt.Sprintf("CAST(%d AS BIGINT) AS %s", t.versions[id], identifier(t.Columns[own+1].Name)))
+		selects = append(selects, fmt.Sprintf("SELECT %s FROM read_parquet([%s], union_by_name = true, hive_partitioning = false)",
+			strings.Join(columns, ", "), strings.Join(files[id], ", ")))
 	}
-	return fmt.Sprintf("CREATE TABLE %s AS SELECT %s FROM read_parquet([%s], union_by_name = true, hive_partitioning = false)",
-		t.Ref(), strings.Join(columns, ", "), strings.Join(quoted, ", "))
+	return "CREATE TABLE " + t.Ref() + " AS " + strings.Join(selects, " UNION ALL "), nil
 }
 
 // createTable makes an empty table.

@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,15 +44,19 @@ func TestTasksThatDiffer(t *testing.T) {
 	columns := []analyzer.Column{epochColumn, {Name: "program", Type: analyzer.Integer}, {Name: "extra", Type: analyzer.Boolean}}
 	f.release("api_use", 5, map[string]data{analyzer.CountsTable: {columns, []analyzer.Row{{epochStart(task.Epoch(5)), int64(7), true}}}})
 	got := f.tables()[0].Columns
-	if len(got) != 6 || got[1].Type != analyzer.Text || got[5].Name != "extra" {
+	if len(got) != 8 || got[1].Type != analyzer.Text || got[5].Name != "extra" || got[6].Name != "task" || got[7].Name != "version" {
 		t.Errorf("columns %v", got)
 	}
 	if !Built {
 		return
 	}
-	r, err := f.open(Limits{}).Query(t.Context(), "SELECT program, extra FROM api_use.counts ORDER BY epoch DESC LIMIT 1", 0)
+	r, err := f.open(Limits{}).Query(t.Context(), "SELECT program, extra, version FROM api_use.counts ORDER BY epoch DESC LIMIT 1", 0)
 	if err != nil || r.Rows[0][0] != "7" || r.Rows[0][1] != true {
 		t.Errorf("rows %v, error %v", r, err)
+	}
+	r, err = f.open(Limits{}).Query(t.Context(), "SELECT version, count(*) AS n, count(DISTINCT task) AS tasks, count(extra) AS extra FROM api_use.counts JOIN api_use.batches USING (task, version, epoch) GROUP BY version ORDER BY version", 0)
+	if err != nil || fmt.Sprint(r.Rows) != "[[1 2 1 0] [2 2 1 0] [3 1 1 1]]" {
+		t.Errorf("rows by version %v, error %v", r, err)
 	}
 }
 

@@ -146,7 +146,7 @@ func checkConsole(t *testing.T, s *Stage) {
 				t.Errorf("the page of %s does not say %q", task.Metric, want)
 			}
 		}
-		if !strings.Contains(list, path) || !strings.HasPrefix(csv, "epoch,item,reports,estimate,stddev,low,high\n") {
+		if !strings.Contains(list, path) || !strings.HasPrefix(csv, "epoch,item,reports,estimate,stddev,low,high,task,version\n") {
 			t.Errorf("%s is not in the list, or exports %q", task.Metric, csv)
 		}
 	}

@@ -216,10 +216,7 @@ func number(v any, otherwise float64) float64 {
 
 // readCrowds reads the tables of a crowd question, largest crowd first.
 func (a *Answer) readCrowds(q *question, b *release.Batch) error {
-	shares, err := readShares(q, b)
-	if err != nil {
-		return err
-	}
+	scales := map[string]float64{}
 	seen := map[string]bool{}
 	for row, err := range b.Rows(analyzer.CountsTable) {
 		if err != nil {
@@ -228,12 +225,22 @@ func (a *Answer) readCrowds(q *question, b *release.Batch) error {
 		n := len(row) // its last columns are count, estimate, stddev, low and high
 		label := crowdLabel(q.task, row[1:n-5])
 		seen[label] = true
-		r := Row{Label: label, Low: number(row[n-2], 0), High: number(row[n-1], math.Inf(1)), Shares: shares[label]}
+		r := Row{Label: label, Low: number(row[n-2], 0), High: number(row[n-1], math.Inf(1))}
 		r.Estimate = number(row[n-4], 0)
+		if count, _ := row[n-5].(int64); count > 0 {
+			scales[label] = r.Estimate / float64(count)
+		}
 		if truth := q.crowds.all[label]; truth != nil {
 			r.True = float64(truth.reports)
 		}
 		a.add(r)
+	}
+	shares, err := readShares(q, b, scales)
+	if err != nil {
+		return err
+	}
+	for i := range a.Rows {
+		a.Rows[i].Shares = shares[a.Rows[i].Label]
 	}
 	slices.SortStableFunc(a.Rows, func(x, y Row) int { return cmp.Compare(y.Estimate, x.Estimate) })
 	a.Small = &Small{}
@@ -248,8 +255,9 @@ func (a *Answer) readCrowds(q *question, b *release.Batch) error {
 }
 
 // readShares reads the table of values by crowd: its last columns are field,
-// value, reports, observed, estimate, stddev, low and high.
-func readShares(q *question, b *release.Batch) (map[string][]Share, error) {
+// value, reports, observed, estimate, stddev, low and high. The estimate is of the
+// crowd before the threshold, which is scale times what was released.
+func readShares(q *question, b *release.Batch, scales map[string]float64) (map[string][]Share, error) {
 	out := map[string][]Share{}
 	if _, ok := release.Find(b.Tables, analyzer.ValuesTable); !ok {
 		return out, nil
@@ -261,7 +269,7 @@ func readShares(q *question, b *release.Batch) (map[string][]Share, error) {
 		n := len(row)
 		label := crowdLabel(q.task, row[1:n-8])
 		reports, _ := row[n-6].(int64)
-		s := Share{Estimate: number(row[n-4], 0) / float64(max(1, reports))}
+		s := Share{Estimate: number(row[n-4], 0) / max(1, float64(reports)*scales[label])}
 		s.Field, _ = row[n-8].(string)
 		s.Value, _ = row[n-7].(string)
 		if truth := q.crowds.all[label]; truth != nil && truth.answers[s.Field] > 0 {
