@@ -22,7 +22,7 @@ type Format string
 
 // The formats.
 const (
-	CSV     Format = "csv"     // RFC 4180 with a header; absent values are empty, lists are JSON
+	CSV     Format = "csv"     // RFC 4180 with a header; absent values are empty, lists are JSON; text as [Spreadsheet] writes it
 	JSON    Format = "json"    // an array of objects, one a line
 	Parquet Format = "parquet" // one file with the table's columns
 )
@@ -201,7 +201,7 @@ func csvValue(v any, c Column) (string, error) {
 	case nil:
 		return "", nil
 	case string:
-		return x, nil
+		return Spreadsheet(x), nil
 	case bool:
 		return strconv.FormatBool(x), nil
 	case float64:
@@ -213,7 +213,7 @@ func csvValue(v any, c Column) (string, error) {
 		return strconv.FormatInt(x, 10), nil
 	}
 	b, err := json.Marshal(v)
-	return string(b), err
+	return Visible(string(b)), err // it begins with a bracket
 }
 
 func instant(millis int64) string { return time.UnixMilli(millis).UTC().Format(time.RFC3339) }
@@ -248,7 +248,7 @@ func (j *jsonWriter) Write(row Row) error {
 		}
 		j.w.Write(name)
 		j.w.WriteByte(':')
-		j.w.Write(value)
+		j.w.Write(JSONText(value))
 	}
 	return j.w.WriteByte('}')
 }

@@ -10,10 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/shoal-project/shoal/release"
 )
 
 // A Format is a way to write a result.
@@ -22,7 +23,7 @@ type Format string
 // The formats.
 const (
 	Text    Format = "text"    // aligned columns for people; long values are cut, control characters shown as \x1b
-	CSV     Format = "csv"     // RFC 4180 with a header; NULL is empty
+	CSV     Format = "csv"     // RFC 4180 with a header; NULL is empty; text as [release.Spreadsheet] writes it
 	JSON    Format = "json"    // an array of objects, one a line
 	Parquet Format = "parquet" // one file
 )
@@ -80,26 +81,7 @@ func Show(v any, most int) string {
 	default:
 		s = plain(v)
 	}
-	return cut(visible(s), most)
-}
-
-// visible escapes what could move the cursor or reorder text: values come from
-// clients.
-func visible(s string) string {
-	hidden := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError }
-	if strings.IndexFunc(s, hidden) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if hidden(r) {
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return cut(release.Visible(s), most)
 }
 
 func cut(s string, most int) string {
@@ -117,7 +99,7 @@ func (r *Result) Plan() (string, bool) {
 	var b strings.Builder
 	for _, row := range r.Rows {
 		for line := range strings.Lines(plain(row[1])) {
-			b.WriteString(visible(strings.TrimRight(line, "\r\n")) + "\n")
+			b.WriteString(release.Visible(strings.TrimRight(line, "\r\n")) + "\n")
 		}
 	}
 	return strings.TrimSpace(b.String()), true
@@ -134,7 +116,7 @@ func (r *Result) text(w io.Writer) error {
 	cells := make([][]string, 0, len(r.Rows)+1)
 	names := make([]string, len(r.Columns))
 	for i, c := range r.Columns {
-		names[i] = cut(visible(c.Name), widest)
+		names[i] = cut(release.Visible(c.Name), widest)
 	}
 	cells = append(cells, names)
 	for _, row := range r.Rows {
@@ -180,16 +162,27 @@ func (r *Result) line(w io.Writer, cells []string, width []int) {
 	fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 }
 
+// csvText is plain, but for text that a spreadsheet or a terminal would act on.
+func csvText(v any) string {
+	switch v.(type) {
+	case string:
+		return release.Spreadsheet(plain(v))
+	case json.RawMessage:
+		return release.Visible(plain(v))
+	}
+	return plain(v)
+}
+
 func (r *Result) csv(w io.Writer) error {
 	c := csv.NewWriter(w)
 	fields := make([]string, len(r.Columns))
 	for i, column := range r.Columns {
-		fields[i] = column.Name
+		fields[i] = release.Spreadsheet(column.Name)
 	}
 	err := c.Write(fields)
 	for _, row := range r.Rows {
 		for i, v := range row {
-			fields[i] = plain(v)
+			fields[i] = csvText(v)
 		}
 		if err == nil {
 			err = c.Write(fields)
@@ -222,7 +215,7 @@ func (r *Result) json(w io.Writer) error {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(w, "%s:%s", names[i], value)
+			fmt.Fprintf(w, "%s:%s", release.JSONText(names[i]), release.JSONText(value))
 		}
 		io.WriteString(w, "}")
 	}

@@ -29,11 +29,11 @@ func TestWriteForms(t *testing.T) {
 	for format, want := range map[Format]string{
 		CSV: "program,count,estimate,shell,epoch,langs\n" +
 			"vi,1200,1212.25,true,2026-11-23T07:30:00Z,\"[\"\"en\"\"]\"\n" +
-			"\"a \"\"quoted\"\", name\x1b[2J\u202e\",-3,1.23456789e+07,false,2026-11-23T00:00:00Z,\"{\"\"a\"\":1}\"\n" +
+			"\"a \"\"quoted\"\", name\\x1b[2J\\u202e\",-3,1.23456789e+07,false,2026-11-23T00:00:00Z,\"{\"\"a\"\":1}\"\n" +
 			",,,,,\n",
 		JSON: `[
 {"program":"vi","count":1200,"estimate":1212.25,"shell":true,"epoch":"2026-11-23T07:30:00Z","langs":["en"]},
-{"program":"a \"quoted\", name\u001b[2J‮","count":-3,"estimate":12345678.9,"shell":false,"epoch":"2026-11-23T00:00:00Z","langs":{"a":1}},
+{"program":"a \"quoted\", name\u001b[2J\u202e","count":-3,"estimate":12345678.9,"shell":false,"epoch":"2026-11-23T00:00:00Z","langs":{"a":1}},
 {"program":null,"count":null,"estimate":null,"shell":null,"epoch":null,"langs":null}
 ]
 `,

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/shoal-project/shoal/release"
 )
 
 // shown is how many crowds are printed.
@@ -46,7 +48,7 @@ func (r *Result) answer(b *strings.Builder) {
 	fmt.Fprintf(b, "%-*s  %14s\n", width, "crowd", "people ± 95%")
 	for _, c := range top {
 		bar := int(c.Estimate/top[0].Estimate*24 + 0.5)
-		fmt.Fprintf(b, "%-*s  %8.0f ± %-3.0f  %-24s  %s\n", width, cut(c.Label, width), c.Estimate, (c.High-c.Low)/2,
+		fmt.Fprintf(b, "%-*s  %8.0f ± %-3.0f  %-24s  %s\n", width, cut(release.Visible(c.Label), width), c.Estimate, (c.High-c.Low)/2,
 			strings.Repeat("█", bar), strings.Join(c.Members, " "))
 	}
 	if n := len(r.Released) - len(top); n > 0 {

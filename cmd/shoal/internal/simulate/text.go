@@ -7,8 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/shoal-project/shoal/release"
 )
 
 // shown is how many rows of an answer are printed.
@@ -17,7 +18,7 @@ const shown = 20
 // WriteText prints an answer for a person.
 func (a *Answer) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s  %s\n", a.Metric, printable(a.Question))
+	fmt.Fprintf(&b, "\n%s  %s\n", a.Metric, release.Visible(a.Question))
 	fmt.Fprintf(&b, "  %s; %d people, %d reports of the epoch from %s\n", a.Kind, a.People, a.Reports, a.Epoch.UTC().Format("2006-01-02 15:04"))
 	if !a.Released {
 		fmt.Fprintf(&b, "  no answer: %s\n", a.Reason)
@@ -39,7 +40,7 @@ func (a *Answer) table(b *strings.Builder) {
 	}
 	cells := [][4]string{{"", "estimate", "95% interval", "in truth"}}
 	for _, r := range rows {
-		cells = append(cells, [4]string{cut(printable(r.Label), 40), figure(r.Estimate), figure(r.Low) + " to " + figure(r.High), figure(r.True)})
+		cells = append(cells, [4]string{cut(release.Visible(r.Label), 40), figure(r.Estimate), figure(r.Low) + " to " + figure(r.High), figure(r.True)})
 	}
 	var width [4]int
 	for _, c := range cells {
@@ -102,7 +103,7 @@ func sharesText(all []Share) string {
 	})
 	var parts []string
 	for _, s := range top[:min(3, len(top))] {
-		parts = append(parts, fmt.Sprintf("%s %.0f%% (%.0f%%)", printable(name(s)), 100*min(1, max(0, s.Estimate)), 100*s.True))
+		parts = append(parts, fmt.Sprintf("%s %.0f%% (%.0f%%)", release.Visible(name(s)), 100*min(1, max(0, s.Estimate)), 100*s.True))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -141,14 +142,4 @@ func cut(s string, n int) string {
 		return s
 	}
 	return string([]rune(s)[:n-1]) + "…"
-}
-
-// printable replaces what a terminal would act on.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == ' ' || unicode.IsGraphic(r) && !unicode.Is(unicode.Zs, r) && !unicode.Is(unicode.Bidi_Control, r) {
-			return r
-		}
-		return '�'
-	}, s)
 }
