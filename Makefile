@@ -35,12 +35,17 @@ help:
 	@echo "make build   bin/shoal"
 
 # ARGS passes flags on: make demo ARGS="--once --json"
-demo:
-	$(GO) run ./cmd/shoal demo $(ARGS)
+demo: build
+	./bin/shoal demo $(ARGS)
 
+# Packages are named as they are compiled: nothing else tells how far it is.
 build:
-	$(WITH_SQL) $(GO) build -trimpath $(WITH_SQL_TAGS) -o bin/shoal ./cmd/shoal
-	@if [ "$(SQL)" != yes ]; then echo "bin/shoal answers no SQL: no C++ toolchain was found, or DuckDB does not come for $(PLATFORM) (see docs/sql.md)"; fi
+	@if [ "$(SQL)" = yes ]; then \
+		echo "building bin/shoal with SQL: DuckDB is large, the first time takes minutes; SQL=no leaves it out" >&2; \
+	else \
+		echo "building bin/shoal without SQL: for it install a C++ compiler (g++ or clang++) where DuckDB comes for $(PLATFORM), and build again (see docs/sql.md)" >&2; \
+	fi
+	$(WITH_SQL) $(GO) build -v -trimpath $(WITH_SQL_TAGS) -o bin/shoal ./cmd/shoal
 
 test: cross
 	$(GO) vet ./...

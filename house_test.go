@@ -282,3 +282,23 @@ func TestFileLengths(t *testing.T) {
 		}
 	}
 }
+
+// TestBuildSaysFirst: what takes minutes says so before it begins, and names what
+// it compiles; the demo has SQL wherever a build has it, or says how to get it.
+func TestBuildSaysFirst(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("no make")
+	}
+	for sql, want := range map[string]string{"yes": "takes minutes; SQL=no leaves it out", "no": "install a C++ compiler"} {
+		for _, target := range []string{"build", "demo"} {
+			out, err := exec.Command("make", "-n", target, "SQL="+sql).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			said, built, found := strings.Cut(string(out), "build -v -trimpath")
+			if !found || !strings.Contains(said, want) || strings.Contains(built, "-tags duckdb") != (sql == "yes") {
+				t.Errorf("make %s SQL=%s does\n%s", target, sql, out)
+			}
+		}
+	}
+}
