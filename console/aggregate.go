@@ -72,8 +72,13 @@ func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answ
 	if state := s.server.TaskState(ctx, t); state != "served" {
 		a.Aggregate.Waits = state
 	}
+	now := s.server.Clock().Now()
 	for _, p := range slices.Backward(pending) {
-		a.Aggregate.Pending = append(a.Aggregate.Pending, pendingOf(p))
+		if v := pendingOf(t.Task, p, now); v.over() {
+			a.Aggregate.Over = append(a.Aggregate.Over, v)
+		} else {
+			a.Aggregate.Pending = append(a.Aggregate.Pending, v)
+		}
 	}
 	for _, e := range slices.Backward(entries) {
 		m := e.Manifest
@@ -82,14 +87,23 @@ func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answ
 	return a, s.aggregateCharts(ctx, t, &a)
 }
 
+// lateReports is how long after a batch has closed reports that are on their way
+// between leader and helper may still count.
+const lateReports = 6 * time.Hour
+
 // pendingOf says how it stands with a batch that is asked for.
-func pendingOf(p server.CollectionView) Pending {
+func pendingOf(t *task.Task, p server.CollectionView, now time.Time) Pending {
 	out := Pending{Start: p.Start, End: p.End, State: "waiting", Missing: p.Missing}
+	closed := p.End.Add(time.Duration(t.MaxDelay+t.ClockSkew) * time.Second)
 	switch {
 	case p.State == "abandoned":
 		out.State, out.Text = "given up", p.Reason
 	case p.Failed != "":
 		out.State, out.Text = "failing", "The last try failed and will be repeated; the server’s log says why."
+	case p.Missing != "" && !p.End.IsZero() && now.After(closed.Add(lateReports)):
+		out.State = tooFew
+		out.Text = fmt.Sprintf("Devices could send for this epoch until %s, and too few did: it will not be released, unless the leader still waits for an absent helper. "+
+			"Ask more people, or ask anew with a longer epoch or a lower min_batch; “shoal simulate” tries it.", closed.UTC().Format("2 January 2006, 15:04 UTC"))
 	case p.Missing != "":
 		out.State, out.Text = "not enough yet", "A batch with too few reports is not added up, so that no sum is one person’s value."
 	default:
@@ -97,6 +111,12 @@ func pendingOf(p server.CollectionView) Pending {
 	}
 	return out
 }
+
+// tooFew is the state of a batch to which no report can come any more.
+const tooFew = "too few"
+
+// over reports whether a batch is not to be expected any more.
+func (p Pending) over() bool { return p.State == tooFew || p.State == "given up" }
 
 // whole returns the batches whose files are what was released, and marks the others.
 func (s *serverSource) whole(t server.Task, batches []release.Batch, a *Answer) []release.Batch {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 // How much of a batch a page shows; the exports hold all.
@@ -62,7 +63,7 @@ func crowdLabel(columns []analyzer.Column, row analyzer.Row) string {
 	if len(parts) == 0 {
 		return "(empty)"
 	}
-	return strings.Join(parts, " · ")
+	return release.Visible(strings.Join(parts, " · "))
 }
 
 // crowds makes the chart of the largest crowds and the table of a batch from

@@ -10,6 +10,7 @@ import (
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/store/duckdb"
 )
 
 func TestCrowdLabel(t *testing.T) {
@@ -99,5 +100,51 @@ func TestNext(t *testing.T) {
 	}
 	if got := next(tk, time.Unix(7860, 0)); !got.IsZero() {
 		t.Errorf("after the end the next batch closes at %v", got)
+	}
+}
+
+// TestExamples: the example of each table asks for columns that it has, also of the
+// table of batches, which has others for each route.
+func TestExamples(t *testing.T) {
+	columns := func(names ...string) []analyzer.Column {
+		var all []analyzer.Column
+		for _, n := range names {
+			all = append(all, analyzer.Column{Name: n})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		columns []analyzer.Column
+		want    string
+	}{
+		{columns("epoch", "task", "state", "reports", "noise", "noise_stddev"), "SELECT epoch, reports, noise, noise_stddev\n"},
+		{columns("epoch", "task", "reports", "reports_low", "reports_high", "released"), "SELECT epoch, reports, reports_low, reports_high, released,"},
+		{columns("something"), "SUMMARIZE "},
+	} {
+		got := example(duckdb.Table{Metric: "m", Name: duckdb.BatchesTable, Columns: c.columns})
+		if !strings.HasPrefix(got, c.want) {
+			t.Errorf("of columns %v: %q", c.columns, got)
+		}
+	}
+}
+
+// TestPendingOver: an epoch to which nothing can come any more says so, what to do,
+// and stands behind the others.
+func TestPendingOver(t *testing.T) {
+	q := &task.Task{EpochSeconds: 3600, MaxDelay: 3600, ClockSkew: 300}
+	end := time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
+	view := server.CollectionView{Start: end.Add(-time.Hour), End: end, State: "asked", Missing: "up to 500 of 1000 reports"}
+	if p := pendingOf(q, view, end.Add(2*time.Hour)); p.over() || p.State != "not enough yet" {
+		t.Errorf("soon after its end: %+v", p)
+	}
+	p := pendingOf(q, view, end.Add(24*time.Hour))
+	for _, want := range []string{"1 March 2027, 13:05 UTC", "will not be released", "lower min_batch"} {
+		if !p.over() || !strings.Contains(p.Text, want) {
+			t.Errorf("a day after its end: %+v, want %q", p, want)
+		}
+	}
+	view.State, view.Reason = "abandoned", "not enough reports arrived"
+	if p := pendingOf(q, view, end); !p.over() {
+		t.Errorf("given up: %+v", p)
 	}
 }

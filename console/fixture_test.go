@@ -156,8 +156,8 @@ func counted() console.Answer {
 	a.Aggregate.Collected = a.Aggregate.Collected[:6]
 	a.Aggregate.Pending = []console.Pending{
 		{Start: day(22), End: day(23), State: "not enough yet", Missing: "up to 500 of 1000 reports", Text: "A batch with too few reports is not added up, so that no sum is one person’s value."},
-		{Start: day(2), End: day(3), State: "given up", Text: "not enough reports arrived"},
 	}
+	a.Aggregate.Over = []console.Pending{{Start: day(2), End: day(3), State: "given up", Text: "not enough reports arrived"}}
 	a.Table = console.Table{Columns: []console.Column{{Name: "item"}, {Name: "estimate", Numeric: true}, {Name: "95 %", Numeric: true}}, Rows: [][]string{{"count", "2,913", "2,823 – 3,003"}}, Total: 1}
 	return a
 }

@@ -160,9 +160,12 @@ func example(t duckdb.Table) string {
 	case t.Name == analyzer.ValuesTable && has("field") && has("value") && has("estimate"):
 		return "SELECT field, value, sum(reports) AS reports, round(sum(estimate), 1) AS estimate,\n" +
 			"  round(1.96 * sqrt(sum(stddev * stddev)), 1) AS error_95\nFROM " + t.Ref() + "\nGROUP BY field, value\nORDER BY estimate DESC"
-	case t.Name == duckdb.BatchesTable:
+	case t.Name == duckdb.BatchesTable && has("released") && has("reports_low"):
 		return "SELECT epoch, reports, reports_low, reports_high, released,\n  round(100.0 * released / reports, 1) AS percent_released\nFROM " +
 			t.Ref() + "\nORDER BY epoch DESC"
+	}
+	if t.Name == duckdb.BatchesTable && has("noise_stddev") {
+		return "SELECT epoch, reports, noise, noise_stddev\nFROM " + t.Ref() + "\nORDER BY epoch DESC"
 	}
 	return "SUMMARIZE " + t.Ref()
 }

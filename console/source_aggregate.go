@@ -12,6 +12,7 @@ type Aggregate struct {
 	Waits     string // why nothing is collected; "" if it is
 	Lines     []Line
 	Pending   []Pending // what is asked for and not released
+	Over      []Pending // what is not released and is not to be expected any more
 	Collected []Collected
 }
 
@@ -31,7 +32,7 @@ type Point struct {
 // A Pending is a batch that was asked for and is not released.
 type Pending struct {
 	Start, End time.Time // zero where the leader chooses the batch
-	State      string    // waiting, not enough yet, failed, given up
+	State      string    // waiting, not enough yet, failing, too few, given up
 	Missing    string    // coarsely, how many reports
 	Text       string    // why; may be empty
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/demo"
 	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
@@ -54,6 +55,10 @@ type demoAnswer struct {
 	Web *demo.WebResult `json:"web,omitempty"`
 }
 
+// demoLasts is more virtual time than the demo takes: two epochs and their send
+// delays. It begins so long ago, so that nothing that the console shows is to come.
+const demoLasts = 12 * time.Hour
+
 // Run plays the demo.
 func (c *demoCmd) Run(e *env) error {
 	dir, remove, err := temporary(c.Data, "shoal-demo-")
@@ -63,7 +68,7 @@ func (c *demoCmd) Run(e *env) error {
 	defer remove()
 	p := newProgress(e.stderr)
 	defer p.clear()
-	config := demo.Config{Dir: dir, Start: e.clock.Now(), Rand: rand.Reader, Progress: p.show}
+	config := demo.Config{Dir: dir, Start: e.clock.Now().Add(-demoLasts), Rand: rand.Reader, Progress: p.show}
 	var answer demoAnswer
 	var stage *demo.Stage
 	if c.Input != "" || c.Ask != "web" {
