@@ -66,9 +66,6 @@ func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answ
 		Privacy:   aggregatePrivacy(t),
 		Aggregate: &Aggregate{Kind: g.Kind.String(), Exact: g.Noise.Mechanism == dp.NoNoise},
 	}
-	if !a.Aggregate.Exact {
-		a.Aggregate.Within = number(float64(g.Noise.Within95()))
-	}
 	if state := s.server.TaskState(ctx, t); state != "served" {
 		a.Aggregate.Waits = state
 	}
@@ -155,6 +152,9 @@ func (s *serverSource) aggregateCharts(ctx context.Context, t server.Task, a *An
 	}
 	unit := unitOf(t.Task.Aggregation.Kind)
 	a.Table = resultTable(rows)
+	if !a.Aggregate.Exact {
+		a.Aggregate.Within = widest(rows)
+	}
 	if single(t.Task.Aggregation.Kind) {
 		line := Line{Title: lineTitles[t.Task.Aggregation.Kind], Unit: unit, Note: "One point an epoch."}
 		for _, b := range batches {
@@ -166,6 +166,9 @@ func (s *serverSource) aggregateCharts(ctx context.Context, t server.Task, a *An
 				value, _, low, high := numbers(rows[0])
 				line.Points = append(line.Points, Point{b.Start, b.End, value, low, high})
 			}
+		}
+		if n := line.missing(); n > 0 {
+			line.Note = fmt.Sprintf("One point an epoch; %s in between without an answer.", plural(n, "epoch", "epochs"))
 		}
 		a.Aggregate.Lines = []Line{line}
 		return nil
@@ -190,6 +193,23 @@ func (s *serverSource) aggregateCharts(ctx context.Context, t server.Task, a *An
 	}
 	a.Charts = []Chart{chart}
 	return nil
+}
+
+// widest is how far noise moves a number of an answer, at most, in 95 cases of 100:
+// "" where nothing can be told.
+func widest(rows []release.Row) string {
+	half := 0.0
+	for _, row := range rows {
+		if label, _ := row[1].(string); label == collector.Answered {
+			continue
+		}
+		value, _, low, high := numbers(row)
+		if math.IsNaN(value) {
+			return ""
+		}
+		half = max(half, value-low, high-value) // an end may be cut at zero
+	}
+	return number(half)
 }
 
 // interval writes a number with its error bar.

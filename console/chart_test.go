@@ -2,10 +2,13 @@ package console
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/shoal-project/shoal/release"
 )
 
 func TestNumber(t *testing.T) {
@@ -78,4 +81,43 @@ func TestTraceStaysInside(t *testing.T) {
 			t.Fatalf("%d points, %d gaps: %d dots, %d segments, %d ticks", len(l.Points), gaps, len(out.Dots), len(out.Segments), len(out.Ticks))
 		}
 	})
+}
+
+// TestTraceIsTrueToTime: 13 released epochs of 22 were drawn as neighbours and joined.
+func TestTraceIsTrueToTime(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, n) }
+	l := Line{}
+	for _, n := range []int{0, 1, 2, 5, 9} {
+		l.Points = append(l.Points, Point{Start: day(n), End: day(n + 1), Value: 10, Low: 9, High: 12})
+	}
+	out := trace(l)
+	var at []string
+	for _, d := range out.Dots {
+		at = append(at, d.X)
+	}
+	if got := strings.Join(at, " "); got != "5.00% 15.00% 25.00% 55.00% 95.00%" {
+		t.Errorf("points at %s", got)
+	}
+	if len(out.Segments) != 2 || out.Segments[1].X2 != "25.00%" {
+		t.Errorf("joined %v, want the first three", out.Segments)
+	}
+	if n := l.missing(); n != 5 {
+		t.Errorf("%d epochs are missing, want 5", n)
+	}
+}
+
+// TestWidest: beside a mean of 39, give or take 14, the noise of a sum was printed.
+func TestWidest(t *testing.T) {
+	row := func(label string, v ...any) release.Row {
+		return append(release.Row{int64(0), label, int64(100)}, v...)
+	}
+	for want, rows := range map[string][]release.Row{
+		"14": {row("mean", 39.0, 7.0, 25.0, 52.0), row("answered", 80.0, 500.0, 0.0, 4000.0)},
+		"8":  {row("a", 3.0, 4.0, 0.0, 11.0), row("b", 30.0, 4.0, 22.0, 38.0)},
+		"":   {row("mean", nil, nil, 0.0, 48.0)},
+	} {
+		if got := widest(rows); got != want {
+			t.Errorf("%v: %q, want %q", rows, got, want)
+		}
+	}
 }

@@ -8,7 +8,7 @@ import "time"
 type Aggregate struct {
 	Kind      string // what the answer is: a count, a histogram
 	Exact     bool   // there is no noise
-	Within    string // otherwise, how far it goes in 95 cases of 100
+	Within    string // otherwise, how far it moves the newest answer in 95 cases of 100; "" before there is one
 	Waits     string // why nothing is collected; "" if it is
 	Lines     []Line
 	Pending   []Pending // what is asked for and not released

@@ -41,8 +41,7 @@ func trace(l Line) traced {
 		v := top - float64(i)*step
 		out.Ticks = append(out.Ticks, tick{At: y(v), Label: number(v)})
 	}
-	n := float64(len(l.Points))
-	at := func(i int) string { return percent((float64(i) + .5) / n) }
+	at := l.times()
 	before := -1
 	for i, p := range l.Points {
 		if math.IsNaN(p.Value) {
@@ -53,7 +52,7 @@ func trace(l Line) traced {
 			d.Shown += ", between " + number(p.Low) + " and " + number(p.High)
 		}
 		out.Dots = append(out.Dots, d)
-		if before == i-1 && i > 0 {
+		if before == i-1 && i > 0 && !p.Start.After(l.Points[before].End) {
 			out.Segments = append(out.Segments, segmentOfLine{at(before), y(l.Points[before].Value), d.X, d.Y})
 		}
 		before = i
@@ -67,6 +66,36 @@ func trace(l Line) traced {
 		out.Spoken = fmt.Sprintf("%s: %s in the last of %s", l.Title, number(last.Value), plural(len(l.Points), "epoch", "epochs"))
 	}
 	return out
+}
+
+// times returns the position of each point: the middle of its epoch between the
+// begin of the first and the end of the last, so that an epoch that is missing is as
+// wide as one that is there. Points without times are equally far apart.
+func (l Line) times() func(i int) string {
+	n := len(l.Points)
+	if n == 0 {
+		return nil
+	}
+	start, span := l.Points[0].Start, l.Points[n-1].End.Sub(l.Points[0].Start)
+	return func(i int) string {
+		if span <= 0 {
+			return percent((float64(i) + .5) / float64(n))
+		}
+		p := l.Points[i]
+		return percent(float64(p.Start.Sub(start)+p.End.Sub(p.Start)/2) / float64(span))
+	}
+}
+
+// missing is how many epochs between the first and the last point have none.
+func (l Line) missing() int {
+	gaps := 0
+	for i := 1; i < len(l.Points); i++ {
+		p, before := l.Points[i], l.Points[i-1]
+		if length := p.End.Sub(p.Start); length > 0 {
+			gaps += int(max(0, p.Start.Sub(before.End)) / length)
+		}
+	}
+	return gaps
 }
 
 // drawable makes a position of whatever a source computes.
