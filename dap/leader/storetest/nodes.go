@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -130,15 +131,28 @@ func (s *suite) everything() any {
 	return []any{logs, jobs, reports, due.Unix(), pending, len(blocks), last, uncut}
 }
 
-// fenceUnderLoad takes a node's name while its process changes the store: when
-// Claim has returned, nothing that the process does takes effect.
+// fenceUnderLoad takes a node's name while its process changes the store, many
+// times, since a store that checks the claim too early is seen only if a change is
+// just between the two.
 func (s *suite) fenceUnderLoad() {
+	process := s.Store
+	for round := range 40 {
+		claim := leader.Claim{Node: "n1", Disk: fmt.Sprint("disk", round), Until: at(int64(3000 + 3000*round))}
+		process = s.takeUnderLoad(process, claim, at(int64(1000+3000*round)))
+	}
+}
+
+// takeUnderLoad claims the name of a process and returns the store as the new one
+// has it: when Claim has returned, nothing that the former does takes effect.
+func (s *suite) takeUnderLoad(former leader.Store, claim leader.Claim, now time.Time) leader.Store {
 	ctx := s.Context()
+	first, _, err := s.LastLog(ctx, taskA, 0)
+	s.must(err)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for {
-				if _, err := s.BeginLog(ctx, taskA, "n1"); err != nil {
+				if _, err := former.BeginLog(ctx, taskA, "n1"); err != nil {
 					if !errors.Is(err, leader.ErrFenced) {
 						s.Errorf("a change while the name is taken: %v", err)
 					}
@@ -148,12 +162,12 @@ func (s *suite) fenceUnderLoad() {
 		})
 	}
 	for { // until the changes have begun
-		if last, _, err := s.LastLog(ctx, taskA, 0); err != nil || last > 3 {
+		if last, _, err := s.LastLog(ctx, taskA, 0); err != nil || last > first+3 {
 			s.must(err)
 			break
 		}
 	}
-	_, err := s.plain.Claim(ctx, leader.Claim{Node: "n1", Disk: "d2", Until: at(3000)}, at(1000))
+	claim, err = s.plain.Claim(ctx, claim, now)
 	s.must(err)
 	last, _, err := s.LastLog(ctx, taskA, 0)
 	s.must(err)
@@ -163,6 +177,7 @@ func (s *suite) fenceUnderLoad() {
 	if after != last {
 		s.Fatalf("log %d was begun after the claim was taken at %d", after, last)
 	}
+	return s.plain.As(claim)
 }
 
 // dropNode gives up what a lost node had.
