@@ -93,10 +93,11 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 		return &Partial{damaged}
 	}
 	columns := slices.Concat(first.Columns, SeriesColumns(first.Columns))
-	out, err := newRowWriter(w, f, q.Table, columns)
+	open := newRowWriter
 	if task.IsRehearsal(q.Metric) {
-		out, err = newMarked(w, f, q.Table, columns)
+		open = newMarked
 	}
+	out, err := open(w, f, q.Table, columns)
 	if err != nil {
 		return err
 	}
