@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/internal/durable"
@@ -60,6 +61,9 @@ type metricsBuildCmd struct {
 	metricsFile
 	Key    string `default:"owner.key" help:"The owner's key, as \"shoal metrics key\" makes it (${default})."`
 	Output string `short:"o" default:"tasks.bundle" help:"The bundle to write (${default})."`
+
+	Rehearsal bool          `help:"Build rehearsals of the questions, which only \"shoal simulate --bundle\" answers: they are called rehearsal.NAME."`
+	Epoch     time.Duration `placeholder:"5m" help:"With --rehearsal: the length of all epochs, so that it is over soon; from 2m to 24h."`
 }
 
 // Run writes the bundle and lists its tasks.
@@ -67,6 +71,14 @@ func (c *metricsBuildCmd) Run(e *env) error {
 	file, err := c.load(e)
 	if err != nil {
 		return err
+	}
+	switch {
+	case c.Epoch != 0 && !c.Rehearsal:
+		return setup(errors.New("--epoch: only a rehearsal has other epochs than its question; add --rehearsal"))
+	case c.Epoch != 0 && (c.Epoch < 2*time.Minute || c.Epoch > 24*time.Hour || c.Epoch%time.Minute != 0):
+		return setup(fmt.Errorf("--epoch: %v is not in whole minutes from 2m to 24h", c.Epoch))
+	case c.Rehearsal:
+		file = file.Rehearsal(c.Epoch)
 	}
 	key, err := server.LoadIdentity(c.Key)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/simulate"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server"
 )
 
@@ -27,6 +28,7 @@ type simulateCmd struct {
 	Set        []string `sep:"none" placeholder:"METRIC=DIST" help:"One distribution: METRIC=DIST, or METRIC:FIELD=DIST for a field of a record. May be repeated."`
 	ShowValues bool     `help:"Print the distributions that would be used, as a file for --values, and exit."`
 	Seed       uint64   `default:"1" help:"What people say follows from it (${default}); noise does not."`
+	Bundle     string   `placeholder:"FILE" help:"Answer rehearsals at the servers that this bundle names, in real time; \"shoal metrics build --rehearsal\" writes one."`
 	JSON       bool     `name:"json" help:"Print the answers as JSON."`
 	Console    string   `optional:"" placeholder:"ADDR" help:"Show the answers in the console, on this loopback address, until interrupted; 127.0.0.1:0 for any free port."`
 	Data       string   `type:"path" placeholder:"DIR" help:"Keep the organisations' keys, configurations and stores in this new folder."`
@@ -55,6 +57,8 @@ Examples:
   shoal simulate metrics.yaml --people 2000 --set theme="weights dark=70, light=30"
   shoal simulate --show-values > values.yaml, edit, shoal simulate --values values.yaml
   shoal simulate --console 127.0.0.1:0
+  shoal metrics build --rehearsal --epoch 5m -o rehearsal.bundle, give it to the
+    servers, shoal simulate --bundle rehearsal.bundle
   shoal simulate --json | jq '.answers[].inside_interval'`
 }
 
@@ -97,6 +101,9 @@ func (c *simulateCmd) Run(e *env) error {
 	short := simulate.Shortages(file, values, c.People)
 	for _, name := range slices.Sorted(maps.Keys(short)) {
 		fmt.Fprintf(e.stderr, "shoal: warning: metric %s: %s\n", name, short[name])
+	}
+	if c.Bundle != "" {
+		return c.send(e, file, values)
 	}
 	dir, remove, err := temporary(c.Data, "shoal-simulate-")
 	if err != nil {
@@ -176,6 +183,43 @@ func (c *simulateCmd) print(e *env, s *simulate.Simulation) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// send answers rehearsals at servers that run, and prints the truth.
+func (c *simulateCmd) send(e *env, f *metric.File, v simulate.Values) error {
+	if c.Console != "" || c.Data != "" {
+		return setup(errors.New("--bundle: the servers that run have the results, so that --console and --data have no meaning; remove them"))
+	}
+	bundle, err := os.ReadFile(c.Bundle)
+	if err != nil {
+		return setup(fmt.Errorf("reading the bundle: %w", err))
+	}
+	p := newProgress(e.stderr)
+	defer p.clear()
+	sent, err := simulate.Send(e.ctx, simulate.SendConfig{
+		Bundle: bundle, File: f, Values: v, People: c.People, Seed: c.Seed, Clock: e.clock, Forward: e.clock.Until, Progress: p.show,
+	})
+	p.clear()
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted: what was sent stays at the servers, and is marked as a rehearsal")
+	case err != nil:
+		return setup(err)
+	}
+	if c.JSON {
+		j := json.NewEncoder(e.stdout)
+		j.SetIndent("", "  ")
+		return j.Encode(map[string]any{"rehearsal": true, "people": c.People, "sent": sent})
+	}
+	for _, s := range sent {
+		fmt.Fprintf(e.stdout, "%s: %d reports of the epoch from %s; in truth", s.Metric, s.Reports, s.Epoch.Format("2006-01-02 15:04"))
+		for _, k := range s.Truth[:min(10, len(s.Truth))] {
+			fmt.Fprintf(e.stdout, "  %s: %.6g", release.Visible(k.Label), k.True)
+		}
+		fmt.Fprintln(e.stdout)
+	}
+	fmt.Fprintln(e.stdout, "The epochs are closed. The servers release the results within minutes, marked as rehearsals: see the console, or shoal export.")
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/esa/encoder"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -42,6 +43,15 @@ func newQuestion(m *metric.Metric, o task.Opened, v MetricValues) (*question, er
 	q.crowds = &crowds{t: o.Task, all: map[string]*crowdTruth{}}
 	q.encoder, err = encoder.New(o.Task, o.ID)
 	return q, err
+}
+
+// label names a row of the result of an aggregate question.
+func (q *question) label(row int) string {
+	meaning, err := aggregate.New(&q.task.Aggregation)
+	if err != nil { // the task was checked
+		return fmt.Sprint(row)
+	}
+	return meaning.Label(row)
 }
 
 // An act is something that a person says.

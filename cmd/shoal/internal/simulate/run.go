@@ -58,7 +58,7 @@ func Run(ctx context.Context, c Config) (*Simulation, error) {
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	for group := range s.groups() {
+	for group := range byEpoch(s.questions) {
 		if err := s.answer(ctx, group); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -132,15 +132,16 @@ func permit(c *server.Config, longest time.Duration) {
 	c.Aggregates.Expiry = max(c.Aggregates.Expiry, server.Duration(2*longest))
 }
 
-// groups yields the questions by epoch length.
-func (s *Simulation) groups() func(func([]*question) bool) {
+// byEpoch yields questions that are in the order of their epochs' lengths, those of
+// one length together.
+func byEpoch(all []*question) func(func([]*question) bool) {
 	return func(yield func([]*question) bool) {
-		for from := 0; from < len(s.questions); {
+		for from := 0; from < len(all); {
 			to := from
-			for to < len(s.questions) && s.questions[to].task.EpochSeconds == s.questions[from].task.EpochSeconds {
+			for to < len(all) && all[to].task.EpochSeconds == all[from].task.EpochSeconds {
 				to++
 			}
-			if !yield(s.questions[from:to]) {
+			if !yield(all[from:to]) {
 				return
 			}
 			from = to

@@ -1,19 +1,27 @@
 package simulate
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	crand "crypto/rand"
 
+	"github.com/shoal-project/shoal/cmd/shoal/internal/parties"
+	"github.com/shoal-project/shoal/dap/collector"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 // TestEveryKind answers one question of each kind that a file can hold, and holds
@@ -219,4 +227,72 @@ func FuzzSpec(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSend answers rehearsals at servers that run; what they release is marked and
+// is the truth. A bundle that people answer is refused before anything is sent.
+func TestSend(t *testing.T) {
+	const text = `
+version: 1
+owner: Example
+metrics:
+  sum: {method: aggregate, question: q, consent: c, type: sum, max: 90, example: 9, noise: none, min_batch: 100, epoch: 7d, expires: 2100-01-01}
+`
+	now := time.Date(2027, 3, 4, 5, 6, 0, 0, time.UTC)
+	f, err := metric.Read("metrics.yaml", []byte(text), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := Values{}.Complete(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(questions *metric.File) (*parties.Parties, SendConfig) {
+		p, err := parties.Start(t.Context(), parties.Config{
+			Dir: t.TempDir(), Start: now, Rand: crand.Reader, Aggregates: true,
+			Questions: func([]task.Party) (*metric.File, error) { return questions, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		return p, SendConfig{
+			Bundle: p.Bundle, File: f, Values: v, People: 120, Seed: 1, Clock: p.Clock, Progress: func(string, int, int) {},
+			Forward: func(ctx context.Context, at time.Time) error {
+				p.Clock.Forward(at)
+				return p.Tick(ctx)
+			},
+		}
+	}
+	_, real := start(f)
+	if _, err := Send(t.Context(), real); !errors.Is(err, errReal) {
+		t.Errorf("a question of people: %v", err)
+	}
+	p, c := start(f.Rehearsal(5 * time.Minute))
+	sent, err := Send(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sent) != 1 || sent[0].Metric != "rehearsal.sum" || sent[0].Reports != 120 || len(sent[0].Truth) != 1 {
+		t.Fatalf("sent %+v", sent)
+	}
+	for range 60 {
+		p.Clock.Advance(time.Minute)
+		if err := p.Tick(t.Context()); err != nil {
+			t.Log(err) // what cannot go on yet is tried again
+		}
+	}
+	entries, err := p.Results().Aggregates().Entries(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(entries, func(e collector.Entry) bool { return e.Manifest.Start.Equal(sent[0].Epoch) })
+	if i < 0 || !entries[i].Manifest.Rehearsal || entries[i].Manifest.Metric != "rehearsal.sum" {
+		t.Fatalf("released %+v", entries)
+	}
+	var out bytes.Buffer
+	err = release.Export(t.Context(), p.Results().Released(), &out, release.CSV, release.Query{Metric: "rehearsal.sum"})
+	if want := fmt.Sprintf(",120,%.0f,", sent[0].Truth[0].True); err != nil || !strings.Contains(out.String(), want) || !strings.Contains(out.String(), ",true\n") {
+		t.Errorf("exported %q, %v, want %s and the mark", out.String(), err, want)
+	}
 }
