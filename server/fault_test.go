@@ -175,6 +175,7 @@ func TestRefusesToStart(t *testing.T) {
 		"unknown owner":       {func(t *testing.T, o *org, c *Config) { c.Tasks.Owners = nil }, "not among tasks.owners"},
 		"below the floor":     {func(t *testing.T, o *org, c *Config) { c.Floors.MinThreshold = 50 }, "floors.min_threshold"},
 		"epsilon too large":   {func(t *testing.T, o *org, c *Config) { c.Floors.MaxEpsilon = 0.5 }, "floors.max_epsilon"},
+		"delta too small":     {func(t *testing.T, o *org, c *Config) { c.Floors.MaxDelta = 1e-14 }, "floors.max_delta is"},
 		"too much in 30 days": {func(t *testing.T, o *org, c *Config) { c.Floors.MaxMonthEpsilon = 20 }, "in 30 days, floors.max_epsilon_month is 20"},
 		"too much in a year":  {func(t *testing.T, o *org, c *Config) { c.Floors.MaxYearEpsilon = 20 }, "in 365 days, floors.max_epsilon_year is 20"},
 		"another URL":         {func(t *testing.T, o *org, c *Config) { c.URL = "http://127.0.0.1:1" }, "but url is"},
