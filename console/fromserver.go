@@ -151,12 +151,37 @@ func (s *serverSource) Answer(ctx context.Context, id task.ID) (Answer, error) {
 		}
 		a.Batches = append(a.Batches, b)
 	}
+	if err := s.unreleased(ctx, t, &a); err != nil {
+		return Answer{}, err
+	}
 	c, err := s.newest(t, entries)
 	if err != nil {
 		return Answer{}, err
 	}
 	a.Charts, a.Table = c.charts, c.table
 	return a, nil
+}
+
+// unreleased adds the epochs of which nothing was released, without figures, to the
+// batches of a page.
+func (s *serverSource) unreleased(ctx context.Context, t server.Task, a *Answer) error {
+	gaps, err := s.server.Unreleased(ctx, t, maxBatches)
+	if err != nil {
+		return err
+	}
+	for _, u := range gaps {
+		b := Batch{Start: t.Task.Start(u.Epoch), End: t.Task.Start(u.Epoch + 1), State: u.State}
+		at := slices.IndexFunc(a.Batches, func(have Batch) bool { return have.Start.Equal(b.Start) })
+		switch {
+		case at < 0:
+			a.Batches = append(a.Batches, b)
+		case u.State == analyzer.EpochMissing:
+			a.Batches[at].State = u.State
+		}
+	}
+	slices.SortStableFunc(a.Batches, func(x, y Batch) int { return y.Start.Compare(x.Start) })
+	a.Batches = a.Batches[:min(len(a.Batches), maxBatches)]
+	return nil
 }
 
 func (s *serverSource) find(id task.ID) (server.Task, bool) {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
+	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -78,7 +80,7 @@ type Answer struct {
 // numbers would show whether a single report was there.
 type Batch struct {
 	Start, End     time.Time
-	State          string // received, released, expired
+	State          string // received, released, expired, damaged; waiting, too few, missing: nothing was released
 	Told           bool   // whether the number of reports is told
 	Reports        int64  // with noise
 	Low, High      int64  // ends of its 95 % interval
@@ -86,6 +88,13 @@ type Batch struct {
 	InvalidBy      []Cause
 	Released       int64
 	ReleasedCrowds int64
+}
+
+// Arrived reports whether any batch has come from the shuffler.
+func (a Answer) Arrived() bool {
+	return slices.ContainsFunc(a.Batches, func(b Batch) bool {
+		return b.State != analyzer.EpochWaiting && b.State != analyzer.EpochTooFew
+	})
 }
 
 // A Cause is why reports were invalid, and how many.

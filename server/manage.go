@@ -311,7 +311,7 @@ func (s *Server) batches(r *http.Request, t Task) ([]batchView, error) {
 			}
 			view(e.Epoch, e.State.String(), e.Manifest)
 		}
-		return views, nil
+		return s.withUnreleased(r.Context(), t, views)
 	}
 	waiting, err := s.firstHost([]RoleName{ShufflerRole}).waiting(r.Context())
 	if err != nil {

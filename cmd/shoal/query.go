@@ -58,7 +58,7 @@ func (c *queryCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	tables, done, err := server.OpenTables(e.ctx, config)
+	tables, done, err := server.OpenEpochs(e.ctx, config, e.clock.Now())
 	if err != nil {
 		return setup(err)
 	}
@@ -89,7 +89,7 @@ func queryWorker() ([]string, error) {
 // consoleQuery answers the queries of a console: one at a time, and smaller
 // ones than the command line, for they run beside a server.
 func consoleQuery(s *server.Server) (console.Querier, error) {
-	tables := s.Released()
+	tables := s.Epochs()
 	if tables == nil {
 		return nil, nil
 	}

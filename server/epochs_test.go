@@ -1,0 +1,112 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// TestRowOfEachEpoch: an epoch with too few reports leaves a row for the analyst, in
+// the API and in the table of batches, without a figure. On 0caf301 it left none.
+func TestRowOfEachEpoch(t *testing.T) {
+	w := newWorld(t)
+	w.a.start()
+	w.b.start()
+	var want []string
+	epochOf := func(state string) {
+		want = append(want, fmt.Sprintf("%d %s", w.task.EpochAt(w.clock.Now()), state))
+	}
+	next := func() {
+		w.closeEpoch()
+		_ = w.tick(w.a, w.b)
+		w.clock.Set(w.task.Start(w.task.EpochAt(w.clock.Now()) + 1).Add(time.Minute))
+	}
+	for _, n := range []int{300, 3, 300} { // each step takes two epochs; in the second nothing is sent
+		epochOf(map[bool]string{true: "released", false: "too few"}[n == 300])
+		w.send(w.reports(n, "apple"))
+		next()
+	}
+	token, err := w.b.server.tokens.Create(rand.Reader, "t", []Scope{ScopeRead}, w.clock.Now().Add(24*time.Hour))
+	must(t, err)
+	read := func() map[uint64]string {
+		status, _, body := get(t, "http://"+w.b.server.Addr("ops")+"/api/v1/tasks/"+w.id.String()+"/batches", token)
+		if status != http.StatusOK {
+			t.Fatalf("status %d: %s", status, body)
+		}
+		var list struct {
+			Batches []struct {
+				Epoch    uint64
+				State    string
+				Manifest json.RawMessage
+			}
+		}
+		must(t, json.Unmarshal(body, &list))
+		states := map[uint64]string{}
+		for _, b := range list.Batches {
+			if _, twice := states[b.Epoch]; twice {
+				t.Errorf("epoch %d has two rows", b.Epoch)
+			}
+			states[b.Epoch] = b.State
+			if b.State != "released" && b.Manifest != nil {
+				t.Errorf("epoch %d, %s, has figures: %s", b.Epoch, b.State, b.Manifest)
+			}
+		}
+		return states
+	}
+	states := read()
+	for _, line := range want {
+		var e uint64
+		_, err := fmt.Sscan(line, &e)
+		must(t, err)
+		if got := fmt.Sprintf("%d %s", e, states[e]); got != line {
+			t.Errorf("API: %s, want %s", got, line)
+		}
+	}
+	all, err := w.b.server.Epochs().Released(t.Context())
+	must(t, err)
+	rows := map[task.Epoch]string{}
+	for _, b := range all {
+		rows[b.Epoch] = fmt.Sprint(b.Row[3])
+		if b.Row[3] == "released" {
+			continue
+		}
+		if b.Kept || b.Tables != nil {
+			t.Errorf("epoch %d has tables", b.Epoch)
+		}
+		for i, v := range b.Row[6:] {
+			if v != nil {
+				t.Errorf("epoch %d, %v: column %s has the figure %v", b.Epoch, b.Row[3], b.Columns[6+i].Name, v)
+			}
+		}
+	}
+	for e, state := range states {
+		if rows[task.Epoch(e)] != state {
+			t.Errorf("epoch %d: %q in the table of batches, %q in the API", e, rows[task.Epoch(e)], state)
+		}
+	}
+	must(t, w.b.server.Tick(t.Context()))
+	w.send(w.reports(300, "apple"))
+	lost := uint64(w.task.EpochAt(w.clock.Now()))
+	w.closeEpoch()
+	must(t, w.tick(w.a)) // received, and lost before it is released
+	must(t, os.Remove(w.b.files("received/")[0]))
+	if got := read()[lost]; got != "missing" {
+		t.Errorf("a batch whose file is gone: %q", got)
+	}
+	w.b.halt()
+	tables, done, err := OpenEpochs(t.Context(), w.b.config(), w.clock.Now())
+	must(t, err)
+	defer done()
+	outside, err := tables.Released(t.Context())
+	must(t, err)
+	if len(outside) < len(all) || !strings.Contains(fmt.Sprint(outside[len(outside)-1].Row), "missing") {
+		t.Errorf("without a server: %d rows, the last %v", len(outside), outside[len(outside)-1].Row)
+	}
+}
