@@ -405,3 +405,18 @@ func FuzzTextRules(f *testing.F) {
 		check(t, r.Title(text))
 	})
 }
+
+// TestAnyLetters: words of all scripts and signs are judged by every rule.
+func TestAnyLetters(t *testing.T) {
+	r := newRules(t)
+	for _, word := range []string{"RubyOnRailsКнига", "Kraftfahrzeug~haftpflicht'versicherung@gesellschaft", "日本語TitelDerSeite", "ÉtatsUnisDeBelgique", "{RubyOn}RailsBook[of]Käse", "Bookİİİİİİİİ", strings.Repeat("é", 30), strings.Repeat("aB", 40)} {
+		for _, text := range []string{word, "a " + word, word + "-" + word} {
+			r.Query(text)
+			r.Title(text)
+			for _, level := range []Evidence{{}, {PublicLink: true}, {Listed: true}} {
+				r.URL("https://example.org/"+text+"/"+text+"?"+text+"="+text+"#"+text, level)
+				r.URL("https://"+word+".example.org/", level)
+			}
+		}
+	}
+}

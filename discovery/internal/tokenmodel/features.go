@@ -208,11 +208,17 @@ func (t *tally) vector() Vector {
 	}
 }
 
+// NoWord is the surprise of what is no word of ASCII letters: more than any word has.
+const NoWord = 1 << 20
+
 // Surprise returns the mean cost of the letters of a word of lower-case ASCII
-// letters, its end included, in sixteenths of a bit.
+// letters, its end included, in sixteenths of a bit. Anything else is NoWord.
 func (g *Trigrams) Surprise(word string) int {
 	a, b, sum := 0, 0, 0
 	for i := range len(word) {
+		if word[i] < 'a' || word[i] > 'z' {
+			return NoWord
+		}
 		symbol := int(word[i]-'a') + 1
 		sum += int(g.cost[(a*symbols+b)*symbols+symbol])
 		a, b = b, symbol
