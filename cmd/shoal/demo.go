@@ -12,10 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/demo"
 	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
+	"github.com/shoal-project/shoal/console"
 	"github.com/shoal-project/shoal/server"
 )
 
@@ -28,6 +30,36 @@ type demoCmd struct {
 	Data    string `type:"path" placeholder:"DIR" help:"Keep the organisations' keys, configurations and stores in this new folder, instead of a temporary one."`
 	Seed    uint64 `default:"1" help:"Which simulated people use which programs."`
 	Console string `placeholder:"ADDR" default:"127.0.0.1:0" help:"Loopback address of the console."`
+
+	more webSources `kong:"-"` // of the console
+}
+
+// webSources are the questions about the web, once they are answered.
+type webSources struct {
+	mu  sync.Mutex
+	all []console.Source
+	web *demo.Web
+}
+
+func (w *webSources) add(web *demo.Web) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.web = web
+	for _, s := range web.Servers() {
+		w.all = append(w.all, console.FromServer(s))
+	}
+}
+
+func (w *webSources) list() []console.Source {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all
+}
+
+func (w *webSources) close() {
+	if w.web != nil {
+		_ = w.web.Close() // they hold nothing that is kept
+	}
 }
 
 // Help is printed by "shoal demo --help".
@@ -66,6 +98,7 @@ func (c *demoCmd) Run(e *env) error {
 		return setup(err)
 	}
 	defer remove()
+	defer c.more.close()
 	p := newProgress(e.stderr)
 	defer p.clear()
 	config := demo.Config{Dir: dir, Start: e.clock.Now().Add(-demoLasts), Rand: rand.Reader, Progress: p.show}
@@ -119,7 +152,7 @@ func (c *demoCmd) stage(e *env, config demo.Config) (*demo.Stage, error) {
 	if !c.Once {
 		config.ConsoleAddr = c.Console
 		config.Console = func(s *server.Server) (http.Handler, error) {
-			return newConsole(s.Config(), slog.New(slog.DiscardHandler))(s)
+			return newConsoleOf(s.Config(), slog.New(slog.DiscardHandler), c.more.list)(s)
 		}
 	}
 	return demo.Set(e.ctx, config)
@@ -131,7 +164,12 @@ func (c *demoCmd) web(e *env, config demo.Config, p *progress) (*demo.WebResult,
 	if err != nil {
 		return nil, err
 	}
-	return w.Play(e.ctx, config)
+	r, err := w.Play(e.ctx, config)
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	c.more.add(w)
+	return r, nil
 }
 
 // ended says that there is no answer.

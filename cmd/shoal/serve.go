@@ -47,12 +47,17 @@ func newLogger(w io.Writer, c server.LogConfig) *slog.Logger {
 
 // newConsole joins the console to a server; the server's package is below it.
 func newConsole(c server.Config, logger *slog.Logger) func(*server.Server) (http.Handler, error) {
+	return newConsoleOf(c, logger, func() []console.Source { return nil })
+}
+
+// newConsoleOf is newConsole with questions that other servers answer.
+func newConsoleOf(c server.Config, logger *slog.Logger, more func() []console.Source) func(*server.Server) (http.Handler, error) {
 	return func(s *server.Server) (http.Handler, error) {
 		query, err := consoleQuery(s)
 		if err != nil {
 			return nil, err
 		}
-		return console.New(console.FromServer(s), console.Options{
+		return console.New(console.Join(console.FromServer(s), more), console.Options{
 			Hosts:  c.Console.Hosts,
 			Clock:  s.Clock(),
 			Query:  query,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/shoal-project/shoal/discovery/message"
 	"github.com/shoal-project/shoal/discovery/testsite"
+	"github.com/shoal-project/shoal/server"
 )
 
 // Browsing says who browses the test site.
@@ -29,6 +30,32 @@ type Web struct {
 	result *testsite.Result
 
 	pages, words Input // what is asked
+
+	mu     sync.Mutex
+	stages []*Stage // that were played and still serve; guarded by mu
+}
+
+// Servers returns the analyzers of the questions that were answered.
+func (w *Web) Servers() []*server.Server {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []*server.Server
+	for _, s := range w.stages {
+		all = append(all, s.analyzer)
+	}
+	return all
+}
+
+// Close stops them.
+func (w *Web) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for _, s := range w.stages {
+		errs = append(errs, s.Close())
+	}
+	w.stages = nil
+	return errors.Join(errs...)
 }
 
 // Browse lets simulated people browse the test site, each with a discovery
@@ -112,7 +139,7 @@ func crowdLabel(crowd []string, fields map[string]any) string {
 }
 
 // Play asks the two questions of what the engines let go, one after the other,
-// each through organisations of its own below c.Dir.
+// each through organisations of its own below c.Dir, which serve until Close.
 func (w *Web) Play(ctx context.Context, c Config) (*WebResult, error) {
 	pages, err := w.ask(ctx, c, w.pages)
 	if err != nil {
@@ -133,5 +160,11 @@ func (w *Web) ask(ctx context.Context, c Config, in Input) (*Result, error) {
 		return nil, err
 	}
 	r, err := s.Play(ctx)
-	return r, errors.Join(err, s.Close())
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stages = append(w.stages, s)
+	return r, nil
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shoal-project/shoal/console"
 )
 
 // TestWeb plays the question about pages and queries, small, and holds the
@@ -23,6 +27,8 @@ func TestWeb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer w.Close()
+	checkWebConsole(t, w)
 	if r.PrivateMet == 0 || r.PrivateOut != 0 || r.SecretMet == 0 || r.SecretSeen != 0 {
 		t.Errorf("private pages: %d met, %d left; secret links: %d met, %d released", r.PrivateMet, r.PrivateOut, r.SecretMet, r.SecretSeen)
 	}
@@ -48,6 +54,37 @@ func TestWeb(t *testing.T) {
 	}
 	if b, err := json.Marshal(r); err != nil || !strings.Contains(string(b), `"private_pages_that_left_a_device":0`) {
 		t.Errorf("%s, %v", b, err)
+	}
+}
+
+// checkWebConsole: one console shows what both organisations have answered.
+func checkWebConsole(t *testing.T, w *Web) {
+	t.Helper()
+	all := w.Servers()
+	if len(all) != 2 {
+		t.Fatalf("%d servers, want 2", len(all))
+	}
+	more := func() []console.Source { return []console.Source{console.FromServer(all[1])} }
+	h, err := console.New(console.Join(console.FromServer(all[0]), more), console.Options{Clock: all[0].Clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(path string) string {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Host = "localhost"
+		a := httptest.NewRecorder()
+		h.ServeHTTP(a, r)
+		if a.Code != http.StatusOK {
+			t.Errorf("%s: status %d", path, a.Code)
+		}
+		return a.Body.String()
+	}
+	list := get("/")
+	for i, question := range []string{"Which pages are popular?", "What do people search for?"} {
+		path := "/questions/" + all[i].Tasks()[0].ID.String()
+		if !strings.Contains(list, question) || !strings.Contains(get(path), "Largest crowds") || !strings.HasPrefix(get(path+"/export.csv"), "epoch,") {
+			t.Errorf("the console does not show %q", question)
+		}
 	}
 }
 
