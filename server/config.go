@@ -116,6 +116,7 @@ type FloorsConfig struct {
 type IntakeConfig struct {
 	MaxBatchReports int64 `yaml:"max_batch_reports"`
 	MaxConcurrent   int   `yaml:"max_concurrent"`
+	MaxPerNetwork   int   `yaml:"max_per_network"`
 }
 
 // BatchesConfig bounds the work on batches.
@@ -310,6 +311,7 @@ func (c Config) withDefaults(dir string) Config {
 	orElse(&c.Floors.MaxPerCrowd, 1)
 	orElse(&c.Intake.MaxBatchReports, 100_000_000)
 	orElse(&c.Intake.MaxConcurrent, 1024)
+	orElse(&c.Intake.MaxPerNetwork, 256)
 	orElse(&c.Batches.MaxBytes, 64<<30)
 	orElse(&c.Batches.Memory, 512<<20)
 	orElse(&c.Batches.Tick, Duration(30*time.Second))
@@ -523,6 +525,7 @@ func (c Config) validateLimits() error {
 	return allOf(
 		failed{c.Intake.MaxBatchReports < 1, fmt.Errorf("intake.max_batch_reports: %d is below 1", c.Intake.MaxBatchReports)},
 		failed{c.Intake.MaxConcurrent < 1, fmt.Errorf("intake.max_concurrent: %d is below 1", c.Intake.MaxConcurrent)},
+		failed{c.Intake.MaxPerNetwork < 1, fmt.Errorf("intake.max_per_network: %d is below 1", c.Intake.MaxPerNetwork)},
 		failed{c.Batches.MaxBytes < 1<<20, fmt.Errorf("batches.max_bytes: %s is below 1MiB", c.Batches.MaxBytes)},
 		failed{c.Batches.Memory < 16<<20, fmt.Errorf("batches.memory: %s is below 16MiB", c.Batches.Memory)},
 		failed{c.Batches.Workers < 0, fmt.Errorf("batches.workers: %d is negative", c.Batches.Workers)},

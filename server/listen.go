@@ -25,6 +25,7 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 16 << 10
+	maxStreams    = 32 // of a connection of HTTP/2
 )
 
 // listen opens a TCP listener and says plainly why it could not.
@@ -51,7 +52,7 @@ func newHTTP(h http.Handler, logger *slog.Logger, m *metrics) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(&errorLog{logger: logger, metrics: m}, "", 0),
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 	}
 }
 

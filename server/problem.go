@@ -22,11 +22,12 @@ type problem struct {
 
 // problems are those that this package answers with; roles have their own.
 var problems = struct {
-	malformed, tooLarge, unknownTask, busy, diskFull, unavailable, internal, unauthorized, forbidden, notFound, wrongMethod, refused, noCertificate problem
+	malformed, tooLarge, unknownTask, busy, slow, diskFull, unavailable, internal, unauthorized, forbidden, notFound, wrongMethod, refused, noCertificate problem
 }{
 	malformed:     problem{status: 400, name: "malformed", title: "The request is not what this address takes."},
 	tooLarge:      problem{status: 413, name: "tooLarge", title: "The body is larger than this address takes."},
 	unknownTask:   problem{status: 404, name: "unknownTask", title: "This server does not serve the task."},
+	slow:          problem{status: 408, name: "slow", title: "The body did not arrive in time. Send it again."},
 	busy:          problem{status: 503, name: "busy", title: "Too many requests at once. Try again later.", retry: 5 * time.Second},
 	diskFull:      problem{status: 503, name: "diskFull", title: "The server has no space left. Try again later.", retry: time.Minute},
 	unavailable:   problem{status: 503, name: "unavailable", title: "The server cannot do this now. Try again later.", retry: 30 * time.Second},

@@ -43,24 +43,12 @@ const (
 // public returns the handler of the public listener.
 func (s *Server) public() http.Handler {
 	mux := http.NewServeMux()
-	shared := make(chan struct{}, s.config.Intake.MaxConcurrent)
 	for _, route := range publicRoutes {
 		h := s.firstHost(route.roles)
 		if h == nil {
 			continue
 		}
-		slots := shared
-		if route.name == routeBatch {
-			slots = make(chan struct{}, batchSlots)
-		}
-		mux.HandleFunc(route.pattern, s.metrics.observe(route.name, func(w http.ResponseWriter, r *http.Request) {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			default:
-				problems.busy.write(w, "")
-				return
-			}
+		serve := func(w http.ResponseWriter, r *http.Request) {
 			limitTime(w, shortExchange)
 			if route.stores && s.tight() {
 				problems.diskFull.write(w, "")
@@ -71,7 +59,16 @@ func (s *Server) public() http.Handler {
 				return
 			}
 			s.choose(h, r).ServeHTTP(w, r)
-		}))
+		}
+		switch route.name {
+		case routeReport:
+			serve = s.readFirst(serve)
+		case routeBatch:
+			serve = s.through(s.gates.batches, serve)
+		default:
+			serve = s.through(s.gates.keys, serve)
+		}
+		mux.HandleFunc(route.pattern, s.metrics.observe(route.name, serve))
 	}
 	for _, a := range s.aggregators {
 		s.routeAggregator(mux, a)
@@ -107,13 +104,15 @@ func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
 			a.ServeHTTP(w, r)
 		})
 	}
-	serve := func(route string) http.HandlerFunc { return within(aggregateExchange, route, false, false) }
-	peers := func(route string, stores bool) http.HandlerFunc {
-		return within(aggregateExchange, route, stores, true)
+	keys := func(route string) http.HandlerFunc {
+		return s.through(s.gates.keys, within(shortExchange, route, false, false))
 	}
-	mux.HandleFunc("/"+dap.HpkeConfigPath, serve("dap_keys"))
+	peers := func(route string, stores bool) http.HandlerFunc {
+		return s.through(s.gates.peers, within(aggregateExchange, route, stores, true))
+	}
+	mux.HandleFunc("/"+dap.HpkeConfigPath, keys("dap_keys"))
 	if s.firstHost([]RoleName{ShufflerRole}) == nil {
-		mux.HandleFunc(reportPattern, within(uploadExchange, routeReport, true, false))
+		mux.HandleFunc(reportPattern, s.through(s.gates.reading, s.pacing(within(uploadExchange, routeReport, true, false))))
 	}
 	mux.HandleFunc("/tasks/{task}/aggregation_jobs/", peers("dap_job", true))
 	mux.HandleFunc("/tasks/{task}/aggregation_jobs", peers("dap_job", true))
@@ -121,7 +120,7 @@ func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
 	mux.HandleFunc("/tasks/{task}/aggregate_shares", peers("dap_share", false))
 	mux.HandleFunc("/tasks/{task}/collection_jobs/", peers("dap_collection", false))
 	mux.HandleFunc("/tasks/{task}/collection_jobs", peers("dap_collection", false))
-	mux.HandleFunc("OPTIONS /tasks/{task}/reports", serve(routeReport))
+	mux.HandleFunc("OPTIONS /tasks/{task}/reports", keys(routeReport))
 }
 
 // aggregatorOf returns the aggregator that serves the DAP task of a request, or

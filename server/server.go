@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -110,6 +111,10 @@ type Server struct {
 	pairings    *pairing.Book
 	collector   task.IdentityKey // the collector's, if the organisation is one
 	restored    time.Time        // when data was last restored or given up; zero for never
+	gates       *gates
+	network     func(*http.Request) netip.Prefix // of a sender; not valid if that cannot be told
+	pace        pace
+	bodies      buffers
 	draining    atomic.Bool
 	closing     sync.Once
 	closed      error // what closing returned
@@ -140,7 +145,10 @@ func New(ctx context.Context, c Config, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{config: c, o: o.withDefaults(), metrics: newMetrics()}
+	s := &Server{
+		config: c, o: o.withDefaults(), metrics: newMetrics(),
+		gates: newGates(c.Intake), network: c.network, pace: pace{bodyPause, bodyTime},
+	}
 	s.metrics.answered = s.answered
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
