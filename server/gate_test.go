@@ -262,3 +262,28 @@ func TestReadFirst(t *testing.T) {
 		t.Error("places are still taken")
 	}
 }
+
+// TestReserveCoversBatch: reports are refused, and keys served, when what is free
+// would not do for the work on the largest batch.
+func TestReserveCoversBatch(t *testing.T) {
+	path, reports, s, stop := gated(t, func(*Config) {}, pace{time.Minute, time.Minute})
+	defer stop()
+	url := "http://" + s.Addr("public") + path
+	client := &http.Client{Transport: &http.Transport{}}
+	if code := post(t, client, url, "", reports[0]); code != 201 {
+		t.Fatalf("status %d", code)
+	}
+	s.refresh(t.Context())
+	if s.need.Load() == 0 {
+		t.Error("an open batch needs nothing")
+	}
+	s.need.Store(1 << 60)
+	if code := post(t, client, url, "", reports[1]); code != 503 {
+		t.Errorf("a report without space for its batch: %d, want 503", code)
+	}
+	s.refresh(t.Context())
+	if code := post(t, client, url, "", reports[2]); code != 201 {
+		t.Errorf("status %d", code)
+	}
+	client.CloseIdleConnections()
+}

@@ -397,6 +397,7 @@ func (h *host) refresh(ctx context.Context, m *metrics) error {
 	h.mu.RLock()
 	switch member := h.member.(type) {
 	case *shuffler.Shuffler:
+		h.server.need.Store(member.Need())
 		m.damaged.WithLabelValues(role).Set(float64(member.Damaged()))
 	case *analyzer.Analyzer:
 		m.aside.WithLabelValues(role).Set(float64(member.Status().Aside))

@@ -139,14 +139,15 @@ func (s *Server) aggregatorOf(r *http.Request) *aggregator {
 }
 
 // reserve is the space that is left to the work on batches: a server that took
-// reports until the disk was full could never hand any over to make room.
+// reports until the disk was full could never hand any over to make room. What the
+// largest batch needs comes on top.
 const reserve = 64 << 20
 
 // tight reports whether only the reserve is left. An answer that cannot be had
 // is no.
 func (s *Server) tight() bool {
 	free, err := diskFree(s.config.Data)
-	return err == nil && free < reserve
+	return err == nil && free < uint64(reserve+s.need.Load())
 }
 
 // firstHost returns the host of the first of the roles that is played here.

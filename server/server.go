@@ -115,6 +115,7 @@ type Server struct {
 	network     func(*http.Request) netip.Prefix // of a sender; not valid if that cannot be told
 	pace        pace
 	bodies      buffers
+	need        atomic.Int64 // bytes that the work on the largest batch may take
 	draining    atomic.Bool
 	closing     sync.Once
 	closed      error // what closing returned

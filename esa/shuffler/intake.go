@@ -149,7 +149,7 @@ func (s *Shuffler) reload(ctx context.Context) {
 		}
 	}
 	for key := range s.intakes {
-		if s.live.batches[key].State != Open { // it was closed although the store had said no
+		if state := s.live.batches[key].State; state != Open && state != Closed { // it was closed although the store had said no
 			delete(s.intakes, key)
 		}
 	}

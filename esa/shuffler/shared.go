@@ -53,6 +53,26 @@ type intake struct {
 
 func (s *Shuffler) sharedDir() string { return filepath.Join(s.config.Dir, "shared") }
 
+// passes is how many copies of a batch's reports may be on the disk while it is worked
+// on, beside the reports: those of its own log, the opened ones before and after they
+// are sorted, and the hand-over file.
+const passes = 4
+
+// Need returns how many bytes the work on the largest batch that is open or being
+// processed may take beside its reports. A shuffler that took reports until less was
+// free could never process it.
+func (s *Shuffler) Need() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := int64(0)
+	for k, in := range s.intakes {
+		if h := s.tasks[k.Task]; h != nil {
+			most = max(most, in.taken.Load()*int64(h.opener.Load().MaxSize()))
+		}
+	}
+	return passes * most
+}
+
 // append stores one report, durably.
 func (s *Shuffler) append(ctx context.Context, h *hosted, k Key, in *intake, report []byte) Outcome {
 	in.mu.RLock()

@@ -292,9 +292,10 @@ func TestDistributeOnFullDisk(t *testing.T) {
 			}
 			return nil
 		})
-		if err := c.s.Tick(t.Context()); err == nil {
+		if err := c.s.Tick(t.Context()); err == nil && calls > n {
 			t.Fatalf("call %d: no error", n)
-		} else if calls <= n {
+		}
+		if calls <= n { // all was done before
 			break
 		}
 		c.Clock.Advance(10 * time.Minute)
@@ -398,4 +399,26 @@ func TestAppendWhileOthersClose(t *testing.T) {
 	c.Clock.Advance(2 * time.Hour)
 	c.finish(t)
 	wantAll(t, c, senders*each)
+}
+
+// What the work on the largest batch needs is told until the batch is processed.
+func TestNeed(t *testing.T) {
+	c, worlds := newMany(t, durable.Mem(), 2)
+	size := int64(0)
+	for n := range 7 {
+		w := worlds[min(n, 1)] // one report of the first task, six of the second
+		report := w.Report(t, w.Epoch(0), "word", int64(n))
+		size = int64(len(report))
+		if code := w.Post(t, report); code != 201 {
+			t.Fatal(code)
+		}
+	}
+	if need := c.s.Need(); need < 4*6*size || need > 5*6*size {
+		t.Errorf("need %d for 6 reports of %d bytes", need, size)
+	}
+	c.closeEpoch(0)
+	c.finish(t)
+	if need := c.s.Need(); need != 0 {
+		t.Errorf("need %d for nothing", need)
+	}
 }

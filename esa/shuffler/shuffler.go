@@ -92,7 +92,7 @@ type Shuffler struct {
 	mu      sync.Mutex
 	keys    Keys
 	live    *live           // what the store holds and is not destroyed
-	intakes map[Key]*intake // of open batches
+	intakes map[Key]*intake // of batches that are open, or closed by this process
 	shared  shared
 	retry   map[Key]attempt
 	away    map[string]attempt // next hops that did not answer, by URL
@@ -330,6 +330,9 @@ func (s *Shuffler) apply(ctx context.Context, changes ...Change) error {
 // s.mu or are New.
 func (s *Shuffler) hold(b Batch) {
 	s.live.put(b)
+	if b.State != Open && b.State != Closed {
+		delete(s.intakes, b.Key())
+	}
 	s.reschedule(b)
 	h := s.tasks[b.Task]
 	if h == nil || h.task.Crowd.SaltEpochs <= 1 || b.State == Open || b.State == Closed {

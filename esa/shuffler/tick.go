@@ -191,13 +191,7 @@ func (s *Shuffler) close(ctx context.Context, b Batch) error {
 	}
 	h := s.tasks[b.Task]
 	b.ID, b.State = esa.NewBatchID(b.Task, b.Epoch, h.hop), Closed
-	if err := s.apply(ctx, Change{Open, b}); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	delete(s.intakes, b.Key())
-	s.mu.Unlock()
-	return nil
+	return s.apply(ctx, Change{Open, b})
 }
 
 // stop ends the intake of a batch. When it returns, no report is on its way.
