@@ -118,7 +118,8 @@ func programs(role dap.Role) []program {
 		return []program{aggregation} // for jobs that are answered later
 	}
 	return []program{
-		aggregation, {"aggregation_job_creator", creatorConfig},
+		aggregation,
+		{"aggregation_job_creator", creatorConfig},
 		{"collection_job_driver", driverConfig + "min_collection_job_retry_delay_s: 1\nmax_collection_job_retry_delay_s: 1\ncollection_job_retry_delay_exponential_factor: 1.0\n"},
 	}
 }

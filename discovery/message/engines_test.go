@@ -1,6 +1,7 @@
 package message_test
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
 	"net/url"
@@ -9,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/ed25519"
 
 	"github.com/shoal-project/shoal/discovery"
 	"github.com/shoal-project/shoal/discovery/bundle"

@@ -40,8 +40,11 @@ func pairOf(n dp.Noise) []float64 {
 func TestCoverageOfMeans(t *testing.T) {
 	const top = 10.0
 	for i, n := range []dp.Noise{
-		{Mechanism: dp.Laplace, Num: 2, Den: 1, Sensitivity: 1}, {Mechanism: dp.Laplace, Num: 1, Den: 1, Sensitivity: 1},
-		{Mechanism: dp.Laplace, Num: 1, Den: 3, Sensitivity: 1}, {Mechanism: dp.Gaussian, Num: 1, Den: 1}, {Mechanism: dp.Gaussian, Num: 7, Den: 1},
+		{Mechanism: dp.Laplace, Num: 2, Den: 1, Sensitivity: 1},
+		{Mechanism: dp.Laplace, Num: 1, Den: 1, Sensitivity: 1},
+		{Mechanism: dp.Laplace, Num: 1, Den: 3, Sensitivity: 1},
+		{Mechanism: dp.Gaussian, Num: 1, Den: 1},
+		{Mechanism: dp.Gaussian, Num: 7, Den: 1},
 	} {
 		pair := pairOf(n)
 		wide := spread{float64(n.Within95()), math.Sqrt(n.Variance(2))}

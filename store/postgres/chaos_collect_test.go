@@ -169,9 +169,15 @@ func (c *chaos) table(long time.Duration) {
 		what  string
 		value any
 	}{
-		{"time", long}, {"restarts of the database", c.restarts.Load()}, {"kills of leaders and helpers", c.kills.Load()},
-		{"uploads acknowledged", c.uploads.Load()}, {"uploads repeated", c.repeated.Load()}, {"reports acknowledged", c.acked()},
-		{"results", c.results}, {"reports lost", c.lost}, {"reports counted twice", c.twice},
+		{"time", long},
+		{"restarts of the database", c.restarts.Load()},
+		{"kills of leaders and helpers", c.kills.Load()},
+		{"uploads acknowledged", c.uploads.Load()},
+		{"uploads repeated", c.repeated.Load()},
+		{"reports acknowledged", c.acked()},
+		{"results", c.results},
+		{"reports lost", c.lost},
+		{"reports counted twice", c.twice},
 	}
 	text := ""
 	for _, r := range rows {

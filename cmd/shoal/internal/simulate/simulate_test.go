@@ -212,8 +212,11 @@ func FuzzSpec(f *testing.F) {
 		f.Add(s)
 	}
 	fields := []*task.Field{
-		{Name: "a", Kind: task.String, Max: 9}, {Name: "b", Kind: task.Enum, Values: []string{"a", "b"}},
-		{Name: "c", Kind: task.Int, Low: -5, High: 100}, {Name: "d", Kind: task.Bool}, {Name: "e", Kind: task.Set, Values: []string{"a", "b"}},
+		{Name: "a", Kind: task.String, Max: 9},
+		{Name: "b", Kind: task.Enum, Values: []string{"a", "b"}},
+		{Name: "c", Kind: task.Int, Low: -5, High: 100},
+		{Name: "d", Kind: task.Bool},
+		{Name: "e", Kind: task.Set, Values: []string{"a", "b"}},
 		{Name: "f", Kind: task.List, Elem: task.String, Max: 3, MaxStr: 9},
 	}
 	f.Fuzz(func(t *testing.T, text string) {
