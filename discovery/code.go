@@ -165,7 +165,7 @@ func (c *Classifier) codeLike(piece string) bool {
 // four of them before digits: csssr, html5, OWASP. Chance makes few codes so.
 func (c *Classifier) abbreviation(piece string) bool {
 	letters := strings.TrimRight(piece, "0123456789")
-	return len(letters) >= 3 && strings.IndexAny(letters, "0123456789") < 0 && (strings.ToLower(letters) == letters || strings.ToUpper(letters) == letters)
+	return len(letters) >= 3 && !strings.ContainsAny(letters, "0123456789") && (strings.ToLower(letters) == letters || strings.ToUpper(letters) == letters)
 }
 
 // model tells whether a piece is the number of a product: up to two letters,
@@ -234,7 +234,7 @@ func (c *Classifier) camel(letters string) bool {
 // but for the small words between them and one abbreviation: RubyOnRailsBook.
 func (c *Classifier) titled(piece string) bool {
 	piece = strings.TrimRight(piece, "0123456789")
-	if len(piece) < leastTitled || strings.IndexAny(piece, "0123456789") >= 0 {
+	if len(piece) < leastTitled || strings.ContainsAny(piece, "0123456789") {
 		return false
 	}
 	long, short := 0, 0

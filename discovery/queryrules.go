@@ -489,7 +489,7 @@ func withoutPublicNumbers(s string) string {
 	kept := words[:0]
 	for _, word := range words {
 		low := foldQuery(word)
-		if rest, _ := publicNumbers(low); rest != low && strings.IndexAny(rest, "0123456789") < 0 {
+		if rest, _ := publicNumbers(low); rest != low && !strings.ContainsAny(rest, "0123456789") {
 			continue
 		}
 		kept = append(kept, word)

@@ -65,12 +65,14 @@ func (s *Server) logRefusal(route string, r *refusal) {
 	r.since, r.logged = 0, now
 }
 
-// logTasks logs tasks that begin to be served.
-func (s *Server) logTasks(what string, all []Task) {
+// logAdded logs tasks that begin to be served.
+func (s *Server) logAdded(all []Task) {
 	for _, t := range all {
-		s.o.Logger.Info(what, "metric", t.Task.Metric, "role", t.Role(), "task", t.ID)
+		s.o.Logger.Info("a task was added", taskAttrs(t)...)
 	}
 }
+
+func taskAttrs(t Task) []any { return []any{"metric", t.Task.Metric, "role", t.Role(), "task", t.ID} }
 
 // shufflerBatch logs what becomes of a batch; how many reports it has is not said.
 func (s *Server) shufflerBatch(state shuffler.State) {

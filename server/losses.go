@@ -28,11 +28,12 @@ func (s *Server) lost(r RoleName) func(loss.Loss) {
 }
 
 func (s *Server) logLoss(l loss.Loss) {
-	what := "reports that were acknowledged are lost"
+	log := s.o.Logger.With("role", l.Role, "cause", l.Cause, "place", l.Place, "reports_at_least", l.Reports, "detail", l.Detail)
 	if l.Cause == loss.Orphaned {
-		what = "reports that were acknowledged wait for a decision"
+		log.Error("reports that were acknowledged wait for a decision: see shoal doctor")
+		return
 	}
-	s.o.Logger.Error(what+": see shoal doctor", "role", l.Role, "cause", l.Cause, "place", l.Place, "reports_at_least", l.Reports, "detail", l.Detail)
+	log.Error("reports that were acknowledged are lost: see shoal doctor")
 }
 
 // orphanage is a member that finds what it cannot work on.

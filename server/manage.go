@@ -234,7 +234,7 @@ func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
 			return nil, fmt.Errorf("%w: %w", errStorage, err)
 		}
 	}
-	s.logTasks("a task was added", added)
+	s.logAdded(added)
 	s.syncAggregates(r.Context())
 	return added, nil
 }

@@ -31,7 +31,7 @@ func (s *Server) postDisable(w http.ResponseWriter, r *http.Request) {
 		problems.unavailable.write(w, "The change could not be stored.")
 		return
 	}
-	s.logTasks("a task was disabled", []Task{t})
+	s.o.Logger.Info("a task was disabled", taskAttrs(t)...)
 	writeJSON(w, http.StatusOK, s.viewTask(r.Context(), t))
 }
 

@@ -121,11 +121,11 @@ func TestExpiresWhileAway(t *testing.T) {
 		w.upload(t, w.report(t, i, 0))
 	}
 	at := w.collect(t, q)
-	log := w.tickAlong(t, 24, time.Hour)
+	w.tickAlong(t, 24, time.Hour)
 	if len(w.seen.lost) != 0 {
 		t.Fatalf("lost %v before the expiry", w.seen.lost)
 	}
-	log = w.tickAlong(t, 4, time.Hour)
+	log := w.tickAlong(t, 4, time.Hour)
 	if w.seen.lost[leader.LostExpired] != 3 || len(w.seen.lost) != 1 {
 		t.Errorf("lost %v", w.seen.lost)
 	}

@@ -89,9 +89,8 @@ func TestPartExpiresWhileWaiting(t *testing.T) {
 		if abort := problemOf(t, rec); abort.Type != dap.ProblemBatchInvalid || !strings.Contains(abort.Detail, "of a part of the interval") {
 			t.Errorf("linger %v: %v", linger, abort)
 		}
-		rest := w.unit(t, 1)
 		start, _ := q.Interval()
-		rest = dap.IntervalQuery(dap.Interval{Start: start.Start + 20, Duration: 4})
+		rest := dap.IntervalQuery(dap.Interval{Start: start.Start + 20, Duration: 4})
 		later := w.collect(t, rest)
 		w.tickAlong(t, 4, time.Minute)
 		if got := w.result(t, later, rest); got == nil {

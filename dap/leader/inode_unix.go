@@ -15,5 +15,5 @@ func place(info fs.FileInfo) string {
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf(" %d %d", uint64(s.Ino), info.ModTime().UnixNano())
+	return fmt.Sprintf(" %d %d", s.Ino, info.ModTime().UnixNano())
 }
