@@ -39,7 +39,8 @@ type Unreleased struct {
 const settleTime = time.Hour
 
 // UnreleasedOf returns the epochs of a task that have closed before now and of which
-// nothing was released, at most so many, the newest, ordered by epoch. grace is how
+// nothing was released, at most so many, the newest, ordered by epoch: those since the
+// first batch that the catalogue has, or the newest alone where it has none. grace is how
 // long the shuffler may take to hand a batch over; entries are all that the catalogue
 // has of these epochs; gone reports whether the file of a received batch is gone.
 func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []Entry, most int, gone func(Batch) bool) []Unreleased {
@@ -50,6 +51,11 @@ func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []En
 		newest = max(newest, e.Epoch)
 	}
 	first := t.EpochAt(time.Unix(t.NotBefore, 0))
+	if len(entries) == 0 {
+		most = min(most, 1)
+	} else {
+		first = max(first, slices.MinFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Epoch, b.Epoch) }).Epoch)
+	}
 	last := min(t.EpochAt(now), t.EpochAt(time.Unix(t.Expires, 0)))
 	var all []Unreleased
 	released := 0

@@ -77,7 +77,9 @@ func TestEveryKind(t *testing.T) {
 		rows += len(a.Rows)
 		inside += a.Inside
 	}
-	if rows < 15 || 3*inside < rows {
+	// Which crowds are released is random: about 15 rows, of which an interval holds
+	// the truth with 95 %. Fewer than 8, or a third, do not happen by chance.
+	if rows < 8 || 3*inside < rows {
 		t.Errorf("%d of %d intervals hold the truth", inside, rows)
 	}
 	for _, a := range s.Answers {
