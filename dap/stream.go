@@ -8,7 +8,7 @@ import (
 )
 
 // chunk is how much a [Stream] reads and a [Writer] writes at once. A Stream begins
-// with firstChunk, because most uploads are one report.
+// with firstChunk, because most uploads are one report, and goes on with chunk.
 const (
 	chunk      = 1 << 16
 	firstChunk = 1 << 12
@@ -213,7 +213,7 @@ func (s *source) advance(r *reader) (done bool, err error) {
 func (s *source) fill() {
 	if len(s.mem) == cap(s.mem) {
 		grown := make([]byte, len(s.mem), max(s.chunk, 2*len(s.mem)))
-		s.chunk = min(4*s.chunk, chunk)
+		s.chunk = chunk
 		copy(grown, s.mem)
 		s.mem = grown
 	}
