@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // Released values come from clients: they may hold what a terminal acts on, what
@@ -56,10 +58,19 @@ func JSONText(b []byte) []byte {
 	return out
 }
 
+// idLength is that of the text of a [task.ID].
+const idLength = 43
+
 // Spreadsheet is [Visible], and puts an apostrophe before what a spreadsheet would
 // take for a formula: a CSV file is often opened by one. Parquet and JSON hold
-// values as they are.
+// values as they are. An ID of a task is left alone, since files are joined by it: one
+// in 64 begins with a minus, and it holds nothing that a formula could call.
 func Spreadsheet(s string) string {
+	if len(s) == idLength { // without it, decoding passes over line ends
+		if _, err := task.ParseID(s); err == nil {
+			return s
+		}
+	}
 	s = Visible(s)
 	if trimmed := strings.TrimLeft(s, " \"'"); trimmed != "" && strings.ContainsRune("=+-@\uFF1D\uFF0B\uFF0D\uFF20", firstRune(trimmed)) {
 		return "'" + s
