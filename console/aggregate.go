@@ -100,7 +100,7 @@ func pendingOf(t *task.Task, p server.CollectionView, now time.Time) Pending {
 	case p.Missing != "" && !p.End.IsZero() && now.After(closed.Add(lateReports)):
 		out.State = tooFew
 		out.Text = fmt.Sprintf("Devices could send for this epoch until %s, and too few did: it will not be released, unless the leader still waits for an absent helper. "+
-			"Ask more people, or ask anew with a longer epoch or a lower min_batch; “shoal simulate” tries it.", closed.UTC().Format("2 January 2006, 15:04 UTC"))
+			"Ask more people, or ask again with a longer epoch or a lower min_batch; “shoal simulate” tries it.", closed.UTC().Format("2 January 2006, 15:04 UTC"))
 	case p.Missing != "":
 		out.State, out.Text = "not enough yet", "A batch with too few reports is not added up, so that no sum is one person’s value."
 	default:

@@ -89,7 +89,7 @@ func (a *Aggregator) CheckUpload(r *Report, now time.Time, keys *Keyring) Report
 
 // CheckOpen opens uploaded reports that [Aggregator.CheckUpload] has let pass, and
 // returns the error of each as [Aggregator.LeaderInit] would find it before it
-// verifies, 0 if there is none. It keeps nothing.
+// verifies, 0 if there is none. It retains nothing.
 func (a *Aggregator) CheckOpen(reports []Report, now time.Time, keys *Keyring) []ReportError {
 	shares := make([]sealedShare, len(reports))
 	for i := range reports {

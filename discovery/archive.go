@@ -68,7 +68,7 @@ func copyTime(segment string) bool {
 }
 
 // ofCopy is what the evidence for a copy is worth for the page that it is of: a
-// listing of the copy is none of the page.
+// listing of the copy does not list the page.
 func (e Evidence) ofCopy() Evidence {
 	return Evidence{PublicLink: e.PublicLink || e.Listed}
 }

@@ -231,7 +231,7 @@ func (c *Classifier) camel(letters string) bool {
 }
 
 // titled tells whether a long piece is a title in camel case, whose parts are words
-// but for the small words between them and one abbreviation: RubyOnRailsBook.
+// except the small words between them and one abbreviation: RubyOnRailsBook.
 func (c *Classifier) titled(piece string) bool {
 	piece = strings.TrimRight(piece, "0123456789")
 	if len(piece) < leastTitled || strings.ContainsAny(piece, "0123456789") {

@@ -19,7 +19,7 @@ func TestQuery(t *testing.T) {
 		Dir:           "testdata/query",
 		UpdateScripts: os.Getenv("SHOAL_UPDATE") != "",
 		Setup: func(e *testscript.Env) error {
-			// With 603 reports a noised minimum of 100 is reached but for 1 in 10^15 runs.
+			// With 603 reports a noised minimum of 100 is missed in 1 of 10^15 runs.
 			text := strings.Repeat("Sea. ", 400) + strings.Repeat("fish ", 200) + strings.Repeat("rare ", 3)
 			return os.WriteFile(filepath.Join(e.WorkDir, "words.txt"), []byte(text), 0o600)
 		},

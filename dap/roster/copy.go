@@ -11,7 +11,7 @@ var ErrNotEmpty = errors.New("the roster has tasks")
 
 // Copy puts everything of one store into another that is empty, as it is sealed:
 // for backups. It fails with [ErrNotEmpty], and changes nothing, if there are
-// tasks. Revisions are given anew.
+// tasks. They get new revisions.
 func Copy(ctx context.Context, to, from Store) error {
 	have, err := to.Tasks(ctx, 0)
 	if err != nil {

@@ -119,7 +119,7 @@ func (o *Options) questions() ([]lifecycle.Question, error) {
 		case "result_engagement":
 			all = append(all, lifecycle.ResultEngagement())
 		default:
-			return nil, errors.New("a question that is none of bad_query, audience and result_engagement")
+			return nil, errors.New("unknown question: want bad_query, audience or result_engagement")
 		}
 	}
 	return all, nil
