@@ -2,7 +2,9 @@ package leader
 
 import (
 	"context"
+	"time"
 
+	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 )
 
@@ -11,3 +13,12 @@ func (l *Leader) SetGuard(g *clock.Guard) { l.guard = g }
 
 // TakeIn closes the logs that are due and puts their reports into jobs.
 func (l *Leader) TakeIn(ctx context.Context) { _, _ = l.takeIn(ctx) }
+
+// BeginLog begins a log of a task, as the first report does before it is written.
+func (l *Leader) BeginLog(ctx context.Context, task dap.TaskID) error {
+	_, err := l.intake(task).writable(ctx)
+	return err
+}
+
+// IntakeDue returns when Run looks at logs again, unless a bell rings.
+func (l *Leader) IntakeDue(ctx context.Context) time.Time { return l.intakeDue(ctx) }

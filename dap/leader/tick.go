@@ -107,9 +107,14 @@ func (l *Leader) intakeDue(context.Context) time.Time {
 	now := l.now()
 	due := now.Add(maxSleep)
 	for _, o := range l.openLogs() {
-		if o.log.Len() > 0 && o.due(&l.config).Before(due) {
-			due = o.due(&l.config)
+		at := o.due(&l.config)
+		if o.log.Len() == 0 { // its first report may be on the way, and rings no bell
+			at = later(at, now.Add(l.config.LogAge))
 		}
+		due = earlier(due, at)
+	}
+	if len(l.sealedLogs()) > 0 { // they wait for a collection, which may end at another node
+		due = earlier(due, now.Add(lookEvery))
 	}
 	return due
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/atrest"
 	"github.com/shoal-project/shoal/dap/auth"
+	"github.com/shoal-project/shoal/dap/leader"
 	"github.com/shoal-project/shoal/dap/roster"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/store/postgres"
@@ -59,6 +60,7 @@ type chaos struct {
 	tasks     []*chaosTask
 	collector *dap.PrivateKey
 	token     auth.Token
+	store     leader.Store
 	keys      [2]*roster.Roster // of leader and helper, as the clients see them
 
 	uploads, repeated, kills, restarts atomic.Int64
@@ -138,7 +140,7 @@ func newChaos(t *testing.T) *chaos {
 			s, err := postgres.OpenLeader(t.Context(), schema)
 			c.must(err)
 			t.Cleanup(func() { s.Close() })
-			tasks = s
+			tasks, c.store = s, s
 		} else {
 			s, err := postgres.OpenHelper(t.Context(), schema)
 			c.must(err)
