@@ -19,7 +19,7 @@ var functions = template.FuncMap{
 	"period":   period,
 	"every":    every,
 	"away":     away,
-	"join":     func(s []string) string { return strings.Join(s, " and ") },
+	"join":     list,
 	"plural":   plural,
 	"segments": segments,
 	"reports":  reportsText,
@@ -139,4 +139,13 @@ func reportsText(b Batch) string {
 		return "not told"
 	}
 	return number(float64(b.Low)) + " – " + number(float64(b.High))
+}
+
+// list puts words together as a sentence does: a, b and c.
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
