@@ -49,5 +49,6 @@ func ExampleDecision() {
 	// public text.address ""
 	// public text.person ""
 	// public text.reference ""
+	// public text.plate ""
 	// private text.number "0309 555-1234"
 }

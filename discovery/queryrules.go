@@ -23,6 +23,7 @@ const (
 	RuleTextAddress     Rule = "text.address"
 	RuleTextPerson      Rule = "text.person"
 	RuleTextReference   Rule = "text.reference"
+	RuleTextPlate       Rule = "text.plate"
 )
 
 // Limits of queries: letters and digits, words, digits.
@@ -49,7 +50,7 @@ func queryRules() []queryRule {
 			}
 			return findCredentials(q.raw)
 		}},
-		{RuleTextURL, "it holds a URL, or a word that is a host with a path, that the rules of URLs refuse; or the name of a host that is not public", func(r *Rules, q *queryText) string { return r.refusedURL(q.raw) }},
+		{RuleTextURL, "it holds a URL, or a word that is a host with a path, that the rules of URLs refuse; or the name of a host that is not public, or that one person runs (dynamic names, storage at home, tunnels), also with its dots in words", urlInQuery},
 		{RuleTextDevice, "it holds the address of a device: MAC, IPv4, IPv6", deviceAddress},
 		{RuleTextPath, "it holds the path of a file on a device: of Windows, of a share, below the folder of a user", filePath},
 		{RuleTextCoordinates, "it holds two decimal fractions side by side: a place", func(r *Rules, q *queryText) string {
@@ -58,9 +59,10 @@ func queryRules() []queryRule {
 			}
 			return r.coordinates.FindString(q.low)
 		}},
-		{RuleTextAddress, "a number stands beside a word for a street, as in an address", streetAddress},
+		{RuleTextAddress, "a number stands beside a word for a street or its abbreviation, or beside another number and a word for a flat, a floor or a door, as in an address", streetAddress},
 		{RuleTextPerson, fmt.Sprintf("a name of a person stands beside a number of %d digits or more that is no year, or beside a date that may be a birthday", leastPersonNumber), personNumber},
-		{RuleTextReference, fmt.Sprintf("a word for an order, an account, a booking, a document or a password (in 30 languages) stands beside a number of %d digits or more, or beside letters and digits mixed", leastReference), referenceCode},
+		{RuleTextReference, fmt.Sprintf("a word for an order, an account, a booking, a document (in 30 languages) or a password (in 70) stands beside a number of %d digits or more, or beside letters and digits mixed", leastReference), referenceCode},
+		{RuleTextPlate, "the number plate of a vehicle: groups of letters and digits beside a word for one or for its keeper, or in an order that only plates have", numberPlate},
 		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them, or a number has more than %d digits (5 as a postcode that is called one); years, dates, times, round numbers, error codes, ISBN and ISSN apart", maxQueryDigits, maxQueryRun), identifyingNumber},
 		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxQueryPlainWord), longQueryWord},
 		{RuleTextToken, "a word looks like a secret or a code (letters and digits in turn), or the words do when they are put together", secretQuery},
@@ -210,84 +212,6 @@ func filePath(_ *Rules, q *queryText) string {
 	return ""
 }
 
-// houseNumber tells whether a word is the number of a house: 12, 12a, 12/4, no year.
-func houseNumber(word string) bool {
-	n, _ := span(word, 0)
-	if n == 0 || n > 5 || len(word) > n+4 || yearAt(word, 0) && len(word) == 4 {
-		return false
-	}
-	rest := word[n:]
-	return rest == "" || len(rest) == 1 && rest[0] >= 'a' && rest[0] <= 'h' || strings.IndexByte("/-,", rest[0]) == 0 || strings.ContainsAny(rest[:1], "/-")
-}
-
-// streetAddress finds a house number in its street.
-func streetAddress(r *Rules, q *queryText) string {
-	if !q.digit {
-		return ""
-	}
-	street, ends, house := r.vocabulary["street"], r.vocabulary["streetend"], r.vocabulary["house"]
-	for i, word := range q.words {
-		if n := house.at(q.words, i); n > 0 && !logograms(word) && i+n < len(q.words) && houseNumber(q.words[i+n]) {
-			return word + " " + q.words[i+n]
-		}
-		if end := streetEnding(ends, word); end || street.words[word] {
-			if i+1 < len(q.words) && houseNumber(q.words[i+1]) {
-				return word + " " + q.words[i+1]
-			}
-			if i > 0 && houseNumber(q.words[i-1]) {
-				return q.words[i-1] + " " + word
-			}
-		}
-		if !street.words[word] {
-			continue
-		}
-		// "12 old mill road", "calle de alcala 12".
-		for d := 2; d <= 3; d++ {
-			if i-d >= 0 && houseNumber(q.words[i-d]) {
-				return strings.Join(q.words[i-d:i+1], " ")
-			}
-			if i+d < len(q.words) && houseNumber(q.words[i+d]) {
-				return strings.Join(q.words[i:i+d+1], " ")
-			}
-		}
-	}
-	if q.solid {
-		return solidAddress(q, ends, house)
-	}
-	return ""
-}
-
-func streetEnding(ends *wordSet, word string) bool {
-	for n := 3; n <= 8 && n < len(word)-2; n++ {
-		if ends.words[word[len(word)-n:]] {
-			return true
-		}
-	}
-	return false
-}
-
-// solidAddress finds a street and the number of a house in it where words have
-// no spaces: 朝阳路88号, 테헤란로 152.
-func solidAddress(q *queryText, ends, house *wordSet) string {
-	for _, run := range digitRuns(q.low) {
-		before, after := strings.TrimRight(q.low[:run.start], " "), strings.TrimLeft(q.low[run.end:], " ")
-		street, number := false, false
-		for _, end := range ends.solid {
-			street = street || strings.HasSuffix(before, end)
-		}
-		for _, mark := range house.solid {
-			number = number || strings.HasPrefix(after, mark)
-		}
-		switch first, _ := utf8.DecodeLastRuneInString(before); {
-		case yearAt(q.low, run.start) && run.len() == 4:
-		case street && number, street && run.len() <= 4 && unicode.Is(unicode.Hangul, first) && strings.Count(q.low, " ") > 0,
-			strings.HasPrefix(after, "丁目"), strings.HasPrefix(after, "番地"), strings.HasPrefix(after, "번지"):
-			return q.low[max(0, len(before)-12):]
-		}
-	}
-	return ""
-}
-
 // personNumber finds a name of a person beside a number or a birthday.
 func personNumber(r *Rules, q *queryText) string {
 	if !q.digit {
@@ -344,62 +268,6 @@ func birthdate(low string) string {
 		}
 	}
 	return ""
-}
-
-// referenceCode finds the number or the code of an order, an account, a document.
-func referenceCode(r *Rules, q *queryText) string {
-	if !q.digit {
-		return ""
-	}
-	code := loneNumber(q.low, leastReference)
-	for _, word := range q.words {
-		if code == "" && mixedCode(word) {
-			code = word
-		}
-	}
-	if word := r.vocabulary["secret"].in(q); word != "" {
-		for _, other := range q.words {
-			if strings.ContainsAny(other, "0123456789") && strings.Trim(other, "0123456789") != "" && !product(other) {
-				return word + " " + other
-			}
-		}
-	}
-	if code == "" {
-		return ""
-	}
-	if word := r.vocabulary["reference"].in(q); word != "" {
-		return word + " " + code
-	}
-	for _, word := range q.words {
-		if numberWord(word) {
-			return word + " " + code
-		}
-	}
-	return ""
-}
-
-// product tells whether a word is one that people put beside "password" when they
-// ask for help with a program.
-func product(word string) bool {
-	switch strings.TrimRight(word, "0123456789") {
-	case "windows", "win", "office", "wpa", "base", "md", "sha", "iphone", "ipad", "ios", "android", "galaxy", "ps", "outlook", "o":
-		return true
-	}
-	return false
-}
-
-// numberWord tells whether a word says that a number follows: kundennummer, nr.
-func numberWord(word string) bool {
-	switch word {
-	case "number", "numbers", "nr", "num", "id", "ids", "numero", "no", "numer", "cislo", "szama", "№", "رقم", "شماره", "מספר":
-		return word != "no"
-	}
-	for _, end := range []string{"nummer", "numer", "number", "numero", "nr", "номер", "번호", "番号", "编号", "號碼", "号码"} {
-		if strings.HasSuffix(word, end) && len(word) > len(end) || word == end {
-			return true
-		}
-	}
-	return false
 }
 
 // identifyingNumber finds digits that say who somebody is.

@@ -194,7 +194,10 @@ func newVocabulary(f *tokenmodel.Folder, list string) (vocabulary, error) {
 			v[fields[0]].add(f.Fold(foldQuery(word)))
 		}
 	}
-	for _, section := range []string{"at", "dot", "mail", "street", "streetend", "house", "reference", "secret", "postcode", "born", "name"} {
+	for _, section := range []string{
+		"at", "dot", "mail", "street", "streetend", "streetbefore", "streetdot", "streetmid", "streetbehind", "streetvague",
+		"notstreet", "compass", "state", "unit", "house", "reference", "secret", "plate", "postcode", "born", "name",
+	} {
 		if v[section] == nil {
 			return nil, fmt.Errorf("the words of queries: no section %q", section)
 		}

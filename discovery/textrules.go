@@ -130,14 +130,44 @@ func hasPort(host string) bool {
 }
 
 // privateHost tells whether a word is a name of two labels or more, with a port
-// or without, that no public host has: wiki.corp.
+// or without, that no public host has (wiki.corp), or that one person runs.
 func (r *Rules) privateHost(word string) bool {
-	name, _, _ := strings.Cut(word, ":")
+	name, _, _ := strings.Cut(strings.Trim(word, ".,;!?()[]{}<>\"'"), ":")
 	if !strings.Contains(strings.Trim(name, "."), ".") {
 		return false
 	}
-	d := r.URL("https://"+name, Evidence{})
-	return d.Rule == RuleHostSpecial
+	switch r.URL("https://"+name, Evidence{}).Rule {
+	case RuleHostSpecial, RuleHostPersonal, RuleHostEmbedded:
+		return true
+	}
+	return false
+}
+
+// urlInQuery finds a URL that the rules of URLs refuse, or a host that is not
+// public, also one that is written with words for its dots.
+func urlInQuery(r *Rules, q *queryText) string {
+	if found := r.refusedURL(q.raw); found != "" {
+		return found
+	}
+	dot := r.vocabulary["dot"]
+	for i := 1; i+1 < len(q.words); i++ {
+		if dot.at(q.words, i) == 0 {
+			continue
+		}
+		name := q.words[i-1]
+		for i+1 < len(q.words) {
+			n := dot.at(q.words, i)
+			if n == 0 || i+n >= len(q.words) {
+				break
+			}
+			name += "." + q.words[i+n]
+			i += n + 1
+		}
+		if r.privateHost(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // secretText asks the classifier about each word, and about neighbouring words

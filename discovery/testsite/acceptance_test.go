@@ -56,8 +56,14 @@ func hold(t *testing.T, r *Result, full bool) {
 			}
 		}
 	}
-	if told := capability.Told + once.Told; 100*told > capability.Pages+once.Pages {
-		t.Errorf("seed %d: %d of %d capability links were told of, more than 1 %%", r.Seed, told, capability.Pages+once.Pages)
+	// The links of small runs are few: one of them is already 0.3 %.
+	perMille := 10
+	if full {
+		perMille = 5
+	}
+	if told := capability.Told + once.Told; 1000*told > perMille*(capability.Pages+once.Pages) {
+		t.Errorf("seed %d: %d of %d capability links were reported, more than %d per mille",
+			r.Seed, told, capability.Pages+once.Pages, perMille)
 	}
 	for _, truth := range []Truth{Capability, OneTime, Typed, Unusable} {
 		if n := r.Truths[truth.String()].Released; n != 0 {
@@ -70,7 +76,7 @@ func hold(t *testing.T, r *Result, full bool) {
 	// Of small runs most pages have just about as many visitors as the crowd asks.
 	want := 80
 	if full {
-		want = 90
+		want = 93
 	}
 	if r.AboveCrowd == 0 || 100*r.Recovered < want*r.AboveCrowd {
 		t.Errorf("seed %d: %d of %d public pages above the crowd were recovered, want %d %%", r.Seed, r.Recovered, r.AboveCrowd, want)
