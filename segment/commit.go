@@ -59,6 +59,7 @@ func (l *Log) commitPending() {
 	close(b.done)
 	if b.err == nil {
 		l.active.hash.Write(b.buf) // after the waiters: they need not wait for it
+		l.note.sync(l.active.records, false)
 	}
 	l.mu.Lock()
 	if cap(b.buf) <= 2*l.maxPending {
@@ -84,6 +85,7 @@ func (l *Log) commit(b *batch) error {
 	if err := a.file.Sync(); err != nil {
 		return l.retire(err)
 	}
+	l.note.write(noted{a.number, a.records + b.records, a.size + int64(len(b.buf))})
 	l.mu.Lock()
 	if a.records == 0 {
 		l.segments = append(l.segments, a.segment)
@@ -121,12 +123,16 @@ func (l *Log) create() error {
 		return err
 	}
 	_, err = f.WriteAt(head, 0) // synced with the first records
+	if err == nil && l.note == nil {
+		l.note, _ = openNote(l.fs, l.dir, l.random) // without it less is found out about later damage
+	}
 	if err == nil {
 		err = l.fs.SyncDir(l.dir)
 	}
 	if err != nil {
 		return errors.Join(err, f.Close(), l.remove(path))
 	}
+	l.note.begin()
 	hash := sha256.New()
 	hash.Write(head)
 	l.active = &active{file: f, seed: h.seed, hash: hash, segment: &segment{number: h.number, size: headerSize}}
@@ -149,6 +155,7 @@ func (l *Log) finish() error {
 	if err := a.file.Sync(); err != nil {
 		return diskError(l.retire(err))
 	}
+	l.note.sync(a.records, true)
 	l.active = nil
 	// The new name need not be durable: Open takes the old one as well.
 	err := a.file.Close()

@@ -101,6 +101,11 @@ func afterCrash(disk *crashfs.FS, acknowledged []string, sealed bool) string {
 	if r.Records != int64(len(got)) || l.Len() != r.Records {
 		return "records are miscounted"
 	}
+	for _, d := range r.Damaged {
+		if d.Bytes == 0 && d.Records > 0 { // nothing is there, and the note says that something was
+			return "a loss is reported where nothing was lost: " + d.Error()
+		}
+	}
 	err = l.Append(context.Background(), []byte("record 9000 "))
 	ended := errors.Is(err, ErrSealed)
 	if sealed && !ended {

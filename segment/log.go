@@ -47,6 +47,7 @@ type Log struct {
 	writing    sync.Mutex // held by whoever writes files; guards all below
 	active     *active    // the segment that grows, or nil
 	nextNumber uint64
+	note       *note // what is acknowledged; nil before the first segment, or if it cannot be written
 }
 
 // batch is a group of records that are written together.
@@ -244,6 +245,7 @@ func (l *Log) Close() error {
 
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	defer l.closeNote()
 	l.commitPending()
 	if l.active == nil {
 		return nil

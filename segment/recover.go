@@ -40,6 +40,13 @@ func (l *Log) load() (Recovery, error) {
 	if err != nil {
 		return Recovery{}, err
 	}
+	said, err := readNote(l.fs, l.dir)
+	if err != nil {
+		return Recovery{}, err
+	}
+	for number := range said {
+		highest = max(highest, number)
+	}
 	l.nextNumber = highest + 1
 	var r Recovery
 	for _, number := range slices.Sorted(maps.Keys(found)) {
@@ -53,6 +60,7 @@ func (l *Log) load() (Recovery, error) {
 	l.durable.Store(r.Records)
 	missing, err := l.loadSeal()
 	r.Damaged = append(r.Damaged, missing...)
+	l.compareNote(said, &r)
 	return r, err
 }
 

@@ -113,6 +113,11 @@ func (l *Log) Seal() error {
 // held, when the log takes no more records.
 func (l *Log) finishAll() error {
 	l.commitPending()
+	defer func() {
+		if l.active == nil {
+			l.closeNote()
+		}
+	}()
 	if l.active != nil {
 		if err := l.finish(); err != nil && l.active != nil {
 			return err
@@ -135,6 +140,8 @@ func (l *Log) writeSeal() error {
 	if err := durable.WriteFile(l.fs, filepath.Join(l.dir, sealName), b, filePerm); err != nil {
 		return diskError(err)
 	}
+	l.closeNote()
+	_ = l.remove(filepath.Join(l.dir, noteName)) // the list says more; a note that is left says nothing else
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sealed = true

@@ -27,8 +27,10 @@
 //
 // A log must be open in one process only; hold a [durable.Lock] around it.
 // Damage that the disk does later costs the records it hits: they are
-// reported in [Recovery] and by [Log.Records], and the others are kept. The
-// checksums find accidents, not forgeries: who can write to the directory can
+// reported in [Recovery] and by [Log.Records], and the others are kept. What is
+// missing of a log that has not ended is found by a note of what was acknowledged,
+// written with each group: after the end of the process it is complete, after a
+// loss of power it may be behind. The checksums find accidents, not forgeries: who can write to the directory can
 // change the log. Records are stored as they are; give it ciphertext. Remove
 // does not overwrite the blocks of the files.
 package segment
@@ -80,14 +82,16 @@ type Recovery struct {
 	// Records is the number of records in the log.
 	Records int64
 	// Torn counts the bytes at the end of unsealed segments that are no
-	// records: writes that a crash cut short, never acknowledged.
+	// records: writes that a crash cut short. What of them was acknowledged is
+	// in Damaged, too.
 	Torn int64
 	// Damaged lists what should have been readable and is not.
 	Damaged []Damage
 }
 
 // Damage is a part of a segment that is no record although records or the
-// seal follow it: the disk lost or changed it. Holes that a crash left in
+// seal follow it or records there were acknowledged, or a segment that is gone:
+// the disk lost or changed it. Holes that a crash left in
 // records that were never acknowledged look the same.
 type Damage struct {
 	File   string // path of the segment

@@ -84,6 +84,9 @@ func (l *Log) Split(s Split) error {
 		return fmt.Errorf("splitting log %s: serial %d: out of range", l.dir, s.Serial)
 	}
 	p := &splitting{log: l, split: s, targets: map[int]*target{}, again: l.splits.Add(1) > 1}
+	if err := l.forgetNote(p.again); err != nil {
+		return fmt.Errorf("splitting log %s: %w", l.dir, diskError(err))
+	}
 	for _, seg := range l.snapshot() {
 		if !seg.sealed || seg.number >= splitSpan {
 			return fmt.Errorf("splitting log %s: segment %d is not sealed, or not below %d", l.dir, seg.number, splitSpan)
@@ -203,6 +206,7 @@ func (p *splitting) move(seg segment, to int) error {
 	}
 	p.moved = true
 	p.log.forget(seg.number)
+	noteSegment(p.log.fs, dir, p.log.random, noted{p.number(seg.number), seg.records, seg.size})
 	return p.log.fs.SyncDir(dir)
 }
 
@@ -356,5 +360,6 @@ func (p *splitting) seal(t *target) error {
 		return err
 	}
 	t.buf = nil
+	noteSegment(p.log.fs, t.dir, p.log.random, noted{p.number(0), t.records, t.size})
 	return p.log.fs.SyncDir(t.dir)
 }
