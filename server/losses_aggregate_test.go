@@ -15,8 +15,14 @@ import (
 // reason not to be ready and a finding of doctor, until it is acknowledged. A log that
 // is gone as a whole stops the start.
 func TestLeaderLosses(t *testing.T) {
-	for name, damage := range map[string]func(*testing.T, string){"cut off": halve, "flipped": flip} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name, suffix string
+		damage       func(*testing.T, string)
+	}{
+		{"cut off", ".seg", halve}, {"flipped", ".seg", flip}, {"a file gone", ".seg", remove},
+		{"killed and cut off", ".open", halve}, {"killed and one report cut off", ".open", shorten}, {"killed and a file gone", ".open", remove},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			w := newAggregateWorld(t)
 			w.pair()
 			w.b.start()
@@ -25,8 +31,13 @@ func TestLeaderLosses(t *testing.T) {
 			if s := shown(w, w.a, "leader", "damaged"); s != (surface{}) {
 				t.Fatalf("before the damage: %+v", s)
 			}
-			w.a.halt()
-			damage(t, w.a.files("data/leader/", ".seg")[0])
+			if c.suffix == ".open" {
+				w.a.kill()
+				w.clock.Advance(6 * time.Minute) // until its lease has lapsed
+			} else {
+				w.a.halt()
+			}
+			c.damage(t, w.a.files("data/leader/", c.suffix)[0])
 			w.a.start()
 			must(t, w.settle(3*time.Minute))
 			want := surface{true, true, true, true}

@@ -62,6 +62,13 @@ func halve(t *testing.T, name string) {
 	must(t, os.Truncate(name, info.Size()/2))
 }
 
+func shorten(t *testing.T, name string) {
+	t.Helper()
+	info, err := os.Stat(name)
+	must(t, err)
+	must(t, os.Truncate(name, info.Size()-1))
+}
+
 func flip(t *testing.T, name string) {
 	t.Helper()
 	b := mustRead(t, name)
@@ -87,19 +94,24 @@ func TestLosses(t *testing.T) {
 		file   []string // parts of the name
 		damage func(*testing.T, string)
 		cause  string
+		killed bool // before the damage, not stopped in order
 		closed bool // the batch is closed, processed and handed over as far as that goes
 		away   bool // the analyzer does not run
 	}{
-		{"a log is cut off", "shuffler", []string{"shared/", ".seg"}, halve, "damaged", false, false},
-		{"records of a log flip", "shuffler", []string{"shared/", ".seg"}, flip, "damaged", false, false},
-		{"the folder of a log is gone", "shuffler", []string{"shared/", ".seg"}, func(t *testing.T, name string) { must(t, os.RemoveAll(filepath.Dir(name))) }, "missing", false, false},
-		{"the folder of all logs is gone", "shuffler", []string{"shared/", ".seg"}, func(t *testing.T, name string) { must(t, os.RemoveAll(filepath.Dir(filepath.Dir(name)))) }, "missing", false, false},
-		{"the reports of a batch that waits are cut off", "shuffler", []string{"handover.batch"}, halve, "damaged", true, true},
-		{"a batch that waits flips", "shuffler", []string{"handover.batch"}, flip, "damaged", true, true},
-		{"a batch that waits is gone", "shuffler", []string{"handover.batch"}, remove, "missing", true, true},
-		{"a received batch is cut off", "analyzer", []string{"received/"}, halve, "damaged", true, false},
-		{"a received batch flips", "analyzer", []string{"received/"}, flip, "damaged", true, false},
-		{"a received batch is gone", "analyzer", []string{"received/"}, remove, "missing", true, false},
+		{"a log is cut off", "shuffler", []string{"shared/", ".seg"}, halve, "damaged", false, false, false},
+		{"a log that takes reports is cut off", "shuffler", []string{"shared/", ".open"}, halve, "damaged", true, false, false},
+		{"the last report of a log that takes reports is cut off", "shuffler", []string{"shared/", ".open"}, shorten, "damaged", true, false, false},
+		{"the file of a log is gone", "shuffler", []string{"shared/", ".seg"}, remove, "damaged", false, false, false},
+		{"the file of a log that takes reports is gone", "shuffler", []string{"shared/", ".open"}, remove, "damaged", true, false, false},
+		{"records of a log flip", "shuffler", []string{"shared/", ".seg"}, flip, "damaged", false, false, false},
+		{"the folder of a log is gone", "shuffler", []string{"shared/", ".seg"}, func(t *testing.T, name string) { must(t, os.RemoveAll(filepath.Dir(name))) }, "missing", false, false, false},
+		{"the folder of all logs is gone", "shuffler", []string{"shared/", ".seg"}, func(t *testing.T, name string) { must(t, os.RemoveAll(filepath.Dir(filepath.Dir(name)))) }, "missing", false, false, false},
+		{"the reports of a batch that waits are cut off", "shuffler", []string{"handover.batch"}, halve, "damaged", false, true, true},
+		{"a batch that waits flips", "shuffler", []string{"handover.batch"}, flip, "damaged", false, true, true},
+		{"a batch that waits is gone", "shuffler", []string{"handover.batch"}, remove, "missing", false, true, true},
+		{"a received batch is cut off", "analyzer", []string{"received/"}, halve, "damaged", false, true, false},
+		{"a received batch flips", "analyzer", []string{"received/"}, flip, "damaged", false, true, false},
+		{"a received batch is gone", "analyzer", []string{"received/"}, remove, "missing", false, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -120,7 +132,11 @@ func TestLosses(t *testing.T) {
 			if s := shown(w, o, c.role, c.cause); s != (surface{}) {
 				t.Fatalf("before the damage: %+v", s)
 			}
-			o.halt()
+			if c.killed {
+				o.kill()
+			} else {
+				o.halt()
+			}
 			c.damage(t, o.files(c.file...)[0])
 			if c.away {
 				w.b.start()

@@ -219,6 +219,17 @@ func (o *org) halt() {
 	}
 }
 
+// kill stops the server as if its process had been killed: its data is what it was
+// before it could write anything more.
+func (o *org) kill() {
+	o.w.t.Helper()
+	data, kept := filepath.Join(o.dir, "data"), o.w.t.TempDir()
+	must(o.w.t, os.CopyFS(kept, os.DirFS(data)))
+	o.halt()
+	must(o.w.t, os.RemoveAll(data))
+	must(o.w.t, os.CopyFS(data, os.DirFS(kept)))
+}
+
 // reports makes n sealed reports of one fruit for the current epoch.
 func (w *world) reports(n int, fruit string) [][]byte {
 	w.t.Helper()

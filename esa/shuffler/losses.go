@@ -72,6 +72,21 @@ func (s *Shuffler) checkLog(k Key) {
 	}
 }
 
+// checkTaken compares the log of a batch that closes, in which no damage was found,
+// with what was taken in.
+func (s *Shuffler) checkTaken(k Key, have int64) {
+	s.mu.Lock()
+	in := s.intakes[k]
+	s.mu.Unlock()
+	if in == nil || in.taken.Load() <= have {
+		return
+	}
+	s.config.Lost(loss.Loss{
+		Cause: loss.Missing, Place: s.placeOf(s.logDir(k)), Reports: in.taken.Load() - have,
+		Detail: "files of the log of a batch have gone since the server started; its other reports count",
+	})
+}
+
 // checkDigest compares a sealed log that shows no damage with the one that was
 // sealed.
 func (s *Shuffler) checkDigest(b Batch, log *segment.Log) {
@@ -105,8 +120,12 @@ func (s *Shuffler) checkOut(h *hosted, b Batch, f io.ReaderAt, size int64) error
 	return nil
 }
 
-// sharedList is the file that lists the shared logs that may hold reports.
+// sharedList is the file that lists the shared logs that may hold reports, and the
+// open batches that have logs of their own.
 const sharedList = "shared.logs"
+
+// ownLog, in the list, is before the folder of a batch that has its own log.
+const ownLog = "own "
 
 // listShared makes the list of shared logs durable: before one takes reports, and
 // before one that is distributed is removed. Callers hold s.mu or are New.
@@ -115,6 +134,12 @@ func (s *Shuffler) listShared(done *sharedLog) error {
 	for _, l := range slices.Concat(s.shared.active, s.shared.ended) {
 		if l != done {
 			b = fmt.Appendln(b, l.serial)
+		}
+	}
+	for k, in := range s.intakes {
+		if in.own && !in.ending {
+			b = fmt.Appendln(b, ownLog+filepath.Base(s.dir(k)))
+			in.listed = true
 		}
 	}
 	name := filepath.Join(s.config.Dir, sharedList)
@@ -131,8 +156,26 @@ func (s *Shuffler) listShared(done *sharedLog) error {
 	return err
 }
 
-// checkShared looks for the shared logs that the list names.
+// unlist takes a batch that closes from the list.
+func (s *Shuffler) unlist(k Key) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.intakes[k]
+	if in == nil || !in.listed {
+		return nil
+	}
+	err := s.listShared(nil)
+	in.listed = err != nil
+	return err
+}
+
+// checkShared looks for the logs that the list names, of batches those that are
+// open.
 func (s *Shuffler) checkShared() error {
+	open := map[string]Key{}
+	for k := range s.intakes {
+		open[filepath.Base(s.dir(k))] = k
+	}
 	b, err := durable.ReadFile(s.config.FS, filepath.Join(s.config.Dir, sharedList))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -142,6 +185,14 @@ func (s *Shuffler) checkShared() error {
 	}
 	for line := range strings.Lines(string(b)) {
 		dir := filepath.Join(s.sharedDir(), strings.TrimSpace(line))
+		if name, own := strings.CutPrefix(strings.TrimSpace(line), ownLog); own {
+			k, isOpen := open[name]
+			if !isOpen {
+				continue // it has closed since
+			}
+			s.intakes[k].listed = true
+			dir = s.logDir(k)
+		}
 		_, err := s.config.FS.Stat(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -260,6 +311,9 @@ func (s *Shuffler) Discard(ctx context.Context, place string) error {
 func (s *Shuffler) discard(ctx context.Context, b Batch) error {
 	s.stop(b.Key())
 	if err := s.settle(b.Key()); err != nil {
+		return err
+	}
+	if err := s.unlist(b.Key()); err != nil {
 		return err
 	}
 	if err := s.removeFiles(b.Key()); err != nil {

@@ -47,6 +47,9 @@ type shared struct {
 type intake struct {
 	mu      sync.RWMutex // held for reading while a report is appended
 	closing bool
+	own     bool                      // it has a log of its own; guarded by Shuffler.mu
+	listed  bool                      // the list of logs says so; guarded by Shuffler.mu
+	ending  bool                      // it closes; guarded by Shuffler.mu
 	taken   atomic.Int64              // reports that are stored or on the way
 	log     atomic.Pointer[sharedLog] // where the next report goes; nil if that is to be decided
 }
@@ -240,7 +243,14 @@ func (s *Shuffler) split(l *sharedLog) error {
 			}
 			return i, true
 		},
-		Dir: func(i int) string { return s.logDir(keys[i]) },
+		Dir: func(i int) string {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if in := s.intakes[keys[i]]; in != nil {
+				in.own = true
+			}
+			return s.logDir(keys[i])
+		},
 		Lost: func(d segment.Damage) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -268,6 +278,7 @@ func (s *Shuffler) recoverLogs(open []Key) error {
 			return err
 		}
 		own = append(own, k)
+		s.intakes[k].own = true
 		for _, e := range entries {
 			serial := segment.SerialOf(e.Name())
 			written[serial] = true

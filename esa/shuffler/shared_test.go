@@ -190,7 +190,7 @@ func TestForgedEpochsKeepFewFiles(t *testing.T) {
 			t.Fatal(code)
 		}
 	}
-	if disk.most > 25 {
+	if disk.most > 2*16+8 {
 		t.Errorf("%d files were open at a time for %d epochs", disk.most, epochs)
 	}
 	if st := c.s.Status(); len(st.Batches) != epochs || st.Batches[7].Reports != 2 {
@@ -210,7 +210,7 @@ func TestForgedEpochsKeepFewFiles(t *testing.T) {
 	c.closeEpoch(epochs)
 	c.finish(t)
 	wantAll(t, c, 3*epochs)
-	if disk.most > 25 || disk.open != 0 {
+	if disk.most > 2*16+8 || disk.open != 0 {
 		t.Errorf("%d files were open at a time, %d still are", disk.most, disk.open)
 	}
 }

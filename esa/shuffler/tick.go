@@ -172,7 +172,11 @@ func (s *Shuffler) waits(h *hosted, b Batch) bool {
 // first line on the batch takes no report any more, whatever happens.
 func (s *Shuffler) close(ctx context.Context, b Batch) error {
 	s.stop(b.Key())
+	known := s.Damaged()
 	if err := s.settle(b.Key()); err != nil {
+		return err
+	}
+	if err := s.unlist(b.Key()); err != nil {
 		return err
 	}
 	log, err := s.openLog(b.Key())
@@ -180,6 +184,9 @@ func (s *Shuffler) close(ctx context.Context, b Batch) error {
 		return err
 	}
 	defer log.Close() // sealed: there is nothing to write
+	if s.Damaged() == known {
+		s.checkTaken(b.Key(), log.Len())
+	}
 	if err := log.Seal(); err != nil {
 		return fmt.Errorf("sealing the log: %w", err)
 	}
@@ -202,6 +209,7 @@ func (s *Shuffler) stop(k Key) {
 		in = &intake{}
 		s.intakes[k] = in
 	}
+	in.ending = true
 	s.mu.Unlock()
 	in.mu.Lock()
 	in.closing = true

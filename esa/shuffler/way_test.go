@@ -19,11 +19,13 @@ import (
 	"github.com/shoal-project/shoal/esa/shuffler"
 	shufflertest "github.com/shoal-project/shoal/esa/shuffler/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A chain is a world whose shuffler and analyzer run.
 type chain struct {
+	lost func(loss.Loss) // may be nil
 	*hoptest.World
 	engine  engine.Engine
 	store   shuffler.Store
@@ -69,7 +71,7 @@ func (c *chain) startShuffler(t testing.TB) error {
 	s, err := shuffler.New(t.Context(), shuffler.Config{
 		Store: c.store, FS: c.fs, Dir: "shuffler", Engine: c.engine, Clock: c.Clock, Rand: hoptest.Random(c.seeds),
 		Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(), MaxReports: 1 << 20, Workers: 2,
-		Metrics: &c.metrics,
+		Metrics: &c.metrics, Lost: c.lost,
 	})
 	if err != nil {
 		return err
