@@ -2,6 +2,9 @@ module github.com/shoal-project/shoal
 
 go 1.26.0
 
+// What the web SDK is developed with is no part of the module.
+ignore ./web/sdk/node_modules
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/andybalholm/cascadia v1.3.5
