@@ -19,11 +19,12 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test bench discovery fuzz crash sim chaos mutants lint build cross
+.PHONY: help demo test test-web bench discovery fuzz crash sim chaos mutants lint build cross
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
 	@echo "make test    all tests, and the builds for other platforms"
+	@echo "make test-web   the web SDK: its size, in Node.js and in Chromium, against the Go SDK and real servers"
 	@echo "make bench   all benchmarks (see docs/performance.md)"
 	@echo "make discovery   the discovery engine on the test site: 100,000 visits for each of 5 seeds"
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
@@ -56,6 +57,12 @@ ifeq ($(SQL),yes)
 else
 	@echo "the tests of SQL were left out: no C++ toolchain was found, or DuckDB does not come for $(PLATFORM)"
 endif
+
+# The web SDK. scripts/web installs its development tools; where they or a browser
+# cannot be had a line says what was left out, with CI=true that is an error.
+test-web:
+	./scripts/web npm test
+	$(GO) test -count 1 -timeout 12m ./web/sdk
 
 # The whole must build for the platforms below; the SDK in a browser too.
 cross:

@@ -35,7 +35,7 @@ var floors = map[string]int{
 	"dap": 6, "esa": 6, "discovery": 6, "ohttp": 6,
 	"store":  7,
 	"server": 8, ".": 8,
-	"shoaltest": 9, "console": 9, "bench": 9,
+	"shoaltest": 9, "console": 9, "bench": 9, "web": 9,
 	"cmd": 10,
 }
 

@@ -1,0 +1,291 @@
+// Tasks and key configurations: their canonical bytes, who signed them, and which of
+// them this SDK answers. Formats: package metric/task.
+
+import { type Bytes, Reader, concat, equal, fromBase64, uint, utf8 } from "./bytes.js";
+
+export const Role = { Shuffler: 1, Analyzer: 2, Leader: 3, Helper: 4, Collector: 5 } as const;
+
+export interface Party {
+  role: number;
+  url: string;
+  identity: Bytes;
+}
+
+export const Kind = { String: 1, Enum: 2, Int: 3, Bool: 4, Set: 5, List: 6 } as const;
+
+export interface Field {
+  name: string;
+  kind: number;
+  elem: number;
+  max: number;
+  maxStr: number;
+  values: string[];
+  low: bigint;
+  high: bigint;
+  buckets: bigint[];
+  flip: number;
+}
+
+export const Cut = { Whole: 0, Fields: 1, Pairs: 2, Tuples: 3, Bits: 4 } as const;
+
+/** What a task of the method crowd asks for. */
+export interface Crowd {
+  schema: Field[];
+  fragment: { kind: number; field: number; m: number; cap: number; keep: number[] };
+  crowd: { kind: number; fields: number[]; saltEpochs: number };
+  perEpoch: number;
+  perCrowd: number;
+  payloadSize: number;
+}
+
+export const Sum = { Count: 1, Sum: 2, Mean: 3, Histogram: 4, Categories: 5, Multihot: 6, Vector: 7 } as const;
+
+/** What a task of the method aggregate adds up. */
+export interface Aggregation {
+  kind: number;
+  hidden: boolean;
+  noise: { mechanism: number; num: number; den: number; sensitivity: bigint };
+  variant: string;
+  max: bigint;
+  length: number;
+  labels: string[];
+  bounds: bigint[];
+  chunk: number;
+}
+
+export interface Task {
+  id: Bytes;
+  signed: Bytes;
+  owner: Bytes;
+  metric: string;
+  question: string;
+  consent: string;
+  crowd?: Crowd;
+  aggregation?: Aggregation;
+  minBatch: number;
+  epochSeconds: number;
+  maxDelay: number;
+  clockSkew: number;
+  hops: Party[];
+  notBefore: number;
+  expires: number;
+  /** Why this SDK does not answer it, empty if it does. */
+  unfit: string;
+}
+
+export const sha256 = async (b: Uint8Array): Promise<Bytes> => new Uint8Array(await crypto.subtle.digest("SHA-256", b as Bytes));
+
+/** Whether sig is the Ed25519 signature of a body in a domain. */
+export async function verify(by: Bytes, domain: string, body: Uint8Array, sig: Bytes): Promise<boolean> {
+  const key = await crypto.subtle.importKey("raw", by, "Ed25519", false, ["verify"]);
+  return crypto.subtle.verify("Ed25519", key, sig, concat(utf8(domain), [0], body));
+}
+
+export function parseOwner(s: string): Bytes {
+  const [, text] = /^ed25519:(.{43})$/.exec(s) ?? [];
+  if (!text) throw new Error(`owner ${JSON.stringify(s)}: want "ed25519:" and 43 characters of base64url`);
+  return fromBase64(text);
+}
+
+const magic = utf8("shoal bundle v1\n");
+
+/** The tasks of a bundle by metric, if the owner has signed all of them. */
+export async function openBundle(b: Bytes, owner: Bytes): Promise<Map<string, Task>> {
+  if (!equal(b.subarray(0, magic.length), magic)) throw new Error("this is no task bundle: shoal metrics build writes one");
+  const out = new Map<string, Task>();
+  for (const r = new Reader(b.subarray(magic.length)); !r.empty; ) {
+    const t = await openSigned(r.opaque(3), owner);
+    if (out.has(t.metric)) throw new Error(`bundle: duplicate metric ${t.metric}`);
+    out.set(t.metric, t);
+  }
+  return out;
+}
+
+/** Checks a signed task: the owner's signature first, then those of parties in the order of the hops. */
+export async function openSigned(signed: Bytes, owner: Bytes): Promise<Task> {
+  const r = new Reader(signed);
+  if (r.num(1) !== 1) throw new Error("signed task of another version: update the SDK");
+  const body = r.opaque(3);
+  const signatures = r.list(2, (x) => ({ by: x.take(32), sig: x.take(64) }));
+  r.end();
+  const t = parseTask(body);
+  t.id = await sha256(body);
+  t.signed = signed;
+  let rank = -2;
+  for (const { by, sig } of signatures) {
+    const at = rank < -1 ? (equal(by, owner) && equal(by, t.owner) ? -1 : -2) : t.hops.findIndex((p) => equal(p.identity, by));
+    if (at <= rank || !(await verify(by, "shoal task v1", body, sig))) {
+      throw new Error(`task ${t.metric}: not signed by the owner, or a signature does not verify`);
+    }
+    rank = at;
+  }
+  if (rank < -1) throw new Error(`task ${t.metric}: no signature`);
+  return t;
+}
+
+function parseTask(body: Bytes): Task {
+  const r = new Reader(body);
+  if (r.num(1) !== 1) throw new Error("task of another version: update the SDK");
+  const owner = r.take(32);
+  r.text(1); // the owner's name
+  const t = { owner, metric: r.text(1), question: r.text(2), consent: r.text(2), unfit: "" } as Task;
+  const method = r.num(1);
+  if (method === 1) parseAggregation(r, t);
+  else if (method === 2) parseCrowd(r, t);
+  else throw new Error(`task ${t.metric}: unknown method ${method}`);
+  t.hops = r.list(2, (x) => ({ role: x.num(1), url: x.text(2), identity: x.take(32) }));
+  r.num(4); // retention
+  t.notBefore = r.num(8);
+  t.expires = r.num(8);
+  r.end();
+  validate(t);
+  return t;
+}
+
+function parseTimes(r: Reader, t: Task): void {
+  t.minBatch = r.num(4);
+  t.epochSeconds = r.num(4);
+  t.maxDelay = r.num(4);
+  t.clockSkew = r.num(4);
+}
+
+function parseAggregation(r: Reader, t: Task): void {
+  const kind = r.num(1);
+  t.aggregation = {
+    kind,
+    hidden: r.num(1) === 0,
+    noise: { mechanism: r.num(1), num: r.num(4), den: r.num(4), sensitivity: r.big(8) },
+    variant: r.text(1),
+    max: r.big(8),
+    length: r.num(4),
+    labels: r.list(3, (x) => x.text(1)),
+    bounds: r.list(2, (x) => x.int64()),
+    chunk: (r.take(9), r.num(4)), // before it bound and bits, of gradients
+  };
+  if (kind < 1 || kind > Sum.Vector) t.unfit = `kind ${kind} of aggregation is not in this SDK`;
+  parseTimes(r, t);
+}
+
+function parseCrowd(r: Reader, t: Task): void {
+  const schema = r.list(3, (x): Field => ({
+    name: x.text(1),
+    kind: x.num(1),
+    elem: x.num(1),
+    max: x.num(2),
+    maxStr: x.num(2),
+    values: x.list(3, (v) => v.text(1)),
+    low: x.int64(),
+    high: x.int64(),
+    buckets: x.list(2, (v) => v.int64()),
+    flip: x.num(4),
+  }));
+  const fragment = { kind: r.num(1), field: r.num(1), m: r.num(1), cap: r.num(2), keep: [...r.opaque(1)] };
+  const crowd = { kind: r.num(1), fields: [...r.opaque(1)], saltEpochs: r.num(4) };
+  r.take(13); // threshold
+  if (r.num(1)) t.unfit = "a quorum needs @shoal/sdk/private";
+  r.num(2); // shares
+  parseTimes(r, t);
+  t.crowd = { schema, fragment, crowd, perEpoch: r.num(4), perCrowd: r.num(4), payloadSize: r.num(2) };
+  if (r.opaque(1).length) t.unfit = "report extensions (credentials and the like) need @shoal/sdk/private";
+}
+
+/**
+ * Whether a URL is one that a party may have: https, or http on the loopback
+ * interface, and without what would make two parties look like one.
+ */
+export function validURL(s: string): boolean {
+  try {
+    const { protocol, hostname } = new URL(s);
+    const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+    return (protocol === "https:" || (protocol === "http:" && loopback)) &&
+      s.startsWith(`${protocol}//${hostname}`) && !/[?#@\\\s]|\/$/.test(s);
+  } catch {
+    return false;
+  }
+}
+
+/** Checks what the privacy of a report depends on; the rest is between the owner and its own tools. */
+function validate(t: Task): void {
+  const fail = (why: string): never => {
+    throw new Error(`task ${t.metric}: ${why}`);
+  };
+  const roles = t.hops.map((p) => p.role);
+  const aggregators = [Role.Leader, Role.Helper, Role.Collector].join();
+  const shufflers = t.hops.slice(0, -1).every((p) => p.role === Role.Shuffler) && roles.length > 1 && roles.at(-1) === Role.Analyzer;
+  if (t.crowd ? !shufflers : roles.join() !== aggregators) fail("its parties are not those of its method");
+  t.hops.forEach((p, i) => {
+    if (!validURL(p.url) && !(p.role === Role.Collector && p.url === "")) fail(`URL ${p.url} of party ${i + 1} is not valid`);
+    if (t.hops.some((o, k) => k < i && ((p.url && p.url === o.url && p.role !== Role.Collector) || equal(o.identity, p.identity)))) {
+      fail("two parties have one URL or identity: they must be different organisations");
+    }
+  });
+  if (t.epochSeconds < 1 || t.notBefore % t.epochSeconds || t.expires < t.notBefore + t.epochSeconds) fail("its time is empty");
+  const { crowd: c, aggregation: a } = t;
+  if (c) {
+    if (c.perEpoch < 1 || c.perCrowd < 1 || c.perCrowd > c.perEpoch) fail("its caps are not valid");
+    if (c.fragment.kind > Cut.Bits || c.crowd.kind > 2) t.unfit ||= "an unknown kind of fragment or crowd";
+    const { field, keep } = c.fragment;
+    if ([field, ...keep, ...c.crowd.fields].some((i) => i >= c.schema.length)) fail("a field that it names does not exist");
+  }
+  if (a && !["dap-18", "dap-19", "janus"].includes(a.variant)) t.unfit ||= `variant ${a.variant} of DAP is not in this SDK`;
+}
+
+export const epochAt = (t: Task, ms: number): number => Math.floor(Math.max(0, ms) / 1000 / t.epochSeconds);
+
+/** When an epoch begins, in milliseconds. */
+export const startOf = (t: Task, epoch: number): number => epoch * t.epochSeconds * 1000;
+
+/** When the batch of an epoch stops taking reports. */
+export const closes = (t: Task, epoch: number): number => startOf(t, epoch + 1) + (t.maxDelay + t.clockSkew) * 1000;
+
+export function covers(t: Task, epoch: number): boolean {
+  const start = epoch * t.epochSeconds;
+  return start >= t.notBefore && start <= t.expires - t.epochSeconds;
+}
+
+/** An HPKE key of a hop. */
+export interface Key {
+  id: Bytes;
+  public: Bytes;
+  notAfter: number; // Unix seconds
+}
+
+const x25519 = 0x20;
+
+/**
+ * The X25519 keys of the hops, one each, from the list of key configurations that the
+ * first of them serves. Each configuration must be signed by its hop's identity.
+ * Every party must offer an X25519 key; a hybrid key that it prefers is passed over,
+ * since browsers have no ML-KEM.
+ */
+export async function openKeys(t: Task, list: Bytes, now: number): Promise<Key[]> {
+  const r = new Reader(list);
+  if (r.num(1) !== 1) throw new Error("key list of another version: update the SDK");
+  const keys: Key[] = [];
+  for (const hop of t.hops) {
+    const one = new Reader(r.opaque(3));
+    const body = one.opaque(2);
+    const sig = one.take(64);
+    one.end();
+    if (!(await verify(hop.identity, "shoal key config v1", body, sig))) throw new Error(`keys of ${hop.url}: not signed by it`);
+    keys.push(await openKey(hop, body, Math.floor(now / 1000)));
+  }
+  r.end();
+  return keys;
+}
+
+async function openKey(hop: Party, body: Bytes, now: number): Promise<Key> {
+  const fail = (why: string): Error => new Error(`keys of ${hop.url}: ${why}`);
+  const r = new Reader(body);
+  if (r.num(1) !== 1 || r.num(1) !== hop.role || !equal(r.take(32), hop.identity)) throw fail("they are of another party, role or version");
+  const keys = r.list(2, (x) => ({ kem: x.num(2), public: x.opaque(2), from: x.num(8), to: x.num(8) }));
+  r.take(32); // policy
+  if (r.opaque(2).length + r.opaque(2).length) throw fail("evidence that this SDK cannot check");
+  const from = r.num(8), to = r.num(8);
+  r.end();
+  if (now < from || now > to) throw fail("they are not valid now; is this device's clock right?");
+  const key = keys.find((k) => k.kem === x25519 && k.public.length === 32 && now >= k.from && now <= k.to);
+  if (!key) throw fail("no X25519 key that is valid now");
+  const id = (await sha256(concat(uint(x25519, 2), key.public))).slice(0, 8);
+  return { id, public: key.public, notAfter: Math.min(to, key.to) };
+}
