@@ -6,6 +6,7 @@ go 1.26.0
 ignore ./web/sdk/node_modules
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/andybalholm/cascadia v1.3.5
 	github.com/cloudflare/circl v1.6.5

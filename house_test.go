@@ -42,9 +42,10 @@ var floors = map[string]int{
 // directModules is the dependency budget: the modules that go.mod may name
 // directly, each with the reason why it is not our own code.
 var directModules = map[string]string{
+	"filippo.io/edwards25519":             "scalars and field of Curve25519",
 	"github.com/alecthomas/kong":          "command line",
 	"github.com/andybalholm/cascadia":     "reference for our CSS selectors (tests only)",
-	"github.com/cloudflare/circl":         "four-lane Keccak permutation",
+	"github.com/cloudflare/circl":         "four-lane Keccak permutation, X25519 in one ladder",
 	"github.com/duckdb/duckdb-go/v2":      "SQL over released tables (build tag duckdb only)",
 	"github.com/goccy/go-yaml":            "strict YAML with positions",
 	"github.com/jackc/pgx/v5":             "PostgreSQL: its protocol, pools and batches",
