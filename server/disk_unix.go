@@ -13,3 +13,12 @@ func diskFree(dir string) (uint64, error) {
 	}
 	return uint64(s.Bavail) * uint64(s.Bsize), nil //nolint:unconvert // Bavail is signed on some systems
 }
+
+// openFiles returns how many files this process may have open.
+func openFiles() uint64 {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return defaultFiles
+	}
+	return uint64(l.Cur) //nolint:unconvert // Cur is signed on some systems
+}

@@ -411,6 +411,9 @@ func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range s.listeners {
 		h := newHTTP(l.h, s.o.Logger, s.metrics)
+		if l.name == "public" {
+			h.ConnState = s.connections().state
+		}
 		group.Go(func() error {
 			if err := serve(ctx, h, l.l, l.tls, s.config.Shutdown.D()); err != nil {
 				return fmt.Errorf("%s listener: %w", l.name, err)

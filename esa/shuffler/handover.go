@@ -173,6 +173,9 @@ func (s *Shuffler) acceptBatch(ctx context.Context, h *hosted, header esa.BatchH
 		return false, err
 	}
 	b := Batch{Task: h.id, Epoch: header.Epoch, State: Closed, ID: esa.NewBatchID(h.id, header.Epoch, h.hop), Seed: seed, Input: digest}
+	if err := s.measure(b); err != nil {
+		return false, err
+	}
 	if err := s.apply(ctx, Change{None, b}); err != nil {
 		return false, err
 	}

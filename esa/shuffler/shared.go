@@ -73,7 +73,42 @@ func (s *Shuffler) Need() int64 {
 			most = max(most, in.taken.Load()*int64(h.opener.Load().MaxSize()))
 		}
 	}
+	for _, bytes := range s.inputs {
+		most = max(most, bytes)
+	}
 	return passes * most
+}
+
+// measure notes how many bytes the input of a closed batch takes, of which this
+// process has not taken the reports. Callers are New or accept a batch.
+func (s *Shuffler) measure(b Batch) error {
+	var total int64
+	count := func(entries []fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		for _, e := range entries {
+			info, statErr := e.Info()
+			if statErr != nil {
+				return statErr
+			}
+			if !e.IsDir() {
+				total += info.Size()
+			}
+		}
+		return err
+	}
+	for _, src := range s.sources(b) {
+		for _, dir := range []string{s.dir(src.Key()), s.logDir(src.Key())} { // what an earlier hop sent, and a log
+			if err := count(s.config.FS.ReadDir(dir)); err != nil {
+				return fmt.Errorf("measuring the reports of epoch %d: %w", b.Epoch, err)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inputs[b.Key()] = total
+	return nil
 }
 
 // append stores one report, durably.

@@ -93,6 +93,7 @@ type Shuffler struct {
 	keys    Keys
 	live    *live           // what the store holds and is not destroyed
 	intakes map[Key]*intake // of batches that are open, or closed by this process
+	inputs  map[Key]int64   // bytes of batches that are closed and were not taken by this process
 	shared  shared
 	retry   map[Key]attempt
 	away    map[string]attempt // next hops that did not answer, by URL
@@ -147,6 +148,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 		wake:    make(chan struct{}, 1),
 		live:    newLive(),
 		intakes: map[Key]*intake{},
+		inputs:  map[Key]int64{},
 		retry:   map[Key]attempt{},
 		away:    map[string]attempt{},
 		damaged: map[place]int64{},
@@ -235,6 +237,13 @@ func (s *Shuffler) recover(ctx context.Context) error {
 	}
 	if err := s.recoverLogs(open); err != nil {
 		return err
+	}
+	for _, b := range all {
+		if b.State == Closed {
+			if err := s.measure(b); err != nil {
+				return err
+			}
+		}
 	}
 	return s.findStrays()
 }
@@ -332,6 +341,9 @@ func (s *Shuffler) hold(b Batch) {
 	s.live.put(b)
 	if b.State != Open && b.State != Closed {
 		delete(s.intakes, b.Key())
+	}
+	if b.State != Closed {
+		delete(s.inputs, b.Key())
 	}
 	s.reschedule(b)
 	h := s.tasks[b.Task]
