@@ -69,8 +69,7 @@ type Engine interface {
 	// order given.
 	Create(ctx context.Context, name string, columns []Column) (Writer, error)
 	// CreateSorted starts a dataset whose rows are given in any order: Create and
-	// SortBy at once. Until its Writer is closed or aborted no step of the engine
-	// need begin: a goroutine that holds the Writer must not ask for one.
+	// SortBy at once.
 	CreateSorted(ctx context.Context, name string, columns []Column, by []string) (Writer, error)
 	// Open reads a dataset from its first row on.
 	Open(ctx context.Context, name string) (Reader, error)

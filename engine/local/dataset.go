@@ -135,12 +135,8 @@ func (e *Engine) Open(ctx context.Context, name string) (engine.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening dataset %q: %w", name, err)
 	}
-	if d.runs != nil {
-		r, err := e.openRuns(ctx, name, d, f)
-		if err != nil {
-			return nil, fmt.Errorf("opening dataset %q: %w", name, err)
-		}
-		return r, nil
+	if d.buckets != nil {
+		return e.openBuckets(ctx, name, d, f), nil
 	}
 	buf := make([]byte, d.width*bufferRows(bufferSize, d.width))
 	return &reader{
@@ -212,7 +208,7 @@ func (s *section) fill(ctx context.Context) error {
 }
 
 // readFull reads len(b) bytes at off, which the file must have.
-func readFull(f durable.File, b []byte, off int64) error {
+func readFull(f io.ReaderAt, b []byte, off int64) error {
 	n, err := f.ReadAt(b, off)
 	if n == len(b) {
 		return nil

@@ -5,8 +5,9 @@
 //	e, err := local.New("work/batch", local.Options{MemoryBytes: 512 << 20})
 //	defer e.Close()
 //
-// SortBy sorts runs as large as the memory and merges them. CreateSorted does so
-// while rows are written, and leaves the last merge to the Reader. CountByKey counts
+// SortBy sorts runs as large as the memory and merges them. CreateSorted distributes
+// rows to ranges of the order while they are written, and its Reader sorts one range
+// after the other. CountByKey counts
 // in a hash table and spills it, sorted, whenever it is full, so that a few
 // hot keys cost no disk and many distinct ones a sort. SemiJoin holds the list
 // of keys in a hash set, or, where that does not fit, sorts both sides and
@@ -14,7 +15,8 @@
 // collide. Equal input gives equal output rows; the order of SemiJoin's is
 // unspecified.
 //
-// Limits: one step runs at a time, on several cores; others wait for it. The
+// Limits: one step runs at a time, on several cores; others wait for it. Writers and
+// Readers, those that sort included, go on beside it. The
 // temporary files of a step take as much space as its input, and as much again
 // for each further merge pass that very small memory makes necessary.
 package local
@@ -47,8 +49,8 @@ type Options struct {
 	FS durable.FS
 	// MemoryBytes bounds the memory of the steps, at least MinMemory and 16
 	// times the widest row. Each open Writer or Reader has a buffer of 64 KiB
-	// (or of one row, if that is larger) besides, and the Reader of a dataset
-	// that CreateSorted wrote in several runs up to an eighth of this. Default
+	// (or of one row, if that is larger) besides, a Writer of CreateSorted up to an
+	// eighth of this, and the Reader of what it wrote up to a quarter. Default
 	// 256 MiB.
 	MemoryBytes int64
 	// Workers is the number of goroutines of a step. Default the number of
@@ -84,8 +86,8 @@ type dataset struct {
 	path    string
 	ready   bool
 
-	runs   []run  // of a dataset that a Reader merges; nil where the file is the rows
-	layout layout // of the runs
+	buckets []bucket // of a dataset that a Reader sorts; nil where the file is the rows
+	layout  layout   // of the rows in the buckets
 }
 
 const (

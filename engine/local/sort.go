@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -97,7 +98,7 @@ func (s *step) sortInto(d *dataset, l layout, out durable.File) error {
 
 // sortRuns sorts as many rows at a time as there is memory for, on all workers.
 // If that is all of them they go to out, and it returns no runs.
-func (s *step) sortRuns(in durable.File, d *dataset, l layout, out durable.File) ([]run, error) {
+func (s *step) sortRuns(in io.ReaderAt, d *dataset, l layout, out durable.File) ([]run, error) {
 	width := d.width
 	plan := planSort(len(s.memory)/s.workers, width)
 	single := planSort(len(s.memory), width)
@@ -169,7 +170,7 @@ func planSort(memory, width int) sortPlan {
 func (p sortPlan) io(memory []byte) []byte { return memory[:p.buffer:p.buffer] }
 
 // loadSorted reads n rows and sorts them.
-func loadSorted(in durable.File, first int64, n, width int, l layout, p sortPlan, memory []byte) (sorter, error) {
+func loadSorted(in io.ReaderAt, first int64, n, width int, l layout, p sortPlan, memory []byte) (sorter, error) {
 	rows := memory[p.buffer:][:n*width]
 	entries := memory[p.buffer+n*width:]
 	off := first * int64(width)

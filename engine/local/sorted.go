@@ -7,17 +7,16 @@ import (
 	"io"
 	"os"
 	"slices"
-	"sync"
 
 	"github.com/shoal-project/shoal/engine"
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
-// CreateSorted starts a dataset whose rows are sorted. It is a step: others wait
-// until the Writer is closed or aborted.
+// CreateSorted starts a dataset whose rows are sorted.
 //
-// Rows are gathered in the engine's memory and written as sorted runs, which a
-// Reader merges: each row is written once and read once.
+// Rows are kept in memory. Once it is full they are distributed to buckets, ranges
+// of the order, and a Reader sorts bucket after bucket: each row is written once and
+// read once.
 func (e *Engine) CreateSorted(ctx context.Context, name string, columns []engine.Column, by []string) (engine.Writer, error) {
 	columns = slices.Clone(columns)
 	w, err := e.createSorted(ctx, name, columns, by)
@@ -28,6 +27,9 @@ func (e *Engine) CreateSorted(ctx context.Context, name string, columns []engine
 }
 
 func (e *Engine) createSorted(ctx context.Context, name string, columns []engine.Column, by []string) (*sortedWriter, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if err := engine.CheckColumns(columns); err != nil {
 		return nil, err
 	}
@@ -38,66 +40,48 @@ func (e *Engine) createSorted(ctx context.Context, name string, columns []engine
 	if err := e.fits(engine.RowWidth(columns)); err != nil {
 		return nil, err
 	}
-	if err := e.enter(ctx); err != nil {
-		return nil, err
-	}
 	d, f, err := e.take(name, columns)
 	if err != nil {
-		<-e.turn
 		return nil, err
 	}
 	w := &sortedWriter{ctx: ctx, engine: e, name: name, dataset: d, layout: l, file: f}
-	w.divide(e.allocate(int64(w.least())))
+	w.hold(min(w.share(), max(w.least(), bufferSize)))
 	return w, nil
 }
 
-// sortedWriter gathers rows in one part of the memory while those of the other are
-// sorted and written.
+// sortedWriter keeps rows in memory, and distributes them to buckets once there are
+// too many.
 type sortedWriter struct {
 	ctx     context.Context // of the CreateSorted call: its end aborts the dataset
 	engine  *Engine
 	name    string
 	dataset *dataset
 	layout  layout
-	file    durable.File // of the runs
+	file    durable.File
 
-	parts   []*part
-	current int
-	written int64 // bytes of the runs
-	runs    []run
+	memory []byte
+	plan   sortPlan
+	rows   []byte  // within memory, as they are sorted
+	spread *spread // once the memory has been full
 
 	err   error // of an earlier call
 	ended bool
 }
 
-// A part is the memory of a run.
-type part struct {
-	plan   sortPlan
-	memory []byte
-	rows   []byte // within memory, as they are sorted
-
-	done sync.WaitGroup
-	err  error // of the run before; valid after done
-}
-
-// least is the memory with which a writer begins: it grows with the rows.
+// least is the memory without which a writer cannot work.
 func (w *sortedWriter) least() int { return 8 * (w.dataset.width + entrySize) }
 
-// divide gives the memory to parts: to two, so that sorting goes on beside, once
-// the memory is all that there is.
-func (w *sortedWriter) divide(memory []byte) {
-	n := 1
-	if w.engine.workers > 1 && w.engine.isWhole(memory) {
-		n = 2
-	}
-	w.parts, w.current = nil, 0
-	size := len(memory) / n
-	for i := range n {
-		p := &part{memory: memory[i*size : (i+1)*size]}
-		p.plan = planSort(size, w.dataset.width)
-		p.rows = p.memory[p.plan.buffer:][:0]
-		w.parts = append(w.parts, p)
-	}
+// share is the most memory that a writer uses.
+func (w *sortedWriter) share() int { return max(w.least(), int(w.engine.memory/sortedShare)) }
+
+// sortedShare is the part of the engine's memory that a Writer which sorts may use.
+const sortedShare = 8
+
+// hold takes memory of a size for the rows.
+func (w *sortedWriter) hold(size int) {
+	w.memory = make([]byte, size)
+	w.plan = planSort(size, w.dataset.width)
+	w.rows = append(w.memory[w.plan.buffer:w.plan.buffer], w.rows...)
 }
 
 // Write adds rows.
@@ -112,71 +96,65 @@ func (w *sortedWriter) Write(rows []byte) error {
 	if len(rows)%width != 0 {
 		return w.fail(fmt.Errorf("%d bytes are no whole number of rows of %d", len(rows), width))
 	}
-	for ; len(rows) > 0; rows = rows[width:] {
-		p := w.parts[w.current]
-		if len(p.rows) == p.plan.rows*width {
+	if err := w.ctx.Err(); err != nil {
+		return w.fail(err)
+	}
+	for len(rows) > 0 {
+		if w.spread != nil {
+			if err := w.spread.write(rows, &w.layout); err != nil {
+				return w.fail(err)
+			}
+			return nil
+		}
+		n := min(w.plan.rows*width-len(w.rows), len(rows))
+		if n == 0 {
 			if err := w.full(); err != nil {
 				return w.fail(err)
 			}
-			p = w.parts[w.current]
+			continue
 		}
-		n := len(p.rows)
-		p.rows = p.rows[:n+width]
-		if w.layout.identity {
-			copy(p.rows[n:], rows[:width])
-		} else {
-			w.layout.toSorted(p.rows[n:], rows[:width])
-		}
+		w.keep(rows[:n])
+		rows = rows[n:]
 	}
 	return nil
 }
 
-// full makes room for rows: by more memory, or by a run that goes to the disk.
-func (w *sortedWriter) full() error {
-	if err := w.ctx.Err(); err != nil {
-		return err
+// keep adds rows to those in memory.
+func (w *sortedWriter) keep(rows []byte) {
+	if w.layout.identity {
+		w.rows = append(w.rows, rows...)
+		return
 	}
-	p := w.parts[w.current]
-	if !w.engine.isWhole(p.memory) && len(w.parts) == 1 {
-		old := p.rows
-		w.divide(w.engine.allocate(4 * int64(len(p.memory))))
-		p = w.parts[0]
-		p.rows = p.rows[:len(old)]
-		copy(p.rows, old)
+	width := w.dataset.width
+	for ; len(rows) > 0; rows = rows[width:] {
+		n := len(w.rows)
+		w.rows = w.rows[:n+width]
+		w.layout.toSorted(w.rows[n:], rows[:width])
+	}
+}
+
+// full makes room for rows: by more memory, or by buckets.
+func (w *sortedWriter) full() error {
+	if len(w.memory) < w.share() {
+		w.hold(min(w.share(), 4*len(w.memory)))
 		return nil
 	}
-	w.flush(p)
-	w.current = (w.current + 1) % len(w.parts)
-	p = w.parts[w.current]
-	p.done.Wait()
-	return p.err
-}
-
-// flush sorts a part and writes it as a run, beside what goes on.
-func (w *sortedWriter) flush(p *part) {
-	rows, r := p.rows, run{w.written, w.written + int64(len(p.rows))}
-	w.runs = append(w.runs, r)
-	w.written = r.end
-	p.done.Go(func() {
-		p.err = w.writeRun(p, rows, layout{identity: true}, w.file, r.off)
-		p.rows = p.rows[:0]
-	})
-}
-
-func (w *sortedWriter) writeRun(p *part, rows []byte, l layout, file durable.File, off int64) error {
-	width := w.dataset.width
-	n := len(rows) / width
-	sorted := sortRows(rows, width, p.memory[p.plan.buffer+len(rows):])
-	return writeSorted(w.ctx, &sorted, n, l, output{file, off, p.plan.io(p.memory)[:0]})
-}
-
-func (w *sortedWriter) wait() error {
-	var errs []error
-	for _, p := range w.parts {
-		p.done.Wait()
-		errs = append(errs, p.err)
+	sorted := w.sorted()
+	n := len(w.rows) / w.dataset.width
+	count, buffer := bucketsOf(len(w.memory), w.dataset.width)
+	splits := newSplitters(&sorted, n, min(count, n))
+	if err := writeSorted(w.ctx, &sorted, n, layout{identity: true}, output{w.file, 0, w.plan.io(w.memory)[:0]}); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	w.spread = newSpread(w.file, w.dataset.width, splits, w.memory, buffer)
+	w.spread.begin(n)
+	w.rows = nil
+	return nil
+}
+
+// sorted sorts the rows in memory.
+func (w *sortedWriter) sorted() sorter {
+	return sortRows(w.rows, w.dataset.width, w.memory[w.plan.buffer+len(w.rows):])
 }
 
 func (w *sortedWriter) fail(err error) error {
@@ -200,38 +178,83 @@ func (w *sortedWriter) Close() error {
 	if err != nil {
 		return w.fail(err)
 	}
-	w.ended = true
+	w.ended, w.memory, w.rows = true, nil, nil
 	if err := w.file.Close(); err != nil {
 		w.err = errors.Join(fmt.Errorf("writing dataset %q: %w", w.name, err), w.engine.drop(w.name, w.dataset))
-	} else {
-		w.engine.publish(w.dataset, rows)
+		return w.err
 	}
-	w.release()
-	return w.err
+	w.engine.publish(w.dataset, rows)
+	return nil
 }
 
 // finish writes what is in memory, and returns the number of rows.
 func (w *sortedWriter) finish() (int64, error) {
-	width := int64(w.dataset.width)
-	p := w.parts[w.current]
-	if len(w.runs) == 0 { // all are there
-		return int64(len(p.rows)) / width, w.writeRun(p, p.rows, w.layout, w.file, 0)
+	width := w.dataset.width
+	if w.spread == nil { // all are there
+		sorted := w.sorted()
+		n := len(w.rows) / width
+		return int64(n), writeSorted(w.ctx, &sorted, n, w.layout, output{w.file, 0, w.plan.io(w.memory)[:0]})
 	}
-	if len(p.rows) > 0 {
-		w.flush(p)
-	}
-	if err := w.wait(); err != nil {
+	if err := w.spread.end(); err != nil {
 		return 0, err
 	}
-	rows := w.written / width
-	s := &step{ctx: w.ctx, engine: w.engine, memory: w.engine.slab, workers: w.engine.workers}
-	s.spill = &spill{engine: w.engine, file: w.file}
-	s.spill.used.Store(w.written)
-	limit := fanIn(w.engine.readMemory(), w.dataset.width)
-	runs, err := s.mergeDown(w.runs, w.dataset.width, limit, func() emit { return emitRow })
-	w.dataset.runs, w.dataset.layout = runs, w.layout
-	return rows, err
+	w.memory = nil // buckets that are too large need it
+	rows := w.spread.written / int64(width)
+	w.dataset.buckets, w.dataset.layout = w.spread.buckets, w.layout
+	return rows, w.divide(w.spread.written)
 }
+
+// divide sorts the buckets that are too large to be sorted in a Reader's memory. The
+// rest of the file, from end on, is free.
+func (w *sortedWriter) divide(end int64) error {
+	limit := int64(w.engine.bucketMemory())
+	width := w.dataset.width
+	large := func(b *bucket) bool { return b.rows(width)*int64(width+entrySize) > limit }
+	if !slices.ContainsFunc(w.dataset.buckets, func(b bucket) bool { return large(&b) }) {
+		return nil
+	}
+	if err := w.engine.enter(w.ctx); err != nil {
+		return err
+	}
+	defer func() { <-w.engine.turn }()
+	for i := range w.dataset.buckets {
+		b := &w.dataset.buckets[i]
+		if !large(b) {
+			continue
+		}
+		if err := w.sortBucket(b, end); err != nil {
+			return err
+		}
+		end = b.extents[0].end
+	}
+	return nil
+}
+
+// sortBucket writes the rows of a bucket, sorted, to the file at off.
+func (w *sortedWriter) sortBucket(b *bucket, off int64) error {
+	width := w.dataset.width
+	d := &dataset{width: width, rows: b.rows(width)}
+	want := d.rows*int64(width+entrySize) + 4*ioSize
+	s := &step{ctx: w.ctx, engine: w.engine, memory: w.engine.allocate(want), workers: w.engine.workers, spill: &spill{engine: w.engine}}
+	plain, out := layout{identity: true}, shifted{w.file, off}
+	runs, err := s.sortRuns(b.in(w.file), d, plain, out)
+	if err == nil && runs != nil {
+		err = s.mergeSorted(runs, width, plain, out)
+	}
+	if err := errors.Join(err, s.spill.remove()); err != nil {
+		return err
+	}
+	b.extents, b.sorted = []run{{off, off + d.rows*int64(width)}}, true
+	return nil
+}
+
+// shifted is a file that is written from an offset on.
+type shifted struct {
+	durable.File
+	off int64
+}
+
+func (s shifted) WriteAt(b []byte, off int64) (int, error) { return s.File.WriteAt(b, s.off+off) }
 
 // Abort drops the dataset.
 func (w *sortedWriter) Abort() {
@@ -239,158 +262,37 @@ func (w *sortedWriter) Abort() {
 		return
 	}
 	w.ended = true
-	_ = w.wait()
+	if w.spread != nil {
+		_ = w.spread.end()
+	}
+	w.memory, w.rows = nil, nil
 	// The caller is giving up; what cannot be removed now Close will sweep.
 	_ = w.file.Close()
 	_ = w.engine.drop(w.name, w.dataset)
-	w.release()
-}
-
-// release lets other steps have the memory.
-func (w *sortedWriter) release() {
-	w.parts = nil
-	<-w.engine.turn
-}
-
-// readMemory bounds what reading a dataset of several runs takes.
-func (e *Engine) readMemory() int { return int(e.memory / 8) }
-
-// merging returns the rows of a dataset of several runs in order.
-func (e *Engine) merging(ctx context.Context, file durable.File, d *dataset) (*merger, error) {
-	memory := max(min(e.readMemory(), len(d.runs)*4*bufferSize), len(d.runs)*d.width)
-	return newMerger(ctx, file, d.runs, d.width, make([]byte, memory))
-}
-
-// runsReader merges runs in a goroutine, some blocks ahead of the reader.
-type runsReader struct {
-	name    string
-	dataset *dataset
-	file    durable.File
-	cancel  context.CancelFunc
-	blocks  chan block // closed at the end
-	free    chan []byte
-	ended   sync.WaitGroup
-
-	now  block
-	rest []byte
-}
-
-// A block is rows as they are stored, or what ended the merge.
-type block struct {
-	rows []byte
-	err  error
-}
-
-const blocksAhead = 2
-
-func (e *Engine) openRuns(ctx context.Context, name string, d *dataset, f durable.File) (*runsReader, error) {
-	m, err := e.merging(ctx, f, d)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	r := &runsReader{
-		name: name, dataset: d, file: f, cancel: cancel,
-		blocks: make(chan block, blocksAhead), free: make(chan []byte, blocksAhead+2),
-	}
-	for range blocksAhead + 2 {
-		r.free <- make([]byte, 0, d.width*bufferRows(bufferSize, d.width))
-	}
-	r.ended.Go(func() { r.merge(ctx, m) })
-	return r, nil
-}
-
-// merge fills blocks until the end of the rows or of the reader.
-func (r *runsReader) merge(ctx context.Context, m *merger) {
-	defer close(r.blocks)
-	for {
-		buf := <-r.free
-		var err error
-		for len(buf)+r.dataset.width <= cap(buf) {
-			var row []byte
-			if row, err = m.next(); err != nil {
-				break
-			}
-			n := len(buf)
-			buf = buf[:n+r.dataset.width]
-			r.dataset.layout.toStored(buf[n:], row)
-		}
-		select {
-		case r.blocks <- block{buf, err}:
-		case <-ctx.Done():
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// Columns describes the rows.
-func (r *runsReader) Columns() []engine.Column { return slices.Clone(r.dataset.columns) }
-
-// Rows is the number of rows.
-func (r *runsReader) Rows() int64 { return r.dataset.rows }
-
-// Next returns the next row.
-func (r *runsReader) Next() ([]byte, error) {
-	for len(r.rest) == 0 {
-		if r.now.err == io.EOF {
-			return nil, io.EOF
-		}
-		if r.now.err != nil {
-			return nil, fmt.Errorf("reading dataset %q: %w", r.name, r.now.err)
-		}
-		if r.now.rows != nil {
-			r.free <- r.now.rows[:0]
-		}
-		next, ok := <-r.blocks
-		if !ok {
-			next.err = context.Canceled // of the reader itself
-		}
-		r.now, r.rest = next, next.rows
-	}
-	row := r.rest[:r.dataset.width:r.dataset.width]
-	r.rest = r.rest[r.dataset.width:]
-	return row, nil
-}
-
-// Close frees the reader's resources.
-func (r *runsReader) Close() error {
-	r.cancel()
-	for range r.blocks { // until the goroutine has ended
-	}
-	r.ended.Wait()
-	return r.file.Close()
 }
 
 // openInput opens the rows of a dataset as one file, which it makes first where
-// they are in runs. The file is gone once it is closed.
+// they are in buckets. The file is gone once it is closed.
 func (s *step) openInput(d *dataset) (durable.File, error) {
 	f, err := s.engine.fs.OpenFile(d.path, os.O_RDONLY, 0)
-	if err != nil || d.runs == nil {
+	if err != nil || d.buckets == nil {
 		return f, err
 	}
-	defer f.Close()
+	r := s.engine.openBuckets(s.ctx, "", d, f)
+	defer r.Close()
 	t, err := s.temporary(func(_ *step, to durable.File) (int64, error) {
-		m, err := s.engine.merging(s.ctx, f, d)
-		if err != nil {
-			return 0, err
-		}
 		out := &output{file: to, buf: make([]byte, 0, d.width*bufferRows(bufferSize, d.width))}
 		for {
-			row, err := m.next()
+			row, err := r.Next()
 			if err == io.EOF {
 				return d.rows, out.flush()
 			}
+			if err == nil {
+				err = emitRow(out, row)
+			}
 			if err != nil {
 				return 0, err
 			}
-			dst, err := out.room(d.width)
-			if err != nil {
-				return 0, err
-			}
-			d.layout.toStored(dst, row)
 		}
 	})
 	if err != nil {

@@ -96,9 +96,6 @@ func (e *Engine) allocate(want int64) []byte {
 // much as is in use before it collects.
 func (e *Engine) whole() int64 { return e.memory / 2 }
 
-// isWhole reports whether a slab cannot be larger.
-func (e *Engine) isWhole(memory []byte) bool { return int64(len(memory)) >= e.whole() }
-
 // each runs work on the step's workers, each with its number and an equal part
 // of the memory, of at least least bytes.
 func (s *step) each(least int, work func(ctx context.Context, worker int, memory []byte) error) error {
