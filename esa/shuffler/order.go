@@ -44,12 +44,10 @@ func blockOf(seed dp.Seed, label string) (cipher.Block, error) {
 	return aes.NewCipher(key[:])
 }
 
-// keyOf returns the key of a report as it was received.
-func (o order) keyOf(report []byte) sortKey {
+// keyOf writes the key of a report as it was received.
+func (o order) keyOf(dst, report []byte) {
 	digest := sha256.Sum256(report)
-	var k sortKey
-	o.within.Encrypt(k[:], digest[:len(k)])
-	return k
+	o.within.Encrypt(dst[:keyWidth], digest[:keyWidth])
 }
 
 // finalKey writes the key by which the record with the given first key is

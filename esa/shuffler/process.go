@@ -3,7 +3,6 @@ package shuffler
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -39,7 +38,6 @@ var errUndersized = errors.New("batch below its minimum")
 const (
 	keyWidth   = len(sortKey{})
 	crowdWidth = len(esa.CrowdTag{})
-	dropWidth  = 8
 )
 
 func (s *stage) dataset(step string) string { return s.name + "-" + step }
@@ -47,7 +45,7 @@ func (s *stage) dataset(step string) string { return s.name + "-" + step }
 // datasets are all the names that a stage may use.
 func (s *stage) datasets() []string {
 	var all []string
-	for _, step := range []string{"records", "marks", "grouped", "kept", "survivors"} {
+	for _, step := range []string{"records", "marks"} {
 		all = append(all, s.dataset(step))
 	}
 	return all
@@ -56,18 +54,20 @@ func (s *stage) datasets() []string {
 // records are what goes on of each report, in the order in which it goes: the
 // widest dataset, which is therefore written once and read once.
 func (s *stage) records() []engine.Column {
-	return []engine.Column{{Name: "final", Width: keyWidth}, {Name: "next", Width: s.tagSize() + s.nextSize}}
+	return []engine.Column{{Name: "final", Width: keyWidth}, {Name: "number", Width: numberWidth}, {Name: "next", Width: s.tagSize() + s.nextSize}}
 }
 
-// marks are what decides about a report.
+// marks are what decides about a report. Equal reports, which have equal keys,
+// follow each other.
 func (s *stage) marks() []engine.Column {
-	return []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "key", Width: keyWidth}}
+	return []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "key", Width: keyWidth}, {Name: "number", Width: numberWidth}}
 }
 
-// A result is what a stage leaves: the records that go on are read by each.
+// A result is what a stage leaves besides the records.
 type result struct {
 	counts esa.Counts // exact, for the operator
 	total  uint64     // of distinct valid reports, with noise; 0 without a stage.total
+	goOn   numbers    // of the records that go on
 }
 
 // run processes the reports. On errUndersized the counts are valid, too.
@@ -83,10 +83,7 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (resu
 	if err != nil {
 		return result{counts: counts}, fmt.Errorf("opening reports: %w", err)
 	}
-	if err := s.group(ctx); err != nil {
-		return result{counts: counts}, fmt.Errorf("grouping reports: %w", err)
-	}
-	crowds, err := s.decide(ctx)
+	crowds, goOn, err := s.decide(ctx, counts.Received)
 	if err != nil {
 		return result{counts: counts}, fmt.Errorf("applying the threshold: %w", err)
 	}
@@ -97,10 +94,7 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (resu
 	}
 	counts.SuppressedCrowds, counts.SuppressedReports = crowds.suppressed, crowds.suppressedReports
 	counts.Dropped, counts.Released = crowds.dropped, crowds.valid-crowds.suppressedReports-crowds.dropped
-	if err := s.survive(ctx, order); err != nil {
-		return result{counts: counts}, fmt.Errorf("listing what is released: %w", err)
-	}
-	return result{counts, total}, s.engine.Remove(ctx, s.dataset("grouped"), s.dataset("kept"))
+	return result{counts, total, goOn}, s.engine.Remove(ctx, s.dataset("marks"))
 }
 
 // enough decides whether there are enough distinct valid reports, and what is told
@@ -120,13 +114,6 @@ func invalid(c esa.Counts) uint64 {
 	return n
 }
 
-// An opened is what became of one report.
-type opened struct {
-	cause      esa.Cause
-	key, final sortKey
-	layer      esa.Layer
-}
-
 // openAll opens the reports' outer layers in parallel and writes records and marks.
 // A report that does not open costs only itself.
 func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, error]) (esa.Counts, error) {
@@ -135,68 +122,81 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 		return esa.Counts{}, err
 	}
 	defer records.Abort()
-	marks, err := s.engine.Create(ctx, s.dataset("marks"), s.marks())
+	marks, err := s.engine.CreateSorted(ctx, s.dataset("marks"), s.marks(), []string{"crowd", "key"})
 	if err != nil {
 		return esa.Counts{}, err
 	}
 	defer marks.Abort()
 	var counts esa.Counts
-	var row, mark []byte
-	results := s.parallel(reports, func(report []byte, layer esa.Layer, cause esa.Cause) opened {
-		r := opened{cause: cause, key: o.keyOf(report), layer: layer}
-		o.finalKey(r.final[:], r.key[:])
-		return r
-	})
-	for r, err := range results {
+	open := func(before uint64, reports [][]byte, r *openedReports) { s.openSome(o, before, reports, r) }
+	for r, err := range hop.Rounds(reports, s.workers, open) {
 		if err == nil {
 			err = ctx.Err()
+		}
+		if err == nil {
+			err = errors.Join(records.Write(r.records), marks.Write(r.marks))
 		}
 		if err != nil {
 			return esa.Counts{}, err
 		}
-		counts.Received++
-		if r.cause != 0 {
-			counts.Invalid[r.cause]++
-			continue
+		counts.Received += r.counts.Received
+		for cause, n := range r.counts.Invalid {
+			counts.Invalid[cause] += n
 		}
-		row = append(append(append(row[:0], r.final[:]...), r.layer.Crowd[:s.tagSize()]...), r.layer.Next...)
-		mark = append(append(mark[:0], r.layer.Crowd[:]...), r.key[:]...)
-		if err := errors.Join(records.Write(row), marks.Write(mark)); err != nil {
-			return esa.Counts{}, err
-		}
+	}
+	if counts.Received > maxNumber {
+		return counts, fmt.Errorf("%d reports in a batch, at most %d can be numbered", counts.Received, uint64(maxNumber))
 	}
 	return counts, errors.Join(records.Close(), marks.Close())
 }
 
-// parallel yields f of every report and of what became of it.
-func (s *stage) parallel(reports iter.Seq2[[]byte, error], f func([]byte, esa.Layer, esa.Cause) opened) iter.Seq2[opened, error] {
-	if s.openMany == nil {
-		return hop.Parallel(reports, s.workers, func(report []byte) opened {
+// openedReports are what became of some reports: rows of records and of marks.
+type openedReports struct {
+	records, marks []byte
+	counts         esa.Counts // received and invalid
+}
+
+// openSome opens reports, the first of which has a number.
+func (s *stage) openSome(o order, number uint64, reports [][]byte, r *openedReports) {
+	r.records, r.marks, r.counts = r.records[:0], r.marks[:0], esa.Counts{Received: uint64(len(reports))}
+	for opened := range s.opened(reports) {
+		if opened.Cause != 0 {
+			r.counts.Invalid[opened.Cause]++
+		} else {
+			r.add(o, number, opened, s.tagSize())
+		}
+		number++
+	}
+}
+
+func (s *stage) opened(reports [][]byte) iter.Seq[esa.Opened] {
+	if s.openMany != nil {
+		return hop.OpenSome(reports, s.openMany)
+	}
+	return func(yield func(esa.Opened) bool) {
+		for _, report := range reports {
 			layer, cause := s.open(report)
-			return f(report, layer, cause)
-		})
+			if !yield(esa.Opened{Layer: layer, Cause: cause, Report: report}) {
+				return
+			}
+		}
 	}
-	return hop.Opened(reports, s.workers, s.openMany, func(o esa.Opened) opened {
-		return f(o.Report, o.Layer, o.Cause)
-	})
 }
 
-// group sorts the marks by crowd and key: equal reports, which have equal keys,
-// follow each other.
-func (s *stage) group(ctx context.Context) error {
-	if err := s.engine.SortBy(ctx, s.dataset("marks"), []string{"crowd", "key"}, s.dataset("grouped")); err != nil {
-		return err
-	}
-	return s.engine.Remove(ctx, s.dataset("marks"))
-}
-
-// nextRow returns the next row, nil after the last.
-func nextRow(r engine.Reader) ([]byte, error) {
-	row, err := r.Next()
-	if err == io.EOF {
-		return nil, nil
-	}
-	return row, err
+// add adds the rows of a report.
+func (r *openedReports) add(o order, number uint64, opened esa.Opened, tagSize int) {
+	at := len(r.marks)
+	r.marks = append(r.marks, opened.Layer.Crowd[:]...)
+	r.marks = append(r.marks, make([]byte, keyWidth)...)
+	key := r.marks[at+crowdWidth:]
+	o.keyOf(key, opened.Report)
+	r.marks = appendNumber(r.marks, number)
+	at = len(r.records)
+	r.records = append(r.records, make([]byte, keyWidth)...)
+	o.finalKey(r.records[at:], key)
+	r.records = appendNumber(r.records, number)
+	r.records = append(r.records, opened.Layer.Crowd[:tagSize]...)
+	r.records = append(r.records, opened.Layer.Next...)
 }
 
 // rows applies each to the rows of a dataset.
@@ -220,125 +220,19 @@ func (s *stage) rows(ctx context.Context, name string, each func(row []byte) err
 	}
 }
 
-// distinct applies each to the marks in order, to one of equal ones, and says
+// distinct applies each to the marks in order, to one of equal reports, and says
 // whether it is the first of its crowd.
 func (s *stage) distinct(ctx context.Context, each func(mark []byte, first bool) error) error {
 	var last []byte
-	return s.rows(ctx, s.dataset("grouped"), func(mark []byte) error {
-		if bytes.Equal(mark, last) {
+	return s.rows(ctx, s.dataset("marks"), func(mark []byte) error {
+		about := mark[:crowdWidth+keyWidth]
+		if bytes.Equal(about, last) {
 			return nil
 		}
 		first := len(last) == 0 || !bytes.Equal(mark[:crowdWidth], last[:crowdWidth])
-		last = append(last[:0], mark...)
+		last = append(last[:0], about...)
 		return each(mark, first)
 	})
-}
-
-// decided counts what the threshold does.
-type decided struct {
-	valid                                  uint64 // distinct reports
-	suppressed, suppressedReports, dropped uint64
-}
-
-// decide counts the distinct reports, and writes to "kept" each crowd that is not
-// suppressed and how many of its records are dropped. The noise of a crowd is a
-// function of the seed and of its tag.
-func (s *stage) decide(ctx context.Context) (decided, error) {
-	var all decided
-	if s.threshold == nil {
-		err := s.distinct(ctx, func([]byte, bool) error { all.valid++; return nil })
-		return all, err
-	}
-	columns := []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "drop", Width: dropWidth}}
-	w, err := s.engine.Create(ctx, s.dataset("kept"), columns)
-	if err != nil {
-		return all, err
-	}
-	defer w.Abort()
-	var crowd []byte // whose reports are being counted
-	var n uint64
-	end := func() error {
-		if n == 0 {
-			return nil
-		}
-		keep := s.threshold.Keep(n, dp.NewStream(s.seed, "shoal crowd noise v1", crowd))
-		if keep > n {
-			return fmt.Errorf("threshold keeps %d of %d records", keep, n)
-		}
-		if keep == 0 {
-			all.suppressed++
-			all.suppressedReports += n
-			return nil
-		}
-		all.dropped += n - keep
-		return w.Write(binary.BigEndian.AppendUint64(crowd, n-keep))
-	}
-	err = s.distinct(ctx, func(mark []byte, first bool) error {
-		all.valid++
-		if first {
-			if err := end(); err != nil {
-				return err
-			}
-			crowd, n = append(crowd[:0], mark[:crowdWidth]...), 0
-		}
-		n++
-		return nil
-	})
-	return all, errors.Join(err, end(), w.Close())
-}
-
-// survive writes to "survivors" the final keys of the records that go on: of each
-// kept crowd all but those with the smallest keys, as many as are dropped. Without
-// a threshold all go on.
-func (s *stage) survive(ctx context.Context, o order) error {
-	w, err := s.engine.CreateSorted(ctx, s.dataset("survivors"), s.records()[:1], []string{"final"})
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	final := make([]byte, keyWidth)
-	survives := func(mark []byte) error {
-		o.finalKey(final, mark[crowdWidth:])
-		return w.Write(final)
-	}
-	if s.threshold == nil {
-		err = s.distinct(ctx, func(mark []byte, _ bool) error { return survives(mark) })
-		return errors.Join(err, w.Close())
-	}
-	crowds, err := s.engine.Open(ctx, s.dataset("kept"))
-	if err != nil {
-		return err
-	}
-	defer crowds.Close()
-	next, err := nextRow(crowds)
-	if err != nil {
-		return err
-	}
-	kept, drop := false, uint64(0) // of the crowd that the walk is in
-	err = s.distinct(ctx, func(mark []byte, first bool) error {
-		if first {
-			kept = next != nil && bytes.Equal(next[:crowdWidth], mark[:crowdWidth])
-		}
-		if first && kept {
-			var err error
-			drop = binary.BigEndian.Uint64(next[crowdWidth:])
-			if next, err = nextRow(crowds); err != nil {
-				return err
-			}
-		}
-		switch {
-		case !kept:
-			return nil
-		case drop > 0:
-			drop--
-			return nil
-		}
-		return survives(mark)
-	})
-	if err == nil && next != nil {
-		err = errors.New("the engine lost the records of a crowd")
-	}
-	return errors.Join(err, w.Close())
 }
 
 // tagSize is how much of the crowd's tag goes on before each layer: all of it
@@ -353,27 +247,13 @@ func (s *stage) tagSize() int {
 // each applies f to the records that go on, in the order of their final keys. It
 // needs what run has left.
 func (s *stage) each(ctx context.Context, made result, f func(next []byte) error) error {
-	survivors, err := s.engine.Open(ctx, s.dataset("survivors"))
-	if err != nil {
-		return err
-	}
-	defer survivors.Close()
 	var released uint64
-	final, err := nextRow(survivors)
-	if err != nil {
-		return err
-	}
-	err = s.rows(ctx, s.dataset("records"), func(row []byte) error {
-		if final == nil || !bytes.Equal(row[:keyWidth], final) {
+	err := s.rows(ctx, s.dataset("records"), func(row []byte) error {
+		if !made.goOn.has(numberOf(row[keyWidth:])) {
 			return nil // dropped, or the same report again
 		}
 		released++
-		if err := f(row[keyWidth:]); err != nil {
-			return err
-		}
-		var err error
-		final, err = nextRow(survivors)
-		return err
+		return f(row[keyWidth+numberWidth:])
 	})
 	if err == nil && released != made.counts.Released {
 		err = fmt.Errorf("the engine returned %d of %d records", released, made.counts.Released)

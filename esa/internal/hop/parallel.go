@@ -21,34 +21,56 @@ const together = 64
 // valid until its next step only; f's results must not alias its argument. An
 // error of rows is yielded and ends the sequence.
 func Parallel[T any](rows iter.Seq2[[]byte, error], workers int, f func(row []byte) T) iter.Seq2[T, error] {
-	return spans(rows, workers, 1, func(rows [][]byte, results []T) {
-		for i, row := range rows {
-			results[i] = f(row)
+	return single(Rounds(rows, workers, func(_ uint64, rows [][]byte, made *[]T) {
+		*made = (*made)[:0]
+		for _, row := range rows {
+			*made = append(*made, f(row))
 		}
-	})
+	}))
 }
 
 // Opened is Parallel for reports of which each goroutine opens many at a time: f
 // is applied to what became of each.
 func Opened[T any](reports iter.Seq2[[]byte, error], workers int, open Many, f func(esa.Opened) T) iter.Seq2[T, error] {
-	return spans(reports, workers, together, func(rows [][]byte, results []T) {
-		for i, opened := range open(rows) {
-			results[i] = f(opened)
+	return single(Rounds(reports, workers, func(_ uint64, rows [][]byte, made *[]T) {
+		*made = (*made)[:0]
+		for opened := range OpenSome(rows, open) {
+			*made = append(*made, f(opened))
 		}
-	})
+	}))
 }
 
-// spans applies f to spans of up to size rows.
-func spans[T any](rows iter.Seq2[[]byte, error], workers, size int, f func(rows [][]byte, results []T)) iter.Seq2[T, error] {
+// single yields the results of all rounds.
+func single[T any](rounds iter.Seq2[*[]T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		p := newPipeline(max(1, workers), size, f)
+		for results, err := range rounds {
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, result := range *results {
+				if !yield(result, nil) {
+					return
+				}
+			}
+			clear(*results)
+		}
+	}
+}
+
+// Rounds is Parallel for what is made of many rows at once. f is given the number of
+// rows before, the rows, and what it fills: a new R or one that was yielded
+// before. What is yielded is valid until the next step.
+func Rounds[R any](rows iter.Seq2[[]byte, error], workers int, f func(before uint64, rows [][]byte, made *R)) iter.Seq2[*R, error] {
+	return func(yield func(*R, error) bool) {
+		p := newPipeline(max(1, workers), f)
 		defer p.end()
 		r := p.empty()
 		for row, err := range rows {
 			if err != nil {
 				if p.add(r, yield) && p.drain(yield) {
-					var none T
-					yield(none, err)
+					yield(nil, err)
 				}
 				return
 			}
@@ -68,35 +90,33 @@ func spans[T any](rows iter.Seq2[[]byte, error], workers, size int, f func(rows 
 
 // A pipeline works on some rounds of rows while others are filled and yielded, in
 // the order in which they were added. No goroutine waits for the slowest.
-type pipeline[T any] struct {
-	f       func(rows [][]byte, results []T)
-	size    int // rows that f takes at once
-	todo    chan *round[T]
+type pipeline[R any] struct {
+	todo    chan *round[R]
 	working sync.WaitGroup
-	added   []*round[T] // the oldest first
-	free    []*round[T]
+	rows    uint64      // that were added
+	added   []*round[R] // that were not yielded, the oldest first
+	free    []*round[R]
 	most    int // rounds that are added at a time
 }
 
 // A round is rows that one goroutine works on.
-type round[T any] struct {
-	bytes   []byte
-	ends    []int
-	results []T
-	done    chan struct{} // one value when the results are there
+type round[R any] struct {
+	before uint64
+	bytes  []byte
+	ends   []int
+	made   R
+	done   chan struct{} // one value when made is there
 }
 
-func newPipeline[T any](workers, size int, f func(rows [][]byte, results []T)) *pipeline[T] {
-	p := &pipeline[T]{f: f, size: size, most: 2 * workers}
-	p.todo = make(chan *round[T], p.most)
+func newPipeline[R any](workers int, f func(before uint64, rows [][]byte, made *R)) *pipeline[R] {
+	p := &pipeline[R]{most: 2 * workers}
+	p.todo = make(chan *round[R], p.most)
 	for range workers {
 		p.working.Go(func() {
-			rows := make([][]byte, 0, size)
+			rows := make([][]byte, 0, roundRows)
 			for r := range p.todo {
-				for first := 0; first < len(r.ends); first += len(rows) {
-					rows = r.span(rows[:0], first, size)
-					f(rows, r.results[first:first+len(rows)])
-				}
+				rows = r.rows(rows[:0])
+				f(r.before, rows, &r.made)
 				r.done <- struct{}{}
 			}
 		})
@@ -105,33 +125,33 @@ func newPipeline[T any](workers, size int, f func(rows [][]byte, results []T)) *
 }
 
 // end waits for the goroutines.
-func (p *pipeline[T]) end() {
+func (p *pipeline[R]) end() {
 	close(p.todo)
 	p.working.Wait()
 }
 
 // empty returns a round without rows.
-func (p *pipeline[T]) empty() *round[T] {
+func (p *pipeline[R]) empty() *round[R] {
 	if n := len(p.free); n > 0 {
 		r := p.free[n-1]
 		p.free = p.free[:n-1]
 		return r
 	}
-	return &round[T]{done: make(chan struct{}, 1)}
+	return &round[R]{done: make(chan struct{}, 1)}
 }
 
 // add gives a round to the goroutines, and yields the oldest one if there are many.
 // It reports whether to go on.
-func (p *pipeline[T]) add(r *round[T], yield func(T, error) bool) bool {
-	r.results = slices.Grow(r.results[:0], len(r.ends))[:len(r.ends)]
-	clear(r.results)
+func (p *pipeline[R]) add(r *round[R], yield func(*R, error) bool) bool {
+	r.before = p.rows
+	p.rows += uint64(len(r.ends))
 	p.todo <- r
 	p.added = append(p.added, r)
 	return len(p.added) < p.most || p.oldest(yield)
 }
 
 // drain yields the results of all rounds, and reports whether to go on.
-func (p *pipeline[T]) drain(yield func(T, error) bool) bool {
+func (p *pipeline[R]) drain(yield func(*R, error) bool) bool {
 	for len(p.added) > 0 {
 		if !p.oldest(yield) {
 			return false
@@ -140,31 +160,40 @@ func (p *pipeline[T]) drain(yield func(T, error) bool) bool {
 	return true
 }
 
-func (p *pipeline[T]) oldest(yield func(T, error) bool) bool {
+func (p *pipeline[R]) oldest(yield func(*R, error) bool) bool {
 	r := p.added[0]
 	p.added = append(p.added[:0], p.added[1:]...)
 	<-r.done
-	for _, result := range r.results {
-		if !yield(result, nil) {
-			return false
-		}
+	if !yield(&r.made, nil) {
+		return false
 	}
 	r.bytes, r.ends = r.bytes[:0], r.ends[:0]
 	p.free = append(p.free, r)
 	return true
 }
 
-// span adds to rows up to size from first on.
-func (r *round[T]) span(rows [][]byte, first, size int) [][]byte {
+// rows adds the rows of a round to some.
+func (r *round[R]) rows(some [][]byte) [][]byte {
 	start := 0
-	if first > 0 {
-		start = r.ends[first-1]
-	}
-	for _, end := range r.ends[first:min(first+size, len(r.ends))] {
-		rows = append(rows, r.bytes[start:end:end])
+	for _, end := range r.ends {
+		some = append(some, r.bytes[start:end:end])
 		start = end
 	}
-	return rows
+	return some
+}
+
+// OpenSome opens rows by open, few enough at a time that it uses memory well, and
+// yields what became of each.
+func OpenSome(rows [][]byte, open Many) iter.Seq[esa.Opened] {
+	return func(yield func(esa.Opened) bool) {
+		for some := range slices.Chunk(rows, together) {
+			for _, opened := range open(some) {
+				if !yield(opened) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Many opens one layer of each of several reports: result i is what became of

@@ -1,0 +1,146 @@
+package shuffler
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/shoal-project/shoal/dp"
+)
+
+// numberWidth is the bytes of a report's number, in the order of arrival.
+const numberWidth = 5
+
+// maxNumber is how many reports can have numbers.
+const maxNumber = 1 << (8 * numberWidth)
+
+func appendNumber(b []byte, n uint64) []byte {
+	var all [8]byte
+	binary.BigEndian.PutUint64(all[:], n)
+	return append(b, all[8-numberWidth:]...)
+}
+
+// numberOf reads the number with which b begins.
+func numberOf(b []byte) uint64 {
+	return uint64(b[0])<<32 | uint64(binary.BigEndian.Uint32(b[1:numberWidth]))
+}
+
+// numbers is a set of the numbers of a batch's reports: a bit for each.
+type numbers []uint64
+
+func newNumbers(n uint64) numbers { return make(numbers, (n+63)/64) }
+
+func (s numbers) has(n uint64) bool { return s[n/64]>>(n%64)&1 != 0 }
+func (s numbers) add(n uint64)      { s[n/64] |= 1 << (n % 64) }
+func (s numbers) remove(n uint64)   { s[n/64] &^= 1 << (n % 64) }
+
+// decided counts what the threshold does.
+type decided struct {
+	valid                                  uint64 // distinct reports
+	suppressed, suppressedReports, dropped uint64
+}
+
+// A decision goes through the marks in order, and finds which reports go on: of each
+// crowd that is kept all but those with the smallest keys, as many as are dropped.
+// The noise of a crowd is a function of the seed and of its tag.
+type decision struct {
+	stage *stage
+	decided
+	goOn  numbers
+	crowd []byte        // that the walk is in
+	n     uint64        // its distinct reports so far
+	first []uint64      // the numbers of the first of them
+	late  []lateDropped // of which more are dropped than first holds
+}
+
+// firstMost bounds the numbers that are kept of a crowd: few crowds lose more.
+const firstMost = 1 << 16
+
+// lateDropped are the reports of a crowd that a second walk drops.
+type lateDropped struct {
+	crowd []byte
+	drop  uint64
+}
+
+// decide counts the distinct reports and finds those of received that go on.
+func (s *stage) decide(ctx context.Context, received uint64) (decided, numbers, error) {
+	d := decision{stage: s, goOn: newNumbers(received)}
+	err := s.distinct(ctx, d.next)
+	if err == nil {
+		err = d.endCrowd()
+	}
+	if err == nil && len(d.late) > 0 {
+		err = d.dropLate(ctx)
+	}
+	return d.decided, d.goOn, err
+}
+
+// next takes note of a report.
+func (d *decision) next(mark []byte, first bool) error {
+	number := numberOf(mark[crowdWidth+keyWidth:])
+	d.valid++
+	d.goOn.add(number)
+	if d.stage.threshold == nil {
+		return nil
+	}
+	if first {
+		if err := d.endCrowd(); err != nil {
+			return err
+		}
+		d.crowd, d.n, d.first = append(d.crowd[:0], mark[:crowdWidth]...), 0, d.first[:0]
+	}
+	d.n++
+	if len(d.first) < firstMost {
+		d.first = append(d.first, number)
+	}
+	return nil
+}
+
+// endCrowd decides about a crowd, all of which has been seen.
+func (d *decision) endCrowd() error {
+	if d.n == 0 {
+		return nil
+	}
+	keep := d.stage.threshold.Keep(d.n, dp.NewStream(d.stage.seed, "shoal crowd noise v1", d.crowd))
+	if keep > d.n {
+		return fmt.Errorf("threshold keeps %d of %d records", keep, d.n)
+	}
+	drop := d.n - keep
+	if keep == 0 {
+		d.suppressed++
+		d.suppressedReports += d.n
+	} else {
+		d.dropped += drop
+	}
+	if drop > uint64(len(d.first)) {
+		d.late = append(d.late, lateDropped{bytes.Clone(d.crowd), drop})
+		return nil
+	}
+	for _, number := range d.first[:drop] {
+		d.goOn.remove(number)
+	}
+	return nil
+}
+
+// dropLate walks again, and drops what the first walk could not.
+func (d *decision) dropLate(ctx context.Context) error {
+	drop := uint64(0) // of the crowd that the walk is in
+	err := d.stage.distinct(ctx, func(mark []byte, first bool) error {
+		if first {
+			drop = 0
+		}
+		if first && len(d.late) > 0 && bytes.Equal(d.late[0].crowd, mark[:crowdWidth]) {
+			drop, d.late = d.late[0].drop, d.late[1:]
+		}
+		if drop > 0 {
+			drop--
+			d.goOn.remove(numberOf(mark[crowdWidth+keyWidth:]))
+		}
+		return nil
+	})
+	if err == nil && len(d.late) > 0 {
+		err = fmt.Errorf("the engine lost the records of %d crowds", len(d.late))
+	}
+	return err
+}
