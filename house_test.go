@@ -42,7 +42,9 @@ var floors = map[string]int{
 // directModules is the dependency budget: the modules that go.mod may name
 // directly, each with the reason why it is not our own code.
 var directModules = map[string]string{
+	"filippo.io/bigmod":                   "constant-time arithmetic of P-256 scalars",
 	"filippo.io/edwards25519":             "scalars and field of Curve25519",
+	"filippo.io/nistec":                   "P-256 points, which the standard library does not export",
 	"github.com/alecthomas/kong":          "command line",
 	"github.com/andybalholm/cascadia":     "reference for our CSS selectors (tests only)",
 	"github.com/cloudflare/circl":         "four-lane Keccak permutation, X25519 in one ladder",

@@ -1,0 +1,411 @@
+package arc
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+// TestPresentations makes and verifies presentations for limits of all shapes,
+// each encoded and decoded, and counts the tags.
+func TestPresentations(t *testing.T) {
+	p := newParty(t)
+	for _, limit := range []uint32{1, 2, 3, 4, 5, 6, 7, 8, 9, 100, MaxLimit} {
+		c := newContext(t, "context", limit)
+		seen := map[Tag]uint32{}
+		for nonce := range min(limit, 9) {
+			if nonce >= 7 { // the end of the range
+				nonce = limit - 1 - (nonce - 7)
+			}
+			encoded := p.present(t, c, nonce, "binding").Bytes()
+			if len(encoded) != PresentationSize(limit) {
+				t.Fatalf("limit %d: %d bytes, want %d", limit, len(encoded), PresentationSize(limit))
+			}
+			q, err := ParsePresentation(encoded, limit)
+			if err != nil {
+				t.Fatalf("limit %d: %v", limit, err)
+			}
+			if !bytes.Equal(q.Bytes(), encoded) {
+				t.Fatalf("limit %d: decoded and encoded, the presentation differs", limit)
+			}
+			tag, err := p.verifier.Verify(c, q, []byte("binding"))
+			if err != nil {
+				t.Fatalf("limit %d, nonce %d: %v", limit, nonce, err)
+			}
+			if other, twice := seen[tag]; twice {
+				t.Fatalf("limit %d: nonces %d and %d have one tag", limit, nonce, other)
+			}
+			seen[tag] = nonce
+		}
+		again, err := p.verifier.Verify(c, p.present(t, c, 0, "another"), []byte("another"))
+		if _, known := seen[again]; err != nil || !known {
+			t.Errorf("limit %d: a nonce used again gives the tag %x, %v", limit, again, err)
+		}
+		if _, err := p.credential.Present(rand.Reader, c, limit, nil); !errors.Is(err, ErrLimit) {
+			t.Errorf("limit %d: nonce %d: %v, want ErrLimit", limit, limit, err)
+		}
+	}
+}
+
+// TestSizes holds the sizes to the draft's formulas and the documented figures.
+func TestSizes(t *testing.T) {
+	for limit, want := range map[uint32]int{1: 260, 2: 486, 3: 615, 4: 615, 16: 873, 64: 1131, MaxLimit: 2421} {
+		if got := PresentationSize(limit); got != want {
+			t.Errorf("limit %d: %d bytes, want %d", limit, got, want)
+		}
+	}
+	if RequestSize != 226 || ResponseSize != 454 || PublicKeySize != 99 || CredentialSize != 131 {
+		t.Error("a size has changed")
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for _, limit := range []uint32{0, MaxLimit + 1, 1<<32 - 1} {
+		if _, err := NewContext(nil, limit); !errors.Is(err, ErrLimit) {
+			t.Errorf("a context with limit %d: %v, want ErrLimit", limit, err)
+		}
+		if _, err := ParsePresentation(nil, limit); !errors.Is(err, ErrLimit) {
+			t.Errorf("a presentation with limit %d: %v, want ErrLimit", limit, err)
+		}
+	}
+}
+
+// TestBases checks that the bits of a nonce, from the highest base down, reach
+// exactly the nonces below the limit.
+func TestBases(t *testing.T) {
+	for limit := uint32(2); limit < 600; limit++ {
+		bases := computeBases(limit)
+		if len(bases) != rangeBits(limit) || bases[len(bases)-1] != 1 {
+			t.Fatalf("limit %d has the bases %v", limit, bases)
+		}
+		sum := uint64(0)
+		for _, base := range bases {
+			sum += base
+		}
+		if sum != uint64(limit)-1 {
+			t.Fatalf("limit %d has bases that add up to %d", limit, sum)
+		}
+		for nonce := range uint64(limit) {
+			rest := nonce
+			for _, base := range bases {
+				if rest >= base {
+					rest -= base
+				}
+			}
+			if rest != 0 {
+				t.Fatalf("limit %d: nonce %d leaves %d", limit, nonce, rest)
+			}
+		}
+	}
+}
+
+// TestMoved moves a valid presentation to where it does not belong.
+func TestMoved(t *testing.T) {
+	p, other := newParty(t), newParty(t)
+	for _, limit := range []uint32{1, 2, 3} {
+		c := newContext(t, "context", limit)
+		q := p.present(t, c, limit-1, "binding")
+		for name, verify := range map[string]func() (Tag, error){
+			"binding":         func() (Tag, error) { return p.verifier.Verify(c, q, []byte("bindinh")) },
+			"no binding":      func() (Tag, error) { return p.verifier.Verify(c, q, nil) },
+			"context":         func() (Tag, error) { return p.verifier.Verify(newContext(t, "contexu", limit), q, []byte("binding")) },
+			"limit":           func() (Tag, error) { return p.verifier.Verify(newContext(t, "context", limit+1), q, []byte("binding")) },
+			"key":             func() (Tag, error) { return other.verifier.Verify(c, q, []byte("binding")) },
+			"request context": func() (Tag, error) { return p.key.Verifier([]byte("period 8")).Verify(c, q, []byte("binding")) },
+		} {
+			if tag, err := verify(); !errors.Is(err, ErrProof) || tag != (Tag{}) {
+				t.Errorf("limit %d: another %s: tag %x, error %v, want ErrProof", limit, name, tag, err)
+			}
+		}
+		if _, err := p.verifier.Verify(c, q, []byte("binding")); err != nil {
+			t.Errorf("limit %d: %v", limit, err)
+		}
+	}
+}
+
+// TestLimitsOfEqualSize presents the last nonce of a limit of four where the
+// limit is three: both have two bits, so that only their weights differ.
+func TestLimitsOfEqualSize(t *testing.T) {
+	p := newParty(t)
+	q := p.present(t, newContext(t, "context", 4), 3, "")
+	if _, err := p.verifier.Verify(newContext(t, "context", 3), q, nil); !errors.Is(err, ErrProof) {
+		t.Errorf("nonce 3 of 3: %v, want ErrProof", err)
+	}
+}
+
+// TestForgedNonce lets a client with a credential prove a nonce that is out of
+// range, by bits that are not 0 or 1.
+func TestForgedNonce(t *testing.T) {
+	p := newParty(t)
+	c := newContext(t, "context", 2)
+	wide := *c
+	wide.limit = 3 // the client's own limit: bit 0 becomes 2
+	drawn, err := randomScalars(rand.Reader, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, r, z, blinding := drawn[0], drawn[1], drawn[2], drawn[3]
+	q, v, err := p.credential.blind(&wide, &a, &r, &z, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := small(2)
+	if q.nonceCommit, err = commit(&two, &blinding); err != nil {
+		t.Fatal(err)
+	}
+	q.bits = []*element{q.nonceCommit}
+	s2 := order.mul(order.sub(small(1), two), blinding)
+	b, err := q.instance(c, v, p.credential.x1, nil).prove(rand.Reader, []residue{p.credential.m1, z, order.neg(r), two, blinding, two, blinding, s2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.proof, err = decodeProof(b, c.shape.scalars); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.verifier.Verify(c, q, nil); !errors.Is(err, ErrProof) {
+		t.Errorf("nonce 2 of 2: %v, want ErrProof", err)
+	}
+}
+
+// TestForms checks that one credential serves both forms, and that they share
+// no tags.
+func TestForms(t *testing.T) {
+	p := newParty(t)
+	one, two := newContext(t, "context", 1), newContext(t, "context", 2)
+	first, err := p.verifier.Verify(one, p.present(t, one, 0, ""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := p.verifier.Verify(two, p.present(t, two, 0, ""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first == second {
+		t.Errorf("both forms give the tag %x", first)
+	}
+}
+
+// TestFlippedBits flips bits of everything that is sent: whatever still decodes
+// does not verify.
+func TestFlippedBits(t *testing.T) {
+	p := newParty(t)
+	flip := func(name string, b []byte, step int, use func([]byte) error) {
+		for i := 0; i < len(b); i += step {
+			flipped := bytes.Clone(b)
+			flipped[i] ^= 1 << (i % 8)
+			if err := use(flipped); !errors.Is(err, ErrEncoding) && !errors.Is(err, ErrProof) {
+				t.Errorf("%s with a bit of byte %d flipped: %v", name, i, err)
+			}
+		}
+		for _, n := range []int{0, len(b) - 1} {
+			if err := use(b[:n]); !errors.Is(err, ErrEncoding) {
+				t.Errorf("%s of %d bytes: %v, want ErrEncoding", name, n, err)
+			}
+		}
+		if err := use(append(bytes.Clone(b), 0)); !errors.Is(err, ErrEncoding) {
+			t.Errorf("%s with a byte more: %v, want ErrEncoding", name, err)
+		}
+	}
+	for _, limit := range []uint32{1, 4} {
+		c := newContext(t, "context", limit)
+		flip("presentation", p.present(t, c, limit-1, "").Bytes(), 11, func(b []byte) error {
+			q, err := ParsePresentation(b, limit)
+			if err == nil {
+				_, err = p.verifier.Verify(c, q, nil)
+			}
+			return err
+		})
+	}
+	secrets, request, err := NewRequest(rand.Reader, requestContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flip("request", request.Bytes(), 7, func(b []byte) error {
+		q, err := ParseRequest(b)
+		if err == nil {
+			_, err = p.key.Issue(rand.Reader, q)
+		}
+		return err
+	})
+	response, err := p.key.Issue(rand.Reader, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flip("response", response.Bytes(), 13, func(b []byte) error {
+		a, err := ParseResponse(b)
+		if err == nil {
+			_, err = secrets.Finalize(p.key.Public(), request, a)
+		}
+		return err
+	})
+}
+
+// TestOtherKey lets an issuer answer with another key than the one it shows.
+func TestOtherKey(t *testing.T) {
+	p, other := newParty(t), newParty(t)
+	secrets, request, err := NewRequest(rand.Reader, requestContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := other.key.Issue(rand.Reader, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secrets.Finalize(p.key.Public(), request, response); !errors.Is(err, ErrProof) {
+		t.Errorf("an answer with another key: %v, want ErrProof", err)
+	}
+	_, wrong, err := NewRequest(rand.Reader, requestContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secrets.Finalize(other.key.Public(), wrong, response); !errors.Is(err, ErrProof) {
+		t.Errorf("an answer to another request: %v, want ErrProof", err)
+	}
+}
+
+// TestIssueRepeats checks what durable issuers build on: equal requests and
+// equal randomness give equal answers.
+func TestIssueRepeats(t *testing.T) {
+	p := newParty(t)
+	_, request, err := NewRequest(rand.Reader, requestContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers [2][]byte
+	for i := range answers {
+		a, err := p.key.Issue(newDRNG("one seed").next(nonces(8)), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers[i] = a.Bytes()
+	}
+	if !bytes.Equal(answers[0], answers[1]) {
+		t.Error("the answers differ")
+	}
+}
+
+// TestStored stores all that a client and an issuer keep, and goes on with what
+// was read back.
+func TestStored(t *testing.T) {
+	key, err := GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readKey, err := ParsePrivateKey(key.Bytes())
+	if err != nil || !readKey.Equal(key) || !bytes.Equal(readKey.Public().Bytes(), key.Public().Bytes()) {
+		t.Fatalf("private key: %v", err)
+	}
+	public, err := ParsePublicKey(key.Public().Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets, request, err := NewRequest(rand.Reader, requestContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readSecrets, err := ParseSecrets(secrets.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := readKey.Issue(rand.Reader, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, err := readSecrets.Finalize(public, request, response)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readCredential, err := ParseCredential(credential.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newContext(t, "context", 2)
+	p := party{key, key.Verifier(requestContext), readCredential}
+	if _, err := p.verifier.Verify(c, p.present(t, c, 1, ""), nil); err != nil {
+		t.Error(err)
+	}
+	if other := newParty(t); other.key.Equal(key) {
+		t.Error("two keys are equal")
+	}
+	for name, parse := range map[string]func([]byte) error{
+		"private key": func(b []byte) error { _, err := ParsePrivateKey(b); return err },
+		"secrets":     func(b []byte) error { _, err := ParseSecrets(b); return err },
+	} {
+		if err := parse(make([]byte, PrivateKeySize)); !errors.Is(err, ErrEncoding) || !strings.Contains(err.Error(), "is zero") {
+			t.Errorf("%s of zeros: %v", name, err)
+		}
+		if err := parse(bytes.Repeat([]byte{0xff}, PrivateKeySize)); !errors.Is(err, ErrEncoding) || !strings.Contains(err.Error(), "order") {
+			t.Errorf("%s above the order: %v", name, err)
+		}
+	}
+}
+
+func TestContexts(t *testing.T) {
+	s := NewContexts(2)
+	get := func(data string, limit uint32) *Context {
+		c, err := s.Get([]byte(data), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	a, b := get("a", 1), get("a", 2)
+	if a == b || a.Limit() != 1 || b.Limit() != 2 {
+		t.Error("limits share a context")
+	}
+	if get("a", 1) != a || get("a", 2) != b {
+		t.Error("a context was computed twice")
+	}
+	get("c", 1)
+	if len(s.byKey) != 2 || len(s.ring) != 2 {
+		t.Errorf("%d contexts are kept, want 2", len(s.byKey))
+	}
+	if get("a", 2) != b {
+		t.Error("the newer context was dropped")
+	}
+	if get("a", 1) == a {
+		t.Error("the oldest context was kept")
+	}
+	if _, err := s.Get(nil, 0); !errors.Is(err, ErrLimit) {
+		t.Errorf("limit 0: %v, want ErrLimit", err)
+	}
+	if _, err := NewContexts(0).Get(nil, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRedacted prints secrets in every way: nothing but the notice appears.
+func TestRedacted(t *testing.T) {
+	p := newParty(t)
+	secrets, _, err := NewRequest(rand.Reader, requestContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]any{
+		"key": p.key, "key value": *p.key, "verifier": p.verifier, "verifier value": *p.verifier,
+		"credential": p.credential, "credential value": *p.credential, "secrets": secrets, "secrets value": *secrets,
+	} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
+			if got := fmt.Sprintf(verb, v); got != redacted {
+				t.Errorf("%s with %s: %s", name, verb, got)
+			}
+		}
+		if b, err := json.Marshal(v); err != nil || string(b) != `"`+redacted+`"` {
+			t.Errorf("%s as JSON: %s, %v", name, b, err)
+		}
+		var out bytes.Buffer
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
+		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
+		if n := strings.Count(out.String(), redacted); n != 2 {
+			t.Errorf("%s logged as %s", name, out.String())
+		}
+		if s, ok := v.(fmt.GoStringer); !ok || s.GoString() != redacted || v.(fmt.Stringer).String() != redacted {
+			t.Errorf("%s has another GoString or String", name)
+		}
+	}
+}

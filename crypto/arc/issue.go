@@ -1,0 +1,230 @@
+package arc
+
+import (
+	"fmt"
+	"io"
+
+	"filippo.io/nistec"
+)
+
+// Sizes of encodings in bytes.
+const (
+	RequestSize    = 2*elementSize + 5*scalarSize
+	ResponseSize   = 6*elementSize + 8*scalarSize
+	SecretsSize    = 4 * scalarSize
+	CredentialSize = scalarSize + 3*elementSize
+)
+
+// requestShape is the relation of the draft's section "CredentialRequest Proof".
+// Scalars: m1, m2, r1, r2. Elements: G, H, m1Enc, m2Enc.
+var requestShape = newShape(4,
+	equation{2, []term{{0, 0}, {2, 1}}},
+	equation{3, []term{{1, 0}, {3, 1}}},
+)
+
+// responseShape is the relation of the draft's section "CredentialResponse
+// Proof". Scalars: x0, x1, x2, x0Blinding, b, t1 = b x1, t2 = b x2. Elements: G,
+// H, m1Enc, m2Enc, U, encUPrime, X0, X1, X2, X0Aux, X1Aux, X2Aux, HAux.
+var responseShape = newShape(7,
+	equation{6, []term{{0, 0}, {3, 1}}},
+	equation{7, []term{{1, 1}}},
+	equation{8, []term{{2, 1}}},
+	equation{12, []term{{4, 1}}},
+	equation{9, []term{{3, 12}}},
+	equation{10, []term{{5, 1}}},
+	equation{10, []term{{4, 7}}},
+	equation{11, []term{{4, 8}}},
+	equation{11, []term{{6, 1}}},
+	equation{4, []term{{4, 0}}},
+	equation{5, []term{{4, 6}, {5, 2}, {6, 3}}},
+)
+
+// A Request asks an issuer for a credential. It tells nothing of the client's
+// secrets, nor of the request context.
+type Request struct {
+	m1Enc, m2Enc *element
+	proof        *proof
+}
+
+// ParseRequest decodes what [Request.Bytes] returns.
+func ParseRequest(b []byte) (*Request, error) {
+	r := newReader("credential request", b, RequestSize)
+	q := &Request{r.element("m1Enc"), r.element("m2Enc"), r.proof(requestShape.scalars)}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return q, nil
+}
+
+// Bytes returns the encoding: CredentialRequest of the draft.
+func (q *Request) Bytes() []byte {
+	b := append(make([]byte, 0, RequestSize), q.m1Enc.enc[:]...)
+	return q.proof.append(append(b, q.m2Enc.enc[:]...))
+}
+
+func (q *Request) instance() *instance {
+	gen := generators()
+	return requestShape.instance([][]byte{[]byte(suiteDraft + "CredentialRequest")}, gen.g, gen.h, q.m1Enc, q.m2Enc)
+}
+
+// Secrets are what a client keeps from a request until the answer. They print
+// redacted.
+type Secrets struct {
+	secret
+	m1, m2, r1, r2 residue
+}
+
+// NewRequest draws a client's secrets and makes a request
+// (CreateCredentialRequest of the draft). The request context is what the issuer
+// agrees to, for example its policy and period; the verifier must know it, and a
+// client with another one gets a credential that does not verify. Store the
+// secrets before sending the request.
+func NewRequest(rand io.Reader, requestContext []byte) (*Secrets, *Request, error) {
+	drawn, err := randomScalars(rand, 3)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &Secrets{m1: drawn[0], m2: hashToScalar(requestContext, suiteDraft, "requestContext"), r1: drawn[1], r2: drawn[2]}
+	q := new(Request)
+	if q.m1Enc, err = commit(&s.m1, &s.r1); err != nil {
+		return nil, nil, fmt.Errorf("arc: m1Enc %w", err)
+	}
+	if q.m2Enc, err = commit(&s.m2, &s.r2); err != nil {
+		return nil, nil, fmt.Errorf("arc: m2Enc %w", err)
+	}
+	b, err := q.instance().prove(rand, []residue{s.m1, s.m2, s.r1, s.r2})
+	if err != nil {
+		return nil, nil, err
+	}
+	if q.proof, err = decodeProof(b, requestShape.scalars); err != nil {
+		return nil, nil, fmt.Errorf("arc: proving: %w", err)
+	}
+	return s, q, nil
+}
+
+// commit returns value*G + blinding*H.
+func commit(value, blinding *residue) (*element, error) {
+	gen := generators()
+	p := gen.g.times(value)
+	return newElement(p.Add(p, gen.h.times(blinding)))
+}
+
+// ParseSecrets decodes what [Secrets.Bytes] returns. Its errors do not hold the
+// bytes.
+func ParseSecrets(b []byte) (*Secrets, error) {
+	r := newReader("client secrets", b, SecretsSize)
+	s := &Secrets{m1: r.scalar("m1"), m2: r.scalar("m2"), r1: r.scalar("r1"), r2: r.scalar("r2")}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return s, nil
+}
+
+// Bytes returns the encoding, which is secret: m1, m2, r1 and r2.
+func (s *Secrets) Bytes() []byte {
+	b := append(make([]byte, 0, SecretsSize), s.m1[:]...)
+	return append(append(append(b, s.m2[:]...), s.r1[:]...), s.r2[:]...)
+}
+
+// A Response is an issuer's answer to a request.
+type Response struct {
+	u, encUPrime, x0Aux, x1Aux, x2Aux, hAux *element
+	proof                                   *proof
+}
+
+// ParseResponse decodes what [Response.Bytes] returns.
+func ParseResponse(b []byte) (*Response, error) {
+	r := newReader("credential response", b, ResponseSize)
+	a := new(Response)
+	for _, f := range a.fields() {
+		*f.to = r.element(f.name)
+	}
+	a.proof = r.proof(responseShape.scalars)
+	if r.err != nil {
+		return nil, r.err
+	}
+	return a, nil
+}
+
+// A responseField is an element of a response.
+type responseField struct {
+	name string
+	to   **element
+}
+
+// fields lists the elements in the order of the encoding.
+func (a *Response) fields() []responseField {
+	return []responseField{
+		{"U", &a.u}, {"encUPrime", &a.encUPrime}, {"X0Aux", &a.x0Aux},
+		{"X1Aux", &a.x1Aux}, {"X2Aux", &a.x2Aux}, {"HAux", &a.hAux},
+	}
+}
+
+// Bytes returns the encoding: CredentialResponse of the draft.
+func (a *Response) Bytes() []byte {
+	b := make([]byte, 0, ResponseSize)
+	for _, f := range a.fields() {
+		b = append(b, (*f.to).enc[:]...)
+	}
+	return a.proof.append(b)
+}
+
+func (a *Response) instance(k *PublicKey, q *Request) *instance {
+	gen := generators()
+	return responseShape.instance([][]byte{[]byte(suiteDraft + "CredentialResponse")},
+		gen.g, gen.h, q.m1Enc, q.m2Enc, a.u, a.encUPrime, k.x0, k.x1, k.x2, a.x0Aux, a.x1Aux, a.x2Aux, a.hAux)
+}
+
+// Issue answers a request (CreateCredentialResponse of the draft). Each answer
+// is a credential on the same client secret: the issuer's gate decides whether
+// there is one, and rand decides whether equal requests get equal answers. The
+// request's proof is checked in variable time, the key is used in constant time.
+func (k *PrivateKey) Issue(rand io.Reader, q *Request) (*Response, error) {
+	if err := q.instance().verify(q.proof, nil); err != nil {
+		return nil, fmt.Errorf("arc: credential request: %w", err)
+	}
+	b, err := randomScalar(rand)
+	if err != nil {
+		return nil, err
+	}
+	gen := generators()
+	mac := nistec.NewP256Point().Add(k.public.x0.point, q.m1Enc.times(&k.x1))
+	mac.Add(mac, q.m2Enc.times(&k.x2))
+	bx0 := order.mul(b, k.blinding)
+	a := new(Response)
+	points := []*nistec.P256Point{
+		gen.g.times(&b), (&element{point: mac}).times(&b), gen.h.times(&bx0),
+		k.public.x1.times(&b), k.public.x2.times(&b), gen.h.times(&b),
+	}
+	for i, f := range a.fields() {
+		if *f.to, err = newElement(points[i]); err != nil {
+			return nil, fmt.Errorf("arc: credential response: %s %w", f.name, err)
+		}
+	}
+	witness := []residue{k.x0, k.x1, k.x2, k.blinding, b, order.mul(b, k.x1), order.mul(b, k.x2)}
+	encoded, err := a.instance(k.public, q).prove(rand, witness)
+	if err != nil {
+		return nil, err
+	}
+	if a.proof, err = decodeProof(encoded, responseShape.scalars); err != nil {
+		return nil, fmt.Errorf("arc: proving: %w", err)
+	}
+	return a, nil
+}
+
+// Finalize makes the credential of an answer (FinalizeCredential of the draft),
+// after checking that the issuer used the private key of k: no client gets a
+// credential that is marked by a key of its own.
+func (s *Secrets) Finalize(k *PublicKey, q *Request, a *Response) (*Credential, error) {
+	if err := a.instance(k, q).verify(a.proof, nil); err != nil {
+		return nil, fmt.Errorf("arc: credential response: %w", err)
+	}
+	p := nistec.NewP256Point().Add(a.x1Aux.times(&s.r1), a.x2Aux.times(&s.r2))
+	p.Add(p, a.x0Aux.point)
+	p.Add(a.encUPrime.point, p.Negate(p))
+	uPrime, err := newElement(p)
+	if err != nil {
+		return nil, fmt.Errorf("arc: credential response: %w: UPrime %w", ErrEncoding, err)
+	}
+	return &Credential{m1: s.m1, u: a.u, uPrime: uPrime, x1: k.x1}, nil
+}

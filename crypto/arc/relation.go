@@ -1,0 +1,228 @@
+package arc
+
+import (
+	"crypto/sha3"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"filippo.io/nistec"
+)
+
+// This file proves linear relations in zero knowledge: SchnorrProof of
+// draft-irtf-cfrg-sigma-protocols-01, made non-interactive with SHAKE128 as
+// draft-irtf-cfrg-fiat-shamir-01 does, in the compact form (challenge and
+// responses).
+
+// A term is a scalar times an element, both by their index in the relation.
+type term struct{ scalar, element int }
+
+// An equation is left = sum of terms, left an element's index.
+type equation struct {
+	left  int
+	terms []term
+}
+
+// A shape is a relation without its elements: LinearRelation of the draft.
+type shape struct {
+	scalars   int
+	equations []equation
+	label     []byte // of the equations: the first part of the instance label
+}
+
+// newShape numbers scalars and elements as the draft allocates them. It takes
+// over the equations.
+func newShape(scalars int, equations ...equation) *shape {
+	le := binary.LittleEndian
+	label := le.AppendUint32(nil, uint32(len(equations)))
+	for _, e := range equations {
+		label = le.AppendUint32(label, uint32(e.left))
+		label = le.AppendUint32(label, uint32(len(e.terms)))
+		for _, t := range e.terms {
+			label = le.AppendUint32(label, uint32(t.scalar))
+			label = le.AppendUint32(label, uint32(t.element))
+		}
+	}
+	return &shape{scalars, equations, label}
+}
+
+// proofSize is the length of a proof: challenge and responses.
+func (s *shape) proofSize() int { return scalarSize * (1 + s.scalars) }
+
+// An instance is a relation with its elements and its session. It owns its
+// copies of the elements, and is used once, by one goroutine.
+type instance struct {
+	*shape
+	elements []element
+	session  [][]byte // parts of the session string
+}
+
+func (s *shape) instance(session [][]byte, elements ...*element) *instance {
+	in := &instance{shape: s, elements: make([]element, len(elements)), session: session}
+	for i, e := range elements {
+		in.elements[i] = *e
+	}
+	return in
+}
+
+// newSponge returns the drafts' duplex sponge SHAKE128 for an identifier: its
+// first block is the identifier, padded with zeros.
+func newSponge(id string) *sha3.SHAKE {
+	var block [168]byte // the rate
+	copy(block[:64], id)
+	h := sha3.NewSHAKE128()
+	_, _ = h.Write(block[:])
+	return h
+}
+
+// challenge hashes protocol, session, relation and commitments to a scalar
+// (Codec.init, prover_message and verifier_challenge of the drafts). It returns
+// an error if a commitment is the identity, which has no encoding: of an honest
+// proof none is, except with probability 2^-256.
+func (in *instance) challenge(commitments []nistec.P256Point) (residue, error) {
+	h := newSponge("sigma-proofs_Shake128_P256")
+	n := 0
+	for _, part := range in.session {
+		n += len(part)
+	}
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(n))
+	_, _ = h.Write(size[:])
+	for _, part := range in.session {
+		_, _ = h.Write(part)
+	}
+	binary.BigEndian.PutUint32(size[:], uint32(len(in.label)+elementSize*len(in.elements)))
+	_, _ = h.Write(size[:])
+	_, _ = h.Write(in.label)
+	for i := range in.elements {
+		_, _ = h.Write(in.elements[i].enc[:])
+	}
+	for i := range commitments {
+		if commitments[i].IsInfinity() == 1 {
+			return residue{}, fmt.Errorf("commitment %d is the identity", i)
+		}
+		_, _ = h.Write(commitments[i].BytesCompressed())
+	}
+	var wide [wideSize]byte
+	_, _ = h.Read(wide[:])
+	return order.reduce(&wide), nil
+}
+
+// prove returns a proof of knowledge of the witness, in constant time.
+func (in *instance) prove(rand io.Reader, witness []residue) ([]byte, error) {
+	nonces, err := randomScalars(rand, in.scalars)
+	if err != nil {
+		return nil, err
+	}
+	commitments := make([]nistec.P256Point, len(in.equations))
+	for i, e := range in.equations {
+		sum := nistec.NewP256Point()
+		for _, p := range in.collect(e.terms, nonces) {
+			sum.Add(sum, p.element.times(&p.scalar))
+		}
+		commitments[i].Set(sum)
+	}
+	c, err := in.challenge(commitments)
+	if err != nil {
+		return nil, fmt.Errorf("arc: proving: %w", err)
+	}
+	proof := append(make([]byte, 0, in.proofSize()), c[:]...)
+	for i := range nonces {
+		r := order.add(nonces[i], order.mul(witness[i], c))
+		proof = append(proof, r[:]...)
+	}
+	return proof, nil
+}
+
+// collect returns the terms with their scalars, one product for each element.
+// Which elements are equal is a matter of the shape alone.
+func (in *instance) collect(terms []term, scalars []residue) []product {
+	out := make([]product, 0, len(terms)+1)
+	for _, t := range terms {
+		out = addProduct(out, product{scalars[t.scalar], &in.elements[t.element]})
+	}
+	return out
+}
+
+// addProduct adds a product to a sum.
+func addProduct(sum []product, p product) []product {
+	for i := range sum {
+		if sum[i].element == p.element {
+			sum[i].scalar = order.add(sum[i].scalar, p.scalar)
+			return sum
+		}
+	}
+	return append(sum, p)
+}
+
+// A proof is a decoded proof: the challenge and the responses.
+type proof struct {
+	challenge residue
+	responses []residue
+}
+
+// decodeProof reads a proof with n responses.
+func decodeProof(b []byte, n int) (*proof, error) {
+	if len(b) != scalarSize*(1+n) {
+		return nil, fmt.Errorf("%d bytes, want %d", len(b), scalarSize*(1+n))
+	}
+	p := &proof{responses: make([]residue, n)}
+	for i := -1; i < n; i++ {
+		s, err := order.decode(b[scalarSize*(i+1) : scalarSize*(i+2)])
+		if err != nil {
+			return nil, fmt.Errorf("scalar %d: %w", i+1, err)
+		}
+		if i < 0 {
+			p.challenge = s
+		} else {
+			p.responses[i] = s
+		}
+	}
+	return p, nil
+}
+
+// A knownProduct is a product that was computed before the proof is verified.
+type knownProduct struct {
+	product
+	point *nistec.P256Point
+}
+
+// verify checks a proof, in variable time: proofs and relations are public. Each
+// commitment is the sum of the responses' products less that of the challenge
+// and the left side.
+func (in *instance) verify(p *proof, known []knownProduct) error {
+	minusC := order.neg(p.challenge)
+	commitments := make([]nistec.P256Point, len(in.equations))
+	for i, e := range in.equations {
+		products := addProduct(in.collect(e.terms, p.responses), product{minusC, &in.elements[e.left]})
+		in.sum(&commitments[i], products, known)
+	}
+	c, err := in.challenge(commitments)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrProof, err)
+	}
+	if subtle.ConstantTimeCompare(c[:], p.challenge[:]) != 1 {
+		return ErrProof
+	}
+	return nil
+}
+
+// sum sets to to the sum of the products, of which some are known.
+func (in *instance) sum(to *nistec.P256Point, products []product, known []knownProduct) {
+	rest := make([]product, 0, len(products))
+	points := make([]*nistec.P256Point, 0, len(products))
+	for _, p := range products {
+		i := slices.IndexFunc(known, func(k knownProduct) bool { return k.product == p })
+		if i < 0 {
+			rest = append(rest, p)
+		} else {
+			points = append(points, known[i].point)
+		}
+	}
+	to.Set(sumVarTime(rest))
+	for _, p := range points {
+		to.Add(to, p)
+	}
+}
