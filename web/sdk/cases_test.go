@@ -29,6 +29,7 @@ type suite struct {
 	Now    int64    `json:"now"`   // Unix milliseconds
 	Crowd  []crowd  `json:"crowd"` // one a task
 	Sums   []summed `json:"sums"`  // one a task
+	Unfit  []byte   `json:"unfit"` // a bundle of tasks that the web SDK does not answer
 }
 
 // A crowd is one record of a task of the method crowd.
@@ -465,7 +466,7 @@ func (m *maker) dapKeys(s *summed, i int, role dap.Role, identity task.IdentityK
 	list := dap.HpkeConfigList{unknown.Config(), key.Config()}
 	s.Lists[i], err = dap.NewCodec(dap.DAP18()).Encode(&list)
 	m.must(err)
-	s.Headers[i] = dap.SignConfigs(identity, role, s.Lists[i], m.now.Add(time.Hour))
+	s.Headers[i] = dap.SignConfigs(identity, role, s.Lists[i], m.now.Add(30*24*time.Hour))
 	return key.Config()
 }
 
@@ -540,7 +541,34 @@ func goldenSuite(t *testing.T) *suite {
 		x, s := m.sum(fmt.Sprintf("sum.%d", i), a)
 		tasks, sums = append(tasks, x), append(sums, s)
 	}
-	return m.suite(tasks, crowds, sums)
+	s := m.suite(tasks, crowds, sums)
+	s.Unfit = m.suite(m.unfit(), nil, nil).Bundle
+	return s
+}
+
+// unfit returns tasks that need more than the web SDK has.
+func (m *maker) unfit() []*task.Task {
+	quorum, _ := m.crowd("quorum", task.Enum)
+	quorum.Schema[0].Flip, quorum.Fragment = 0, task.Fragment{}
+	quorum.Crowd = task.CrowdRule{Kind: task.Payload, SaltEpochs: 1}
+	quorum.Encoding = task.Encoding{Kind: task.Quorum, Shares: 10}
+	size, err := task.SizeClass(quorum.MaxContent())
+	m.must(err)
+	quorum.PayloadSize = size
+	credential, _ := m.crowd("credential", task.Bool)
+	credential.Extensions = []uint16{7}
+	out := []*task.Task{quorum, credential}
+	for i, a := range []task.Aggregation{{Kind: task.LInfGradient, Length: 4, Bound: 1, Bits: 8}, {Kind: task.Bounded, Length: 4, Max: 9}} {
+		name := []string{"gradient", "bounded"}[i]
+		a.Variant = "dap-18"
+		a, err := aggregate.WithChunk(a)
+		m.must(err)
+		x := m.base(name, task.Aggregate)
+		x.Hops, _ = m.parties(task.Leader, task.Helper, task.Collector)
+		x.Aggregation, x.MaxDelay = a, 60
+		out = append(out, x)
+	}
+	return out
 }
 
 func marshal(t *testing.T, v any) []byte {

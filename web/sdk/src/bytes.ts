@@ -61,16 +61,20 @@ export function below(n: bigint, random: Random): bigint {
 
 /** Reads fields off bytes. It throws where they end early. */
 export class Reader {
-  constructor(private b: Bytes) {}
+  #b: Bytes;
+
+  constructor(b: Bytes) {
+    this.#b = b;
+  }
 
   get empty(): boolean {
-    return this.b.length === 0;
+    return this.#b.length === 0;
   }
 
   take(n: number): Bytes {
-    if (n > this.b.length) throw new RangeError("malformed bytes");
-    const out = this.b.slice(0, n);
-    this.b = this.b.subarray(n);
+    if (n > this.#b.length) throw new RangeError("malformed bytes");
+    const out = this.#b.slice(0, n);
+    this.#b = this.#b.subarray(n);
     return out;
   }
 

@@ -1,10 +1,9 @@
 // The report of the aggregate route: two sealed shares for DAP (draft-ietf-ppm-dap-18,
 // -19 and the form of Janus, whose uploads differ in a tag alone).
 
-import { type Bytes, type Random, Reader, concat, fromBase64, opaque, random as secure, uint, utf8 } from "./bytes.js";
-import { type Ephemeral, aes128, aes256, seal } from "./hpke.js";
+import { type Bytes, type Random, concat, opaque, random as secure, uint, utf8 } from "./bytes.js";
+import { type Ephemeral, seal } from "./hpke.js";
 import { type Vdaf, shard } from "./prio3.js";
-import { verify } from "./task.js";
 
 /** A DAP task as a client needs it. */
 export interface DapTask {
@@ -29,16 +28,6 @@ export interface DapJob {
   keys: HpkeConfig[]; // of leader and helper
 }
 
-/** The first configuration of a list that is supported here: X25519, HKDF-SHA256, AES-GCM. */
-export function chooseConfig(list: Bytes): HpkeConfig {
-  const r = new Reader(list);
-  const all = r.list(2, (x) => ({ id: x.num(1), kem: x.num(2), kdf: x.num(2), aead: x.num(2), public: x.opaque(2) }));
-  r.end();
-  const c = all.find((x) => x.kem === 0x20 && x.kdf === 1 && (x.aead === aes128 || x.aead === aes256) && x.public.length === 32);
-  if (!c) throw new Error(`none of ${all.length} HPKE configurations is supported`);
-  return c;
-}
-
 /** The body of the upload of one report. */
 export async function sealDap(j: DapJob, random: Random = secure, pair?: Ephemeral): Promise<Bytes> {
   const { dap } = j;
@@ -54,17 +43,4 @@ export async function sealDap(j: DapJob, random: Random = secure, pair?: Ephemer
     parts.push(concat([key.id], opaque(enc, 2), opaque(sealed, 4)));
   }
   return concat(...parts);
-}
-
-/**
- * Checks that an aggregator with this identity signed a list of HPKE configurations,
- * and returns until when, in milliseconds. The role is DAP's: 2 leader, 3 helper.
- */
-export async function checkConfigs(by: Bytes, role: number, body: Bytes, header: string | null, now: number): Promise<number> {
-  const [, seconds, sig] = /^(\d{1,15})\.([\w-]{86})$/.exec(header ?? "") ?? [];
-  if (!seconds || !(await verify(by, "shoal dap keys v1", concat([role], uint(BigInt(seconds), 8), body), fromBase64(sig!)))) {
-    throw new Error("HPKE configurations are not signed by the party that the task names");
-  }
-  if (now >= (Number(seconds) + 1) * 1000) throw new Error("the signature of the HPKE configurations has expired; is this device's clock right?");
-  return Number(seconds) * 1000;
 }

@@ -25,16 +25,20 @@ const million = 1_000_000n;
 
 /** Draws exact integers from blocks of 256 random bytes. */
 class Source {
-  private rest: Bytes = new Uint8Array();
+  #rest: Bytes = new Uint8Array();
 
-  constructor(private random: Random) {}
+  #random: Random;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
 
   below(n: bigint): bigint {
     const reject = (1n << 64n) % n;
     for (;;) {
-      if (this.rest.length < 8) this.rest = this.random(256);
-      const v = toNumber(this.rest.subarray(0, 8));
-      this.rest = this.rest.subarray(8);
+      if (this.#rest.length < 8) this.#rest = this.#random(256);
+      const v = toNumber(this.#rest.subarray(0, 8));
+      this.#rest = this.#rest.subarray(8);
       if (v >= reject) return v % n;
     }
   }

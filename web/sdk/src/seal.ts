@@ -18,4 +18,5 @@ if (typeof document === "undefined" && typeof postMessage === "function" && self
       postMessage({ error: String(e) });
     }
   });
+  postMessage("ready");
 }

@@ -1,9 +1,10 @@
 // Tasks and key configurations: their canonical bytes, who signed them, and which of
 // them this SDK answers. Formats: package metric/task.
 
+import type { HpkeConfig } from "./dap.js";
 import { type Bytes, Reader, concat, equal, fromBase64, uint, utf8 } from "./bytes.js";
 
-export const Role = { Shuffler: 1, Analyzer: 2, Leader: 3, Helper: 4, Collector: 5 } as const;
+export const enum Role { Shuffler = 1, Analyzer = 2, Leader = 3, Helper = 4, Collector = 5 }
 
 export interface Party {
   role: number;
@@ -11,7 +12,7 @@ export interface Party {
   identity: Bytes;
 }
 
-export const Kind = { String: 1, Enum: 2, Int: 3, Bool: 4, Set: 5, List: 6 } as const;
+export const enum Kind { String = 1, Enum = 2, Int = 3, Bool = 4, Set = 5, List = 6 }
 
 export interface Field {
   name: string;
@@ -26,7 +27,7 @@ export interface Field {
   flip: number;
 }
 
-export const Cut = { Whole: 0, Fields: 1, Pairs: 2, Tuples: 3, Bits: 4 } as const;
+export const enum Cut { Whole = 0, Fields = 1, Pairs = 2, Tuples = 3, Bits = 4 }
 
 /** What a task of the method crowd asks for. */
 export interface Crowd {
@@ -38,7 +39,7 @@ export interface Crowd {
   payloadSize: number;
 }
 
-export const Sum = { Count: 1, Sum: 2, Mean: 3, Histogram: 4, Categories: 5, Multihot: 6, Vector: 7 } as const;
+export const enum Sum { Count = 1, Sum = 2, Mean = 3, Histogram = 4, Categories = 5, Multihot = 6, Vector = 7 }
 
 /** What a task of the method aggregate adds up. */
 export interface Aggregation {
@@ -288,4 +289,27 @@ async function openKey(hop: Party, body: Bytes, now: number): Promise<Key> {
   if (!key) throw fail("no X25519 key that is valid now");
   const id = (await sha256(concat(uint(x25519, 2), key.public))).slice(0, 8);
   return { id, public: key.public, notAfter: Math.min(to, key.to) };
+}
+
+/** The first configuration of a list that is supported here: X25519, HKDF-SHA256, AES-GCM. */
+export function chooseConfig(list: Bytes): HpkeConfig {
+  const r = new Reader(list);
+  const all = r.list(2, (x) => ({ id: x.num(1), kem: x.num(2), kdf: x.num(2), aead: x.num(2), public: x.opaque(2) }));
+  r.end();
+  const c = all.find((x) => x.kem === 0x20 && x.kdf === 1 && (x.aead === 1 || x.aead === 2) && x.public.length === 32);
+  if (!c) throw new Error(`none of ${all.length} HPKE configurations is supported`);
+  return c;
+}
+
+/**
+ * Checks that an aggregator with this identity signed a list of HPKE configurations,
+ * and returns until when, in milliseconds. The role is DAP's: 2 leader, 3 helper.
+ */
+export async function checkConfigs(by: Bytes, role: number, body: Bytes, header: string | null, now: number): Promise<number> {
+  const [, seconds, sig] = /^(\d{1,15})\.([\w-]{86})$/.exec(header ?? "") ?? [];
+  if (!seconds || !(await verify(by, "shoal dap keys v1", concat([role], uint(BigInt(seconds), 8), body), fromBase64(sig!)))) {
+    throw new Error("HPKE configurations are not signed by the party that the task names");
+  }
+  if (now >= (Number(seconds) + 1) * 1000) throw new Error("the signature of the HPKE configurations has expired; is this device's clock right?");
+  return Number(seconds) * 1000;
 }

@@ -68,8 +68,8 @@ export async function make(suite, { task, record, frame, dap, tally, hpke, bytes
     const keys = [];
     for (const i of [0, 1]) {
       const list = from64(s.lists[i]);
-      await dap.checkConfigs(t.hops[i].identity, 2 + i, list, s.headers[i], suite.now);
-      keys.push(dap.chooseConfig(list));
+      await task.checkConfigs(t.hops[i].identity, 2 + i, list, s.headers[i], suite.now);
+      keys.push(task.chooseConfig(list));
     }
     const job = { dap: d, bits: tally.measurement(a, sum, random), report: from64(s.id), epoch: s.epoch, keys };
     const report = await dap.sealDap(job, random, pairs(s.ephemeral));

@@ -1,0 +1,213 @@
+// Seals reports and takes them to the first party of their task. It knows one way
+// only: a failure makes a report wait, or ends it, and never leads to a weaker seal.
+
+import { type Bytes, Reader, base64, fromBase64 } from "./bytes.js";
+import type { DapTask, HpkeConfig } from "./dap.js";
+import type { Entry } from "./outbox.js";
+import type { Job, seal as Seal } from "./seal.js";
+import { dapTask } from "./tally.js";
+import { type Task, checkConfigs, chooseConfig, openKeys, validURL } from "./task.js";
+
+/** The receiver refuses the report for good. */
+export class Refused extends Error {
+  constructor(readonly cause: string) {
+    super(`refused: ${cause}`);
+  }
+}
+
+/** The receiver has the keys no longer that the report was sealed to. */
+export class Stale extends Error {}
+
+const hour = 3_600_000;
+const maxAnswer = 1 << 20;
+
+/** Statuses that may pass by themselves, or are not the receiver's. */
+const passing = [407, 408, 425, 429];
+
+async function body(r: Response): Promise<Bytes> {
+  const parts: Uint8Array[] = [];
+  let n = 0;
+  for (const reader = r.body?.getReader(); reader; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    if ((n += value.length) > maxAnswer) {
+      await reader.cancel();
+      throw new Error("the answer is too long");
+    }
+  }
+  return new Uint8Array(await new Blob(parts as Bytes[]).arrayBuffer());
+}
+
+const typeOf = (r: Response): string => (r.headers.get("content-type") ?? "").replace(/\s/g, "").toLowerCase();
+
+/** Why a problem document (RFC 9457) of this namespace refuses a request, "" if the answer is not one: proxies answer by pages of their own. */
+async function problem(r: Response, namespace: string): Promise<string> {
+  try {
+    if (typeOf(r).split(";")[0] !== "application/problem+json") return "";
+    const { type } = JSON.parse(new TextDecoder().decode(await body(r)));
+    return typeof type === "string" && type.startsWith(namespace) ? type.slice(namespace.length) : "";
+  } catch {
+    return "";
+  }
+}
+
+interface Cached<T> {
+  value: T;
+  until: number;
+}
+
+export class Courier {
+  #keys = new Map<string, Cached<{ id: Bytes; public: Bytes }[]>>();
+  #configs = new Map<string, Cached<HpkeConfig>>();
+  #dap = new Map<string, DapTask>();
+  #worker: Worker | undefined;
+
+  #fetcher: typeof fetch;
+  #now: () => number;
+
+  constructor(fetcher: typeof fetch, now: () => number) {
+    this.#fetcher = fetcher;
+    this.#now = now;
+  }
+
+  async #request(url: string, signal: AbortSignal, upload?: { type: string; report: Bytes }): Promise<Response> {
+    const timeout = AbortSignal.timeout(60_000);
+    return this.#fetcher(url, {
+      mode: "cors",
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+      referrerPolicy: "no-referrer",
+      signal: AbortSignal.any([signal, timeout]),
+      ...(upload && { method: "POST", headers: { "content-type": upload.type }, body: upload.report }),
+    });
+  }
+
+  /** Seals the report of an entry. */
+  async seal(e: Entry, t: Task, job: { tag: string; payload: string } | { id: string; bits: Uint8Array }, signal: AbortSignal): Promise<Bytes> {
+    const url = t.hops[0]!.url;
+    if (!validURL(url)) throw new Error(`${url} is not valid`);
+    if ("bits" in job) {
+      let dap = this.#dap.get(e.task);
+      if (!dap) this.#dap.set(e.task, dap = await dapTask(t));
+      const keys = [await this.#config(t, 0, signal), await this.#config(t, 1, signal)];
+      return this.#run({ dap: { dap, bits: job.bits, report: fromBase64(job.id), epoch: e.epoch, keys } });
+    }
+    const keys = await this.#keysOf(e, t, signal);
+    return this.#run({ crowd: {
+      task: t.id, epoch: e.epoch, tag: fromBase64(job.tag), payload: fromBase64(job.payload), size: t.crowd!.payloadSize,
+      hops: t.hops.map((p, i) => ({ role: p.role, id: keys[i]!.id, public: keys[i]!.public })),
+    } });
+  }
+
+  async #keysOf(e: Entry, t: Task, signal: AbortSignal): Promise<{ id: Bytes; public: Bytes }[]> {
+    const known = this.#keys.get(e.task);
+    const now = this.#now();
+    if (known && now < known.until) return known.value;
+    const r = await this.#request(`${t.hops[0]!.url}/tasks/${e.task}/keys`, signal);
+    if (r.status !== 200 || typeOf(r) !== "application/shoal-keys;v=1") throw new Error(`keys of ${t.metric}: HTTP ${r.status}, or not a list of keys`);
+    const value = await openKeys(t, await body(r), now);
+    this.#keys.set(e.task, { value, until: Math.min(now + hour, ...value.map((k) => k.notAfter * 1000)) });
+    return value;
+  }
+
+  /** The HPKE configuration of the leader (0) or the helper (1). */
+  async #config(t: Task, i: number, signal: AbortSignal): Promise<HpkeConfig> {
+    const { url, identity } = t.hops[i]!;
+    const name = `${i} ${url} ${base64(identity)}`;
+    const now = this.#now();
+    const known = this.#configs.get(name);
+    if (known && now < known.until) return known.value;
+    const r = await this.#request(`${url}/hpke_config`, signal);
+    if (!r.ok || !typeOf(r).startsWith("application/ppm-dap;message=hpke-config-list")) throw new Error(`keys of ${url}: HTTP ${r.status}, or not a list of HPKE configurations`);
+    const list = await body(r);
+    const signed = await checkConfigs(identity, 2 + i, list, r.headers.get("shoal-key-signature"), now);
+    const cache = r.headers.get("cache-control") ?? "";
+    const age = /no-store|no-cache/i.test(cache) ? 0 : Number(/max-age="?(\d+)/i.exec(cache)?.[1] ?? 3600);
+    const value = chooseConfig(list);
+    this.#configs.set(name, { value, until: Math.min(signed, now + Math.min(age * 1000, 24 * hour)) });
+    return value;
+  }
+
+  /** Sends the sealed report of an entry. */
+  async send(e: Entry, t: Task, signal: AbortSignal): Promise<void> {
+    const report = fromBase64(e.report);
+    const url = `${t.hops[0]!.url}/tasks/`;
+    if (t.crowd) {
+      const r = await this.#request(`${url}${e.task}/reports`, signal, { type: "application/shoal-report;v=1", report });
+      if (r.status === 201) return;
+      if (r.status >= 400 && r.status < 500 && !passing.includes(r.status)) {
+        // The keys may be old. This report stays sealed to them: a second ciphertext could count twice.
+        this.#keys.delete(e.task);
+        const cause = await problem(r, "urn:shoal:problem:");
+        if (cause) throw new Refused(cause);
+      }
+      throw new Error(`HTTP ${r.status} from ${t.hops[0]!.url}`);
+    }
+    const { id } = await dapTask(t);
+    const r = await this.#request(`${url}${base64(id)}/reports`, signal, { type: "application/ppm-dap;message=upload-req", report });
+    if (!r.ok) {
+      const cause = r.status >= 400 && r.status < 500 && !passing.includes(r.status) && await problem(r, "urn:ietf:params:ppm:dap:error:");
+      if (cause) throw new Refused(cause);
+      throw new Error(`HTTP ${r.status} from ${t.hops[0]!.url}`);
+    }
+    const answer = await body(r);
+    if (answer.length) this.#judge(t, typeOf(r), answer);
+  }
+
+  /** What the leader answered of a report that it did not take. */
+  #judge(t: Task, type: string, answer: Bytes): void {
+    if (!type.startsWith("application/ppm-dap;message=upload-errors")) throw new Error("the answer is not one of a leader");
+    const r = new Reader(answer);
+    r.take(16);
+    const code = r.num(1);
+    const { variant } = t.aggregation!;
+    const nineteen = variant === "dap-19";
+    if (code === (variant === "dap-18" ? 11 : 4)) {
+      this.#configs.clear();
+      throw new Stale("the keys are outdated");
+    }
+    if (code === 2) return; // an earlier send arrived, its answer did not
+    if (code === (nineteen ? 8 : 9)) throw new Error("too early for the leader: one of the two clocks is wrong");
+    throw new Refused(`report-error-${code}`);
+  }
+
+  /** Makes a report in the worker, or here where there is none. */
+  async #run(job: Job): Promise<Bytes> {
+    try {
+      this.#worker ??= await startWorker();
+    } catch {
+      const { seal }: { seal: typeof Seal } = await import("./seal.js");
+      return seal(job);
+    }
+    const w = this.#worker;
+    return new Promise((resolve, reject) => {
+      w.onmessage = ({ data }) => (data.report ? resolve(data.report) : reject(new Error(data.error)));
+      w.onerror = () => reject(new Error("the worker failed"));
+      w.postMessage(job);
+    });
+  }
+
+  /** Ends the worker, which starts again when it is needed. */
+  rest(): void {
+    this.#worker?.terminate();
+    this.#worker = undefined;
+  }
+}
+
+/** Throws where the browser or the page's policy has no worker for us. */
+async function startWorker(): Promise<Worker> {
+  const w = new Worker(new URL("./seal.js", import.meta.url), { type: "module", name: "shoal-seal" });
+  await new Promise((resolve, reject) => {
+    w.onmessage = resolve; // it is ready
+    w.onerror = (e) => {
+      e.preventDefault();
+      reject(new Error("no worker"));
+    };
+  }).catch((e) => {
+    w.terminate();
+    throw e;
+  });
+  return w;
+}
