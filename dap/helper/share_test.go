@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
@@ -173,6 +174,34 @@ func TestNoiseIsDrawnOnce(t *testing.T) {
 	w.must(err)
 	if !slices.Equal(got, want) {
 		t.Errorf("result %v, want the truth and one drawing of noise: %v", got, want)
+	}
+}
+
+// The store refuses a share again and again: none leaves, for the next would have
+// other noise, and the mean of many is the truth.
+func TestShareIsStoredBeforeItLeaves(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, func(w *world, c *dap.TaskConfiguration, _ *helperConfig) {
+		noise, err := dap.NoiseExtension(dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 10, Sensitivity: 2})
+		w.must(err)
+		c.Extensions = append(c.Extensions, noise)
+	})
+	result := w.aggregate(1, dap.BatchID{}, w.report(1), w.report(2))
+	query, selector := hour(unit)
+	req, _ := w.shareReq(query, selector, result)
+	m := w.store.(*storetest.Model)
+	m.Flaky = true
+	for range 20 {
+		m.CrashAt(1, false)
+		if answer := w.createShare(1, w.encode(req)); answer.Code/100 != 5 || strings.Contains(answer.Header().Get("Content-Type"), "share") {
+			t.Fatalf("answer %d %s, of a share that is not stored", answer.Code, answer.Header())
+		}
+	}
+	first := w.createShare(1, w.encode(req))
+	if first.Code/100 != 2 {
+		t.Fatalf("answer %d %s, want the share that the store takes now", first.Code, first.Body)
+	}
+	if again := w.createShare(1, w.encode(req)); !bytes.Equal(first.Body.Bytes(), again.Body.Bytes()) {
+		t.Error("a second share")
 	}
 }
 
