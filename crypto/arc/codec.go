@@ -3,8 +3,8 @@ package arc
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
+
+	"github.com/shoal-project/shoal/internal/redact"
 )
 
 // The contexts of the draft (contextString), by which hashes and proofs of one
@@ -96,23 +96,5 @@ func (p *proof) append(b []byte) []byte {
 	return b
 }
 
-// secret is embedded in what must not be printed. It also takes the operator ==
-// away.
-type secret struct{ _ [0]func() }
-
-const redacted = "arc secret (redacted)"
-
-// String tells nothing of the secret.
-func (secret) String() string { return redacted }
-
-// GoString is String.
-func (secret) GoString() string { return redacted }
-
-// Format writes String, whatever the verb.
-func (secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue is String.
-func (secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText is String: an encoder does not reveal the secret.
-func (secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// secret is embedded in what must not be printed.
+type secret = redact.Secret

@@ -155,8 +155,12 @@ type responseField struct {
 // fields lists the elements in the order of the encoding.
 func (a *Response) fields() []responseField {
 	return []responseField{
-		{"U", &a.u}, {"encUPrime", &a.encUPrime}, {"X0Aux", &a.x0Aux},
-		{"X1Aux", &a.x1Aux}, {"X2Aux", &a.x2Aux}, {"HAux", &a.hAux},
+		{"U", &a.u},
+		{"encUPrime", &a.encUPrime},
+		{"X0Aux", &a.x0Aux},
+		{"X1Aux", &a.x1Aux},
+		{"X2Aux", &a.x2Aux},
+		{"HAux", &a.hAux},
 	}
 }
 

@@ -27,9 +27,9 @@ func ParseCredential(b []byte) (*Credential, error) {
 }
 
 // Bytes returns the encoding, which is secret: m1, U, UPrime and X1.
-func (c *Credential) Bytes() []byte {
-	b := append(make([]byte, 0, CredentialSize), c.m1[:]...)
-	return append(append(append(b, c.u.enc[:]...), c.uPrime.enc[:]...), c.x1.enc[:]...)
+func (cr *Credential) Bytes() []byte {
+	b := append(make([]byte, 0, CredentialSize), cr.m1[:]...)
+	return append(append(append(b, cr.u.enc[:]...), cr.uPrime.enc[:]...), cr.x1.enc[:]...)
 }
 
 // A Presentation shows that its maker has a credential and a nonce below the
