@@ -47,7 +47,7 @@ var directModules = map[string]string{
 	"filippo.io/nistec":                   "P-256 points, which the standard library does not export",
 	"github.com/alecthomas/kong":          "command line",
 	"github.com/andybalholm/cascadia":     "reference for our CSS selectors (tests only)",
-	"github.com/cloudflare/circl":         "four-lane Keccak permutation, X25519 in one ladder",
+	"github.com/cloudflare/circl":         "four-lane Keccak permutation, X25519 in one ladder, ristretto255",
 	"github.com/duckdb/duckdb-go/v2":      "SQL over released tables (build tag duckdb only)",
 	"github.com/goccy/go-yaml":            "strict YAML with positions",
 	"github.com/jackc/pgx/v5":             "PostgreSQL: its protocol, pools and batches",
