@@ -132,7 +132,10 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 		return err
 	}
 	a.store = store
-	if err := s.data.confirm(ctx, a.role, store); err != nil {
+	if err := s.confirm(ctx, a.role, store); err != nil {
+		return err
+	}
+	if err := s.dropNode(ctx, store); err != nil {
 		return err
 	}
 	books, err := a.open(ctx, dap.Leader, store, store)
@@ -170,7 +173,7 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 		return err
 	}
 	a.store = store
-	if err := s.data.confirm(ctx, a.role, store); err != nil {
+	if err := s.confirm(ctx, a.role, store); err != nil {
 		return err
 	}
 	books, err := a.open(ctx, dap.Helper, store, store)

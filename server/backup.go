@@ -218,8 +218,8 @@ func storeName(r RoleName) string { return string(r) + ".db" }
 // tables copies the catalogue and the tables of a role that releases, until the
 // catalogue is the same before and after: then the tables are those of it.
 func (b *backup) tables(ctx context.Context, store string, r RoleName) error {
-	if _, err := os.Stat(store); errors.Is(err, fs.ErrNotExist) {
-		return nil // it has not run yet
+	if there, err := hasStore(store); err != nil || !there {
+		return err // it has not run yet
 	}
 	to := filepath.Join(b.dir, storesPart, storeName(r))
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
@@ -273,8 +273,8 @@ func (b *backup) roster(ctx context.Context, r RoleName) error {
 	}
 	from := b.config
 	if from.Aggregates.Postgres == "" {
-		if _, err := os.Stat(from.aggregatorStore(r)); errors.Is(err, fs.ErrNotExist) {
-			return nil // it has not run yet
+		if there, err := hasStore(from.aggregatorStore(r)); err != nil || !there {
+			return err // it has not run yet
 		}
 		// Of a copy, so that no newer program changes the file of a server that runs.
 		from.Data = b.dir

@@ -38,7 +38,7 @@ func (s *Server) openCollector(ctx context.Context) (*gatherer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.data.confirm(ctx, CollectorRole, store); err != nil {
+	if err := s.confirm(ctx, CollectorRole, store); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	c, err := collector.New(collector.Config{

@@ -17,6 +17,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/store/sqlite"
 )
 
 // A Finding is the result of one check of [Doctor].
@@ -54,7 +55,7 @@ func Doctor(ctx context.Context, c Config, o Options) []Finding {
 	d.clock()
 	d.keys()
 	d.disk()
-	d.data()
+	d.data(ctx)
 	d.losses()
 	d.results(ctx)
 	d.ports(ctx)
@@ -193,7 +194,7 @@ func (d *doctor) tasks() {
 
 // data looks for stores and folders that the organisation has had and that are
 // missing. Of a database it sees here only that it answers.
-func (d *doctor) data() {
+func (d *doctor) data(ctx context.Context) {
 	i, err := openInstallation(d.config, false)
 	if err != nil {
 		d.say(Failure, "data", "%v", err)
@@ -203,11 +204,25 @@ func (d *doctor) data() {
 		d.say(OK, "data", "nothing has been created yet")
 		return
 	}
-	if _, err := i.check(d.config.holdings(d.o.FS)); err != nil {
+	holdings := d.config.holdings(d.o.FS)
+	defer d.stores(ctx, holdings)
+	if _, err := i.check(holdings); err != nil {
 		d.say(Failure, "data", "%v", err)
 		return
 	}
 	d.say(OK, "data", "%d stores and folders are there", len(i.known))
+}
+
+// stores looks whether the databases are whole.
+func (d *doctor) stores(ctx context.Context, all []holding) {
+	for _, h := range all {
+		if h.dir || h.path == "" {
+			continue
+		}
+		if err := sqlite.Inspect(ctx, h.path, false); err != nil {
+			d.say(Failure, "data", "%v: restore a backup", err)
+		}
+	}
 }
 
 // mostLosses is how many losses are findings of their own.

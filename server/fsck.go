@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -69,8 +70,12 @@ func (d *doctor) results(ctx context.Context) {
 		return
 	}
 	tables, done, err := OpenTables(ctx, d.config)
-	if err != nil {
+	if errors.Is(err, errNotRun) {
 		d.say(OK, "results", "nothing has been released yet")
+		return
+	}
+	if err != nil {
+		d.say(Failure, "results", "%v", err)
 		return
 	}
 	defer func() { _ = done() }() // it was read only

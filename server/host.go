@@ -96,7 +96,7 @@ func (s *Server) openShuffler(ctx context.Context, h *host) error {
 		return err
 	}
 	h.store = store
-	if err := s.data.confirm(ctx, h.role, store); err != nil {
+	if err := s.confirm(ctx, h.role, store); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	e, err := local.New(filepath.Join(h.dir, "work"), local.Options{MemoryBytes: int64(s.config.Batches.Memory), Workers: s.config.Batches.Workers})
@@ -133,7 +133,7 @@ func (s *Server) openAnalyzer(ctx context.Context, h *host) error {
 		return err
 	}
 	h.store = store
-	if err := s.data.confirm(ctx, h.role, store); err != nil {
+	if err := s.confirm(ctx, h.role, store); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	e, err := local.New(filepath.Join(h.dir, "work"), local.Options{MemoryBytes: int64(s.config.Batches.Memory), Workers: s.config.Batches.Workers})

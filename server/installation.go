@@ -81,11 +81,14 @@ func (i *installation) save() error {
 
 // A holding is a store or a folder of an organisation.
 type holding struct {
-	name string // in the marker
-	path string // "": a store that is no file
+	name string   // in the marker
+	role RoleName // "": it is not that of a role
+	path string   // "": a store that is no file
 	fs   durable.FS
 	dir  bool
 }
+
+func leaderFolder(node string) string { return "folder of leader " + node }
 
 func storeHolding(r RoleName) string { return "store of " + string(r) }
 
@@ -93,7 +96,7 @@ func storeHolding(r RoleName) string { return "store of " + string(r) }
 func (c Config) holdings(fsys durable.FS) []holding {
 	all := []holding{{name: "folder of tasks", path: c.tasksDir(), fs: durable.OS(), dir: true}}
 	for _, r := range c.Roles {
-		store := holding{name: storeHolding(r), path: filepath.Join(c.Data, string(r)+".db"), fs: durable.OS()}
+		store := holding{name: storeHolding(r), role: r, path: filepath.Join(c.Data, string(r)+".db"), fs: durable.OS()}
 		if c.Aggregates.Postgres != "" && (r == LeaderRole || r == HelperRole) {
 			store.path = ""
 		}
@@ -101,9 +104,9 @@ func (c Config) holdings(fsys durable.FS) []holding {
 		if r == HelperRole {
 			continue
 		}
-		folder := holding{name: "folder of " + string(r), path: filepath.Join(c.Data, string(r)), fs: fsys, dir: true}
+		folder := holding{name: "folder of " + string(r), role: r, path: filepath.Join(c.Data, string(r)), fs: fsys, dir: true}
 		if r == LeaderRole { // each server of a leader has one
-			folder.name += " " + c.Aggregates.Node
+			folder.name = leaderFolder(c.Aggregates.Node)
 		}
 		all = append(all, folder)
 	}
@@ -142,21 +145,28 @@ func (i *installation) missing(h holding) (string, error) {
 	return "", err
 }
 
+// A missingHolding is one that is not there, and what is said of it.
+type missingHolding struct {
+	holding
+	what string
+}
+
 // check returns what is missing. It refuses a start without it, before anything is
 // created, unless it is given up.
-func (i *installation) check(all []holding) ([]string, error) {
-	var gone []string
+func (i *installation) check(all []holding) ([]missingHolding, error) {
+	var gone []missingHolding
+	var names []string
 	for _, h := range all {
 		what, err := i.missing(h)
 		if err != nil {
 			return nil, err
 		}
 		if what != "" {
-			gone = append(gone, what)
+			gone, names = append(gone, missingHolding{h, what}), append(names, what)
 		}
 	}
 	if len(gone) > 0 && !i.newData {
-		return gone, i.refuse(strings.Join(gone, ", "))
+		return gone, i.refuse(strings.Join(names, ", "))
 	}
 	return gone, nil
 }
@@ -202,19 +212,19 @@ type identified interface {
 }
 
 // confirm checks that an opened store is the one that the organisation has had, or
-// learns that there is one now.
-func (i *installation) confirm(ctx context.Context, r RoleName, store identified) error {
+// learns that there is one now. It reports whether it is another one.
+func (i *installation) confirm(ctx context.Context, r RoleName, store identified) (other bool, err error) {
 	id, err := store.Installation(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	name := storeHolding(r)
-	if want, known := i.known[name]; known && want != id && !i.newData {
-		return fmt.Errorf("data: %w", i.refuse("the "+name+" is another one, or an empty one"))
+	want, known := i.known[name]
+	other = known && want != id
+	if other && !i.newData {
+		return true, fmt.Errorf("data: %w", i.refuse("the "+name+" is another one, or an empty one"))
 	}
-	if want, known := i.known[name]; known && want != id {
-		i.replaced = true
-	}
+	i.replaced = i.replaced || other
 	i.learn(name, id)
-	return nil
+	return other, nil
 }

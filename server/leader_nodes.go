@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +21,9 @@ func withLeaderStore(ctx context.Context, c Config, do func(leader.Store) error)
 		return errNoLeader
 	}
 	if c.Aggregates.Postgres == "" {
-		if _, err := os.Stat(c.aggregatorStore(LeaderRole)); errors.Is(err, fs.ErrNotExist) {
+		if there, err := hasStore(c.aggregatorStore(LeaderRole)); err != nil {
+			return err
+		} else if !there {
 			return fmt.Errorf("the leader has no store yet: %s is missing", c.aggregatorStore(LeaderRole))
 		}
 	}

@@ -100,6 +100,7 @@ type Server struct {
 	unlock   func() error
 	data     *installation
 	losses   *loss.Book
+	gone     []holding       // what was missing or damaged, and is given up
 	checker  release.Checker // of released files
 	refused  refusals
 	keyIDs   map[string]string // by role, as logKeys saw them; used by refresh alone
@@ -161,7 +162,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openKeys(); err != nil {
 		return err
 	}
-	if err := s.openData(); err != nil {
+	if err := s.openData(ctx); err != nil {
 		return err
 	}
 	now := s.o.Clock.Now()
@@ -288,7 +289,7 @@ func (s *Server) pairSelf() error {
 // openData makes the data folder and takes its lock: two processes on one
 // folder would count reports twice. Data that the organisation has had must be
 // there, unless it is given up.
-func (s *Server) openData() error {
+func (s *Server) openData(ctx context.Context) error {
 	holdings := s.config.holdings(s.o.FS)
 	var err error
 	if s.data, err = openInstallation(s.config, s.o.NewData); err != nil {
@@ -297,12 +298,6 @@ func (s *Server) openData() error {
 	gone, err := s.data.check(holdings)
 	if err != nil {
 		return fmt.Errorf("data: %w", err)
-	}
-	for _, what := range gone {
-		s.o.Logger.Warn("data is missing and given up, as --new-data demands; reports in it are not counted", "missing", what)
-	}
-	if s.o.NewData && len(gone) == 0 {
-		s.o.Logger.Warn("--new-data is given, and nothing that is a file is missing: start without it, so that a loss is noticed")
 	}
 	if err := s.o.FS.MkdirAll(s.config.Data, 0o700); err != nil {
 		return fmt.Errorf("data: %w", err)
@@ -318,7 +313,15 @@ func (s *Server) openData() error {
 	if s.losses, err = loss.Open(durable.OS(), s.config.Data); err != nil {
 		return fmt.Errorf("data: %w", err)
 	}
-	if err := s.openRestored(len(gone) > 0); err != nil {
+	damaged, err := s.setDamagedAside(ctx, holdings)
+	if err != nil {
+		return err
+	}
+	s.giveUp(gone)
+	if s.o.NewData && len(gone) == 0 && damaged == 0 {
+		s.o.Logger.Warn("--new-data is given, and nothing that is a file is missing: start without it, so that a loss is noticed")
+	}
+	if err := s.openRestored(len(gone)+damaged > 0); err != nil {
 		return err
 	}
 	return s.data.establish(holdings)
@@ -465,16 +468,19 @@ func (s *Server) Tick(ctx context.Context) error {
 	}
 	for _, h := range s.hosts {
 		if err := h.tick(ctx); err != nil {
+			s.noticeDamage(string(h.role), err)
 			errs = append(errs, fmt.Errorf("%s: %w", h.role, err))
 		}
 	}
 	for _, a := range s.aggregators {
 		if err := a.doTick(ctx); err != nil {
+			s.noticeDamage(string(a.role), err)
 			errs = append(errs, fmt.Errorf("%s: %w", a.role, err))
 		}
 	}
 	if s.gatherer != nil {
 		if err := s.gatherer.tick(ctx); err != nil {
+			s.noticeDamage("collector", err)
 			errs = append(errs, fmt.Errorf("collector: %w", err))
 		}
 	}
@@ -494,6 +500,7 @@ func (s *Server) turnKeys(ctx context.Context) error {
 
 // failed reports work that will be tried again.
 func (s *Server) failed(stage string, err error) {
+	s.noticeDamage(stage, err)
 	s.metrics.failures.WithLabelValues(stage).Inc()
 	s.o.Logger.Warn("work failed and will be tried again", "stage", stage, "err", err)
 }
@@ -512,11 +519,13 @@ func (s *Server) refresh(ctx context.Context) {
 			continue
 		}
 		if err := a.refresh(ctx, s.metrics); err != nil && ctx.Err() == nil {
+			s.noticeDamage(string(a.role), err)
 			s.failed("gauges", err)
 		}
 	}
 	for _, h := range s.hosts {
 		if err := h.refresh(ctx, s.metrics); err != nil && ctx.Err() == nil {
+			s.noticeDamage(string(h.role), err)
 			s.failed("gauges", err)
 		}
 	}

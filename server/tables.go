@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/shoal-project/shoal/dap/collector"
@@ -47,14 +46,19 @@ func OpenTables(ctx context.Context, c Config) (release.Catalogue, func() error,
 	return release.Join(all...), done, nil
 }
 
+// errNotRun says that a role has no store.
+var errNotRun = errors.New("the server has not run yet")
+
 // openTablesOf opens what one role has released, nil if the role releases nothing.
 func openTablesOf(ctx context.Context, c Config, r RoleName) (release.Catalogue, func() error, error) {
 	name := map[RoleName]string{AnalyzerRole: c.analyzerStore(), CollectorRole: c.collectorStore()}[r]
 	if name == "" {
 		return nil, nil, nil
 	}
-	if _, err := os.Stat(name); err != nil {
-		return nil, nil, fmt.Errorf("%s is missing: the server has not run yet", name)
+	if there, err := hasStore(name); err != nil {
+		return nil, nil, err
+	} else if !there {
+		return nil, nil, fmt.Errorf("%s is missing: %w", name, errNotRun)
 	}
 	if r == CollectorRole {
 		store, err := sqlite.OpenCollector(ctx, name)

@@ -137,11 +137,9 @@ func (s *Analyzer) Summaries(ctx context.Context) ([]analyzer.Summary, error) {
 	var all []analyzer.Summary
 	for rows.Next() {
 		var one analyzer.Summary
-		var id []byte
-		if err := rows.Scan(&id, &one.Batches, &one.Records, &one.Latest); err != nil {
+		if err := rows.Scan(exactly(one.Task[:]), &one.Batches, &one.Records, &one.Latest); err != nil {
 			return nil, fmt.Errorf("reading the catalogue: %w", err)
 		}
-		one.Task = task.ID(id)
 		all = append(all, one)
 	}
 	return all, rows.Err()
@@ -156,11 +154,10 @@ func (s *Analyzer) batches(ctx context.Context, query string, args ...any) ([]an
 	var all []analyzer.Batch
 	for rows.Next() {
 		var b analyzer.Batch
-		var batch, id, digest, manifest []byte
-		if err := rows.Scan(&batch, &id, &b.Epoch, &b.State, &digest, &b.Expires, &b.Records, &b.Attempts, &manifest); err != nil {
+		var manifest []byte
+		if err := rows.Scan(exactly(b.ID[:]), exactly(b.Task[:]), &b.Epoch, &b.State, exactly(b.Digest[:]), &b.Expires, &b.Records, &b.Attempts, &manifest); err != nil {
 			return nil, fmt.Errorf("reading batches: %w", err)
 		}
-		b.ID, b.Task, b.Digest = esa.BatchID(batch), task.ID(id), [32]byte(digest)
 		if len(manifest) > 0 {
 			b.Manifest = manifest
 		}

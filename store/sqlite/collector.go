@@ -75,11 +75,10 @@ func (s *Collector) Asks(ctx context.Context) ([]collector.Ask, error) {
 	var all []collector.Ask
 	for rows.Next() {
 		var a collector.Ask
-		var id, task, response, manifest []byte
-		if err := rows.Scan(&id, &task, &a.Number, &a.Request, &a.Created, &a.State, &a.Location, &a.Missing, &a.Reason, &response, &manifest); err != nil {
+		var response, manifest []byte
+		if err := rows.Scan(exactly(a.ID[:]), exactly(a.Task[:]), &a.Number, &a.Request, &a.Created, &a.State, &a.Location, &a.Missing, &a.Reason, &response, &manifest); err != nil {
 			return nil, fmt.Errorf("reading asks: %w", err)
 		}
-		a.ID, a.Task = dap.CollectionJobID(id), dap.TaskID(task)
 		if len(response) > 0 {
 			a.Response = response
 		}

@@ -123,11 +123,11 @@ func (s *Helper) WaitingJobs(ctx context.Context, before time.Time, limit int) (
 	defer rows.Close()
 	var keys []helper.JobKey
 	for rows.Next() {
-		var task, id []byte
-		if err := rows.Scan(&task, &id); err != nil {
+		var key helper.JobKey
+		if err := rows.Scan(exactly(key.Task[:]), exactly(key.ID[:])); err != nil {
 			return nil, fmt.Errorf("reading the jobs that wait: %w", err)
 		}
-		keys = append(keys, helper.JobKey{Task: dap.TaskID(task), ID: dap.AggregationJobID(id)})
+		keys = append(keys, key)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading the jobs that wait: %w", err)

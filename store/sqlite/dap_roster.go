@@ -45,11 +45,9 @@ func (a *aggregator) Tasks(ctx context.Context, since uint64) ([]roster.Record, 
 	var all []roster.Record
 	for rows.Next() {
 		var r roster.Record
-		var task []byte
-		if err := rows.Scan(&task, &r.Revision, &r.Sealed); err != nil {
+		if err := rows.Scan(exactly(r.Task[:]), &r.Revision, &r.Sealed); err != nil {
 			return nil, fmt.Errorf("reading tasks: %w", err)
 		}
-		r.Task = dap.TaskID(task)
 		all = append(all, r)
 	}
 	if err := rows.Err(); err != nil {

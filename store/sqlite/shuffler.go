@@ -9,9 +9,7 @@ import (
 	"math"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/shuffler"
-	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A Shuffler is a [shuffler.Store] in one SQLite file.
@@ -90,18 +88,18 @@ func (s *Shuffler) batches(ctx context.Context, query string, args ...any) ([]sh
 
 func scanBatch(rows *sql.Rows) (shuffler.Batch, error) {
 	var b shuffler.Batch
-	var id, batch, seed, input, output, counts []byte
-	err := rows.Scan(&id, &b.Epoch, &b.State, &b.Into, &batch, &seed, &input, &output, &counts)
+	var seed, counts []byte
+	err := rows.Scan(exactly(b.Task[:]), &b.Epoch, &b.State, &b.Into, exactly(b.ID[:]), &seed, exactly(b.Input[:]), exactly(b.Output[:]), &counts)
 	if err != nil {
 		return shuffler.Batch{}, err
 	}
 	if err := json.Unmarshal(counts, &b.Counts); err != nil {
-		return shuffler.Batch{}, fmt.Errorf("counts of batch: %w", err)
+		return shuffler.Batch{}, fmt.Errorf("%w: counts of epoch %d: %w", errDamaged, b.Epoch, err)
 	}
-	b.Task, b.ID = task.ID(id), esa.BatchID(batch)
-	b.Input, b.Output = [32]byte(input), [32]byte(output)
 	if seed != nil {
-		b.Seed = dp.Seed(seed)
+		if err := exactly(b.Seed[:]).Scan(seed); err != nil {
+			return shuffler.Batch{}, fmt.Errorf("seed of epoch %d: %w", b.Epoch, err)
+		}
 	}
 	return b, nil
 }
