@@ -79,7 +79,7 @@ func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answ
 	}
 	for _, e := range slices.Backward(entries) {
 		m := e.Manifest
-		a.Aggregate.Collected = append(a.Aggregate.Collected, Collected{m.Start, m.End, e.State.String(), int64(min(m.Reports, math.MaxInt64))})
+		a.Aggregate.Collected = append(a.Aggregate.Collected, Collected{m.Start, m.End, e.Status(), int64(min(m.Reports, math.MaxInt64))})
 	}
 	return a, s.aggregateCharts(ctx, t, &a)
 }

@@ -195,7 +195,7 @@ func (s *serverSource) find(id task.ID) (server.Task, bool) {
 
 // batch tells what became of the reports of a batch.
 func batch(t *task.Task, e analyzer.Entry) Batch {
-	b := Batch{Start: t.Start(e.Epoch), End: t.Start(e.Epoch + 1), State: e.State.String()}
+	b := Batch{Start: t.Start(e.Epoch), End: t.Start(e.Epoch + 1), State: e.Status()}
 	m := e.Manifest
 	if m == nil {
 		return b
@@ -249,6 +249,10 @@ func (s *serverSource) isDamaged(t server.Task, e analyzer.Entry) bool {
 		return false
 	}
 	b := s.server.Tables().Batch(e)
+	if b.Damaged != nil {
+		s.server.CheckTable(t, b, release.Table{Name: "manifest"}) // which reports it
+		return true
+	}
 	for _, table := range b.Tables {
 		if table.Name != analyzer.RecordsTable && s.server.CheckTable(t, b, table) != nil {
 			return true

@@ -41,7 +41,11 @@ type Batch struct {
 	Start, End time.Time
 	Kept       bool   // the tables are there; otherwise they have expired
 	Note       string // what is in it, in a few words
-	Tables     []Table
+	// Damaged says why the manifest of the batch cannot be read. Then nothing else is
+	// known than the task, the epoch and, as far as other batches of the task say it,
+	// metric and times.
+	Damaged error
+	Tables  []Table
 
 	// Columns and Row are the row of this batch in a table of batches: what
 	// became of its reports, and under which rule.

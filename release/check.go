@@ -73,11 +73,18 @@ func Check(b Batch, t Table) *Damage {
 }
 
 func damage(b Batch, t Table, err error) *Damage {
-	return &Damage{Metric: b.Metric, Epoch: b.Epoch, Start: b.Start, Table: t.Name, Err: err}
+	metric := b.Metric
+	if metric == "" {
+		metric = "task " + b.Task.String()
+	}
+	return &Damage{Metric: metric, Epoch: b.Epoch, Start: b.Start, Table: t.Name, Err: err}
 }
 
 // openAs opens the file of a table if it has the size that was released.
 func openAs(b Batch, t Table) (durable.File, stamp, error) {
+	if b.Damaged != nil {
+		return nil, stamp{}, b.Damaged
+	}
 	f, err := b.Open(t.Name)
 	if err != nil {
 		return nil, stamp{}, err
@@ -151,6 +158,10 @@ func (c *Checker) Check(b Batch, t Table) *Damage {
 // the others.
 func (c *Checker) Whole(batches []Batch, table string) (whole []Batch, damaged []*Damage) {
 	for _, b := range batches {
+		if b.Damaged != nil {
+			damaged = append(damaged, c.Check(b, Table{Name: table}))
+			continue
+		}
 		if t, ok := Find(b.Tables, table); ok {
 			if d := c.Check(b, t); d != nil {
 				damaged = append(damaged, d)
@@ -167,6 +178,11 @@ func (c *Checker) Whole(batches []Batch, table string) (whole []Batch, damaged [
 func CheckAll(batches []Batch, check func(Batch, Table) *Damage) (files int, damaged []*Damage) {
 	for _, b := range batches {
 		if !b.Kept {
+			continue
+		}
+		if b.Damaged != nil {
+			files++
+			damaged = append(damaged, damage(b, Table{Name: "manifest"}, b.Damaged))
 			continue
 		}
 		for _, t := range b.Tables {

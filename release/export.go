@@ -56,7 +56,8 @@ func Select(ctx context.Context, c Catalogue, q Query) ([]Batch, error) {
 // choose returns the batches that are asked for and kept.
 func (q Query) choose(all []Batch) []Batch {
 	return slices.DeleteFunc(slices.Clone(all), func(b Batch) bool {
-		return !b.Kept || b.Metric != q.Metric ||
+		unnamed := b.Damaged != nil && b.Metric == "" && q.Task != nil // its task alone says what it is of
+		return !b.Kept || b.Metric != q.Metric && !unnamed ||
 			q.Task != nil && b.Task != *q.Task || q.Epoch != nil && b.Epoch != *q.Epoch
 	})
 }
@@ -81,12 +82,18 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 	if len(batches) == 0 {
 		return errors.New("nothing has been released")
 	}
-	if q.Table == "" && len(batches[0].Tables) > 0 {
-		q.Table = batches[0].Tables[0].Name
+	i := slices.IndexFunc(batches, func(b Batch) bool { return b.Damaged == nil })
+	if i < 0 {
+		_, damaged := new(Checker).Whole(batches, q.Table)
+		return &Partial{damaged}
 	}
-	first, ok := Find(batches[0].Tables, q.Table)
+	tables := batches[i].Tables
+	if q.Table == "" && len(tables) > 0 {
+		q.Table = tables[0].Name
+	}
+	first, ok := Find(tables, q.Table)
 	if !ok {
-		return fmt.Errorf("no such table: want %s", names(batches[0].Tables))
+		return fmt.Errorf("no such table: want %s", names(tables))
 	}
 	batches, damaged := new(Checker).Whole(batches, q.Table)
 	if len(batches) == 0 {

@@ -2,7 +2,10 @@ package server
 
 import (
 	"crypto/rand"
+	"database/sql"
+	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,4 +58,97 @@ func TestDamagedResult(t *testing.T) {
 	if status, _, body := get(t, url, token); status != http.StatusInternalServerError || !strings.Contains(string(body), "is damaged") {
 		t.Errorf("with no whole epoch: %d\n%s", status, body)
 	}
+}
+
+// spoil changes the manifest of one released batch in the database of a role.
+func (o *org) spoil(t *testing.T, r RoleName, query string, args ...any) {
+	t.Helper()
+	o.halt()
+	db, err := sql.Open("sqlite", filepath.Join(o.dir, "data", string(r)+".db"))
+	must(t, err)
+	result, err := db.Exec(query, args...)
+	must(t, err)
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		t.Fatalf("%d rows were changed: %v", n, err)
+	}
+	must(t, db.Close())
+	o.start()
+}
+
+// TestDamagedManifest: one manifest in a catalogue that cannot be read costs its epoch,
+// by name; all others are served. On 0caf301 nothing of the organisation was.
+func TestDamagedManifest(t *testing.T) {
+	w := newWorld(t)
+	w.a.start()
+	w.b.start()
+	var epochs []task.Epoch
+	for range 3 {
+		epochs = append(epochs, w.task.EpochAt(w.clock.Now()))
+		w.send(w.reports(300, "apple"))
+		w.closeEpoch()
+		must(t, w.tick(w.a, w.b))
+		w.clock.Set(w.task.Start(w.task.EpochAt(w.clock.Now()) + 1).Add(time.Minute))
+	}
+	w.b.spoil(t, AnalyzerRole, `UPDATE batches SET manifest = substr(manifest, 1, 200) WHERE epoch = ?`, int64(epochs[1]))
+	token, err := w.b.server.tokens.Create(rand.Reader, "t", []Scope{ScopeExport, ScopeRead}, w.clock.Now().Add(24*time.Hour))
+	must(t, err)
+	url := "http://" + w.b.server.Addr("ops") + "/api/v1/tasks/" + w.id.String()
+	status, header, body := get(t, url+"/export?format=csv&table=counts", token)
+	if status != http.StatusOK || header.Get("Shoal-Damaged-Epochs") != fmt.Sprint(epochs[1]) || strings.Count(string(body), "apple") != 2 {
+		t.Errorf("export: %d %v\n%s", status, header, body)
+	}
+	if s := shown(w, w.b, "analyzer", "damaged"); s != (surface{true, true, true, true}) {
+		t.Errorf("shown: %+v", s)
+	}
+	if status, _, body := get(t, url+"/batches", token); status != http.StatusOK || strings.Count(string(body), `"damaged"`) != 1 || strings.Count(string(body), `"released"`) < 2 {
+		t.Errorf("batches: %d\n%s", status, body)
+	}
+	_, damaged, err := Fsck(t.Context(), w.b.config())
+	if err != nil || len(damaged) != 1 || damaged[0].Epoch != epochs[1] || damaged[0].Metric != "fruit" || !damaged[0].Start.Equal(w.task.Start(epochs[1])) {
+		t.Errorf("fsck: %v, %v", damaged, err)
+	}
+	if f := findings(w, w.b)["results"]; f.Level != Failure || !strings.Contains(f.Detail, "manifest") {
+		t.Errorf("doctor: %+v", f)
+	}
+	w.send(w.reports(300, "apple"))
+	w.closeEpoch()
+	must(t, w.tick(w.a, w.b))
+	if _, _, body := get(t, url+"/export?format=csv&table=counts", token); strings.Count(string(body), "apple") != 3 {
+		t.Errorf("after another epoch:\n%s", body)
+	}
+}
+
+// TestDamagedManifestOfCollector is the same for a collector.
+func TestDamagedManifestOfCollector(t *testing.T) {
+	w := newAggregateWorld(t)
+	w.pair()
+	w.b.start()
+	w.a.start()
+	for range 2 {
+		w.answer(repeat("red", 30)...)
+		must(t, w.settle(100*time.Minute))
+		w.clock.Forward(w.clock.Now().Truncate(time.Hour).Add(time.Hour))
+	}
+	before := w.results()
+	if strings.Count(before, ",red,30,") != 2 {
+		t.Fatal(before)
+	}
+	w.a.spoil(t, CollectorRole, `UPDATE asks SET manifest = '{"version":' WHERE number = (SELECT max(number) FROM asks WHERE state = 3)`)
+	token, err := w.a.server.tokens.Create(rand.Reader, "t", []Scope{ScopeExport, ScopeRead}, w.clock.Now().Add(24*time.Hour))
+	must(t, err)
+	url := "http://" + w.a.server.Addr("ops") + "/api/v1/tasks/" + w.id.String()
+	status, header, body := get(t, url+"/export?format=csv", token)
+	if status != http.StatusOK || header.Get("Shoal-Damaged-Epochs") == "" || strings.Count(string(body), ",red,30,") != 1 {
+		t.Errorf("export: %d %v\n%s", status, header, body)
+	}
+	if s := shown(w, w.a, "collector", "damaged"); s != (surface{true, true, true, true}) {
+		t.Errorf("shown: %+v", s)
+	}
+	if status, _, body := get(t, url+"/batches", token); status != http.StatusOK || strings.Count(string(body), `"damaged"`) != 1 {
+		t.Errorf("batches: %d\n%s", status, body)
+	}
+	if _, damaged, err := Fsck(t.Context(), w.a.config()); err != nil || len(damaged) != 1 || damaged[0].Metric != "colour" || epochsOf(damaged) != header.Get("Shoal-Damaged-Epochs") {
+		t.Errorf("fsck: %v, %v", damaged, err)
+	}
+	must(t, w.settle(10*time.Minute)) // the work goes on
 }

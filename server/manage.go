@@ -293,7 +293,7 @@ func (s *Server) batches(r *http.Request, t Task) ([]batchView, error) {
 		}
 		for _, e := range entries {
 			if m := e.Manifest; m.Task == t.ID.String() {
-				views = append(views, batchView{m.Epoch, m.Start, m.End, e.State.String(), m})
+				views = append(views, batchView{m.Epoch, m.Start, m.End, e.Status(), m})
 			}
 		}
 		return views, nil
@@ -309,7 +309,7 @@ func (s *Server) batches(r *http.Request, t Task) ([]batchView, error) {
 				view(e.Epoch, e.State.String(), nil)
 				continue
 			}
-			view(e.Epoch, e.State.String(), e.Manifest)
+			view(e.Epoch, e.Status(), e.Manifest)
 		}
 		return s.withUnreleased(r.Context(), t, views)
 	}

@@ -1,10 +1,12 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -125,11 +127,12 @@ func (c *Collector) expire(ctx context.Context, q *Question, a Ask) error {
 		return nil
 	}
 	var m Manifest
-	if err := json.Unmarshal(a.Manifest, &m); err != nil {
-		return fmt.Errorf("reading the manifest: %w", err)
+	end := time.Unix(q.Shoal.Expires, 0) // if the manifest cannot be read, no epoch ends later
+	if json.Unmarshal(a.Manifest, &m) == nil && !m.End.IsZero() {
+		end = m.End
 	}
 	kept := time.Duration(q.Shoal.RetentionDays) * 24 * time.Hour
-	if c.config.Clock.Now().Before(m.End.Add(kept)) {
+	if c.config.Clock.Now().Before(end.Add(kept)) {
 		return nil
 	}
 	next := a
@@ -184,6 +187,18 @@ func (c *Collector) Tables() *Tables { return NewTables(c.config.Store, c.config
 type Entry struct {
 	Ask
 	Manifest *Manifest
+	// Damaged says why the stored manifest cannot be read. Manifest then has only what
+	// is known otherwise: the DAP task, the epoch, and of other batches of the task its
+	// ID, metric and times. It has no table.
+	Damaged error
+}
+
+// Status is the state in words: that of the ask, or "damaged".
+func (e Entry) Status() string {
+	if e.Damaged != nil {
+		return "damaged"
+	}
+	return e.State.String()
 }
 
 // Entries returns what has been released, ordered by task and number, also what
@@ -199,12 +214,38 @@ func (t *Tables) Entries(ctx context.Context) ([]Entry, error) {
 			continue
 		}
 		e := Entry{Ask: a}
-		if err := json.Unmarshal(a.Manifest, &e.Manifest); err != nil {
-			return nil, fmt.Errorf("reading the catalogue: manifest of batch %v: %w", a.ID, err)
+		if err := json.Unmarshal(a.Manifest, &e.Manifest); err != nil || e.Manifest == nil {
+			e.Manifest = nil
+			e.Damaged = fmt.Errorf("the manifest in the catalogue cannot be read: %w", cmp.Or(err, errNoManifest))
+		} else if _, err := task.ParseID(e.Manifest.Task); err != nil {
+			e.Manifest, e.Damaged = nil, fmt.Errorf("the manifest in the catalogue cannot be read: %w", err)
 		}
 		entries = append(entries, e)
 	}
+	standIn(entries)
 	return entries, nil
+}
+
+var errNoManifest = errors.New("it is null")
+
+// standIn gives the entries whose manifest cannot be read what others of the same
+// task say.
+func standIn(entries []Entry) {
+	for i := range entries {
+		e := &entries[i]
+		if e.Damaged == nil {
+			continue
+		}
+		e.Manifest = &Manifest{Task: task.ID{}.String(), DAPTask: e.Task.String(), Epoch: e.Number, Parameters: Parameters{Noise: "unknown"}}
+		for _, other := range entries {
+			if m := other.Manifest; other.Task == e.Task && other.Damaged == nil && m != nil {
+				shift := time.Duration(int64(e.Number)-int64(m.Epoch)) * m.End.Sub(m.Start)
+				e.Manifest.Task, e.Manifest.Metric, e.Manifest.Question, e.Manifest.Owner = m.Task, m.Metric, m.Question, m.Owner
+				e.Manifest.Start, e.Manifest.End = m.Start.Add(shift), m.End.Add(shift)
+				break
+			}
+		}
+	}
 }
 
 // batchColumns are what a row of the table of batches says of an aggregate.
@@ -240,6 +281,18 @@ func (t *Tables) batch(e Entry) (release.Batch, error) {
 	id, err := task.ParseID(m.Task)
 	if err != nil {
 		return release.Batch{}, err
+	}
+	if e.Damaged != nil {
+		row := make(release.Row, len(batchColumns))
+		row[2], row[3] = m.Task, e.Status()
+		if !m.Start.IsZero() {
+			row[0], row[1] = m.Start.UnixMilli(), m.End.UnixMilli()
+		}
+		return release.Batch{
+			Task: id, Metric: m.Metric, Epoch: task.Epoch(m.Epoch), Start: m.Start, End: m.End, Kept: e.State == Released,
+			Note: e.Status(), Damaged: e.Damaged, Columns: batchColumns, Row: row,
+			Open: func(string) (durable.File, error) { return nil, e.Damaged },
+		}, nil
 	}
 	return release.Batch{
 		Task: id, Metric: m.Metric, Epoch: task.Epoch(m.Epoch), Start: m.Start, End: m.End, Kept: e.State == Released,

@@ -1,8 +1,10 @@
 package analyzer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -58,6 +60,18 @@ type Entry struct {
 	Batch
 	// Manifest is nil before the release. It stays when the tables expire.
 	Manifest *Manifest
+	// Damaged says why the stored manifest cannot be read. Manifest then has only what
+	// is known otherwise: the task, the epoch, and of other batches of the task metric
+	// and times. It has no tables.
+	Damaged error
+}
+
+// Status is the state in words: that of the batch, or "damaged".
+func (e Entry) Status() string {
+	if e.Damaged != nil {
+		return "damaged"
+	}
+	return e.State.String()
 }
 
 // Entries returns the whole catalogue, ordered by task and epoch.
@@ -84,11 +98,35 @@ func entriesOf(all []Batch, err error) ([]Entry, error) {
 		if b.Manifest == nil {
 			continue
 		}
-		if err := json.Unmarshal(b.Manifest, &entries[i].Manifest); err != nil {
-			return nil, fmt.Errorf("reading the catalogue: manifest of epoch %d: %w", b.Epoch, err)
+		if err := json.Unmarshal(b.Manifest, &entries[i].Manifest); err != nil || entries[i].Manifest == nil {
+			entries[i].Manifest = nil
+			entries[i].Damaged = fmt.Errorf("the manifest in the catalogue cannot be read: %w", cmp.Or(err, errNoManifest))
 		}
 	}
+	standIn(entries)
 	return entries, nil
+}
+
+var errNoManifest = errors.New("it is null")
+
+// standIn gives the entries whose manifest cannot be read what others of the same
+// task say.
+func standIn(entries []Entry) {
+	for i := range entries {
+		e := &entries[i]
+		if e.Damaged == nil {
+			continue
+		}
+		e.Manifest = &Manifest{Task: e.Task.String(), Epoch: uint64(e.Epoch)}
+		for _, other := range entries {
+			if m := other.Manifest; other.Task == e.Task && other.Damaged == nil && m != nil {
+				shift := time.Duration(int64(e.Epoch)-int64(m.Epoch)) * m.End.Sub(m.Start)
+				e.Manifest.Metric, e.Manifest.Question, e.Manifest.Owner = m.Metric, m.Question, m.Owner
+				e.Manifest.Start, e.Manifest.End = m.Start.Add(shift), m.End.Add(shift)
+				break
+			}
+		}
+	}
 }
 
 // Open opens the Parquet file of a table of a released batch. The caller closes
@@ -140,7 +178,7 @@ func (t *Tables) Of(ctx context.Context, q release.Query) ([]release.Batch, erro
 		if err != nil {
 			return nil, err
 		}
-		if len(last) == 1 && last[0].Manifest != nil && last[0].Manifest.Metric != q.Metric {
+		if len(last) == 1 && last[0].Manifest != nil && last[0].Damaged == nil && last[0].Manifest.Metric != q.Metric {
 			continue
 		}
 		entries, err := t.Newest(ctx, s.Task, math.MaxInt)
@@ -194,6 +232,15 @@ func (t *Tables) released(e Entry) release.Batch {
 		Open:    func(table string) (durable.File, error) { return t.Open(e, table) },
 	}
 	millis := func(at time.Time) any { return at.UnixMilli() }
+	if e.Damaged != nil {
+		b.Damaged, b.Note = e.Damaged, e.Status()
+		b.Row = make(Row, len(batchColumns))
+		b.Row[2], b.Row[3] = m.Task, e.Status()
+		if !m.Start.IsZero() {
+			b.Row[0], b.Row[1] = millis(m.Start), millis(m.End)
+		}
+		return b
+	}
 	count := func(n uint64) any { return int64(n) }
 	b.Row = Row{
 		millis(m.Start), millis(m.End), m.Task, e.State.String(), int64(m.Version), m.Parameters.Threshold,

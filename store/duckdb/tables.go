@@ -21,8 +21,9 @@ type Table struct {
 	Rows    int64
 
 	versions map[task.ID]int64
-	parts    []part        // the batches that have the table; none for batches
-	rows     []release.Row // of the table batches
+	parts    []part          // the batches that have the table; none for batches
+	unread   []release.Batch // whose manifests cannot be read
+	rows     []release.Row   // of the table batches
 }
 
 // Ref is how SQL names the table, quoted where it must be.
@@ -46,6 +47,9 @@ func catalogue(released []release.Batch) []Table {
 	byMetric := map[string][]release.Batch{}
 	var metrics []string
 	for _, b := range released {
+		if b.Metric == "" { // its manifest cannot be read, and no other says what it is of
+			continue
+		}
 		if _, ok := byMetric[b.Metric]; !ok {
 			metrics = append(metrics, b.Metric)
 		}
@@ -125,6 +129,9 @@ func free(name string, taken []string) string {
 // join gathers the parts of a table, and all columns that any of them has.
 func join(t Table, batches []release.Batch) (Table, bool) {
 	for _, b := range batches {
+		if b.Kept && b.Damaged != nil {
+			t.unread = append(t.unread, b)
+		}
 		info, ok := release.Find(b.Tables, t.Name)
 		if !b.Kept || !ok {
 			continue
@@ -176,6 +183,9 @@ func mentioned(all []Table, text string) []Table {
 func (d *Database) leaveOut(tables []Table) (damaged []*release.Damage) {
 	for i := range tables {
 		t := &tables[i]
+		for _, b := range t.unread {
+			damaged = append(damaged, d.check.Check(b, release.Table{Name: t.Name}))
+		}
 		t.parts = slices.DeleteFunc(slices.Clone(t.parts), func(p part) bool {
 			bad := d.check.Check(p.batch, p.info)
 			if bad != nil {
