@@ -245,7 +245,7 @@ func TestWrongMethods(t *testing.T) {
 	w := newWorld(t)
 	w.a.start()
 	for _, c := range []struct{ base, path, method, allow string }{
-		{w.a.address, "/tasks/" + w.id.String() + "/reports", "PUT", "POST"},
+		{w.a.address, "/tasks/" + w.id.String() + "/reports", "PUT", "OPTIONS, POST"},
 		{w.a.address, "/keys/shuffler", "DELETE", "GET, HEAD"},
 		{w.a.server.Addr("ops"), "/healthz", "POST", "GET, HEAD"},
 	} {

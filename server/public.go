@@ -28,7 +28,7 @@ var publicRoutes = []struct {
 	stores        bool       // a request takes room on the disk
 }{
 	{routeReport, reportPattern, []RoleName{ShufflerRole}, true},
-	{"task_keys", "GET /tasks/{task}/keys", []RoleName{ShufflerRole}, false},
+	{routeTaskKeys, "GET /tasks/{task}/keys", []RoleName{ShufflerRole}, false},
 	{routeBatch, "PUT /tasks/{task}/batches/{batch}", []RoleName{AnalyzerRole, ShufflerRole}, true},
 	{"keys", "GET /keys/shuffler", []RoleName{ShufflerRole}, false},
 	{"keys", "GET /keys/analyzer", []RoleName{AnalyzerRole}, false},
@@ -36,6 +36,7 @@ var publicRoutes = []struct {
 
 const (
 	routeBatch    = "batch"
+	routeTaskKeys = "task_keys"
 	routeReport   = "report"
 	reportPattern = "POST /tasks/{task}/reports"
 )
@@ -62,9 +63,11 @@ func (s *Server) public() http.Handler {
 		}
 		switch route.name {
 		case routeReport:
-			serve = s.readFirst(serve)
+			serve = forPages(s.readFirst(serve))
 		case routeBatch:
 			serve = s.through(s.gates.batches, serve)
+		case routeTaskKeys:
+			serve = forPages(s.through(s.gates.keys, serve))
 		default:
 			serve = s.through(s.gates.keys, serve)
 		}
@@ -72,6 +75,9 @@ func (s *Server) public() http.Handler {
 	}
 	for _, a := range s.aggregators {
 		s.routeAggregator(mux, a)
+	}
+	if len(s.aggregators) > 0 || s.firstHost([]RoleName{ShufflerRole}) != nil {
+		mux.HandleFunc("OPTIONS /tasks/{task}/reports", forPages(s.through(s.gates.keys, s.metrics.observe(routeReport, preflight))))
 	}
 	mux.HandleFunc("/", s.metrics.observe("other", func(w http.ResponseWriter, r *http.Request) {
 		unrouted(mux, w, r)
@@ -110,9 +116,9 @@ func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
 	peers := func(route string, stores bool) http.HandlerFunc {
 		return s.through(s.gates.peers, within(aggregateExchange, route, stores, true))
 	}
-	mux.HandleFunc("/"+dap.HpkeConfigPath, keys("dap_keys"))
+	mux.HandleFunc("/"+dap.HpkeConfigPath, forPages(keys("dap_keys")))
 	if s.firstHost([]RoleName{ShufflerRole}) == nil {
-		mux.HandleFunc(reportPattern, s.through(s.gates.reading, s.pacing(within(uploadExchange, routeReport, true, false))))
+		mux.HandleFunc(reportPattern, forPages(s.through(s.gates.reading, s.pacing(within(uploadExchange, routeReport, true, false)))))
 	}
 	mux.HandleFunc("/tasks/{task}/aggregation_jobs/", peers("dap_job", true))
 	mux.HandleFunc("/tasks/{task}/aggregation_jobs", peers("dap_job", true))
@@ -120,7 +126,6 @@ func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
 	mux.HandleFunc("/tasks/{task}/aggregate_shares", peers("dap_share", false))
 	mux.HandleFunc("/tasks/{task}/collection_jobs/", peers("dap_collection", false))
 	mux.HandleFunc("/tasks/{task}/collection_jobs", peers("dap_collection", false))
-	mux.HandleFunc("OPTIONS /tasks/{task}/reports", keys(routeReport))
 }
 
 // aggregatorOf returns the aggregator that serves the DAP task of a request, or
