@@ -89,8 +89,7 @@ export class Courier {
     const url = t.hops[0]!.url;
     if (!validURL(url)) throw new Error(`${url} is not valid`);
     if ("bits" in job) {
-      let dap = this.#dap.get(e.task);
-      if (!dap) this.#dap.set(e.task, dap = await dapTask(t));
+      const dap = await this.#dapTask(e.task, t);
       const keys = [await this.#config(t, 0, signal), await this.#config(t, 1, signal)];
       return this.#run({ dap: { dap, bits: job.bits, report: fromBase64(job.id), epoch: e.epoch, keys } });
     }
@@ -99,6 +98,12 @@ export class Courier {
       task: t.id, epoch: e.epoch, tag: fromBase64(job.tag), payload: fromBase64(job.payload), size: t.crowd!.payloadSize,
       hops: t.hops.map((p, i) => ({ role: p.role, id: keys[i]!.id, public: keys[i]!.public })),
     } });
+  }
+
+  async #dapTask(id: string, t: Task): Promise<DapTask> {
+    const made = this.#dap.get(id) ?? await dapTask(t);
+    this.#dap.set(id, made);
+    return made;
   }
 
   async #keysOf(e: Entry, t: Task, signal: AbortSignal): Promise<{ id: Bytes; public: Bytes }[]> {
@@ -145,7 +150,7 @@ export class Courier {
       }
       throw new Error(`HTTP ${r.status} from ${t.hops[0]!.url}`);
     }
-    const { id } = await dapTask(t);
+    const { id } = await this.#dapTask(e.task, t);
     const r = await this.#request(`${url}${base64(id)}/reports`, signal, { type: "application/ppm-dap;message=upload-req", report });
     if (!r.ok) {
       const cause = r.status >= 400 && r.status < 500 && !passing.includes(r.status) && await problem(r, "urn:ietf:params:ppm:dap:error:");

@@ -22,6 +22,8 @@ export interface Shares {
 
 /** A prime field with elements of `size` bytes, little endian. */
 class Field {
+  #roots: bigint[] = []; // by the order's logarithm
+
   constructor(readonly p: bigint, readonly size: number) {}
 
   mod(x: bigint): bigint {
@@ -40,7 +42,7 @@ class Field {
 
   /** The principal root of unity of order n, a power of two: 7 generates both groups. */
   root(n: number): bigint {
-    return this.pow(7n, (this.p - 1n) / BigInt(n));
+    return this.#roots[Math.log2(n)] ??= this.pow(7n, (this.p - 1n) / BigInt(n));
   }
 
   encode(v: bigint[]): Bytes {
@@ -87,9 +89,10 @@ class Field {
   between(v: bigint[]): bigint[] {
     const n = v.length;
     const w = this.root(2 * n);
-    const inverse = this.pow(BigInt(n), this.p - 2n);
-    const coefficients = this.transform(v, this.pow(this.root(n), BigInt(n - 1)));
-    let x = inverse;
+    // Evaluations at the powers of a root are the coefficients in another order, times n.
+    const [first, ...rest] = this.transform(v, this.root(n));
+    const coefficients = [first!, ...rest.reverse()];
+    let x = this.p - (this.p - 1n) / BigInt(n); // 1/n
     return this.transform(coefficients.map((c) => {
       const out = this.mod(c * x);
       x = this.mod(x * w);
