@@ -270,24 +270,46 @@ func TestOtherKey(t *testing.T) {
 	}
 }
 
-// TestIssueRepeats checks what durable issuers build on: equal requests and
-// equal randomness give equal answers.
+// TestIssueRepeats issues with the randomness of the request: a key that was read
+// back gives the same answer, another request or key another one, in every
+// element.
 func TestIssueRepeats(t *testing.T) {
-	p := newParty(t)
-	_, request, err := NewRequest(rand.Reader, requestContext)
+	p, other := newParty(t), newParty(t)
+	secrets, request, err := NewRequest(rand.Reader, requestContext)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answers [2][]byte
-	for i := range answers {
-		a, err := p.key.Issue(newDRNG("one seed").next(nonces(8)), request)
+	_, second, err := NewRequest(rand.Reader, requestContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParsePrivateKey(p.key.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue := func(k *PrivateKey, q *Request) *Response {
+		a, err := k.Issue(k.Randomness(q), q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answers[i] = a.Bytes()
+		return a
 	}
-	if !bytes.Equal(answers[0], answers[1]) {
-		t.Error("the answers differ")
+	first := issue(p.key, request)
+	if !bytes.Equal(first.Bytes(), issue(again, request).Bytes()) {
+		t.Error("equal requests got different answers")
+	}
+	for name, a := range map[string]*Response{"request": issue(p.key, second), "key": issue(other.key, request)} {
+		for i, f := range a.fields() {
+			if (*f.to).enc == (*first.fields()[i].to).enc {
+				t.Errorf("another %s has the same %s", name, f.name)
+			}
+		}
+		if a.proof.challenge == first.proof.challenge || a.proof.responses[4] == first.proof.responses[4] {
+			t.Errorf("another %s has the same proof", name)
+		}
+	}
+	if _, err := secrets.Finalize(p.key.Public(), request, first); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -89,19 +89,16 @@ func (f *fraction) point(inverse residue) (*nistec.P256Point, error) {
 
 // swuConstants are those of the simplified SWU map for P-256 (RFC 9380, 8.2):
 // the curve's coefficients, Z = -10, c1 = (p-3)/4, and c2 = sqrt(-Z).
-var swuConstants = func() (c struct {
+var swuConstants = struct {
 	a, b, z, c2 residue
 	c1          []byte
-},
-) {
-	c.a = prime.neg(small(3))
-	c.b = residue(fromHex("5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b"))
-	c.z = prime.neg(small(10))
-	c.c1 = fromHex("3fffffffc00000004000000000000000000000003fffffffffffffffffffffff")
-	root := prime.exp(small(10), c.c1) // 10^((p-3)/4), times 10 is the root
-	c.c2 = prime.mul(root, small(10))
-	return c
-}()
+}{
+	a:  residue(fromHex("ffffffff00000001000000000000000000000000fffffffffffffffffffffffc")),
+	b:  residue(fromHex("5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b")),
+	z:  residue(fromHex("ffffffff00000001000000000000000000000000fffffffffffffffffffffff5")),
+	c2: residue(fromHex("da538e3be1d89b99c978fc675180aab27b8d1ff84c55d5b62ccd3427e433c47f")),
+	c1: fromHex("3fffffffc00000004000000000000000000000003fffffffffffffffffffffff"),
+}
 
 // mapToCurve is the simplified Shallue-van de Woestijne-Ulas map in straight-line
 // form (RFC 9380, appendix F.2), the division left to the caller.

@@ -62,6 +62,20 @@ func TestHashToCurveOracle(t *testing.T) {
 	}
 }
 
+func TestSWUConstants(t *testing.T) {
+	k := &swuConstants
+	if k.a != prime.neg(small(3)) || k.z != prime.neg(small(10)) || prime.mul(k.c2, k.c2) != small(10) {
+		t.Error("a, z or c2 is wrong")
+	}
+	// 4 c1 + 3 = p: x^(4 c1 + 2) is 1 for a square x.
+	x := small(4)
+	fourth := prime.exp(x, k.c1)
+	square := prime.mul(fourth, fourth)
+	if prime.mul(prime.mul(square, square), prime.mul(x, x)) != small(1) {
+		t.Error("c1 is wrong")
+	}
+}
+
 // TestMapToCurveExceptions maps 0, for which the denominator has a case of its
 // own, and 1 and -1, which differ in the sign alone.
 func TestMapToCurveExceptions(t *testing.T) {

@@ -1,6 +1,7 @@
 package arc
 
 import (
+	"crypto/sha3"
 	"fmt"
 	"io"
 
@@ -181,8 +182,8 @@ func (a *Response) instance(k *PublicKey, q *Request) *instance {
 
 // Issue answers a request (CreateCredentialResponse of the draft). Each answer
 // is a credential on the same client secret: the issuer's gate decides whether
-// there is one, and rand decides whether equal requests get equal answers. The
-// request's proof is checked in variable time, the key is used in constant time.
+// there is one. Equal requests get equal answers if rand is
+// [PrivateKey.Randomness], and different ones if it is random. The request's proof is checked in variable time, the key is used in constant time.
 func (k *PrivateKey) Issue(rand io.Reader, q *Request) (*Response, error) {
 	if err := q.instance().verify(q.proof, nil); err != nil {
 		return nil, fmt.Errorf("arc: credential request: %w", err)
@@ -214,6 +215,18 @@ func (k *PrivateKey) Issue(rand io.Reader, q *Request) (*Response, error) {
 		return nil, fmt.Errorf("arc: proving: %w", err)
 	}
 	return a, nil
+}
+
+// Randomness returns a source for [PrivateKey.Issue] that depends on the key and
+// the request alone, so that an issuer which keeps no answers gives equal ones to
+// equal requests: SHAKE256 of a label, the private key and the request. Without
+// the key its bytes are pseudorandom, and different requests share none.
+func (k *PrivateKey) Randomness(q *Request) io.Reader {
+	h := sha3.NewSHAKE256()
+	_, _ = h.Write([]byte("shoal arc issuance randomness v1"))
+	_, _ = h.Write(k.Bytes())
+	_, _ = h.Write(q.Bytes())
+	return h
 }
 
 // Finalize makes the credential of an answer (FinalizeCredential of the draft),
