@@ -2,11 +2,12 @@ package arc
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"filippo.io/nistec"
+
+	"github.com/shoal-project/shoal/crypto/xmd"
 )
 
 // This file has hash_to_curve of RFC 9380 with the suite
@@ -14,35 +15,9 @@ import (
 // time in the message, its length aside: a crowd or a quorum tag is part of a
 // client's contexts.
 
-// expandMessage is expand_message_xmd with SHA-256 (RFC 9380, section 5.3.1).
-// out is at most 255 blocks, and dst at most 255 bytes long.
-func expandMessage(out, msg []byte, dst string) {
-	h := sha256.New()
-	h.Write(make([]byte, h.BlockSize()))
-	h.Write(msg)
-	prime := append([]byte(dst), byte(len(dst)))
-	h.Write(binary.BigEndian.AppendUint16(nil, uint16(len(out))))
-	h.Write([]byte{0})
-	h.Write(prime)
-	first := h.Sum(nil)
-	block := make([]byte, len(first))
-	for i := byte(1); len(out) > 0; i++ {
-		for j := range block { // the first block is combined with zeros
-			block[j] ^= first[j]
-		}
-		h.Reset()
-		h.Write(block)
-		h.Write([]byte{i})
-		h.Write(prime)
-		block = h.Sum(block[:0])
-		out = out[copy(out, block):]
-	}
-}
-
 // hashToScalar is HashToScalar of the draft (section on ARC(P-256)).
 func hashToScalar(msg []byte, suite, info string) residue {
-	var wide [wideSize]byte
-	expandMessage(wide[:], msg, "HashToScalar-"+suite+info)
+	wide := [wideSize]byte(xmd.Expand(sha256.New, msg, "HashToScalar-"+suite+info, wideSize))
 	return order.reduce(&wide)
 }
 
@@ -53,8 +28,7 @@ func hashToGroup(msg []byte, suite, info string) (*nistec.P256Point, error) {
 
 // hashToCurve is hash_to_curve with a domain separation tag.
 func hashToCurve(msg []byte, dst string) (*nistec.P256Point, error) {
-	var wide [2 * wideSize]byte
-	expandMessage(wide[:], msg, dst)
+	wide := xmd.Expand(sha256.New, msg, dst, 2*wideSize)
 	first, second := [wideSize]byte(wide[:wideSize]), [wideSize]byte(wide[wideSize:])
 	a, b := mapToCurve(prime.reduce(&first)), mapToCurve(prime.reduce(&second))
 	// One inversion serves both denominators.
