@@ -43,11 +43,11 @@ var floors = map[string]int{
 // directly, each with the reason why it is not our own code.
 var directModules = map[string]string{
 	"filippo.io/bigmod":                   "constant-time arithmetic of P-256 scalars",
-	"filippo.io/edwards25519":             "scalars and field of Curve25519",
+	"filippo.io/edwards25519":             "points, scalars and field of Curve25519",
 	"filippo.io/nistec":                   "P-256 points, which the standard library does not export",
 	"github.com/alecthomas/kong":          "command line",
 	"github.com/andybalholm/cascadia":     "reference for our CSS selectors (tests only)",
-	"github.com/cloudflare/circl":         "four-lane Keccak permutation, X25519 in one ladder, ristretto255",
+	"github.com/cloudflare/circl":         "four-lane Keccak permutation, X25519 in one ladder",
 	"github.com/duckdb/duckdb-go/v2":      "SQL over released tables (build tag duckdb only)",
 	"github.com/goccy/go-yaml":            "strict YAML with positions",
 	"github.com/jackc/pgx/v5":             "PostgreSQL: its protocol, pools and batches",

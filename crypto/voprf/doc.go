@@ -33,18 +33,20 @@
 // and evaluations are limited.
 //
 // Blinding, evaluating and unblinding run in constant time in inputs, blinding
-// scalars and keys, lengths aside. Go may have copied secrets that are no longer
-// used. A rejected draw of a random scalar shows in the time, and says nothing
-// about the one that is kept. Types that hold secrets print redacted; outputs are
-// bytes, and the caller's to protect.
+// scalars and keys, lengths aside. Verifying proofs and decoding do not: both work
+// on what is sent. Go may have copied secrets that are no longer used. Types that
+// hold secrets print redacted; outputs are bytes, and the caller's to protect.
 //
 // Encodings are canonical: elements as RFC 9496 decodes them, never the identity,
 // and scalars below the order, not zero except in proofs.
 //
-// # Libraries
+// # Speed and libraries
 //
-// The group and the proofs are those of github.com/cloudflare/circl, packages
-// group and zk/dleq, used in one file. Its package oprf draws randomness from the
-// operating system alone and has no encodings; here the caller passes the source
-// of randomness, so that the RFC's vectors hold with their proofs.
+// Points and scalars are those of filippo.io/edwards25519; the encoding and the
+// map of ristretto255 (RFC 9496) and the protocol are this package's. The package
+// oprf of github.com/cloudflare/circl, which tests compare with, has no encodings,
+// draws randomness from the operating system alone, and takes 1.9 times as long to
+// evaluate a batch and 2.8 times as long to verify and unblind one. Here proofs
+// are summed with shared doublings, in variable time since all of it is public,
+// and a batch of blinding scalars is inverted with one inversion.
 package voprf

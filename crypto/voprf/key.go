@@ -65,7 +65,7 @@ func (k *PublicKey) Bytes() []byte { return bytes.Clone(k.p.enc[:]) }
 // goroutines.
 type PrivateKey struct {
 	secret
-	k      scalar
+	k      *scalar
 	public *PublicKey
 }
 
@@ -92,7 +92,7 @@ func DeriveKey(seed, info []byte) (*PrivateKey, error) {
 	input := binary.BigEndian.AppendUint16(bytes.Clone(seed), uint16(len(info)))
 	input = append(input, info...)
 	for counter := range 256 {
-		if s := hashToScalar(append(input, byte(counter)), "DeriveKeyPair"+suite); !s.IsZero() {
+		if s := hashToScalar(append(input, byte(counter)), "DeriveKeyPair"+suite); !isZero(s) {
 			return newPrivateKey(s)
 		}
 	}
@@ -105,14 +105,14 @@ func ParsePrivateKey(b []byte) (*PrivateKey, error) {
 	if len(b) != PrivateKeySize {
 		return nil, fmt.Errorf("voprf: %w: private key of %d bytes, want %d", ErrEncoding, len(b), PrivateKeySize)
 	}
-	s, err := decodeScalar(b)
+	s, err := decodeNonZero(b)
 	if err != nil {
 		return nil, fmt.Errorf("voprf: %w: private key %w", ErrEncoding, err)
 	}
 	return newPrivateKey(s)
 }
 
-func newPrivateKey(s scalar) (*PrivateKey, error) {
+func newPrivateKey(s *scalar) (*PrivateKey, error) {
 	p, err := basePoint(s)
 	if err != nil {
 		return nil, fmt.Errorf("voprf: public key %w", err)
@@ -121,7 +121,7 @@ func newPrivateKey(s scalar) (*PrivateKey, error) {
 }
 
 // Bytes returns the encoding, which is secret.
-func (k *PrivateKey) Bytes() []byte { return encodeScalar(k.k) }
+func (k *PrivateKey) Bytes() []byte { return k.k.Bytes() }
 
 // Public returns the public key.
 func (k *PrivateKey) Public() *PublicKey { return k.public }

@@ -53,9 +53,8 @@ func appendPoints(b []byte, points []*point) []byte {
 // A Response has the evaluated elements of a request, in its order, and one
 // proof for all of them.
 type Response struct {
-	points  []*point
-	proof   *dleqProof
-	encoded [proofSize]byte // the proof
+	points []*point
+	proof  *proof
 }
 
 // ParseResponse decodes what [Response.Bytes] returns.
@@ -72,11 +71,11 @@ func ParseResponse(b []byte) (*Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("voprf: %w: response: proof: %w", ErrEncoding, err)
 	}
-	return &Response{points, proof, [proofSize]byte(b[end:])}, nil
+	return &Response{points, proof}, nil
 }
 
 // Bytes returns the encoding: the elements, each of 32 bytes, and the proof of 64.
-func (a *Response) Bytes() []byte { return append(appendPoints(nil, a.points), a.encoded[:]...) }
+func (a *Response) Bytes() []byte { return a.proof.append(appendPoints(nil, a.points)) }
 
 // Evaluate is BlindEvaluate of RFC 9497, section 3.3.2, for a whole request. It
 // runs in constant time in the key.
@@ -88,13 +87,9 @@ func (k *PrivateKey) Evaluate(rand io.Reader, q *Request) (*Response, error) {
 			return nil, fmt.Errorf("voprf: evaluating element %d: %w", i, err)
 		}
 	}
-	b, err := prove(rand, k.k, k.public.p, q.points, a.points)
-	if err != nil {
+	var err error
+	if a.proof, err = prove(rand, k.k, k.public.p, q.points, a.points); err != nil {
 		return nil, err
-	}
-	a.encoded = [proofSize]byte(b)
-	if a.proof, err = decodeProof(b); err != nil {
-		return nil, fmt.Errorf("voprf: proving: %w", err)
 	}
 	return a, nil
 }
@@ -119,7 +114,7 @@ func (k *PrivateKey) Output(input []byte) ([]byte, error) {
 type Pending struct {
 	secret
 	inputs  [][]byte
-	blinds  []scalar
+	blinds  []*scalar
 	request [sha256.Size]byte // digest of the request
 }
 
@@ -163,18 +158,18 @@ func NewRequest(rand io.Reader, inputs [][]byte, size int) (*Pending, *Request, 
 	return c, q, nil
 }
 
-// randomPoint hashes randomness to a point: nobody knows its logarithm, and it is
+// randomPoint maps 64 random bytes to a point: nobody knows its logarithm, and it is
 // distributed as a blinded input is.
 func randomPoint(rand io.Reader) (*point, error) {
 	var b [64]byte
 	if _, err := io.ReadFull(rand, b[:]); err != nil {
 		return nil, fmt.Errorf("voprf: reading randomness: %w", err)
 	}
-	p, err := hashToPoint(b[:])
+	p, err := uniformRistretto(&b)
 	if err != nil {
-		return nil, fmt.Errorf("voprf: padding %w", err)
+		return nil, fmt.Errorf("voprf: padding is no point: %w", err)
 	}
-	return p, nil
+	return newPoint(p)
 }
 
 // Finalize returns the outputs of the inputs, each of [OutputSize] bytes
@@ -189,12 +184,13 @@ func (c *Pending) Finalize(k *PublicKey, q *Request, a *Response) ([][]byte, err
 	if len(a.points) != len(q.points) {
 		return nil, fmt.Errorf("voprf: %w: response with %d elements to a request with %d", ErrProof, len(a.points), len(q.points))
 	}
-	if !verify(a.proof, k.p, q.points, a.points) {
+	if !a.proof.verify(k.p, q.points, a.points) {
 		return nil, fmt.Errorf("voprf: response: %w", ErrProof)
 	}
 	outputs := make([][]byte, len(c.inputs))
+	inverses := invertAll(c.blinds)
 	for i, input := range c.inputs {
-		p, err := a.points[i].times(invert(c.blinds[i]))
+		p, err := a.points[i].times(inverses[i])
 		if err != nil {
 			return nil, fmt.Errorf("voprf: unblinding element %d: %w", i, err)
 		}
@@ -209,7 +205,7 @@ func (c *Pending) Bytes() []byte {
 	b := append([]byte(nil), c.request[:]...)
 	for i, input := range c.inputs {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(input)))
-		b = append(append(b, input...), encodeScalar(c.blinds[i])...)
+		b = append(append(b, input...), c.blinds[i].Bytes()...)
 	}
 	return b
 }
@@ -230,7 +226,7 @@ func ParsePending(b []byte) (*Pending, error) {
 			return nil, fmt.Errorf("voprf: %w: pending request: input %d is cut off", ErrEncoding, i)
 		}
 		n := 2 + int(binary.BigEndian.Uint16(b))
-		s, err := decodeScalar(b[n : n+scalarSize])
+		s, err := decodeNonZero(b[n : n+scalarSize])
 		if err != nil {
 			return nil, fmt.Errorf("voprf: %w: pending request: scalar %d %w", ErrEncoding, i, err)
 		}
