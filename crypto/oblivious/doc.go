@@ -15,6 +15,12 @@
 // in place, which never fail. A conditional exchange reads and writes both rows,
 // whether or not it exchanges them.
 //
+// [StashShuffle] is the shuffle of the Prochlo paper, for private memory that is
+// smaller than the batch: rows wait in a file between, sealed and bound to their place.
+// Its failure probability, which is its security, is computed
+// ([StashParameters.Log2Failure]) and not assumed. Addresses within private memory
+// depend on the order that it draws; Shuffle has no such dependence.
+//
 // # What an observer learns
 //
 // The observer sees the address of every row that is read or written, in order, and
