@@ -62,7 +62,7 @@ endif
 # cannot be had a line says what was left out, with CI=true that is an error.
 test-web:
 	./scripts/web npm test
-	$(GO) test -count 1 -timeout 12m ./web/sdk
+	SHOAL_WEB=1 $(GO) test -count 1 -timeout 12m -v ./web/sdk
 
 # The whole must build for the platforms below; the SDK in a browser too.
 cross:

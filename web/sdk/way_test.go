@@ -83,10 +83,7 @@ func bucket(ms float64) string {
 // TestWay sends 10,000 reports from Node.js to a real leader and helper: seven
 // questions, and what the collector adds up is exactly what was recorded.
 func TestWay(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Node.js and a minute")
-	}
-	tool(t, nil, "node", "--version")
+	needsTools(t)
 	people := 10_000 / len(questions())
 	if os.Getenv("SHOAL_WEB_PEOPLE") != "" {
 		_, err := fmt.Sscan(os.Getenv("SHOAL_WEB_PEOPLE"), &people)
