@@ -43,7 +43,8 @@ type aggregator struct {
 	refresh func(context.Context, *metrics) error
 
 	mu      sync.Mutex
-	waiting map[task.ID]string // tasks that are not served yet, and for what they wait
+	waiting map[task.ID]string  // tasks that are not served yet, and for what they wait
+	takes   map[dap.TaskID]bool // what a bundle names; false: it was withdrawn; nil before the first sync
 }
 
 // aggregatorStores are what the two roles need of a database.
@@ -147,8 +148,8 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 		Clock: s.o.Clock, Rand: s.o.Rand, Client: s.o.Client, Workers: s.config.Batches.Workers, LogAge: a.logAge(),
 		LeaseTime: s.config.Leader.LeaseTime.D(), FirstPause: s.config.Leader.FirstPause.D(), LongPause: s.config.Leader.LongestPause.D(),
 		Patience: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
-		OpenAtUpload: s.config.Leader.OpenAtUpload,
-		Metrics:      leaderMetrics{s.metrics}, Lost: s.lost(LeaderRole), Failed: func(err error) { s.failed("leader", err) },
+		OpenAtUpload: s.config.Leader.OpenAtUpload, Withdrawn: a.withdrawn,
+		Metrics: leaderMetrics{s.metrics}, Lost: s.lost(LeaderRole), Failed: func(err error) { s.failed("leader", err) },
 	})
 	if errors.Is(err, leader.ErrHeld) {
 		return fmt.Errorf("aggregates.node: %w: give each server that shares the database a name of its own, or wait", err)
@@ -238,8 +239,11 @@ func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
 // no longer loses what the pairing gave.
 func (a *aggregator) sync(ctx context.Context) error {
 	var errs []error
-	waiting := map[task.ID]string{}
+	waiting, takes := map[task.ID]string{}, map[dap.TaskID]bool{}
 	for _, t := range a.server.tasksWith(a.role) {
+		if made, err := taskconfig.New(t.Task, t.ID); err == nil {
+			takes[made.ID()] = t.Until.IsZero()
+		}
 		e, wait, err := a.entry(t)
 		switch {
 		case err != nil:
@@ -259,10 +263,22 @@ func (a *aggregator) sync(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	before := a.waiting
-	a.waiting = waiting
+	a.waiting, a.takes = waiting, takes
 	a.mu.Unlock()
 	a.server.logWaiting(a.role, before, waiting)
 	return errors.Join(errs...)
+}
+
+// withdrawn reports whether no bundle names a task any more, so that it takes no more
+// reports. Of a database that several servers share another one may know it.
+func (a *aggregator) withdrawn(id dap.TaskID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	takes, known := a.takes[id]
+	if !known {
+		return a.takes != nil && a.server.config.Aggregates.Postgres == ""
+	}
+	return !takes
 }
 
 // entry is a task as the role serves it. The text says what it still waits for.

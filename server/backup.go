@@ -28,6 +28,7 @@ const (
 	configPart  = "config"  // shoal.yaml
 	keysPart    = "keys"    // the key folder
 	tasksPart   = "tasks"   // bundles that came by the management API
+	servedPart  = "served"  // bundles that are served or were, and since when they are withdrawn
 	bundlesPart = "bundles" // bundles of the configuration, by number
 	filesPart   = "files"   // other files that the configuration names, by number
 	storesPart  = "stores"  // databases, of leader and helper the tasks and keys alone
@@ -84,6 +85,7 @@ func (b *backup) write(ctx context.Context, configFile string, now time.Time) (*
 		func() error { return b.file(configFile, configPart, backupConfigName) },
 		func() error { return b.folder(ctx, b.config.Keys.Dir, keysPart) },
 		func() error { return b.folder(ctx, b.config.tasksDir(), tasksPart) },
+		func() error { return b.folder(ctx, b.config.servedDir(), servedPart) },
 		b.named,
 	}
 	for _, r := range b.config.Roles {

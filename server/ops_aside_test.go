@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,14 @@ func TestAsideIsSeen(t *testing.T) {
 		}
 	}
 	wantAside(1)
+	if s := shown(w, w.b, "analyzer", "damaged"); s != (surface{true, true, true, true}) {
+		t.Errorf("shown as a loss: %+v", s)
+	}
+	if f := Doctor(t.Context(), w.b.config(), Options{Clock: w.clock}); !slices.ContainsFunc(f, func(f Finding) bool {
+		return f.Check == "losses" && strings.Contains(f.Detail, "set aside after 8 tries") && strings.Contains(f.Detail, "serve --retry-batches")
+	}) {
+		t.Errorf("doctor does not say what to do: %v", f)
+	}
 	w.b.halt()
 	must(t, os.WriteFile(batches[0], whole, 0o600))
 	w.b.retry = true

@@ -103,6 +103,8 @@ func (r *restoring) file(f BackupFile) error {
 		name = filepath.Join(r.config.Keys.Dir, filepath.FromSlash(rest))
 	case tasksPart:
 		name = filepath.Join(r.config.tasksDir(), filepath.FromSlash(rest))
+	case servedPart:
+		name = filepath.Join(r.config.servedDir(), filepath.FromSlash(rest))
 	case tablesPart:
 		name = filepath.Join(r.config.Data, filepath.FromSlash(rest))
 	case bundlesPart:

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -180,5 +183,119 @@ func TestOrphans(t *testing.T) {
 				t.Error("the key stays although nothing needs it")
 			}
 		})
+	}
+}
+
+// TestWithdrawnAggregate: a leader takes no report for a task that no bundle names any
+// more, as a copy of what was served or not at all, and what it has taken is released.
+func TestWithdrawnAggregate(t *testing.T) {
+	for name, copies := range map[string]bool{"with the copy of its bundle": true, "of a version that kept none": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newAggregateWorld(t)
+			w.pair()
+			w.b.start()
+			w.a.start()
+			var late recorder
+			w.answer(repeat("red", 29)...)
+			w.answerBy(&late, "red")
+			upload := func() int {
+				t.Helper()
+				last := late.sent[len(late.sent)-1].Clone(t.Context())
+				body := mustReadAll(t, late.sent[len(late.sent)-1].Body)
+				late.sent[len(late.sent)-1].Body = io.NopCloser(bytes.NewReader(body))
+				last.Body = io.NopCloser(bytes.NewReader(body))
+				r, err := http.DefaultTransport.RoundTrip(last)
+				must(t, err)
+				r.Body.Close()
+				return r.StatusCode
+			}
+			if code := upload(); code != http.StatusOK { // a repeated one is no error
+				t.Fatalf("before: status %d", code)
+			}
+			w.a.adjust = func(c *Config) { c.Tasks.Bundles = nil }
+			w.a.halt()
+			if !copies {
+				must(t, os.RemoveAll(w.a.config().servedDir()))
+			}
+			w.a.start()
+			if code := upload(); code != http.StatusNotFound {
+				t.Errorf("withdrawn: status %d, want 404", code)
+			}
+			if copies {
+				must(t, w.settle(100*time.Minute))
+				if got := w.results(); !strings.Contains(got, ",red,30,30,") {
+					t.Errorf("what was taken before: %s", got)
+				}
+			}
+			w.a.adjust = nil
+			w.a.halt()
+			w.a.start()
+			if code := upload(); copies && code == http.StatusNotFound || !copies && code != http.StatusOK { // with copies it is too late for it
+				t.Errorf("listed again: status %d", code)
+			}
+		})
+	}
+}
+
+func mustReadAll(t *testing.T, r io.Reader) []byte {
+	t.Helper()
+	b, err := io.ReadAll(r)
+	must(t, err)
+	return b
+}
+
+// TestDiscardReceived: a batch that an analyzer has received and whose task no bundle
+// names any more waits, visibly, until it is discarded; then it is gone and cannot come
+// again, and its epoch is missing if the bundle is listed again. On 0caf301 and after it
+// stayed for ever.
+func TestDiscardReceived(t *testing.T) {
+	w := newWorld(t)
+	w.a.start()
+	w.b.start()
+	epoch := w.task.EpochAt(w.clock.Now())
+	w.send(w.reports(300, "apple"))
+	w.closeEpoch()
+	must(t, w.tick(w.a)) // hands the batch over
+	file := w.b.files("received/", ".batch")[0]
+	handed := mustRead(t, file)
+	w.b.halt()
+	w.b.adjust = func(c *Config) { c.Tasks.Bundles = nil }
+	must(t, os.RemoveAll(w.b.config().servedDir()))
+	w.b.start()
+	if s := shown(w, w.b, "analyzer", "orphaned"); s != (surface{true, true, true, true}) {
+		t.Errorf("while it waits: %+v", s)
+	}
+	w.b.halt()
+	gone, err := DiscardOrphans(t.Context(), w.b.config(), Options{Clock: w.clock})
+	if err != nil || len(gone) != 1 || !strings.Contains(gone[0], filepath.Base(file)) {
+		t.Fatalf("discarded %q, %v", gone, err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("the file is still there")
+	}
+	must(t, os.WriteFile(file, handed, 0o600)) // as if its removal had not reached the disk
+	w.b.adjust = nil
+	w.b.start()
+	if s := shown(w, w.b, "analyzer", "orphaned"); s != (surface{log: true}) {
+		t.Errorf("after it was discarded: %+v", s)
+	}
+	must(t, w.tick(w.a, w.b))
+	t0, ok := w.b.server.task(w.id)
+	if !ok {
+		t.Fatal("the task is not served")
+	}
+	gaps, err := w.b.server.Unreleased(t.Context(), t0, 10)
+	if err != nil || len(gaps) != 1 || gaps[0].Epoch != epoch || gaps[0].State != analyzer.EpochMissing {
+		t.Errorf("unreleased: %+v, %v", gaps, err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("the file is there again")
+	}
+	w.clock.Set(w.task.Start(w.task.EpochAt(w.clock.Now()) + 1).Add(time.Minute))
+	w.send(w.reports(300, "pear"))
+	w.closeEpoch()
+	must(t, w.tick(w.a, w.b))
+	if got := w.counts(); !strings.Contains(got, "pear") || strings.Contains(got, "apple") {
+		t.Errorf("released:\n%s", got)
 	}
 }

@@ -60,6 +60,10 @@ type Config struct {
 	Settle       time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Results      time.Duration // how long the answer to a collection is kept, if the task has no expiry; default 30 days
 
+	// Withdrawn reports whether a task takes no more reports. Those that it has taken
+	// are aggregated and collected. Default: no task.
+	Withdrawn func(dap.TaskID) bool
+
 	Metrics Metrics         // default: none
 	Lost    func(loss.Loss) // told of reports that the disk has lost, also again; its Role is not set; default: none
 	Failed  func(error)     // told of requests that failed by our fault; default: nobody is
@@ -75,6 +79,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if c.Withdrawn == nil {
+		c.Withdrawn = func(dap.TaskID) bool { return false }
 	}
 	if c.Metrics == nil {
 		c.Metrics = noMetrics{}

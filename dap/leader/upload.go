@@ -27,7 +27,7 @@ const (
 // changes nothing. A body of one chunk is taken whole or not at all.
 func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
 	exchange.AllowOrigins(w.Header())
-	if s.Entry.Disabled {
+	if s.Entry.Disabled || l.config.Withdrawn(s.Task.ID()) {
 		return &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: "the task takes no more reports"}
 	}
 	if err := exchange.CheckType(r, dap.TypeUploadRequest); err != nil {

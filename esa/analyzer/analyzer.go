@@ -84,7 +84,7 @@ type Analyzer struct {
 	pending map[esa.BatchID]attempt // batches that await their release or the removal of files
 	strays  []esa.BatchID           // files of which the catalogue did not know at the start
 
-	unserved []loss.Loss // received batches whose tasks are not served
+	unserved []Batch // received, of tasks that are not served
 }
 
 // hosted is a task as this analyzer sees it.
@@ -205,7 +205,7 @@ func (a *Analyzer) recover(ctx context.Context) error {
 	}
 	for _, b := range waiting {
 		if a.tasks[b.Task] == nil {
-			a.unserved = append(a.unserved, unserved(b))
+			a.unserved = append(a.unserved, b)
 		}
 		if a.config.Retry && b.Attempts > 0 {
 			if err := a.config.Store.Try(ctx, b.ID, 0); err != nil {

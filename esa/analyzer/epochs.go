@@ -23,7 +23,7 @@ const (
 	// or handed over a later one. It had too few reports, by the noised minimum of the
 	// task; that the shuffler has lost it looks the same from here.
 	EpochTooFew = "too few"
-	// EpochMissing: the batch was received and its file is gone.
+	// EpochMissing: the batch was received and its file is gone, or was discarded.
 	EpochMissing = "missing"
 )
 
@@ -67,6 +67,8 @@ func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []En
 			}
 			switch {
 			case entry.Manifest != nil:
+			case entry.State == Discarded:
+				all = append(all, Unreleased{e, EpochMissing})
 			case gone(entry.Batch):
 				all = append(all, Unreleased{e, EpochMissing})
 			default:

@@ -14,9 +14,12 @@ import (
 // unreadable reports that the file of a received batch cannot be used, and returns
 // the error. The batch waits: the file may be restored.
 func (a *Analyzer) unreadable(b Batch, err error) error {
-	l := loss.Loss{Cause: loss.Damaged, Place: placeOf(b.ID), Detail: "a batch waits for this file: restore it"}
+	l := loss.Loss{
+		Cause: loss.Damaged, Place: placeOf(b.ID),
+		Detail: fmt.Sprintf("a batch waits for this file: restore it; after %d tries the batch is set aside, then start once with \"shoal serve --retry-batches\"", MaxAttempts),
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		l.Cause = loss.Missing
+		l.Cause, l.Detail = loss.Missing, "a batch waits for this file: restore it, and it is released by itself"
 	}
 	a.config.Lost(l)
 	return err
@@ -36,7 +39,10 @@ func unserved(b Batch) loss.Loss {
 func (a *Analyzer) Orphans() []loss.Loss {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	all := slices.Clone(a.unserved)
+	var all []loss.Loss
+	for _, b := range a.unserved {
+		all = append(all, unserved(b))
+	}
 	for _, id := range a.strays {
 		if _, known := a.pending[id]; known {
 			continue
@@ -53,11 +59,29 @@ func (a *Analyzer) Orphans() []loss.Loss {
 }
 
 // Discard removes a file that [Analyzer.Orphans] calls place, as an operator has
-// decided. A batch that the catalogue knows is not removed: its task can be served
-// again.
-func (a *Analyzer) Discard(_ context.Context, place string) error {
+// decided. A batch that the catalogue knows stays known, as one that is discarded, so
+// that it cannot come again.
+func (a *Analyzer) Discard(ctx context.Context, place string) error {
+	a.tickMu.Lock()
+	defer a.tickMu.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for i, b := range a.unserved {
+		if placeOf(b.ID) != place {
+			continue
+		}
+		b.State = Discarded
+		if err := a.config.Store.Advance(ctx, Received, b); err != nil {
+			return fmt.Errorf("discarding %s: %w", place, err)
+		}
+		a.config.Metrics.Batch(Discarded, nil)
+		a.unserved = slices.Delete(a.unserved, i, i+1)
+		delete(a.pending, b.ID)
+		if err := a.config.FS.Remove(a.file(b.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("discarding %s: %w: the next start removes the file", place, err)
+		}
+		return a.config.FS.SyncDir(a.received())
+	}
 	for i, id := range a.strays {
 		if placeOf(id) != place {
 			continue
@@ -68,7 +92,7 @@ func (a *Analyzer) Discard(_ context.Context, place string) error {
 		a.strays = slices.Delete(a.strays, i, i+1)
 		return a.config.FS.SyncDir(a.received())
 	}
-	return fmt.Errorf("discarding %s: the catalogue knows this batch: list the bundle of its task again", place)
+	return fmt.Errorf("discarding %s: there is no such orphan", place)
 }
 
 // placeOf names the file of a received batch.

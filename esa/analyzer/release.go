@@ -18,6 +18,7 @@ import (
 	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/esa/internal/hop"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/release"
 )
@@ -191,6 +192,10 @@ func (a *Analyzer) setAside(b Batch, cause error) error {
 	try := a.pending[b.ID]
 	a.pending[b.ID] = attempt{n: max(try.n, b.Attempts), err: err}
 	a.aside[b.ID] = err
+	a.config.Lost(loss.Loss{
+		Cause: loss.Damaged, Place: placeOf(b.ID),
+		Detail: fmt.Sprintf("a batch is set aside after %d tries (%v): remove the cause, then start once with \"shoal serve --retry-batches\"", MaxAttempts, cause),
+	})
 	return err
 }
 

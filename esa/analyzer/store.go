@@ -13,6 +13,7 @@ import (
 // A State is how far a batch has come at the analyzer:
 //
 //	None ─> Received ─> Released ─> Expired
+//	           └─────> Discarded
 type State uint8
 
 // The states.
@@ -21,9 +22,11 @@ const (
 	Received State = 1 // accepted from the shuffler; its file is durable
 	Released State = 2 // its tables are complete and readable
 	Expired  State = 3 // kept longer than the task allows: its tables are removed
+	// Discarded: an operator has given it up, unreleased; its file is removed.
+	Discarded State = 4
 )
 
-var stateNames = [...]string{"none", "received", "released", "expired"}
+var stateNames = [...]string{"none", "received", "released", "expired", "discarded"}
 
 // String returns the state's name, fit for a metric label.
 func (s State) String() string {
@@ -57,10 +60,11 @@ type Summary struct {
 }
 
 var moves = [...][]State{
-	None:     {Received},
-	Received: {Released},
-	Released: {Expired},
-	Expired:  nil,
+	None:      {Received},
+	Received:  {Released, Discarded},
+	Released:  {Expired},
+	Expired:   nil,
+	Discarded: nil,
 }
 
 // Check reports whether a batch in state from may become b. Stores call it
@@ -69,7 +73,7 @@ func (b Batch) Check(from State) error {
 	if int(from) >= len(moves) || !slices.Contains(moves[from], b.State) {
 		return fmt.Errorf("batch cannot go from %v to %v", from, b.State)
 	}
-	if (b.State == Received) != (len(b.Manifest) == 0) {
+	if (b.State == Received || b.State == Discarded) != (len(b.Manifest) == 0) {
 		return fmt.Errorf("batch in state %v: want a manifest from the release on and not before", b.State)
 	}
 	return nil

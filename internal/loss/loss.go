@@ -152,7 +152,7 @@ func (b *Book) Add(l Loss) (fresh bool, err error) {
 		l.Reports += old.Reports
 	}
 	fresh = !known || l.Reports > old.Reports
-	if fresh {
+	if fresh || l.Detail != old.Detail && l.Reports == old.Reports { // another thing to do is no other loss
 		b.known[l.key()] = l
 		b.dirty = true
 	}

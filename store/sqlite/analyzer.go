@@ -83,7 +83,7 @@ const (
 	batchesOf        = analyzerColumns + ` WHERE task = ? ORDER BY epoch DESC, batch DESC LIMIT ?`
 	batchesReceived  = withoutManifest + ` WHERE state = 1` + byTask
 	batchesExpired   = withoutManifest + ` WHERE state = 3` + byTask
-	batchesSummaries = `SELECT task, count(*), sum(records), max(epoch) FROM batches WHERE state >= 2 GROUP BY task ORDER BY task`
+	batchesSummaries = `SELECT task, count(*), sum(records), max(epoch) FROM batches WHERE state IN (2, 3) GROUP BY task ORDER BY task`
 )
 
 // Batches implements [analyzer.Store].

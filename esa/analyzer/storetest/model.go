@@ -152,7 +152,7 @@ func (m *Model) Of(_ context.Context, id task.ID, most int) ([]analyzer.Batch, e
 
 // Summaries implements [analyzer.Store].
 func (m *Model) Summaries(context.Context) ([]analyzer.Summary, error) {
-	all, err := m.pick(func(b analyzer.Batch) bool { return b.State != analyzer.Received })
+	all, err := m.pick(func(b analyzer.Batch) bool { return b.State == analyzer.Released || b.State == analyzer.Expired })
 	var found []analyzer.Summary
 	for _, b := range all {
 		if n := len(found); n == 0 || found[n-1].Task != b.Task {

@@ -78,7 +78,7 @@ func wantParts(t *testing.T, s analyzer.Store, batches []analyzer.Batch) {
 		}
 		p.none, err = s.Batch(ctx, esa.BatchID{0xee})
 		errs = append(errs, err)
-		for state := range analyzer.Expired + 1 {
+		for state := range analyzer.Discarded + 1 {
 			note(s.In(ctx, state))
 		}
 		for _, now := range []int64{0, 49, 50, 51, 1 << 40} {
@@ -187,7 +187,19 @@ func testIllegal(t *testing.T, s analyzer.Store, _ func(*testing.T) analyzer.Sto
 	if err := s.Advance(t.Context(), analyzer.Released, expired); !errors.Is(err, analyzer.ErrConflict) {
 		t.Errorf("expiring a batch that is not released: error %v, want ErrConflict", err)
 	}
-	want(t, s, b)
+	discarded := b
+	discarded.State = analyzer.Discarded
+	if err := s.Advance(t.Context(), analyzer.Received, discarded); err != nil {
+		t.Errorf("discarding a received batch: %v", err)
+	}
+	if err := s.Advance(t.Context(), analyzer.Received, released); !errors.Is(err, analyzer.ErrConflict) {
+		t.Errorf("releasing a batch that is discarded: error %v, want ErrConflict", err)
+	}
+	if sums, err := s.Summaries(t.Context()); err != nil || len(sums) != 0 {
+		t.Errorf("a discarded batch is among those released: %+v, %v", sums, err)
+	}
+	accept(t, s, b, false)
+	want(t, s, discarded)
 }
 
 func testOrder(t *testing.T, s analyzer.Store, _ func(*testing.T) analyzer.Store) {
