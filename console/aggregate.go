@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/collector"
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric"
@@ -19,39 +20,63 @@ import (
 // maxPoints is how many epochs a line shows.
 const maxPoints = 60
 
-// aggregates returns the released batches of one task, the oldest first.
+// aggregates returns the newest released batches of one task, the oldest first.
 func (s *serverSource) aggregates(ctx context.Context, t server.Task) ([]collector.Entry, error) {
 	tables := s.server.Aggregates()
 	if tables == nil {
 		return nil, nil
 	}
-	all, err := tables.Entries(ctx)
+	id, err := s.server.DAPTask(t)
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(e collector.Entry) bool { return e.Manifest.Task != t.ID.String() })
+	all, err := tables.Newest(ctx, id, math.MaxUint64, maxBatches)
 	slices.SortStableFunc(all, func(a, b collector.Entry) int { return a.Manifest.Start.Compare(b.Manifest.Start) })
-	return all, nil
+	return all, err
+}
+
+// summedUp sums up what has been collected of each DAP task.
+func (s *serverSource) summedUp(ctx context.Context) (map[dap.TaskID]collector.Summary, error) {
+	tables := s.server.Aggregates()
+	if tables == nil {
+		return nil, nil
+	}
+	all, err := tables.Summaries(ctx)
+	byTask := make(map[dap.TaskID]collector.Summary, len(all))
+	for _, one := range all {
+		byTask[one.Task] = one
+	}
+	return byTask, err
 }
 
 // aggregateQuestion is an aggregate question as the list shows it.
-func (s *serverSource) aggregateQuestion(t server.Task, entries []collector.Entry) Question {
+func (s *serverSource) aggregateQuestion(t server.Task, sums map[dap.TaskID]collector.Summary) (Question, error) {
+	id, err := s.server.DAPTask(t)
+	if err != nil {
+		return Question{}, err
+	}
+	sum := sums[id]
 	q := Question{
 		ID: t.ID, Metric: t.Task.Metric, Question: t.Task.Question, Owner: t.Task.OwnedBy,
 		Expires: time.Unix(t.Task.Expires, 0).UTC(), Next: next(t.Task, s.server.Clock().Now()),
+		Batches: sum.Batches, Released: sum.Reports,
 	}
-	for _, e := range entries {
-		q.Batches++
-		q.Released += int64(min(e.Manifest.Reports, math.MaxInt64))
-		if e.Manifest.End.After(q.Latest) {
-			q.Latest = e.Manifest.End
-		}
+	if sum.End > 0 {
+		q.Latest = time.Unix(sum.End, 0).UTC()
 	}
-	return q
+	return q, nil
 }
 
 func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answer, error) {
 	entries, err := s.aggregates(ctx, t)
+	if err != nil {
+		return Answer{}, err
+	}
+	sums, err := s.summedUp(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	question, err := s.aggregateQuestion(t, sums)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -61,7 +86,7 @@ func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answ
 	}
 	g := t.Task.Aggregation
 	a := Answer{
-		Question: s.aggregateQuestion(t, entries), Consent: t.Task.Consent,
+		Question: question, Consent: t.Task.Consent,
 		EpochLength: time.Duration(t.Task.EpochSeconds) * time.Second, MinBatch: int64(t.Task.MinBatch),
 		Privacy:   aggregatePrivacy(t),
 		Aggregate: &Aggregate{Kind: g.Kind.String(), Exact: g.Noise.Mechanism == dp.NoNoise},
@@ -81,7 +106,7 @@ func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answ
 		m := e.Manifest
 		a.Aggregate.Collected = append(a.Aggregate.Collected, Collected{m.Start, m.End, e.Status(), int64(min(m.Reports, math.MaxInt64))})
 	}
-	return a, s.aggregateCharts(ctx, t, &a)
+	return a, s.aggregateCharts(t, entries, &a)
 }
 
 // lateReports is how long after a batch has closed reports that are on their way
@@ -135,12 +160,20 @@ func (s *serverSource) whole(t server.Task, batches []release.Batch, a *Answer) 
 
 // aggregateCharts reads the tables: lines over the epochs for single numbers, bars
 // of the newest batch for many.
-func (s *serverSource) aggregateCharts(ctx context.Context, t server.Task, a *Answer) error {
-	batches, err := release.Select(ctx, s.server.Aggregates(), release.Query{Metric: t.Task.Metric, Task: &t.ID})
-	if err != nil || len(batches) == 0 {
-		return err
+func (s *serverSource) aggregateCharts(t server.Task, entries []collector.Entry, a *Answer) error {
+	var batches []release.Batch
+	for _, e := range entries {
+		b, err := s.server.Aggregates().Batch(e)
+		if err != nil {
+			return err
+		}
+		if b.Kept {
+			batches = append(batches, b)
+		}
 	}
-	slices.SortStableFunc(batches, func(a, b release.Batch) int { return a.Start.Compare(b.Start) })
+	if len(batches) == 0 {
+		return nil
+	}
 	batches = s.whole(t, batches[max(0, len(batches)-maxPoints):], a)
 	if len(batches) == 0 {
 		return nil

@@ -66,14 +66,18 @@ func (s *serverSource) Questions(ctx context.Context) ([]Question, error) {
 	if err != nil {
 		return nil, err
 	}
+	sums, err := s.summedUp(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var all []Question
 	for _, t := range s.served() {
 		if t.Role() == task.Collector {
-			sums, err := s.aggregates(ctx, t)
+			q, err := s.aggregateQuestion(t, sums)
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, s.aggregateQuestion(t, sums))
+			all = append(all, q)
 			continue
 		}
 		all = append(all, s.question(t, released[t.ID]))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/durable"
@@ -20,9 +22,30 @@ type Catalogue interface {
 // A Selector is a Catalogue that need not read all of itself for a question.
 type Selector interface {
 	Catalogue
-	// Of returns at least the batches that a query asks for, in the order of
-	// Released.
+	// Of returns at least the batches of a query's metric, of all its tasks and epochs,
+	// in the order of Released.
 	Of(ctx context.Context, q Query) ([]Batch, error)
+	// Metrics returns the metrics of all batches, ordered.
+	Metrics(ctx context.Context) ([]string, error)
+}
+
+// OfMetric returns the batches of a metric.
+func OfMetric(ctx context.Context, c Catalogue, metric string) ([]Batch, error) {
+	all, err := of(ctx, c, Query{Metric: metric})
+	return slices.DeleteFunc(slices.Clone(all), func(b Batch) bool { return b.Metric != metric }), err
+}
+
+// Metrics returns the metrics of a catalogue, ordered.
+func Metrics(ctx context.Context, c Catalogue) ([]string, error) {
+	if s, ok := c.(Selector); ok {
+		return s.Metrics(ctx)
+	}
+	all, err := c.Released(ctx)
+	names := map[string]bool{}
+	for _, b := range all {
+		names[b.Metric] = true
+	}
+	return slices.Sorted(maps.Keys(names)), err
 }
 
 // of asks a catalogue for at least what a query asks for.
@@ -115,4 +138,18 @@ func (j joined) Of(ctx context.Context, q Query) ([]Batch, error) {
 		all = append(all, some...)
 	}
 	return all, nil
+}
+
+// Metrics implements [Selector].
+func (j joined) Metrics(ctx context.Context) ([]string, error) {
+	var all []string
+	for _, c := range j {
+		some, err := Metrics(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }

@@ -74,7 +74,7 @@ func Export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 }
 
 func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) error {
-	all, err := c.Released(ctx)
+	all, err := OfMetric(ctx, c, q.Metric) // versions are those of a metric's tasks
 	if err != nil {
 		return err
 	}

@@ -157,24 +157,35 @@ type CollectionView struct {
 	Failed  string    // why the last try failed
 }
 
-// Pending returns what the collector waits for, or had to give up, of one task.
+// DAPTask returns the DAP task that follows from a task of the aggregate route.
+func (s *Server) DAPTask(t Task) (dap.TaskID, error) {
+	if id, ok := s.dapTasks.Load(t.ID); ok {
+		return id.(dap.TaskID), nil
+	}
+	made, err := taskconfig.New(t.Task, t.ID)
+	if err != nil {
+		return dap.TaskID{}, err
+	}
+	s.dapTasks.Store(t.ID, made.ID())
+	return made.ID(), nil
+}
+
+// Pending returns what the collector waits for, or had to give up, of one task, the
+// newest.
 func (s *Server) Pending(ctx context.Context, t Task) ([]CollectionView, error) {
 	if s.gatherer == nil {
 		return nil, nil
 	}
-	made, err := taskconfig.New(t.Task, t.ID)
+	id, err := s.DAPTask(t)
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.gatherer.c.Status(ctx)
+	all, err := s.gatherer.c.Status(ctx, id, mostEpochs)
 	if err != nil {
 		return nil, err
 	}
 	var views []CollectionView
 	for _, p := range all {
-		if p.Task != made.ID() {
-			continue
-		}
 		v := CollectionView{Task: t.ID, Start: p.Start, End: p.End, State: p.State.String(), Reason: p.Reason, Next: p.Next}
 		if p.State == collector.Asked {
 			v.Missing = p.Missing
@@ -192,10 +203,10 @@ func (s *Server) Collect(ctx context.Context, t Task, start, end time.Time) erro
 	if s.gatherer == nil {
 		return errors.New("this organisation is no collector")
 	}
-	made, err := taskconfig.New(t.Task, t.ID)
+	id, err := s.DAPTask(t)
 	if err != nil {
 		return err
 	}
-	_, err = s.gatherer.c.Collect(ctx, made.ID(), start, end)
+	_, err = s.gatherer.c.Collect(ctx, id, start, end)
 	return err
 }

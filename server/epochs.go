@@ -35,13 +35,45 @@ type epochs struct {
 	grace  time.Duration
 }
 
+var _ release.Selector = (*epochs)(nil)
+
 // Released implements [release.Catalogue].
 func (c *epochs) Released(ctx context.Context) ([]release.Batch, error) {
 	all, err := c.Catalogue.Released(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return c.with(ctx, all, func(Task) bool { return true })
+}
+
+// Of implements [release.Selector].
+func (c *epochs) Of(ctx context.Context, q release.Query) ([]release.Batch, error) {
+	all, err := release.OfMetric(ctx, c.Catalogue, q.Metric)
+	if err != nil {
+		return nil, err
+	}
+	return c.with(ctx, all, func(t Task) bool { return t.Task.Metric == q.Metric })
+}
+
+// Metrics implements [release.Selector].
+func (c *epochs) Metrics(ctx context.Context) ([]string, error) {
+	all, err := release.Metrics(ctx, c.Catalogue)
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range c.tasks() {
+		all = append(all, t.Task.Metric)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// with adds the rows of tasks.
+func (c *epochs) with(ctx context.Context, all []release.Batch, of func(Task) bool) ([]release.Batch, error) {
+	for _, t := range c.tasks() {
+		if !of(t) {
+			continue
+		}
 		gaps, err := c.tables.Unreleased(ctx, t.Task, t.ID, c.now(), c.grace, mostEpochs)
 		if err != nil {
 			return nil, err
@@ -96,22 +128,23 @@ func OpenEpochs(ctx context.Context, c Config, now time.Time) (release.Catalogue
 	return all, func() error { return errors.Join(shut(), done()) }, nil
 }
 
-// withUnreleased adds the epochs of which nothing was released to those of a task.
-func (s *Server) withUnreleased(ctx context.Context, t Task, views []batchView) ([]batchView, error) {
-	gaps, err := s.Unreleased(ctx, t, mostEpochs)
-	if err != nil {
-		return nil, err
+// withUnreleased adds the epochs of a page of which nothing was released to the entries
+// of a task.
+func (s *Server) withUnreleased(t Task, p page, entries []analyzer.Entry, views []batchView) []batchView {
+	at := make(map[uint64]int, len(views))
+	for i, v := range views {
+		at[v.Epoch] = i
 	}
-	for _, u := range gaps {
-		at := slices.IndexFunc(views, func(v batchView) bool { return v.Epoch == uint64(u.Epoch) })
-		if at < 0 {
+	for _, u := range s.Tables().Gaps(t.Task, s.o.Clock.Now(), s.config.Keys.Grace.D(), entries, p.before, p.most) {
+		i, known := at[uint64(u.Epoch)]
+		if !known {
 			views = append(views, batchView{Epoch: uint64(u.Epoch), Start: t.Task.Start(u.Epoch), End: t.Task.Start(u.Epoch + 1), State: u.State})
 			continue
 		}
 		if u.State == analyzer.EpochMissing { // one that was received stays so until it is released
-			views[at].State = u.State
+			views[i].State = u.State
 		}
 	}
 	slices.SortStableFunc(views, func(a, b batchView) int { return cmp.Compare(a.Epoch, b.Epoch) })
-	return views, nil
+	return views
 }

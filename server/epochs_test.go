@@ -4,8 +4,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +37,8 @@ func TestRowOfEachEpoch(t *testing.T) {
 	}
 	token, err := w.b.server.tokens.Create(rand.Reader, "t", []Scope{ScopeRead}, w.clock.Now().Add(24*time.Hour))
 	must(t, err)
-	read := func() map[uint64]string {
-		status, _, body := get(t, "http://"+w.b.server.Addr("ops")+"/api/v1/tasks/"+w.id.String()+"/batches", token)
+	readPart := func(query string) map[uint64]string {
+		status, _, body := get(t, "http://"+w.b.server.Addr("ops")+"/api/v1/tasks/"+w.id.String()+"/batches"+query, token)
 		if status != http.StatusOK {
 			t.Fatalf("status %d: %s", status, body)
 		}
@@ -60,7 +62,28 @@ func TestRowOfEachEpoch(t *testing.T) {
 		}
 		return states
 	}
+	read := func() map[uint64]string { return readPart("") }
 	states := read()
+	pages := map[uint64]string{}
+	for before, n := uint64(1<<62), 0; n < 20; n++ { // the same in parts, the newest first
+		part := readPart(fmt.Sprintf("?limit=2&before=%d", before))
+		if len(part) > 2 {
+			t.Errorf("a page of %d", len(part))
+		}
+		if len(part) == 0 {
+			break
+		}
+		maps.Copy(pages, part)
+		before = slices.Min(slices.Collect(maps.Keys(part)))
+	}
+	if !maps.Equal(pages, states) {
+		t.Errorf("pages %v, want %v", pages, states)
+	}
+	for _, query := range []string{"?limit=0", "?limit=10001", "?limit=x", "?before=-1"} {
+		if status, _, body := get(t, "http://"+w.b.server.Addr("ops")+"/api/v1/tasks/"+w.id.String()+"/batches"+query, token); status != http.StatusBadRequest {
+			t.Errorf("%s: status %d: %s", query, status, body)
+		}
+	}
 	for _, line := range want {
 		var e uint64
 		_, err := fmt.Sscan(line, &e)

@@ -271,7 +271,12 @@ func (s *Server) getBatches(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	views, err := s.batches(r, t)
+	p, err := pageOf(r)
+	if err != nil {
+		problems.malformed.write(w, err.Error())
+		return
+	}
+	views, err := s.batches(r.Context(), t, p)
 	if err != nil {
 		s.failed("batches", err)
 		problems.internal.write(w, "")
@@ -280,27 +285,68 @@ func (s *Server) getBatches(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string][]batchView{"batches": views})
 }
 
-func (s *Server) batches(r *http.Request, t Task) ([]batchView, error) {
+// A page is a part of a list of batches: the last ones of those whose epochs are below
+// one, at most so many.
+type page struct {
+	before task.Epoch
+	most   int
+}
+
+const (
+	defaultPage = mostEpochs
+	maxPage     = 10_000
+)
+
+// pageOf reads the parameters before and limit.
+func pageOf(r *http.Request) (page, error) {
+	p := page{math.MaxInt64, defaultPage}
+	if text := r.URL.Query().Get("before"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 63)
+		if err != nil {
+			return p, fmt.Errorf("before: %q is not an epoch: want a number from 0 to 2^63-1", text)
+		}
+		p.before = task.Epoch(n)
+	}
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxPage {
+			return p, fmt.Errorf("limit: %q is not a number from 1 to %d", text, maxPage)
+		}
+		p.most = n
+	}
+	return p, nil
+}
+
+// newest cuts a list that is ordered by epoch to a page.
+func (p page) newest(views []batchView) []batchView {
+	views = slices.DeleteFunc(views, func(v batchView) bool { return v.Epoch >= uint64(p.before) })
+	return views[max(0, len(views)-p.most):]
+}
+
+func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, error) {
 	views := []batchView{}
 	view := func(e task.Epoch, state string, m any) {
 		views = append(views, batchView{uint64(e), t.Task.Start(e), t.Task.Start(e + 1), state, m})
 	}
 	switch t.Role() {
 	case task.Collector:
-		entries, err := s.Aggregates().Entries(r.Context())
+		id, err := s.DAPTask(t)
+		if err != nil {
+			return nil, err
+		}
+		entries, err := s.Aggregates().Newest(ctx, id, uint64(p.before), p.most)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			if m := e.Manifest; m.Task == t.ID.String() {
-				views = append(views, batchView{m.Epoch, m.Start, m.End, e.Status(), m})
-			}
+			m := e.Manifest
+			views = append(views, batchView{m.Epoch, m.Start, m.End, e.Status(), m})
 		}
 		return views, nil
 	case task.Leader, task.Helper: // what is not released is nobody's to see
 		return views, nil
 	case task.Analyzer:
-		entries, err := s.Tables().Newest(r.Context(), t.ID, math.MaxInt)
+		entries, err := s.Tables().Before(ctx, t.ID, p.before, p.most)
 		if err != nil {
 			return nil, err
 		}
@@ -311,9 +357,16 @@ func (s *Server) batches(r *http.Request, t Task) ([]batchView, error) {
 			}
 			view(e.Epoch, e.Status(), e.Manifest)
 		}
-		return s.withUnreleased(r.Context(), t, views)
+		if p.before < math.MaxInt64 { // a later batch says that earlier ones are not to be expected
+			last, err := s.Tables().Newest(ctx, t.ID, 1)
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, last...)
+		}
+		return p.newest(s.withUnreleased(t, p, entries, views)), nil
 	}
-	waiting, err := s.firstHost([]RoleName{ShufflerRole}).waiting(r.Context())
+	waiting, err := s.firstHost([]RoleName{ShufflerRole}).waiting(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -322,7 +375,7 @@ func (s *Server) batches(r *http.Request, t Task) ([]batchView, error) {
 			view(b.epoch, b.state, nil)
 		}
 	}
-	return views, nil
+	return p.newest(views), nil
 }
 
 // Tables returns what the organisation has released as an analyzer, or nil if

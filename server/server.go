@@ -121,6 +121,8 @@ type Server struct {
 	closing     sync.Once
 	closed      error // what closing returned
 
+	dapTasks sync.Map // from task.ID to dap.TaskID: computing it takes a moment
+
 	adding sync.Mutex // one bundle is added at a time
 
 	mu       sync.Mutex // guards registry

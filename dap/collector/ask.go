@@ -3,10 +3,10 @@ package collector
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -97,21 +97,14 @@ func (c *Collector) seen(ctx context.Context, q *Question, a Ask, answer []byte)
 	if q.Task.Config().BatchMode != dap.LeaderSelectedMode {
 		return false, nil
 	}
-	asks, err := c.config.Store.Asks(ctx)
-	if err != nil {
-		return false, err
+	answered, err := c.config.Store.Answered(ctx, a.Task, answerDigest(answer))
+	if err != nil || answered {
+		return answered, err
 	}
-	digest := answerDigest(answer)
-	for _, o := range asks {
-		if o.Task != a.Task || o.ID == a.ID {
-			continue
-		}
-		var m Manifest
-		if len(o.Manifest) > 0 && json.Unmarshal(o.Manifest, &m) == nil && m.Digest == digest || bytes.Equal(o.Response, answer) {
-			return true, nil
-		}
-	}
-	return false, nil
+	waiting, err := c.config.Store.Open(ctx)
+	return slices.ContainsFunc(waiting, func(o Ask) bool {
+		return o.Task == a.Task && o.ID != a.ID && bytes.Equal(o.Response, answer)
+	}), err
 }
 
 // forget deletes a collection job at the leader.

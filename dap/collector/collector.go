@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -60,7 +61,8 @@ type Collector struct {
 	mu        sync.Mutex // guards what follows
 	questions map[dap.TaskID]*Question
 	tries     map[dap.CollectionJobID]attempt
-	cleaned   map[dap.CollectionJobID]bool // expired asks whose files are gone for sure
+	leftovers []Ask // that have expired and whose files may be there; guarded by tickMu
+	recovered bool  // what a crash has left is among them; guarded by tickMu
 }
 
 // An attempt is what is known of an ask that has to be tried again.
@@ -91,7 +93,6 @@ func New(c Config) (*Collector, error) {
 		wake:      make(chan struct{}, 1),
 		questions: map[dap.TaskID]*Question{},
 		tries:     map[dap.CollectionJobID]attempt{},
-		cleaned:   map[dap.CollectionJobID]bool{},
 	}, nil
 }
 
@@ -174,7 +175,7 @@ func (c *Collector) Collect(ctx context.Context, id dap.TaskID, start, end time.
 	if q == nil {
 		return Ask{}, ErrUnknownTask
 	}
-	asks, err := c.config.Store.Asks(ctx)
+	asks, err := c.config.Store.Of(ctx, id, math.MaxInt)
 	if err != nil {
 		return Ask{}, err
 	}
@@ -188,6 +189,7 @@ func (c *Collector) Collect(ctx context.Context, id dap.TaskID, start, end time.
 	if _, err := c.config.Store.Add(ctx, a); err != nil {
 		return Ask{}, err
 	}
+	q.read = false // the schedule has to heed it
 	c.config.Metrics.Ask(Asked)
 	c.poke()
 	return a, nil
@@ -199,7 +201,7 @@ func (c *Collector) byHand(q *Question, asks []Ask, start, end time.Time) (Ask, 
 		if open := unanswered(q, asks); open != nil {
 			return *open, nil
 		}
-		return q.newAsk(dap.NextBatchQuery(), nextNumber(q, asks), now)
+		return q.newAsk(dap.NextBatchQuery(), nextNumber(asks), now)
 	}
 	p := q.Task.Config().TimePrecision
 	from, err := p.Time(start)
@@ -220,7 +222,7 @@ func (c *Collector) byHand(q *Question, asks []Ask, start, end time.Time) (Ask, 
 			return Ask{}, fmt.Errorf("reports may still arrive until %s", closes.Format(time.RFC3339))
 		}
 	}
-	number := nextNumber(q, asks)
+	number := nextNumber(asks)
 	if q.Shoal != nil {
 		number = uint64(q.Shoal.EpochAt(start))
 	}
@@ -228,30 +230,48 @@ func (c *Collector) byHand(q *Question, asks []Ask, start, end time.Time) (Ask, 
 	if err != nil {
 		return Ask{}, err
 	}
-	for _, o := range asks {
-		if o.ID != a.ID && q.overlaps(o, i) {
-			return Ask{}, ErrOverlap
-		}
+	asks = slices.DeleteFunc(slices.Clone(asks), func(o Ask) bool { return o.ID == a.ID })
+	if q.spans(asks).overlap(i) {
+		return Ask{}, ErrOverlap
 	}
 	return a, nil
 }
 
-// overlaps reports whether an ask of the question is about a part of an interval.
-// One that was abandoned is not: unless the leader has collected it, which it will
-// say, it may be asked for in another way.
-func (q *Question) overlaps(a Ask, i dap.Interval) bool {
-	if a.Task != q.Task.ID() || a.State == Abandoned {
-		return false
+// spans are intervals that have been asked for, ordered by start. Each reaches as far as
+// any before it.
+type spans []dap.Interval
+
+// spans returns those of asks of the question. Of one that was abandoned there is none:
+// unless the leader has collected it, which it will say, it may be asked for in another
+// way.
+func (q *Question) spans(asks []Ask) spans {
+	var all spans
+	for _, a := range asks {
+		if a.State == Abandoned {
+			continue
+		}
+		req, err := q.query(a)
+		if err != nil {
+			continue
+		}
+		if i, err := req.Query.Interval(); err == nil {
+			all = append(all, i)
+		}
 	}
-	req, err := q.query(a)
-	if err != nil {
-		return false
+	slices.SortFunc(all, func(a, b dap.Interval) int { return cmp.Compare(a.Start, b.Start) })
+	furthest := dap.Time(0)
+	for i := range all {
+		furthest = max(furthest, all[i].Start+dap.Time(all[i].Duration))
+		all[i].Duration = dap.Duration(furthest - all[i].Start)
 	}
-	o, err := req.Query.Interval()
-	if err != nil {
-		return false
-	}
-	return o.Start < i.Start+dap.Time(i.Duration) && i.Start < o.Start+dap.Time(o.Duration)
+	return all
+}
+
+// overlap reports whether a part of an interval is in one of the spans.
+func (s spans) overlap(i dap.Interval) bool {
+	// n is the first that begins at the end of i or later.
+	n, _ := slices.BinarySearchFunc(s, i.Start+dap.Time(i.Duration), func(o dap.Interval, end dap.Time) int { return cmp.Compare(o.Start, end) })
+	return n > 0 && i.Start < s[n-1].Start+dap.Time(s[n-1].Duration)
 }
 
 // unanswered returns the ask of a question that waits for its answer, or nil.
@@ -264,12 +284,11 @@ func unanswered(q *Question, asks []Ask) *Ask {
 	return nil
 }
 
-func nextNumber(q *Question, asks []Ask) uint64 {
+// nextNumber is the number after those of asks of a question.
+func nextNumber(asks []Ask) uint64 {
 	next := uint64(0)
 	for _, a := range asks {
-		if a.Task == q.Task.ID() {
-			next = max(next, a.Number+1)
-		}
+		next = max(next, a.Number+1)
 	}
 	return next
 }
@@ -282,18 +301,15 @@ type Pending struct {
 	Err        error     // why the last try failed; nil if the leader has only not enough yet
 }
 
-// Status returns the asks that are not released yet, and those that were
-// abandoned, ordered as the store has them.
-func (c *Collector) Status(ctx context.Context) ([]Pending, error) {
-	asks, err := c.config.Store.Asks(ctx)
+// Status returns the last asks of a task that are not released yet or were abandoned,
+// at most so many, ordered as the store has them.
+func (c *Collector) Status(ctx context.Context, id dap.TaskID, most int) ([]Pending, error) {
+	asks, err := c.config.Store.Unreleased(ctx, id, most)
 	if err != nil {
 		return nil, err
 	}
 	var all []Pending
 	for _, a := range asks {
-		if a.State == Released || a.State == Expired {
-			continue
-		}
 		p := Pending{Ask: a}
 		if q := c.question(a.Task); q != nil {
 			p.Start, p.End = q.span(a)

@@ -139,7 +139,7 @@ func TestNotEnough(t *testing.T) {
 	if err := w.pass(71 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	pending := must(w.c.Status(t.Context()))
+	pending := must(w.c.Status(t.Context(), w.task.ID(), 100))
 	if len(pending) != 1 || pending[0].Missing != "up to 26 of 50 reports" || !pending[0].Start.Equal(noon) || pending[0].Err != nil {
 		t.Fatalf("pending %+v", pending)
 	}
@@ -147,14 +147,14 @@ func TestNotEnough(t *testing.T) {
 	if err := w.pass(5 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if pending := must(w.c.Status(t.Context())); pending[0].Missing != "" {
+	if pending := must(w.c.Status(t.Context(), w.task.ID(), 100)); pending[0].Missing != "" {
 		t.Errorf("%q is shown", pending[0].Missing)
 	}
 	w.clock.Forward(w.clock.Now().Add(8 * 24 * time.Hour))
 	if err := w.c.Tick(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	pending = must(w.c.Status(t.Context()))
+	pending = must(w.c.Status(t.Context(), w.task.ID(), 100))
 	if pending[0].State != collector.Abandoned || !strings.Contains(pending[0].Reason, "not enough reports") {
 		t.Errorf("after a week: %+v", pending[0])
 	}
@@ -334,7 +334,7 @@ func TestWrongKey(t *testing.T) {
 	w.start()
 	w.key = right
 	_ = w.pass(80 * time.Minute)
-	pending := must(w.c.Status(t.Context()))
+	pending := must(w.c.Status(t.Context(), w.task.ID(), 100))
 	if w.states() != "received" || pending[0].Err == nil || !strings.Contains(pending[0].Err.Error(), "restore the collector's keys") {
 		t.Fatalf("%+v", pending)
 	}

@@ -45,3 +45,11 @@ type Parameters struct {
 	Deviation     float64 `json:"noise_stddev"` // of leader's and helper's noise together, in units of the sum
 	RetentionDays uint32  `json:"retention_days"`
 }
+
+// Expires returns until when the table is kept, in Unix seconds; 0 is for ever.
+func (m *Manifest) Expires() int64 {
+	if m.Parameters.RetentionDays == 0 {
+		return 0
+	}
+	return m.End.AddDate(0, 0, int(m.Parameters.RetentionDays)).Unix()
+}

@@ -24,6 +24,10 @@ type Question struct {
 
 	meaning *aggregate.Question // of Shoal
 	begun   time.Time           // when the question was first served
+
+	// Guarded by Collector.tickMu: what of the schedule is made.
+	scheduled task.Epoch // of all epochs before there are asks
+	read      bool       // no ask is left in the store that scheduled does not heed
 }
 
 // id is the task under which results are released.

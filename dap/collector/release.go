@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -120,45 +121,74 @@ func answerDigest(response []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
-// expire removes the table of a batch that has been kept as long as the task
-// says. The catalogue says so first.
-func (c *Collector) expire(ctx context.Context, q *Question, a Ask) error {
-	if q.Shoal == nil || q.Shoal.RetentionDays == 0 {
-		return nil
-	}
-	var m Manifest
-	end := time.Unix(q.Shoal.Expires, 0) // if the manifest cannot be read, no epoch ends later
-	if json.Unmarshal(a.Manifest, &m) == nil && !m.End.IsZero() {
-		end = m.End
-	}
-	kept := time.Duration(q.Shoal.RetentionDays) * 24 * time.Hour
-	if c.config.Clock.Now().Before(end.Add(kept)) {
-		return nil
-	}
-	next := a
-	next.State = Expired
-	if _, _, err := c.store(ctx, a, next, 0); err != nil {
+// expire removes the tables that have been kept as long as their tasks say, also of
+// questions that are not served any more. The catalogue says so first; a crash may have
+// come between the catalogue and the files.
+func (c *Collector) expire(ctx context.Context) error {
+	now := c.config.Clock.Now()
+	due, err := c.config.Store.Due(ctx, now.Unix())
+	if err != nil {
 		return err
 	}
-	return c.clean(next)
+	undated, err := c.config.Store.Undated(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range undated {
+		if c.overdue(a, now) {
+			due = append(due, a)
+		}
+	}
+	var errs []error
+	for _, a := range due {
+		next := a
+		next.State = Expired
+		if _, _, err := c.store(ctx, a, next, 0); err != nil {
+			errs = append(errs, failedAsk(a, err))
+			continue
+		}
+		c.leftovers = append(c.leftovers, next)
+	}
+	if !c.recovered {
+		err := c.recover(ctx)
+		c.recovered = err == nil
+		errs = append(errs, err)
+	}
+	c.leftovers = slices.DeleteFunc(c.leftovers, func(a Ask) bool {
+		err := durable.RemoveAll(c.config.FS, tablesDir(c.config.Dir, a))
+		if err != nil {
+			errs = append(errs, failedAsk(a, err))
+		}
+		return err == nil
+	})
+	return errors.Join(errs...)
 }
 
-// clean removes the table of a batch that has expired, once in the life of a
-// process: a crash may have come between the catalogue and the files.
-func (c *Collector) clean(a Ask) error {
-	c.mu.Lock()
-	done := c.cleaned[a.ID]
-	c.mu.Unlock()
-	if done {
-		return nil
-	}
-	if err := durable.RemoveAll(c.config.FS, tablesDir(c.config.Dir, a)); err != nil {
+// overdue reports whether an ask whose manifest could not be read was kept as long as
+// its task says: no epoch ends later than the task.
+func (c *Collector) overdue(a Ask, now time.Time) bool {
+	q := c.question(a.Task)
+	return q != nil && q.Shoal != nil && q.Shoal.RetentionDays > 0 &&
+		!now.Before(time.Unix(q.Shoal.Expires, 0).AddDate(0, 0, int(q.Shoal.RetentionDays)))
+}
+
+// recover finds the tables of expired batches that a crash has left.
+func (c *Collector) recover(ctx context.Context) error {
+	kept, err := c.config.FS.ReadDir(filepath.Join(c.config.Dir, "tables"))
+	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cleaned[a.ID] = true
-	return nil
+	there := make(map[string]bool, len(kept))
+	for _, e := range kept {
+		there[e.Name()] = true
+	}
+	expired, err := c.config.Store.Expired(ctx)
+	for _, a := range expired {
+		if there[filepath.Base(tablesDir(c.config.Dir, a))] {
+			c.leftovers = append(c.leftovers, a)
+		}
+	}
+	return err
 }
 
 // tablesDir is the place of a batch's table.
@@ -174,7 +204,7 @@ type Tables struct {
 	dir   string
 }
 
-var _ release.Catalogue = (*Tables)(nil)
+var _ release.Selector = (*Tables)(nil)
 
 // NewTables reads the catalogue in store and the tables below dir, a collector's
 // Config.Dir.
@@ -204,7 +234,19 @@ func (e Entry) Status() string {
 // Entries returns what has been released, ordered by task and number, also what
 // has expired since.
 func (t *Tables) Entries(ctx context.Context) ([]Entry, error) {
-	asks, err := t.store.Asks(ctx)
+	return entriesOf(t.store.Asks(ctx))
+}
+
+// Newest returns the last released batches of a task whose numbers are below before,
+// at most so many, ordered by number. It reads no others.
+func (t *Tables) Newest(ctx context.Context, id dap.TaskID, before uint64, most int) ([]Entry, error) {
+	return entriesOf(t.store.Released(ctx, id, before, most))
+}
+
+// Summaries returns what has been released of each task, ordered by task.
+func (t *Tables) Summaries(ctx context.Context) ([]Summary, error) { return t.store.Summaries(ctx) }
+
+func entriesOf(asks []Ask, err error) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
@@ -231,19 +273,22 @@ var errNoManifest = errors.New("it is null")
 // standIn gives the entries whose manifest cannot be read what others of the same
 // task say.
 func standIn(entries []Entry) {
+	whole := map[dap.TaskID]*Manifest{}
+	for _, e := range entries {
+		if e.Damaged == nil && whole[e.Task] == nil {
+			whole[e.Task] = e.Manifest
+		}
+	}
 	for i := range entries {
 		e := &entries[i]
 		if e.Damaged == nil {
 			continue
 		}
 		e.Manifest = &Manifest{Task: task.ID{}.String(), DAPTask: e.Task.String(), Epoch: e.Number, Parameters: Parameters{Noise: "unknown"}}
-		for _, other := range entries {
-			if m := other.Manifest; other.Task == e.Task && other.Damaged == nil && m != nil {
-				shift := time.Duration(int64(e.Number)-int64(m.Epoch)) * m.End.Sub(m.Start)
-				e.Manifest.Task, e.Manifest.Metric, e.Manifest.Question, e.Manifest.Owner = m.Task, m.Metric, m.Question, m.Owner
-				e.Manifest.Start, e.Manifest.End = m.Start.Add(shift), m.End.Add(shift)
-				break
-			}
+		if m := whole[e.Task]; m != nil {
+			shift := time.Duration(int64(e.Number)-int64(m.Epoch)) * m.End.Sub(m.Start)
+			e.Manifest.Task, e.Manifest.Metric, e.Manifest.Question, e.Manifest.Owner = m.Task, m.Metric, m.Question, m.Owner
+			e.Manifest.Start, e.Manifest.End = m.Start.Add(shift), m.End.Add(shift)
 		}
 	}
 }
@@ -261,26 +306,38 @@ var batchColumns = []release.Column{
 
 // Released implements [release.Catalogue].
 func (t *Tables) Released(ctx context.Context) ([]release.Batch, error) {
-	entries, err := t.Entries(ctx)
+	return t.batches(t.Entries(ctx))
+}
+
+// Of implements [release.Selector]: it reads the batches of the metric.
+func (t *Tables) Of(ctx context.Context, q release.Query) ([]release.Batch, error) {
+	return t.batches(entriesOf(t.store.Named(ctx, q.Metric)))
+}
+
+// Metrics implements [release.Selector].
+func (t *Tables) Metrics(ctx context.Context) ([]string, error) { return t.store.Metrics(ctx) }
+
+func (t *Tables) batches(entries []Entry, err error) ([]release.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
 	var all []release.Batch
 	for _, e := range entries {
-		b, err := t.batch(e)
+		b, err := t.Batch(e)
 		if err != nil {
-			return nil, fmt.Errorf("reading the catalogue: batch %v: %w", e.ID, err)
+			return nil, err
 		}
 		all = append(all, b)
 	}
 	return all, nil
 }
 
-func (t *Tables) batch(e Entry) (release.Batch, error) {
+// Batch returns what a catalogue says of a released batch.
+func (t *Tables) Batch(e Entry) (release.Batch, error) {
 	m := e.Manifest
 	id, err := task.ParseID(m.Task)
 	if err != nil {
-		return release.Batch{}, err
+		return release.Batch{}, fmt.Errorf("reading the catalogue: batch %v: %w", e.ID, err)
 	}
 	if e.Damaged != nil {
 		row := make(release.Row, len(batchColumns))

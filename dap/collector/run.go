@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/metric/task"
 )
 
 const maxSleep = time.Minute // Run looks at least so often
@@ -64,7 +64,7 @@ func (c *Collector) due() time.Time {
 func (c *Collector) Tick(ctx context.Context) error {
 	c.tickMu.Lock()
 	defer c.tickMu.Unlock()
-	asks, err := c.config.Store.Asks(ctx)
+	asks, err := c.config.Store.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,17 +81,20 @@ func (c *Collector) Tick(ctx context.Context) error {
 			break
 		}
 		if err := c.advance(ctx, a); err != nil {
-			errs = append(errs, fmt.Errorf("ask %v of task %v: %w", a.ID, a.Task, err))
+			errs = append(errs, failedAsk(a, err))
 		}
 	}
-	return errors.Join(append(errs, ctx.Err())...)
+	return errors.Join(append(errs, c.expire(ctx), ctx.Err())...)
 }
+
+func failedAsk(a Ask, err error) error { return fmt.Errorf("ask %v of task %v: %w", a.ID, a.Task, err) }
 
 // maxBacklog bounds how many asks a schedule makes at once.
 const maxBacklog = 256
 
-// schedule makes the asks of a question that are due, and returns them.
-func (c *Collector) schedule(ctx context.Context, q *Question, asks []Ask) ([]Ask, error) {
+// schedule makes the asks of a question that are due, and returns them. open are those
+// of all questions that wait.
+func (c *Collector) schedule(ctx context.Context, q *Question, open []Ask) ([]Ask, error) {
 	if q.Shoal == nil {
 		return nil, nil
 	}
@@ -114,60 +117,61 @@ func (c *Collector) schedule(ctx context.Context, q *Question, asks []Ask) ([]As
 		return err
 	}
 	if q.Task.Config().BatchMode == dap.LeaderSelectedMode {
-		if unanswered(q, asks) != nil || abandonedAfter(q, asks, q.Shoal.Expires) {
+		if unanswered(q, open) != nil {
 			return nil, nil
 		}
-		return made, add(dap.NextBatchQuery(), nextNumber(q, asks))
+		newest, err := c.config.Store.Of(ctx, q.Task.ID(), 1)
+		if err != nil || abandonedAfter(newest, q.Shoal.Expires) {
+			return nil, err
+		}
+		err = add(dap.NextBatchQuery(), nextNumber(newest))
+		return made, err
 	}
-	known := map[task.Epoch]bool{}
-	for _, a := range asks {
-		if a.Task == q.Task.ID() {
-			known[task.Epoch(a.Number)] = true
+	first = max(first, q.scheduled)
+	if first > last {
+		return nil, nil
+	}
+	var known []Ask
+	if !q.read { // from then on there is nothing that this process has not made
+		var err error
+		if known, err = c.config.Store.Of(ctx, q.Task.ID(), math.MaxInt); err != nil {
+			return nil, err
 		}
 	}
+	has := numbers(known)
+	spans := q.spans(known)
 	for e := first; e <= last && len(made) < maxBacklog; e++ {
-		if known[e] {
-			continue
-		}
 		i, err := q.epoch(e)
 		if err != nil {
 			return made, err
 		}
-		if q.anyOverlap(asks, i) {
-			continue // asked for by hand, in a longer interval
+		if !has[uint64(e)] && !spans.overlap(i) { // otherwise asked for by hand, in a longer interval
+			if err := add(dap.IntervalQuery(i), uint64(e)); err != nil {
+				return made, err
+			}
 		}
-		if err := add(dap.IntervalQuery(i), uint64(e)); err != nil {
-			return made, err
-		}
+		q.scheduled = e + 1
 	}
+	q.read = q.scheduled > last
 	return made, nil
 }
 
-func (q *Question) anyOverlap(asks []Ask, i dap.Interval) bool {
+func numbers(asks []Ask) map[uint64]bool {
+	has := make(map[uint64]bool, len(asks))
 	for _, a := range asks {
-		if q.overlaps(a, i) {
-			return true
-		}
+		has[a.Number] = true
 	}
-	return false
+	return has
 }
 
-// abandonedAfter reports whether a question's ask was given up after its end: the
-// leader has no further batch.
-func abandonedAfter(q *Question, asks []Ask, end int64) bool {
-	for _, a := range asks {
-		if a.Task == q.Task.ID() && a.State == Abandoned && a.Created >= end {
-			return true
-		}
-	}
-	return false
+// abandonedAfter reports whether the newest ask of a question was given up after its
+// end: the leader has no further batch.
+func abandonedAfter(newest []Ask, end int64) bool {
+	return len(newest) > 0 && newest[0].State == Abandoned && newest[0].Created >= end
 }
 
 // advance takes an ask as far as it goes now.
 func (c *Collector) advance(ctx context.Context, a Ask) error {
-	if a.State == Expired {
-		return c.clean(a)
-	}
 	q := c.question(a.Task)
 	if q == nil {
 		return nil // it waits for its question to be served again
@@ -188,8 +192,6 @@ func (c *Collector) advance(ctx context.Context, a Ask) error {
 		}
 	case Received:
 		err = c.release(ctx, q, a)
-	case Released:
-		return c.expire(ctx, q, a)
 	default:
 		return nil
 	}

@@ -52,6 +52,14 @@ type Ask struct {
 	Manifest []byte // the JSON form of a [Manifest], from Released on
 }
 
+// A Summary is what was released of a task, expired or not.
+type Summary struct {
+	Task    dap.TaskID
+	Batches int
+	Reports int64
+	End     int64 // of the latest batch, in Unix seconds
+}
+
 var moves = [...][]State{
 	None:      {Asked},
 	Asked:     {Asked, Received, Abandoned},
@@ -100,8 +108,40 @@ type Store interface {
 	// Add records an ask in state [Asked] and returns true, or returns false and
 	// changes nothing if there is one with this ID.
 	Add(ctx context.Context, a Ask) (bool, error)
-	// Asks returns every ask, ordered by task, number and ID.
+	// Asks returns every ask, ordered by task, number and ID. It reads all that ever
+	// was: nothing that happens often calls it. What follows has the same order, and
+	// costs what it returns.
 	Asks(ctx context.Context) ([]Ask, error)
+	// Open returns the asks in the states [Asked] and [Received].
+	Open(ctx context.Context) ([]Ask, error)
+	// Of returns the asks of a task, the last ones if there are more than most, which
+	// is above 0, without responses and manifests.
+	Of(ctx context.Context, task dap.TaskID, most int) ([]Ask, error)
+	// Unreleased returns of a task the last asks in the states [Asked], [Received] and
+	// [Abandoned], at most so many.
+	Unreleased(ctx context.Context, task dap.TaskID, most int) ([]Ask, error)
+	// Released returns of a task the last asks in the states [Released] and [Expired]
+	// whose numbers are below before, at most so many.
+	Released(ctx context.Context, task dap.TaskID, before uint64, most int) ([]Ask, error)
+	// Named returns the asks in the states [Released] and [Expired] whose manifests
+	// name a metric.
+	Named(ctx context.Context, metric string) ([]Ask, error)
+	// Metrics returns the metrics that manifests name, ordered.
+	Metrics(ctx context.Context) ([]string, error)
+	// Due returns the asks in state [Released] whose manifests say that they are kept
+	// for a number of days, which has passed at now, in Unix seconds.
+	Due(ctx context.Context, now int64) ([]Ask, error)
+	// Undated returns the asks in state [Released] of which Due does not know when they
+	// are to expire: their manifests could not be read when they were stored. They are
+	// few.
+	Undated(ctx context.Context) ([]Ask, error)
+	// Expired returns the asks in state [Expired], without manifests.
+	Expired(ctx context.Context) ([]Ask, error)
+	// Answered reports whether the manifest of an ask of a task has this digest.
+	Answered(ctx context.Context, task dap.TaskID, digest string) (bool, error)
+	// Summaries returns one for each task of which something was released, ordered by
+	// task. It reads no manifest.
+	Summaries(ctx context.Context) ([]Summary, error)
 	// Advance replaces what changes of the ask with a's ID: State, Location,
 	// Missing, Reason, Response and Manifest, if it is in state from. If it is
 	// not, the error matches [ErrConflict].

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -42,8 +43,9 @@ const settleTime = time.Hour
 // nothing was released, at most so many, the newest, ordered by epoch: those since the
 // first batch that the catalogue has, or the newest alone where it has none. grace is how
 // long the shuffler may take to hand a batch over; entries are all that the catalogue
-// has of these epochs; gone reports whether the file of a received batch is gone.
-func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []Entry, most int, gone func(Batch) bool) []Unreleased {
+// has of these epochs, which are below before, and may hold later ones; gone reports
+// whether the file of a received batch is gone.
+func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []Entry, before task.Epoch, most int, gone func(Batch) bool) []Unreleased {
 	have := make(map[task.Epoch]Entry, len(entries))
 	var newest task.Epoch
 	for _, e := range entries {
@@ -56,7 +58,10 @@ func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []En
 	} else {
 		first = max(first, slices.MinFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Epoch, b.Epoch) }).Epoch)
 	}
-	last := min(t.EpochAt(now), t.EpochAt(time.Unix(t.Expires, 0)))
+	if before == 0 {
+		return nil
+	}
+	last := min(t.EpochAt(now), t.EpochAt(time.Unix(t.Expires, 0)), before-1)
 	var all []Unreleased
 	released := 0
 	for e := last; e >= first && len(all)+released < most; e-- {
@@ -96,7 +101,12 @@ func (t *Tables) Unreleased(ctx context.Context, of *task.Task, id task.ID, now 
 	if err != nil {
 		return nil, err
 	}
-	return UnreleasedOf(of, now, grace, entries, most, t.isGone), nil
+	return t.Gaps(of, now, grace, entries, math.MaxInt64, most), nil
+}
+
+// Gaps is [UnreleasedOf] with the files that are there.
+func (t *Tables) Gaps(of *task.Task, now time.Time, grace time.Duration, entries []Entry, before task.Epoch, most int) []Unreleased {
+	return UnreleasedOf(of, now, grace, entries, before, most, t.isGone)
 }
 
 // isGone reports whether the file of a received batch is gone.

@@ -2,6 +2,7 @@ package analyzer_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func TestUnreleasedOf(t *testing.T) {
 	} {
 		now := time.Unix(base, 0).Add(time.Duration(c.at * float64(time.Hour)))
 		var got []string
-		for _, u := range analyzer.UnreleasedOf(q, now, 24*time.Hour, c.entries, c.most, func(analyzer.Batch) bool { return c.gone }) {
+		for _, u := range analyzer.UnreleasedOf(q, now, 24*time.Hour, c.entries, math.MaxInt64, c.most, func(analyzer.Batch) bool { return c.gone }) {
 			got = append(got, fmt.Sprintf("%d:%s", u.Epoch-first, u.State))
 		}
 		if fmt.Sprint(got) != c.want {

@@ -109,9 +109,13 @@ type Store interface {
 	// Due returns the batches in state Released whose time to expire is not 0 and
 	// not after now, in Unix seconds, at a cost that does not depend on others.
 	Due(ctx context.Context, now int64) ([]Batch, error)
-	// Of returns the batches of a task, the last ones if there are more than most,
-	// which is above 0, in the order of Batches.
-	Of(ctx context.Context, id task.ID, most int) ([]Batch, error)
+	// Of returns the batches of a task whose epochs are below before, the last ones if
+	// there are more than most, which is above 0, in the order of Batches.
+	Of(ctx context.Context, id task.ID, before task.Epoch, most int) ([]Batch, error)
+	// Named returns the batches whose manifests name a metric, in the order of Batches.
+	Named(ctx context.Context, metric string) ([]Batch, error)
+	// Metrics returns the metrics that manifests name, ordered.
+	Metrics(ctx context.Context) ([]string, error)
 	// Summaries returns one for each task of which something was released, ordered
 	// by task. It reads no manifest.
 	Summaries(ctx context.Context) ([]Summary, error)

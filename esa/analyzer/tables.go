@@ -82,7 +82,12 @@ func (t *Tables) Entries(ctx context.Context) ([]Entry, error) {
 // Newest returns the last entries of a task, at most so many, ordered by epoch. It
 // reads no others.
 func (t *Tables) Newest(ctx context.Context, id task.ID, most int) ([]Entry, error) {
-	return entriesOf(t.store.Of(ctx, id, most))
+	return t.Before(ctx, id, math.MaxInt64, most)
+}
+
+// Before is Newest of the entries whose epochs are below one.
+func (t *Tables) Before(ctx context.Context, id task.ID, epoch task.Epoch, most int) ([]Entry, error) {
+	return entriesOf(t.store.Of(ctx, id, epoch, most))
 }
 
 // Summaries returns what has been released of each task, ordered by task.
@@ -112,19 +117,22 @@ var errNoManifest = errors.New("it is null")
 // standIn gives the entries whose manifest cannot be read what others of the same
 // task say.
 func standIn(entries []Entry) {
+	whole := map[task.ID]*Manifest{}
+	for _, e := range entries {
+		if e.Damaged == nil && whole[e.Task] == nil {
+			whole[e.Task] = e.Manifest
+		}
+	}
 	for i := range entries {
 		e := &entries[i]
 		if e.Damaged == nil {
 			continue
 		}
 		e.Manifest = &Manifest{Task: e.Task.String(), Epoch: uint64(e.Epoch)}
-		for _, other := range entries {
-			if m := other.Manifest; other.Task == e.Task && other.Damaged == nil && m != nil {
-				shift := time.Duration(int64(e.Epoch)-int64(m.Epoch)) * m.End.Sub(m.Start)
-				e.Manifest.Metric, e.Manifest.Question, e.Manifest.Owner = m.Metric, m.Question, m.Owner
-				e.Manifest.Start, e.Manifest.End = m.Start.Add(shift), m.End.Add(shift)
-				break
-			}
+		if m := whole[e.Task]; m != nil {
+			shift := time.Duration(int64(e.Epoch)-int64(m.Epoch)) * m.End.Sub(m.Start)
+			e.Manifest.Metric, e.Manifest.Question, e.Manifest.Owner = m.Metric, m.Question, m.Owner
+			e.Manifest.Start, e.Manifest.End = m.Start.Add(shift), m.End.Add(shift)
 		}
 	}
 }
@@ -163,31 +171,19 @@ func (t *Tables) Released(ctx context.Context) ([]release.Batch, error) {
 	return t.releasedOf(entries), err
 }
 
-// Of implements [release.Selector]: it reads the entries of the tasks of the metric.
+// Of implements [release.Selector]: it reads the entries of the metric.
 func (t *Tables) Of(ctx context.Context, q release.Query) ([]release.Batch, error) {
-	summaries, err := t.store.Summaries(ctx)
+	entries, err := entriesOf(t.store.Named(ctx, q.Metric))
+	return t.releasedOf(entries), err
+}
+
+// Metrics implements [release.Selector].
+func (t *Tables) Metrics(ctx context.Context) ([]string, error) {
+	names, err := t.store.Metrics(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
-	var all []release.Batch
-	for _, s := range summaries {
-		if q.Task != nil && *q.Task != s.Task {
-			continue
-		}
-		last, err := t.Newest(ctx, s.Task, 1)
-		if err != nil {
-			return nil, err
-		}
-		if len(last) == 1 && last[0].Manifest != nil && last[0].Damaged == nil && last[0].Manifest.Metric != q.Metric {
-			continue
-		}
-		entries, err := t.Newest(ctx, s.Task, math.MaxInt)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, t.releasedOf(entries)...)
-	}
-	return all, nil
+	return names, nil
 }
 
 func (t *Tables) releasedOf(entries []Entry) []release.Batch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,11 +96,32 @@ func (d *Database) Ready() error {
 
 // Tables returns what can be queried, ordered by schema. It needs no engine.
 func (d *Database) Tables(ctx context.Context) ([]Table, error) {
-	batches, err := d.tables.Released(ctx)
+	return d.find(ctx, "")
+}
+
+// find returns the tables that a text may need, see [mentioned]; of "" all. Batches of
+// metrics that the text does not mention are not read.
+func (d *Database) find(ctx context.Context, text string) ([]Table, error) {
+	metrics, err := release.Metrics(ctx, d.tables)
 	if err != nil {
 		return nil, err
 	}
-	return catalogue(batches), nil
+	schemas := schemasOf(metrics)
+	lower := strings.ToLower(text)
+	wanted := slices.DeleteFunc(slices.Clone(metrics), func(m string) bool { return !mentions(lower, schemas[m]) })
+	if len(wanted) == 0 { // it may list tables, or build a name from parts
+		batches, err := d.tables.Released(ctx)
+		return catalogue(batches, schemas), err
+	}
+	var batches []release.Batch
+	for _, metric := range wanted {
+		some, err := release.OfMetric(ctx, d.tables, metric)
+		if err != nil {
+			return nil, err
+		}
+		batches = append(batches, some...)
+	}
+	return mentioned(catalogue(batches, schemas), text), nil
 }
 
 // Query runs one statement and returns up to rows of its rows (0: as many as
@@ -124,11 +146,10 @@ func (d *Database) Query(ctx context.Context, text string, rows int) (*Result, e
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for another query to end: %w", ctx.Err())
 	}
-	all, err := d.Tables(ctx)
+	needed, err := d.find(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	needed := mentioned(all, text)
 	damaged := d.leaveOut(needed)
 	load, err := d.plan(needed)
 	if err != nil {

@@ -45,10 +45,10 @@ type Result struct {
 
 // unique renames columns that have the name of an earlier one.
 func unique(columns []Column) []Column {
-	var taken []string
+	taken := map[string]bool{}
 	for i := range columns {
 		columns[i].Name = free(columns[i].Name, taken)
-		taken = append(taken, columns[i].Name)
+		taken[columns[i].Name] = true
 	}
 	return columns
 }

@@ -41,9 +41,22 @@ const BatchesTable = "batches"
 // reserved are schemas that DuckDB has itself.
 var reserved = []string{"main", "temp", "system", "memory", "information_schema", "pg_catalog"}
 
-// catalogue makes tables of the released batches. Epochs of one metric stand
-// together, also where its tasks differ.
-func catalogue(released []release.Batch) []Table {
+// schemasOf returns the name by which SQL knows each metric, of all that there are.
+func schemasOf(metrics []string) map[string]string {
+	schemas, taken := make(map[string]string, len(metrics)), map[string]bool{}
+	for _, name := range reserved {
+		taken[name] = true
+	}
+	for _, metric := range metrics {
+		schemas[metric] = free(strings.ReplaceAll(metric, ".", "_"), taken)
+		taken[schemas[metric]] = true
+	}
+	return schemas
+}
+
+// catalogue makes tables of the released batches of metrics that have schemas. Epochs
+// of one metric stand together, also where its tasks differ.
+func catalogue(released []release.Batch, schemas map[string]string) []Table {
 	byMetric := map[string][]release.Batch{}
 	var metrics []string
 	for _, b := range released {
@@ -56,13 +69,13 @@ func catalogue(released []release.Batch) []Table {
 		byMetric[b.Metric] = append(byMetric[b.Metric], b)
 	}
 	slices.Sort(metrics)
-	schemas := slices.Clone(reserved)
 	versions := release.Versions(released)
 	var all []Table
 	for _, metric := range metrics {
-		schema := free(strings.ReplaceAll(metric, ".", "_"), schemas)
-		schemas = append(schemas, schema)
-		of := byMetric[metric]
+		schema, of := schemas[metric], byMetric[metric]
+		if schema == "" { // released since the metrics were listed
+			continue
+		}
 		slices.SortStableFunc(of, func(a, b release.Batch) int { return cmp.Compare(a.Epoch, b.Epoch) })
 		for _, name := range tableNames(of) {
 			if t, ok := join(Table{Metric: metric, Schema: schema, Name: name, versions: versions}, of); ok {
@@ -118,9 +131,9 @@ func batchesOf(metric, schema string, batches []release.Batch, versions map[task
 var versionColumn = release.Column{Name: "version", Type: release.Integer}
 
 // free returns a name that is not taken.
-func free(name string, taken []string) string {
+func free(name string, taken map[string]bool) string {
 	out := name
-	for n := 2; slices.Contains(taken, out); n++ {
+	for n := 2; taken[out]; n++ {
 		out = fmt.Sprintf("%s_%d", name, n)
 	}
 	return out
@@ -164,19 +177,25 @@ func (t *Table) add(columns []release.Column) {
 // such table, never an empty one.
 func mentioned(all []Table, text string) []Table {
 	text = strings.ToLower(text)
-	in := func(name string) bool { return strings.Contains(text, strings.ToLower(name)) }
+	in := func(name string) bool { return mentions(text, name) }
 	if !slices.ContainsFunc(all, func(t Table) bool { return in(t.Schema) }) {
 		return all
 	}
+	byName := map[string]bool{} // schemas of which a table is named
+	for _, t := range all {
+		byName[t.Schema] = byName[t.Schema] || in(t.Name)
+	}
 	var some []Table
 	for _, t := range all {
-		byName := slices.ContainsFunc(all, func(o Table) bool { return o.Schema == t.Schema && in(o.Name) })
-		if in(t.Schema) && (in(t.Name) || !byName) {
+		if in(t.Schema) && (in(t.Name) || !byName[t.Schema]) {
 			some = append(some, t)
 		}
 	}
 	return some
 }
+
+// mentions reports whether a name occurs in a text in lower case.
+func mentions(text, name string) bool { return strings.Contains(text, strings.ToLower(name)) }
 
 // leaveOut takes the files out of the tables that are not what was released. A table
 // without files stays, empty.

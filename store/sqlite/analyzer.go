@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -80,10 +81,16 @@ const (
 // indexes serve.
 const (
 	batchesDue       = analyzerColumns + ` WHERE state = 2 AND expires > 0 AND expires <= ?`
-	batchesOf        = analyzerColumns + ` WHERE task = ? ORDER BY epoch DESC, batch DESC LIMIT ?`
+	batchesOf        = analyzerColumns + ` WHERE task = ? AND epoch < ? ORDER BY epoch DESC, batch DESC LIMIT ?`
+	batchesNamed     = analyzerColumns + ` WHERE state IN (2, 3) AND metric = ?` + byTask
 	batchesReceived  = withoutManifest + ` WHERE state = 1` + byTask
 	batchesExpired   = withoutManifest + ` WHERE state = 3` + byTask
 	batchesSummaries = `SELECT task, count(*), sum(records), max(epoch) FROM batches WHERE state IN (2, 3) GROUP BY task ORDER BY task`
+	// One step into the index a metric, rather than all of it.
+	batchesMetrics = `WITH RECURSIVE m (name) AS (
+		SELECT min(metric) FROM batches WHERE state IN (2, 3)
+		UNION ALL SELECT (SELECT min(metric) FROM batches WHERE state IN (2, 3) AND metric > m.name) FROM m WHERE m.name IS NOT NULL)
+		SELECT name FROM m WHERE name IS NOT NULL`
 )
 
 // Batches implements [analyzer.Store].
@@ -121,10 +128,20 @@ func (s *Analyzer) Due(ctx context.Context, now int64) ([]analyzer.Batch, error)
 }
 
 // Of implements [analyzer.Store].
-func (s *Analyzer) Of(ctx context.Context, id task.ID, most int) ([]analyzer.Batch, error) {
-	all, err := s.batches(ctx, batchesOf, id[:], most)
+func (s *Analyzer) Of(ctx context.Context, id task.ID, before task.Epoch, most int) ([]analyzer.Batch, error) {
+	all, err := s.batches(ctx, batchesOf, id[:], int64(min(before, math.MaxInt64)), most)
 	slices.Reverse(all)
 	return all, err
+}
+
+// Named implements [analyzer.Store].
+func (s *Analyzer) Named(ctx context.Context, metric string) ([]analyzer.Batch, error) {
+	return s.batches(ctx, batchesNamed, metric)
+}
+
+// Metrics implements [analyzer.Store].
+func (s *Analyzer) Metrics(ctx context.Context) ([]string, error) {
+	return texts(ctx, s.db, batchesMetrics)
 }
 
 // Summaries implements [analyzer.Store].
@@ -192,10 +209,14 @@ func (s *Analyzer) Advance(ctx context.Context, from analyzer.State, b analyzer.
 	if err := b.Check(from); err != nil {
 		return err
 	}
+	var named struct {
+		Metric *string `json:"metric"` // nil of a manifest that cannot be read: the column stays
+	}
+	_ = json.Unmarshal(b.Manifest, &named)
 	err := transact(ctx, s.db, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `UPDATE batches SET state = ?, manifest = ?, expires = ?, records = ?
+		result, err := tx.ExecContext(ctx, `UPDATE batches SET state = ?, manifest = ?, expires = ?, records = ?, metric = coalesce(?, metric)
 			WHERE batch = ? AND task = ? AND epoch = ? AND digest = ? AND state = ?`,
-			b.State, string(b.Manifest), b.Expires, b.Records, b.ID[:], b.Task[:], int64(b.Epoch), b.Digest[:], from)
+			b.State, string(b.Manifest), b.Expires, b.Records, named.Metric, b.ID[:], b.Task[:], int64(b.Epoch), b.Digest[:], from)
 		if err != nil {
 			return err
 		}

@@ -1,11 +1,15 @@
 package sqlite
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/collector"
@@ -64,10 +68,125 @@ func (s *Collector) Add(ctx context.Context, a collector.Ask) (bool, error) {
 	return n == 1, err
 }
 
+// The columns of an ask, with response and manifest or without.
+const (
+	askColumns   = `SELECT ask, task, number, request, created, state, location, missing, reason, response, manifest FROM asks`
+	askOutline   = `SELECT ask, task, number, request, created, state, location, missing, reason, x'', '' FROM asks`
+	asksByTask   = ` ORDER BY task, number, ask`
+	asksNewest   = ` ORDER BY number DESC, ask DESC LIMIT ?`
+	asReleased   = ` WHERE state IN (3, 4)`
+	asUnreleased = ` WHERE state IN (1, 2, 5)`
+)
+
+// What is asked for often. States are literals, so that the partial indexes serve.
+const (
+	asksOpen       = askColumns + ` WHERE state <= 2` + asksByTask
+	asksOf         = askOutline + ` WHERE task = ?` + asksNewest
+	asksUnreleased = askColumns + ` INDEXED BY asks_unreleased` + asUnreleased + ` AND task = ?` + asksNewest
+	asksReleased   = askColumns + ` INDEXED BY asks_released` + asReleased + ` AND task = ? AND number < ?` + asksNewest
+	asksNamed      = askColumns + asReleased + ` AND metric = ?` + asksByTask
+	asksDue        = askColumns + ` WHERE state = 3 AND expires > 0 AND expires <= ?`
+	asksUndated    = askColumns + ` WHERE state = 3 AND ended = 0` + asksByTask
+	asksExpired    = askOutline + ` WHERE state = 4` + asksByTask
+	asksAnswered   = `SELECT count(*) FROM (SELECT 1 FROM asks` + asReleased + ` AND task = ? AND digest = ? LIMIT 1)`
+	asksSummaries  = `SELECT task, count(*), sum(reports), max(ended) FROM asks INDEXED BY asks_released` + asReleased + ` GROUP BY task ORDER BY task`
+	// One step into the index a metric, rather than all of it.
+	asksMetrics = `WITH RECURSIVE m (name) AS (
+		SELECT min(metric) FROM asks` + asReleased + `
+		UNION ALL SELECT (SELECT min(metric) FROM asks` + asReleased + ` AND metric > m.name) FROM m WHERE m.name IS NOT NULL)
+		SELECT name FROM m WHERE name IS NOT NULL`
+)
+
 // Asks implements [collector.Store].
 func (s *Collector) Asks(ctx context.Context) ([]collector.Ask, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT ask, task, number, request, created, state, location, missing, reason, response, manifest
-		FROM asks ORDER BY task, number, ask`)
+	return s.asks(ctx, askColumns+asksByTask)
+}
+
+// Open implements [collector.Store].
+func (s *Collector) Open(ctx context.Context) ([]collector.Ask, error) { return s.asks(ctx, asksOpen) }
+
+// Of implements [collector.Store].
+func (s *Collector) Of(ctx context.Context, id dap.TaskID, most int) ([]collector.Ask, error) {
+	return s.newest(ctx, asksOf, id[:], most)
+}
+
+// Unreleased implements [collector.Store].
+func (s *Collector) Unreleased(ctx context.Context, id dap.TaskID, most int) ([]collector.Ask, error) {
+	return s.newest(ctx, asksUnreleased, id[:], most)
+}
+
+// Released implements [collector.Store].
+func (s *Collector) Released(ctx context.Context, id dap.TaskID, before uint64, most int) ([]collector.Ask, error) {
+	return s.newest(ctx, asksReleased, id[:], int64(min(before, math.MaxInt64)), most)
+}
+
+// Named implements [collector.Store].
+func (s *Collector) Named(ctx context.Context, metric string) ([]collector.Ask, error) {
+	return s.asks(ctx, asksNamed, metric)
+}
+
+// Due implements [collector.Store].
+func (s *Collector) Due(ctx context.Context, now int64) ([]collector.Ask, error) {
+	all, err := s.asks(ctx, asksDue, now)
+	slices.SortFunc(all, func(a, b collector.Ask) int {
+		return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Number, b.Number), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	return all, err
+}
+
+// Undated implements [collector.Store].
+func (s *Collector) Undated(ctx context.Context) ([]collector.Ask, error) {
+	return s.asks(ctx, asksUndated)
+}
+
+// Expired implements [collector.Store].
+func (s *Collector) Expired(ctx context.Context) ([]collector.Ask, error) {
+	return s.asks(ctx, asksExpired)
+}
+
+// Answered implements [collector.Store].
+func (s *Collector) Answered(ctx context.Context, id dap.TaskID, digest string) (bool, error) {
+	var n int
+	if err := s.db.QueryRowContext(ctx, asksAnswered, id[:], digest).Scan(&n); err != nil {
+		return false, fmt.Errorf("looking for an answer: %w", err)
+	}
+	return n > 0, nil
+}
+
+// Metrics implements [collector.Store].
+func (s *Collector) Metrics(ctx context.Context) ([]string, error) {
+	return texts(ctx, s.db, asksMetrics)
+}
+
+// Summaries implements [collector.Store].
+func (s *Collector) Summaries(ctx context.Context) ([]collector.Summary, error) {
+	rows, err := s.db.QueryContext(ctx, asksSummaries)
+	if err != nil {
+		return nil, fmt.Errorf("reading asks: %w", err)
+	}
+	defer rows.Close()
+	var all []collector.Summary
+	for rows.Next() {
+		var one collector.Summary
+		var id []byte
+		if err := rows.Scan(&id, &one.Batches, &one.Reports, &one.End); err != nil {
+			return nil, fmt.Errorf("reading asks: %w", err)
+		}
+		one.Task = dap.TaskID(id)
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+// newest is asks of a query that returns the last first.
+func (s *Collector) newest(ctx context.Context, query string, args ...any) ([]collector.Ask, error) {
+	all, err := s.asks(ctx, query, args...)
+	slices.Reverse(all)
+	return all, err
+}
+
+func (s *Collector) asks(ctx context.Context, query string, args ...any) ([]collector.Ask, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading asks: %w", err)
 	}
@@ -102,9 +221,11 @@ func (s *Collector) Advance(ctx context.Context, from collector.State, a collect
 	if response == nil {
 		response = []byte{}
 	}
-	result, err := s.db.ExecContext(ctx, `UPDATE asks SET state = ?, location = ?, missing = ?, reason = ?, response = ?, manifest = ?
-		WHERE ask = ? AND state = ?`,
-		a.State, a.Location, a.Missing, a.Reason, response, string(a.Manifest), a.ID[:], from)
+	args := append([]any{a.State, a.Location, a.Missing, a.Reason, response, string(a.Manifest)}, beside(a.Manifest)...)
+	result, err := s.db.ExecContext(ctx, `UPDATE asks SET state = ?, location = ?, missing = ?, reason = ?, response = ?, manifest = ?,
+		metric = coalesce(?, metric), reports = coalesce(?, reports), ended = coalesce(?, ended),
+		expires = coalesce(?, expires), digest = coalesce(?, digest) WHERE ask = ? AND state = ?`,
+		append(args, a.ID[:], from)...)
 	if err != nil {
 		return fmt.Errorf("storing ask %v: %w", a.ID, err)
 	}
@@ -115,4 +236,36 @@ func (s *Collector) Advance(ctx context.Context, from collector.State, a collect
 		return fmt.Errorf("storing ask %v: %w", a.ID, collector.ErrConflict)
 	}
 	return nil
+}
+
+// beside returns what of a manifest stands in columns: metric, reports, end, expiry and
+// digest. Of one that cannot be read nothing is known, and the columns stay.
+func beside(manifest []byte) []any {
+	var m collector.Manifest
+	if len(manifest) == 0 || json.Unmarshal(manifest, &m) != nil {
+		return make([]any, 5)
+	}
+	ended, expires := int64(0), int64(0)
+	if !m.End.IsZero() {
+		ended, expires = m.End.Unix(), m.Expires()
+	}
+	return []any{m.Metric, int64(min(m.Reports, math.MaxInt64)), ended, expires, m.Digest}
+}
+
+// texts returns the first column of a query.
+func texts(ctx context.Context, db *sql.DB, query string) ([]string, error) {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("reading names: %w", err)
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, fmt.Errorf("reading names: %w", err)
+		}
+		all = append(all, text)
+	}
+	return all, rows.Err()
 }

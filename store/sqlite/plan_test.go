@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/dap/collector"
 )
 
 // What the shuffler reads again and again does not touch batches that are
@@ -32,11 +35,100 @@ func TestAnalyzerQueriesUseIndexes(t *testing.T) {
 	for query, index := range map[string]string{
 		batchesDue: "batches_due", batchesOf: "batches_task", batchesReceived: "batches_received",
 		batchesExpired: "batches_expired", batchesSummaries: "COVERING INDEX batches_task",
+		batchesNamed: "batches_metric", batchesMetrics: "COVERING INDEX batches_metric",
 	} {
-		query = strings.NewReplacer("= ?", "= 5", "LIMIT ?", "LIMIT 5").Replace(query)
+		query = strings.NewReplacer("= ?", "= 5", "< ?", "< 5", "LIMIT ?", "LIMIT 5").Replace(query)
 		if text := planOf(t, s.db, query); !strings.Contains(text, index) {
 			t.Errorf("%s\ndoes not use %s:\n%s", query, index, text)
 		}
+	}
+}
+
+// What the collector reads again and again is found by indexes, and in their order.
+func TestCollectorQueriesUseIndexes(t *testing.T) {
+	s, err := OpenCollector(t.Context(), filepath.Join(t.TempDir(), "collector.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for query, index := range map[string]string{
+		asksOpen: "asks_open", asksOf: "asks_task", asksUnreleased: "asks_unreleased", asksReleased: "asks_released",
+		asksNamed: "asks_metric", asksDue: "asks_due", asksUndated: "asks_undated", asksExpired: "asks_expired", asksAnswered: "COVERING INDEX asks_digest",
+		asksSummaries: "COVERING INDEX asks_released", asksMetrics: "COVERING INDEX asks_metric",
+	} {
+		query = strings.NewReplacer("= ?", "= 5", "< ?", "< 5", "LIMIT ?", "LIMIT 5").Replace(query)
+		if text := planOf(t, s.db, query); !strings.Contains(text, index) || strings.Contains(text, "TEMP B-TREE") {
+			t.Errorf("%s\ndoes not use %s:\n%s", query, index, text)
+		}
+	}
+}
+
+// The asks of an earlier version get their new columns from the manifests.
+func TestCollectorMigratesManifests(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "collector.db")
+	db, err := sql.Open("sqlite", "file:"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := migrations.ReadFile("migrations/collector/0001_asks.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := []string{
+		`CREATE TABLE shoal (role TEXT NOT NULL, version INTEGER NOT NULL) STRICT`, `INSERT INTO shoal VALUES ('collector', 1)`, string(first),
+	}
+	const kept = `{"metric":"m","digest":"d%d","end":"2026-11-23T01:00:00Z","reports":%d,"parameters":{"retention_days":%d}}`
+	for i, row := range []struct {
+		state    int
+		manifest string
+	}{
+		{1, ``}, {3, `{"damaged`}, {3, fmt.Sprintf(kept, 1, 7, 2)}, {3, fmt.Sprintf(kept, 2, 8, 0)}, {4, fmt.Sprintf(kept, 3, 9, 2)}, {5, ``},
+	} {
+		statements = append(statements, fmt.Sprintf(`INSERT INTO asks (ask, task, number, request, created, state, manifest)
+			VALUES (x'%032x', x'%064x', %d, x'01', 5, %d, '%s')`, i+1, 1, i, row.state, row.manifest))
+	}
+	for _, text := range statements {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenCollector(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	id := dap.TaskID{31: 1}
+	end := time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC).Unix()
+	sums, err := s.Summaries(t.Context())
+	if err != nil || len(sums) != 1 || sums[0] != (collector.Summary{Task: id, Batches: 4, Reports: 24, End: end}) {
+		t.Errorf("summaries %+v, %v", sums, err)
+	}
+	for at, want := range map[int64]int{end + 2*86400 - 1: 0, end + 2*86400: 1} {
+		due, err := s.Due(t.Context(), at)
+		if err != nil || len(due) != want || want == 1 && due[0].Number != 2 {
+			t.Errorf("due at %d: %+v, %v", at, due, err)
+		}
+	}
+	named, err := s.Named(t.Context(), "m")
+	if err != nil || len(named) != 4 {
+		t.Errorf("%d asks of the metric, %v", len(named), err)
+	}
+	undated, err := s.Undated(t.Context())
+	if err != nil || len(undated) != 1 || undated[0].Number != 1 {
+		t.Errorf("undated %+v, %v", undated, err)
+	}
+	undated[0].State = collector.Expired // its metric stays known
+	if err := s.Advance(t.Context(), collector.Released, undated[0]); err != nil {
+		t.Fatal(err)
+	}
+	if named, err := s.Named(t.Context(), "m"); err != nil || len(named) != 4 {
+		t.Errorf("%d asks of the metric, %v", len(named), err)
+	}
+	if known, err := s.Answered(t.Context(), id, "d3"); !known || err != nil {
+		t.Errorf("an answer of an earlier version is not known, %v", err)
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -123,6 +125,109 @@ func (m *Model) Asks(context.Context) ([]collector.Ask, error) {
 	return slices.SortedFunc(maps.Values(m.asks), func(a, b collector.Ask) int {
 		return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Number, b.Number), bytes.Compare(a.ID[:], b.ID[:]))
 	}), nil
+}
+
+// where returns the asks that keep wants, the last ones if there are more than most.
+func (m *Model) where(most int, keep func(collector.Ask) bool) ([]collector.Ask, error) {
+	all, err := m.Asks(context.Background())
+	all = slices.DeleteFunc(all, func(a collector.Ask) bool { return !keep(a) })
+	return all[max(0, len(all)-most):], err
+}
+
+// manifest decodes that of an ask; one that is no JSON says nothing.
+func manifest(a collector.Ask) (m collector.Manifest) {
+	_ = json.Unmarshal(a.Manifest, &m)
+	return m
+}
+
+func isReleased(a collector.Ask) bool {
+	return a.State == collector.Released || a.State == collector.Expired
+}
+
+// Open implements [collector.Store].
+func (m *Model) Open(context.Context) ([]collector.Ask, error) {
+	return m.where(math.MaxInt, func(a collector.Ask) bool { return a.State == collector.Asked || a.State == collector.Received })
+}
+
+// Of implements [collector.Store].
+func (m *Model) Of(_ context.Context, task dap.TaskID, most int) ([]collector.Ask, error) {
+	all, err := m.where(most, func(a collector.Ask) bool { return a.Task == task })
+	for i := range all {
+		all[i].Response, all[i].Manifest = nil, nil
+	}
+	return all, err
+}
+
+// Unreleased implements [collector.Store].
+func (m *Model) Unreleased(_ context.Context, task dap.TaskID, most int) ([]collector.Ask, error) {
+	return m.where(most, func(a collector.Ask) bool { return a.Task == task && !isReleased(a) })
+}
+
+// Released implements [collector.Store].
+func (m *Model) Released(_ context.Context, task dap.TaskID, before uint64, most int) ([]collector.Ask, error) {
+	return m.where(most, func(a collector.Ask) bool { return a.Task == task && isReleased(a) && a.Number < before })
+}
+
+// Named implements [collector.Store].
+func (m *Model) Named(_ context.Context, metric string) ([]collector.Ask, error) {
+	return m.where(math.MaxInt, func(a collector.Ask) bool { return isReleased(a) && manifest(a).Metric == metric })
+}
+
+// Metrics implements [collector.Store].
+func (m *Model) Metrics(context.Context) ([]string, error) {
+	all, err := m.where(math.MaxInt, isReleased)
+	names := map[string]bool{}
+	for _, a := range all {
+		names[manifest(a).Metric] = true
+	}
+	return slices.Sorted(maps.Keys(names)), err
+}
+
+// Due implements [collector.Store].
+func (m *Model) Due(_ context.Context, now int64) ([]collector.Ask, error) {
+	return m.where(math.MaxInt, func(a collector.Ask) bool {
+		found := manifest(a)
+		at := found.Expires()
+		return a.State == collector.Released && at > 0 && at <= now
+	})
+}
+
+// Undated implements [collector.Store].
+func (m *Model) Undated(context.Context) ([]collector.Ask, error) {
+	return m.where(math.MaxInt, func(a collector.Ask) bool { return a.State == collector.Released && manifest(a).End.IsZero() })
+}
+
+// Expired implements [collector.Store].
+func (m *Model) Expired(context.Context) ([]collector.Ask, error) {
+	all, err := m.where(math.MaxInt, func(a collector.Ask) bool { return a.State == collector.Expired })
+	for i := range all {
+		all[i].Manifest = nil
+	}
+	return all, err
+}
+
+// Answered implements [collector.Store].
+func (m *Model) Answered(_ context.Context, task dap.TaskID, digest string) (bool, error) {
+	all, err := m.where(1, func(a collector.Ask) bool { return a.Task == task && isReleased(a) && manifest(a).Digest == digest })
+	return len(all) > 0, err
+}
+
+// Summaries implements [collector.Store].
+func (m *Model) Summaries(context.Context) ([]collector.Summary, error) {
+	asks, err := m.where(math.MaxInt, isReleased)
+	var all []collector.Summary
+	for _, a := range asks {
+		if len(all) == 0 || all[len(all)-1].Task != a.Task {
+			all = append(all, collector.Summary{Task: a.Task})
+		}
+		last, found := &all[len(all)-1], manifest(a)
+		last.Batches++
+		last.Reports += int64(found.Reports)
+		if !found.End.IsZero() {
+			last.End = max(last.End, found.End.Unix())
+		}
+	}
+	return all, err
 }
 
 // Advance implements [collector.Store].

@@ -7,10 +7,13 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/collector"
@@ -47,7 +50,71 @@ func want(t *testing.T, s collector.Store, asks ...collector.Ask) {
 	if len(have)+len(asks) > 0 && !reflect.DeepEqual(have, asks) {
 		t.Fatalf("store holds %+v, want %+v", have, asks)
 	}
+	wantParts(t, s, asks)
 }
+
+// wantParts asks for parts of what a store holds, and compares with the model.
+func wantParts(t *testing.T, s collector.Store, asks []collector.Ask) {
+	t.Helper()
+	m := NewModel()
+	for _, a := range asks {
+		m.asks[a.ID] = a
+	}
+	have, want := partsOf(t, s, asks), partsOf(t, m, asks)
+	if !reflect.DeepEqual(have, want) {
+		t.Fatalf("parts of the store\n%+v, want\n%+v", have, want)
+	}
+}
+
+// partsOf returns what a store says of some asks.
+func partsOf(t *testing.T, s collector.Store, asks []collector.Ask) map[string]any {
+	t.Helper()
+	parts := map[string]any{}
+	note := func(name string, of any, err error) {
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if v := reflect.ValueOf(of); v.Kind() != reflect.Slice || v.Len() > 0 { // nil and empty are one
+			parts[name] = of
+		}
+	}
+	list := func(name string) func([]collector.Ask, error) {
+		return func(all []collector.Ask, err error) { note(name, all, err) }
+	}
+	ctx := t.Context()
+	list("open")(s.Open(ctx))
+	list("expired")(s.Expired(ctx))
+	list("undated")(s.Undated(ctx))
+	for _, now := range []int64{0, ended, ended + 2*86400 - 1, ended + 2*86400, 1 << 40} {
+		list(fmt.Sprint("due ", now))(s.Due(ctx, now))
+	}
+	for _, a := range asks {
+		for _, most := range []int{1, 1000} {
+			list(fmt.Sprint("of ", a.Task, most))(s.Of(ctx, a.Task, most))
+			list(fmt.Sprint("unreleased ", a.Task, most))(s.Unreleased(ctx, a.Task, most))
+			list(fmt.Sprint("released ", a.Task, most))(s.Released(ctx, a.Task, math.MaxUint64, most))
+			list(fmt.Sprint("released ", a.Task, a.Number, most))(s.Released(ctx, a.Task, a.Number, most))
+		}
+		for _, digest := range []string{"", "abc", "other"} {
+			known, err := s.Answered(ctx, a.Task, digest)
+			note(fmt.Sprint("answered ", a.Task, digest), known, err)
+		}
+	}
+	metrics, err := s.Metrics(ctx)
+	note("metrics", metrics, err)
+	for _, name := range append(metrics, "another") {
+		list("named " + name)(s.Named(ctx, name))
+	}
+	sums, err := s.Summaries(ctx)
+	note("summaries", sums, err)
+	return parts
+}
+
+// ended is when the batch of the manifest in these tests ended.
+const ended = 1_800_003_600
+
+var released = fmt.Appendf(nil, `{"version":1,"metric":"fruit","digest":"abc","reports":7,"end":%q,"parameters":{"retention_days":2}}`,
+	time.Unix(ended, 0).UTC().Format(time.RFC3339))
 
 func add(t *testing.T, s collector.Store, a collector.Ask, fresh bool) {
 	t.Helper()
@@ -66,7 +133,7 @@ func testWay(t *testing.T, s collector.Store, reopen func(*testing.T) collector.
 		func(a *collector.Ask) { a.Location, a.Missing = "https://leader.example/job", "more than half" },
 		func(a *collector.Ask) { a.State, a.Missing, a.Response = collector.Received, "", []byte{7, 0, 8} },
 		func(a *collector.Ask) {
-			a.State, a.Response, a.Manifest = collector.Released, nil, []byte(`{"version":1}`)
+			a.State, a.Response, a.Manifest = collector.Released, nil, released
 		},
 		func(a *collector.Ask) { a.State = collector.Expired },
 	} {

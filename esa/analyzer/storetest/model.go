@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -145,14 +146,40 @@ func (m *Model) Due(_ context.Context, now int64) ([]analyzer.Batch, error) {
 }
 
 // Of implements [analyzer.Store].
-func (m *Model) Of(_ context.Context, id task.ID, most int) ([]analyzer.Batch, error) {
-	all, err := m.pick(func(b analyzer.Batch) bool { return b.Task == id })
+func (m *Model) Of(_ context.Context, id task.ID, before task.Epoch, most int) ([]analyzer.Batch, error) {
+	all, err := m.pick(func(b analyzer.Batch) bool { return b.Task == id && b.Epoch < before })
 	return all[max(0, len(all)-most):], err
+}
+
+func isReleased(b analyzer.Batch) bool {
+	return b.State == analyzer.Released || b.State == analyzer.Expired
+}
+
+// metricOf reads the name in a manifest; one that is no JSON has none.
+func metricOf(b analyzer.Batch) string {
+	var named analyzer.Manifest
+	_ = json.Unmarshal(b.Manifest, &named)
+	return named.Metric
+}
+
+// Named implements [analyzer.Store].
+func (m *Model) Named(_ context.Context, metric string) ([]analyzer.Batch, error) {
+	return m.pick(func(b analyzer.Batch) bool { return isReleased(b) && metricOf(b) == metric })
+}
+
+// Metrics implements [analyzer.Store].
+func (m *Model) Metrics(context.Context) ([]string, error) {
+	all, err := m.pick(isReleased)
+	names := map[string]bool{}
+	for _, b := range all {
+		names[metricOf(b)] = true
+	}
+	return slices.Sorted(maps.Keys(names)), err
 }
 
 // Summaries implements [analyzer.Store].
 func (m *Model) Summaries(context.Context) ([]analyzer.Summary, error) {
-	all, err := m.pick(func(b analyzer.Batch) bool { return b.State == analyzer.Released || b.State == analyzer.Expired })
+	all, err := m.pick(isReleased)
 	var found []analyzer.Summary
 	for _, b := range all {
 		if n := len(found); n == 0 || found[n-1].Task != b.Task {

@@ -7,6 +7,7 @@ package storetest
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,7 @@ func wantParts(t *testing.T, s analyzer.Store, batches []analyzer.Batch) {
 	type parts struct {
 		one, none analyzer.Batch
 		lists     [][]analyzer.Batch
+		metrics   []string
 		summaries []analyzer.Summary
 	}
 	of := func(s analyzer.Store) (p parts) {
@@ -73,8 +75,15 @@ func wantParts(t *testing.T, s analyzer.Store, batches []analyzer.Batch) {
 		for _, b := range batches {
 			p.one, err = s.Batch(ctx, b.ID)
 			errs = append(errs, err)
-			note(s.Of(ctx, b.Task, 1))
-			note(s.Of(ctx, b.Task, 1000))
+			note(s.Of(ctx, b.Task, math.MaxInt64, 1))
+			note(s.Of(ctx, b.Task, math.MaxInt64, 1000))
+			note(s.Of(ctx, b.Task, b.Epoch, 2))
+		}
+		metrics, err := s.Metrics(ctx)
+		errs = append(errs, err)
+		for _, metric := range append(metrics, "another") {
+			p.metrics = append(p.metrics, metric)
+			note(s.Named(ctx, metric))
 		}
 		p.none, err = s.Batch(ctx, esa.BatchID{0xee})
 		errs = append(errs, err)
@@ -113,7 +122,7 @@ func testTries(t *testing.T, s analyzer.Store, reopen func(*testing.T) analyzer.
 		s = reopen(t)
 		want(t, s, b)
 	}
-	b.State, b.Manifest, b.Expires, b.Records = analyzer.Released, []byte("{}"), 50, 7
+	b.State, b.Manifest, b.Expires, b.Records = analyzer.Released, []byte(`{"metric":"fruit"}`), 50, 7
 	if err := s.Advance(t.Context(), analyzer.Received, b); err != nil {
 		t.Fatal(err)
 	}
