@@ -118,8 +118,8 @@ func (o *opening) open(key *PrivateKey, at []int) {
 		for _, i := range some {
 			points = append(points, [hpke.Size]byte(o.shares[i].sealed.Enc))
 		}
-		for j, shared := range key.many.Agree(points) {
-			i := some[j]
+		keys := receiver.Derive(key.many.Agree(points), points)
+		for j, i := range some {
 			s := &o.shares[i]
 			aad, err := o.task.appendInputShareAAD(o.aad[:0], s.metadata, s.public)
 			if err != 0 {
@@ -128,7 +128,7 @@ func (o *opening) open(key *PrivateKey, at []int) {
 			}
 			o.aad = aad
 			room := len(o.arena)
-			plaintext, openErr := receiver.Open(o.arena[room:], &shared, &points[j], aad, s.sealed.Payload)
+			plaintext, openErr := keys[j].Open(o.arena[room:], aad, s.sealed.Payload)
 			if openErr != nil {
 				o.errs[i] = DecryptError
 				continue

@@ -66,21 +66,26 @@ func (g *sameKey) add(i int, h Header, layer []byte) error {
 
 // open opens the layers, which are the reports of their results so far.
 func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
-	var receiver *hpke.Receiver
-	for j, shared := range key.many.Agree(g.points) {
-		h := &g.headers[j]
-		if j == 0 || *h != g.headers[j-1] {
-			info := layerInfo(h)
-			receiver = key.many.Receiver(info[:])
+	shared := key.many.Agree(g.points)
+	for from := 0; from < len(shared); {
+		h := &g.headers[from] // of this layer and some more
+		end := from + 1
+		for end < len(shared) && g.headers[end] == *h {
+			end++
 		}
-		r := &results[g.at[j]]
-		plaintext, err := receiver.Open(nil, &shared, &g.points[j], r.Report[:headerSize], r.Report[headerSize+1+pointSize:])
-		if err != nil {
-			r.Cause = CauseDecrypt
-			continue
+		info := layerInfo(h)
+		keys := key.many.Receiver(info[:]).Derive(shared[from:end], g.points[from:end])
+		for i := range keys {
+			r := &results[g.at[from+i]]
+			plaintext, err := keys[i].Open(nil, r.Report[:headerSize], r.Report[headerSize+1+pointSize:])
+			if err != nil {
+				r.Cause = CauseDecrypt
+				continue
+			}
+			layer, err := o.read(plaintext)
+			r.Layer, r.Cause = layer, CauseOf(err)
 		}
-		layer, err := o.read(plaintext)
-		r.Layer, r.Cause = layer, CauseOf(err)
+		from = end
 	}
 }
 

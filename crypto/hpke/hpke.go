@@ -8,11 +8,13 @@
 //
 // A [Key] is made once of a private key. [Key.Agree] does the scalar
 // multiplications of many messages together; [Key.Receiver] computes once what
-// depends on key and info only; [Receiver.Open] opens one message after another:
+// depends on key and info only; [Receiver.Derive] derives the keys of many messages,
+// two at once where the processor has the SHA extensions; [MessageKey.Open] opens one
+// message:
 //
-//	receiver := key.Receiver(info)
-//	for i, shared := range key.Agree(encapsulated) {
-//		plaintext, err := receiver.Open(nil, &shared, &encapsulated[i], aad[i], sealed[i])
+//	keys := key.Receiver(info).Derive(key.Agree(encapsulated), encapsulated)
+//	for i := range keys {
+//		plaintext, err := keys[i].Open(nil, aad[i], sealed[i])
 //	}
 //
 // # Security

@@ -11,8 +11,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-
-	"github.com/shoal-project/shoal/crypto/x25519"
 )
 
 // A pair is one key, as this package and as crypto/hpke see it.
@@ -166,7 +164,7 @@ func TestKeyPrintsNothing(t *testing.T) {
 	p := newPair(t, private)
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("a key", "key", p.key)
-	for _, s := range []string{fmt.Sprint(p.key), fmt.Sprintf("%x %+v %#v", p.key, p.key, p.key), log.String()} {
+	for _, s := range []string{fmt.Sprint(MessageKey{}), fmt.Sprint(p.key), fmt.Sprintf("%x %+v %#v", p.key, p.key, p.key), log.String()} {
 		if !strings.Contains(s, "redacted") || strings.Contains(s, "4242") || strings.Contains(s, "66") {
 			t.Errorf("printed %q", s)
 		}
@@ -200,12 +198,11 @@ func BenchmarkOpen(b *testing.B) {
 		encs[i], sealed[i] = p.seal(b, []byte("info"), nil, make([]byte, 100))
 	}
 	receiver := p.key.Receiver([]byte("info"))
-	var shared []x25519.Shared
 	b.ReportAllocs()
 	for b.Loop() {
-		shared = p.key.Agree(encs)
-		for i := range shared {
-			if _, err := receiver.Open(nil, &shared[i], &encs[i], nil, sealed[i]); err != nil {
+		keys := receiver.Derive(p.key.Agree(encs), encs)
+		for i := range keys {
+			if _, err := keys[i].Open(nil, nil, sealed[i]); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -5,6 +5,9 @@ import (
 	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
 
 	"github.com/shoal-project/shoal/crypto/x25519"
 )
@@ -29,6 +32,7 @@ const (
 type Receiver struct {
 	public  [Size]byte
 	context [contextSize]byte // key_schedule_context of RFC 9180, section 5.1
+	pairs   *pairSchedule     // nil without the instructions for it
 }
 
 func newReceiver(public [Size]byte, info []byte) *Receiver {
@@ -38,6 +42,9 @@ func newReceiver(public [Size]byte, info []byte) *Receiver {
 	r.context[0] = baseMode
 	copy(r.context[1:], pskID[:])
 	copy(r.context[1+sha256.Size:], infoHash[:])
+	if supportsSHA() {
+		r.pairs = newPairSchedule(r)
+	}
 	return r
 }
 
@@ -49,6 +56,44 @@ func (r *Receiver) Open(dst []byte, shared *x25519.Shared, encapsulated *[Size]b
 	if !ok {
 		return nil, ErrOpen
 	}
+	k := MessageKey{ok: true}
+	r.derive(&k, &agreed, encapsulated)
+	return k.Open(dst, aad, sealed)
+}
+
+// Derive returns the keys of the first messages of the contexts that encapsulated
+// keys have set up, where shared is what [Key.Agree] returned for them. Where the
+// processor has instructions for SHA-256, two are derived at once.
+func (r *Receiver) Derive(shared []x25519.Shared, encapsulated [][Size]byte) []MessageKey {
+	keys := make([]MessageKey, len(shared))
+	var agreed [2][Size]byte
+	waiting := -1 // of a pair the first
+	for i := range shared {
+		lane := 0
+		if waiting >= 0 {
+			lane = 1
+		}
+		if agreed[lane], keys[i].ok = shared[i].Secret(); !keys[i].ok {
+			continue
+		}
+		switch {
+		case r.pairs == nil:
+			r.derive(&keys[i], &agreed[0], &encapsulated[i])
+		case waiting < 0:
+			waiting = i
+		default:
+			r.pairs.derive([2]*MessageKey{&keys[waiting], &keys[i]}, [2]*[Size]byte{&agreed[0], &agreed[1]}, [2]*[Size]byte{&encapsulated[waiting], &encapsulated[i]})
+			waiting = -1
+		}
+	}
+	if waiting >= 0 {
+		r.derive(&keys[waiting], &agreed[0], &encapsulated[waiting])
+	}
+	return keys
+}
+
+// derive derives the key of one message.
+func (r *Receiver) derive(k *MessageKey, agreed, encapsulated *[Size]byte) {
 	// Decap, RFC 9180, section 4.1.
 	var context [kemContext]byte
 	copy(context[:], encapsulated[:])
@@ -57,10 +102,23 @@ func (r *Receiver) Open(dst []byte, shared *x25519.Shared, encapsulated *[Size]b
 	secret := expand(&eaePRK, kemSuite, "shared_secret", context[:], sha256.Size)
 	// KeySchedule, section 5.1.
 	prk := extract(secret[:], hpkeSuite, "secret", nil)
-	key := expand(&prk, hpkeSuite, "key", r.context[:], keySize)
-	nonce := expand(&prk, hpkeSuite, "base_nonce", r.context[:], nonceSize)
+	k.key = expand(&prk, hpkeSuite, "key", r.context[:], keySize)
+	k.nonce = expand(&prk, hpkeSuite, "base_nonce", r.context[:], nonceSize)
+}
 
-	block, err := aes.NewCipher(key[:keySize])
+// A MessageKey opens one message. It prints redacted.
+type MessageKey struct {
+	ok    bool              // the two sides agree on something
+	key   [sha256.Size]byte // keySize bytes of it
+	nonce [sha256.Size]byte // nonceSize
+}
+
+// Open opens the message and appends the plaintext to dst. It fails with [ErrOpen].
+func (k *MessageKey) Open(dst, aad, sealed []byte) ([]byte, error) {
+	if !k.ok {
+		return nil, ErrOpen
+	}
+	block, err := aes.NewCipher(k.key[:keySize])
 	if err != nil {
 		return nil, ErrOpen // not reached: the length is right
 	}
@@ -68,37 +126,52 @@ func (r *Receiver) Open(dst []byte, shared *x25519.Shared, encapsulated *[Size]b
 	if err != nil {
 		return nil, ErrOpen // not reached
 	}
-	plaintext, err := gcm.Open(dst, nonce[:nonceSize], sealed, aad)
+	plaintext, err := gcm.Open(dst, k.nonce[:nonceSize], sealed, aad)
 	if err != nil {
 		return nil, ErrOpen
 	}
 	return plaintext, nil
 }
 
+// String tells nothing of the key.
+func (k MessageKey) String() string { return "HPKE message key (redacted)" }
+
+// Format writes what [MessageKey.String] returns, whatever the verb.
+func (k MessageKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// LogValue returns what [MessageKey.String] returns.
+func (k MessageKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
 // extract is LabeledExtract of RFC 9180, section 4. A salt is a key of at most
 // one block.
 func extract(salt []byte, suite, label string, ikm []byte) [sha256.Size]byte {
 	var buf [maxMAC]byte
-	m := appendPad(buf[:0], salt, innerPad)
+	return finishMAC(appendExtract(appendPad(buf[:0], salt, innerPad), suite, label, ikm), salt)
+}
+
+// appendExtract adds the message of the MAC of LabeledExtract.
+func appendExtract(m []byte, suite, label string, ikm []byte) []byte {
 	m = append(m, hpkeVersion...)
 	m = append(m, suite...)
 	m = append(m, label...)
-	m = append(m, ikm...)
-	return finishMAC(m, salt)
+	return append(m, ikm...)
 }
 
 // expand is LabeledExpand of RFC 9180, section 4, for a length of one block at
 // most, in the first bytes of its result.
 func expand(prk *[sha256.Size]byte, suite, label string, info []byte, length uint16) [sha256.Size]byte {
 	var buf [maxMAC]byte
-	m := appendPad(buf[:0], prk[:], innerPad)
+	return finishMAC(appendExpand(appendPad(buf[:0], prk[:], innerPad), suite, label, info, length), prk[:])
+}
+
+// appendExpand adds the message of the only MAC of LabeledExpand.
+func appendExpand(m []byte, suite, label string, info []byte, length uint16) []byte {
 	m = binary.BigEndian.AppendUint16(m, length)
 	m = append(m, hpkeVersion...)
 	m = append(m, suite...)
 	m = append(m, label...)
 	m = append(m, info...)
-	m = append(m, 1)
-	return finishMAC(m, prk[:])
+	return append(m, 1)
 }
 
 // appendPad adds to b the block with which an HMAC under the key begins (RFC
