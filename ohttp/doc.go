@@ -35,8 +35,9 @@
 // The client contacts the relay and nothing else, whatever happens: no proxy of
 // the environment, no redirect, no direct way when the relay fails. Every failure
 // is an error, and the caller waits. Its requests have no Date and no User-Agent.
-// A key configuration that only one client uses would identify it: where it comes
-// from is the caller's matter, and it must be the same for all.
+// A key configuration that only one client uses would identify it: it must be the
+// same for all, which package witness is for. Package minute gives clients a time
+// that is not their own.
 //
 // The relay forwards to listed gateways only. It passes on the content and one
 // constant header field, and of an answer the content if it is an encapsulated

@@ -1,0 +1,38 @@
+// Package witness makes the keys of a party the same for all clients.
+//
+// Oblivious requests are only as anonymous as the keys that they are sealed to: a
+// party that gives each client a key of its own knows each client by it. So the
+// relay is the witness of keys. For each [Slot], which is a party, a purpose and a
+// period, it fetches one [Statement] that the party has signed, keeps it durably,
+// refuses any other, signs it, too, and serves the same bytes to all. A client uses
+// no key without both signatures.
+//
+//	w, err := witness.New(witness.Config{
+//		Identity: identity, Parties: parties, Store: store, Clock: clock.System(),
+//		Purposes: map[string]time.Duration{"gateway": 24 * time.Hour}, Fetch: fetch,
+//	})
+//	mux.Handle("GET /keys/", http.StripPrefix("/keys", w))
+//
+// The client computes the slot by its own calendar, fetches
+// /keys/PARTY/PURPOSE/START from the relay, and calls [Open].
+//
+// # Security
+//
+// The witness asks twice before it signs, and signs if both answers are equal. A
+// party that answers differently, now or to another node of the witness, loses the
+// slot: both statements are kept as evidence, and no client gets a key of it. Then
+// clients wait. A period has one slot: its start is a multiple of a length that both
+// sides know.
+//
+// Relay and party together can still give a client keys of its own; that they are
+// independent is a promise. A public log of statements could show it, and is not
+// here. Nothing is secret but the identity keys, which sign in constant time by
+// crypto/ed25519.
+//
+// # Limits
+//
+// Only slots of listed parties and purposes whose period is the present one, or
+// begins within Early, are fetched; what is kept in memory and on the disk is
+// bounded by their number for each period. A party that does not answer is asked
+// again after Pause at the earliest.
+package witness

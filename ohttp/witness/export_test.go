@@ -1,0 +1,4 @@
+package witness
+
+// ParseRecord reads a record as a store has it.
+var ParseRecord = parseRecord
