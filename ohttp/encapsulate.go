@@ -11,7 +11,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"log/slog"
+
+	"github.com/shoal-project/shoal/internal/redact"
 )
 
 // Labels of RFC 9458, section 4.
@@ -73,7 +74,7 @@ func (c KeyConfig) Encapsulate(request []byte) ([]byte, *ResponseOpener, error) 
 	}
 	message := make([]byte, 0, len(head)+len(enc)+len(sealed))
 	message = append(append(append(message, head...), enc...), sealed...)
-	return message, &ResponseOpener{responseKey{suite, enc, secret}}, nil
+	return message, &ResponseOpener{responseKey{suite: suite, enc: enc, secret: secret}}, nil
 }
 
 // Decapsulate opens a message that was sealed to one of the keys, and returns the
@@ -119,7 +120,7 @@ func decapsulate(keys []*PrivateKey, message []byte) ([]byte, *PrivateKey, *Resp
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("exporting: %w", err)
 	}
-	return request, key, &ResponseSealer{responseKey{suite, enc, secret}}, nil
+	return request, key, &ResponseSealer{responseKey{suite: suite, enc: enc, secret: secret}}, nil
 }
 
 // find returns the key that a message names, nil if there is none that takes it.
@@ -137,21 +138,16 @@ func find(keys []*PrivateKey, id uint8, kem KEM, suite Suite) *PrivateKey {
 	return nil
 }
 
+// hidden makes a type print redacted.
+type hidden = redact.Secret
+
 // A responseKey is what both sides know of one exchange (RFC 9458, section 4.4).
 type responseKey struct {
+	hidden
 	suite  Suite
 	enc    []byte
 	secret []byte
 }
-
-// String returns a name without the secret.
-func (responseKey) String() string { return "response key (redacted)" }
-
-// Format writes what String returns, whatever the verb.
-func (k responseKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
-
-// LogValue returns what String returns.
-func (k responseKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // A ResponseOpener opens the answer to one request. It prints redacted.
 type ResponseOpener struct{ responseKey }

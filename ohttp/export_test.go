@@ -8,7 +8,7 @@ func (k responseKey) Enc() []byte { return k.enc }
 
 // OpenerOf makes the opener of an exchange whose secrets are known.
 func OpenerOf(s Suite, enc, secret []byte) *ResponseOpener {
-	return &ResponseOpener{responseKey{s, enc, secret}}
+	return &ResponseOpener{responseKey{suite: s, enc: enc, secret: secret}}
 }
 
 // Header and Info are what binds an encapsulated request to its key.
