@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/shoal-project/shoal/internal/redact"
@@ -367,6 +368,39 @@ func TestStored(t *testing.T) {
 			t.Errorf("%s above the order: %v", name, err)
 		}
 	}
+}
+
+// TestConcurrent shares everything that is documented to be safe among
+// goroutines; the race detector judges.
+func TestConcurrent(t *testing.T) {
+	p := newParty(t)
+	contexts := NewContexts(1)
+	_, request, err := NewRequest(rand.Reader, requestContext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for i := range uint32(4) {
+		group.Go(func() {
+			c, err := contexts.Get([]byte("context"), 4+i%2)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			q, err := p.credential.Present(rand.Reader, c, i, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := p.verifier.Verify(c, q, nil); err != nil {
+				t.Error(err)
+			}
+			if _, err := p.key.Issue(rand.Reader, request); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestContexts(t *testing.T) {

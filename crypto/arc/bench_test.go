@@ -154,28 +154,3 @@ func BenchmarkScalarMult(b *testing.B) {
 		p.credential.u.times(&p.key.x0)
 	}
 }
-
-func BenchmarkParts(b *testing.B) {
-	p := newParty(b)
-	s := product{p.key.x0, p.credential.u}
-	h := product{p.key.x0, generators().h}
-	g := product{p.key.x0, generators().g}
-	run := func(name string, f func()) {
-		b.Run(name, func(b *testing.B) {
-			defer reportCPU(b)()
-			for b.Loop() {
-				f()
-			}
-		})
-	}
-	run("base", func() { sumVarTime([]product{g}) })
-	run("fixed", func() { sumVarTime([]product{h}) })
-	run("one", func() { s.element.odd = nil; sumVarTime([]product{s}) })
-	run("table", func() { newOddMultiples(s.element.point, 5) })
-	run("two", func() { s.element.odd = nil; sumVarTime([]product{s, {p.key.x1, p.credential.uPrime}}) })
-	run("decode", func() { decodeElement(s.element.enc[:]) })
-	run("encode", func() { s.element.point.BytesCompressed() })
-	run("double", func() { s.element.point.Double(s.element.point) })
-	run("add", func() { s.element.point.Add(s.element.point, p.credential.x1.point) })
-	run("ordermul", func() { order.mul(p.key.x0, p.key.x1) })
-}

@@ -107,6 +107,14 @@ func atBits(k int) int {
 // firstBit is the index of the first bit among the scalars.
 const firstBit = 5
 
+// proofScalars is the number of scalars of a presentation's relation.
+func proofScalars(k int) int {
+	if k == 0 {
+		return 3
+	}
+	return firstBit + 3*k
+}
+
 // presentationShape is the relation of the draft's section "Presentation Proof"
 // for a nonce of k bits. Scalars: m1, z, -r, nonce, nonceBlinding, then all b,
 // all s and all s2. With k = 0 it is the relation of the profile for a limit of
@@ -118,7 +126,7 @@ func presentationShape(k int) *shape {
 		{atV, []term{{z, atX1}, {minusR, atG}}},
 	}
 	if k == 0 {
-		return newShape(3, append(equations, equation{atT, []term{{m1, atTag}}})...)
+		return newShape(proofScalars(k), append(equations, equation{atT, []term{{m1, atTag}}})...)
 	}
 	equations = append(equations,
 		equation{atNonce, []term{{nonce, atG}, {nonceBlinding, atH}}},
@@ -129,7 +137,7 @@ func presentationShape(k int) *shape {
 			equation{d, []term{{b + i, atG}, {b + k + i, atH}}},
 			equation{d, []term{{b + i, d}, {b + 2*k + i, atH}}})
 	}
-	return newShape(5+3*k, equations...)
+	return newShape(proofScalars(k), equations...)
 }
 
 // weigh returns the sum of the bases times the points.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"filippo.io/bigmod"
 )
@@ -25,7 +26,8 @@ type residue [scalarSize]byte
 // A modulus is a 256-bit prime with the arithmetic of its residues.
 type modulus struct {
 	m      *bigmod.Modulus
-	minus2 []byte // m - 2, the exponent that inverts
+	value  residue // the modulus itself, which is not reduced
+	minus2 []byte  // m - 2, the exponent that inverts
 }
 
 // These are tables: the order of P-256 and its field prime (FIPS 186-5).
@@ -42,7 +44,7 @@ func newModulus(text, minus2 string) *modulus {
 	if err != nil {
 		panic("arc: bigmod refused a constant modulus: " + err.Error())
 	}
-	return &modulus{m, fromHex(minus2)}
+	return &modulus{m, residue(fromHex(text)), fromHex(minus2)}
 }
 
 // fromHex decodes a constant of this package.
@@ -95,10 +97,21 @@ func (m *modulus) decode(b []byte) (residue, error) {
 	if len(b) != scalarSize {
 		return residue{}, fmt.Errorf("%d bytes, want %d", len(b), scalarSize)
 	}
-	if _, err := bigmod.NewNat().SetBytes(b, m.m); err != nil {
+	r := residue(b)
+	if below := r.below(&m.value); below == 0 {
 		return residue{}, errors.New("not below the group's order")
 	}
-	return residue(b), nil
+	return r, nil
+}
+
+// below returns 1 if a is less than b as a number, else 0.
+func (a *residue) below(b *residue) uint64 {
+	x, y := limbs(a), limbs(b)
+	var borrow uint64
+	for i := range 4 {
+		_, borrow = bits.Sub64(x[i], y[i], borrow)
+	}
+	return borrow
 }
 
 // small returns a residue of a small number.

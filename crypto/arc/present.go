@@ -46,7 +46,7 @@ type Presentation struct {
 // more.
 func PresentationSize(limit uint32) int {
 	k := rangeBits(limit)
-	size := 4*elementSize + presentationShape(k).proofSize()
+	size := 4*elementSize + scalarSize*(1+proofScalars(k))
 	if k > 0 {
 		size += (1 + k) * elementSize
 	}
@@ -67,7 +67,7 @@ func ParsePresentation(b []byte, limit uint32) (*Presentation, error) {
 	for range k {
 		p.bits = append(p.bits, r.element("D"))
 	}
-	p.proof = r.proof(presentationShape(k).scalars)
+	p.proof = r.proof(proofScalars(k))
 	if r.err != nil {
 		return nil, r.err
 	}
