@@ -254,7 +254,7 @@ func (d *doctor) losses() {
 // Acknowledge makes it durable that the operator knows of the losses that the
 // organisation's server has found so far, and returns these. It may run beside a
 // server.
-func Acknowledge(c Config) ([]string, error) {
+func Acknowledge(c Config, now time.Time) ([]string, error) {
 	st, err := loss.Read(durable.OS(), c.Data)
 	if err != nil && len(st.Open) == 0 { // acknowledgements that cannot be read are written again
 		return nil, fmt.Errorf("acknowledging losses: %w", err)
@@ -262,7 +262,7 @@ func Acknowledge(c Config) ([]string, error) {
 	if len(st.Open) == 0 {
 		return nil, nil
 	}
-	if err := loss.Acknowledge(durable.OS(), c.Data, st); err != nil {
+	if err := loss.Acknowledge(durable.OS(), c.Data, st, now); err != nil {
 		return nil, fmt.Errorf("acknowledging losses: %w", err)
 	}
 	var all []string

@@ -109,6 +109,9 @@ func (s *Server) lossReasons() []string {
 
 // refreshLosses sets the gauges of losses.
 func (s *Server) refreshLosses() {
+	if err := s.losses.Prune(s.o.Clock.Now()); err != nil {
+		s.failed("losses", err)
+	}
 	st, err := s.losses.List()
 	if err != nil {
 		s.failed("losses", err)

@@ -49,7 +49,7 @@ func TestLeaderLosses(t *testing.T) {
 			if s := shown(w, w.a, "leader", "damaged"); s != want {
 				t.Errorf("after a restart: %+v", s)
 			}
-			_, err := Acknowledge(w.a.config())
+			_, err := Acknowledge(w.a.config(), w.clock.Now())
 			must(t, err)
 			must(t, w.settle(2*time.Minute))
 			if s := shown(w, w.a, "leader", "damaged"); s != (surface{log: true}) {

@@ -155,7 +155,7 @@ func TestLosses(t *testing.T) {
 			if s := shown(w, o, c.role, c.cause); s != want {
 				t.Errorf("after a restart: %+v", s)
 			}
-			all, err := Acknowledge(o.config())
+			all, err := Acknowledge(o.config(), w.clock.Now())
 			if err != nil || len(all) == 0 || !strings.HasPrefix(all[0], c.role+", "+c.cause) {
 				t.Errorf("acknowledged %q, %v", all, err)
 			}

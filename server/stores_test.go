@@ -166,7 +166,7 @@ func harmStore(t *testing.T, w *world, o *org, h holding, harm harm) {
 		o.halt()
 		o.start()
 	}
-	if _, err := Acknowledge(o.config()); err != nil {
+	if _, err := Acknowledge(o.config(), w.clock.Now()); err != nil {
 		t.Error(err)
 	}
 	if s := shown(w, o, role, harm.cause); s != (surface{log: true}) {

@@ -42,7 +42,7 @@ func (c *doctorCmd) Run(e *env) error {
 		}
 	}
 	if c.Acknowledge {
-		all, err := server.Acknowledge(config)
+		all, err := server.Acknowledge(config, e.clock.Now())
 		if err != nil {
 			return setup(err)
 		}

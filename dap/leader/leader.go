@@ -58,7 +58,7 @@ type Config struct {
 	LongPause    time.Duration // the longest of these; default 10 minutes
 	Patience     time.Duration // how long a collection waits, after its grace, and a job for the helper if reports do not expire; default 7 days
 	Settle       time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
-	Results      time.Duration // how long the answer to a collection is kept, if the task has no expiry; default 30 days
+	Results      time.Duration // how long the answer to a collection is kept, if the task has no expiry, and after that the count of lost reports; default 30 days
 
 	// Withdrawn reports whether a task takes no more reports. Those that it has taken
 	// are aggregated and collected. Default: no task.

@@ -192,6 +192,8 @@ type Store interface {
 	// Losses returns how many reports with times in an interval are in the losses of
 	// a task's cuts and ends.
 	Losses(ctx context.Context, task dap.TaskID, i dap.Interval) (uint64, error)
+	// ForgetLosses removes the losses of a task whose times are before a time.
+	ForgetLosses(ctx context.Context, task dap.TaskID, before dap.Time) error
 
 	// Batches returns the batches of a task that are not taken, the oldest first.
 	Batches(ctx context.Context, task dap.TaskID) ([]Batch, error)

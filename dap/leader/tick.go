@@ -255,6 +255,10 @@ func (l *Leader) expire(ctx context.Context, now time.Time) error {
 		errs = append(errs,
 			l.config.Store.ForgetBatches(ctx, s.Task.ID(), before),
 			l.config.Store.ForgetCollections(ctx, s.Task.ID(), now.Add(-keep)))
+		// Collections of what has expired are told of its losses for as long as results are kept.
+		if before, err = s.Task.Config().TimePrecision.Time(now.Add(-keep - l.config.Results)); err == nil {
+			errs = append(errs, l.config.Store.ForgetLosses(ctx, s.Task.ID(), before))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("forgetting what has expired: %w", err)

@@ -114,6 +114,10 @@ func (s leaderLink) ForgetBatches(ctx context.Context, task dap.TaskID, before d
 	return alter(s.link, func() error { return s.Store.ForgetBatches(ctx, task, before) })
 }
 
+func (s leaderLink) ForgetLosses(ctx context.Context, task dap.TaskID, before dap.Time) error {
+	return alter(s.link, func() error { return s.Store.ForgetLosses(ctx, task, before) })
+}
+
 func (s leaderLink) CreateCollection(ctx context.Context, c leader.Collection) (have leader.Collection, fresh bool, err error) {
 	err = alter(s.link, func() error {
 		have, fresh, err = s.Store.CreateCollection(ctx, c)

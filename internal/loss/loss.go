@@ -10,16 +10,17 @@
 //
 // The operator's command reads the same list, with or without a server beside it,
 // and acknowledges what it has read; the server finds that in a second file, which
-// the command alone writes. What the server learns afterwards, also more reports at
+// the command writes. What the server learns afterwards, also more reports at
 // a place that is acknowledged, is not acknowledged by it.
 //
 // # Security
 //
 // An entry names a file, a task or an epoch, and a number of reports: nothing of
-// one client, and no time.
+// one client, and no time but the day on which an operator acknowledged it.
 //
 // # Limits
 //
+// An acknowledged entry that is not found again goes after 90 days.
 // A book has about 1,000 places; what comes then is counted in one entry for each
 // role and cause. One process writes the list at a time.
 package loss
@@ -33,6 +34,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/shoal-project/shoal/internal/durable"
 )
@@ -55,7 +57,12 @@ type Loss struct {
 	Place   string `json:"place"`   // the same whenever it is found again
 	Reports int64  `json:"reports"` // at least; 0 if nothing is known
 	Detail  string `json:"detail,omitempty"`
+	// Acknowledged is the day on which an operator did, in the list of those alone.
+	Acknowledged string `json:"acknowledged,omitempty"`
 }
+
+// Kept is how long an acknowledged loss stays in the list.
+const Kept = 90 * 24 * time.Hour
 
 type key struct {
 	role  string
@@ -86,13 +93,14 @@ type Book struct {
 
 	mu    sync.Mutex
 	known map[key]Loss
-	dirty bool // the file is older
+	found map[key]bool // by this process
+	dirty bool         // the file is older
 }
 
 // Open reads the list in dir, which exists. A list that cannot be read is kept aside
 // and is a loss itself.
 func Open(fsys durable.FS, dir string) (*Book, error) {
-	b := &Book{fs: fsys, dir: dir, known: map[key]Loss{}}
+	b := &Book{fs: fsys, dir: dir, known: map[key]Loss{}, found: map[key]bool{}}
 	all, err := read(fsys, filepath.Join(dir, listFile))
 	if _, broken := errors.AsType[*brokenError](err); broken {
 		name := filepath.Join(dir, listFile)
@@ -151,6 +159,7 @@ func (b *Book) Add(l Loss) (fresh bool, err error) {
 		old, known = b.known[l.key()]
 		l.Reports += old.Reports
 	}
+	b.found[l.key()] = true
 	fresh = !known || l.Reports > old.Reports
 	if fresh || l.Detail != old.Detail && l.Reports == old.Reports { // another thing to do is no other loss
 		b.known[l.key()] = l
@@ -164,6 +173,7 @@ func (b *Book) Count(l Loss) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.Reports += b.known[l.key()].Reports
+	b.found[l.key()] = true
 	b.known[l.key()], b.dirty = l, true
 	return b.save()
 }
@@ -176,6 +186,7 @@ func (b *Book) Replace(role string, cause Cause, all []Loss) (fresh []Loss, err 
 	next := map[key]bool{}
 	for _, l := range all {
 		next[l.key()] = true
+		b.found[l.key()] = true
 		old, known := b.known[l.key()]
 		if known && l == old {
 			continue
@@ -192,6 +203,36 @@ func (b *Book) Replace(role string, cause Cause, all []Loss) (fresh []Loss, err 
 		}
 	}
 	return fresh, b.save()
+}
+
+// Prune drops losses that were acknowledged [Kept] and longer before now and that this
+// process has not found again.
+func (b *Book) Prune(now time.Time) error {
+	acked, err := read(b.fs, filepath.Join(b.dir, ackFile))
+	if err != nil {
+		return fmt.Errorf("reading what is acknowledged: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	left := acked[:0:0]
+	for _, l := range acked {
+		day, err := time.Parse(time.DateOnly, l.Acknowledged)
+		known, ok := b.known[l.key()]
+		if err != nil || !ok || b.found[l.key()] || known.Reports > l.Reports || now.Before(day.Add(Kept)) {
+			left = append(left, l)
+			continue
+		}
+		delete(b.known, l.key())
+		b.dirty = true
+	}
+	if !b.dirty {
+		return nil
+	}
+	// The acknowledgement goes first: a loss at the same place later is another one.
+	if err := write(b.fs, filepath.Join(b.dir, ackFile), left); err != nil {
+		return err
+	}
+	return b.save()
 }
 
 // save writes the list if it has changed. The caller holds b.mu.
@@ -246,13 +287,14 @@ func Read(fsys durable.FS, dir string) (State, error) {
 // was.
 func stateOf(fsys durable.FS, dir string, all []Loss) (State, error) {
 	acked, err := read(fsys, filepath.Join(dir, ackFile))
-	was := map[key]int64{}
+	was := map[key]Loss{}
 	for _, l := range acked {
-		was[l.key()] = l.Reports
+		was[l.key()] = l
 	}
 	var st State
 	for _, l := range all {
-		if n, ok := was[l.key()]; ok && l.Reports <= n {
+		if a, ok := was[l.key()]; ok && l.Reports <= a.Reports {
+			l.Acknowledged = a.Acknowledged
 			st.Acknowledged = append(st.Acknowledged, l)
 		} else {
 			st.Open = append(st.Open, l)
@@ -261,8 +303,12 @@ func stateOf(fsys durable.FS, dir string, all []Loss) (State, error) {
 	return st, err
 }
 
-// Acknowledge makes it durable that an operator knows of what a state that was read
-// holds. It concerns nothing else.
-func Acknowledge(fsys durable.FS, dir string, st State) error {
-	return write(fsys, filepath.Join(dir, ackFile), slices.Concat(st.Acknowledged, st.Open))
+// Acknowledge makes it durable that an operator knows, now, of what a state that was
+// read holds. It concerns nothing else.
+func Acknowledge(fsys durable.FS, dir string, st State, now time.Time) error {
+	all := slices.Concat(st.Acknowledged, st.Open)
+	for i := range all {
+		all[i].Acknowledged = cmp.Or(all[i].Acknowledged, now.UTC().Format(time.DateOnly))
+	}
+	return write(fsys, filepath.Join(dir, ackFile), all)
 }

@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/loss"
 )
+
+var day = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -52,7 +55,7 @@ func TestBook(t *testing.T) {
 	two := loss.Loss{Role: "shuffler", Cause: loss.Missing, Place: "b"}
 	_, err = b.Add(two) // while the operator reads
 	must(t, err)
-	must(t, loss.Acknowledge(durable.OS(), dir, read))
+	must(t, loss.Acknowledge(durable.OS(), dir, read, day))
 	for _, b := range []*loss.Book{b, open(t, dir)} {
 		st, err := b.List()
 		if got := counts(t, st, err); got != [2]int{1, 1} || st.Open[0] != two {
@@ -103,7 +106,7 @@ func TestDamagedList(t *testing.T) {
 	if got := counts(t, st, err); got != [2]int{1, 0} || st.Open[0].Place != "losses.json" {
 		t.Errorf("state %+v", st)
 	}
-	must(t, loss.Acknowledge(durable.OS(), dir, st))
+	must(t, loss.Acknowledge(durable.OS(), dir, st, day))
 	must(t, os.Truncate(filepath.Join(dir, "losses.acknowledged.json"), 10))
 	if st, err := open(t, dir).List(); err == nil || len(st.Open) != 1 {
 		t.Errorf("damaged acknowledgements: %+v, %v", st, err)
@@ -163,4 +166,50 @@ func TestFullDisk(t *testing.T) {
 	if got := counts(t, st, err); got != [2]int{1, 0} {
 		t.Errorf("afterwards: %+v", st)
 	}
+}
+
+// TestPrune: what was acknowledged long ago and is not found again goes, and a loss at
+// the same place after that is a new one.
+func TestPrune(t *testing.T) {
+	dir := t.TempDir()
+	reopen := func() *loss.Book {
+		b, err := loss.Open(durable.OS(), dir)
+		must(t, err)
+		return b
+	}
+	b := reopen()
+	for _, place := range []string{"old", "again", "worse"} {
+		_, err := b.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: place, Reports: 5})
+		must(t, err)
+	}
+	st, err := b.List()
+	must(t, err)
+	must(t, loss.Acknowledge(durable.OS(), dir, st, day))
+	_, err = b.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "open", Reports: 1})
+	must(t, err)
+	count := func(open, acknowledged int) {
+		t.Helper()
+		st, err := b.List()
+		if err != nil || len(st.Open) != open || len(st.Acknowledged) != acknowledged {
+			t.Errorf("%+v, %v; want %d open and %d acknowledged", st, err, open, acknowledged)
+		}
+	}
+	must(t, b.Prune(day.Add(2*loss.Kept))) // this process has found all of them
+	count(1, 3)
+	b = reopen()
+	must(t, b.Prune(day.Add(loss.Kept-24*time.Hour)))
+	count(1, 3)
+	_, err = b.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "again", Reports: 5})
+	must(t, err)
+	_, err = b.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "worse", Reports: 6})
+	must(t, err)
+	must(t, b.Prune(day.Add(loss.Kept+24*time.Hour)))
+	count(2, 1)
+	b = reopen()
+	count(2, 1)
+	fresh, err := b.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "old", Reports: 2})
+	if err != nil || !fresh {
+		t.Errorf("a new loss at an old place: %v, %v", fresh, err)
+	}
+	count(3, 1)
 }

@@ -267,6 +267,18 @@ func (s *Leader) Batches(ctx context.Context, task dap.TaskID) ([]leader.Batch, 
 	return all, nil
 }
 
+// ForgetLosses implements [leader.Store].
+func (s *Leader) ForgetLosses(ctx context.Context, task dap.TaskID, before dap.Time) error {
+	err := s.change(ctx, task, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `DELETE FROM dap_losses WHERE task = $1 AND unit < $2`, task[:], number(uint64(before)))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting losses of task %v: %w", task, err)
+	}
+	return nil
+}
+
 // ForgetBatches implements [leader.Store].
 func (s *Leader) ForgetBatches(ctx context.Context, task dap.TaskID, before dap.Time) error {
 	err := s.change(ctx, task, func(tx pgx.Tx) error {

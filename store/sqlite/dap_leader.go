@@ -421,6 +421,18 @@ func (s *Leader) Batches(ctx context.Context, task dap.TaskID) ([]leader.Batch, 
 	return all, rows.Err()
 }
 
+// ForgetLosses implements [leader.Store].
+func (s *Leader) ForgetLosses(ctx context.Context, task dap.TaskID, before dap.Time) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM dap_losses WHERE task = ? AND unit < ?`, task[:], int64(min(before, math.MaxInt64)))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting losses of task %v: %w", task, err)
+	}
+	return nil
+}
+
 // ForgetBatches implements [leader.Store].
 func (s *Leader) ForgetBatches(ctx context.Context, task dap.TaskID, before dap.Time) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {

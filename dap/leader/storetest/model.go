@@ -234,6 +234,15 @@ func (m *Model) Losses(_ context.Context, task dap.TaskID, i dap.Interval) (n ui
 	return n, err
 }
 
+// ForgetLosses implements [leader.Store].
+func (m *Model) ForgetLosses(_ context.Context, task dap.TaskID, before dap.Time) error {
+	return m.change(func() (func(), error) {
+		return func() {
+			maps.DeleteFunc(m.losses, func(k lossKey, _ uint64) bool { return k.task == task && k.unit < before })
+		}, nil
+	})
+}
+
 // count changes the counts of a batch, if there is one.
 func (m *Model) count(task dap.TaskID, id dap.BatchID, assigned, ended, counted uint64) {
 	k := batchKey{task, id}

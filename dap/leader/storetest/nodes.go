@@ -90,6 +90,7 @@ func (s *suite) fence() {
 			return st.EndJob(ctx, leader.End{Job: jobs[0], Counted: 1}, change(taskA, 1))
 		},
 		"ForgetBatches": func(st leader.Store) error { return st.ForgetBatches(ctx, taskA, 9) },
+		"ForgetLosses":  func(st leader.Store) error { return st.ForgetLosses(ctx, taskA, 9) },
 		"CreateCollection": func(st leader.Store) error {
 			_, _, err := st.CreateCollection(ctx, collection(3, dap.Interval{}))
 			return err
@@ -281,6 +282,14 @@ func (s *suite) losses() {
 	}
 	if have, err := s.Losses(ctx, taskB, dap.Interval{Duration: 99}); err != nil || have != 0 {
 		s.Fatalf("losses of another task: %d, error %v", have, err)
+	}
+	s.must(s.ForgetLosses(ctx, taskB, 99))
+	s.must(s.ForgetLosses(ctx, taskA, 7))
+	s.again()
+	for i, want := range map[dap.Interval]uint64{{Start: 5, Duration: 2}: 0, {Start: 7, Duration: 1}: 5} {
+		have, err := s.Losses(ctx, taskA, i)
+		s.must(err)
+		s.equal(have, want, "losses in "+i.String()+" after those before 7 are forgotten")
 	}
 	c := s.create(collection(1, dap.Interval{Start: 5, Duration: 2}))
 	c.Lost = 3
