@@ -196,8 +196,6 @@ func TestGatewayProblemsInside(t *testing.T) {
 			for i := range 100 {
 				w.Header().Set("X-"+strconv.Itoa(i), "y")
 			}
-		case "/slow":
-			<-r.Context().Done()
 		case "/trailer":
 			w.Header().Set("Trailer", "Digest")
 			w.WriteHeader(103)
@@ -205,7 +203,7 @@ func TestGatewayProblemsInside(t *testing.T) {
 			w.Header().Set("Digest", "d")
 			w.Header().Set("Trailer:Other", "o")
 		}
-	}), func(c *ohttp.GatewayConfig) { c.Timeout = 20 * time.Millisecond }, key)
+	}), nil, key)
 	field := func(name, value string) []bhttp.Field { return []bhttp.Field{{Name: name, Value: value}} }
 	for name, test := range map[string]struct {
 		m      bhttp.Request
@@ -221,7 +219,6 @@ func TestGatewayProblemsInside(t *testing.T) {
 		"bad escape":  {bhttp.Request{Method: "POST", Path: "/%zz"}, 512, 400, "malformed"},
 		"long answer": {bhttp.Request{Method: "POST", Path: "/long"}, 512, 500, "answerSize"},
 		"many fields": {bhttp.Request{Method: "POST", Path: "/many"}, 512, 500, "answerSize"},
-		"slow":        {bhttp.Request{Method: "GET", Path: "/slow"}, 512, 504, "timeout"},
 	} {
 		m := exchange(t, g, key.Config(), encode(t, &test.m, test.size))
 		if status, kind := innerProblem(t, m); status != test.status || kind != test.kind {
@@ -247,6 +244,26 @@ func TestGatewayProblemsInside(t *testing.T) {
 	m := exchange(t, g, key.Config(), encode(t, &bhttp.Request{Method: "POST", Path: "/trailer"}, 512))
 	if m.Status != 200 || string(m.Content) != "x" || len(m.Trailer) != 2 || m.Trailer[0].Value != "d" || m.Trailer[1].Value != "o" || len(m.Header) != 1 {
 		t.Errorf("trailer: %+v", m)
+	}
+}
+
+// TestSlowHandler: a handler that gives up when its time is over is answered for,
+// and may be asked again.
+func TestSlowHandler(t *testing.T) {
+	n := 0
+	key := newKey(t, 1, ohttp.X25519)
+	g := newGateway(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		n++
+		<-r.Context().Done()
+	}), func(c *ohttp.GatewayConfig) { c.Timeout = time.Millisecond }, key)
+	message := encode(t, &bhttp.Request{Method: "POST", Header: []bhttp.Field{{Name: "idempotency-key", Value: "x"}}}, 512)
+	for range 2 {
+		if status, kind := innerProblem(t, exchange(t, g, key.Config(), message)); status != 504 || kind != "timeout" {
+			t.Errorf("%d %s", status, kind)
+		}
+	}
+	if n != 2 || g.Remembered() != 0 {
+		t.Errorf("asked %d times, %d bytes remembered", n, g.Remembered())
 	}
 }
 
