@@ -287,7 +287,7 @@ func post(ctx context.Context, to *url.URL, sealed []byte) (*http.Request, error
 // CloseIdleConnections closes connections to the relay that are not in use.
 func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 
-// A RelayError is an answer of relay or gateway that is not encapsulated. Its
+// A RelayError is an answer of relay or gateway that is not what was asked for. Its
 // author is not known: the relay could have made it up.
 type RelayError struct {
 	Status int
@@ -298,9 +298,9 @@ type RelayError struct {
 // Error names the status and the problem.
 func (e *RelayError) Error() string {
 	if e.Type == "" {
-		return fmt.Sprintf("HTTP %d from the relay instead of an encapsulated response", e.Status)
+		return fmt.Sprintf("HTTP %d from the relay instead of what was asked for", e.Status)
 	}
-	return fmt.Sprintf("HTTP %d from the relay instead of an encapsulated response: %q", e.Status, e.Type)
+	return fmt.Sprintf("HTTP %d from the relay instead of what was asked for: %q", e.Status, e.Type)
 }
 
 // Is makes an error of type [ProblemKey] match [ErrUnknownKey].

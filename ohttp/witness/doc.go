@@ -13,8 +13,8 @@
 //	})
 //	mux.Handle("GET /keys/", http.StripPrefix("/keys", w))
 //
-// The client computes the slot by its own calendar, fetches
-// /keys/PARTY/PURPOSE/START from the relay, and calls [Open].
+// A client has a [Source], which computes the slot by the time that it is given,
+// fetches /keys/PARTY/PURPOSE/START from the relay, and calls [Open].
 //
 // # Security
 //

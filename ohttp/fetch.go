@@ -1,0 +1,77 @@
+package ohttp
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// A FetcherConfig is what a [Fetcher] needs.
+type FetcherConfig struct {
+	// Relay is a URL of the relay; paths are joined to it.
+	Relay string
+	// Timeout bounds one exchange, 1 minute if 0.
+	Timeout time.Duration
+	// TLS is used towards the relay, nil for the defaults of crypto/tls.
+	TLS *tls.Config
+	// Dial opens connections to the relay, nil for those of package net.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// A Fetcher gets what the relay itself serves to all clients alike, such as
+// witnessed keys, under the rules of a [Client]: it contacts the relay and nothing
+// else, whatever happens, and sends no header field that tells clients apart. It is
+// safe for concurrent use.
+type Fetcher struct {
+	relay     *url.URL
+	timeout   time.Duration
+	transport *http.Transport
+}
+
+// NewFetcher checks the configuration. It does not contact the relay.
+func NewFetcher(c FetcherConfig) (*Fetcher, error) {
+	relay, err := parseURL(c.Relay)
+	if err != nil {
+		return nil, fmt.Errorf("relay fetcher: %w", err)
+	}
+	defaultDuration(&c.Timeout, time.Minute)
+	return &Fetcher{relay: relay, timeout: c.Timeout, transport: newTransport(c.TLS, c.Dial, 90*time.Second)}, nil
+}
+
+// Get returns the body at path, of at most limit bytes, if it has the media type.
+// Other answers are errors of type [*RelayError].
+func (f *Fetcher) Get(ctx context.Context, path, mediaType string, limit int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	at := f.relay.JoinPath(strings.Split(strings.Trim(path, "/"), "/")...)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("fetching from the relay: %w", err)
+	}
+	r.Header = http.Header{"User-Agent": {""}}
+	response, err := f.transport.RoundTrip(r)
+	if err != nil {
+		return nil, fmt.Errorf("fetching from the relay: %w", err)
+	}
+	defer response.Body.Close() //nolint:errcheck // the body has been read
+	body, err := io.ReadAll(io.LimitReader(response.Body, int64(limit)+1))
+	if err != nil {
+		return nil, fmt.Errorf("fetching from the relay: %w", err)
+	}
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != mediaType {
+		return nil, fmt.Errorf("fetching from the relay: %w", relayError(response, body))
+	}
+	if len(body) > limit {
+		return nil, fmt.Errorf("fetching from the relay: %w: more than %d bytes", ErrMalformed, limit)
+	}
+	return body, nil
+}
+
+// CloseIdleConnections closes connections to the relay that are not in use.
+func (f *Fetcher) CloseIdleConnections() { f.transport.CloseIdleConnections() }

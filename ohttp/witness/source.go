@@ -1,0 +1,82 @@
+package witness
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/ohttp"
+)
+
+// A SourceConfig is what a [Source] needs.
+type SourceConfig struct {
+	Party, Witness ed25519.PublicKey
+	// Purpose and Length are those of the witness.
+	Purpose string
+	Length  time.Duration
+	// Fetch gets what the relay serves at a path, such as [ohttp.Fetcher.Get] with
+	// a prefix.
+	Fetch func(ctx context.Context, path, mediaType string, limit int) ([]byte, error)
+	// Now is the time by which the period is chosen, such as that of package minute.
+	// Its error is the source's: then clients wait.
+	Now func() (time.Time, error)
+}
+
+// A Source is a client's source of a gateway's key, for [ohttp.ClientConfig]: the
+// first key that both the party and the witness have signed for the present
+// period. It fetches once a period. It is safe for concurrent use.
+type Source struct {
+	config SourceConfig
+	mu     sync.Mutex // held while the keys are fetched
+	slot   Slot
+	key    ohttp.KeyConfig
+}
+
+// NewSource checks the configuration. It fetches nothing.
+func NewSource(c SourceConfig) (*Source, error) {
+	if len(c.Party) != ed25519.PublicKeySize || len(c.Witness) != ed25519.PublicKeySize || c.Party.Equal(c.Witness) {
+		return nil, errors.New("source of witnessed keys: want identity keys of a party and of a witness that differ")
+	}
+	if c.Fetch == nil || c.Now == nil {
+		return nil, errors.New("source of witnessed keys: fetch and now must be set")
+	}
+	if _, err := SlotAt(c.Party, c.Purpose, c.Length, time.Unix(0, 0)); err != nil {
+		return nil, fmt.Errorf("source of witnessed keys: %w", err)
+	}
+	return &Source{config: c}, nil
+}
+
+// Key returns the key of the present period. An error means that there is none yet,
+// or none at all: the caller waits.
+func (s *Source) Key(ctx context.Context) (ohttp.KeyConfig, error) {
+	now, err := s.config.Now()
+	if err != nil {
+		return ohttp.KeyConfig{}, fmt.Errorf("witnessed key: %w", err)
+	}
+	slot, err := SlotAt(s.config.Party, s.config.Purpose, s.config.Length, now)
+	if err != nil {
+		return ohttp.KeyConfig{}, fmt.Errorf("witnessed key: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slot == slot {
+		return s.key, nil
+	}
+	witnessed, err := s.config.Fetch(ctx, slot.Path(), MediaType, maxSigned+3+ed25519.SignatureSize)
+	if err != nil {
+		return ohttp.KeyConfig{}, fmt.Errorf("witnessed key: %w", err)
+	}
+	keys, err := Open(witnessed, slot, s.config.Length, s.config.Witness)
+	if err != nil {
+		return ohttp.KeyConfig{}, err
+	}
+	configs, err := ohttp.ParseKeyConfigs(keys)
+	if err != nil {
+		return ohttp.KeyConfig{}, fmt.Errorf("witnessed key: %w", err)
+	}
+	s.slot, s.key = slot, configs[0]
+	return s.key, nil
+}
