@@ -256,6 +256,9 @@ func (p *Parties) serve(ctx context.Context, o organisation, last bool) (*server
 	return s, nil
 }
 
+// First returns the server of the organisation that devices send to.
+func (p *Parties) First() *server.Server { return p.servers[0] }
+
 // Results returns the server of the organisation that has the results.
 func (p *Parties) Results() *server.Server { return p.servers[len(p.servers)-1] }
 
