@@ -18,6 +18,7 @@ import (
 	"github.com/shoal-project/shoal/cmd/shoal/internal/demo"
 	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
 	"github.com/shoal-project/shoal/console"
+	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server"
 )
 
@@ -54,6 +55,20 @@ func (w *webSources) list() []console.Source {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.all
+}
+
+// tables are what the servers of these questions have released, for SQL.
+func (w *webSources) tables() []release.Catalogue {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.web == nil {
+		return nil
+	}
+	var all []release.Catalogue
+	for _, s := range w.web.Servers() {
+		all = append(all, s.Epochs())
+	}
+	return all
 }
 
 func (w *webSources) close() {
@@ -152,7 +167,7 @@ func (c *demoCmd) stage(e *env, config demo.Config) (*demo.Stage, error) {
 	if !c.Once {
 		config.ConsoleAddr = c.Console
 		config.Console = func(s *server.Server) (http.Handler, error) {
-			return newConsoleOf(s.Config(), slog.New(slog.DiscardHandler), c.more.list)(s)
+			return newConsoleOf(s.Config(), slog.New(slog.DiscardHandler), c.more.list, c.more.tables)(s)
 		}
 	}
 	return demo.Set(e.ctx, config)

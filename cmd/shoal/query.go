@@ -86,13 +86,38 @@ func queryWorker() ([]string, error) {
 	return []string{self, "query", "--worker"}, nil
 }
 
+// A growing catalogue is one, and those that come later.
+type growing struct {
+	own  release.Catalogue
+	more func() []release.Catalogue
+}
+
+var _ release.Selector = growing{}
+
+func (g growing) all() release.Catalogue {
+	return release.Join(append([]release.Catalogue{g.own}, g.more()...)...)
+}
+
+// Released implements [release.Catalogue].
+func (g growing) Released(ctx context.Context) ([]release.Batch, error) { return g.all().Released(ctx) }
+
+// Of implements [release.Selector].
+func (g growing) Of(ctx context.Context, q release.Query) ([]release.Batch, error) {
+	return release.OfMetric(ctx, g.all(), q.Metric)
+}
+
+// Metrics implements [release.Selector].
+func (g growing) Metrics(ctx context.Context) ([]string, error) { return release.Metrics(ctx, g.all()) }
+
 // consoleQuery answers the queries of a console: one at a time, and smaller
-// ones than the command line, for they run beside a server.
-func consoleQuery(s *server.Server) (console.Querier, error) {
-	tables := s.Epochs()
-	if tables == nil {
+// ones than the command line, for they run beside a server. more are tables that other
+// servers have released.
+func consoleQuery(s *server.Server, more func() []release.Catalogue) (console.Querier, error) {
+	own := s.Epochs()
+	if own == nil {
 		return nil, nil
 	}
+	tables := growing{own, more}
 	worker, err := queryWorker()
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/shoal-project/shoal/console"
+	"github.com/shoal-project/shoal/release"
 	"github.com/shoal-project/shoal/server"
 )
 
@@ -47,13 +48,13 @@ func newLogger(w io.Writer, c server.LogConfig) *slog.Logger {
 
 // newConsole joins the console to a server; the server's package is below it.
 func newConsole(c server.Config, logger *slog.Logger) func(*server.Server) (http.Handler, error) {
-	return newConsoleOf(c, logger, func() []console.Source { return nil })
+	return newConsoleOf(c, logger, func() []console.Source { return nil }, func() []release.Catalogue { return nil })
 }
 
 // newConsoleOf is newConsole with questions that other servers answer.
-func newConsoleOf(c server.Config, logger *slog.Logger, more func() []console.Source) func(*server.Server) (http.Handler, error) {
+func newConsoleOf(c server.Config, logger *slog.Logger, more func() []console.Source, tables func() []release.Catalogue) func(*server.Server) (http.Handler, error) {
 	return func(s *server.Server) (http.Handler, error) {
-		query, err := consoleQuery(s)
+		query, err := consoleQuery(s, tables)
 		if err != nil {
 			return nil, err
 		}
