@@ -109,10 +109,6 @@ func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answ
 	return a, s.aggregateCharts(t, entries, &a)
 }
 
-// lateReports is how long after a batch has closed reports that are on their way
-// between leader and helper may still count.
-const lateReports = 6 * time.Hour
-
 // pendingOf says how it stands with a batch that is asked for.
 func pendingOf(t *task.Task, p server.CollectionView, now time.Time) Pending {
 	out := Pending{Start: p.Start, End: p.End, State: "waiting", Missing: p.Missing}
@@ -122,7 +118,7 @@ func pendingOf(t *task.Task, p server.CollectionView, now time.Time) Pending {
 		out.State, out.Text = "given up", p.Reason
 	case p.Failed != "":
 		out.State, out.Text = "failing", "The last try failed and will be repeated; the server’s log says why."
-	case p.Missing != "" && !p.End.IsZero() && now.After(closed.Add(lateReports)):
+	case p.Missing != "" && !p.End.IsZero() && now.After(closed.Add(collector.LateReports)):
 		out.State = tooFew
 		out.Text = fmt.Sprintf("Devices could send for this epoch until %s, and too few did: it will not be released, unless the leader still waits for an absent helper. "+
 			"Ask more people, or ask again with a longer epoch or a lower min_batch; “shoal simulate” tries it.", closed.UTC().Format("2 January 2006, 15:04 UTC"))
@@ -135,10 +131,10 @@ func pendingOf(t *task.Task, p server.CollectionView, now time.Time) Pending {
 }
 
 // tooFew is the state of a batch to which no report can come any more.
-const tooFew = "too few"
+const tooFew = collector.EpochTooFew
 
 // over reports whether a batch is not to be expected any more.
-func (p Pending) over() bool { return p.State == tooFew || p.State == "given up" }
+func (p Pending) over() bool { return p.State == tooFew || p.State == collector.EpochGivenUp }
 
 // whole returns the batches whose files are what was released, and marks the others.
 func (s *serverSource) whole(t server.Task, batches []release.Batch, a *Answer) []release.Batch {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shoal-project/shoal/dap/collector"
+	"github.com/shoal-project/shoal/dap/taskconfig"
 	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/release"
@@ -29,8 +31,9 @@ func (s *Server) Unreleased(ctx context.Context, t Task, most int) ([]analyzer.U
 // Such a row has no tables.
 type epochs struct {
 	release.Catalogue
-	tables *analyzer.Tables
-	tasks  func() []Task // as an analyzer
+	tables *analyzer.Tables  // nil if the organisation is no analyzer
+	sums   *collector.Tables // nil if it is no collector
+	tasks  func() []Task     // as an analyzer or a collector
 	now    func() time.Time
 	grace  time.Duration
 }
@@ -74,15 +77,50 @@ func (c *epochs) with(ctx context.Context, all []release.Batch, of func(Task) bo
 		if !of(t) {
 			continue
 		}
-		gaps, err := c.tables.Unreleased(ctx, t.Task, t.ID, c.now(), c.grace, mostEpochs)
+		gaps, err := c.gaps(ctx, t)
 		if err != nil {
 			return nil, err
 		}
-		for _, u := range gaps {
-			all = append(all, analyzer.UnreleasedBatch(t.Task, t.ID, u))
-		}
+		all = append(all, gaps...)
 	}
 	return all, nil
+}
+
+// gaps returns the rows of a task.
+func (c *epochs) gaps(ctx context.Context, t Task) (all []release.Batch, err error) {
+	if t.Role() == task.Collector {
+		return c.asked(ctx, t)
+	}
+	gaps, err := c.tables.Unreleased(ctx, t.Task, t.ID, c.now(), c.grace, mostEpochs)
+	for _, u := range gaps {
+		all = append(all, analyzer.UnreleasedBatch(t.Task, t.ID, u))
+	}
+	return all, err
+}
+
+// asked returns the rows of a task of the aggregate route: what the leader was asked
+// for and is not released.
+func (c *epochs) asked(ctx context.Context, t Task) (all []release.Batch, err error) {
+	made, err := taskconfig.New(t.Task, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	asks, err := c.sums.Unreleased(ctx, made.ID(), mostEpochs)
+	q := &collector.Question{Task: made, Shoal: t.Task}
+	for _, a := range asks {
+		start, end := q.Span(a)
+		closed := end.Add(time.Duration(t.Task.MaxDelay+t.Task.ClockSkew) * time.Second)
+		all = append(all, collector.UnreleasedBatch(t.Task, t.ID, a, start, end, a.Epoch(closed, c.now())))
+	}
+	return all, err
+}
+
+// rowsOf are the tasks of which an organisation that is analyzer or collector, or
+// both, has rows.
+func (c *epochs) rowsOf(all []Task) []Task {
+	return slices.DeleteFunc(slices.Clone(all), func(t Task) bool {
+		return (t.Role() != task.Analyzer || c.tables == nil) && (t.Role() != task.Collector || c.sums == nil)
+	})
 }
 
 // Epochs returns what the organisation has released, with a row for each epoch of
@@ -90,13 +128,12 @@ func (c *epochs) with(ctx context.Context, all []release.Batch, of func(Task) bo
 // of batches: exports want what was released.
 func (s *Server) Epochs() release.Catalogue {
 	released := s.Released()
-	if released == nil || s.Tables() == nil {
-		return released
+	if released == nil {
+		return nil
 	}
-	return &epochs{
-		Catalogue: released, tables: s.Tables(), now: s.o.Clock.Now, grace: s.config.Keys.Grace.D(),
-		tasks: func() []Task { return s.tasksWith(AnalyzerRole) },
-	}
+	c := &epochs{Catalogue: released, tables: s.Tables(), sums: s.Aggregates(), now: s.o.Clock.Now, grace: s.config.Keys.Grace.D()}
+	c.tasks = func() []Task { return c.rowsOf(s.Tasks()) }
+	return c
 }
 
 // OpenEpochs is OpenTables with a row for each epoch of which nothing was released at
@@ -104,28 +141,36 @@ func (s *Server) Epochs() release.Catalogue {
 // no such rows.
 func OpenEpochs(ctx context.Context, c Config, now time.Time) (release.Catalogue, func() error, error) {
 	released, done, err := OpenTables(ctx, c)
-	if err != nil || !c.Has(AnalyzerRole) {
+	if err != nil {
 		return released, done, err
 	}
 	r, err := readRegistry(c, now)
 	if err != nil {
 		return released, done, nil //nolint:nilerr // what was released can be read all the same
 	}
-	tables, shut, err := openTablesOf(ctx, c, AnalyzerRole)
-	if err != nil {
-		return nil, nil, errors.Join(err, done())
+	all := &epochs{Catalogue: released, grace: c.Keys.Grace.D(), now: func() time.Time { return now }}
+	closers := []func() error{done}
+	shut := func() error {
+		var errs []error
+		for _, c := range closers {
+			errs = append(errs, c())
+		}
+		return errors.Join(errs...)
 	}
-	var tasks []Task
-	for _, t := range r.tasks {
-		if t.Role() == task.Analyzer {
-			tasks = append(tasks, t)
+	for _, role := range c.Roles {
+		tables, end, err := openTablesOf(ctx, c, role)
+		if err != nil {
+			return nil, nil, errors.Join(err, shut())
+		}
+		switch tables := tables.(type) {
+		case *analyzer.Tables:
+			all.tables, closers = tables, append(closers, end)
+		case *collector.Tables:
+			all.sums, closers = tables, append(closers, end)
 		}
 	}
-	all := &epochs{
-		Catalogue: released, tables: tables.(*analyzer.Tables), grace: c.Keys.Grace.D(),
-		tasks: func() []Task { return tasks }, now: func() time.Time { return now },
-	}
-	return all, func() error { return errors.Join(shut(), done()) }, nil
+	all.tasks = func() []Task { return all.rowsOf(r.tasks) }
+	return all, shut, nil
 }
 
 // withUnreleased adds the epochs of a page of which nothing was released to the entries

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/release"
 )
 
 // TestRowOfEachEpoch: an epoch with too few reports leaves a row for the analyst, in
@@ -132,4 +133,52 @@ func TestRowOfEachEpoch(t *testing.T) {
 	if len(outside) < len(all) || !strings.Contains(fmt.Sprint(outside[len(outside)-1].Row), "missing") {
 		t.Errorf("without a server: %d rows, the last %v", len(outside), outside[len(outside)-1].Row)
 	}
+}
+
+// TestRowOfEachAsk: an epoch of an aggregate question that is not released has a row in
+// the table of batches, without a figure, in a server and beside it.
+func TestRowOfEachAsk(t *testing.T) {
+	w := newAggregateWorld(t)
+	w.pair()
+	w.b.start()
+	w.a.start()
+	states := func(c release.Catalogue, err error) map[string]int {
+		t.Helper()
+		must(t, err)
+		all, err := release.OfMetric(t.Context(), c, "colour")
+		must(t, err)
+		found := map[string]int{}
+		for _, b := range all {
+			found[fmt.Sprint(b.Row[3])]++
+			if b.Row[3] == "released" {
+				continue
+			}
+			for i, v := range b.Row[4:] {
+				if v != nil {
+					t.Errorf("epoch %d, %v: column %s has the figure %v", b.Epoch, b.Row[3], b.Columns[4+i].Name, v)
+				}
+			}
+		}
+		return found
+	}
+	w.answer(repeat("red", 30)...)
+	must(t, w.settle(100*time.Minute))
+	w.clock.Forward(w.clock.Now().Truncate(time.Hour).Add(time.Hour))
+	w.answer(repeat("red", 3)...)
+	_ = w.settle(100 * time.Minute) // the leader has not enough
+	got := states(w.a.server.Epochs(), nil)
+	if got["released"] != 1 || got["not enough yet"] == 0 {
+		t.Errorf("states %v, want one released and those of which there is not enough yet", got)
+	}
+	for range 8 {
+		w.clock.Forward(w.clock.Now().Add(time.Hour))
+	}
+	if got = states(w.a.server.Epochs(), nil); got["released"] != 1 || got["too few"] == 0 {
+		t.Errorf("states %v, want one released and those of which there are too few", got)
+	}
+	beside, done, err := OpenEpochs(t.Context(), w.a.config(), w.clock.Now())
+	if have := states(beside, err); !maps.Equal(have, got) {
+		t.Errorf("beside the server %v, in it %v", have, got)
+	}
+	must(t, done())
 }
