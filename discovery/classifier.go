@@ -55,6 +55,9 @@ func (c *Classifier) Classify(token string, s Strictness) (TokenKind, string) {
 	if uuid := findUUID(token); uuid != "" {
 		return TokenUUID, uuid
 	}
+	if logograms(token) {
+		return c.classifyMixed(token, s)
+	}
 	least, threshold := strictToken, strictScore
 	if s == Lax {
 		least, threshold = laxToken, laxScore
@@ -75,6 +78,18 @@ func (c *Classifier) Classify(token string, s Strictness) (TokenKind, string) {
 	}
 	if joined := ungroup(folded); joined != "" && c.score(joined) > threshold {
 		return TokenRandom, token
+	}
+	return TokenPlain, ""
+}
+
+// classifyMixed judges each stretch between characters of a script that writes
+// words without spaces: what stands there are words of their own, such as the names
+// of keys in "PCをCtrl+Alt+K".
+func (c *Classifier) classifyMixed(token string, s Strictness) (TokenKind, string) {
+	for part := range strings.FieldsFuncSeq(token, func(r rune) bool { return r > 0x0e00 && ideographic(r) }) {
+		if kind, found := c.Classify(part, s); kind != TokenPlain {
+			return kind, found
+		}
 	}
 	return TokenPlain, ""
 }

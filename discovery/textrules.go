@@ -88,6 +88,10 @@ func unreadable(_ *Rules, s string) string {
 // longWord finds a word that is too long; plain is the limit for words of letters.
 func longWord(s string, plain int) string {
 	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return unicode.IsSpace(r) || r == '/' }) {
+		if len(word) <= maxWord {
+			continue
+		}
+		word = strings.TrimFunc(word, func(r rune) bool { return !alnum(r) && !unicode.IsMark(r) })
 		n := utf8.RuneCountInString(word)
 		if n <= maxWord || logograms(word) {
 			continue
