@@ -10,6 +10,7 @@ const (
 	leastCode, mostCode = 5, 11
 	leastWordPart       = 4 // letters of a part that must read like a word
 	leastTitled         = 9 // letters of a title in camel case
+	mostShort           = 7 // letters and digits of a code that needs clear words to be none
 )
 
 // How surprising the letters of a word may be on average, in sixteenths of a
@@ -19,7 +20,8 @@ const (
 	capitalSurprise = 104
 	numberSurprise  = 100 // with digits beside it
 	camelSurprise   = 78
-	upperSurprise   = 76
+	upperSurprise   = 72
+	shortSurprise   = 62 // in capitals with digits beside them, or in camel case up to mostShort letters
 	titledSurprise  = 76
 )
 
@@ -144,7 +146,7 @@ func (c *Classifier) codeLike(piece string) bool {
 			end++
 		}
 		if part := piece[i:end]; piece[i] > '9' {
-			if !c.wordLike(part, n > 1) {
+			if !c.wordLike(part, n > 1, len(piece) <= mostShort) {
 				return true
 			}
 			letters++
@@ -189,9 +191,12 @@ func model(piece string) bool {
 
 // wordLike tells whether letters have the case of a word, or of several in camel
 // case, and read like words where they are long enough to.
-func (c *Classifier) wordLike(letters string, digits bool) bool {
+func (c *Classifier) wordLike(letters string, digits, short bool) bool {
 	limit := c.surpriseOf(letters)
-	if digits {
+	switch {
+	case digits && short && limit == upperSurprise && len(letters) >= leastWordPart:
+		limit = shortSurprise
+	case digits:
 		limit = min(limit, numberSurprise)
 	}
 	switch {
@@ -202,13 +207,16 @@ func (c *Classifier) wordLike(letters string, digits bool) bool {
 	case len(letters) < leastWordPart:
 		return false
 	}
-	return c.camel(letters)
+	if short {
+		return c.camel(letters, shortSurprise)
+	}
+	return c.camel(letters, camelSurprise)
 }
 
 // camel tells whether letters are words in camel case: parts of three letters or
-// more that read like words, at least half of the letters in parts of four or
+// more that read like words (up to a limit), at least half of the letters in parts of four or
 // more; beside them abbreviations in capitals and a short beginning.
-func (c *Classifier) camel(letters string) bool {
+func (c *Classifier) camel(letters string, limit int) bool {
 	long, odd := 0, 0
 	for start, i := 0, 1; i <= len(letters); i++ {
 		if i < len(letters) && !camelTurn(letters, i) {
@@ -221,7 +229,7 @@ func (c *Classifier) camel(letters string) bool {
 		case upper && len(part) > leastWordPart, !upper && len(part) < 3:
 			odd++
 		case upper:
-		case c.model.Surprise(strings.ToLower(part)) > camelSurprise:
+		case c.model.Surprise(strings.ToLower(part)) > limit:
 			return false
 		case len(part) >= leastWordPart:
 			long += len(part)
@@ -289,43 +297,4 @@ func (c *Classifier) surpriseOf(letters string) int {
 		return upperSurprise
 	}
 	return camelSurprise
-}
-
-// scrambled tells whether a word of Cyrillic letters breaks the rules by which
-// their languages put vowels and signs.
-func (c *Classifier) scrambled(piece string) bool {
-	const vowels, signs, hard = "аеёиоуыэюяіїє", "ьъ", "гкхжшщчц"
-	previous, before := rune(0), rune(0)
-	n, odd, run := 0, 0, 0
-	for _, r := range strings.ToLower(piece) {
-		if r < 0x400 || r > 0x4ff {
-			if digit(r) {
-				continue
-			}
-			return false
-		}
-		n++
-		vowel, sign := strings.ContainsRune(vowels, r), strings.ContainsRune(signs, r)
-		wasVowel, wasSign := strings.ContainsRune(vowels, previous), strings.ContainsRune(signs, previous)
-		switch {
-		case sign && (previous == 0 || wasVowel || wasSign || previous == 'й'),
-			r == 'ы' && (previous == 0 || wasVowel || wasSign || strings.ContainsRune("гкхжшщч", previous)),
-			r == 'э' && previous != 0 && !wasVowel,
-			r == 'й' && !wasVowel,
-			strings.ContainsRune("яю", r) && strings.ContainsRune(hard, previous),
-			r == 'ъ' && n == 1,
-			vowel && wasVowel && strings.ContainsRune(vowels, before),
-			previous == 'ъ' && !strings.ContainsRune("еёюяиі", r),
-			r == 'щ' && strings.ContainsRune("жшчц", previous), r == 'ж' && strings.ContainsRune("шщц", previous), r == 'ц' && strings.ContainsRune("жшщч", previous):
-			odd++
-		}
-		if run++; vowel {
-			run = 0
-		}
-		if run == 4 {
-			odd++
-		}
-		before, previous = previous, r
-	}
-	return n >= 6 && odd >= 2
 }

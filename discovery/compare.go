@@ -154,16 +154,10 @@ func pairRules() []pairRule {
 			}
 			return fmt.Sprint(p.after.Words.Len()), ""
 		}},
-		{RuleComparePassword, fmt.Sprintf("one fetch asks for more passwords than the other; or a page that asks for one is a page to log in and no page with a box for it: it has fewer characters of text, or less of its text is shown to everybody, in per cent, than wanted (strict: %d, %d; lax: %d, %d)", strict.password, strict.login, lax.password, lax.login), comparePasswords},
+		{RuleComparePassword, fmt.Sprintf("one fetch asks for more passwords than the other, unless the page as shown asks for none and everybody is shown what it says (%d per cent of its text, %d characters at least) beside a box to log in; or a page that asks for one is a page to log in and no page with a box for it: it has fewer characters of text, or less of its text is shown to everybody, in per cent, than wanted (strict: %d, %d; lax: %d, %d)", strangers, leastShown, strict.password, strict.login, lax.password, lax.login), comparePasswords},
 		{RuleCompareForms, both("the numbers of forms differ by more than allowed, or one fetch has forms and the other none; or the larger number of inputs exceeds the smaller by more than allowed",
 			fmt.Sprintf("%d, %v", strict.forms, strict.inputs), fmt.Sprintf("%d, %v", lax.forms, lax.inputs)), compareForms},
-		{RuleCompareFrames, "strict: one of the fetches has frames of its own host and the other none: a login may stand in one", func(_ *Rules, p pair) (string, string) {
-			a, b := p.before.FramesSameHost, p.after.FramesSameHost
-			if p.tolerance.strict && (a == 0) != (b == 0) {
-				return numbers(a, b), numbers(a, b) + " frames"
-			}
-			return numbers(a, b), ""
-		}},
+		{RuleCompareFrames, "strict: one of the fetches has frames of its own host, or of its own site, and the other none: a login may stand in one, and cookies of a session are those of a site", compareFrames},
 		{RuleCompareCanonical, "the canonical URLs differ, or only the page as shown to the person has one", compareCanonical},
 		{RuleCompareLanguage, "strict: the pages say that they are in different languages", func(_ *Rules, p pair) (string, string) {
 			a, b := primary(p.before.Language), primary(p.after.Language)
@@ -172,7 +166,7 @@ func pairRules() []pairRule {
 			}
 			return a + ", " + b, ""
 		}},
-		{RuleCompareTitle, both("fewer words of the titles are common to both, in per cent; strict: a word that is no counter stands only in what was shown to the person", strict.title, lax.title), compareTitles},
+		{RuleCompareTitle, both("fewer words of the titles are common to both, in per cent; strict: a word that is no counter stands only in what was shown to the person; titles that differ in numbers of three digits or fewer alone are one", strict.title, lax.title), compareTitles},
 		{RuleCompareSize, both("the longer HTML, in bytes, exceeds the shorter by more than allowed", strict.size, lax.size), func(_ *Rules, p pair) (string, string) {
 			return within(p.tolerance.size, p.before.Bytes, p.after.Bytes, "bytes")
 		}},
@@ -201,10 +195,40 @@ func within(r ratio, a, b int, of string) (string, string) {
 	return numbers(a, b), ""
 }
 
+// compareFrames looks at frames of the host of the page and at those of its site.
+// A session is one of a site, so that the login of accounts.example.org may stand
+// in a page of www.example.org; frames of other sites get no cookies of it.
+func compareFrames(_ *Rules, p pair) (string, string) {
+	a, b := p.before.FramesSameHost, p.after.FramesSameHost
+	if p.tolerance.strict && (a == 0) != (b == 0) {
+		return numbers(a, b), numbers(a, b) + " frames of its own host"
+	}
+	c, d := p.before.FramesSameSite, p.after.FramesSameSite
+	if p.tolerance.strict && (c == 0) != (d == 0) {
+		return numbers(c, d), numbers(c, d) + " frames of its own site"
+	}
+	return numbers(a, b), ""
+}
+
+// A page with a box to log in for strangers only: how much of what was shown
+// everybody must be shown, in per cent of the runs of words, and how many
+// characters of text it must have.
+const (
+	strangers  = 95
+	leastShown = 2000
+)
+
+// boxForStrangers tells whether the page as shown asks for no password, and
+// everybody is shown the same beside a box to log in.
+func (p pair) boxForStrangers() bool {
+	return p.before.Passwords == 0 && p.after.Passwords == 1 && !p.tolerance.twins &&
+		min(p.before.Text, p.after.Text) >= leastShown && p.before.Words.Similarity(&p.after.Words) >= strangers
+}
+
 func comparePasswords(_ *Rules, p pair) (string, string) {
 	a, b := p.before.Passwords, p.after.Passwords
 	switch {
-	case a == 0 && b == 0:
+	case a == 0 && b == 0, p.boxForStrangers():
 	case a != b:
 		return numbers(a, b), "only one asks for a password, or one for more"
 	case min(p.before.Text, p.after.Text) < p.tolerance.password:
@@ -219,10 +243,14 @@ func comparePasswords(_ *Rules, p pair) (string, string) {
 
 func compareForms(_ *Rules, p pair) (string, string) {
 	a, b := p.before.Forms, p.after.Forms
+	inputs := p.after.Inputs
+	if p.boxForStrangers() { // which is a form with a name, a password, a box to be remembered, a button
+		b, inputs = max(b-1, 0), max(inputs-4, min(p.before.Inputs, inputs))
+	}
 	if (a == 0) != (b == 0) || max(a, b)-min(a, b) > p.tolerance.forms {
 		return numbers(a, b), numbers(a, b) + " forms"
 	}
-	return within(p.tolerance.inputs, p.before.Inputs, p.after.Inputs, "inputs")
+	return within(p.tolerance.inputs, p.before.Inputs, inputs, "inputs")
 }
 
 func compareCanonical(_ *Rules, p pair) (string, string) {
@@ -240,6 +268,9 @@ func compareCanonical(_ *Rules, p pair) (string, string) {
 
 func compareTitles(_ *Rules, p pair) (string, string) {
 	input := p.before.Title + " | " + p.after.Title
+	if smallNumbers(p.before.Title) == smallNumbers(p.after.Title) && !p.tolerance.twins {
+		return input, ""
+	}
 	a, b := titleWords(p.before.Title), titleWords(p.after.Title)
 	common := 0
 	var only []string
@@ -263,10 +294,10 @@ func compareTitles(_ *Rules, p pair) (string, string) {
 // titleWords returns the different words of a title, in whatever language:
 // runs of letters and digits in lower case; of scripts without spaces, pairs of
 // neighbouring characters. A counter before the title, as in "(3) News", is no
-// word.
+// word, nor is the time of day, as in "News at 18:30".
 func titleWords(title string) map[string]bool {
 	words := make(map[string]bool)
-	for run := range strings.FieldsFuncSeq(strings.ToLower(withoutCounter(title)), func(r rune) bool {
+	for run := range strings.FieldsFuncSeq(strings.ToLower(withoutClock(withoutCounter(title))), func(r rune) bool {
 		return !alnum(r) && !unicode.IsMark(r)
 	}) {
 		var previous rune // the last character, of those without spaces
@@ -316,6 +347,68 @@ func withoutCounter(title string) string {
 	}
 	return title
 }
+
+// smallNumbers replaces numbers of up to three digits that are words of their own by
+// a sign: how many wait, are here, are left changes from one load to the next.
+func smallNumbers(title string) string {
+	if !strings.ContainsAny(title, "0123456789") {
+		return title
+	}
+	var b strings.Builder
+	for i := 0; i < len(title); {
+		n, _ := span(title, i)
+		if n > 0 && n <= 3 && (i == 0 || !alnumByte(title[i-1])) && (i+n == len(title) || !alnumByte(title[i+n])) {
+			b.WriteByte('#')
+			i += n
+			continue
+		}
+		n = max(n, 1)
+		b.WriteString(title[i : i+n])
+		i += n
+	}
+	return b.String()
+}
+
+// withoutClock leaves out times of day: 9:05, 18:30, 18:30:15.
+func withoutClock(title string) string {
+	if strings.IndexByte(title, ':') < 0 {
+		return title
+	}
+	var b strings.Builder
+	for i := 0; i < len(title); {
+		if n := timeOfDay(title[i:]); n > 0 && (i == 0 || !alnumByte(title[i-1])) && (i+n == len(title) || !alnumByte(title[i+n])) {
+			i += n
+			continue
+		}
+		b.WriteByte(title[i])
+		i++
+	}
+	return b.String()
+}
+
+// timeOfDay returns the length of a time at the beginning of s, 0 if there is none.
+func timeOfDay(s string) int {
+	n, hour := span(s, 0)
+	if n == 0 || n > 2 || hour > 24 {
+		return 0
+	}
+	for part := range 2 {
+		size, value := 0, 0
+		if n < len(s) && s[n] == ':' {
+			size, value = span(s, n+1)
+		}
+		if size != 2 || value > 59 {
+			if part == 0 {
+				return 0
+			}
+			break
+		}
+		n += 3
+	}
+	return n
+}
+
+func alnumByte(c byte) bool { return c >= 0x80 || alnum(rune(c)) }
 
 // primary returns the language of a tag, without region and script.
 func primary(tag string) string {

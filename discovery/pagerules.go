@@ -58,7 +58,7 @@ func pageRules() []pageRule {
 		{RulePathDepth, fmt.Sprintf("the path has more than %d segments", maxParts), func(_ *Rules, s *subject) (string, string) {
 			return s.path, over(len(s.segments), maxParts, "segments")
 		}},
-		{RulePathKeyword, "a segment tells of access of one person, in more than 50 languages: it has a word for something that happens (log in, log out, unsubscribe, reset, confirm, invite) and at most one other word, or nothing but words for what one person has (account, order, cart, invoice, booking, ticket, patient, share, token, ...) and words that change nothing about them (my, list, status, numbers); below folders of documentation the latter are subjects, unless a number follows; or a route between places follows; strict: a segment follows that a person typed (/search/...)", pathKeyword},
+		{RulePathKeyword, "a segment tells of access of one person, in more than 50 languages: it has a word for something that happens (log in, log out, unsubscribe, reset, confirm, invite) and at most one other word, or nothing but words for what one person has (account, order, cart, invoice, booking, ticket, patient, share, token, ...) and words that change nothing about them (my, list, status, numbers); below folders of documentation the latter are subjects, unless a number follows, and before a date and a title in words they are what was published; or a route between places follows; strict: a segment follows that a person typed (/search/...)", pathKeyword},
 		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; strict: or a short code of 5 to 11 letters and digits whose letters do not read like words, or with letters and digits in turn, or a word of Cyrillic letters in an order that no language has; or a hexadecimal string is scattered over segments; an ISBN with a right check digit is a book", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
 			if in, found := r.token(withoutISBNs(s.segments), s.level); found != "" {
 				return in, found
@@ -203,7 +203,7 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 	about := false // the path leads to pages about things
 	for i, segment := range s.segments {
 		kind, word := r.access.named(segment)
-		if kind == namedAct || kind == namedOwn && !(about && r.mentioned(s.segments, i)) {
+		if kind == namedAct || kind == namedOwn && !(about && r.mentioned(s.segments, i)) && !datedTitle(s.segments[i+1:]) {
 			return segment, word
 		}
 		name := stem(segment)
@@ -216,6 +216,31 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 		about = about || r.access.docs[name] || modulePath(segment)
 	}
 	return s.path, ""
+}
+
+// leastTitleWords is how many words the title of a published page has.
+const leastTitleWords = 4
+
+// datedTitle tells whether segments are a year, a month and perhaps a day and a
+// name, and at the end a title in words: /statements/2019/nov/18/somebody/what-was-meant-by-it.
+func datedTitle(segments []string) bool {
+	if len(segments) < 3 || len(segments[0]) != 4 || !yearAt(segments[0], 0) {
+		return false
+	}
+	month := strings.ToLower(segments[1])
+	if n, value := span(month, 0); n != len(month) || value < 1 || value > 12 {
+		if strings.IndexByte("jfmasond", month[0]) < 0 || len(month) < 3 || len(month) > 9 || strings.ContainsFunc(month, func(r rune) bool { return r < 'a' || r > 'z' }) {
+			return false
+		}
+	}
+	words := 0
+	for word := range strings.FieldsFuncSeq(withoutEnding(segments[len(segments)-1]), notAlnum) {
+		if countDigits(word) > 0 {
+			return false
+		}
+		words++
+	}
+	return words >= leastTitleWords
 }
 
 // mentioned tells whether segment i, below a folder of pages about things, is

@@ -39,7 +39,8 @@ type Signature struct {
 	Forms          int    `json:"forms,omitempty"`            //
 	FormsSameHost  int    `json:"forms_same_host,omitempty"`  // forms that are sent to the page's own host
 	Frames         int    `json:"frames,omitempty"`           // iframe and frame
-	FramesSameHost int    `json:"frames_same_host,omitempty"` //
+	FramesSameHost int    `json:"frames_same_host,omitempty"` // of the page's own host
+	FramesSameSite int    `json:"frames_same_site,omitempty"` // of its own registrable domain, those of the host included
 	Language       string `json:"language,omitempty"`         // as the html element says it
 	Canonical      string `json:"canonical,omitempty"`        // normalised canonical URL; empty if there is none, or several that differ
 	Indexable      bool   `json:"indexable"`                  // neither the page nor its header forbids to index it
@@ -198,8 +199,11 @@ func (s *signer) count(tag atom.Atom, attr map[string]string) {
 		}
 	case atom.Iframe, atom.Frame:
 		s.sig.Frames++
-		if s.sameHost(attr["src"]) {
-			s.sig.FramesSameHost++
+		if u, err := s.base.Resolve(attr["src"]); err == nil && u.SameSite(s.page) {
+			s.sig.FramesSameSite++
+			if u.host == s.page.host {
+				s.sig.FramesSameHost++
+			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestSign(t *testing.T) {
 	}
 	want := Signature{
 		Bytes: len(body), Text: got.Text, Words: got.Words, Title: "A story & <b>more</b>", Links: 1, Inputs: 3, Hidden: 1, Passwords: 1,
-		Forms: 2, FormsSameHost: 1, Frames: 2, FramesSameHost: 1, Language: "pt-br", Canonical: "https://www.example.org/a/story", Indexable: true,
+		Forms: 2, FormsSameHost: 1, Frames: 2, FramesSameHost: 1, FramesSameSite: 2, Language: "pt-br", Canonical: "https://www.example.org/a/story", Indexable: true,
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -114,7 +114,7 @@ func FuzzSign(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if s.Passwords > s.Inputs || s.FormsSameHost > s.Forms || s.FramesSameHost > s.Frames || s.Bytes != len(body) {
+		if s.Passwords > s.Inputs || s.FormsSameHost > s.Forms || s.FramesSameHost > s.FramesSameSite || s.FramesSameSite > s.Frames || s.Bytes != len(body) {
 			t.Fatalf("%+v", s)
 		}
 		if s.Canonical == "" {

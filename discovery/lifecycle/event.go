@@ -188,7 +188,7 @@ func (e *Event) Check() error {
 
 // plausible bounds what a signature says, so that its comparison cannot overflow.
 func plausible(s *discovery.Signature) bool {
-	for _, n := range []int{s.Bytes, s.Text, s.Links, s.Inputs, s.Hidden, s.Passwords, s.Forms, s.FormsSameHost, s.Frames, s.FramesSameHost} {
+	for _, n := range []int{s.Bytes, s.Text, s.Links, s.Inputs, s.Hidden, s.Passwords, s.Forms, s.FormsSameHost, s.Frames, s.FramesSameHost, s.FramesSameSite} {
 		if n < 0 || n > discovery.MaxPage {
 			return false
 		}

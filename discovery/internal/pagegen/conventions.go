@@ -81,15 +81,13 @@ func articles() []Convention {
 	}
 }
 
+// cyrillicWords are words of Russian, Ukrainian, Bulgarian and Serbian.
+const cyrillicWords = "погода город новости рецепт история дорога книга весна река мост школа здоровье путешествие музыка театр выставка ремонт хозяйство" +
+	" строительство расписание правительство безопасность молодежь сегодня подъезд объявление вечер зима хлеб овощи яблоко україна місто новини подорож" +
+	" мистецтво здоровий вулиця країна життя щоденник въпрос българия градина пролет училище пътуване земеделие връзка град путовање изложба пролеће насеље љубав"
+
 // cyrillic is a word of letters that no Latin model knows.
-func (s *source) cyrillic() string {
-	letters := []rune("абвгдежзиклмнопрстуфхцчшыья")
-	var b strings.Builder
-	for range 3 + s.IntN(7) {
-		b.WriteRune(letters[s.IntN(len(letters))])
-	}
-	return b.String()
-}
+func (s *source) cyrillic() string { return s.one(strings.Fields(cyrillicWords)...) }
 
 func products() []Convention {
 	return []Convention{
