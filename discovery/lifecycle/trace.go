@@ -68,6 +68,7 @@ func (t Trace) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // Reasons that are counted, apart from the names of rules.
 const (
 	reasonSource    = "it was reached from a private page"
+	reasonPublicly  = "it was reached from a private page, and from a public one before"
 	reasonChain     = "more than 10 pages led to it"
 	reasonKnown     = "it was found private before, or the filter says so by chance"
 	reasonUnsigned  = "it was closed before its signature was ready"

@@ -83,6 +83,9 @@ func (e *Engine) admit(t *tab, p, source *place) error {
 		p.closed = true
 		e.explain(StageNavigated, Ignored, url, reasonKnown, d)
 		return nil
+	case source != nil && e.privateSource(source) && e.reachedPublicly(url):
+		e.explain(StageNavigated, Ignored, url, reasonPublicly, d)
+		return nil
 	case source != nil && e.privateSource(source):
 		p.closed = true
 		return e.withhold(StageNavigated, url, reasonSource, d)
@@ -104,6 +107,14 @@ func (e *Engine) admit(t *tab, p, source *place) error {
 	}
 	t.visit, p.visit = r, r
 	return nil
+}
+
+// reachedPublicly tells whether a page was found public in the last 30 days, or
+// waits after a visit that came from a search or from a page that is not known to
+// be private: that a private page leads there, too, does not make it private.
+func (e *Engine) reachedPublicly(url string) bool {
+	r := e.pages[url]
+	return r != nil && (r.Search != nil || r.Source != "") || e.granted(e.pageGrants(url))
 }
 
 // instead returns a shorter URL that may be fetched in place of one that the

@@ -55,6 +55,31 @@ func TestSources(t *testing.T) {
 		"from a private page, nothing said": {func(b *bench) { b.visit(1, secret, "", lifecycle.Typed); b.visit(1, about, "", lifecycle.Link) }, false},
 		"from a private page, in a new tab": {func(b *bench) { b.visit(1, secret, "", lifecycle.Typed); b.opened(2, 1, about, "") }, false},
 		"from a private page, as an app":    {func(b *bench) { b.visit(1, secret, "", lifecycle.Typed); b.visit(1, about, "", lifecycle.History) }, false},
+		"from a search, and from a private page": {func(b *bench) {
+			b.visit(1, search("river walk"), "", lifecycle.Typed)
+			b.visit(1, about, search("river walk"), lifecycle.Link)
+			b.visit(1, secret, "", lifecycle.Typed)
+			b.visit(1, about, secret, lifecycle.Link)
+		}, true},
+		"from a page, and from a private one": {func(b *bench) {
+			b.visit(1, story, "", lifecycle.Typed)
+			b.visit(1, about, story, lifecycle.Link)
+			b.visit(1, secret, "", lifecycle.Typed)
+			b.visit(1, about, secret, lifecycle.Link)
+		}, true},
+		"typed, and from a private page": {func(b *bench) {
+			b.visit(1, about, "", lifecycle.Typed)
+			b.visit(1, secret, "", lifecycle.Typed)
+			b.visit(1, about, secret, lifecycle.Link)
+		}, false},
+		"found public, then from a private page, then away": {func(b *bench) {
+			b.visit(1, story, "", lifecycle.Typed)
+			b.close(1)
+			b.wait(3 * time.Hour)
+			b.visit(1, secret, "", lifecycle.Typed)
+			b.visit(1, story, secret, lifecycle.Link)
+			b.visit(1, about, story, lifecycle.Link)
+		}, true},
 		"from a printer":                    {func(b *bench) { b.visit(1, about, "http://printer.local/", lifecycle.Link) }, false},
 		"from an app":                       {func(b *bench) { b.visit(1, about, "android-app://com.example", lifecycle.Link) }, false},
 		"from an unseen page":               {func(b *bench) { b.visit(1, about, "https://blog.example.com/", lifecycle.Link) }, true},
