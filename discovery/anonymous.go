@@ -50,6 +50,12 @@ func Readable(media string) bool {
 	return false
 }
 
+// Accepts tells whether an anonymous answer of this media type for a URL may be
+// read: as Readable, and the plain text of a robots.txt as evidence for pages.
+func (u URL) Accepts(media string) bool {
+	return Readable(media) || media == "text/plain" && u.IsRobots()
+}
+
 // A Fetcher fetches pages anonymously: the request carries no cookie,
 // credential, referrer or other mark of the person, follows no redirect, and
 // the address of the connection really made is on the public Internet

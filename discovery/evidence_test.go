@@ -58,6 +58,50 @@ func FuzzLinksTo(f *testing.F) {
 
 // TestPublicAddr has an address of each block of the registries, and addresses
 // beside them.
+// TestRobotsSitemaps: sitemaps of the own site, three at most, not the usual place.
+func TestRobotsSitemaps(t *testing.T) {
+	r := newRules(t)
+	u, err := ParseURL("https://www.example.org/robots.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !u.Accepts("text/plain") || !u.Accepts("text/html") || u.Accepts("image/png") || u.WithoutFragment().Sitemap().Accepts("text/plain") {
+		t.Error("plain text is read of a robots.txt alone")
+	}
+	body := "User-agent: *\nDisallow: /x\nSitemap: /a.xml # one\nSITEMAP : https://maps.example.org/b.xml\r\nsitemap:\nSitemap: /sitemap.xml\nSitemap: /a.xml\n" +
+		"Sitemap: http://www.example.org/plain.xml\nSitemap: https://www.example.com/c.xml\nSitemap: /d.xml.gz\nSitemap: /i/9f86d081884c7d65.xml\n" +
+		"# Sitemap: /e.xml\nSitemaps: /f.xml\nSitemap: /g.xml\nSitemap: /h.xml"
+	var got []string
+	for _, s := range r.RobotsSitemaps(u, []byte(body)) {
+		got = append(got, s.String())
+	}
+	if want := "https://www.example.org/a.xml https://maps.example.org/b.xml https://www.example.org/g.xml"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// FuzzRobotsSitemaps: whatever the text, what is named may be asked for.
+func FuzzRobotsSitemaps(f *testing.F) {
+	r := newRules(f)
+	u, err := ParseURL("https://www.example.org/robots.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("Sitemap: /a.xml\r\nsitemap:https://maps.example.org/b.xml#x"))
+	f.Add([]byte("\ufeffSitemap: //\nSitemap: http:\xff"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		all := r.RobotsSitemaps(u, body)
+		if len(all) > maxSitemaps {
+			t.Fatalf("%d sitemaps", len(all))
+		}
+		for _, s := range all {
+			if !s.SameSite(u) || s.Downgrades(u) || r.Page(s, Evidence{}).Verdict != Public {
+				t.Fatalf("%s", s)
+			}
+		}
+	})
+}
+
 func TestPublicAddr(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"0.0.0.0": false, "0.1.2.3": false, "10.0.0.1": false, "100.64.0.1": false, "100.127.255.255": false, "127.0.0.1": false, "127.9.9.9": false,

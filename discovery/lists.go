@@ -117,6 +117,47 @@ func (u URL) Sitemap() URL {
 	return u
 }
 
+// Robots returns the address at which a host says where its sitemaps are.
+func (u URL) Robots() URL {
+	u = u.WithoutFragment()
+	u.path, u.query, u.hasQuery = "/robots.txt", "", false
+	return u
+}
+
+// IsRobots tells whether a URL is that of a robots.txt.
+func (u URL) IsRobots() bool { return u.path == "/robots.txt" && !u.hasQuery }
+
+// RobotsSitemaps returns the sitemaps of its own site that a robots.txt, loaded
+// from page, names in lines "Sitemap:" (RFC 9309, 2.2.4; sitemaps.org), and whose
+// URLs pass the strict rules: the first three. The usual place is left out.
+func (r *Rules) RobotsSitemaps(page URL, body []byte) []URL {
+	if len(body) > MaxPage {
+		return nil
+	}
+	var urls []URL
+	for line := range bytes.Lines(body) {
+		key, ref, ok := bytes.Cut(line, []byte(":"))
+		if !ok || !bytes.EqualFold(bytes.TrimSpace(key), []byte("sitemap")) {
+			continue
+		}
+		ref, _, _ = bytes.Cut(ref, []byte("#"))
+		text := string(bytes.TrimSpace(ref))
+		u, err := page.Resolve(text)
+		if err != nil || text == "" || !r.sitemapOf(page, u) || u == page.Sitemap() || slices.Contains(urls, u) {
+			continue
+		}
+		if urls = append(urls, u); len(urls) == maxSitemaps {
+			break
+		}
+	}
+	return urls
+}
+
+// sitemapOf tells whether a URL that a page names may be asked for as a sitemap.
+func (r *Rules) sitemapOf(page, u URL) bool {
+	return u.SameSite(page) && !u.Downgrades(page) && !strings.HasSuffix(u.path, ".gz") && r.Page(u, Evidence{}).Verdict == Public
+}
+
 // Sitemaps returns the sitemaps of its own site that an index of sitemaps names
 // and whose URLs pass the strict rules: those that changed last, three at most.
 func (r *Rules) Sitemaps(page URL, body []byte) []URL {
@@ -163,7 +204,7 @@ func (r *Rules) Sitemaps(page URL, body []byte) []URL {
 			case "loc":
 				u, err := page.Resolve(text)
 				one.url = u.WithoutFragment()
-				one.of = err == nil && text != "" && u.SameSite(page) && !u.Downgrades(page) && !strings.HasSuffix(u.path, ".gz") && r.Page(u, Evidence{}).Verdict == Public
+				one.of = err == nil && text != "" && r.sitemapOf(page, u)
 			case "lastmod":
 				one.changed = text
 			}

@@ -30,6 +30,9 @@ type Options struct {
 	Referrers bool `json:"referrers,omitempty"`
 	Results   bool `json:"results,omitempty"`
 
+	// RenderPages: pages that show nothing without their scripts are rendered, too.
+	RenderPages bool `json:"render_pages,omitempty"`
+
 	// Questions that are answered on the device: bad_query, audience, result_engagement.
 	Questions []string `json:"questions,omitempty"`
 

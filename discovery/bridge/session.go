@@ -98,6 +98,7 @@ func Open(ctx context.Context, o Options, host Host) (*Session, error) {
 	if r, ok := host.(Renderer); ok && r.CanRender() {
 		c.Renderer = renderer{r}
 	}
+	c.RenderPages = o.RenderPages
 	if c.Store != nil || len(o.StoreKey) > 0 {
 		if c.Key, err = lifecycle.NewKey(o.StoreKey); err != nil {
 			return nil, fmt.Errorf("opening a session: %w", err)
@@ -188,13 +189,13 @@ func (a *Answer) response(u discovery.URL, err error) (discovery.Response, error
 	if err != nil {
 		return discovery.Response{}, fmt.Errorf("fetching: %w", err)
 	}
-	if err := a.check(); err != nil {
+	if err := a.check(u); err != nil {
 		return discovery.Response{}, fmt.Errorf("fetching: %w: %w", discovery.ErrPrivate, err)
 	}
 	return discovery.Response{URL: u, Robots: a.Robots, Body: a.Body, Rendered: a.Rendered}, nil
 }
 
-func (a *Answer) check() error {
+func (a *Answer) check(u discovery.URL) error {
 	addr, err := netip.ParseAddr(a.Address)
 	switch {
 	case err != nil:
@@ -207,7 +208,7 @@ func (a *Answer) check() error {
 		return fmt.Errorf("more than %d bytes", MaxBody)
 	}
 	media, _, _ := strings.Cut(a.ContentType, ";")
-	if !discovery.Readable(strings.ToLower(strings.TrimSpace(media))) {
+	if !u.Accepts(strings.ToLower(strings.TrimSpace(media))) {
 		return errors.New("no HTML")
 	}
 	return nil

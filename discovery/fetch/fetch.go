@@ -126,7 +126,7 @@ func (f *Fetcher) fetch(ctx context.Context, u discovery.URL) (discovery.Respons
 		return none, err
 	}
 	defer answer.Body.Close()
-	if err := f.acceptable(answer); err != nil {
+	if err := f.acceptable(u, answer); err != nil {
 		return none, err
 	}
 	body, err := f.body(answer)
@@ -181,7 +181,7 @@ func (f *Fetcher) transport() *http.Transport {
 }
 
 // acceptable tells whether an answer is a page.
-func (f *Fetcher) acceptable(a *http.Response) error {
+func (f *Fetcher) acceptable(u discovery.URL, a *http.Response) error {
 	switch {
 	case a.StatusCode >= 300 && a.StatusCode < 400:
 		return private("a redirect")
@@ -189,7 +189,7 @@ func (f *Fetcher) acceptable(a *http.Response) error {
 		return private(fmt.Sprintf("status %d", a.StatusCode))
 	}
 	kind, _, err := mime.ParseMediaType(a.Header.Get("Content-Type"))
-	if err != nil && kind == "" || !discovery.Readable(kind) {
+	if err != nil && kind == "" || !u.Accepts(kind) {
 		return private("no HTML")
 	}
 	if strings.Contains(strings.ToLower(a.Header.Get("Content-Disposition")), "attachment") {

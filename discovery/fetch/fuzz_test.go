@@ -25,9 +25,13 @@ func FuzzBody(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	page, err := discovery.ParseURL("https://pages.example.org/story")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, kind, packing string, body []byte) {
 		answer := &http.Response{StatusCode: 200, ContentLength: -1, Header: http.Header{"Content-Type": {kind}, "Content-Encoding": {packing}}, Body: io.NopCloser(bytes.NewReader(body))}
-		if err := fetcher.acceptable(answer); err != nil {
+		if err := fetcher.acceptable(page, answer); err != nil {
 			if !errors.Is(err, discovery.ErrPrivate) {
 				t.Fatal(err)
 			}

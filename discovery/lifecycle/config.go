@@ -22,11 +22,14 @@ type Config struct {
 	Fetcher   discovery.Fetcher
 	Renderer  discovery.Renderer // fetches result pages that scripts write; nil: they are fetched like others
 	Sanitizer *message.Sanitizer // the last gate of every message
-	Store     Store              // nil: in memory
-	Key       *Key               // protects the store; nil, without a store: one that is drawn
-	Clock     clock.Clock        // stamps events without time; nil: the system's
-	Rand      io.Reader          // nil: crypto/rand. Nonces come from it: with a store that lasts, one that repeats itself gives records away
-	Country   string             // of the person, as the embedder knows it; empty: not told
+	// RenderPages lets Renderer fetch pages, too, that showed nothing in an anonymous
+	// fetch without their scripts. Their scripts run then, for nobody.
+	RenderPages bool
+	Store       Store       // nil: in memory
+	Key         *Key        // protects the store; nil, without a store: one that is drawn
+	Clock       clock.Clock // stamps events without time; nil: the system's
+	Rand        io.Reader   // nil: crypto/rand. Nonces come from it: with a store that lasts, one that repeats itself gives records away
+	Country     string      // of the person, as the embedder knows it; empty: not told
 
 	// Emit takes what may leave, and should put it into the outbox. What it
 	// refuses is lost: a message is made at most once.
@@ -109,6 +112,8 @@ func (c *Config) check() error {
 		return errors.New("rules, fetcher, sanitizer and emit are required")
 	case c.Store != nil && c.Key == nil:
 		return errors.New("a store needs a key")
+	case c.RenderPages && c.Renderer == nil:
+		return errors.New("pages are to be rendered, and there is no renderer")
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader

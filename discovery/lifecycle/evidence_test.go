@@ -1,11 +1,13 @@
 package lifecycle_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/discovery"
 	"github.com/shoal-project/shoal/discovery/lifecycle"
 )
 
@@ -45,8 +47,8 @@ func TestListedByResults(t *testing.T) {
 		} else {
 			b.want("query river film finch")
 		}
-		// Without a listing the site's sitemap is asked for.
-		if s := b.engine.Stats(); s.FetchesListed != map[bool]int{true: 1}[listed] || s.FetchesEvidence != map[bool]int{true: 1, false: 2}[listed] {
+		// Without a listing the site's sitemap and robots.txt are asked for.
+		if s := b.engine.Stats(); s.FetchesListed != map[bool]int{true: 1}[listed] || s.FetchesEvidence != map[bool]int{true: 1, false: 3}[listed] {
 			t.Errorf("listed %v: %+v", listed, s)
 		}
 	}
@@ -102,6 +104,62 @@ func TestListedPrivate(t *testing.T) {
 			if f == url {
 				t.Errorf("%s was fetched", url)
 			}
+		}
+	}
+}
+
+// A scripted net also fetches as a browser does that runs the scripts of a page.
+type scripted struct {
+	*net
+	drawn map[string]string // what nobody is shown then, by URL
+	mark  bool
+}
+
+func (s scripted) Render(ctx context.Context, u discovery.URL) (discovery.Response, error) {
+	r, err := s.Fetch(ctx, u)
+	if html, ok := s.drawn[u.String()]; ok {
+		r.Body = []byte(html)
+	}
+	r.Rendered = s.mark
+	return r, err
+}
+
+// TestRenderPages: a page that shows nothing without its scripts is rendered for
+// nobody, if the embedder can and is to, and then compared like any other.
+func TestRenderPages(t *testing.T) {
+	const app = "https://paper.example.org/walks/river"
+	shown, shell := html("A walk along the river", ""), `<title>A walk along the river</title><div id="root"></div><script src="/app.js"></script>`
+	for name, c := range map[string]struct {
+		render, mark bool
+		drawn        string
+		told         bool
+		fetched      int
+	}{
+		"rendered":             {true, true, shown, true, 2},
+		"not asked for":        {false, true, shown, false, 1},
+		"without a mark":       {true, false, shown, false, 2},
+		"nothing even then":    {true, true, shell, false, 2},
+		"a login for nobody":   {true, true, html("Log in", "<form><input type=password></form>"), false, 2},
+		"not to be indexed":    {true, true, "<meta name=robots content=noindex>" + shown, false, 2},
+		"something else there": {true, true, html("A walk along the river", strings.Repeat("<p>Other words about hills and how to climb them.</p>", 200)), false, 2},
+	} {
+		b := newBench(t, func(conf *lifecycle.Config) {
+			n := conf.Fetcher.(*net)
+			n.pages[app] = site{shown: shown, others: shell}
+			conf.Renderer, conf.RenderPages = scripted{n, map[string]string{app: c.drawn}, c.mark}, c.render
+		})
+		b.visit(1, app, "", lifecycle.Typed)
+		b.close(1)
+		b.wait(4 * time.Hour)
+		t.Log(name)
+		if c.told {
+			b.want("page " + app)
+		} else {
+			b.want()
+		}
+		rendered := map[bool]int{true: 1}[c.render]
+		if n := len(b.net.urls()); n != c.fetched || b.engine.Stats().FetchesRendered != rendered {
+			t.Errorf("%s: %v fetched, %+v", name, b.net.urls(), b.engine.Stats())
 		}
 	}
 }
@@ -206,6 +264,10 @@ func TestListedBySitemap(t *testing.T) {
 		"index of index": {true, map[string]string{"sitemap.xml": index, "films.xml": index, "old.xml": index}, false, 3},
 		"a page":         {true, map[string]string{"sitemap.xml": html("No sitemap", "<loc>"+film+"</loc>")}, false, 1},
 		"none":           {true, nil, false, 1},
+		"by robots.txt":  {true, map[string]string{"robots.txt": "User-agent: *\r\nDisallow: /x\r\nSITEMAP : /lists/films.xml # all\r\n", "lists/films.xml": urlset(film)}, true, 2},
+		"index, robots":  {true, map[string]string{"sitemap.xml": urlset(front), "robots.txt": "Sitemap: https://elsewhere.example.com/a.xml\nSitemap: " + front + "sitemap.xml\nsitemap: /index.xml", "index.xml": index, "films.xml": urlset(front), "old.xml": urlset(film)}, true, 4},
+		"robots, none":   {true, map[string]string{"robots.txt": "User-agent: *\nDisallow:\n#Sitemap: /lists/films.xml\n", "lists/films.xml": urlset(film)}, false, 1},
+		"robots, a page": {true, map[string]string{"robots.txt": "Sitemap: /lists/films.xml", "lists/films.xml": html("No sitemap", "<loc>"+film+"</loc>")}, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil)
@@ -241,7 +303,18 @@ func TestListedBySitemap(t *testing.T) {
 	}
 }
 
-// TestSitemapOfNoUse: a sitemap that listed nothing of three pages is left alone.
+// TestRobotsIsNoPage: robots.txt is evidence, and never told of.
+func TestRobotsIsNoPage(t *testing.T) {
+	b := newBench(t, nil)
+	b.net.pages[front+"robots.txt"] = site{shown: html("All that robots may ask for in the valley", "")}
+	b.visit(1, front+"robots.txt", "", lifecycle.Typed)
+	b.close(1)
+	b.wait(3 * time.Hour)
+	b.want()
+}
+
+// TestSitemapOfNoUse: a site whose sitemap and robots.txt listed nothing of three
+// pages is left alone.
 func TestSitemapOfNoUse(t *testing.T) {
 	b := newBench(t, nil)
 	b.net.pages[front+"sitemap.xml"] = site{shown: `<urlset><url><loc>` + front + `</loc></url></urlset>`}
@@ -253,7 +326,7 @@ func TestSitemapOfNoUse(t *testing.T) {
 	b.close(1)
 	b.wait(5 * time.Hour)
 	b.want()
-	if n := len(b.net.urls()); n != 3 {
-		t.Errorf("%d fetches, want 3: %v", n, b.net.urls())
+	if n := len(b.net.urls()); n != 6 {
+		t.Errorf("%d fetches, want 6: %v", n, b.net.urls())
 	}
 }

@@ -27,13 +27,28 @@ func (e *Engine) sitemap(r *record, target discovery.URL) *step {
 	if r.Before == nil || r.Before.Canonical != target.String() {
 		return nil
 	}
-	u := target.Sitemap()
-	m := e.sitemaps[u.Host()]
-	if u == target || m.n >= maxMisses && e.now.Sub(m.since) < missesKept || e.isPrivate(u.String()) ||
-		e.config.Rules.Page(u, discovery.Evidence{}).Verdict != discovery.Public {
+	m := e.sitemaps[target.Host()]
+	if m.n >= maxMisses && e.now.Sub(m.since) < missesKept {
 		return nil
 	}
-	return &step{stage: StageLink, target: u, feed: true, sitemap: true}
+	return e.siteFile(target, target.Sitemap())
+}
+
+// robots returns the fetch of robots.txt, which may name sitemaps at other places.
+func (e *Engine) robots(target discovery.URL) *step {
+	s := e.siteFile(target, target.Robots())
+	if s != nil {
+		s.robots, s.asked = true, true
+	}
+	return s
+}
+
+// siteFile returns the fetch of a file that a site keeps at a fixed place.
+func (e *Engine) siteFile(target, u discovery.URL) *step {
+	if u == target || e.isPrivate(u.String()) || e.config.Rules.Page(u, discovery.Evidence{}).Verdict != discovery.Public {
+		return nil
+	}
+	return &step{stage: StageLink, target: u, feed: true, sitemap: true, index: true}
 }
 
 // proof returns the first fetch that may bring evidence for a page, nil if none.
@@ -44,27 +59,36 @@ func (e *Engine) proof(r *record, target discovery.URL) *step {
 	return e.sitemap(r, target)
 }
 
-// furtherProof returns the next fetch for evidence after one that gave none.
+// furtherProof returns the next fetch for evidence after one that gave none: the
+// sitemap at its usual place, those of an index, those that robots.txt names.
 func (e *Engine) furtherProof(r *record) *step {
 	s := r.step
 	var next *step
 	switch {
 	case !s.sitemap:
 		next = e.sitemap(r, s.about(r))
+	case len(s.within) > 0:
+		next = &step{target: s.within[0], within: s.within[1:], rest: s.rest}
 	case len(s.rest) > 0:
-		next = &step{stage: StageLink, target: s.rest[0], rest: s.rest[1:], feed: true, sitemap: true}
-	default:
-		e.missed(s.target)
+		next = &step{target: s.rest[0], rest: s.rest[1:], index: true}
+	case !s.asked:
+		next = e.robots(s.about(r))
 	}
-	if next != nil {
-		next.page, next.doubt = s.page, s.doubt
+	if next == nil {
+		if s.sitemap {
+			e.missed(s.about(r).Host())
+		}
+		return nil
 	}
+	next.stage, next.feed, next.sitemap = StageLink, true, true
+	next.asked = next.asked || s.asked
+	next.page, next.doubt = s.page, s.doubt
 	return next
 }
 
-// missed counts a sitemap that did not list a page.
-func (e *Engine) missed(sitemap discovery.URL) {
-	m := e.sitemaps[sitemap.Host()]
+// missed counts that the sitemaps of a host did not list a page of it.
+func (e *Engine) missed(host string) {
+	m := e.sitemaps[host]
 	if e.now.Sub(m.since) >= missesKept {
 		m = misses{since: e.now}
 	}
@@ -72,7 +96,7 @@ func (e *Engine) missed(sitemap discovery.URL) {
 	if len(e.sitemaps) >= maxMissedSite {
 		clear(e.sitemaps)
 	}
-	e.sitemaps[sitemap.Host()] = m
+	e.sitemaps[host] = m
 }
 
 // about is the URL that evidence is sought for.

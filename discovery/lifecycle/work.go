@@ -18,12 +18,17 @@ import (
 type step struct {
 	stage  Stage
 	target discovery.URL
-	rest   []discovery.URL // further shorter URLs to try, or sitemaps
+	rest   []discovery.URL // further shorter URLs to try, or sitemaps that robots.txt names
+	within []discovery.URL // sitemaps that an index names
 
 	instead bool            // target is a shorter URL in place of the page's own
 	search  bool            // target, of a link fetch, is the result page that led to the page
+	render  bool            // target is a page that shows nothing without its scripts
 	feed    bool            // target, of a link fetch, is the feed of the page before
 	sitemap bool            // or a sitemap of the page's site
+	index   bool            // which may be an index of others
+	robots  bool            // or the robots.txt that names sitemaps
+	asked   bool            // for robots.txt
 	from    *anonymous.Page // links to the page
 	listing *message.Query  // lists the page
 	listed  *anonymous.Page // feed or sitemap that lists the page
@@ -40,7 +45,7 @@ type job struct {
 	record     *record
 	generation uint64
 	target     discovery.URL
-	render     bool // target is a result page that scripts write
+	render     bool // target is a page that scripts write
 }
 
 // fetch does a job. A page that should have been rendered and was not is refused.
@@ -55,9 +60,12 @@ func (e *Engine) fetch(ctx context.Context, j *job) (discovery.Response, error) 
 	return r, err
 }
 
-// renders tells whether the next fetch of a record is of a result page that
-// scripts write, and can be rendered.
+// renders tells whether the next fetch of a record is of a page that scripts write,
+// and can be rendered.
 func (e *Engine) renders(r *record) bool {
+	if e.config.Renderer != nil && r.step.render && r.step.stage == StageDouble {
+		return true
+	}
 	if e.config.Renderer == nil || e.config.Bundle == nil || r.Search == nil {
 		return false
 	}
@@ -319,7 +327,7 @@ func (e *Engine) failed(r *record, reason string) error {
 
 // answered takes the answer to a fetch that succeeded.
 func (e *Engine) answered(r *record, p anonymous.Page) error {
-	if r.step.stage != StageLink && discovery.IsFeed(p.Body()) {
+	if r.step.stage != StageLink && (discovery.IsFeed(p.Body()) || p.URL().IsRobots()) {
 		return e.failed(r, reasonNotPublic)
 	}
 	switch r.step.stage {
@@ -346,9 +354,12 @@ func (e *Engine) linkFetched(r *record, p anonymous.Page) error {
 			return e.failed(r, reasonUnlisted)
 		}
 		next.listing = q
+	case s.robots:
+		s.rest = e.config.Rules.RobotsSitemaps(p.URL(), p.Body())
+		return e.failed(r, reasonUnlisted)
 	case s.feed:
-		if s.target == target.Sitemap() { // an index: of one within it no more is read
-			s.rest = e.config.Rules.Sitemaps(p.URL(), p.Body())
+		if s.index { // of an index within an index no more is read
+			s.within = e.config.Rules.Sitemaps(p.URL(), p.Body())
 		}
 		if !discovery.Lists(p.URL(), p.Body(), next.target) {
 			return e.failed(r, reasonUnlisted)
@@ -411,6 +422,13 @@ func (e *Engine) compare(r *record, page *message.Page) error {
 		level = discovery.Lax
 	}
 	d := rules.Compare(*r.Before, page.Signature(), level)
+	if d.Rule == discovery.RuleCompareShell && e.config.RenderPages && !s.render {
+		next := *s
+		next.render, next.page, next.doubt = true, nil, nil
+		r.step, r.Attempts = &next, 0
+		e.touch(labelRecord, r.id)
+		return nil
+	}
 	if d.Verdict != discovery.Public {
 		if !s.evident() && named && rules.Compare(*r.Before, page.Signature(), discovery.Lax).Verdict == discovery.Public {
 			if next := e.proof(r, s.target); next != nil {

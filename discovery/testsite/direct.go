@@ -24,6 +24,7 @@ func (s *Site) Direct(person int) discovery.Fetcher {
 type direct struct {
 	site      *Site
 	variation uint64
+	scripts   bool // the scripts of a page run
 }
 
 // Limits of an anonymous fetch.
@@ -31,6 +32,15 @@ const (
 	patience = 10 * time.Second
 	largest  = 2 << 20
 )
+
+// Render fetches a page as a browser shows it to nobody.
+func (d *direct) Render(ctx context.Context, u discovery.URL) (discovery.Response, error) {
+	d.scripts = true
+	defer func() { d.scripts = false }()
+	r, err := d.Fetch(ctx, u)
+	r.Rendered = err == nil
+	return r, err
+}
 
 func (d *direct) Fetch(ctx context.Context, u discovery.URL) (discovery.Response, error) {
 	if err := ctx.Err(); err != nil {
@@ -51,14 +61,16 @@ func (d *direct) Fetch(ctx context.Context, u discovery.URL) (discovery.Response
 		target += "?" + u.Query()
 	}
 	d.variation++
-	r := d.site.Serve(h, target, Nobody(d.variation))
+	view := Nobody(d.variation)
+	view.Scripts = d.scripts
+	r := d.site.Serve(h, target, view)
 	media, parameters, err := mime.ParseMediaType(r.Type)
 	switch {
 	case r.Wait > patience:
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: no answer within %s", patience)
 	case r.Status != 200:
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: %w: status %d", discovery.ErrPrivate, r.Status)
-	case err != nil || !discovery.Readable(media):
+	case err != nil || !u.Accepts(media):
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: %w: no HTML", discovery.ErrPrivate)
 	case len(r.Body) > largest:
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: %w: more than %d bytes", discovery.ErrPrivate, largest)

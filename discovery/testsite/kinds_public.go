@@ -135,7 +135,7 @@ func variantKinds() []Kind {
 			h.lines = append(h.lines, fill(200<<10, "One more line of a long list. "))
 		}},
 		{Name: "drawn by script", Host: films, lang: "en", count: 6, path: func(d *draw) string { return "/app/" + d.slug(2, 3) }, show: func(_ *Site, _ *Page, v View, h *sheet) {
-			if v.Person < 0 {
+			if v.Person < 0 && !v.Scripts {
 				h.plain(200, "Loading")
 				h.after = `<div id="root"></div><script src="/app.js"></script>`
 			}

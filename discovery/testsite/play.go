@@ -102,8 +102,10 @@ func (s *Site) live(ctx context.Context, p *Play, rules *discovery.Rules, b *bun
 	if err != nil {
 		return err
 	}
+	fetcher := p.Fetcher(person)
+	renderer, renders := fetcher.(discovery.Renderer) // as a browser can
 	engine, err := lifecycle.New(ctx, lifecycle.Config{
-		Rules: rules, Bundle: b, Fetcher: p.Fetcher(person), Sanitizer: sanitizer, Rand: random,
+		Rules: rules, Bundle: b, Fetcher: fetcher, Renderer: renderer, RenderPages: renders, Sanitizer: sanitizer, Rand: random,
 		Emit: func(r message.Record) error {
 			one.tell(r)
 			if p.Told == nil {

@@ -16,6 +16,7 @@ type View struct {
 	Person    int    // negative for nobody: an anonymous request
 	LoggedIn  bool   // the person has an account on the page's host
 	Variation uint64 // what changes from one loading to the next
+	Scripts   bool   // the scripts of the page run for an anonymous request, too
 }
 
 // Nobody is how an anonymous request sees a page.

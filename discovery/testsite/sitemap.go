@@ -17,16 +17,24 @@ func (s *Site) listed(h *Host) []*Page {
 	return all
 }
 
+// catalogue is the sitemap of a host that says in its robots.txt where it is.
+const catalogue = "/catalogue/all.xml"
+
 // listing answers for sitemaps and feeds; nil if the target is none. The shop has
-// an index of sitemaps, as large sites do.
+// an index of sitemaps, as large sites do; that of the papers is at a place that
+// only its robots.txt names.
 func (s *Site) listing(h *Host, target string) *Response {
-	sitemap, feed := target == "/sitemap.xml", target == "/feed.xml" && h.Name == films
-	if !sitemap && !feed && target != "/sitemap-products.xml" {
+	sitemap, feed := target == "/sitemap.xml" && h.Name != papers, target == "/feed.xml" && h.Name == films
+	named := h.Name == papers && (target == catalogue || target == "/robots.txt")
+	if !sitemap && !feed && !named && target != "/sitemap-products.xml" {
 		return nil
 	}
 	pages := s.listed(h)
 	if len(pages) == 0 {
 		return nil
+	}
+	if target == "/robots.txt" {
+		return &Response{Status: 200, Type: "text/plain", Body: fmt.Appendf(nil, "User-agent: *\nDisallow: /search\nSitemap: https://%s%s\n", h.Name, catalogue)}
 	}
 	var b strings.Builder
 	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
