@@ -130,6 +130,17 @@ func (m *AggregationJobInitReq) unmarshal(r *reader) {
 	m.VerifyInits = vector(r, "verify init", (*VerifyInit).unmarshal)
 }
 
+// size is about what the encoding takes.
+func (m *AggregationJobInitReq) size() int {
+	n := fixedSize
+	for i := range m.VerifyInits {
+		v := &m.VerifyInits[i]
+		s := &v.Share
+		n += fixedSize + len(s.Metadata.PublicExtensions) + len(s.PublicShare) + s.InputShare.size() + len(v.Payload)
+	}
+	return n
+}
+
 func (m *AggregationJobInitReq) marshal(w *writer) {
 	m.AggregationJobHeader.marshal(w)
 	marshalVector(w, "verify inits", m.VerifyInits, (*VerifyInit).marshal)

@@ -90,3 +90,71 @@ func BenchmarkStreamUpload(b *testing.B) {
 	}
 	perReport(b)
 }
+
+// bigReports are as large as those of a histogram of 100, and not sealed.
+func bigReports(w *world, tb testing.TB) []dap.Report {
+	var reports []dap.Report
+	for range benchReports {
+		r := w.report(tb, 1)
+		r.LeaderShare.Payload = make([]byte, 2400)
+		reports = append(reports, r)
+	}
+	return reports
+}
+
+// BenchmarkAppendReports encodes reports one after the other, as a leader keeps those
+// of a request.
+func BenchmarkAppendReports(b *testing.B) {
+	w := newWorld(b, dap.DAP18(), dap.TimeIntervalMode)
+	reports := bigReports(w, b)
+	b.ReportAllocs()
+	for b.Loop() {
+		var mem []byte
+		for i := range reports {
+			var err error
+			if mem, err = w.task.Codec().Append(mem, &reports[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	perReport(b)
+}
+
+// BenchmarkEncodeJob encodes the leader's request of a job.
+func BenchmarkEncodeJob(b *testing.B) {
+	w := newWorld(b, dap.DAP18(), dap.TimeIntervalMode)
+	req := dap.AggregationJobInitReq{}
+	for _, r := range bigReports(w, b) {
+		req.VerifyInits = append(req.VerifyInits, dap.VerifyInit{
+			Share:   dap.ReportShare{Metadata: r.Metadata, PublicShare: r.PublicShare, InputShare: r.LeaderShare},
+			Payload: r.HelperShare.Payload,
+		})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		mustEncode(b, dap.DAP18(), &req)
+	}
+	perReport(b)
+}
+
+// Encoding reserves memory once: a report has few allocations, all of fixed size but
+// that one.
+func TestEncodeAllocations(t *testing.T) {
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode)
+	report := bigReports(w, t)[0]
+	codec := w.task.Codec()
+	mem := make([]byte, 0, 1<<20)
+	grown := testing.AllocsPerRun(100, func() {
+		if _, err := codec.Append(mem, &report); err != nil {
+			t.Fatal(err)
+		}
+	})
+	fresh := testing.AllocsPerRun(100, func() {
+		if _, err := codec.Append(nil, &report); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if fresh > grown+1 {
+		t.Errorf("encoding a report takes %v allocations, %v where there is room: want one more at most", fresh, grown)
+	}
+}

@@ -3,6 +3,7 @@ package dap
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -95,6 +96,9 @@ func (c Codec) Encode(m Structure) ([]byte, error) { return c.Append(nil, m) }
 
 // Append appends the encoding of m to b, like [Codec.Encode].
 func (c Codec) Append(b []byte, m Structure) ([]byte, error) {
+	if large, ok := m.(interface{ size() int }); ok {
+		b = room(b, large.size())
+	}
 	w := &writer{Builder: builderOn(b), codec: c}
 	m.marshal(w)
 	out, err := w.Bytes()
@@ -102,6 +106,15 @@ func (c Codec) Append(b []byte, m Structure) ([]byte, error) {
 		return nil, fmt.Errorf("encoding %s: %w", structureName(m), err)
 	}
 	return out, nil
+}
+
+// room returns b with room for n bytes more. Where it must copy b it doubles it at
+// least, while append would copy it each time that it is a quarter longer.
+func room(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	return slices.Grow(b, max(n, len(b)))
 }
 
 // Decode reads m from b, all of it. What it stores in m refers to b. It fails

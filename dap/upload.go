@@ -21,6 +21,17 @@ type Report struct {
 	HelperShare HpkeCiphertext // the same for the helper
 }
 
+// fixedSize is more than what the fixed parts and the lengths of a report or of its
+// share take.
+const fixedSize = 64
+
+// size is about what the encoding of a report takes.
+func (r *Report) size() int {
+	return fixedSize + len(r.Metadata.PublicExtensions) + len(r.PublicShare) + r.LeaderShare.size() + r.HelperShare.size()
+}
+
+func (c *HpkeCiphertext) size() int { return 1 + 2 + len(c.Enc) + 4 + len(c.Payload) }
+
 // An UploadRequest carries reports. Its length is the body's.
 type UploadRequest struct{ Reports []Report }
 

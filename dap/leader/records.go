@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/segment"
@@ -46,6 +47,9 @@ func (c *cursor) records(first, end int64, skip Bitmap) (records [][]byte, lost 
 			return nil, 0, fmt.Errorf("reading reports: %w", err)
 		}
 		if c.at >= first && !skip.Has(c.at-first) {
+			if len(mem)+len(record) > cap(mem) {
+				mem = slices.Grow(mem, max(len(record), len(mem))) // append would copy it more often
+			}
 			mem = append(mem, record...)
 			ends = append(ends, len(mem))
 		}
