@@ -189,8 +189,8 @@ func (s *serverSource) unreleased(ctx context.Context, t server.Task, a *Answer)
 }
 
 func (s *serverSource) find(id task.ID) (server.Task, bool) {
-	for _, t := range s.served() {
-		if t.ID == id {
+	for _, role := range []server.RoleName{server.AnalyzerRole, server.CollectorRole} {
+		if t, ok := s.server.Find(id, role); ok {
 			return t, true
 		}
 	}

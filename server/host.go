@@ -38,7 +38,7 @@ type host struct {
 	store  io.Closer
 	engine io.Closer // nil if the role has none
 	build  func(ctx context.Context, tasks []*task.Task, keys shuffler.Keys) (member, error)
-	// waiting lists the batches that are not finished.
+	// waiting lists the batches that are not finished. It is called without mu.
 	waiting func(context.Context) ([]pending, error)
 
 	orphaned atomic.Bool // there is what cannot be worked on, and may need any key
@@ -113,11 +113,16 @@ func (s *Server) openShuffler(ctx context.Context, h *host) error {
 		})
 	}
 	h.waiting = func(ctx context.Context) ([]pending, error) {
-		all, err := store.Live(ctx)
-		if err != nil {
-			return nil, err
+		var all []shuffler.Batch
+		if m := h.shuffler(); m != nil { // it has them in memory
+			all = m.Live()
+		} else {
+			var err error
+			if all, err = store.Live(ctx); err != nil {
+				return nil, err
+			}
 		}
-		var found []pending
+		found := make([]pending, 0, len(all))
 		for _, b := range all {
 			needs := b.State == shuffler.Open || b.State == shuffler.Closed || b.State == shuffler.Carried
 			found = append(found, pending{b.Task, b.Epoch, b.State.String(), needs})
@@ -125,6 +130,14 @@ func (s *Server) openShuffler(ctx context.Context, h *host) error {
 		return found, nil
 	}
 	return nil
+}
+
+// shuffler returns the member if it is a shuffler, or nil.
+func (h *host) shuffler() *shuffler.Shuffler {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	m, _ := h.member.(*shuffler.Shuffler)
+	return m
 }
 
 func (s *Server) openAnalyzer(ctx context.Context, h *host) error {

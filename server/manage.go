@@ -170,10 +170,8 @@ func (s *Server) releasing(w http.ResponseWriter, r *http.Request) (Task, bool) 
 	if !ok {
 		return t, false
 	}
-	for _, o := range s.tasksWith(CollectorRole) {
-		if o.ID == t.ID {
-			return o, true
-		}
+	if o, ok := s.Find(t.ID, CollectorRole); ok {
+		return o, true
 	}
 	return t, true
 }
@@ -366,13 +364,9 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 		}
 		return p.newest(s.withUnreleased(t, p, entries, views)), nil
 	}
-	waiting, err := s.firstHost([]RoleName{ShufflerRole}).waiting(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, b := range waiting {
-		if b.task == t.ID {
-			view(b.epoch, b.state, nil)
+	if m := s.firstHost([]RoleName{ShufflerRole}).shuffler(); m != nil {
+		for _, b := range m.LiveOf(t.ID) {
+			view(b.Epoch, b.State.String(), nil)
 		}
 	}
 	return p.newest(views), nil

@@ -62,7 +62,7 @@ func (s *Server) unready() []string {
 	}
 	for _, h := range s.hosts {
 		h.mu.RLock()
-		if m, ok := h.member.(*shuffler.Shuffler); ok && m.Status().ClockUnsure {
+		if m, ok := h.member.(*shuffler.Shuffler); ok && m.ClockUnsure() {
 			reasons = append(reasons, "the clock has jumped and is not trusted yet; no batch closes")
 		}
 		if m, ok := h.member.(*analyzer.Analyzer); ok && m.Status().Aside > 0 {

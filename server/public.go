@@ -200,6 +200,25 @@ func (s *Server) task(id task.ID) (Task, bool) {
 	return s.registry.tasks[i], true
 }
 
+// Find finds a task in which the organisation plays a role.
+func (s *Server) Find(id task.ID, r RoleName) (Task, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, ok := s.registry.byID[id]
+	if !ok {
+		return Task{}, false
+	}
+	for hop, party := range s.registry.tasks[first].Task.Hops {
+		if RoleName(party.Role.String()) != r {
+			continue
+		}
+		if i, ok := s.registry.places[place{id, hop}]; ok {
+			return s.registry.tasks[i], true
+		}
+	}
+	return Task{}, false
+}
+
 // limitTime bounds the rest of an exchange. Connections that cannot have
 // deadlines (in tests) go without.
 func limitTime(w http.ResponseWriter, d time.Duration) {

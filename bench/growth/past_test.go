@@ -52,13 +52,18 @@ func (r *route) past(template analyzer.Entry, until task.Epoch) {
 		}
 	}
 	// Not all versions of the catalogue have what follows from a manifest in columns.
-	var columns int
-	if err := released.QueryRow(`SELECT count(*) FROM pragma_table_info('batches') WHERE name IN ('expires', 'records')`).Scan(&columns); err != nil {
-		r.b.Fatal(err)
-	}
-	if columns == 2 {
-		r.exec(released, `UPDATE batches SET records = json_extract(manifest, '$.analyzer.records'),
-			expires = unixepoch(json_extract(manifest, '$.end')) + 86400 * json_extract(manifest, '$.parameters.retention_days')`)
+	for column, value := range map[string]string{
+		"records": `json_extract(manifest, '$.analyzer.records')`,
+		"metric":  `json_extract(manifest, '$.metric')`,
+		"expires": `unixepoch(json_extract(manifest, '$.end')) + 86400 * json_extract(manifest, '$.parameters.retention_days')`,
+	} {
+		var has int
+		if err := released.QueryRow(`SELECT count(*) FROM pragma_table_info('batches') WHERE name = ?`, column).Scan(&has); err != nil {
+			r.b.Fatal(err)
+		}
+		if has == 1 {
+			r.exec(released, `UPDATE batches SET `+column+` = `+value)
+		}
 	}
 	for _, tx := range []*sql.Tx{released, shuffled} {
 		if err := tx.Commit(); err != nil {

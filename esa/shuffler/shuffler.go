@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"runtime"
@@ -315,6 +316,26 @@ func (s *Shuffler) Status() Status {
 		st.Batches = append(st.Batches, out)
 	}
 	return st
+}
+
+// Live returns the batches that are not destroyed, in no order.
+func (s *Shuffler) Live() []Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.live.batches))
+}
+
+// LiveOf returns those of a task, by epoch.
+func (s *Shuffler) LiveOf(id task.ID) []Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live.of(id)
+}
+
+// ClockUnsure reports whether the clock has jumped forward, so that nothing closes.
+func (s *Shuffler) ClockUnsure() bool {
+	_, sure := s.guard.Now()
+	return !sure
 }
 
 // apply changes the store and, once that is durable, the picture in memory.
