@@ -29,6 +29,22 @@ type Selector interface {
 	Metrics(ctx context.Context) ([]string, error)
 }
 
+// A Stamper is a Selector that knows cheaply whether something has changed.
+type Stamper interface {
+	Selector
+	// Stamps returns a text for each metric, which is another one once batches of the
+	// metric have been added or have expired.
+	Stamps(ctx context.Context) (map[string]string, error)
+}
+
+// Stamps returns those of a catalogue, nil if it has none.
+func Stamps(ctx context.Context, c Catalogue) (map[string]string, error) {
+	if s, ok := c.(Stamper); ok {
+		return s.Stamps(ctx)
+	}
+	return nil, nil
+}
+
 // OfMetric returns the batches of a metric.
 func OfMetric(ctx context.Context, c Catalogue, metric string) ([]Batch, error) {
 	all, err := of(ctx, c, Query{Metric: metric})
@@ -136,6 +152,21 @@ func (j joined) Of(ctx context.Context, q Query) ([]Batch, error) {
 			return nil, err
 		}
 		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// Stamps implements [Stamper].
+func (j joined) Stamps(ctx context.Context) (map[string]string, error) {
+	all := map[string]string{}
+	for i, c := range j {
+		some, err := Stamps(ctx, c)
+		if err != nil || some == nil {
+			return nil, err
+		}
+		for metric, stamp := range some {
+			all[metric] += fmt.Sprint(i, " ", stamp, " ")
+		}
 	}
 	return all, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -38,7 +39,7 @@ type epochs struct {
 	grace  time.Duration
 }
 
-var _ release.Selector = (*epochs)(nil)
+var _ release.Stamper = (*epochs)(nil)
 
 // Released implements [release.Catalogue].
 func (c *epochs) Released(ctx context.Context) ([]release.Batch, error) {
@@ -69,6 +70,20 @@ func (c *epochs) Metrics(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
+}
+
+// Stamps implements [release.Stamper]: an epoch that has closed has a row.
+func (c *epochs) Stamps(ctx context.Context) (map[string]string, error) {
+	all, err := release.Stamps(ctx, c.Catalogue)
+	if err != nil || all == nil {
+		return nil, err
+	}
+	now := c.now()
+	for _, t := range c.tasks() {
+		open := t.Task.EpochAt(now.Add(-time.Duration(t.Task.MaxDelay+t.Task.ClockSkew) * time.Second))
+		all[t.Task.Metric] += fmt.Sprint(" ", open)
+	}
+	return all, nil
 }
 
 // with adds the rows of tasks.

@@ -204,7 +204,7 @@ type Tables struct {
 	dir   string
 }
 
-var _ release.Selector = (*Tables)(nil)
+var _ release.Stamper = (*Tables)(nil)
 
 // NewTables reads the catalogue in store and the tables below dir, a collector's
 // Config.Dir.
@@ -313,6 +313,9 @@ func (t *Tables) Released(ctx context.Context) ([]release.Batch, error) {
 func (t *Tables) Of(ctx context.Context, q release.Query) ([]release.Batch, error) {
 	return t.batches(entriesOf(t.store.Named(ctx, q.Metric)))
 }
+
+// Stamps implements [release.Stamper].
+func (t *Tables) Stamps(ctx context.Context) (map[string]string, error) { return t.store.Stamps(ctx) }
 
 // Metrics implements [release.Selector].
 func (t *Tables) Metrics(ctx context.Context) ([]string, error) { return t.store.Metrics(ctx) }

@@ -128,6 +128,9 @@ type Store interface {
 	Named(ctx context.Context, metric string) ([]Ask, error)
 	// Metrics returns the metrics that manifests name, ordered.
 	Metrics(ctx context.Context) ([]string, error)
+	// Stamps returns for each metric a text that is another one once a batch of the
+	// metric has been released or has expired. It reads no manifest.
+	Stamps(ctx context.Context) (map[string]string, error)
 	// Due returns the asks in state [Released] whose manifests say that they are kept
 	// for a number of days, which has passed at now, in Unix seconds.
 	Due(ctx context.Context, now int64) ([]Ask, error)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"path/filepath"
@@ -67,11 +68,9 @@ func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []En
 	for e := last; e >= first && len(all)+released < most; e-- {
 		closes := t.Closes(e)
 		if entry, ok := have[e]; ok {
-			if entry.Manifest != nil {
-				released++
-			}
 			switch {
-			case entry.Manifest != nil:
+			case entry.State == Released || entry.State == Expired:
+				released++
 			case entry.State == Discarded:
 				all = append(all, Unreleased{e, EpochMissing})
 			case gone(entry.Batch):
@@ -97,9 +96,13 @@ func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []En
 
 // Unreleased is [UnreleasedOf] of the newest epochs of a task.
 func (t *Tables) Unreleased(ctx context.Context, of *task.Task, id task.ID, now time.Time, grace time.Duration, most int) ([]Unreleased, error) {
-	entries, err := t.Newest(ctx, id, most)
+	batches, err := t.store.Outline(ctx, id, math.MaxInt64, most)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	entries := make([]Entry, len(batches))
+	for i, b := range batches {
+		entries[i].Batch = b
 	}
 	return t.Gaps(of, now, grace, entries, math.MaxInt64, most), nil
 }

@@ -20,7 +20,7 @@ func TestUnreleasedOf(t *testing.T) {
 	entry := func(e int, released bool) analyzer.Entry {
 		out := analyzer.Entry{Batch: analyzer.Batch{Epoch: first + task.Epoch(e), State: analyzer.Received}}
 		if released {
-			out.Manifest = &analyzer.Manifest{}
+			out.State, out.Manifest = analyzer.Released, &analyzer.Manifest{}
 		}
 		return out
 	}

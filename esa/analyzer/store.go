@@ -112,6 +112,11 @@ type Store interface {
 	// Of returns the batches of a task whose epochs are below before, the last ones if
 	// there are more than most, which is above 0, in the order of Batches.
 	Of(ctx context.Context, id task.ID, before task.Epoch, most int) ([]Batch, error)
+	// Outline is Of without manifests.
+	Outline(ctx context.Context, id task.ID, before task.Epoch, most int) ([]Batch, error)
+	// Stamps returns for each metric a text that is another one once a batch of the
+	// metric has been released or has expired. It reads no manifest.
+	Stamps(ctx context.Context) (map[string]string, error)
 	// Named returns the batches whose manifests name a metric, in the order of Batches.
 	Named(ctx context.Context, metric string) ([]Batch, error)
 	// Metrics returns the metrics that manifests name, ordered.

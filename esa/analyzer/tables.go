@@ -47,7 +47,7 @@ type Tables struct {
 	dir   string
 }
 
-var _ release.Selector = (*Tables)(nil)
+var _ release.Stamper = (*Tables)(nil)
 
 // NewTables reads the catalogue in store and the tables below dir, an
 // analyzer's Config.Dir.
@@ -176,6 +176,9 @@ func (t *Tables) Of(ctx context.Context, q release.Query) ([]release.Batch, erro
 	entries, err := entriesOf(t.store.Named(ctx, q.Metric))
 	return t.releasedOf(entries), err
 }
+
+// Stamps implements [release.Stamper].
+func (t *Tables) Stamps(ctx context.Context) (map[string]string, error) { return t.store.Stamps(ctx) }
 
 // Metrics implements [release.Selector].
 func (t *Tables) Metrics(ctx context.Context) ([]string, error) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/release"
@@ -74,6 +76,9 @@ type Database struct {
 	check  release.Checker
 	o      Options
 	turns  chan struct{}
+
+	listing sync.Mutex // guards listed
+	listed  map[string]list
 }
 
 // New returns a database of what tables holds now and at the time of each
@@ -94,9 +99,55 @@ func (d *Database) Ready() error {
 	return nil
 }
 
-// Tables returns what can be queried, ordered by schema. It needs no engine.
+// Tables returns what can be queried, ordered by schema. It needs no engine. Of metrics
+// of which nothing has changed since the last call it reads no batch.
 func (d *Database) Tables(ctx context.Context) ([]Table, error) {
-	return d.find(ctx, "")
+	stamps, err := release.Stamps(ctx, d.tables)
+	if err != nil {
+		return nil, err
+	}
+	if stamps == nil {
+		return d.find(ctx, "")
+	}
+	metrics := slices.Sorted(maps.Keys(stamps))
+	schemas := schemasOf(metrics)
+	d.listing.Lock()
+	defer d.listing.Unlock()
+	listed := make(map[string]list, len(metrics))
+	var all []Table
+	for _, metric := range metrics {
+		have, ok := d.listed[metric]
+		if !ok || have.stamp != stamps[metric] {
+			if have, err = d.list(ctx, metric, stamps[metric]); err != nil {
+				return nil, err
+			}
+		}
+		listed[metric] = have
+		for _, t := range have.tables {
+			t.Schema = schemas[metric]
+			all = append(all, t)
+		}
+	}
+	d.listed = listed
+	return all, nil
+}
+
+// A list is the tables of a metric, without what is in them.
+type list struct {
+	stamp  string
+	tables []Table
+}
+
+func (d *Database) list(ctx context.Context, metric, stamp string) (list, error) {
+	batches, err := release.OfMetric(ctx, d.tables, metric)
+	if err != nil {
+		return list{}, err
+	}
+	tables := catalogue(batches, map[string]string{metric: metric})
+	for i := range tables {
+		tables[i].parts, tables[i].rows, tables[i].versions = nil, nil, nil
+	}
+	return list{stamp, tables}, nil
 }
 
 // find returns the tables that a text may need, see [mentioned]; of "" all. Batches of

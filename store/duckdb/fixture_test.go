@@ -215,7 +215,7 @@ func (f *fixture) open(l Limits) *Database {
 
 func (f *fixture) tables() []Table {
 	f.t.Helper()
-	all, err := f.open(Limits{}).Tables(context.Background())
+	all, err := f.open(Limits{}).find(context.Background(), "")
 	f.must(err)
 	return all
 }

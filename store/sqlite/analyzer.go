@@ -82,6 +82,8 @@ const (
 const (
 	batchesDue       = analyzerColumns + ` WHERE state = 2 AND expires > 0 AND expires <= ?`
 	batchesOf        = analyzerColumns + ` WHERE task = ? AND epoch < ? ORDER BY epoch DESC, batch DESC LIMIT ?`
+	batchesOutline   = withoutManifest + ` WHERE task = ? AND epoch < ? ORDER BY epoch DESC, batch DESC LIMIT ?`
+	batchesStamps    = `SELECT metric, count(*) || ' ' || sum(state) FROM batches WHERE state IN (2, 3) GROUP BY metric`
 	batchesNamed     = analyzerColumns + ` WHERE state IN (2, 3) AND metric = ?` + byTask
 	batchesReceived  = withoutManifest + ` WHERE state = 1` + byTask
 	batchesExpired   = withoutManifest + ` WHERE state = 3` + byTask
@@ -132,6 +134,18 @@ func (s *Analyzer) Of(ctx context.Context, id task.ID, before task.Epoch, most i
 	all, err := s.batches(ctx, batchesOf, id[:], int64(min(before, math.MaxInt64)), most)
 	slices.Reverse(all)
 	return all, err
+}
+
+// Outline implements [analyzer.Store].
+func (s *Analyzer) Outline(ctx context.Context, id task.ID, before task.Epoch, most int) ([]analyzer.Batch, error) {
+	all, err := s.batches(ctx, batchesOutline, id[:], int64(min(before, math.MaxInt64)), most)
+	slices.Reverse(all)
+	return all, err
+}
+
+// Stamps implements [analyzer.Store].
+func (s *Analyzer) Stamps(ctx context.Context) (map[string]string, error) {
+	return pairs(ctx, s.db, batchesStamps)
 }
 
 // Named implements [analyzer.Store].

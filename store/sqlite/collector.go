@@ -85,6 +85,7 @@ const (
 	asksUnreleased = askColumns + ` INDEXED BY asks_unreleased` + asUnreleased + ` AND task = ?` + asksNewest
 	asksReleased   = askColumns + ` INDEXED BY asks_released` + asReleased + ` AND task = ? AND number < ?` + asksNewest
 	asksNamed      = askColumns + asReleased + ` AND metric = ?` + asksByTask
+	asksStamps     = `SELECT metric, count(*) || ' ' || sum(state) FROM asks` + asReleased + ` GROUP BY metric`
 	asksDue        = askColumns + ` WHERE state = 3 AND expires > 0 AND expires <= ?`
 	asksUndated    = askColumns + ` WHERE state = 3 AND ended = 0` + asksByTask
 	asksExpired    = askOutline + ` WHERE state = 4` + asksByTask
@@ -151,6 +152,11 @@ func (s *Collector) Answered(ctx context.Context, id dap.TaskID, digest string) 
 		return false, fmt.Errorf("looking for an answer: %w", err)
 	}
 	return n > 0, nil
+}
+
+// Stamps implements [collector.Store].
+func (s *Collector) Stamps(ctx context.Context) (map[string]string, error) {
+	return pairs(ctx, s.db, asksStamps)
 }
 
 // Metrics implements [collector.Store].
@@ -266,6 +272,24 @@ func texts(ctx context.Context, db *sql.DB, query string) ([]string, error) {
 			return nil, fmt.Errorf("reading names: %w", err)
 		}
 		all = append(all, text)
+	}
+	return all, rows.Err()
+}
+
+// pairs returns the second column of a query by the first.
+func pairs(ctx context.Context, db *sql.DB, query string) (map[string]string, error) {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("reading names: %w", err)
+	}
+	defer rows.Close()
+	all := map[string]string{}
+	for rows.Next() {
+		var key, value string
+		if err := rows.Scan(&key, &value); err != nil {
+			return nil, fmt.Errorf("reading names: %w", err)
+		}
+		all[key] = value
 	}
 	return all, rows.Err()
 }

@@ -35,7 +35,7 @@ func TestAnalyzerQueriesUseIndexes(t *testing.T) {
 	for query, index := range map[string]string{
 		batchesDue: "batches_due", batchesOf: "batches_task", batchesReceived: "batches_received",
 		batchesExpired: "batches_expired", batchesSummaries: "COVERING INDEX batches_task",
-		batchesNamed: "batches_metric", batchesMetrics: "COVERING INDEX batches_metric",
+		batchesNamed: "batches_metric", batchesStamps: "COVERING INDEX batches_metric", batchesOutline: "batches_task", batchesMetrics: "COVERING INDEX batches_metric",
 	} {
 		query = strings.NewReplacer("= ?", "= 5", "< ?", "< 5", "LIMIT ?", "LIMIT 5").Replace(query)
 		if text := planOf(t, s.db, query); !strings.Contains(text, index) {
@@ -54,7 +54,7 @@ func TestCollectorQueriesUseIndexes(t *testing.T) {
 	for query, index := range map[string]string{
 		asksOpen: "asks_open", asksOf: "asks_task", asksUnreleased: "asks_unreleased", asksReleased: "asks_released",
 		asksNamed: "asks_metric", asksDue: "asks_due", asksUndated: "asks_undated", asksExpired: "asks_expired", asksAnswered: "COVERING INDEX asks_digest",
-		asksSummaries: "COVERING INDEX asks_released", asksMetrics: "COVERING INDEX asks_metric",
+		asksSummaries: "COVERING INDEX asks_released", asksStamps: "COVERING INDEX asks_metric", asksMetrics: "COVERING INDEX asks_metric",
 	} {
 		query = strings.NewReplacer("= ?", "= 5", "< ?", "< 5", "LIMIT ?", "LIMIT 5").Replace(query)
 		if text := planOf(t, s.db, query); !strings.Contains(text, index) || strings.Contains(text, "TEMP B-TREE") {

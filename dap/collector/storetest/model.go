@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -181,6 +182,21 @@ func (m *Model) Metrics(context.Context) ([]string, error) {
 		names[manifest(a).Metric] = true
 	}
 	return slices.Sorted(maps.Keys(names)), err
+}
+
+// Stamps implements [collector.Store].
+func (m *Model) Stamps(context.Context) (map[string]string, error) {
+	all, err := m.where(math.MaxInt, isReleased)
+	counts := map[string][2]int{}
+	for _, a := range all {
+		name := manifest(a).Metric
+		counts[name] = [2]int{counts[name][0] + 1, counts[name][1] + int(a.State)}
+	}
+	stamps := map[string]string{}
+	for name, c := range counts {
+		stamps[name] = fmt.Sprintf("%d %d", c[0], c[1])
+	}
+	return stamps, err
 }
 
 // Due implements [collector.Store].

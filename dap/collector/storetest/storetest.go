@@ -105,6 +105,8 @@ func partsOf(t *testing.T, s collector.Store, asks []collector.Ask) map[string]a
 	for _, name := range append(metrics, "another") {
 		list("named " + name)(s.Named(ctx, name))
 	}
+	stamps, err := s.Stamps(ctx)
+	note("stamps", stamps, err)
 	sums, err := s.Summaries(ctx)
 	note("summaries", sums, err)
 	return parts

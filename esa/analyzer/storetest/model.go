@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -149,6 +150,30 @@ func (m *Model) Due(_ context.Context, now int64) ([]analyzer.Batch, error) {
 func (m *Model) Of(_ context.Context, id task.ID, before task.Epoch, most int) ([]analyzer.Batch, error) {
 	all, err := m.pick(func(b analyzer.Batch) bool { return b.Task == id && b.Epoch < before })
 	return all[max(0, len(all)-most):], err
+}
+
+// Outline implements [analyzer.Store].
+func (m *Model) Outline(ctx context.Context, id task.ID, before task.Epoch, most int) ([]analyzer.Batch, error) {
+	all, err := m.Of(ctx, id, before, most)
+	for i := range all {
+		all[i].Manifest = nil
+	}
+	return all, err
+}
+
+// Stamps implements [analyzer.Store].
+func (m *Model) Stamps(context.Context) (map[string]string, error) {
+	all, err := m.pick(isReleased)
+	counts := map[string][2]int{}
+	for _, b := range all {
+		c := counts[metricOf(b)]
+		counts[metricOf(b)] = [2]int{c[0] + 1, c[1] + int(b.State)}
+	}
+	stamps := map[string]string{}
+	for metric, c := range counts {
+		stamps[metric] = fmt.Sprintf("%d %d", c[0], c[1])
+	}
+	return stamps, err
 }
 
 func isReleased(b analyzer.Batch) bool {

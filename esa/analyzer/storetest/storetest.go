@@ -7,6 +7,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"sync"
@@ -61,6 +62,7 @@ func wantParts(t *testing.T, s analyzer.Store, batches []analyzer.Batch) {
 		one, none analyzer.Batch
 		lists     [][]analyzer.Batch
 		metrics   []string
+		stamps    string
 		summaries []analyzer.Summary
 	}
 	of := func(s analyzer.Store) (p parts) {
@@ -78,7 +80,11 @@ func wantParts(t *testing.T, s analyzer.Store, batches []analyzer.Batch) {
 			note(s.Of(ctx, b.Task, math.MaxInt64, 1))
 			note(s.Of(ctx, b.Task, math.MaxInt64, 1000))
 			note(s.Of(ctx, b.Task, b.Epoch, 2))
+			note(s.Outline(ctx, b.Task, math.MaxInt64, 2))
 		}
+		stamps, err := s.Stamps(ctx)
+		errs = append(errs, err)
+		p.stamps = fmt.Sprint(stamps)
 		metrics, err := s.Metrics(ctx)
 		errs = append(errs, err)
 		for _, metric := range append(metrics, "another") {
