@@ -127,3 +127,56 @@ func auditVariance(t *testing.T, rule crowdRule, size uint64) {
 		t.Errorf("the mean of two draws has variance %.3f: the test has no power", v)
 	}
 }
+
+// TestUnreadableReports computes what docs/privacy.md says of a crowd of which a part
+// cannot be read: the analyzer publishes the others of those that are left, and the
+// noise is spread over all.
+func TestUnreadableReports(t *testing.T) {
+	rule := newDrop(20, 12, 2000)
+	dropped := rule.dropped()
+	low := max(0, int64(rule.drop)+rule.noise().low)
+	lg := func(x int) float64 { v, _ := math.Lgamma(float64(x) + 1); return v }
+	choose := func(n, k int) float64 { return lg(n) - lg(k) - lg(n-k) }
+	published := func(n, unreadable int) map[int]float64 {
+		out := map[int]float64{}
+		for i, p := range dropped {
+			d := int(low) + i
+			for readable := max(0, d-unreadable); readable <= min(d, n-unreadable); readable++ {
+				out[n-unreadable-readable] += probability(p) * math.Exp(choose(n-unreadable, readable)+choose(unreadable, d-readable)-choose(n, d))
+			}
+		}
+		return out
+	}
+	delta := func(p, q map[int]float64, eps float64) (sum float64) {
+		for x, a := range p {
+			sum += max(0, a-math.Exp(eps)*q[x])
+		}
+		return sum
+	}
+	shown := func(p, q map[int]float64) float64 {
+		low, high := 0.0, 20.0
+		for range 40 {
+			if mid := (low + high) / 2; max(delta(p, q, mid), delta(q, p, mid)) > 1e-6 {
+				low = mid
+			} else {
+				high = mid
+			}
+		}
+		return high
+	}
+	for _, n := range []int{60, 200, 1000} {
+		for parts, most := range map[int]float64{0: 2.26, 10: 2.58, 20: 3.09} {
+			m := n * parts / 100
+			if eps := shown(published(n, m), published(n+1, m)); eps > most {
+				t.Errorf("%d of %d reports are unreadable: epsilon %.4f, docs/privacy.md says %.2f", m, n, eps, most)
+			}
+			// An unreadable one more is less than a readable one.
+			if eps := shown(published(n, m), published(n+1, m+1)); eps > most {
+				t.Errorf("an unreadable report beside %d of %d: epsilon %.4f", m, n, eps)
+			}
+		}
+		if eps := shown(published(n, n*3/10), published(n+1, n*3/10)); eps < 19 {
+			t.Errorf("three tenths of %d are unreadable: epsilon %.4f, docs/privacy.md says that there is none", n, eps)
+		}
+	}
+}
