@@ -164,7 +164,6 @@ func hostileFixture() fixture {
 	a.Table.Rows[0][0] = hostile
 	a.Charts[0].Title, a.Charts[0].Unit, a.Charts[0].Bars[0].Label = hostile, hostile, hostile
 	a.Batches[0].State = hostile
-	a.Batches[0].InvalidBy[0].Name = hostile
 	a.Privacy.Facts[0] = console.Fact{Name: hostile, Value: hostile, Meaning: hostile}
 	a.Privacy.Sees[0] = console.Sight{Party: hostile, Sees: hostile, Never: hostile}
 	return fixture{questions: []console.Answer{a}}
@@ -207,7 +206,7 @@ func TestForeignHost(t *testing.T) {
 func TestStates(t *testing.T) {
 	for name, want := range map[string][]string{
 		"list":       {"Which kinds of system API", "16,833", "in 26 hours"},
-		"answered":   {"15,000 ± 120", "between 14,880 and 15,120", "19,962 – 20,064", "not told", "decrypt 4", "expired", "4.5 × 10⁻⁹", "more values are in the exports"},
+		"answered":   {"15,000 ± 120", "between 14,880 and 15,120", "19,962 – 20,064", "not told", "expired", "4.5 × 10⁻⁹", "more values are in the exports"},
 		"waiting":    {"Nothing has arrived yet", "100 reports"},
 		"suppressed": {"Every crowd was too small", "shoal plan"},
 		"empty list": {"No question is asked yet", "shoal metrics build"},

@@ -204,11 +204,6 @@ func batch(t *task.Task, e analyzer.Entry) Batch {
 	if m == nil {
 		return b
 	}
-	for _, cause := range slices.Sorted(maps.Keys(m.Analyzer.Invalid)) {
-		n := int64(m.Analyzer.Invalid[cause])
-		b.Invalid += n
-		b.InvalidBy = append(b.InvalidBy, Cause{cause, n})
-	}
 	if total, low, high, told := m.Total(); told {
 		b.Told, b.Reports, b.Low, b.High = true, int64(total), int64(low), int64(high)
 	}

@@ -107,20 +107,19 @@ type segment struct {
 	Count                 int64
 }
 
-// segments lays out what became of a batch's reports: what was released, what
-// could not be, and about how many more there were.
+// segments lays out what became of a batch's reports: what was released, and about
+// how many more there were.
 func segments(b Batch) []segment {
 	rest := int64(0)
 	if b.Told {
-		rest = max(0, b.Reports-b.Released-b.Invalid)
+		rest = max(0, b.Reports-b.Released)
 	}
-	whole := b.Released + b.Invalid + rest
+	whole := b.Released + rest
 	var out []segment
 	var before int64
 	for _, s := range []segment{
 		{Class: "released", Name: "released", Count: b.Released},
 		{Class: "suppressed", Name: "suppressed or dropped, about", Count: rest},
-		{Class: "invalid", Name: "not readable", Count: b.Invalid},
 	} {
 		if s.Count <= 0 {
 			continue

@@ -76,16 +76,14 @@ type Answer struct {
 }
 
 // A Batch is one epoch of a question: about how many reports came in, and what
-// became of them. What was suppressed and dropped is not told apart, since exact
-// numbers would show whether a single report was there.
+// became of them. What was suppressed, dropped or could not be read is not told apart,
+// since exact numbers would show whether a single report was there.
 type Batch struct {
 	Start, End     time.Time
 	State          string // received, released, expired, damaged; waiting, too few, missing: nothing was released
 	Told           bool   // whether the number of reports is told
 	Reports        int64  // with noise
 	Low, High      int64  // ends of its 95 % interval
-	Invalid        int64  // that reached the analyzer and cannot be read or published
-	InvalidBy      []Cause
 	Released       int64
 	ReleasedCrowds int64
 }
@@ -95,12 +93,6 @@ func (a Answer) Arrived() bool {
 	return slices.ContainsFunc(a.Batches, func(b Batch) bool {
 		return b.State != analyzer.EpochWaiting && b.State != analyzer.EpochTooFew
 	})
-}
-
-// A Cause is why reports were invalid, and how many.
-type Cause struct {
-	Name  string
-	Count int64
 }
 
 // Privacy is what the privacy card says.

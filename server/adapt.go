@@ -60,14 +60,14 @@ type analyzerMetrics struct {
 const analyzerLabel = string(AnalyzerRole)
 
 // Batch counts a batch and, once it is released, its records.
-func (a analyzerMetrics) Batch(state analyzer.State, manifest *analyzer.Manifest) {
+func (a analyzerMetrics) Batch(state analyzer.State, manifest *analyzer.Manifest, exact *analyzer.OperatorCounts) {
 	a.m.batches.WithLabelValues(analyzerLabel, state.String()).Inc()
 	a.batch(state, manifest)
-	if state != analyzer.Released || manifest == nil {
+	if state != analyzer.Released || manifest == nil || exact == nil {
 		return
 	}
 	a.m.reports.WithLabelValues(analyzerLabel, "released").Add(float64(manifest.Analyzer.Records))
-	for cause, n := range manifest.Analyzer.Invalid {
+	for cause, n := range exact.Invalid {
 		a.m.rejects.WithLabelValues(analyzerLabel, cause).Add(float64(n))
 	}
 }

@@ -241,7 +241,7 @@ func BenchmarkBatch(b *testing.B) {
 		done := time.Now()
 		b.StopTimer()
 		entries := must(r.analyzer.Tables().Entries(b.Context()))(b)
-		if len(entries) != 1 || entries[0].State != analyzer.Released || entries[0].Manifest.Shuffler.Released == 0 {
+		if len(entries) != 1 || entries[0].State != analyzer.Released || entries[0].Manifest.Analyzer.Records == 0 {
 			b.Fatalf("not released whole: %+v", entries)
 		}
 		b.ReportMetric(shuffled.Sub(start).Seconds(), "s-shuffler")

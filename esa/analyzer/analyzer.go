@@ -54,17 +54,17 @@ type Config struct {
 
 // Metrics is told what happens, for counters. Methods must not block.
 type Metrics interface {
-	// Batch is called when a batch has reached a state, with its manifest,
-	// which is nil for a batch that has just been received.
-	Batch(State, *Manifest)
+	// Batch is called when a batch has reached a state: one that is released with its
+	// manifest and with its exact counts, which are the operator's; others with nil.
+	Batch(State, *Manifest, *OperatorCounts)
 	// Took says how long the release of a batch took, by the clock.
 	Took(time.Duration)
 }
 
 type noMetrics struct{}
 
-func (noMetrics) Batch(State, *Manifest) {}
-func (noMetrics) Took(time.Duration)     {}
+func (noMetrics) Batch(State, *Manifest, *OperatorCounts) {}
+func (noMetrics) Took(time.Duration)                      {}
 
 // An Analyzer plays the last hop's part for a number of tasks. Its methods are
 // safe for concurrent use.
@@ -347,7 +347,7 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 	if err != nil {
 		return false, err
 	}
-	a.config.Metrics.Batch(Received, nil)
+	a.config.Metrics.Batch(Received, nil, nil)
 	select {
 	case a.wake <- struct{}{}:
 	default:

@@ -74,7 +74,7 @@ func (a *Analyzer) Discard(ctx context.Context, place string) error {
 		if err := a.config.Store.Advance(ctx, Received, b); err != nil {
 			return fmt.Errorf("discarding %s: %w", place, err)
 		}
-		a.config.Metrics.Batch(Discarded, nil)
+		a.config.Metrics.Batch(Discarded, nil, nil)
 		a.unserved = slices.Delete(a.unserved, i, i+1)
 		delete(a.pending, b.ID)
 		if err := a.config.FS.Remove(a.file(b.ID)); err != nil && !errors.Is(err, fs.ErrNotExist) {

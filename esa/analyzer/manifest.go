@@ -61,38 +61,51 @@ type ShufflerCounts struct {
 	// handed over by version 1.
 	Reports  *uint64 `json:"reports,omitempty"`
 	Within95 *uint64 `json:"reports_within_95,omitempty"`
-	Released uint64  `json:"released"` // rows
 }
 
 // Total returns how many valid reports the batch had, with noise, and the ends of
 // an interval that holds the truth with a probability of 95 % or more; false where
-// no number is told. There were at least as many as were released, so a number
-// that the noise carried below them is raised to them.
+// no number is told. There were at least as many as records were released, so a
+// number that the noise carried below them is raised to them.
 func (m *Manifest) Total() (total, low, high uint64, told bool) {
 	c := m.Shuffler
 	if c.Reports == nil || c.Within95 == nil {
 		return 0, 0, 0, false
 	}
-	low = max(*c.Reports-min(*c.Reports, *c.Within95), c.Released, uint64(m.Parameters.MinBatch))
+	low = max(*c.Reports-min(*c.Reports, *c.Within95), m.Analyzer.Records, uint64(m.Parameters.MinBatch))
 	return max(*c.Reports, low), low, max(*c.Reports+*c.Within95, low), true
 }
 
-// AnalyzerCounts are what became of the reports at the analyzer: each is a record
-// or stands under one cause. What reports say, and whether they can be read, is not
-// covered by the guarantee of a threshold.
+// AnalyzerCounts are what is published of a batch's records. How many rows the batch
+// had beside them, which could not be read or were not published, is not among them: a
+// single report would show. See [OperatorCounts].
 type AnalyzerCounts struct {
-	Received uint64            `json:"received"`
-	Invalid  map[string]uint64 `json:"invalid"` // by cause
-	Records  uint64            `json:"records"`
-	Crowds   uint64            `json:"crowds"`
-	Quorum   *QuorumCounts     `json:"quorum,omitempty"` // of a task with a quorum
+	Records uint64        `json:"records"`
+	Crowds  uint64        `json:"crowds"`
+	Quorum  *QuorumCounts `json:"quorum,omitempty"` // of a task with a quorum
+}
+
+// OperatorCounts are what became of the rows of a batch: each is a record or stands
+// under one cause. They are exact and so outside the guarantee of a threshold: they go
+// to the figures of operation, which are sums over all tasks, and are written nowhere.
+type OperatorCounts struct {
+	Received uint64            // rows
+	Invalid  map[string]uint64 // by cause
+	Values   uint64            // different ciphertexts, of a task with a quorum
+}
+
+// outcome is what became of a batch.
+type outcome struct {
+	published AnalyzerCounts
+	exact     OperatorCounts
 }
 
 // ManifestVersion is the version of the manifests that are written. Of 1 the exact
 // counts of the shuffler are not read. Up to 2 the estimates of the values table are
 // of the released reports, since 3 of those that reached the shuffler; the intervals
-// of 3 hold their numbers for 95 % of the crowds of any size.
-const ManifestVersion = 3
+// of 3 hold their numbers for 95 % of the crowds of any size. Up to 3 there are exact
+// counts of rows that are no records, which are not read.
+const ManifestVersion = 4
 
 // The tables of a batch.
 const (
@@ -102,7 +115,7 @@ const (
 )
 
 func shufflerCounts(h esa.BatchHeader, total *dp.Total) ShufflerCounts {
-	out := ShufflerCounts{Released: h.Released}
+	out := ShufflerCounts{}
 	if total != nil && h.Total > 0 {
 		within := total.Within95()
 		out.Reports, out.Within95 = &h.Total, &within

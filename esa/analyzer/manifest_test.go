@@ -21,7 +21,8 @@ func TestTotal(t *testing.T) {
 		m := analyzer.Manifest{}
 		m.Parameters.MinBatch = uint32(c.minimum)
 		width := uint64(within)
-		m.Shuffler = analyzer.ShufflerCounts{Reports: &c.noised, Within95: &width, Released: c.released}
+		m.Shuffler = analyzer.ShufflerCounts{Reports: &c.noised, Within95: &width}
+		m.Analyzer.Records = c.released
 		total, low, high, told := m.Total()
 		if !told || total != c.total || low != c.low || high != c.high {
 			t.Errorf("%+v: got %d, from %d to %d, %v", c, total, low, high, told)

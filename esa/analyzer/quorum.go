@@ -22,11 +22,10 @@ import (
 // QuorumCounts tell how many values of a task with a quorum could be read.
 type QuorumCounts struct {
 	Shares    uint16 `json:"shares"`    // that a value needs
-	Values    uint64 `json:"values"`    // different ciphertexts
-	Recovered uint64 `json:"recovered"` // of them
+	Recovered uint64 `json:"recovered"` // values
 }
 
-// The causes in [AnalyzerCounts].Invalid that only a quorum has.
+// The causes in [OperatorCounts].Invalid that only a quorum has.
 const (
 	BelowQuorum    = "below_quorum"    // a report of a value with too few shares, which stays unreadable
 	ForgedShare    = "forged_share"    // its share is wrong, or no key was found for its value
@@ -59,6 +58,7 @@ type sharing struct {
 	piece      int // shares
 	spare      sync.Pool
 	counts     QuorumCounts
+	values     uint64 // different ciphertexts
 	invalid    [esa.NumCauses + 1]uint64
 	below      uint64 // reports, as the others
 	forged     uint64
@@ -67,7 +67,7 @@ type sharing struct {
 
 // writeShared is writeRecords for a task with a quorum. The rows of a value
 // stand together, in an order that tells nothing: they are equal.
-func (a *Analyzer) writeShared(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *AnalyzerCounts) error {
+func (a *Analyzer) writeShared(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
 	s := newSharingOf(a, h, b)
 	s.batch, s.layout, s.counter, s.out = batch, l, c, w
 	if err := s.remove(ctx); err != nil { // of an attempt that failed
@@ -97,7 +97,7 @@ func (s *sharing) remove(ctx context.Context) error {
 	return s.a.config.Engine.Remove(ctx, s.dataset("opened"), s.dataset("grouped"))
 }
 
-func (s *sharing) run(ctx context.Context, counts *AnalyzerCounts) error {
+func (s *sharing) run(ctx context.Context, counts *outcome) error {
 	opened, grouped := s.dataset("opened"), s.dataset("grouped")
 	if err := s.open(ctx, opened, counts); err != nil {
 		return fmt.Errorf("opening reports: %w", err)
@@ -111,10 +111,10 @@ func (s *sharing) run(ctx context.Context, counts *AnalyzerCounts) error {
 	if err := s.recover(ctx, grouped, counts); err != nil {
 		return fmt.Errorf("recovering values: %w", err)
 	}
-	counts.Invalid, counts.Quorum = byCause(s.invalid), &s.counts
+	counts.exact.Invalid, counts.exact.Values, counts.published.Quorum = byCause(s.invalid), s.values, &s.counts
 	for cause, n := range map[string]uint64{BelowQuorum: s.below, ForgedShare: s.forged, DuplicateShare: s.duplicate} {
 		if n > 0 {
-			counts.Invalid[cause] = n
+			counts.exact.Invalid[cause] = n
 		}
 	}
 	if s.h.task.Crowd.Kind == task.Constant {
@@ -137,7 +137,7 @@ type shared struct {
 
 // open opens the rows of the batch in parallel and writes the dataset out. A row
 // that does not open costs only itself.
-func (s *sharing) open(ctx context.Context, out string, counts *AnalyzerCounts) error {
+func (s *sharing) open(ctx context.Context, out string, counts *outcome) error {
 	w, err := s.a.config.Engine.Create(ctx, out, s.columns())
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (s *sharing) open(ctx context.Context, out string, counts *AnalyzerCounts) 
 		if err != nil {
 			return err
 		}
-		counts.Received++
+		counts.exact.Received++
 		if r.cause != 0 {
 			s.invalid[r.cause]++
 			continue
@@ -186,7 +186,7 @@ func (s *sharing) order(share secretshare.Share) [orderWidth]byte {
 
 // recover reads the values of the dataset in, in parallel, and writes the
 // records of those that can be read.
-func (s *sharing) recover(ctx context.Context, in string, counts *AnalyzerCounts) error {
+func (s *sharing) recover(ctx context.Context, in string, counts *outcome) error {
 	r, err := s.a.config.Engine.Open(ctx, in)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (s *sharing) recover(ctx context.Context, in string, counts *AnalyzerCounts
 		s.forged += p.forged
 		s.duplicate += p.duplicate
 		s.invalid[esa.CauseSchema] += p.invalid
-		counts.Records += p.records
+		counts.published.Records += p.records
 		if err := s.write(p); err != nil {
 			return err
 		}
@@ -255,7 +255,7 @@ func (s *sharing) pieces(r engine.Reader) iter.Seq2[[]byte, error] {
 				if len(group) > 0 && !yield(group, nil) {
 					return
 				}
-				s.counts.Values++
+				s.values++
 				group = append(group[:0], ciphertext...)
 			} else if bytes.Equal(group[len(group)-size:], share) {
 				s.duplicate++

@@ -128,19 +128,20 @@ func TestQuorum(t *testing.T) {
 	entry := b.release(t, e, reports...)
 	equalWords(t, b.words(t, entry), map[string]int{"often": 9, "just": shares})
 	m := entry.Manifest.Analyzer
-	if want := (analyzer.QuorumCounts{Shares: shares, Values: 7, Recovered: 2}); *m.Quorum != want {
+	if want := (analyzer.QuorumCounts{Shares: shares, Recovered: 2}); *m.Quorum != want {
 		t.Errorf("counts %+v, want %+v", *m.Quorum, want)
 	}
 	causes := map[string]uint64{"schema": shares + 1, "below_quorum": 4 + 1 + 4 + 1, "forged_share": 2, "duplicate_share": shares - 1}
-	if !maps.Equal(m.Invalid, causes) || m.Received != uint64(len(reports)) || m.Records != 14 || m.Crowds != 2 {
-		t.Errorf("counts %+v", m)
+	c := b.exact.of(entry)
+	if !maps.Equal(c.Invalid, causes) || c.Values != 7 || c.Received != uint64(len(reports)) || m.Records != 14 || m.Crowds != 2 {
+		t.Errorf("counts %+v, %+v", m, c)
 	}
 	sum := m.Records
-	for _, n := range m.Invalid {
+	for _, n := range c.Invalid {
 		sum += n
 	}
-	if sum != m.Received {
-		t.Errorf("%d reports accounted for, %d received", sum, m.Received)
+	if sum != c.Received {
+		t.Errorf("%d reports accounted for, %d received", sum, c.Received)
 	}
 	if names := columnNames(entry.Manifest, analyzer.RecordsTable); names != "epoch word ok" {
 		t.Errorf("columns %s: want those of a plain task", names)
@@ -173,7 +174,7 @@ func TestForgedShares(t *testing.T) {
 			reports = append(reports, b.sealed(t, e, one))
 		}
 		entry := b.release(t, e, reports...)
-		by := entry.Manifest.Analyzer.Invalid
+		by := b.exact.of(entry).Invalid
 		if got := b.words(t, entry)["word"]; got != n-forged+1 || by["forged_share"] != uint64(forged) || by["duplicate_share"] != uint64(again) || by["below_quorum"] != 0 {
 			rt.Fatalf("%d of %d forged, %d repeated: %d records, %+v", forged, n+1, again, got, by)
 		}
@@ -191,8 +192,8 @@ func TestConstantCrowd(t *testing.T) {
 	}
 	entry := b.release(t, e, reports...)
 	equalWords(t, b.words(t, entry), map[string]int{"often": 30})
-	if m := entry.Manifest.Analyzer; m.Invalid["below_quorum"] != 10 || m.Quorum.Values != 11 || m.Quorum.Recovered != 1 {
-		t.Errorf("counts %+v, %+v", m, m.Quorum)
+	if m, c := entry.Manifest.Analyzer, b.exact.of(entry); c.Invalid["below_quorum"] != 10 || c.Values != 11 || m.Quorum.Recovered != 1 {
+		t.Errorf("counts %+v, %+v", m.Quorum, c)
 	}
 	counts := table(t, b.a.Tables(), entry, analyzer.CountsTable)
 	if len(counts) != 1 || counts[0][1] != int64(30) || counts[0][2] != float64(40+12) {
@@ -221,9 +222,9 @@ func TestManyShares(t *testing.T) {
 	reports = append(reports, b.sealed(t, e, twice), b.sealed(t, e, twice))
 	entry := b.release(t, e, reports...)
 	equalWords(t, b.words(t, entry), map[string]int{"popular": n + 1})
-	m := entry.Manifest.Analyzer
-	if !maps.Equal(m.Invalid, map[string]uint64{"forged_share": bad, "duplicate_share": 1}) || m.Quorum.Values != 1 || m.Quorum.Recovered != 1 {
-		t.Errorf("counts %+v, %+v", m, m.Quorum)
+	m, c := entry.Manifest.Analyzer, b.exact.of(entry)
+	if !maps.Equal(c.Invalid, map[string]uint64{"forged_share": bad, "duplicate_share": 1}) || c.Values != 1 || m.Quorum.Recovered != 1 {
+		t.Errorf("counts %+v, %+v", m.Quorum, c)
 	}
 }
 
@@ -248,7 +249,7 @@ func TestQuorumRepeats(t *testing.T) {
 		must(t, b.a.Tick(t.Context()))
 		entries, err := b.a.Tables().Entries(t.Context())
 		must(t, err)
-		digests = append(digests, fmt.Sprint(entries[0].Manifest.Tables, entries[0].Manifest.Analyzer.Invalid))
+		digests = append(digests, fmt.Sprint(entries[0].Manifest.Tables, b.exact.of(entries[0]).Invalid))
 	}
 	if digests[0] != digests[1] {
 		t.Errorf("two releases of one batch:\n%s\n%s", digests[0], digests[1])

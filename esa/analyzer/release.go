@@ -231,11 +231,11 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 	if err != nil {
 		return a.unreadable(b, err)
 	}
-	manifest, err := a.writeTables(ctx, h, b, batch)
+	manifest, exact, err := a.writeTables(ctx, h, b, batch)
 	if err != nil {
 		return err
 	}
-	if err := keysGone(manifest.Analyzer); err != nil {
+	if err := keysGone(exact); err != nil {
 		return err
 	}
 	b.State, b.Expires, b.Records = Released, expiry(manifest), int64(manifest.Analyzer.Records)
@@ -245,7 +245,7 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 	if err := a.config.Store.Advance(ctx, Received, b); err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
 	}
-	a.config.Metrics.Batch(Released, manifest)
+	a.config.Metrics.Batch(Released, manifest, &exact)
 	a.config.Metrics.Took(a.config.Clock.Now().Sub(started))
 	return a.finish(b)
 }
@@ -253,11 +253,11 @@ func (a *Analyzer) release(ctx context.Context, h *hosted, b Batch) error {
 // keysGone is an error if not one record of a batch was sealed to a key that is
 // held: then it is the keys that are missing, and the batch, of which no other
 // copy is left, must wait for them.
-func keysGone(c AnalyzerCounts) error {
+func keysGone(c OperatorCounts) error {
 	if n := c.Invalid[esa.CauseUnknownKey.String()]; n == 0 || n < c.Received {
 		return nil
 	}
-	return fmt.Errorf("none of the %d records is sealed to a key that is here: %w", c.Received, errKeysGone)
+	return fmt.Errorf("no record is sealed to a key that is here: %w", errKeysGone)
 }
 
 // finish removes what the catalogue no longer speaks for: the file of a batch
@@ -289,18 +289,20 @@ func (a *Analyzer) finish(b Batch) error {
 }
 
 // writeTables writes all tables of a batch, then the manifest.
-func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *esa.Batch) (*Manifest, error) {
+func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *esa.Batch) (*Manifest, OperatorCounts, error) {
 	dir := tablesDir(a.config.Dir, b)
 	if err := a.config.FS.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+		return nil, OperatorCounts{}, err
 	}
 	m := newManifest(h, b, batch.Header())
 	l := newLayout(h.task, b.Epoch)
-	counter, table, err := a.recordsTable(ctx, h, b, batch, l, &m.Analyzer)
+	var counts outcome
+	counter, table, err := a.recordsTable(ctx, h, b, batch, l, &counts)
 	if err != nil {
-		return nil, fmt.Errorf("writing records: %w", err)
+		return nil, counts.exact, fmt.Errorf("writing records: %w", err)
 	}
 	m.Tables = append(m.Tables, table)
+	m.Analyzer = counts.published
 	m.Analyzer.Crowds = uint64(len(counter.crowds))
 	m.Parameters.ValuesShown = counter.sparse()
 	for _, t := range []struct {
@@ -315,15 +317,15 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 			return t.rows(h.threshold, w.Write)
 		})
 		if err != nil {
-			return nil, fmt.Errorf("writing %s: %w", t.name, err)
+			return nil, counts.exact, fmt.Errorf("writing %s: %w", t.name, err)
 		}
 		m.Tables = append(m.Tables, table)
 	}
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
-		return nil, err
+		return nil, counts.exact, err
 	}
-	return m, durable.WriteFile(a.config.FS, filepath.Join(dir, release.ManifestFile), append(text, '\n'), 0o600)
+	return m, counts.exact, durable.WriteFile(a.config.FS, filepath.Join(dir, release.ManifestFile), append(text, '\n'), 0o600)
 }
 
 // errSmallCrowd says that records of a crowd were written that has too few.
@@ -333,13 +335,13 @@ var errSmallCrowd = errors.New("a crowd has fewer records than any that its rule
 // can be read than its rule releases reports is not published: the rule was
 // applied to reports that are none of it. That happens only if somebody forges
 // them; then the records are read a second time, without such crowds.
-func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, counts *AnalyzerCounts) (*counter, Table, error) {
+func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, counts *outcome) (*counter, Table, error) {
 	dir := tablesDir(a.config.Dir, b)
 	small := map[string]bool{}
 	for {
 		counter := newCounter(l, a.config.Memory)
 		counter.small = small
-		*counts = AnalyzerCounts{}
+		*counts = outcome{}
 		table, err := release.Write(a.config.FS, dir, RecordsTable, l.columns, func(w *release.Writer) error {
 			if h.task.Encoding.Kind == task.Quorum {
 				return a.writeShared(ctx, h, b, batch, l, counter, w, counts)
@@ -382,7 +384,7 @@ type decoded struct {
 // writeRecords opens the rows of a batch in parallel and writes those that are
 // records, in the order of the batch, which is random. A row that is none costs
 // only itself.
-func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *AnalyzerCounts) error {
+func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
 	header := batch.Header()
 	tag := header.TagSize()
 	open := hop.Tagged(hop.OpenMany(h.opener.Load(), h.task, header.Epoch), tag)
@@ -408,7 +410,7 @@ func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch
 		if err != nil {
 			return err
 		}
-		counts.Received++
+		counts.exact.Received++
 		if r.cause != 0 {
 			invalid[r.cause]++
 			continue
@@ -425,18 +427,18 @@ func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch
 			smallCrowd++
 			continue
 		}
-		counts.Records++
+		counts.published.Records++
 		if err := w.Write(r.row); err != nil {
 			return err
 		}
 	}
-	counts.Invalid = byCause(invalid)
-	named(counts.Invalid, WrongCrowd, wrongCrowd)
-	named(counts.Invalid, SmallCrowd, smallCrowd)
+	counts.exact.Invalid = byCause(invalid)
+	named(counts.exact.Invalid, WrongCrowd, wrongCrowd)
+	named(counts.exact.Invalid, SmallCrowd, smallCrowd)
 	return nil
 }
 
-// The causes in [AnalyzerCounts].Invalid of records that can be read and are not
+// The causes in [OperatorCounts].Invalid of records that can be read and are not
 // published.
 const (
 	WrongCrowd = "wrong_crowd" // counted by the shuffler under another crowd than its own
@@ -470,7 +472,7 @@ func (a *Analyzer) expire(ctx context.Context, b Batch) error {
 	if err := a.config.Store.Advance(ctx, Released, b); err != nil {
 		return err
 	}
-	a.config.Metrics.Batch(Expired, nil)
+	a.config.Metrics.Batch(Expired, nil, nil)
 	return a.finish(b)
 }
 

@@ -17,8 +17,8 @@ import (
 // A herald tells which states are reached.
 type herald chan analyzer.State
 
-func (h herald) Batch(s analyzer.State, _ *analyzer.Manifest) { h <- s }
-func (h herald) Took(time.Duration)                           {}
+func (h herald) Batch(s analyzer.State, _ *analyzer.Manifest, _ *analyzer.OperatorCounts) { h <- s }
+func (h herald) Took(time.Duration)                                                       {}
 
 // Run releases what arrives while it sleeps, and ends when it is told to.
 func TestRun(t *testing.T) {

@@ -126,16 +126,16 @@ func FuzzShares(f *testing.F) {
 				}
 			}
 		})
-		var counts AnalyzerCounts
+		var counts outcome
 		if err := s.recover(t.Context(), s.dataset("grouped"), &counts); err != nil {
 			t.Fatal(err)
 		}
-		sum := counts.Records + s.below + s.forged + s.duplicate + s.invalid[esa.CauseSchema]
+		sum := counts.published.Records + s.below + s.forged + s.duplicate + s.invalid[esa.CauseSchema]
 		if sum != uint64(len(all)) {
 			t.Fatalf("%d reports, %d accounted for: %+v", len(all), sum, s)
 		}
-		if counts.Records < 9 || s.counts.Recovered != 1 {
-			t.Fatalf("%d records of %d values", counts.Records, s.counts.Recovered)
+		if counts.published.Records < 9 || s.counts.Recovered != 1 {
+			t.Fatalf("%d records of %d values", counts.published.Records, s.counts.Recovered)
 		}
 	})
 }
@@ -165,12 +165,12 @@ func BenchmarkRecover(b *testing.B) {
 	})
 	b.ResetTimer()
 	for range b.N {
-		var counts AnalyzerCounts
+		var counts outcome
 		if err := s.recover(b.Context(), s.dataset("grouped"), &counts); err != nil {
 			b.Fatal(err)
 		}
-		if counts.Records < reports/2 {
-			b.Fatalf("%d records", counts.Records)
+		if counts.published.Records < reports/2 {
+			b.Fatalf("%d records", counts.published.Records)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/reports, "ns/report")

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
+	"errors"
 
 	"github.com/shoal-project/shoal/dp"
 )
@@ -104,7 +104,7 @@ func (d *decision) endCrowd() error {
 	}
 	keep := d.stage.threshold.Keep(d.n, dp.NewStream(d.stage.seed, "shoal crowd noise v1", d.crowd))
 	if keep > d.n {
-		return fmt.Errorf("threshold keeps %d of %d records", keep, d.n)
+		return errors.New("a threshold keeps more records than there are")
 	}
 	drop := d.n - keep
 	if keep == 0 {
@@ -140,7 +140,7 @@ func (d *decision) dropLate(ctx context.Context) error {
 		return nil
 	})
 	if err == nil && len(d.late) > 0 {
-		err = fmt.Errorf("the engine lost the records of %d crowds", len(d.late))
+		err = errors.New("the engine lost the records of a crowd")
 	}
 	return err
 }

@@ -256,7 +256,7 @@ func (s *stage) each(ctx context.Context, made result, f func(next []byte) error
 		return f(row[keyWidth+numberWidth:])
 	})
 	if err == nil && released != made.counts.Released {
-		err = fmt.Errorf("the engine returned %d of %d records", released, made.counts.Released)
+		err = errors.New("the engine returned another number of records than go on")
 	}
 	return err
 }

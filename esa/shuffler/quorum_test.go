@@ -81,7 +81,7 @@ func TestQuorumBehindCrowds(t *testing.T) {
 		t.Errorf("released %v, want %v", words, want)
 	}
 	for i, m := range manifests {
-		if q := m.Analyzer.Quorum; q == nil || len(m.Analyzer.Invalid) != 0 || q.Recovered != 1 || q.Shares != 5 {
+		if q := m.Analyzer.Quorum; q == nil || len(c.exact.of[m.Batch].Invalid) != 0 || q.Recovered != 1 || q.Shares != 5 {
 			t.Errorf("epoch %d: %+v, quorum %+v", i, m.Shuffler, q)
 		}
 	}
@@ -107,8 +107,8 @@ func TestQuorumAlone(t *testing.T) {
 	if want := map[string]int{"0 often": 6}; fmt.Sprint(words) != fmt.Sprint(want) {
 		t.Errorf("released %v, want %v", words, want)
 	}
-	m := manifests[0].Analyzer
-	if want := (analyzer.QuorumCounts{Shares: 5, Values: 3, Recovered: 1}); *m.Quorum != want || m.Invalid[analyzer.BelowQuorum] != 5 {
-		t.Errorf("counts %+v, %+v", m, m.Quorum)
+	m, exact := manifests[0].Analyzer, c.exact.of[manifests[0].Batch]
+	if want := (analyzer.QuorumCounts{Shares: 5, Recovered: 1}); *m.Quorum != want || exact.Values != 3 || exact.Invalid[analyzer.BelowQuorum] != 5 {
+		t.Errorf("counts %+v, %+v, %+v", m, m.Quorum, exact)
 	}
 }

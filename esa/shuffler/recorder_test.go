@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/esa/shuffler"
 )
 
@@ -34,3 +35,19 @@ func (r *recorder) Batch(s shuffler.State, _ esa.Counts) {
 }
 
 func (r *recorder) Took(time.Duration) {}
+
+// exactCounts are what the analyzer's operator is told of batches, by their IDs.
+type exactCounts struct {
+	of map[string]analyzer.OperatorCounts
+}
+
+func (e *exactCounts) Batch(_ analyzer.State, m *analyzer.Manifest, c *analyzer.OperatorCounts) {
+	if e.of == nil {
+		e.of = map[string]analyzer.OperatorCounts{}
+	}
+	if c != nil {
+		e.of[m.Batch] = *c
+	}
+}
+
+func (e *exactCounts) Took(time.Duration) {}

@@ -253,8 +253,8 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	made, err := st.run(ctx, in.reports)
 	defer s.config.Engine.Remove(context.WithoutCancel(ctx), st.datasets()...) // and again, by name, before any later attempt
 	b.Counts = made.counts
-	if lost := b.Counts.Invalid[esa.CauseUnknownKey]; h.hop == 0 && lost > 0 {
-		return fmt.Errorf("%d reports were accepted under keys that are not held any more: restore the key file", lost)
+	if h.hop == 0 && b.Counts.Invalid[esa.CauseUnknownKey] > 0 {
+		return errors.New("reports were accepted under keys that are not held any more: restore the key file")
 	}
 	if errors.Is(err, errUndersized) {
 		return s.tooSmall(ctx, h, b, sources)

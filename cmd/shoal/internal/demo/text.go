@@ -63,10 +63,7 @@ func (r *Result) fate(b *strings.Builder) {
 	line := func(n uint64, what string) { fmt.Fprintf(b, "  %8s  %s\n", thousands(int(n)), what) }
 	line(r.Analyzer.Records, fmt.Sprintf("released, in %d crowds", len(r.Released)))
 	line(uint64(r.Suppressed.Reports), fmt.Sprintf("suppressed, in %d crowds that were too small: nobody but the devices knows what they said", r.Suppressed.Crowds))
-	line(uint64(max(0, r.Sent-r.Suppressed.Reports-int(s.Released))), "dropped at random from released crowds, as noise")
-	for cause, n := range r.Analyzer.Invalid {
-		line(n, "not readable: "+cause)
-	}
+	line(uint64(max(0, r.Sent-r.Suppressed.Reports-int(r.Analyzer.Records))), "dropped at random from released crowds, as noise")
 	if s.Reports != nil {
 		fmt.Fprintf(b, "  Of this the analyzer is told what was released, and that there were %s ± %d reports.\n", thousands(int(*s.Reports)), *s.Within95)
 	}
