@@ -141,37 +141,82 @@ func TestLimitsOfEqualSize(t *testing.T) {
 	}
 }
 
-// TestForgedNonce lets a client with a credential prove a nonce that is out of
-// range, by bits that are not 0 or 1.
-func TestForgedNonce(t *testing.T) {
-	p := newParty(t)
-	c := newContext(t, "context", 2)
-	wide := *c
-	wide.limit = 3 // the client's own limit: bit 0 becomes 2
+// forge makes a presentation with a nonce that need not be below the limit,
+// lets change alter the commitments, and proves the witness for what is left.
+func (p party) forge(t *testing.T, c *Context, nonce uint32, change func(q *Presentation, witness []residue)) *Presentation {
+	t.Helper()
 	drawn, err := randomScalars(rand.Reader, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a, r, z, blinding := drawn[0], drawn[1], drawn[2], drawn[3]
-	q, v, err := p.credential.blind(&wide, &a, &r, &z, 2)
+	q, v, err := p.credential.blind(c, &a, &r, &z, nonce)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two := small(2)
-	if q.nonceCommit, err = commit(&two, &blinding); err != nil {
+	rest, err := q.commitNonce(rand.Reader, c, nonce, blinding)
+	if err != nil {
 		t.Fatal(err)
 	}
-	q.bits = []*element{q.nonceCommit}
-	s2 := order.mul(order.sub(small(1), two), blinding)
-	b, err := q.instance(c, v, p.credential.x1, nil).prove(rand.Reader, []residue{p.credential.m1, z, order.neg(r), two, blinding, two, blinding, s2})
+	witness := append([]residue{p.credential.m1, z, order.neg(r), small(uint64(nonce)), blinding}, rest...)
+	change(q, witness)
+	b, err := q.instance(c, v, p.credential.x1, nil).prove(rand.Reader, witness)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if q.proof, err = decodeProof(b, c.shape.scalars); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.verifier.Verify(c, q, nil); !errors.Is(err, ErrProof) {
-		t.Errorf("nonce 2 of 2: %v, want ErrProof", err)
+	return q
+}
+
+// TestForged lets a client with a credential claim what does not hold: a nonce
+// out of range, by a bit that is 2, or another commitment to the nonce than that
+// of the bits.
+func TestForged(t *testing.T) {
+	p := newParty(t)
+	two := small(2)
+	for _, limit := range []uint32{2, 4} {
+		c := newContext(t, "context", limit)
+		k := len(c.bases)
+		for name, forge := range map[string]struct {
+			nonce  uint32
+			change func(q *Presentation, witness []residue)
+			valid  bool
+		}{
+			"nothing": {limit - 1, func(*Presentation, []residue) {}, true},
+			"a bit": {limit, func(q *Presentation, witness []residue) {
+				// The last bit, of weight 1, becomes 2, and the others make up the rest.
+				blinding := witness[firstBit+2*k-1]
+				witness[firstBit+k-1] = two
+				witness[firstBit+3*k-1] = order.mul(order.sub(small(1), two), blinding)
+				last, err := commit(&two, &blinding)
+				if err != nil {
+					t.Fatal(err)
+				}
+				q.bits[k-1] = last
+				if k == 1 {
+					q.nonceCommit = last
+				}
+			}, false},
+			"the nonce's commitment": {limit - 1, func(q *Presentation, witness []residue) {
+				var err error
+				if q.nonceCommit, err = commit(&two, &witness[0]); err != nil {
+					t.Fatal(err)
+				}
+			}, false},
+			"the last bit's commitment": {limit - 1, func(q *Presentation, witness []residue) {
+				var err error
+				if q.bits[k-1], err = commit(&two, &witness[0]); err != nil {
+					t.Fatal(err)
+				}
+			}, false},
+		} {
+			q := p.forge(t, c, forge.nonce, forge.change)
+			if _, err := p.verifier.Verify(c, q, nil); forge.valid && err != nil || !forge.valid && !errors.Is(err, ErrProof) {
+				t.Errorf("limit %d, %s changed: %v", limit, name, err)
+			}
+		}
 	}
 }
 
