@@ -184,7 +184,7 @@ func BenchmarkUpload(b *testing.B) {
 func benchmarkUploads(b *testing.B, transport http.RoundTripper, url string) {
 	b.Helper()
 	report := make([]byte, 300) // with its header it fits the smallest size of the tests
-	b.SetParallelism(8)
+	b.SetParallelism(4)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url, bytes.NewReader(report))

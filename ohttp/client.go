@@ -93,7 +93,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 func newTransport(config *tls.Config, dial func(context.Context, string, string) (net.Conn, error), idle time.Duration) *http.Transport {
 	return &http.Transport{
 		DialContext: dial, TLSClientConfig: config, ForceAttemptHTTP2: true, DisableCompression: true,
-		TLSHandshakeTimeout: 20 * time.Second, IdleConnTimeout: idle, MaxResponseHeaderBytes: 16 << 10,
+		TLSHandshakeTimeout: 20 * time.Second, IdleConnTimeout: idle, MaxIdleConnsPerHost: 8, MaxResponseHeaderBytes: 16 << 10,
 	}
 }
 
@@ -254,7 +254,7 @@ func (c *Client) exchange(ctx context.Context, sealed []byte, want int) ([]byte,
 	if err != nil {
 		return nil, fmt.Errorf("sending to the relay: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the body has been read
+	defer response.Body.Close()
 	limit := want
 	if limit == 0 {
 		limit = c.config.Limits.Size + 2*secretSize

@@ -59,7 +59,7 @@ func (f *Fetcher) Get(ctx context.Context, path, mediaType string, limit int) ([
 	if err != nil {
 		return nil, fmt.Errorf("fetching from the relay: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the body has been read
+	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("fetching from the relay: %w", err)

@@ -150,7 +150,7 @@ func failures() []failure {
 			_, _ = io.Copy(io.Discard, r.Body)
 			select {
 			case <-r.Context().Done():
-			case <-time.After(10 * time.Second): // longer than the client waits
+			case <-time.After(time.Second): // longer than the client waits
 			}
 		})
 	}

@@ -93,9 +93,7 @@ func NewRelay(c RelayConfig) (*Relay, error) {
 		relay.gateways[name] = u
 	}
 	for range c.Lanes {
-		lane := newTransport(c.TLS, c.Dial, 0)
-		lane.MaxIdleConnsPerHost = 8
-		relay.lanes = append(relay.lanes, lane)
+		relay.lanes = append(relay.lanes, newTransport(c.TLS, c.Dial, 0))
 	}
 	return relay, nil
 }
@@ -174,7 +172,7 @@ func (relay *Relay) forward(w http.ResponseWriter, r *http.Request, to *url.URL,
 		}
 		return nil, &relayNoGateway
 	}
-	defer response.Body.Close() //nolint:errcheck // the body has been read
+	defer response.Body.Close()
 	return readAnswer(response, size.Answer+answerGrowth)
 }
 

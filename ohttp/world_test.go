@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/shoal-project/shoal/ohttp"
 )
@@ -123,7 +122,7 @@ func newWorld(t testing.TB, kem ohttp.KEM, handler http.Handler, wrapRelay, wrap
 	}
 	w.gatewayAt, w.gatewayOn = serve(t, wrapGateway(w.gateway))
 	w.relay, err = ohttp.NewRelay(ohttp.RelayConfig{
-		Gateways: map[string]string{"reports": w.gatewayAt.URL + "/gateway"}, Sizes: testSizes, Dial: w.upstream.dial, Timeout: 2 * time.Second,
+		Gateways: map[string]string{"reports": w.gatewayAt.URL + "/gateway"}, Sizes: testSizes, Dial: w.upstream.dial,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +136,7 @@ func newWorld(t testing.TB, kem ohttp.KEM, handler http.Handler, wrapRelay, wrap
 
 func (w *world) newClient(t testing.TB, key func(context.Context) (ohttp.KeyConfig, error)) *ohttp.Client {
 	t.Helper()
-	c, err := ohttp.NewClient(ohttp.ClientConfig{Relay: w.relayURL, Key: key, Sizes: testSizes, Dial: w.dials.dial, Timeout: 2 * time.Second})
+	c, err := ohttp.NewClient(ohttp.ClientConfig{Relay: w.relayURL, Key: key, Sizes: testSizes, Dial: w.dials.dial})
 	if err != nil {
 		t.Fatal(err)
 	}
