@@ -30,26 +30,69 @@ func TestBoundsAreTested(t *testing.T) {
 			t.Errorf("%d cells in %s", len(cells), line)
 			continue
 		}
-		tests, folder := 0, ""
-		for word := range strings.FieldsSeq(strings.ReplaceAll(cells[3], ",", " ")) {
-			if strings.HasPrefix(word, "`") {
-				folder = strings.Trim(word, "`")
-				continue
-			}
-			tests++
-			if folder == "" || !strings.HasPrefix(word, "Test") || !hasTest(t, folder, word) {
-				t.Errorf("%s: there is no test %s in %q", strings.TrimSpace(cells[0]), word, folder)
-			}
-		}
-		if tests == 0 {
-			t.Errorf("%s: no test", strings.TrimSpace(cells[0]))
-		}
+		namesTests(t, cells[0], cells[3])
 	}
 	if rows < 14 {
 		t.Errorf("%d bounds, want 14 at least", rows)
 	}
 	if hasTest(t, "dap", "TestThatDoesNotExist") {
 		t.Error("a test is found that does not exist")
+	}
+}
+
+// namesTests checks a cell of a table: folders in backquotes, and behind each the
+// names of tests there.
+func namesTests(t *testing.T, row, cell string) {
+	t.Helper()
+	tests, folder := 0, ""
+	for word := range strings.FieldsSeq(strings.ReplaceAll(cell, ",", " ")) {
+		if strings.HasPrefix(word, "`") {
+			folder = strings.Trim(word, "`")
+			continue
+		}
+		tests++
+		if folder == "" || !strings.HasPrefix(word, "Test") || !hasTest(t, folder, word) {
+			t.Errorf("%s: there is no test %s in %q", strings.TrimSpace(row), word, folder)
+		}
+	}
+	if tests == 0 {
+		t.Errorf("%s: no test", strings.TrimSpace(row))
+	}
+}
+
+// TestFaultsAreTested: each fault in CONTRIBUTING.md names tests that exist, and what
+// make crash runs is what it says.
+func TestFaultsAreTested(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "| Fault | Tests |\n|---|---|\n")
+	if !found {
+		t.Fatal("CONTRIBUTING.md has no table of faults")
+	}
+	rows := 0
+	for line := range strings.Lines(rest) {
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		rows++
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if len(cells) != 2 {
+			t.Errorf("%d cells in %s", len(cells), line)
+			continue
+		}
+		namesTests(t, cells[0], cells[1])
+	}
+	if rows < 10 {
+		t.Errorf("%d faults, want 10 at least", rows)
+	}
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(makefile), "-run '^TestKill' ./cmd/shoal ./dap/helper") {
+		t.Error("make crash does not run the kills of cmd/shoal and dap/helper")
 	}
 }
 
