@@ -29,22 +29,19 @@ for (const [name, price, department] of things) {
     $("cart").textContent = items;
     $("total").textContent = total;
     $("checkout").disabled = false;
-    shoal.observe("shop.departments", department);
-    show();
+    shoal.observe("shop.departments", department).then(show);
   });
   li.append(`${name}, ${price} coins`, button);
   $("shelf").append(li);
 }
 
 $("checkout").addEventListener("click", () => {
-  shoal.count("shop.checkout");
-  shoal.add("shop.spent", total);
-  shoal.observe("shop.items", items);
+  const recorded = [shoal.count("shop.checkout"), shoal.add("shop.spent", total), shoal.observe("shop.items", items)];
   $("thanks").textContent = `Thank you for ${items} things.`;
   items = total = 0;
   $("cart").textContent = $("total").textContent = "0";
   $("checkout").disabled = true;
-  show();
+  Promise.all(recorded).then(show);
 });
 
 for (const input of document.querySelectorAll("input[name=mode]")) {

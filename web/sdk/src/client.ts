@@ -80,7 +80,6 @@ export interface Waiting {
 export interface Pass {
   sent: number;
   refused: number;
-  waiting: number;
   /** When the next report is due, Infinity if none waits. */
   next: number;
   /** Of the last failure. */
@@ -101,6 +100,8 @@ const reject = (status: Status, message: string): never => {
 };
 
 const text = (e: unknown): string => (e instanceof Error ? e.message : String(e));
+
+const begin = (next: number): Pass => ({ sent: 0, refused: 0, next });
 
 interface Gathered {
   id: string; // of the report, drawn when its epoch begins
@@ -140,15 +141,15 @@ export class Client {
 
   /** @internal */
   async begin(): Promise<void> {
-    if (!globalThis.crypto?.subtle) throw new Error("WebCrypto is missing: pages need https, or loopback");
+    if (!globalThis.crypto?.subtle) throw new Error("no WebCrypto: want https");
     const bundle = await this.#o.bundle; // first, so that its failure is never one that nobody handles
     const owner = parseOwner(this.#o.owner);
     const all = await openBundle(new Uint8Array(bundle as ArrayBuffer), owner);
-    if (!this.#o.metrics?.length) throw new Error("no metrics: name those that the page records");
+    if (!this.#o.metrics?.length) throw new Error("no metrics");
     for (const name of this.#o.metrics) {
       const t = all.get(name);
-      if (!t) throw new Error(`metric ${name} is not in the task bundle`);
-      if (t.unfit) throw new Error(`metric ${name}: ${t.unfit}`);
+      if (!t) throw new Error(`${name} is not in the bundle`);
+      if (t.unfit) throw new Error(`${name}: ${t.unfit}`);
       this.#tasks.set(name, t);
     }
     this.#owner = this.#o.owner;
@@ -173,7 +174,7 @@ export class Client {
 
   /** Changes the mode when the person changes their mind. It returns an error's text, "" on success; after an error the client is off. */
   async setMode(mode: Mode): Promise<string> {
-    if (this.error || this.#closed) return this.error || "the client is closed";
+    if (this.error || this.#closed) return this.error || "closed";
     const change = this.#entering.then(() => this.#enter(mode));
     this.#entering = change.catch(() => {});
     try {
@@ -258,41 +259,44 @@ export class Client {
   record(metric: string, record: Record<string, unknown>): Promise<Outcome> {
     return this.#outcome(metric, async (box) => {
       const { task: t, epoch, now } = this.#admit(metric);
-      if (!t.crowd) reject("invalid", `metric ${metric} takes no records: use count, add, observe or vector`);
+      if (!t.crowd) reject("invalid", `${metric} takes no records`);
       let fragments;
       try {
         fragments = encodeRecord(t.crowd!, record, this.#random);
       } catch (e) {
         return reject("invalid", text(e));
       }
-      if (!fragments.length) reject("nothing", `the record of ${metric} is too short to give a report`);
+      if (!fragments.length) reject("nothing", "too short for a report");
       const { saltEpochs } = t.crowd!.crowd;
       const window = Math.floor(epoch / saltEpochs);
       const held = this.#current === "local";
       const additions = await Promise.all(fragments.map(async (f): Promise<Addition> => {
         const tag = f.crowd ? await crowdTag(t.id, window, f.crowd) : new Uint8Array(16);
         return {
-          ...await this.#addition(box, t, epoch, now, held, f.crowd ? base64(f.crowd) : "", [startOf(t, window * saltEpochs), startOf(t, (window + 1) * saltEpochs)]),
+          ...this.#addition(t, epoch, now, held), crowd: f.crowd ? base64(f.crowd) : "",
+          start: startOf(t, window * saltEpochs), end: startOf(t, (window + 1) * saltEpochs),
           record: JSON.stringify({ tag: base64(tag), payload: base64(f.payload) }), recorded: f.recorded, encoded: f.encoded,
         };
       }));
-      const verdicts = await box.run((s) => {
+      const verdicts = await box.run(async (s) => {
         this.#agree(s, held);
-        return additions.map((a) => s.add(a));
+        const out: Verdict[] = [];
+        for (const a of additions) out.push(await s.add(a));
+        return out;
       });
       const reports = verdicts.filter((v) => v === "accepted").length;
-      return reports ? { status: "queued", reports, clipped: false } : reject(verdicts[0] as Status, `metric ${metric}: ${verdicts[0]}`);
+      return reports ? { status: "queued", reports, clipped: false } : reject(verdicts[0] as Status, verdicts[0]!);
     });
   }
 
   #gather(metric: string, put: (t: Task, tally: Tally) => void): Promise<Outcome> {
     return this.#outcome(metric, async (box) => {
       const { task: t, epoch, now } = this.#admit(metric);
-      if (!t.aggregation) reject("invalid", `metric ${metric} takes records: use record`);
+      if (!t.aggregation) reject("invalid", `${metric} takes records`);
       const held = this.#current === "local";
-      const blank = await this.#gathering(box, t, epoch, now, held);
+      const blank = this.#gathering(t, epoch, now, held);
       let clipped = false;
-      const verdict = await box.run((s): Verdict => {
+      const verdict = await box.run((s): Verdict | Promise<Verdict> => {
         this.#agree(s, held);
         const found = s.amendable(base64(t.id), epoch, held);
         const g = JSON.parse((found ?? blank).record) as Gathered;
@@ -308,43 +312,39 @@ export class Client {
         s.amend(found, change);
         return "accepted";
       });
-      if (verdict !== "accepted") reject(verdict, `metric ${metric}: ${verdict}`);
+      if (verdict !== "accepted") reject(verdict, verdict);
       return { status: "queued", reports: 1, clipped };
     });
   }
 
   /** The empty report of an aggregate task and epoch. */
-  async #gathering(box: Box, t: Task, epoch: number, now: number, held: boolean): Promise<Addition> {
+  #gathering(t: Task, epoch: number, now: number, held: boolean): Addition {
     const g: Gathered = { id: base64(this.#random(16)), tally: emptyTally(t.aggregation!) };
     const end = startOf(t, epoch + 1);
     return {
-      ...await this.#addition(box, t, epoch, now, held, "aggregate", [startOf(t, epoch), end]),
+      ...this.#addition(t, epoch, now, held), crowd: "aggregate", start: startOf(t, epoch), end,
       record: JSON.stringify(g), recorded: describeTally(t.aggregation!, g.tally), from: end, keeps: true,
       encoded: "two shares of it: random numbers, each by itself",
     };
   }
 
-  async #addition(
-    box: Box, t: Task, epoch: number, now: number, held: boolean, crowd: string, period: [number, number],
-  ): Promise<Omit<Addition, "record" | "recorded" | "encoded">> {
-    const tag = (...parts: unknown[]): Promise<string> => box.store.tag(JSON.stringify([this.#owner, t.metric, held, ...parts]));
+  #addition(t: Task, epoch: number, now: number, held: boolean): Omit<Addition, "record" | "recorded" | "encoded" | "crowd" | "start" | "end"> {
     return {
       task: base64(t.id), signed: base64(t.signed), owner: this.#owner, metric: t.metric, destination: t.hops[0]!.url, epoch, at: now, held,
       // The skew on top is for clocks that differ, not for us to use up.
       sendBy: closes(t, epoch) - t.clockSkew * 1000, notAfter: closes(t, epoch), from: now, maxDelay: t.maxDelay * 1000, keeps: false,
       perEpoch: t.crowd?.perEpoch ?? 1, perCrowd: t.crowd?.perCrowd ?? 1,
-      charge: { scope: await tag(), crowd: await tag(crowd), start: period[0], end: period[1] },
     };
   }
 
   /** The task of a name and the moment; throws why nothing is recorded now. */
   #admit(metric: string): { task: Task; epoch: number; now: number } {
-    const t = this.#tasks.get(metric) ?? reject("unknown_metric", `metric ${metric} is not among the metrics that were opened`);
+    const t = this.#tasks.get(metric) ?? reject("unknown_metric", `${metric} was not opened`);
     const now = this.#now();
     const epoch = epochAt(t, now);
     if (!covers(t, epoch)) {
-      if (epoch * t.epochSeconds < t.notBefore) reject("not_yet", `metric ${metric} begins at ${new Date(t.notBefore * 1000).toISOString()}`);
-      reject("expired", `metric ${metric} has expired: remove it from the page`);
+      if (epoch * t.epochSeconds < t.notBefore) reject("not_yet", `${metric} has not begun`);
+      reject("expired", `${metric} has expired`);
     }
     return { task: t, epoch, now };
   }
@@ -356,18 +356,18 @@ export class Client {
       this.#endSending();
       this.#current = mode as Mode;
     }
-    if (this.#current === "off" || (this.#current === "local") !== held) reject("turned_off", "telemetry was turned off meanwhile");
+    if (this.#current === "off" || (this.#current === "local") !== held) reject("turned_off", "telemetry is off");
   }
 
   async #outcome(metric: string, f: (box: Box) => Promise<Outcome>): Promise<Outcome> {
     let out: Outcome;
     try {
-      if (this.#closed) reject("closed", "the client is closed");
+      if (this.#closed) reject("closed", "closed");
       await this.#entering;
       if (this.error) reject("turned_off", this.error);
       if (!this.#tasks.has(metric)) this.#admit(metric);
       const box = this.#box;
-      if (!box || this.#current === "off") reject("turned_off", privacyControl() ? "Global Privacy Control is on" : "telemetry is off");
+      if (!box || this.#current === "off") reject("turned_off", privacyControl() ? "Global Privacy Control" : "telemetry is off");
       out = await f(box!);
       this.#wake();
     } catch (e) {
@@ -453,13 +453,13 @@ export class Client {
    * noSender. It sends nothing before its time, and nothing unless the mode is on.
    */
   async sendDue(): Promise<Pass> {
-    const idle: Pass = { sent: 0, refused: 0, waiting: 0, next: this.#now() + poll };
+    const idle = begin(this.#now() + poll);
     await this.#entering;
     const box = this.#box;
     if (!box || this.#closed || this.#current !== "on") return idle;
     const { signal } = this.#aborts;
     this.#sending ??= box.store.lock("send", false, () => this.#pass(box, signal))
-      .then((p) => p ?? idle, (e) => ({ ...idle, error: text(e) }))
+      .catch((e) => ({ ...idle, error: text(e) })).then((p) => p ?? idle)
       .finally(() => {
         this.#sending = undefined;
         this.#courier.rest();
@@ -468,7 +468,7 @@ export class Client {
   }
 
   async #pass(box: Box, signal: AbortSignal): Promise<Pass> {
-    const p: Pass = { sent: 0, refused: 0, waiting: 0, next: Infinity };
+    const p = begin(Infinity);
     try {
       await this.#tend(box);
     } catch (e) {
@@ -492,10 +492,7 @@ export class Client {
     const [e, signed] = await box.run((s) => [s.entry(id), s.task(s.entry(id)?.task ?? "")]);
     if (!e || e.stage === "held") return;
     const where = `to ${e.destination}`;
-    if (down.has(where) || down.has(e.task)) {
-      p.waiting++;
-      return box.run((s) => s.postpone(id, now, false));
-    }
+    if (down.has(where) || down.has(e.task)) return box.run((s) => s.postpone(id, now, false));
     let failed = e.task;
     try {
       const t = await this.#taskOf(e, signed ?? "");
@@ -522,7 +519,6 @@ export class Client {
         if (!again) return;
       }
       down.add(failed);
-      p.waiting++;
       await box.run((s) => s.postpone(id, now, true));
     }
   }
@@ -545,7 +541,7 @@ export class Client {
     let t = this.#opened.get(e.task) ?? [...this.#tasks.values()].find((x) => base64(x.id) === e.task);
     if (!t) {
       t = await openSigned(fromBase64(signed), parseOwner(e.owner));
-      if (base64(t.id) !== e.task || t.unfit) throw new Error(`task ${t.metric}: another task than its ID says, or ${t.unfit}`);
+      if (base64(t.id) !== e.task || t.unfit) throw new Error(`task ${t.metric}: ${t.unfit || "another ID"}`);
     }
     this.#opened.set(e.task, t);
     return t;
@@ -565,10 +561,10 @@ export class Client {
       const first = now < e.since ? present : Math.max(present - Math.min(late, present), epochAt(t, e.since));
       for (let epoch = first; epoch <= present; epoch++) {
         if (!covers(t, epoch) || closes(t, epoch) - t.clockSkew * 1000 <= now) continue;
-        const blank = await this.#gathering(box, t, epoch, now, false);
-        await box.run((s) => {
+        const blank = this.#gathering(t, epoch, now, false);
+        await box.run(async (s) => {
           this.#agree(s, false);
-          if (s.add(blank) === "full") throw new Error(`metric ${e.metric}: the outbox is full`);
+          if (await s.add(blank) === "full") throw new Error("full");
         });
       }
       if (present >= Math.floor(t.expires / t.epochSeconds)) await box.run((s) => s.leave((o) => o.task === e.task));

@@ -4,7 +4,7 @@
 import { type Bytes, Reader, base64, fromBase64 } from "./bytes.js";
 import type { DapTask, HpkeConfig } from "./dap.js";
 import type { Entry } from "./outbox.js";
-import type { Job, seal as Seal } from "./seal.js";
+import { type Job, seal } from "./seal.js";
 import { dapTask } from "./tally.js";
 import { type Task, checkConfigs, chooseConfig, openKeys, validURL } from "./task.js";
 
@@ -33,7 +33,7 @@ async function body(r: Response): Promise<Bytes> {
     parts.push(value);
     if ((n += value.length) > maxAnswer) {
       await reader.cancel();
-      throw new Error("the answer is too long");
+      throw new Error("too long");
     }
   }
   return new Uint8Array(await new Blob(parts as Bytes[]).arrayBuffer());
@@ -41,15 +41,22 @@ async function body(r: Response): Promise<Bytes> {
 
 const typeOf = (r: Response): string => (r.headers.get("content-type") ?? "").replace(/\s/g, "").toLowerCase();
 
-/** Why a problem document (RFC 9457) of this namespace refuses a request, "" if the answer is not one: proxies answer by pages of their own. */
-async function problem(r: Response, namespace: string): Promise<string> {
+/** Why a problem document (RFC 9457) of a party refuses a request, "" if the answer is not one: proxies answer by pages of their own. */
+async function problem(r: Response): Promise<string | undefined> {
   try {
-    if (typeOf(r).split(";")[0] !== "application/problem+json") return "";
     const { type } = JSON.parse(new TextDecoder().decode(await body(r)));
-    return typeof type === "string" && type.startsWith(namespace) ? type.slice(namespace.length) : "";
+    return /^urn:(?:shoal:problem|ietf:params:ppm:dap:error):(.+)/.exec(type)?.[1];
   } catch {
-    return "";
+    return;
   }
+}
+
+/** What is sealed: of a sum an ID and the encoded measurement, of a record the crowd's tag and the payload. */
+export interface Content {
+  id?: string;
+  bits?: Uint8Array;
+  tag?: string;
+  payload?: string;
 }
 
 interface Cached<T> {
@@ -85,17 +92,17 @@ export class Courier {
   }
 
   /** Seals the report of an entry. */
-  async seal(e: Entry, t: Task, job: { tag: string; payload: string } | { id: string; bits: Uint8Array }, signal: AbortSignal): Promise<Bytes> {
+  async seal(e: Entry, t: Task, job: Content, signal: AbortSignal): Promise<Bytes> {
     const url = t.hops[0]!.url;
     if (!validURL(url)) throw new Error(`${url} is not valid`);
-    if ("bits" in job) {
+    if (job.bits) {
       const dap = await this.#dapTask(e.task, t);
       const keys = [await this.#config(t, 0, signal), await this.#config(t, 1, signal)];
-      return this.#run({ dap: { dap, bits: job.bits, report: fromBase64(job.id), epoch: e.epoch, keys } });
+      return this.#run({ dap: { dap, bits: job.bits, report: fromBase64(job.id!), epoch: e.epoch, keys } });
     }
     const keys = await this.#keysOf(e, t, signal);
     return this.#run({ crowd: {
-      task: t.id, epoch: e.epoch, tag: fromBase64(job.tag), payload: fromBase64(job.payload), size: t.crowd!.payloadSize,
+      task: t.id, epoch: e.epoch, tag: fromBase64(job.tag!), payload: fromBase64(job.payload!), size: t.crowd!.payloadSize,
       hops: t.hops.map((p, i) => ({ role: p.role, id: keys[i]!.id, public: keys[i]!.public })),
     } });
   }
@@ -111,7 +118,7 @@ export class Courier {
     const now = this.#now();
     if (known && now < known.until) return known.value;
     const r = await this.#request(`${t.hops[0]!.url}/tasks/${e.task}/keys`, signal);
-    if (r.status !== 200 || typeOf(r) !== "application/shoal-keys;v=1") throw new Error(`keys of ${t.metric}: HTTP ${r.status}, or not a list of keys`);
+    if (r.status !== 200 || typeOf(r) !== "application/shoal-keys;v=1") throw new Error(`keys: HTTP ${r.status} from ${r.url}`);
     const value = await openKeys(t, await body(r), now);
     this.#keys.set(e.task, { value, until: Math.min(now + hour, ...value.map((k) => k.notAfter * 1000)) });
     return value;
@@ -125,13 +132,11 @@ export class Courier {
     const known = this.#configs.get(name);
     if (known && now < known.until) return known.value;
     const r = await this.#request(`${url}/hpke_config`, signal);
-    if (!r.ok || !typeOf(r).startsWith("application/ppm-dap;message=hpke-config-list")) throw new Error(`keys of ${url}: HTTP ${r.status}, or not a list of HPKE configurations`);
+    if (!r.ok || !typeOf(r).startsWith("application/ppm-dap;message=hpke-config-list")) throw new Error(`keys: HTTP ${r.status} from ${url}`);
     const list = await body(r);
     const signed = await checkConfigs(identity, 2 + i, list, r.headers.get("shoal-key-signature"), now);
-    const cache = r.headers.get("cache-control") ?? "";
-    const age = /no-store|no-cache/i.test(cache) ? 0 : Number(/max-age="?(\d+)/i.exec(cache)?.[1] ?? 3600);
     const value = chooseConfig(list);
-    this.#configs.set(name, { value, until: Math.min(signed, now + Math.min(age * 1000, 24 * hour)) });
+    this.#configs.set(name, { value, until: Math.min(signed, now + hour) });
     return value;
   }
 
@@ -145,7 +150,7 @@ export class Courier {
       if (r.status >= 400 && r.status < 500 && !passing.includes(r.status)) {
         // The keys may be old. This report stays sealed to them: a second ciphertext could count twice.
         this.#keys.delete(e.task);
-        const cause = await problem(r, "urn:shoal:problem:");
+        const cause = await problem(r);
         if (cause) throw new Refused(cause);
       }
       throw new Error(`HTTP ${r.status} from ${t.hops[0]!.url}`);
@@ -153,7 +158,7 @@ export class Courier {
     const { id } = await this.#dapTask(e.task, t);
     const r = await this.#request(`${url}${base64(id)}/reports`, signal, { type: "application/ppm-dap;message=upload-req", report });
     if (!r.ok) {
-      const cause = r.status >= 400 && r.status < 500 && !passing.includes(r.status) && await problem(r, "urn:ietf:params:ppm:dap:error:");
+      const cause = r.status >= 400 && r.status < 500 && !passing.includes(r.status) && await problem(r);
       if (cause) throw new Refused(cause);
       throw new Error(`HTTP ${r.status} from ${t.hops[0]!.url}`);
     }
@@ -163,7 +168,7 @@ export class Courier {
 
   /** What the leader answered of a report that it did not take. */
   #judge(t: Task, type: string, answer: Bytes): void {
-    if (!type.startsWith("application/ppm-dap;message=upload-errors")) throw new Error("the answer is not one of a leader");
+    if (!type.startsWith("application/ppm-dap;message=upload-errors")) throw new Error("no answer of a leader");
     const r = new Reader(answer);
     r.take(16);
     const code = r.num(1);
@@ -171,10 +176,10 @@ export class Courier {
     const nineteen = variant === "dap-19";
     if (code === (variant === "dap-18" ? 11 : 4)) {
       this.#configs.clear();
-      throw new Stale("the keys are outdated");
+      throw new Stale("outdated keys");
     }
     if (code === 2) return; // an earlier send arrived, its answer did not
-    if (code === (nineteen ? 8 : 9)) throw new Error("too early for the leader: one of the two clocks is wrong");
+    if (code === (nineteen ? 8 : 9)) throw new Error("too early: is the clock right?");
     throw new Refused(`report-error-${code}`);
   }
 
@@ -183,15 +188,11 @@ export class Courier {
     try {
       this.#worker ??= await startWorker();
     } catch {
-      const { seal }: { seal: typeof Seal } = await import("./seal.js");
       return seal(job);
     }
-    const w = this.#worker;
-    return new Promise((resolve, reject) => {
-      w.onmessage = ({ data }) => (data.report ? resolve(data.report) : reject(new Error(data.error)));
-      w.onerror = () => reject(new Error("the worker failed"));
-      w.postMessage(job);
-    });
+    const out = await answer(this.#worker, () => this.#worker!.postMessage(job));
+    if (typeof out === "string") throw new Error(out);
+    return out;
   }
 
   /** Ends the worker, which starts again when it is needed. */
@@ -201,18 +202,25 @@ export class Courier {
   }
 }
 
-/** Throws where the browser or the page's policy has no worker for us. */
-async function startWorker(): Promise<Worker> {
-  const w = new Worker(new URL("./seal.js", import.meta.url), { type: "module", name: "shoal-seal" });
-  await new Promise((resolve, reject) => {
-    w.onmessage = resolve; // it is ready
+/** The next message of a worker; throws where it fails. */
+const answer = (w: Worker, ask: () => void): Promise<string | Bytes> =>
+  new Promise((resolve, reject) => {
+    w.onmessage = ({ data }) => resolve(data);
     w.onerror = (e) => {
       e.preventDefault();
       reject(new Error("no worker"));
     };
-  }).catch((e) => {
+    ask();
+  });
+
+/** Throws where the browser or the page's policy has no worker for us. */
+async function startWorker(): Promise<Worker> {
+  const w = new Worker(new URL("./index.js", import.meta.url), { type: "module", name: "shoal-seal" });
+  try {
+    await answer(w, () => {}); // it is ready
+  } catch (e) {
     w.terminate();
     throw e;
-  });
+  }
   return w;
 }

@@ -18,7 +18,7 @@ export const crowdTag = async (task: Bytes, window: number, material: Bytes): Pr
   (await mac(concat(utf8("shoal crowd tag v1"), task, uint(window, 8)), material)).slice(0, 16);
 
 export async function sealCrowd(j: CrowdJob, pair?: Ephemeral): Promise<Bytes> {
-  if (j.payload.length >= j.size) throw new RangeError("the payload leaves no room for padding");
+  if (j.payload.length >= j.size) throw new RangeError("too long");
   let next: Bytes = concat(j.payload, [0x80], new Uint8Array(j.size - j.payload.length - 1));
   for (let i = j.hops.length - 1; i >= 0; i--) {
     const hop = j.hops[i]!;

@@ -14,12 +14,12 @@ export const ephemeral: Ephemeral = () => crypto.subtle.generateKey("X25519", tr
 const hmac = { name: "HMAC", hash: "SHA-256" };
 
 export async function mac(key: Uint8Array, message: Uint8Array): Promise<Bytes> {
-  // An empty HMAC key is not allowed in WebCrypto; a block of zeros is the same key.
-  const k = await crypto.subtle.importKey("raw", (key.length ? key : new Uint8Array(64)) as Bytes, hmac, false, ["sign"]);
+  const k = await crypto.subtle.importKey("raw", key as Bytes, hmac, false, ["sign"]);
   return new Uint8Array(await crypto.subtle.sign("HMAC", k, message as Bytes));
 }
 
 const none = new Uint8Array();
+const noSalt = new Uint8Array(64); // WebCrypto allows no empty key for HMAC; a block of zeros is the same key
 
 const extract = (suite: Bytes, salt: Bytes, label: string, input: Uint8Array): Promise<Bytes> =>
   mac(salt, concat(utf8("HPKE-v1"), suite, utf8(label), input));
@@ -35,15 +35,14 @@ export async function seal(
   const { privateKey, publicKey } = await pair();
   const enc = new Uint8Array(await crypto.subtle.exportKey("raw", publicKey));
   const recipient = await crypto.subtle.importKey("raw", to, "X25519", false, []);
+  // It fails on a point of small order, as WebCrypto prescribes.
   const shared = new Uint8Array(await crypto.subtle.deriveBits({ name: "X25519", public: recipient }, privateKey, 256));
-  // Browsers refuse points of small order; this is for those that do not.
-  if (shared.every((x) => x === 0)) throw new Error("the HPKE key is a point of small order");
 
   const kem = concat(utf8("KEM"), uint(0x20, 2));
-  const secret = await expand(kem, await extract(kem, none, "eae_prk", shared), "shared_secret", concat(enc, to), 32);
+  const secret = await expand(kem, await extract(kem, noSalt, "eae_prk", shared), "shared_secret", concat(enc, to), 32);
 
   const suite = concat(utf8("HPKE"), uint(0x20, 2), uint(1, 2), uint(aead, 2));
-  const context = concat([0], await extract(suite, none, "psk_id_hash", none), await extract(suite, none, "info_hash", info));
+  const context = concat([0], await extract(suite, noSalt, "psk_id_hash", none), await extract(suite, noSalt, "info_hash", info));
   const prk = await extract(suite, secret, "secret", none);
   const key = await crypto.subtle.importKey("raw", await expand(suite, prk, "key", context, 16 * aead), "AES-GCM", false, ["encrypt"]);
   const iv = await expand(suite, prk, "base_nonce", context, 12);

@@ -19,7 +19,7 @@ export async function open(options: Options): Promise<Client> {
     await client.begin();
   } catch (e) {
     client.fail(e);
-    console.warn(`shoal: telemetry is off: ${client.error}`);
+    console.warn(`shoal is off: ${client.error}`);
   }
   return client;
 }

@@ -1,7 +1,8 @@
 // The queue between the page and the network: what is recorded waits here, visible,
 // for a random time. The Go twin is package outbox.
 
-import { type Random, below } from "./bytes.js";
+import { type Random, base64, below, fromBase64, utf8 } from "./bytes.js";
+import { mac } from "./hpke.js";
 import type { Store } from "./store.js";
 
 export type Stage = "waiting" | "sealed" | "held";
@@ -32,7 +33,9 @@ export interface Entry {
 export type Addition = Pick<Entry, "task" | "owner" | "metric" | "destination" | "epoch" | "at" | "sendBy" | "notAfter" | "keeps" | "record" | "recorded" | "encoded"> & {
   held: boolean;
   signed: string; // the signed task
-  charge: Charge;
+  crowd: string;
+  start: number; // of the period in which caps count
+  end: number;
   perEpoch: number;
   perCrowd: number;
   from: number; // earliest time of a send
@@ -78,6 +81,7 @@ interface Meta {
   frozen: number; // when a loss was found
   enrolled: Enrolment[];
   mode: string; // the latest decision in any tab
+  salt: string; // of the hashes by which crowds are remembered
 }
 
 export interface Limits {
@@ -121,7 +125,13 @@ export class Session {
   /** The figures, to read. */
   get meta(): Meta {
     return this.#records.get("m") as Meta | undefined ??
-      { next: 1, bytes: 0, sent: 0, dropped: {}, charges: [], horizon: {}, frozen: 0, enrolled: [], mode: "off" };
+      { next: 1, bytes: 0, sent: 0, dropped: {}, charges: [], horizon: {}, frozen: 0, enrolled: [], mode: "off", salt: "" };
+  }
+
+  /** A hash that only this outbox can make. */
+  async tag(...of: unknown[]): Promise<string> {
+    if (!this.meta.salt) this.set({ salt: base64(this.#random(32)) });
+    return base64((await mac(fromBase64(this.meta.salt), utf8(JSON.stringify(of)))).subarray(0, 16));
   }
 
   set(m: Partial<Meta>): void {
@@ -216,11 +226,13 @@ export class Session {
   }
 
   /** Judges a report, and takes it if it may. */
-  add(a: Addition): Verdict {
+  async add(a: Addition): Promise<Verdict> {
     this.sweep(a.at);
     if (a.notAfter <= a.at) return "expired";
-    if (!this.#allow(a.charge, a.perEpoch, a.perCrowd)) return "cap_reached";
-    const { held, signed, charge, perEpoch, perCrowd, from, maxDelay, ...rest } = a;
+    const { held, signed, crowd, start, end, perEpoch, perCrowd, from, maxDelay, ...rest } = a;
+    const of = [a.owner, a.metric, held];
+    const charge: Charge = { scope: await this.tag(of), crowd: await this.tag(of, crowd), start, end };
+    if (!this.#allow(charge, perEpoch, perCrowd)) return "cap_reached";
     const m = this.meta;
     const e: Entry = { ...rest, id: m.next, stage: held ? "held" : "waiting", notBefore: 0, attempts: 0, resealed: false, report: "" };
     if (this.entries().length >= this.#limits.maxEntries || m.bytes + size(e) + 96 * (m.charges.length + 1) > this.#limits.maxBytes) return "full";

@@ -77,7 +77,7 @@ function convert(f: Field, kind: number, v: unknown): Value {
       if (typeof v !== "string") break;
       if (kind === Kind.Enum) return f.values.includes(v) ? v : fail(f, "not one of its values");
       if (utf8(v).length > (f.kind === Kind.List ? f.maxStr : f.max)) return fail(f, "too long");
-      return /\p{Cs}/u.test(v) ? fail(f, "not well-formed text") : v;
+      return /\p{Cs}/u.test(v) ? fail(f, "not text") : v;
     case Kind.Bool:
       if (typeof v === "boolean") return v;
       break;
@@ -92,14 +92,14 @@ function convert(f: Field, kind: number, v: unknown): Value {
       let bits = 0n;
       for (const name of v as Iterable<unknown>) {
         const i = f.values.indexOf(name as string);
-        if (i < 0) return fail(f, "holds what is not one of its values");
+        if (i < 0) return fail(f, "not one of its values");
         bits |= 1n << BigInt(i);
       }
       return { index: -1, bits };
     }
     case Kind.List:
       if (!Array.isArray(v)) break;
-      if (v.length > f.max) return fail(f, `${v.length} elements, want at most ${f.max}`);
+      if (v.length > f.max) return fail(f, "too long");
       return v.map((x) => convert(f, f.elem, x));
   }
   return fail(f, v == null ? "missing" : "of another type");
@@ -149,22 +149,12 @@ function encode(schema: Field[], part: Part): Bytes {
   return concat(present, ...values);
 }
 
-const set = (values: string[], bits: bigint): string =>
-  `{${values.filter((_, i) => (bits >> BigInt(i)) & 1n).map((x) => JSON.stringify(x)).join(", ")}}`;
-
-function text(c: Crowd, f: Field, v: Value): string {
+/** A value as people read it; a coarsened number is the lowest that it stands for. */
+function text(c: Crowd, f: Field, v: Value): unknown {
+  if (typeof v !== "object") return typeof v === "string" ? JSON.stringify(v) : v;
   if (Array.isArray(v)) return `[${v.map((x) => text(c, f, x)).join(", ")}]`;
-  if (typeof v === "string") return JSON.stringify(v);
-  if (typeof v === "bigint") {
-    const i = f.buckets.indexOf(v);
-    const high = i < 0 ? v : (f.buckets[i + 1] ?? f.high + 1n) - 1n;
-    return high === v ? `${v}` : `${v} to ${high}`;
-  }
-  if (typeof v === "boolean") return `${v}`;
-  if (v.index < 0) return set(f.values, v.bits);
-  const from = v.index * c.fragment.m;
-  const values = f.values.slice(from, from + c.fragment.m);
-  return `${set(values, v.bits)} of ${set(values, -1n)}`;
+  const from = v.index < 0 ? 0 : v.index * c.fragment.m;
+  return `{${f.values.filter((_, i) => (v.bits << BigInt(from) >> BigInt(i)) & 1n).join(", ")}}`;
 }
 
 const describe = (c: Crowd, part: Part): string =>
@@ -204,7 +194,7 @@ function parts(c: Crowd, record: Value[]): [number, (record: Value[], i: number)
  * a record that does not fit, whose text holds no value.
  */
 export function encodeRecord(c: Crowd, v: Record<string, unknown>, random: Random): Fragment[] {
-  if (typeof v !== "object" || v === null) throw new TypeError("want an object with the fields of the schema");
+  if (typeof v !== "object" || v === null) throw new TypeError("want an object");
   const plain = c.schema.map((f) => convert(f, f.kind, v[f.name]));
   const source = new Source(random);
   const noisy = c.schema.map((f, i) => randomise(f, plain[i]!, source));
@@ -212,7 +202,7 @@ export function encodeRecord(c: Crowd, v: Record<string, unknown>, random: Rando
   return source.sample(n, Math.min(c.perEpoch, c.fragment.cap || Infinity)).map((i) => {
     const sent = part(noisy, i);
     const payload = encode(c.schema, sent);
-    if (payload.length >= c.payloadSize) throw new RangeError("the payload leaves no room for padding");
+    if (payload.length >= c.payloadSize) throw new RangeError("too long");
     const f: Fragment = { payload, recorded: describe(c, part(plain, i)), encoded: describe(c, sent) };
     if (c.crowd.kind === 1) f.crowd = encode(c.schema, sent.map((x, k) => (c.crowd.fields.includes(k) ? x : undefined)));
     if (c.crowd.kind === 2) f.crowd = payload;

@@ -1,22 +1,24 @@
-// The heavy work: making and sealing reports. As a worker it answers messages; the
-// page imports the same module where it cannot have a worker.
+// The heavy work: making and sealing reports, in a worker where the page can have one.
 
 import type { Bytes } from "./bytes.js";
 import { type DapJob, sealDap } from "./dap.js";
 import { type CrowdJob, sealCrowd } from "./frame.js";
 
-export type Job = { crowd: CrowdJob } | { dap: DapJob };
+export interface Job {
+  crowd?: CrowdJob; // one of the two
+  dap?: DapJob;
+}
 
-export const seal = (job: Job): Promise<Bytes> => ("crowd" in job ? sealCrowd(job.crowd) : sealDap(job.dap));
+export const seal = (job: Job): Promise<Bytes> => (job.crowd ? sealCrowd(job.crowd) : sealDap(job.dap!));
 
-// In a dedicated worker of ours, which its name tells.
+// The worker is the module of the page once more; it is told by its name.
 if (typeof document === "undefined" && typeof postMessage === "function" && self.name === "shoal-seal") {
   addEventListener("message", async ({ data }: MessageEvent<Job>) => {
     try {
-      postMessage({ report: await seal(data) });
+      postMessage(await seal(data));
     } catch (e) {
-      postMessage({ error: String(e) });
+      postMessage(`${e}`);
     }
   });
-  postMessage("ready");
+  postMessage("");
 }

@@ -1,7 +1,7 @@
 // Where an outbox lies: in IndexedDB, sealed under keys that no script can read out,
 // or in memory, where that cannot be had.
 
-import { type Bytes, base64, concat, random, utf8 } from "./bytes.js";
+import { type Bytes, concat, random, utf8 } from "./bytes.js";
 
 /** What was read: all records, and whether some that were written are lost. */
 export interface Loaded {
@@ -19,61 +19,23 @@ export interface Store {
   load(rev: number): Promise<Loaded | undefined>;
   /** Writes records, and deletes those that are undefined: all of them or none. */
   write(rev: number, changes: Map<string, unknown>): Promise<void>;
-  /** A keyed hash. */
-  tag(text: string): Promise<string>;
   close(): void;
 }
 
-const hmacKey = { name: "HMAC", hash: "SHA-256", length: 256 };
-
-const newMacKey = (): Promise<CryptoKey> => crypto.subtle.generateKey(hmacKey, false, ["sign"]);
-
-const tagged = async (key: CryptoKey, text: string): Promise<string> =>
-  base64(new Uint8Array(await crypto.subtle.sign("HMAC", key, utf8(text))).subarray(0, 16));
-
-/** An outbox that ends with the page. */
-export function memoryStore(): Store {
-  const records = new Map<string, string>();
-  const tails = new Map<string, Promise<unknown>>();
-  const key = newMacKey();
-  let current = 0;
-  return {
-    durable: false,
-    async lock(name, wait, f) {
-      if (!wait && tails.has(name)) return undefined;
-      const turn = (tails.get(name) ?? Promise.resolve()).then(f);
-      const end = turn.then(() => {}, () => {}).then(() => {
-        if (tails.get(name) === end) tails.delete(name);
-      });
-      tails.set(name, end);
-      return turn;
-    },
-    async load(rev) {
-      if (rev === current) return undefined;
-      return { rev: current, records: new Map([...records].map(([k, v]) => [k, JSON.parse(v)])), lost: false };
-    },
-    async write(rev, changes) {
-      for (const [k, v] of changes) {
-        if (v === undefined) records.delete(k);
-        else records.set(k, JSON.stringify(v));
-      }
-      current = rev;
-    },
-    tag: async (text) => tagged(await key, text),
-    close() {},
-  };
-}
+/** An outbox that ends with the page. It has one Box, whose records are all there is, and nothing here fails. */
+export const memoryStore = (): Store => ({
+  durable: false,
+  lock: (_name, _wait, f) => f(),
+  load: async (rev) => (rev < 0 ? { rev: 0, records: new Map(), lost: false } : undefined),
+  write: async () => {},
+  close() {},
+});
 
 const done = <T>(r: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {
     r.onsuccess = () => resolve(r.result);
     r.onerror = () => reject(r.error);
   });
-
-interface Keys {
-  seal: CryptoKey;
-  mac: CryptoKey;
-}
 
 /**
  * The outbox of this name of the page's origin, which all its tabs share. It returns
@@ -111,33 +73,27 @@ export async function indexedStore(name: string, make: boolean): Promise<Store |
     const t = db!.transaction("records", mode, { durability: "strict" });
     const end = new Promise<void>((resolve, reject) => {
       t.oncomplete = () => resolve();
-      t.onabort = t.onerror = () => reject(t.error ?? new Error("the transaction was aborted"));
+      t.onabort = () => reject(t.error);
     });
     const [out] = await Promise.all([f(t.objectStore("records")), end]);
     return out;
   }
 
-  /** The keys, which are made under the lock of whoever comes first. */
-  async function keys(): Promise<Keys> {
-    const found = await transact("readonly", (s) => done(s.get("keys"))) as Keys | undefined;
+  /** The key that seals, which is made under the lock by the first tab. */
+  async function sealing(): Promise<CryptoKey> {
+    const found = await transact("readonly", (s) => done(s.get("key"))) as CryptoKey | undefined;
     if (found) return found;
-    const made: Keys = {
-      seal: await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]),
-      mac: await newMacKey(),
-    };
-    await transact("readwrite", (s) => void s.put(made, "keys"));
+    const made = await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
+    await transact("readwrite", (s) => void s.put(made, "key"));
     return made;
   }
-
-  const lock: Store["lock"] = async (kind, wait, f) =>
-    navigator.locks.request(`${name}:${kind}`, { ifAvailable: !wait }, (held) => (held ? f() : undefined));
 
   db = await connect(make);
   if (!db) return undefined;
 
   return {
     durable: true,
-    lock,
+    lock: async (kind, wait, f) => navigator.locks.request(`${name}:${kind}`, { ifAvailable: !wait }, (held) => (held ? f() : undefined)),
     async load(rev) {
       const found = await transact("readonly", async (s) => {
         const [current, names, values] = await Promise.all([
@@ -147,11 +103,11 @@ export async function indexedStore(name: string, make: boolean): Promise<Store |
       });
       const { current, names, values } = found!;
       if (current === rev) return undefined;
-      const { seal } = await keys();
+      const seal = await sealing();
       const records = new Map<string, unknown>();
       let lost = current < rev;
       for (const [i, key] of names.entries()) {
-        if (key === "keys" || key === "rev") continue;
+        if (key === "key" || key === "rev") continue;
         try {
           const b = values[i] as Bytes;
           const plain = await crypto.subtle.decrypt({ name: "AES-GCM", iv: b.subarray(0, 12), additionalData: utf8(key) }, seal, b.subarray(12));
@@ -164,7 +120,7 @@ export async function indexedStore(name: string, make: boolean): Promise<Store |
       return { rev: current, records, lost };
     },
     async write(rev, changes) {
-      const { seal } = await keys();
+      const seal = await sealing();
       const sealed = await Promise.all([...changes].map(async ([key, v]): Promise<[string, Bytes | undefined]> => {
         if (v === undefined) return [key, undefined];
         const iv = random(12);
@@ -176,7 +132,6 @@ export async function indexedStore(name: string, make: boolean): Promise<Store |
         s.put(rev, "rev");
       });
     },
-    tag: async (text) => tagged((await lock("keys", true, keys) as Keys).mac, text),
     close() {
       db?.close();
       db = undefined;

@@ -19,6 +19,8 @@ export const emptyTally = (a: Aggregation): Tally => ({
   ints: a.kind === Sum.Multihot ? [] : new Array<string>(a.kind === Sum.Vector ? a.length : 1).fill("0"),
 });
 
+const other = "the metric is of another type";
+
 const misuse = (why: string): never => {
   throw new TypeError(why);
 };
@@ -30,7 +32,7 @@ const sum = (a: string, b: bigint): string => `${min(BigInt(a) + b, most64)}`;
 /** An integer; a fraction is rounded down. */
 function integer(v: unknown): bigint {
   if (typeof v === "bigint") return v;
-  if (typeof v !== "number" || Number.isNaN(v)) return misuse("the value is not a number");
+  if (typeof v !== "number" || Number.isNaN(v)) return misuse("want a number");
   return BigInt(Math.max(-(2 ** 63), Math.min(Math.floor(v), 2 ** 63 - 1024)));
 }
 
@@ -46,7 +48,7 @@ const noted = (t: Tally, fits: boolean): void => {
 
 /** For counts and sums. */
 export function add(a: Aggregation, t: Tally, v: unknown): void {
-  if (a.kind > Sum.Sum) misuse("count and add are for counts and sums");
+  if (a.kind > Sum.Sum) misuse(other);
   const n = whole(v);
   const once = a.kind === Sum.Count && a.max === 1n;
   if (once && t.ints[0] !== "0") return; // once is as good as often
@@ -74,12 +76,12 @@ export function observe(a: Aggregation, t: Tally, v: unknown, random: Random): v
     case Sum.Multihot:
       return mark(a, t, Array.isArray(v) ? v : [v]);
   }
-  misuse("observe is for means, histograms and multihot questions");
+  misuse(other);
 }
 
 const label = (a: Aggregation, v: unknown): number => {
   const i = a.labels.indexOf(v as string);
-  return i < 0 ? misuse("the value is not one of its labels") : i;
+  return i < 0 ? misuse("not one of its labels") : i;
 };
 
 /** Chooses between the bucket kept so far and another: of n values each is kept with a chance of 1 in n. */
@@ -101,7 +103,7 @@ function mark(a: Aggregation, t: Tally, values: unknown[]): void {
 
 /** For vectors. */
 export function vector(a: Aggregation, t: Tally, v: unknown): void {
-  if (a.kind !== Sum.Vector) misuse("vector is for vectors");
+  if (a.kind !== Sum.Vector) misuse(other);
   const given = Array.isArray(v) || ArrayBuffer.isView(v) ? Array.from(v as ArrayLike<unknown>, whole) : misuse("want a list");
   if (given.length !== a.length) misuse(`${given.length} elements, want ${a.length}`);
   t.ints = t.ints.map((x, i) => sum(x, given[i]!));
@@ -151,21 +153,16 @@ export function measurement(a: Aggregation, t: Tally, random: Random): Uint8Arra
 
 /** The tally in words, for the person whose data it is. */
 export function describeTally(a: Aggregation, t: Tally): string {
-  const first = Number(t.ints[0] ?? 0);
-  const more = t.clipped ? ` (${t.clipped} of ${t.n} values went beyond the bounds and were cut)` : "";
-  if (!t.n) {
-    const as = ["0", "0", "nobody", '"no value"', '"no value"', "{}", "0"][a.kind - 1];
-    return `nothing so far: counts as ${as}`;
-  }
-  const names: Record<number, () => string> = {
-    [Sum.Mean]: () => `${+(first / t.n).toPrecision(6)}, the mean of ${t.n}`,
-    [Sum.Histogram]: () => `${a.bounds[first - 1] ?? "lowest"} to below ${a.bounds[first] ?? "highest"}`,
-    [Sum.Categories]: () => a.labels[first]!,
-    [Sum.Multihot]: () => `{${t.ints.map((i) => a.labels[+i]).join(", ")}}`,
-    [Sum.Vector]: () => `[${t.ints.slice(0, 8).join(", ")}${t.ints.length > 8 ? `, … ${t.ints.length} in all` : ""}]`,
+  if (!t.n) return "nothing so far";
+  const first = +t.ints[0]!;
+  const words: Record<number, unknown> = {
+    [Sum.Mean]: `${+(first / t.n).toPrecision(6)} on average`,
+    [Sum.Histogram]: `${a.bounds[first - 1] ?? "lowest"} to ${a.bounds[first] ?? "highest"}`,
+    [Sum.Categories]: a.labels[first],
+    [Sum.Multihot]: t.ints.map((i) => a.labels[+i]).join(", "),
+    [Sum.Vector]: t.ints.join(", "),
   };
-  const kept = t.n > 1 && (a.kind === Sum.Histogram || a.kind === Sum.Categories) ? `, one of ${t.n} values` : "";
-  return (names[a.kind]?.() ?? `${min(BigInt(t.ints[0]!), a.max)}`) + kept + more;
+  return `${words[a.kind] ?? min(BigInt(t.ints[0]!), a.max)}${t.clipped ? ` (${t.clipped} of ${t.n} values cut)` : ""}`;
 }
 
 /** The VDAF of a question: its identifier and configuration. */

@@ -59,8 +59,6 @@ export interface Task {
   signed: Bytes;
   owner: Bytes;
   metric: string;
-  question: string;
-  consent: string;
   crowd?: Crowd;
   aggregation?: Aggregation;
   minBatch: number;
@@ -84,19 +82,23 @@ export async function verify(by: Bytes, domain: string, body: Uint8Array, sig: B
 
 export function parseOwner(s: string): Bytes {
   const [, text] = /^ed25519:(.{43})$/.exec(s) ?? [];
-  if (!text) throw new Error(`owner ${JSON.stringify(s)}: want "ed25519:" and 43 characters of base64url`);
+  if (!text) throw new Error(`owner ${s}: want ed25519:…`);
   return fromBase64(text);
 }
+
+const newer = "another version: update the SDK";
+const absent = (what: string): string => `${what} is not in this SDK`;
+const elsewhere = " needs @shoal/sdk/private";
 
 const magic = utf8("shoal bundle v1\n");
 
 /** The tasks of a bundle by metric, if the owner has signed all of them. */
 export async function openBundle(b: Bytes, owner: Bytes): Promise<Map<string, Task>> {
-  if (!equal(b.subarray(0, magic.length), magic)) throw new Error("this is no task bundle: shoal metrics build writes one");
+  if (!equal(b.subarray(0, magic.length), magic)) throw new Error("no task bundle");
   const out = new Map<string, Task>();
   for (const r = new Reader(b.subarray(magic.length)); !r.empty; ) {
     const t = await openSigned(r.opaque(3), owner);
-    if (out.has(t.metric)) throw new Error(`bundle: duplicate metric ${t.metric}`);
+    if (out.has(t.metric)) throw new Error(`duplicate metric ${t.metric}`);
     out.set(t.metric, t);
   }
   return out;
@@ -105,7 +107,7 @@ export async function openBundle(b: Bytes, owner: Bytes): Promise<Map<string, Ta
 /** Checks a signed task: the owner's signature first, then those of parties in the order of the hops. */
 export async function openSigned(signed: Bytes, owner: Bytes): Promise<Task> {
   const r = new Reader(signed);
-  if (r.num(1) !== 1) throw new Error("signed task of another version: update the SDK");
+  if (r.num(1) !== 1) throw new Error(newer);
   const body = r.opaque(3);
   const signatures = r.list(2, (x) => ({ by: x.take(32), sig: x.take(64) }));
   r.end();
@@ -116,20 +118,22 @@ export async function openSigned(signed: Bytes, owner: Bytes): Promise<Task> {
   for (const { by, sig } of signatures) {
     const at = rank < -1 ? (equal(by, owner) && equal(by, t.owner) ? -1 : -2) : t.hops.findIndex((p) => equal(p.identity, by));
     if (at <= rank || !(await verify(by, "shoal task v1", body, sig))) {
-      throw new Error(`task ${t.metric}: not signed by the owner, or a signature does not verify`);
+      throw new Error(`task ${t.metric}: not signed by the owner and parties`);
     }
     rank = at;
   }
-  if (rank < -1) throw new Error(`task ${t.metric}: no signature`);
+  if (rank < -1) throw new Error(`task ${t.metric}: not signed`);
   return t;
 }
 
 function parseTask(body: Bytes): Task {
   const r = new Reader(body);
-  if (r.num(1) !== 1) throw new Error("task of another version: update the SDK");
+  if (r.num(1) !== 1) throw new Error(newer);
   const owner = r.take(32);
   r.text(1); // the owner's name
-  const t = { owner, metric: r.text(1), question: r.text(2), consent: r.text(2), unfit: "" } as Task;
+  const t = { owner, metric: r.text(1), unfit: "" } as Task;
+  r.text(2); // the question
+  r.text(2); // the words of consent
   const method = r.num(1);
   if (method === 1) parseAggregation(r, t);
   else if (method === 2) parseCrowd(r, t);
@@ -163,7 +167,7 @@ function parseAggregation(r: Reader, t: Task): void {
     bounds: r.list(2, (x) => x.int64()),
     chunk: (r.take(9), r.num(4)), // before it bound and bits, of gradients
   };
-  if (kind < 1 || kind > Sum.Vector) t.unfit = `kind ${kind} of aggregation is not in this SDK`;
+  if (kind < 1 || kind > Sum.Vector) t.unfit = absent(`kind ${kind}`);
   parseTimes(r, t);
 }
 
@@ -183,11 +187,11 @@ function parseCrowd(r: Reader, t: Task): void {
   const fragment = { kind: r.num(1), field: r.num(1), m: r.num(1), cap: r.num(2), keep: [...r.opaque(1)] };
   const crowd = { kind: r.num(1), fields: [...r.opaque(1)], saltEpochs: r.num(4) };
   r.take(13); // threshold
-  if (r.num(1)) t.unfit = "a quorum needs @shoal/sdk/private";
+  if (r.num(1)) t.unfit = `a quorum${elsewhere}`;
   r.num(2); // shares
   parseTimes(r, t);
   t.crowd = { schema, fragment, crowd, perEpoch: r.num(4), perCrowd: r.num(4), payloadSize: r.num(2) };
-  if (r.opaque(1).length) t.unfit = "report extensions (credentials and the like) need @shoal/sdk/private";
+  if (r.opaque(1).length) t.unfit = `a report extension${elsewhere}`;
 }
 
 /**
@@ -213,22 +217,21 @@ function validate(t: Task): void {
   const roles = t.hops.map((p) => p.role);
   const aggregators = [Role.Leader, Role.Helper, Role.Collector].join();
   const shufflers = t.hops.slice(0, -1).every((p) => p.role === Role.Shuffler) && roles.length > 1 && roles.at(-1) === Role.Analyzer;
-  if (t.crowd ? !shufflers : roles.join() !== aggregators) fail("its parties are not those of its method");
+  if (t.crowd ? !shufflers : roles.join() !== aggregators) fail("wrong parties");
   t.hops.forEach((p, i) => {
-    if (!validURL(p.url) && !(p.role === Role.Collector && p.url === "")) fail(`URL ${p.url} of party ${i + 1} is not valid`);
+    if (!validURL(p.url) && !(p.role === Role.Collector && p.url === "")) fail(`URL ${p.url} is not valid`);
     if (t.hops.some((o, k) => k < i && ((p.url && p.url === o.url && p.role !== Role.Collector) || equal(o.identity, p.identity)))) {
-      fail("two parties have one URL or identity: they must be different organisations");
+      fail("two parties are one organisation");
     }
   });
-  if (t.epochSeconds < 1 || t.notBefore % t.epochSeconds || t.expires < t.notBefore + t.epochSeconds) fail("its time is empty");
+  if (t.epochSeconds < 1) fail("no epoch");
   const { crowd: c, aggregation: a } = t;
   if (c) {
-    if (c.perEpoch < 1 || c.perCrowd < 1 || c.perCrowd > c.perEpoch) fail("its caps are not valid");
-    if (c.fragment.kind > Cut.Bits || c.crowd.kind > 2) t.unfit ||= "an unknown kind of fragment or crowd";
+    if (c.fragment.kind > Cut.Bits || c.crowd.kind > 2) t.unfit ||= absent("an unknown kind");
     const { field, keep } = c.fragment;
-    if ([field, ...keep, ...c.crowd.fields].some((i) => i >= c.schema.length)) fail("a field that it names does not exist");
+    if ([field, ...keep, ...c.crowd.fields].some((i) => i >= c.schema.length)) fail("no such field");
   }
-  if (a && !["dap-18", "dap-19", "janus"].includes(a.variant)) t.unfit ||= `variant ${a.variant} of DAP is not in this SDK`;
+  if (a && !["dap-18", "dap-19", "janus"].includes(a.variant)) t.unfit ||= absent(a.variant);
 }
 
 export const epochAt = (t: Task, ms: number): number => Math.floor(Math.max(0, ms) / 1000 / t.epochSeconds);
@@ -261,14 +264,14 @@ const x25519 = 0x20;
  */
 export async function openKeys(t: Task, list: Bytes, now: number): Promise<Key[]> {
   const r = new Reader(list);
-  if (r.num(1) !== 1) throw new Error("key list of another version: update the SDK");
+  if (r.num(1) !== 1) throw new Error(newer);
   const keys: Key[] = [];
   for (const hop of t.hops) {
     const one = new Reader(r.opaque(3));
     const body = one.opaque(2);
     const sig = one.take(64);
     one.end();
-    if (!(await verify(hop.identity, "shoal key config v1", body, sig))) throw new Error(`keys of ${hop.url}: not signed by it`);
+    if (!(await verify(hop.identity, "shoal key config v1", body, sig))) throw new Error(`keys of ${hop.url}: not signed`);
     keys.push(await openKey(hop, body, Math.floor(now / 1000)));
   }
   r.end();
@@ -278,15 +281,15 @@ export async function openKeys(t: Task, list: Bytes, now: number): Promise<Key[]
 async function openKey(hop: Party, body: Bytes, now: number): Promise<Key> {
   const fail = (why: string): Error => new Error(`keys of ${hop.url}: ${why}`);
   const r = new Reader(body);
-  if (r.num(1) !== 1 || r.num(1) !== hop.role || !equal(r.take(32), hop.identity)) throw fail("they are of another party, role or version");
+  if (r.num(1) !== 1 || r.num(1) !== hop.role || !equal(r.take(32), hop.identity)) throw fail("another party's");
   const keys = r.list(2, (x) => ({ kem: x.num(2), public: x.opaque(2), from: x.num(8), to: x.num(8) }));
   r.take(32); // policy
-  if (r.opaque(2).length + r.opaque(2).length) throw fail("evidence that this SDK cannot check");
+  if (r.opaque(2).length + r.opaque(2).length) throw fail("unknown evidence");
   const from = r.num(8), to = r.num(8);
   r.end();
-  if (now < from || now > to) throw fail("they are not valid now; is this device's clock right?");
+  if (now < from || now > to) throw fail("not valid now: is the clock right?");
   const key = keys.find((k) => k.kem === x25519 && k.public.length === 32 && now >= k.from && now <= k.to);
-  if (!key) throw fail("no X25519 key that is valid now");
+  if (!key) throw fail("no X25519 key");
   const id = (await sha256(concat(uint(x25519, 2), key.public))).slice(0, 8);
   return { id, public: key.public, notAfter: Math.min(to, key.to) };
 }
@@ -297,7 +300,7 @@ export function chooseConfig(list: Bytes): HpkeConfig {
   const all = r.list(2, (x) => ({ id: x.num(1), kem: x.num(2), kdf: x.num(2), aead: x.num(2), public: x.opaque(2) }));
   r.end();
   const c = all.find((x) => x.kem === 0x20 && x.kdf === 1 && (x.aead === 1 || x.aead === 2) && x.public.length === 32);
-  if (!c) throw new Error(`none of ${all.length} HPKE configurations is supported`);
+  if (!c) throw new Error("no X25519 key");
   return c;
 }
 
@@ -308,8 +311,8 @@ export function chooseConfig(list: Bytes): HpkeConfig {
 export async function checkConfigs(by: Bytes, role: number, body: Bytes, header: string | null, now: number): Promise<number> {
   const [, seconds, sig] = /^(\d{1,15})\.([\w-]{86})$/.exec(header ?? "") ?? [];
   if (!seconds || !(await verify(by, "shoal dap keys v1", concat([role], uint(BigInt(seconds), 8), body), fromBase64(sig!)))) {
-    throw new Error("HPKE configurations are not signed by the party that the task names");
+    throw new Error("keys are not signed");
   }
-  if (now >= (Number(seconds) + 1) * 1000) throw new Error("the signature of the HPKE configurations has expired; is this device's clock right?");
+  if (now >= (Number(seconds) + 1) * 1000) throw new Error("keys have expired: is the clock right?");
   return Number(seconds) * 1000;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { open } from "../build/index.js";
+import { open } from "../dist/index.js"; // what pages load
 import { World, base64, crowdMetrics, fromBase64, metrics, problem, suite, sumMetrics, tasks } from "./world.mjs";
 import { from64 } from "./suite.mjs";
 
@@ -52,21 +52,20 @@ test("a sum is gathered over the epoch and sent after it, in one report", async 
 
 test("presence is hidden: every epoch one report of each task, whatever was recorded", async () => {
   const w = new World();
-  const c = await open(w.options({ metrics: sumMetrics }));
-  await c.add(sum, 1);
-  const t = Math.max(...hidden.map((m) => w.end(m) + tasks.get(m).maxDelay * 1000));
-  const until = w.now + day;
+  const some = hidden.slice(0, 3), shown = sumMetrics.find((m) => !hidden.includes(m));
+  const c = await open(w.options({ metrics: [...some, shown] }));
+  await c.add(some[0], 1);
+  const until = w.now + day / 2;
   await w.drain(c, until);
   const counts = new Map();
   for (const { url } of w.uploads) counts.set(url, (counts.get(url) ?? 0) + 1);
-  assert.equal(counts.size, hidden.length, "only tasks with hidden presence report by themselves");
-  for (const m of hidden) {
+  assert.equal(counts.size, some.length, "only tasks with hidden presence report by themselves");
+  for (const m of some) {
     const x = tasks.get(m);
     const epochs = Math.floor((until - x.maxDelay * 1000) / 1000 / x.epochSeconds) - Math.floor(suite.now / 1000 / x.epochSeconds);
     const n = counts.get([...counts.keys()].find((u) => u.startsWith(x.hops[0].url)));
     assert.ok(n >= epochs && n <= epochs + 1 + Math.ceil(x.maxDelay / x.epochSeconds), `${m}: ${n} reports in ${epochs} epochs`);
   }
-  assert.ok(t > suite.now);
   assert.equal(new Set(list(w)).size, w.uploads.length);
 });
 
@@ -120,7 +119,8 @@ test("a report is sealed once, and every retry sends the same bytes", async () =
 test("a leader with new keys gets the report once more, under the same ID", async () => {
   const w = new World();
   const metric = sumMetrics.find((m) => tasks.get(m).aggregation.variant === "dap-18");
-  const c = await open(w.options({ metrics: [metric] }));
+  // The first moment of the delay, so that there is time for a second attempt.
+  const c = await open(w.options({ metrics: [metric], random: (n) => new Uint8Array(n) }));
   await c.add(metric, 1);
   w.answer = (_, init) => init.method && new Response(
     new Uint8Array([...init.body.slice(0, 16), 11]), { headers: { "content-type": "application/ppm-dap;message=upload-errors" } },
