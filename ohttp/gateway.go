@@ -37,8 +37,8 @@ type GatewayConfig struct {
 	MaxInFlight int
 	// Limits bound the messages inside; the zero value is bhttp.DefaultLimits.
 	Limits bhttp.Limits
-	// BodyTimeout bounds the arrival of a request, 30 seconds if 0; Timeout the time
-	// that Handler has by its context, 1 minute if 0.
+	// BodyTimeout bounds the arrival of a request, half that of its answer, 30
+	// seconds if 0; Timeout the time that Handler has by its context, 1 minute if 0.
 	BodyTimeout, Timeout time.Duration
 	// Rand is the source of response nonces, nil for crypto/rand.
 	Rand io.Reader
@@ -165,11 +165,13 @@ func (g *Gateway) KeyConfigs() ([]byte, error) {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitArrival(w, g.config.BodyTimeout)
 	message, release, p := g.read(w, r)
+	defer departed(w)
 	if p != nil {
 		if p == &problemSlow {
 			w.Header().Set("Connection", "close")
 		}
 		g.counts.add(p.Type)
+		limitDeparture(w, g.config.BodyTimeout)
 		p.Write(w, 0)
 		return
 	}
@@ -181,11 +183,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p = problemMalformed
 		}
 		g.counts.add(p.Type)
+		limitDeparture(w, g.config.BodyTimeout)
 		p.Write(w, 0)
 		return
 	}
 	response := g.answer(r.Context(), request, key, sealer)
 	sealed, err := sealer.Seal(response, g.config.Rand)
+	limitDeparture(w, g.config.BodyTimeout)
 	if err != nil {
 		g.counts.add(problemLost.Type)
 		problemLost.Write(w, 0)
@@ -254,6 +258,20 @@ func readBounded(w http.ResponseWriter, r *http.Request, limit int) ([]byte, *pr
 // only then: the server reads what is left of a refused one, too.
 func limitArrival(w http.ResponseWriter, timeout time.Duration) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)) // connections of tests have none
+}
+
+// limitDeparture sets the end of writing the answer. It comes after the end of
+// arrival, because the server reads what is left of a refused body before it writes.
+func limitDeparture(w http.ResponseWriter, timeout time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * timeout)) // connections of tests have none
+}
+
+// departed sends what is left of the answer and lifts the limit, which would hold for
+// later answers on the connection.
+func departed(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	_ = control.Flush() // the client has gone if this fails
+	_ = control.SetWriteDeadline(time.Time{})
 }
 
 // answer returns the padded response to a request that was encapsulated. Whatever

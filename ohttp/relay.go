@@ -29,8 +29,8 @@ type RelayConfig struct {
 	Lanes int
 	// MaxInFlight bounds the bytes of requests in progress, 256 MiB if 0.
 	MaxInFlight int
-	// BodyTimeout bounds the arrival of a request, 30 seconds if 0; Timeout the time
-	// that a gateway has for its answer, 1 minute if 0.
+	// BodyTimeout bounds the arrival of a request, half that of its answer, 30
+	// seconds if 0; Timeout the time that a gateway has for its answer, 1 minute if 0.
 	BodyTimeout, Timeout time.Duration
 	// TLS is used towards gateways, nil for the defaults of crypto/tls.
 	TLS *tls.Config
@@ -107,8 +107,16 @@ func (relay *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	to, p := relay.admit(r, ok)
 	var sealed []byte
 	if p == nil {
-		sealed, p = relay.forward(w, r, to, size)
+		reserve := int(r.ContentLength) + size.Answer + answerGrowth
+		if relay.budget.take(reserve) {
+			defer relay.budget.give(reserve) // when the answer has been written
+			sealed, p = relay.forward(w, r, to, size)
+		} else {
+			p = &problemBusy
+		}
 	}
+	limitDeparture(w, relay.config.BodyTimeout)
+	defer departed(w)
 	if p != nil {
 		relay.counts.add(p.Type)
 		if p == &problemSlow || r.ContentLength < 0 || r.ContentLength > drained {
@@ -145,11 +153,6 @@ func (relay *Relay) admit(r *http.Request, sizeKnown bool) (*url.URL, *problem.P
 
 // forward reads the request and returns the gateway's answer.
 func (relay *Relay) forward(w http.ResponseWriter, r *http.Request, to *url.URL, size Size) ([]byte, *problem.Problem) {
-	reserve := int(r.ContentLength) + size.Answer + answerGrowth
-	if !relay.budget.take(reserve) {
-		return nil, &problemBusy
-	}
-	defer relay.budget.give(reserve)
 	sealed, p := readBounded(w, r, int(r.ContentLength))
 	if p != nil {
 		return nil, p

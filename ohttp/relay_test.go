@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -234,7 +235,7 @@ func TestRelayLogsNothing(t *testing.T) {
 
 // TestUpstreamConnections: two clients that send by turns. Whether two requests
 // share a connection to the gateway does not depend on whether they share a client.
-// The choice of lanes is by a seeded source, so that the test has one outcome.
+// The choice of lanes is by a seeded source.
 func TestUpstreamConnections(t *testing.T) {
 	var mu sync.Mutex
 	by := map[string]map[string]int{} // connection, client, requests
@@ -260,7 +261,7 @@ func TestUpstreamConnections(t *testing.T) {
 	at, _ := serve(t, relay)
 	w.relayURL = at.URL + "/reports"
 	clients := map[string]*ohttp.Client{"a": w.newClient(t, ohttp.StaticKey(w.key.Config())), "b": w.newClient(t, ohttp.StaticKey(w.key.Config()))}
-	for range 40 {
+	for range 80 {
 		for _, name := range []string{"a", "b"} {
 			mu.Lock()
 			current = name
@@ -269,13 +270,22 @@ func TestUpstreamConnections(t *testing.T) {
 			read(t, answer, err)
 		}
 	}
-	if len(by) != 4 {
-		t.Errorf("%d connections, want 4", len(by))
+	// net/http gives up a connection now and then, on a loaded machine. One that has
+	// 20 requests, half of those of a lane, has them of one client by chance 2^-19.
+	if len(by) < 4 || len(by) > 12 {
+		t.Errorf("%d connections, want 4 or a few more", len(by))
 	}
+	busy := 0
 	for connection, count := range by {
-		if count["a"] == 0 || count["b"] == 0 {
+		if count["a"]+count["b"] < 20 {
+			continue
+		}
+		if busy++; count["a"] == 0 || count["b"] == 0 {
 			t.Errorf("connection %s belongs to one client: %v", connection, count)
 		}
+	}
+	if busy < 3 {
+		t.Errorf("%d connections with 20 requests and more: %v", busy, by)
 	}
 	relay.CloseIdleConnections()
 }
@@ -412,6 +422,75 @@ func TestSlowBody(t *testing.T) {
 		t.Errorf("answers of %v bytes", lengths)
 	}
 }
+
+// TestPeerThatDoesNotRead: who does not read the answer is cut off, by relay and
+// gateway, and what its request held is free again.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	w := newWorld(t, ohttp.X25519, &echo{}, nil, nil)
+	sealed, _, err := w.key.Config().Encapsulate(encode(t, &bhttp.Request{Method: "POST"}, 512))
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, err := ohttp.NewRelay(ohttp.RelayConfig{
+		Gateways: map[string]string{"reports": w.gatewayAt.URL}, Sizes: testSizes, BodyTimeout: 50 * time.Millisecond, MaxInFlight: 512 + 55 + 1024 + 32,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.CloseIdleConnections()
+	gateway := newGateway(t, &echo{}, func(c *ohttp.GatewayConfig) {
+		c.BodyTimeout = 50 * time.Millisecond
+		c.MaxInFlight = 2 * (512 + 55)
+	}, w.key)
+	for name, h := range map[string]http.Handler{"relay": relay, "gateway": gateway} {
+		near, far := net.Pipe() // without a buffer
+		done := make(chan struct{})
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer close(done)
+			h.ServeHTTP(w, r)
+		})}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(&single{c: far, closed: make(chan struct{})}) }()
+		if _, err := near.Write(rawRequest("/reports", "message/ohttp-req", sealed)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s: the answer waits for a peer that does not read", name)
+		}
+		if rec := post(h, "/reports", sealed); rec.Code != http.StatusOK {
+			t.Errorf("%s: the next request gets %d", name, rec.Code)
+		}
+		if err := errors.Join(near.Close(), server.Close()); err != nil {
+			t.Error(err)
+		}
+		<-served
+	}
+}
+
+// A single is a listener of one connection.
+type single struct {
+	c      net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (s *single) Accept() (c net.Conn, err error) {
+	s.once.Do(func() { c = s.c })
+	if c == nil {
+		<-s.closed
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (s *single) Close() error {
+	close(s.closed)
+	return nil
+}
+
+func (s *single) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestNewRelayRefuses(t *testing.T) {
 	for name, c := range map[string]ohttp.RelayConfig{
