@@ -47,9 +47,14 @@ func crowdOf(n int) ([]person, map[string]map[string]float64) {
 		visited := []string{departments[i%7], departments[(i+1)%7]}
 		hours := []int{i % 16, 0, 1, i % 3, 0, 15}
 		people = append(people, person{
-			{"count", "shop.checkout", nil}, {"count", "shop.checkout", nil},
-			{"add", "shop.spent", spent}, {"observe", "shop.items", items}, {"observe", "shop.theme", theme},
-			{"observe", "shop.milliseconds", ms}, {"observe", "shop.departments", visited}, {"vector", "shop.hours", hours},
+			{"count", "shop.checkout", nil},
+			{"count", "shop.checkout", nil},
+			{"add", "shop.spent", spent},
+			{"observe", "shop.items", items},
+			{"observe", "shop.theme", theme},
+			{"observe", "shop.milliseconds", ms},
+			{"observe", "shop.departments", visited},
+			{"vector", "shop.hours", hours},
 		})
 		want["shop.checkout"]["count"]++
 		want["shop.spent"]["sum"] += float64(min(spent, 500))
