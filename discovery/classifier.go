@@ -119,15 +119,27 @@ func (c *Classifier) score(folded string) int {
 	return c.model.Score(&v)
 }
 
+// mostGroups is how many groups a key has at most.
+const mostGroups = 8
+
 // ungroup joins what is written in groups like a product key or the name of a
 // meeting: three or more of four or five letters and digits, or 3-4-3. It
 // returns nothing for other tokens.
 func ungroup(s string) string {
+	separators := 0
+	for i := range len(s) {
+		if notAlnum(rune(s[i])) {
+			separators++
+		}
+	}
+	if separators < 2 {
+		return ""
+	}
 	var joined strings.Builder
 	var sizes [3]int
 	groups, even := 0, true
 	for group := range strings.FieldsFuncSeq(s, notAlnum) {
-		if len(group) < 3 || len(group) > 5 || groups == 8 {
+		if len(group) < 3 || len(group) > 5 || groups == mostGroups {
 			return ""
 		}
 		if groups < len(sizes) {

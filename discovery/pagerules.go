@@ -165,6 +165,9 @@ func hiddenText(_ *Rules, s *subject) (string, string) {
 	}
 	for _, text := range []string{s.path, s.query} {
 		for _, r := range text {
+			if r >= ' ' && r < 0x7f {
+				continue
+			}
 			if r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' {
 				return text, fmt.Sprintf("U+%04X", r)
 			}
@@ -332,6 +335,9 @@ func withoutISBNs(segments []string) []string {
 
 // isbnIn returns where an ISBN with a right check digit begins, -1 if nowhere.
 func isbnIn(s string) int {
+	if !strings.Contains(s, "97") {
+		return -1
+	}
 	for i := 0; i+13 <= len(s); i++ {
 		if s[i:i+3] != "978" && s[i:i+3] != "979" || i > 0 && digit(rune(s[i-1])) || i+13 < len(s) && digit(rune(s[i+13])) {
 			continue

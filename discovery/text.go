@@ -65,15 +65,18 @@ func longestNumber(s, stops string) (string, int) {
 // fuzzy: spaces around the sign, (at) and [at] for the sign, (dot) and " dot "
 // for the dot.
 func findEmail(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case strings.ContainsRune("．。｡", r): // as input methods write the dot
-			return '.'
-		case unicode.Is(unicode.Cf, r): // nobody sees it
-			return -1
-		}
-		return r
-	}, s)
+	if !isASCII(s) {
+		s = strings.Map(func(r rune) rune {
+			switch {
+			case r < 0x80:
+			case strings.ContainsRune("．。｡", r): // as input methods write the dot
+				return '.'
+			case unicode.Is(unicode.Cf, r): // nobody sees it
+				return -1
+			}
+			return r
+		}, s)
+	}
 	if !strings.ContainsAny(s, "@＠") && !containsFold(s, "at)") && !containsFold(s, "at]") && !containsFold(s, " at ") {
 		return ""
 	}
@@ -118,7 +121,7 @@ func emailAround(s string, at int) string {
 // containsFold finds a lower-case ASCII text in s, whatever the case of s.
 func containsFold(s, low string) bool {
 	for i := 0; i+len(low) <= len(s); i++ {
-		if strings.EqualFold(s[i:i+len(low)], low) {
+		if s[i]|0x20 == low[0] && strings.EqualFold(s[i:i+len(low)], low) {
 			return true
 		}
 	}

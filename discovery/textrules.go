@@ -91,7 +91,7 @@ func longWord(s string, plain int) string {
 		if len(word) <= maxWord {
 			continue
 		}
-		word = strings.TrimFunc(word, func(r rune) bool { return !alnum(r) && !unicode.IsMark(r) })
+		word = strings.TrimFunc(strings.Map(visible, word), func(r rune) bool { return !alnum(r) && !unicode.IsMark(r) })
 		n := utf8.RuneCountInString(word)
 		if n <= maxWord || logograms(word) {
 			continue
@@ -105,6 +105,14 @@ func longWord(s string, plain int) string {
 		}
 	}
 	return ""
+}
+
+// visible drops what is not seen, such as soft hyphens.
+func visible(r rune) rune {
+	if r >= 0x80 && unicode.Is(unicode.Cf, r) {
+		return -1
+	}
+	return r
 }
 
 // refusedURL finds a URL that the rules of URLs would not let pass.
@@ -136,6 +144,9 @@ func hasPort(host string) bool {
 // privateHost tells whether a word is a name of two labels or more, with a port
 // or without, that no public host has (wiki.corp), or that one person runs.
 func (r *Rules) privateHost(word string) bool {
+	if strings.IndexByte(word, '.') < 0 {
+		return false
+	}
 	name, _, _ := strings.Cut(strings.Trim(word, ".,;!?()[]{}<>\"'"), ":")
 	if !strings.Contains(strings.Trim(name, "."), ".") {
 		return false
@@ -147,11 +158,17 @@ func (r *Rules) privateHost(word string) bool {
 	return false
 }
 
+// leastSpokenHost is how many words such a host has: name dot domain dot suffix.
+const leastSpokenHost = 5
+
 // urlInQuery finds a URL that the rules of URLs refuse, or a host that is not
 // public, also one that is written with words for its dots.
 func urlInQuery(r *Rules, q *queryText) string {
 	if found := r.refusedURL(q.raw); found != "" {
 		return found
+	}
+	if len(q.words) < leastSpokenHost {
+		return ""
 	}
 	dot := r.vocabulary["dot"]
 	for i := 1; i+1 < len(q.words); i++ {
