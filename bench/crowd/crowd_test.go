@@ -3,10 +3,12 @@ package crowd_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -23,6 +25,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,15 +51,15 @@ type route struct {
 	client   *http.Client
 }
 
-// newRoute starts both servers; with secure set, over TLS.
-func newRoute(b *testing.B, secure bool) *route {
+// newRoute starts both servers; with a kind of certificate, over TLS.
+func newRoute(b *testing.B, kind string) *route {
 	b.Helper()
 	r := &route{clock: clock.NewVirtual(epochStart), client: &http.Client{}}
 	owner := must(task.GenerateIdentityKey(rand.Reader))(b)
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	cert := ""
-	if secure {
-		cert = certificate(b)
+	if kind != "" {
+		cert = certificate(b, kind)
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(must(os.ReadFile(cert))(b))
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}
@@ -81,7 +84,7 @@ func newRoute(b *testing.B, secure bool) *route {
 		configs[i].Tasks.Bundles = []string{filepath.Join(dir, "tasks.bundle")}
 		configs[i].Ops.Listen, configs[i].Console.Listen = server.Off, server.Off
 		configs[i].Batches.Memory = 128 << 20 // each; both servers are in this process
-		if secure {
+		if kind != "" {
 			configs[i].TLS = server.TLSConfig{CertFile: cert, KeyFile: cert}
 			url = "https://" + listeners[i].Addr().String()
 			configs[i].URL = url
@@ -191,23 +194,58 @@ func (r *route) post(b *testing.B, reports [][]byte, n, connections int) {
 	group.Wait()
 }
 
-// BenchmarkIntake measures durable intake over HTTP: one report a request,
-// connections kept, client and server on the same cores.
+// BenchmarkIntake measures durable intake over HTTP: one report a request, client and
+// server on the same cores, over connections that are kept, and over a connection for
+// each report, which is how the SDK sends them.
 func BenchmarkIntake(b *testing.B) {
-	for _, secure := range []bool{false, true} {
-		name := "plain"
-		if secure {
-			name = "tls"
-		}
-		b.Run(name, func(b *testing.B) {
-			r := newRoute(b, secure)
+	for _, c := range []struct{ name, certificate string }{
+		{"plain", ""}, {"tls", "ecdsa"},
+		{"fresh/plain", ""}, {"fresh/tls-ecdsa", "ecdsa"}, {"fresh/tls-ed25519", "ed25519"}, {"fresh/tls-rsa2048", "rsa"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			r := newRoute(b, c.certificate)
 			reports := r.seal(b, 2000)
-			r.post(b, reports, 1000, 128)
+			connections := 128
+			if strings.HasPrefix(c.name, "fresh") {
+				connections = 16 // at a time
+				r.client.Transport.(*http.Transport).DisableKeepAlives = true
+			}
+			r.post(b, reports, 1000, connections)
+			before := processorTime(b)
 			b.ResetTimer()
-			r.post(b, reports, b.N, 128)
+			r.post(b, reports, b.N, connections)
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reports/s")
+			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/report")
 		})
 	}
+}
+
+// BenchmarkSign measures what a server's certificate costs it in each handshake.
+func BenchmarkSign(b *testing.B) {
+	digest := make([]byte, 32)
+	for _, kind := range []string{"ecdsa", "ed25519", "rsa"} {
+		b.Run(kind, func(b *testing.B) {
+			key, hash := signer(b, kind), crypto.SHA256
+			if kind == "ed25519" {
+				hash = 0
+			}
+			for b.Loop() {
+				if _, err := key.Sign(rand.Reader, digest, hash); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// processorTime is what the process has used, in itself and in the kernel.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkBatch measures the way of a closed batch of sealed reports to the
@@ -220,7 +258,7 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	for b.Loop() {
 		b.StopTimer()
-		r := newRoute(b, false)
+		r := newRoute(b, "")
 		const part = 100_000 // reports in memory at once
 		for left := n; left > 0 && !b.Failed(); left -= part {
 			k := min(left, part)
@@ -265,14 +303,14 @@ func peak() float64 {
 }
 
 // certificate writes a self-signed certificate and its key to one file.
-func certificate(b *testing.B) string {
+func certificate(b *testing.B, kind string) string {
 	b.Helper()
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(b)
+	key := signer(b, kind)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
-	der := must(x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key))(b)
+	der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))(b)
 	private := must(x509.MarshalPKCS8PrivateKey(key))(b)
 	var out bytes.Buffer
 	pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: der})
@@ -282,6 +320,20 @@ func certificate(b *testing.B) string {
 		b.Fatal(err)
 	}
 	return name
+}
+
+// signer makes the key of a certificate.
+func signer(b *testing.B, kind string) crypto.Signer {
+	b.Helper()
+	switch kind {
+	case "ed25519":
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return must(key, err)(b)
+	case "rsa":
+		return must(rsa.GenerateKey(rand.Reader, 2048))(b)
+	default:
+		return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(b)
+	}
 }
 
 // must returns a function that returns v, or ends the benchmark if err is not

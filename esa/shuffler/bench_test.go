@@ -23,7 +23,7 @@ import (
 //
 //	go test -run '^$' -bench Stage -benchtime 1x ./esa/shuffler
 func BenchmarkStage(b *testing.B) {
-	for _, n := range []int{100_000, 1_000_000, 10_000_000} {
+	for _, n := range []int{100_000, 1_000_000, 10_000_000, 20_000_000} {
 		b.Run(fmt.Sprintf("reports=%d", n), func(b *testing.B) {
 			if testing.Short() && n > 100_000 {
 				b.Skip("takes long")
