@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"filippo.io/edwards25519"
 	circl "github.com/cloudflare/circl/dh/x25519"
 
 	"github.com/shoal-project/shoal/crypto/x25519"
+	"github.com/shoal-project/shoal/internal/redact"
 )
 
 // Size is the length in bytes of points, scalars and tags.
@@ -22,12 +22,17 @@ var ErrSmallOrder = errors.New("blind: the product is all zero: the point has sm
 
 // A Factor blinds the crowd of one report, and unblinds it again. It prints
 // redacted.
-type Factor struct{ scalar [Size]byte }
+type Factor struct {
+	secret
+	scalar [Size]byte
+}
+
+type secret = redact.Secret
 
 // NewFactor returns the factor that follows from 32 bytes: those that client and
 // second shuffler export from the HPKE context of the report (RFC 9180, section
 // 5.3).
-func NewFactor(secret [Size]byte) Factor { return Factor{clamp(secret)} }
+func NewFactor(exported [Size]byte) Factor { return Factor{scalar: clamp(exported)} }
 
 func clamp(k [Size]byte) [Size]byte {
 	k[0] &= 248
@@ -45,15 +50,6 @@ func (f Factor) Blind(point [Size]byte) ([Size]byte, error) {
 	}
 	return product, nil
 }
-
-// String tells nothing of the factor.
-func (f Factor) String() string { return "blinding factor (redacted)" }
-
-// Format writes what [Factor.String] returns, whatever the verb.
-func (f Factor) Format(s fmt.State, _ rune) { io.WriteString(s, f.String()) }
-
-// LogValue returns what [Factor.String] returns.
-func (f Factor) LogValue() slog.Value { return slog.StringValue(f.String()) }
 
 // multiply is X25519. It takes one ladder, where a key of crypto/ecdh computes its
 // public half, too.

@@ -2,9 +2,10 @@ package blind
 
 import (
 	"crypto/sha512"
-	"encoding/binary"
 
 	"filippo.io/edwards25519/field"
+
+	"github.com/shoal-project/shoal/crypto/xmd"
 )
 
 // HashToCurve returns the u-coordinate of a point of Curve25519 that a message is
@@ -26,7 +27,7 @@ func HashToCurve(domain string, message []byte) [Size]byte {
 // hashToField is hash_to_field of RFC 9380, section 5.2, for one element.
 func hashToField(domain string, message []byte) *field.Element {
 	const length = 48 // L of the suite
-	uniform := expand(domain, message, length)
+	uniform := xmd.Expand(sha512.New, message, domain, length)
 	var wide [64]byte // little-endian
 	for i, b := range uniform {
 		wide[length-1-i] = b
@@ -36,28 +37,6 @@ func hashToField(domain string, message []byte) *field.Element {
 		panic("blind: 64 bytes are not 64 bytes")
 	}
 	return u
-}
-
-// expand is expand_message_xmd of RFC 9380, section 5.3.1, with SHA-512, for a
-// length that one block of output covers.
-func expand(domain string, message []byte, length uint16) []byte {
-	if len(domain) > 255 { // section 5.3.3
-		long := sha512.Sum512([]byte("H2C-OVERSIZE-DST-" + domain))
-		domain = string(long[:])
-	}
-	tag := append([]byte(domain), byte(len(domain)))
-	h := sha512.New()
-	h.Write(make([]byte, sha512.BlockSize))
-	h.Write(message)
-	h.Write(binary.BigEndian.AppendUint16(nil, length))
-	h.Write([]byte{0})
-	h.Write(tag)
-	first := h.Sum(nil)
-	h.Reset()
-	h.Write(first)
-	h.Write([]byte{1})
-	h.Write(tag)
-	return h.Sum(nil)[:length]
 }
 
 // coefficient is J of the curve: v^2 = u^3 + J u^2 + u.
