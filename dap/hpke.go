@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	quick "github.com/shoal-project/shoal/crypto/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -102,6 +103,13 @@ func (c *HpkeConfig) seal(info, aad, plaintext []byte) (HpkeCiphertext, error) {
 	public, err := kem.NewPublicKey(c.PublicKey)
 	if err != nil {
 		return HpkeCiphertext{}, fmt.Errorf("%w: public key of configuration %d: %w", ErrUnsupported, c.ID, err)
+	}
+	if c.KEM == task.KEMX25519 && c.KDF == KDFHKDFSHA256 && c.AEAD == AEADAES128GCM {
+		enc, payload, err := quick.Seal(nil, (*[quick.Size]byte)(public.Bytes()), info, aad, plaintext)
+		if err != nil {
+			return HpkeCiphertext{}, fmt.Errorf("%w: public key of configuration %d: %w", ErrUnsupported, c.ID, err)
+		}
+		return HpkeCiphertext{ConfigID: c.ID, Enc: enc[:], Payload: payload}, nil
 	}
 	enc, sender, err := hpke.NewSender(public, kdf, aead, info)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	quick "github.com/shoal-project/shoal/crypto/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -105,19 +106,29 @@ func layerInfo(h *Header) [infoSize]byte {
 // the encapsulated key and the sealed bytes in one slice.
 func sealLayer(public hpke.PublicKey, h Header, plaintext []byte) ([]byte, error) {
 	info := layerInfo(&h)
-	enc, sender, err := hpke.NewSender(public, hpke.HKDFSHA256(), hpke.AES128GCM(), info[:])
-	if err != nil {
-		return nil, fmt.Errorf("encapsulating: %w", err)
-	}
 	kem := KEM(public.KEM().ID())
 	layer := make([]byte, 0, headerSize+kem.encapsulatedSize()+len(plaintext)+tagSize)
 	layer = h.append(layer)
-	sealed, err := sender.Seal(layer, plaintext)
+	enc, sealed, err := sealBase(public, info[:], layer, plaintext)
 	if err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
 	}
 	layer = appendEncapsulated(layer, kem, enc)
 	return append(layer, sealed...), nil
+}
+
+// sealBase is SealBase of RFC 9180, section 6.1, with HKDF-SHA256 and AES-128-GCM.
+func sealBase(public hpke.PublicKey, info, aad, plaintext []byte) (enc, sealed []byte, err error) {
+	if KEM(public.KEM().ID()) == X25519 {
+		enc, sealed, err := quick.Seal(nil, (*[quick.Size]byte)(public.Bytes()), info, aad, plaintext)
+		return enc[:], sealed, err
+	}
+	enc, sender, err := hpke.NewSender(public, hpke.HKDFSHA256(), hpke.AES128GCM(), info)
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed, err = sender.Seal(aad, plaintext)
+	return enc, sealed, err
 }
 
 // openLayer opens a layer whose header has been parsed and whose length fits

@@ -1,6 +1,6 @@
 // Package hpke opens many HPKE messages (RFC 9180) that are sealed to one key,
-// several times faster than crypto/hpke opens them one by one. It is the
-// receiver's half of one suite and one mode: DHKEM(X25519, HKDF-SHA256) with
+// several times faster than crypto/hpke opens them one by one, and seals one in half
+// of its time. It has one suite and one mode: DHKEM(X25519, HKDF-SHA256) with
 // HKDF-SHA256 and AES-128-GCM, in base mode, one message a context. Everything
 // else is for crypto/hpke, with which the tests hold this package equal.
 //
@@ -16,6 +16,8 @@
 //	for i := range keys {
 //		plaintext, err := keys[i].Open(nil, aad[i], sealed[i])
 //	}
+//
+// [Seal] seals a message under a key of its own.
 //
 // # Security
 //

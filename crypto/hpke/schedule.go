@@ -36,16 +36,21 @@ type Receiver struct {
 }
 
 func newReceiver(public [Size]byte, info []byte) *Receiver {
-	r := &Receiver{public: public}
-	pskID := extract(nil, hpkeSuite, "psk_id_hash", nil)
-	infoHash := extract(nil, hpkeSuite, "info_hash", info)
-	r.context[0] = baseMode
-	copy(r.context[1:], pskID[:])
-	copy(r.context[1+sha256.Size:], infoHash[:])
+	r := &Receiver{public: public, context: contextOf(info)}
 	if supportsSHA() {
 		r.pairs = newPairSchedule(r)
 	}
 	return r
+}
+
+// contextOf returns the key_schedule_context of RFC 9180, section 5.1.
+func contextOf(info []byte) (context [contextSize]byte) {
+	pskID := extract(nil, hpkeSuite, "psk_id_hash", nil)
+	infoHash := extract(nil, hpkeSuite, "info_hash", info)
+	context[0] = baseMode
+	copy(context[1:], pskID[:])
+	copy(context[1+sha256.Size:], infoHash[:])
+	return context
 }
 
 // Open opens the first message of the context that an encapsulated key has set
@@ -118,19 +123,23 @@ func (k *MessageKey) Open(dst, aad, sealed []byte) ([]byte, error) {
 	if !k.ok {
 		return nil, ErrOpen
 	}
-	block, err := aes.NewCipher(k.key[:keySize])
+	gcm, err := k.aead()
 	if err != nil {
 		return nil, ErrOpen // not reached: the length is right
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, ErrOpen // not reached
 	}
 	plaintext, err := gcm.Open(dst, k.nonce[:nonceSize], sealed, aad)
 	if err != nil {
 		return nil, ErrOpen
 	}
 	return plaintext, nil
+}
+
+func (k *MessageKey) aead() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(k.key[:keySize])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
 }
 
 // String tells nothing of the key.

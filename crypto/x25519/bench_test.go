@@ -46,3 +46,34 @@ func BenchmarkMultiply(b *testing.B) {
 	}
 	run("ecdh", 1, func() { private.ECDH(public) })
 }
+
+// BenchmarkSingle is the time of what is done once for a private key, beside
+// crypto/ecdh, which computes the public key by a ladder.
+func BenchmarkSingle(b *testing.B) {
+	k, point := [Size]byte{1: 7}, [Size]byte{2: 5}
+	b.Run("public", func(b *testing.B) {
+		for b.Loop() {
+			Public(&k)
+		}
+	})
+	b.Run("multiply", func(b *testing.B) {
+		for b.Loop() {
+			Multiply(&k, &point)
+		}
+	})
+	b.Run("ecdh", func(b *testing.B) {
+		public, err := ecdh.X25519().NewPublicKey(point[:])
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			private, err := ecdh.X25519().NewPrivateKey(k[:])
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := private.ECDH(public); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
