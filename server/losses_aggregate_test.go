@@ -19,8 +19,12 @@ func TestLeaderLosses(t *testing.T) {
 		name, suffix string
 		damage       func(*testing.T, string)
 	}{
-		{"cut off", ".seg", halve}, {"flipped", ".seg", flip}, {"a file gone", ".seg", remove},
-		{"killed and cut off", ".open", halve}, {"killed and one report cut off", ".open", shorten}, {"killed and a file gone", ".open", remove},
+		{"cut off", ".seg", halve},
+		{"flipped", ".seg", flip},
+		{"a file gone", ".seg", remove},
+		{"killed and cut off", ".open", halve},
+		{"killed and one report cut off", ".open", shorten},
+		{"killed and a file gone", ".open", remove},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newAggregateWorld(t)

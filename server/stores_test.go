@@ -61,9 +61,12 @@ type harm struct {
 
 var (
 	storeHarms = []harm{
-		{"noise in all pages", noisePages, "damaged"}, {"noise in the header", noiseHeader, "damaged"},
-		{"noise in the last page", noiseEnd, "damaged"}, {"cut in half", halve, "damaged"},
-		{"emptied", empty0, "missing"}, {"gone", remove, "missing"},
+		{"noise in all pages", noisePages, "damaged"},
+		{"noise in the header", noiseHeader, "damaged"},
+		{"noise in the last page", noiseEnd, "damaged"},
+		{"cut in half", halve, "damaged"},
+		{"emptied", empty0, "missing"},
+		{"gone", remove, "missing"},
 	}
 	folderHarms = []harm{{"gone", removeAll, "missing"}}
 )

@@ -199,8 +199,12 @@ func (r *route) post(b *testing.B, reports [][]byte, n, connections int) {
 // each report, which is how the SDK sends them.
 func BenchmarkIntake(b *testing.B) {
 	for _, c := range []struct{ name, certificate string }{
-		{"plain", ""}, {"tls", "ecdsa"},
-		{"fresh/plain", ""}, {"fresh/tls-ecdsa", "ecdsa"}, {"fresh/tls-ed25519", "ed25519"}, {"fresh/tls-rsa2048", "rsa"},
+		{"plain", ""},
+		{"tls", "ecdsa"},
+		{"fresh/plain", ""},
+		{"fresh/tls-ecdsa", "ecdsa"},
+		{"fresh/tls-ed25519", "ed25519"},
+		{"fresh/tls-rsa2048", "rsa"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			r := newRoute(b, c.certificate)

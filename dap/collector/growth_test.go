@@ -24,9 +24,11 @@ func (r *reader) count(all []collector.Ask, err error) ([]collector.Ask, error) 
 func (r *reader) Asks(ctx context.Context) ([]collector.Ask, error) {
 	return r.count(r.Store.Asks(ctx))
 }
+
 func (r *reader) Open(ctx context.Context) ([]collector.Ask, error) {
 	return r.count(r.Store.Open(ctx))
 }
+
 func (r *reader) Due(ctx context.Context, now int64) ([]collector.Ask, error) {
 	return r.count(r.Store.Due(ctx, now))
 }

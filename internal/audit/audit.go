@@ -72,8 +72,10 @@ func Epsilon(a, b []int64, delta, alpha float64) float64 {
 	for _, c := range bars(a, b) {
 		i, j := below(a, c), below(b, c)
 		for _, e := range [][4]int{
-			{i, len(a), j, len(b)}, {len(a) - i, len(a), len(b) - j, len(b)},
-			{j, len(b), i, len(a)}, {len(b) - j, len(b), len(a) - i, len(a)},
+			{i, len(a), j, len(b)},
+			{len(a) - i, len(a), len(b) - j, len(b)},
+			{j, len(b), i, len(a)},
+			{len(b) - j, len(b), len(a) - i, len(a)},
 		} {
 			p, q := AtLeast(e[0], e[1], alpha), AtMost(e[2], e[3], alpha)
 			if p > delta && q > 0 {
