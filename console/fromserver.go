@@ -249,7 +249,7 @@ func (s *serverSource) isDamaged(t server.Task, e analyzer.Entry) bool {
 	}
 	b := s.server.Tables().Batch(e)
 	if b.Damaged != nil {
-		s.server.CheckTable(t, b, release.Table{Name: "manifest"}) // which reports it
+		_ = s.server.CheckTable(t, b, release.Table{Name: "manifest"}) // which reports it
 		return true
 	}
 	for _, table := range b.Tables {

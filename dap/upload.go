@@ -26,11 +26,11 @@ type Report struct {
 const fixedSize = 64
 
 // size is about what the encoding of a report takes.
-func (r *Report) size() int {
-	return fixedSize + len(r.Metadata.PublicExtensions) + len(r.PublicShare) + r.LeaderShare.size() + r.HelperShare.size()
+func (m *Report) size() int {
+	return fixedSize + len(m.Metadata.PublicExtensions) + len(m.PublicShare) + m.LeaderShare.size() + m.HelperShare.size()
 }
 
-func (c *HpkeCiphertext) size() int { return 1 + 2 + len(c.Enc) + 4 + len(c.Payload) }
+func (m *HpkeCiphertext) size() int { return 1 + 2 + len(m.Enc) + 4 + len(m.Payload) }
 
 // An UploadRequest carries reports. Its length is the body's.
 type UploadRequest struct{ Reports []Report }

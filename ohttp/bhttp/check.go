@@ -1,6 +1,7 @@
 package bhttp
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,7 @@ func (m *Request) check() error {
 	if !httpguts.ValidHeaderFieldName(m.Method) { // a method is a token, too
 		return invalid("the method is not a token")
 	}
-	if m.Method == "CONNECT" {
+	if m.Method == http.MethodConnect {
 		return invalid("method CONNECT has no meaning outside a connection")
 	}
 	if !validScheme(m.Scheme) {

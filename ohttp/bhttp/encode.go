@@ -4,9 +4,7 @@ import (
 	"fmt"
 )
 
-// maxVarint is the largest integer of the encoding (RFC 9000, section 16).
-const maxVarint = 1<<62 - 1
-
+// appendVarint adds an integer below 2^62 (RFC 9000, section 16).
 func appendVarint(b []byte, v uint64) []byte {
 	switch {
 	case v < 1<<6:

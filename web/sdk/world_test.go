@@ -36,7 +36,6 @@ type deployment struct {
 type organisation struct {
 	config server.Config
 	server *server.Server
-	stop   func()
 }
 
 func (d *deployment) must(err error) {
