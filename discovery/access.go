@@ -37,7 +37,15 @@ type accessWords struct {
 	starts, ends  map[string]bool // entries that begin and end compounds
 	solid         []string        // of scripts without spaces
 	folder        *tokenmodel.Folder
-	leastS, mostS int // bytes of entries of starts and ends
+	leastS, mostS int              // bytes of entries of starts and ends
+	entries       map[string]entry // of act, own and beside together
+	firsts        [256]bool        // bytes that entries, stems and starts begin with
+}
+
+// An entry is what a word is by itself.
+type entry struct {
+	kind   named
+	beside bool
 }
 
 // inflecting and compounding list languages whose words are found with other
@@ -70,6 +78,24 @@ func newAccessWords(f *tokenmodel.Folder, list string) (*accessWords, error) {
 				if plain := umlauts.Replace(entry); plain != entry {
 					a.add(section, fields[0], fields[1], plain)
 				}
+			}
+		}
+	}
+	a.entries = make(map[string]entry, len(a.act)+len(a.own)+len(a.beside))
+	for word := range a.beside {
+		a.entries[word] = entry{beside: true}
+	}
+	for word := range a.own {
+		a.entries[word] = entry{namedOwn, a.beside[word]}
+	}
+	for word := range a.act { // an entry of both is an act
+		a.entries[word] = entry{namedAct, a.beside[word]}
+	}
+	a.firsts['m'] = true // of "my" and "mi"
+	for _, set := range []map[string]bool{a.act, a.own, a.beside, a.stems, a.starts} {
+		for word := range set {
+			if word != "" {
+				a.firsts[word[0]] = true
 			}
 		}
 	}
@@ -198,7 +224,7 @@ const (
 
 // named judges a segment, a value of a parameter or a label of a host.
 func (a *accessWords) named(segment string) (named, string) {
-	if len(segment) > 200 || separators(segment) > maxAccessWords {
+	if len(segment) > 200 || separators(segment) > maxAccessWords || strings.Trim(segment, "0123456789") == "" {
 		return namedNothing, ""
 	}
 	if !isASCII(segment) && logograms(segment) {
@@ -218,7 +244,7 @@ func (a *accessWords) named(segment string) (named, string) {
 			act = entry
 		case kind == namedOwn && own == "":
 			own = entry
-		case kind != namedNothing, a.beside[words[i]], strings.ContainsAny(words[i], "0123456789"):
+		case kind != namedNothing, a.beside[words[i]], hasDigit(words[i]):
 		default:
 			others++
 		}
@@ -288,24 +314,17 @@ func (a *accessWords) at(words []string, i int) (int, named) {
 	return 1, a.grown(words[i])
 }
 
-func (a *accessWords) kind(entry string) named {
-	switch {
-	case a.act[entry]:
-		return namedAct
-	case a.own[entry]:
-		return namedOwn
-	}
-	return namedNothing
-}
+func (a *accessWords) kind(word string) named { return a.entries[word].kind }
 
 // grown finds an entry inflected, in a compound, or written together with others.
 func (a *accessWords) grown(word string) named {
 	if len(word) < leastAct || len(word) > maxCompound || a.beside[word] {
 		return namedNothing
 	}
+	begins := a.firsts[word[0]]
 	stem := word
 	for range maxEnding + 2 {
-		if a.stems[stem] {
+		if begins && a.stems[stem] {
 			return namedOwn
 		}
 		_, last := utf8.DecodeLastRuneInString(stem)
@@ -314,9 +333,12 @@ func (a *accessWords) grown(word string) named {
 		}
 	}
 	for n := a.leastS; n <= min(a.mostS, len(word)-2); n++ {
-		if a.starts[word[:n]] || a.ends[word[len(word)-n:]] {
+		if begins && a.starts[word[:n]] || a.ends[word[len(word)-n:]] {
 			return namedOwn
 		}
+	}
+	if !begins {
+		return namedNothing
 	}
 	steps := 0
 	return a.together(word, 0, &steps)
@@ -332,8 +354,9 @@ func (a *accessWords) together(rest string, depth int, steps *int) named {
 			return namedNothing
 		}
 		part := rest[:n]
-		kind := a.kind(part)
-		if n < 3 || kind == namedNothing && !(a.beside[part] && n > 2) {
+		found := a.entries[part]
+		kind := found.kind
+		if n < 3 || kind == namedNothing && !found.beside {
 			if n != 2 || part != "my" && part != "mi" {
 				continue
 			}
@@ -342,7 +365,7 @@ func (a *accessWords) together(rest string, depth int, steps *int) named {
 			if depth > 0 && kind != namedNothing {
 				return namedOwn
 			}
-			if depth > 0 && a.beside[part] {
+			if depth > 0 && found.beside {
 				return namedBeside
 			}
 			continue

@@ -93,7 +93,6 @@ func meeting(s string) bool {
 
 // groups joins three groups or more of three or four letters and digits.
 func groups(s string) string {
-	var joined strings.Builder
 	size, n := 0, 0
 	for group := range strings.FieldsFuncSeq(s, notAlnum) {
 		if size == 0 {
@@ -102,13 +101,18 @@ func groups(s string) string {
 		if len(group) != size || size < 3 || size > 4 {
 			return ""
 		}
-		joined.WriteString(group)
 		n++
 	}
 	if n < 3 {
 		return ""
 	}
-	return joined.String()
+	joined := make([]byte, 0, n*size)
+	for i := range len(s) {
+		if alnumByte(s[i]) {
+			joined = append(joined, s[i])
+		}
+	}
+	return string(joined)
 }
 
 func mixedCase(s string) bool {
@@ -167,7 +171,7 @@ func (c *Classifier) codeLike(piece string) bool {
 // four of them before digits: csssr, html5, OWASP. Chance makes few codes so.
 func (c *Classifier) abbreviation(piece string) bool {
 	letters := strings.TrimRight(piece, "0123456789")
-	return len(letters) >= 3 && !strings.ContainsAny(letters, "0123456789") && (strings.ToLower(letters) == letters || strings.ToUpper(letters) == letters)
+	return len(letters) >= 3 && !hasDigit(letters) && (strings.ToLower(letters) == letters || strings.ToUpper(letters) == letters)
 }
 
 // model tells whether a piece is the number of a product: up to two letters,
@@ -242,7 +246,7 @@ func (c *Classifier) camel(letters string, limit int) bool {
 // except the small words between them and one abbreviation: RubyOnRailsBook.
 func (c *Classifier) titled(piece string) bool {
 	piece = strings.TrimRight(piece, "0123456789")
-	if len(piece) < leastTitled || strings.ContainsAny(piece, "0123456789") {
+	if len(piece) < leastTitled || hasDigit(piece) {
 		return false
 	}
 	long, short := 0, 0

@@ -351,7 +351,7 @@ func withoutCounter(title string) string {
 // smallNumbers replaces numbers of up to three digits that are words of their own by
 // a sign: how many wait, are here, are left changes from one load to the next.
 func smallNumbers(title string) string {
-	if !strings.ContainsAny(title, "0123456789") {
+	if !hasDigit(title) {
 		return title
 	}
 	var b strings.Builder

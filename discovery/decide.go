@@ -64,6 +64,8 @@ func (r *Rules) Strictness(u URL, e Evidence) (Strictness, []Step) {
 	return level, steps[len(steps)-min(1, len(steps)):]
 }
 
+var noEvidence = Strict.String() + ": nothing speaks for the page but its URL"
+
 // strictness asks the rules about the host, then weighs the evidence.
 func (r *Rules) strictness(s *subject) (Strictness, []Step, bool) {
 	u, e := s.url, s.evidence
@@ -71,8 +73,10 @@ func (r *Rules) strictness(s *subject) (Strictness, []Step, bool) {
 	if refused {
 		return Strict, steps, true
 	}
-	level, input, why := Strict, "no evidence", "nothing speaks for the page but its URL"
+	level, input, why := Strict, "", ""
 	switch {
+	case !e.Listed && !e.PublicLink && e.Canonical == "":
+		return Strict, append(steps, Step{RuleStrictness, "no evidence", noEvidence, Public}), false
 	case e.Listed:
 		level, input, why = Lax, "listing", "a result page, sitemap or feed that was fetched anonymously lists it"
 	case e.PublicLink:
@@ -102,15 +106,30 @@ func (r *Rules) canonical(u URL, ref string) (Strictness, string) {
 
 func (r *Rules) askHost(s *subject) (steps []Step, refused bool) {
 	rules := r.host
-	steps = make([]Step, 0, len(rules)+len(r.page)+1)
+	var room [16]string
+	inputs, found := room[:0], ""
 	for _, rule := range rules {
-		input, found := rule.check(r, s)
+		var input string
+		input, found = rule.check(r, s)
+		inputs = append(inputs, input)
 		if found != "" {
-			return append(steps, Step{rule.rule, input, found, Private}), true
+			break
 		}
-		steps = append(steps, Step{rule.rule, input, "", Public})
 	}
-	return steps, false
+	// A host that is refused needs no room for the steps of the page.
+	more := 0
+	if found == "" {
+		more = len(r.page) + 1
+	}
+	steps = make([]Step, len(inputs), len(inputs)+more)
+	for i, input := range inputs {
+		steps[i] = Step{rules[i].rule, input, "", Public}
+	}
+	if found != "" {
+		last := &steps[len(steps)-1]
+		last.Found, last.Verdict = found, Private
+	}
+	return steps, found != ""
 }
 
 // judge asks the rules about what follows the host.
@@ -153,7 +172,11 @@ func private(steps []Step, level Strictness) Decision {
 func newSubject(u URL, e Evidence, level Strictness) *subject {
 	s := &subject{url: u, evidence: e, level: level, limits: limitsOf(level)}
 	s.host = strings.TrimSuffix(u.host, ".")
-	s.labels = strings.Split(s.host, ".")
+	s.labels = s.labelRoom[:0]
+	for label, rest, more := "", s.host, true; more; {
+		label, rest, more = strings.Cut(rest, ".")
+		s.labels = append(s.labels, label)
+	}
 	s.site, s.registered = site(s.labels, s.host)
 	if original, folder, ok := archived(u); ok {
 		s.copied = &original
@@ -166,7 +189,7 @@ func newSubject(u URL, e Evidence, level Strictness) *subject {
 	if !isASCII(s.path) {
 		s.path = strings.ReplaceAll(s.path, softHyphen, "") // where a word may be broken
 	}
-	s.segments = make([]string, 0, 8)
+	s.segments, s.params = s.segmentRoom[:0], s.paramRoom[:0]
 	for segment := range strings.SplitSeq(s.path, "/") {
 		segment, matrix, _ := strings.Cut(segment, ";")
 		if segment != "" {

@@ -36,6 +36,10 @@ type subject struct {
 	layers   int // of percent-encoding that were taken off
 
 	copied *URL // of which the page is a copy in an archive; path and query are without it
+
+	labelRoom   [4]string // of labels, segments and parameters, when there are few
+	segmentRoom [8]string
+	paramRoom   [2]param
 }
 
 type param struct{ key, value string }
@@ -131,7 +135,7 @@ func hostRules() []hostRule {
 
 func specialHost(r *Rules, s *subject) (string, string) {
 	for _, suffix := range r.words.special {
-		if s.host == suffix || strings.HasSuffix(s.host, "."+suffix) {
+		if at := len(s.host) - len(suffix); at >= 0 && s.host[at:] == suffix && (at == 0 || s.host[at-1] == '.') {
 			return s.host, "the name ." + suffix + " is not public"
 		}
 	}

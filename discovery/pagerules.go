@@ -48,7 +48,7 @@ func pageRules() []pageRule {
 		{RuleCoordinates, "path or query hold two decimal fractions side by side: a place", func(r *Rules, s *subject) (string, string) {
 			for _, text := range []string{s.path, s.query} {
 				if strings.Count(text, ".") >= 2 && countDigits(text) >= 8 {
-					if place := r.coordinates.FindString(text); place != "" {
+					if place := findCoordinates(text); place != "" {
 						return text, place
 					}
 				}
@@ -358,6 +358,9 @@ func isbnIn(s string) int {
 // withoutDates replaces dates and years (1900 to 2099) by a letter: they say
 // when something was written, not for whom.
 func withoutDates(s string) string {
+	if countDigits(s) < 4 {
+		return s
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		n := dateAt(s, i)

@@ -29,7 +29,7 @@ func digitRuns(s string) []digitRun {
 // person: years, dates, times, error codes, numbers of books and journals, round
 // numbers. years counts the years.
 func publicNumbers(s string) (rest string, years int) {
-	if !strings.ContainsAny(s, "0123456789") {
+	if !hasDigit(s) {
 		return s, 0
 	}
 	b := []byte(s)

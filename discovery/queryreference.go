@@ -39,7 +39,7 @@ func referenceCode(r *Rules, q *queryText) string {
 func besideSecret(q *queryText, word string) string {
 	for i, other := range q.words {
 		switch {
-		case !strings.ContainsAny(other, "0123456789") || product(other):
+		case !hasDigit(other) || product(other):
 		case strings.Trim(other, "0123456789") != "":
 			return word + " " + other
 		case len(other) == 4 && !yearAt(other, 0) && (i > 0 && q.words[i-1] == word || i+1 < len(q.words) && q.words[i+1] == word):

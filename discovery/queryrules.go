@@ -57,7 +57,7 @@ func queryRules() []queryRule {
 			if !q.digit || strings.IndexByte(q.low, '.') < 0 {
 				return ""
 			}
-			return r.coordinates.FindString(q.low)
+			return findCoordinates(q.low)
 		}},
 		{RuleTextAddress, "a number stands beside a word for a street or its abbreviation, or beside another number and a word for a flat, a floor or a door, as in an address", streetAddress},
 		{RuleTextPerson, fmt.Sprintf("a name of a person stands beside a number of %d digits or more that is no year, or beside a date that may be a birthday", leastPersonNumber), personNumber},
@@ -350,14 +350,14 @@ func secretQuery(r *Rules, q *queryText) string {
 
 // withoutPublicNumbers leaves out the words that are numbers of the world.
 func withoutPublicNumbers(s string) string {
-	if !strings.ContainsAny(s, "0123456789") {
+	if !hasDigit(s) {
 		return s
 	}
 	words := strings.Fields(s)
 	kept := words[:0]
 	for _, word := range words {
 		low := foldQuery(word)
-		if rest, _ := publicNumbers(low); rest != low && !strings.ContainsAny(rest, "0123456789") {
+		if rest, _ := publicNumbers(low); rest != low && !hasDigit(rest) {
 			continue
 		}
 		kept = append(kept, word)

@@ -36,7 +36,7 @@ func newQueryText(f *tokenmodel.Folder, raw string) *queryText {
 			q.size++
 		}
 	}
-	q.digit = strings.ContainsAny(q.low, "0123456789")
+	q.digit = hasDigit(q.low)
 	q.solid = logograms(q.low)
 	return q
 }

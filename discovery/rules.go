@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -103,12 +102,10 @@ const (
 // Rules decides about URLs, queries and titles. It is immutable and may be
 // used concurrently; the same input always gives the same decision.
 type Rules struct {
-	tokens      *Classifier
-	words       keywords
-	access      *accessWords
-	personal    map[string]string // kinds of hosts, by domain
-	coordinates *regexp.Regexp
-	models      *regexp.Regexp // numbers of models, as titles of shops have them
+	tokens   *Classifier
+	words    keywords
+	access   *accessWords
+	personal map[string]string // kinds of hosts, by domain
 
 	host  []hostRule
 	page  []pageRule
@@ -137,17 +134,15 @@ func NewRules() (*Rules, error) {
 		return nil, fmt.Errorf("making the discovery rules: %w", err)
 	}
 	return &Rules{
-		tokens:      c,
-		personal:    p,
-		access:      a,
-		vocabulary:  v,
-		words:       newKeywords(),
-		models:      regexp.MustCompile(`\b[A-Z]{1,4}[0-9]{2,4}[A-Z]{1,4}[0-9]{2,5}[A-Z]{0,5}\b`),
-		coordinates: regexp.MustCompile(`-?\d{1,3}[.]\d{3,}[NSEWnsew]?[^0-9a-zA-Z.]{1,3}-?\d{1,3}[.]\d{3,}`),
-		host:        hostRules(),
-		page:        pageRules(),
-		query:       queryRules(),
-		title:       titleRules(),
+		tokens:     c,
+		personal:   p,
+		access:     a,
+		vocabulary: v,
+		words:      newKeywords(),
+		host:       hostRules(),
+		page:       pageRules(),
+		query:      queryRules(),
+		title:      titleRules(),
 	}, nil
 }
 

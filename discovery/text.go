@@ -36,6 +36,9 @@ func alnum(r rune) bool {
 // telephone, card and account numbers however they are grouped. A rune of
 // stops ends a stretch.
 func longestNumber(s, stops string) (string, int) {
+	if isASCII(s) && !hasDigit(s) {
+		return "", 0
+	}
 	var best string
 	most := 0
 	start, end, n := -1, 0, 0
@@ -174,6 +177,16 @@ func findCredentials(s string) string {
 func logograms(s string) bool {
 	for _, r := range s {
 		if r > 0x0e00 && ideographic(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasDigit tells whether there is a digit of ASCII.
+func hasDigit(s string) bool {
+	for i := range len(s) {
+		if s[i]-'0' <= 9 {
 			return true
 		}
 	}

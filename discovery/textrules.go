@@ -43,7 +43,7 @@ func titleRules() []textRule {
 		{RuleTextReference, fmt.Sprintf("a word for an order, an account, a booking or a document stands before a number of %d digits or more that is no year", leastTitleReference), titleReference},
 		{RuleTextToken, "a word looks like a secret; the number of a model among three other words is none", func(r *Rules, t string) string {
 			if len(strings.Fields(t)) > 3 {
-				t = r.models.ReplaceAllString(t, "model")
+				t = withoutModels(t)
 			}
 			return r.secretText(t, Lax)
 		}},

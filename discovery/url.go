@@ -174,7 +174,7 @@ func authority(scheme, in string) (URL, error) {
 	host, rest := in[:end], in[end:]
 	if at := strings.LastIndexByte(host, '@'); at >= 0 {
 		user, password, _ := strings.Cut(host[:at], ":")
-		u.user, u.password = encode(user, setUserinfo), encode(password, setUserinfo)
+		u.user, u.password = encode(user, &userinfoSet), encode(password, &userinfoSet)
 		host = host[at+1:]
 	}
 	host, port, err := cutPort(host)
@@ -258,11 +258,19 @@ func relative(in string, base *URL) (URL, error) {
 
 // setPath reads "path?query#fragment" after the segments that lead it.
 func (u *URL) setPath(segments []string, in string) {
-	end := strings.IndexAny(in, "?#")
+	end := strings.IndexByte(in, '?')
 	if end < 0 {
 		end = len(in)
 	}
+	if hash := strings.IndexByte(in[:end], '#'); hash >= 0 {
+		end = hash
+	}
 	path, rest := in[:end], in[end:]
+	if len(segments) == 0 && !mayHaveDots(path) {
+		u.path = "/" + encode(path, &pathSet)
+		u.setQuery(rest)
+		return
+	}
 	segments = append(make([]string, 0, len(segments)+8), segments...)
 	for more := true; more; {
 		segment := path
@@ -279,11 +287,26 @@ func (u *URL) setPath(segments []string, in string) {
 				segments = append(segments, "")
 			}
 		default:
-			segments = append(segments, encode(segment, setPath))
+			segments = append(segments, encode(segment, &pathSet))
 		}
 	}
 	u.path = "/" + strings.Join(segments, "/")
 	u.setQuery(rest)
+}
+
+// mayHaveDots tells whether a path may hold a segment that [dots] knows, or a
+// separator that is not "/": most paths do not.
+func mayHaveDots(path string) bool {
+	before := byte('/')
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c == '\\', c == '.' && before == '/', c == '%' && before == '/':
+			return true
+		default:
+			before = c
+		}
+	}
+	return false
 }
 
 // dots tells whether a path segment is "." (1) or ".." (2), however it is written.
@@ -309,7 +332,7 @@ func dots(segment string) int {
 func (u *URL) setQuery(in string) {
 	before, fragment, hasFragment := strings.Cut(in, "#")
 	query, hasQuery := strings.CutPrefix(before, "?")
-	u.query, u.hasQuery = encode(query, setQuery), hasQuery
+	u.query, u.hasQuery = encode(query, &querySet), hasQuery
 	u.fragment, u.hasFragment = "", false
 	if hasFragment {
 		u.setFragment(fragment)
@@ -317,35 +340,53 @@ func (u *URL) setQuery(in string) {
 }
 
 func (u *URL) setFragment(in string) {
-	u.fragment, u.hasFragment = encode(in, setFragment), true
+	u.fragment, u.hasFragment = encode(in, &fragmentSet), true
 }
 
-// The percent-encode sets of the Standard, beyond controls and non-ASCII.
-const (
-	setFragment = " \"<>`"
-	setQuery    = " \"#<>'"
-	setPath     = " \"#<>?^`{}"
-	setUserinfo = setPath + "/:;=@[\\]|"
+// A byteSet is a set of bytes.
+type byteSet [256]bool
+
+func setOf(bytes string) (set byteSet) {
+	for i := range len(bytes) {
+		set[bytes[i]] = true
+	}
+	return set
+}
+
+// encodeSet is a percent-encode set of the Standard: controls, what is not ASCII, and
+// some bytes.
+func encodeSet(bytes string) byteSet {
+	set := setOf(bytes)
+	for c := range set {
+		set[c] = set[c] || c < 0x20 || c >= 0x7f
+	}
+	return set
+}
+
+const pathBytes = " \"#<>?^`{}"
+
+var (
+	fragmentSet = encodeSet(" \"<>`")
+	querySet    = encodeSet(" \"#<>'")
+	pathSet     = encodeSet(pathBytes)
+	userinfoSet = encodeSet(pathBytes + "/:;=@[\\]|")
 )
 
 // encode percent-encodes the bytes of s that are in the set. Percent signs
 // stay as they are: "%41" is not "A" to a browser.
-func encode(s, set string) string {
-	clean := true
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] >= 0x7f || strings.IndexByte(set, s[i]) >= 0 {
-			clean = false
-			break
-		}
+func encode(s string, set *byteSet) string {
+	first := 0
+	for first < len(s) && !set[s[first]] {
+		first++
 	}
-	if clean {
+	if first == len(s) {
 		return s
 	}
 	const upper = "0123456789ABCDEF"
-	b := make([]byte, 0, len(s)+16)
-	for i := range len(s) {
+	b := append(make([]byte, 0, len(s)+16), s[:first]...)
+	for i := first; i < len(s); i++ {
 		c := s[i]
-		if c < 0x20 || c >= 0x7f || strings.IndexByte(set, c) >= 0 {
+		if set[c] {
 			b = append(b, '%', upper[c>>4], upper[c&15])
 			continue
 		}

@@ -35,6 +35,7 @@ type record struct {
 	Fetches  int `json:"fetches,omitempty"`  // all told
 
 	url  discovery.URL // URL, parsed
+	host string        // of url, while the engine holds the page
 	step *step         // what is known since it became due; not stored
 }
 

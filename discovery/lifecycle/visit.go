@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/discovery"
@@ -60,11 +59,13 @@ func (e *Engine) navigated(ev Event) error {
 	if source != nil {
 		p.depth = source.depth + 1
 	}
-	if d := e.config.Rules.Page(raw, discovery.Evidence{}); d.Rule == discovery.RuleFragment {
-		// What was shown is not what the URL without fragment leads to.
-		e.explain(StageNavigated, Refused, ev.URL, string(d.Rule), d)
-		e.stats.Refused++
-		return nil
+	if raw.Fragment() != "" {
+		if d := e.config.Rules.Page(raw, discovery.Evidence{}); d.Rule == discovery.RuleFragment {
+			// What was shown is not what the URL without fragment leads to.
+			e.explain(StageNavigated, Refused, ev.URL, string(d.Rule), d)
+			e.stats.Refused++
+			return nil
+		}
 	}
 	return e.admit(t, p, source)
 }
@@ -296,7 +297,8 @@ func (e *Engine) full(r *record) bool {
 	}
 	n, site := 0, r.url.Site()
 	for _, o := range e.pages {
-		if host := o.url.Host(); host == site || strings.HasSuffix(host, "."+site) {
+		host := o.host
+		if at := len(host) - len(site); at >= 0 && host[at:] == site && (at == 0 || host[at-1] == '.') {
 			n++
 		}
 	}
@@ -355,7 +357,10 @@ func (e *Engine) merge(old, r *record) {
 }
 
 // index makes a record one that waits.
-func (e *Engine) index(r *record) { e.pages[r.name()] = r }
+func (e *Engine) index(r *record) {
+	r.host = r.url.Host()
+	e.pages[r.name()] = r
+}
 
 // name is what a record is found by: searches and pages apart.
 func (r *record) name() string {
