@@ -60,7 +60,7 @@ func thresholdFact(t *task.Task) Fact {
 	sigma := strconv.FormatFloat(float64(h.SigmaMilli)/1000, 'f', -1, 64)
 	switch h.Kind {
 	case task.NoisyDrop:
-		return Fact{"Crowd threshold", fmt.Sprint(h.T), fmt.Sprintf("a crowd goes on if so many reports are left after about %d ± %s were dropped at random; %s", h.D, sigma, dp.Assumption)}
+		return Fact{"Crowd threshold", fmt.Sprint(h.T), fmt.Sprintf("a crowd goes on if so many reports are left after about %d ± %s were dropped at random; %s", h.D, sigma, dp.DropAssumption)}
 	case task.NoisySet:
 		return Fact{"Crowd threshold", fmt.Sprintf("%s, with noise of %s", number(float64(h.T)), sigma), "a crowd above it goes on whole; " + dp.Assumption}
 	default:

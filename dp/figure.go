@@ -10,6 +10,19 @@ import (
 // aggregate route rests on. It is written beside each of them.
 const Assumption = "assumes that no client exceeds its caps"
 
+// DropAssumption is what a threshold rests on that drops reports at random: unreadable
+// ones are dropped with the others and leave less noise.
+const DropAssumption = Assumption + ", and that the reports of a crowd can be read"
+
+// Assumptions returns what a threshold and its epsilon rest on: [Assumption] or
+// [DropAssumption].
+func Assumptions(t Threshold) string {
+	if _, drops := t.(*noisyDrop); drops {
+		return DropAssumption
+	}
+	return Assumption
+}
+
 // Digits is how many digits [Figure] writes.
 const Digits = 4
 

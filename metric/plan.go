@@ -98,6 +98,7 @@ type Guarantee struct {
 // of each batch.
 type Privacy struct {
 	Threshold string     `json:"threshold"`
+	Assumes   string     `json:"assumes"`         // what threshold and epsilons rest on
 	Total     string     `json:"total,omitempty"` // how the minimum is decided and the total told
 	Protects  string     `json:"protects"`
 	Noise     bool       `json:"noise"`
@@ -280,7 +281,7 @@ func intText(f *task.Field) string {
 func (m *Metric) privacyOf(t *task.Task, rule dp.Threshold) (Privacy, error) {
 	c := capsOf(t)
 	out := Privacy{
-		Threshold: settingText(t.Threshold), Protects: rule.Protects().String(),
+		Threshold: settingText(t.Threshold), Assumes: dp.Assumptions(rule), Protects: rule.Protects().String(),
 		Noise: t.Threshold.Kind != task.Naive, Crowds: c.budget(PerEpochScope).crowds, Unit: unitText(t.Crowd.SaltEpochs),
 	}
 	none := Guarantee{Figure(math.Inf(1)), 1}

@@ -133,7 +133,7 @@ func (m *MetricPlan) writeViews(w *writer) {
 func (m *MetricPlan) writePrivacy(w *writer) {
 	p := &m.Privacy
 	w.head("Privacy of one client, against whoever has what is published")
-	w.item("threshold", p.Threshold+"; "+dp.Assumption)
+	w.item("threshold", p.Threshold+"; "+p.Assumes)
 	if p.Total != "" {
 		w.item("batch", p.Total)
 	}

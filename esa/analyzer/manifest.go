@@ -135,8 +135,12 @@ func byCause(counts [esa.NumCauses + 1]uint64) map[string]uint64 {
 }
 
 func parametersOf(t *task.Task, threshold string, total *dp.Total) Parameters {
+	assumes := dp.Assumption
+	if t.Threshold.Kind == task.NoisyDrop {
+		assumes = dp.DropAssumption
+	}
 	p := Parameters{
-		Threshold: threshold, Assumes: dp.Assumption, SaltEpochs: t.Crowd.SaltEpochs, MinBatch: t.MinBatch, EpochSeconds: t.EpochSeconds, PerEpoch: t.PerEpoch,
+		Threshold: threshold, Assumes: assumes, SaltEpochs: t.Crowd.SaltEpochs, MinBatch: t.MinBatch, EpochSeconds: t.EpochSeconds, PerEpoch: t.PerEpoch,
 		PerCrowd: t.PerCrowd, CrowdFields: []string{}, RetentionDays: t.RetentionDays,
 	}
 	if total != nil {

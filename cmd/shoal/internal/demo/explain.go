@@ -15,7 +15,7 @@ func (s *Stage) explain(r *Result) error {
 	if err != nil {
 		return err
 	}
-	r.Privacy = append(r.Privacy, "threshold: "+fmt.Sprint(t)+"; "+dp.Assumption)
+	r.Privacy = append(r.Privacy, "threshold: "+fmt.Sprint(t)+"; "+dp.Assumptions(t))
 	total, err := metric.Total(s.task)
 	if err != nil {
 		return err
