@@ -173,7 +173,8 @@ func newSubject(u URL, e Evidence, level Strictness) *subject {
 	s := &subject{url: u, evidence: e, level: level, limits: limitsOf(level)}
 	s.host = strings.TrimSuffix(u.host, ".")
 	s.labels = s.labelRoom[:0]
-	for label, rest, more := "", s.host, true; more; {
+	for rest, more := s.host, true; more; {
+		var label string
 		label, rest, more = strings.Cut(rest, ".")
 		s.labels = append(s.labels, label)
 	}
