@@ -8,7 +8,7 @@ import { build } from "esbuild";
 import { minify } from "terser";
 
 // Names of our own that are shortened in dist. Some stand in what lies on people's
-// devices: a name keeps its place in this list for good, and new ones go to its end.
+// devices: a name never leaves its place in this list, and new ones go to its end.
 const names = `
   num task crowd kind ints hops run end mod report aggregation notBefore opaque epoch take epochSeconds list bits
   signed entry text tag enrolled unfit store flip charges payload records schema labels scope identity tally since

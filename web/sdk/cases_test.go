@@ -22,7 +22,7 @@ import (
 )
 
 // A suite is a bundle, the keys that its parties serve, and what an app records, with
-// all randomness: whoever makes the reports of it makes these bytes.
+// all randomness: every implementation makes these bytes of it.
 type suite struct {
 	Owner  string   `json:"owner"`
 	Bundle []byte   `json:"bundle"`

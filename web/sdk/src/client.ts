@@ -1,5 +1,5 @@
 import { type Bytes, type Random, base64, fromBase64, random as secure } from "./bytes.js";
-import { Courier, Refused, Stale } from "./courier.js";
+import { Uploader, Refused, Stale } from "./uploader.js";
 import { type Addition, Box, type Entry, type Session, type Stats, type Verdict } from "./outbox.js";
 import { encodeRecord } from "./record.js";
 import { type Store, indexedStore, memoryStore } from "./store.js";
@@ -119,7 +119,7 @@ export class Client {
   #opened = new Map<string, Task>(); // by ID, of what waits in the outbox
   #owner = "";
   #box: Box | undefined;
-  #courier: Courier;
+  #uploader: Uploader;
   #current: Mode = "off";
   #closed = false;
   #aborts = new AbortController();
@@ -136,7 +136,7 @@ export class Client {
     this.#o = o;
     this.#now = o.now ?? (() => Date.now());
     this.#random = o.random ?? secure;
-    this.#courier = new Courier(o.fetch ?? ((...a) => fetch(...a)), this.#now);
+    this.#uploader = new Uploader(o.fetch ?? ((...a) => fetch(...a)), this.#now);
   }
 
   /** @internal */
@@ -462,7 +462,7 @@ export class Client {
       .catch((e) => ({ ...idle, error: text(e) })).then((p) => p ?? idle)
       .finally(() => {
         this.#sending = undefined;
-        this.#courier.rest();
+        this.#uploader.rest();
       });
     return this.#sending;
   }
@@ -470,7 +470,7 @@ export class Client {
   async #pass(box: Box, signal: AbortSignal): Promise<Pass> {
     const p = begin(Infinity);
     try {
-      await this.#tend(box);
+      await this.#hidePresence(box);
     } catch (e) {
       p.error = text(e); // what can be sent is sent all the same
     }
@@ -499,7 +499,7 @@ export class Client {
       const sealed = e.stage === "sealed" ? e : await this.#sealed(box, e, t, signal);
       if (!sealed) return;
       failed = where;
-      await this.#courier.send(sealed, t, signal);
+      await this.#uploader.send(sealed, t, signal);
       p.sent++;
       await box.run((s) => s.remove(s.entry(id)));
     } catch (err) {
@@ -527,7 +527,7 @@ export class Client {
   async #sealed(box: Box, e: Entry, t: Task, signal: AbortSignal): Promise<Entry | undefined> {
     const r = JSON.parse(e.record) as Gathered & { tag: string; payload: string };
     const job = t.aggregation ? { id: r.id, bits: measurement(t.aggregation, r.tally, this.#random) } : r;
-    const report = base64(await this.#courier.seal(e, t, job, signal));
+    const report = base64(await this.#uploader.seal(e, t, job, signal));
     return box.run((s) => {
       const now = s.entry(e.id);
       if (now?.stage === "waiting" && now.record === e.record) s.amend(now, { stage: "sealed", report, record: now.keeps ? now.record : "" });
@@ -551,7 +551,7 @@ export class Client {
    * Adds a report for each epoch since the enrolment that has none and whose reports
    * can still be sent: whether the page had anything to say must not show.
    */
-  async #tend(box: Box): Promise<void> {
+  async #hidePresence(box: Box): Promise<void> {
     const now = this.#now();
     const enrolled = await box.run((s) => s.meta.enrolled.filter((e) => e.owner === this.#owner).map((e) => ({ ...e, signed: s.task(e.task) ?? "" })));
     for (const e of enrolled) {

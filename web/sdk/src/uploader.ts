@@ -8,7 +8,7 @@ import { type Job, seal } from "./seal.js";
 import { dapTask } from "./tally.js";
 import { type Task, checkConfigs, chooseConfig, openKeys, validURL } from "./task.js";
 
-/** The receiver refuses the report for good. */
+/** The receiver refuses the report: it is not sent again. */
 export class Refused extends Error {
   constructor(readonly cause: string) {
     super(`refused: ${cause}`);
@@ -64,7 +64,7 @@ interface Cached<T> {
   until: number;
 }
 
-export class Courier {
+export class Uploader {
   #keys = new Map<string, Cached<{ id: Bytes; public: Bytes }[]>>();
   #configs = new Map<string, Cached<HpkeConfig>>();
   #dap = new Map<string, DapTask>();
