@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"filippo.io/edwards25519"
-	circl "github.com/cloudflare/circl/dh/x25519"
 
 	"github.com/shoal-project/shoal/crypto/x25519"
 	"github.com/shoal-project/shoal/internal/redact"
@@ -44,18 +43,12 @@ func clamp(k [Size]byte) [Size]byte {
 // It fails with [ErrSmallOrder], for a point of [HashToCurve] with a probability
 // below 2^-250.
 func (f Factor) Blind(point [Size]byte) ([Size]byte, error) {
-	product, ok := multiply(&f.scalar, &point)
+	product := x25519.Multiply(&f.scalar, &point)
+	beta, ok := product.Secret()
 	if !ok {
 		return [Size]byte{}, ErrSmallOrder
 	}
-	return product, nil
-}
-
-// multiply is X25519. It takes one ladder, where a key of crypto/ecdh computes its
-// public half, too.
-func multiply(scalar, point *[Size]byte) (product [Size]byte, ok bool) {
-	ok = circl.Shared((*circl.Key)(&product), (*circl.Key)(scalar), (*circl.Key)(point))
-	return product, ok
+	return beta, nil
 }
 
 // An Exponent is the secret of the first shuffler for one batch. It prints
@@ -76,8 +69,7 @@ func NewExponent(random io.Reader) (*Exponent, error) {
 type Tag struct {
 	// Value is the same for two reports of one crowd, and differs otherwise.
 	Value [Size]byte
-	// OK says that there is a tag. There is none for a point of small order: the
-	// report is dropped.
+	// OK is false for a point of small order, which has no tag: the report is dropped.
 	OK bool
 }
 
@@ -94,10 +86,8 @@ func Unblind(factors []Factor, points [][Size]byte) ([]Tag, error) {
 		if !inverse.ok {
 			continue
 		}
-		tags[i].Value, tags[i].OK = multiply(&inverse.scalar, &points[i])
-		if !tags[i].OK {
-			tags[i].Value = [Size]byte{}
-		}
+		product := x25519.Multiply(&inverse.scalar, &points[i])
+		tags[i].Value, tags[i].OK = product.Secret()
 	}
 	return tags, nil
 }

@@ -23,7 +23,7 @@
 // A u-coordinate does not tell P from -P, so a scalar matters up to its sign, and
 // clamped scalars are all of Z_l* / {1, -1}, where l is the prime order of the
 // subgroup: a clamped scalar is 8m with m in [2^251, 2^252), and of m and l-m
-// exactly one lies there, but for a gap that is met with a probability of 2^-127.
+// exactly one lies there, except in a gap that is met with a probability of 2^-127.
 // So the inverse of r has a clamped representative, 8m with m = ±1/(8r) mod l, and
 // X25519 implementations, which clamp, serve as they are. No clamped scalar is 0
 // mod l: the multiples of l that are multiples of 8 are 0 and at least 8l > 2^255.
@@ -49,7 +49,7 @@
 // from it: the largest tag is probably the most common crowd.
 //
 // Neither can test a guess from what it receives. A party that also sends reports
-// can: whoever controls shuffler 2 and a client learns the tag of the client's own
+// can: a party that controls shuffler 2 and a client learns the tag of the client's own
 // crowd in that batch, one guess for each admitted report. Credentials bound how
 // many. Guesses are not adaptive, because shuffler 2 sees tags only after shuffler
 // 1 has closed the batch, and a is of one batch. For the same reason an exponent
