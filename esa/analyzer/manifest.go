@@ -134,13 +134,9 @@ func byCause(counts [esa.NumCauses + 1]uint64) map[string]uint64 {
 	return named
 }
 
-func parametersOf(t *task.Task, threshold string, total *dp.Total) Parameters {
-	assumes := dp.Assumption
-	if t.Threshold.Kind == task.NoisyDrop {
-		assumes = dp.DropAssumption
-	}
+func parametersOf(t *task.Task, threshold dp.Threshold, total *dp.Total) Parameters {
 	p := Parameters{
-		Threshold: threshold, Assumes: assumes, SaltEpochs: t.Crowd.SaltEpochs, MinBatch: t.MinBatch, EpochSeconds: t.EpochSeconds, PerEpoch: t.PerEpoch,
+		Threshold: threshold.String(), Assumes: dp.Assumptions(threshold), SaltEpochs: t.Crowd.SaltEpochs, MinBatch: t.MinBatch, EpochSeconds: t.EpochSeconds, PerEpoch: t.PerEpoch,
 		PerCrowd: t.PerCrowd, CrowdFields: []string{}, RetentionDays: t.RetentionDays,
 	}
 	if total != nil {

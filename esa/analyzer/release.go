@@ -368,7 +368,7 @@ func newManifest(h *hosted, b Batch, header esa.BatchHeader) *Manifest {
 		Rehearsal: task.IsRehearsal(h.task.Metric),
 		Epoch:     uint64(b.Epoch), Start: h.task.Start(b.Epoch), End: h.task.Start(b.Epoch + 1),
 		Batch: b.ID.String(), Digest: hex.EncodeToString(b.Digest[:]),
-		Parameters: parametersOf(h.task, h.threshold.String(), h.total),
+		Parameters: parametersOf(h.task, h.threshold, h.total),
 		Shuffler:   shufflerCounts(header, h.total),
 	}
 }
