@@ -11,30 +11,7 @@ import (
 // TestBoundsAreTested: each row of the table of bounds in docs/privacy.md has a unit,
 // says what enforces it, and names tests that exist.
 func TestBoundsAreTested(t *testing.T) {
-	text, err := os.ReadFile("docs/privacy.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(text), "| Bound | Unit | Enforced by | Test |\n|---|---|---|---|\n")
-	if !found {
-		t.Fatal("docs/privacy.md has no table of bounds")
-	}
-	rows := 0
-	for line := range strings.Lines(rest) {
-		if !strings.HasPrefix(line, "|") {
-			break
-		}
-		rows++
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
-		if len(cells) != 4 {
-			t.Errorf("%d cells in %s", len(cells), line)
-			continue
-		}
-		namesTests(t, cells[0], cells[3])
-	}
-	if rows < 14 {
-		t.Errorf("%d bounds, want 14 at least", rows)
-	}
+	tableNamesTests(t, "docs/privacy.md", "| Bound | Unit | Enforced by | Test |\n|---|---|---|---|\n", 14)
 	if hasTest(t, "dap", "TestThatDoesNotExist") {
 		t.Error("a test is found that does not exist")
 	}
@@ -60,33 +37,40 @@ func namesTests(t *testing.T, row, cell string) {
 	}
 }
 
-// TestFaultsAreTested: each fault in CONTRIBUTING.md names tests that exist, and what
-// make crash runs is what it says.
-func TestFaultsAreTested(t *testing.T) {
-	text, err := os.ReadFile("CONTRIBUTING.md")
+// tableNamesTests holds a table, by its head, to name tests that exist in the last cell
+// of each row.
+func tableNamesTests(t *testing.T, file, head string, least int) {
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(text), "| Fault | Tests |\n|---|---|\n")
+	_, rest, found := strings.Cut(string(text), head)
 	if !found {
-		t.Fatal("CONTRIBUTING.md has no table of faults")
+		t.Fatalf("%s has no table with the head %q", file, head)
 	}
-	rows := 0
+	rows, columns := 0, strings.Count(head, "---")
 	for line := range strings.Lines(rest) {
 		if !strings.HasPrefix(line, "|") {
 			break
 		}
 		rows++
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
-		if len(cells) != 2 {
-			t.Errorf("%d cells in %s", len(cells), line)
+		if len(cells) != columns {
+			t.Errorf("%d cells, want %d in %s", len(cells), columns, line)
 			continue
 		}
-		namesTests(t, cells[0], cells[1])
+		namesTests(t, cells[0], cells[columns-1])
 	}
-	if rows < 10 {
-		t.Errorf("%d faults, want 10 at least", rows)
+	if rows < least {
+		t.Errorf("%s: %d rows, want %d at least", file, rows, least)
 	}
+}
+
+// TestFaultsAreTested: each fault in CONTRIBUTING.md names tests that exist, and what
+// make crash runs is what it says.
+func TestFaultsAreTested(t *testing.T) {
+	tableNamesTests(t, "CONTRIBUTING.md", "| Fault | Tests |\n|---|---|\n", 10)
 	makefile, err := os.ReadFile("Makefile")
 	if err != nil {
 		t.Fatal(err)

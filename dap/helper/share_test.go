@@ -113,11 +113,7 @@ func (w *world) fatesOf(body []byte) []dap.ReportError {
 // The helper's noise is in its share, drawn once: the same request gets the same
 // bytes, also after a crash.
 func TestNoise(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, func(w *world, c *dap.TaskConfiguration, _ *helperConfig) {
-		noise, err := dap.NoiseExtension(dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 10, Sensitivity: 2})
-		w.must(err)
-		c.Extensions = append(c.Extensions, noise)
-	})
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, withNoise)
 	result := w.aggregate(1, dap.BatchID{}, w.report(1), w.report(2))
 	query, selector := hour(unit)
 	req, mine := w.shareReq(query, selector, result)
@@ -148,11 +144,7 @@ func TestNoise(t *testing.T) {
 // The helper adds its noise to its share exactly once: the result differs from the
 // truth by one drawing from its randomness.
 func TestNoiseIsDrawnOnce(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, func(w *world, c *dap.TaskConfiguration, _ *helperConfig) {
-		noise, err := dap.NoiseExtension(dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 10, Sensitivity: 2})
-		w.must(err)
-		c.Extensions = append(c.Extensions, noise)
-	})
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, withNoise)
 	result := w.aggregate(1, dap.BatchID{}, w.report(1), w.report(2))
 	query, selector := hour(unit)
 	req, mine := w.shareReq(query, selector, result)
@@ -180,11 +172,7 @@ func TestNoiseIsDrawnOnce(t *testing.T) {
 // The store refuses a share again and again: none leaves, for the next would have
 // other noise, and the mean of many is the truth.
 func TestShareIsStoredBeforeItLeaves(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, func(w *world, c *dap.TaskConfiguration, _ *helperConfig) {
-		noise, err := dap.NoiseExtension(dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 10, Sensitivity: 2})
-		w.must(err)
-		c.Extensions = append(c.Extensions, noise)
-	})
+	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, withNoise)
 	result := w.aggregate(1, dap.BatchID{}, w.report(1), w.report(2))
 	query, selector := hour(unit)
 	req, _ := w.shareReq(query, selector, result)
@@ -227,4 +215,11 @@ func TestShareAfterUnknownOutcome(t *testing.T) {
 			t.Errorf("%v: result %v", v, got)
 		}
 	}
+}
+
+// withNoise makes the task one with noise.
+func withNoise(w *world, c *dap.TaskConfiguration, _ *helperConfig) {
+	noise, err := dap.NoiseExtension(dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 10, Sensitivity: 2})
+	w.must(err)
+	c.Extensions = append(c.Extensions, noise)
 }
