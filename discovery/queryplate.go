@@ -77,7 +77,7 @@ func letterRuns(word string) []int {
 
 // plateGroup tells whether words make what stands on a plate: one to three
 // letters in a group, two to six digits in all, nothing else. What ends with a
-// year, a graphics card or a unit is none.
+// year, a graphics card or a unit is no plate.
 func plateGroup(words []string) bool {
 	letters, digits, year, vowel := 0, 0, false, false
 	for _, word := range words {

@@ -104,7 +104,7 @@ func BenchmarkTasks(b *testing.B) {
 			restart := r.start()
 			list := r.pages().page("/")
 			r.closeEpoch()
-			closing := r.tick(shuffling) // of one report each, but for the first
+			closing := r.tick(shuffling) // of one report each, except the first
 			reports := r.seal(n, one)
 			r.post(reports, n)
 			report := r.post(reports, intake)

@@ -69,7 +69,7 @@
 //
 // # Security
 //
-// Whoever holds a [PrivateKey] can make credentials without limit. Two parties
+// The holder of a [PrivateKey] can make credentials without limit. Two parties
 // that must not trust each other's count need a key each.
 //
 // Making requests, credentials and presentations, and all uses of a private key,
@@ -77,8 +77,8 @@
 // proofs and their statements are public, and the multiplications by challenges
 // and responses take a time that depends on them. The verifier's key enters
 // before that, in V, in constant time. Lengths, limits and whether an encoding or
-// a proof is valid are public. Hashing a context runs in constant time but for
-// its length.
+// a proof is valid are public. Hashing a context runs in constant time, its
+// length excepted.
 //
 // Proofs are not self-checked after they are made, and Go may have copied
 // secrets that are no longer used. Types that hold secrets print redacted.

@@ -16,7 +16,7 @@ func supportsSHA() bool {
 //go:noescape
 func compressSHA(state *[2][8]uint32, first, second *[64]byte)
 
-// cpuid7 returns EBX of leaf 7, 0 where there is none.
+// cpuid7 returns EBX of leaf 7, 0 without that leaf.
 //
 //go:noescape
 func cpuid7() (ebx uint32)

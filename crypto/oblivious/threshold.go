@@ -163,8 +163,8 @@ func (t *Table) sortKeys(keys []key, workers int) {
 	merge(keys, half)
 }
 
-// compare tells the order of two keys. They differ, but for a probability of 2^-64
-// for each two rows of a crowd.
+// compare tells the order of two keys. They differ, except with a probability of
+// 2^-64 for each two rows of a crowd.
 func (t *Table) compare(a, b key) int {
 	t.traced(traceCompare, int(a.row), int(b.row), 1)
 	return int(int64(a.less(&b))) - int(int64(b.less(&a)))

@@ -28,7 +28,7 @@
 //
 // The suite aims at 128 bits of security, of which Q evaluations under one key
 // take up to log2(Q)/2 (RFC 9497, section 7.2.3): a key for each epoch bounds Q.
-// Whoever has the key computes the function, by [PrivateKey.Output], for every
+// The holder of the key computes the function, by [PrivateKey.Output], for every
 // guess of an input: it protects guessable inputs for as long as the key is secret
 // and evaluations are limited.
 //

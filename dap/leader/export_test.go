@@ -20,5 +20,5 @@ func (l *Leader) BeginLog(ctx context.Context, task dap.TaskID) error {
 	return err
 }
 
-// IntakeDue returns when Run looks at logs again, unless a bell rings.
+// IntakeDue returns when Run looks at logs again, unless it is woken.
 func (l *Leader) IntakeDue(ctx context.Context) time.Time { return l.intakeDue(ctx) }

@@ -108,7 +108,7 @@ func (l *Leader) intakeDue(context.Context) time.Time {
 	due := now.Add(maxSleep)
 	for _, o := range l.openLogs() {
 		at := o.due(&l.config)
-		if o.log.Len() == 0 { // its first report may be on the way, and rings no bell
+		if o.log.Len() == 0 { // its first report may be on the way, and wakes nothing
 			at = later(at, now.Add(l.config.LogAge))
 		}
 		due = earlier(due, at)

@@ -7,7 +7,7 @@
 //
 //	eps := audit.Epsilon(without, with, delta, alpha)
 //	if eps > declared {
-//		// the mechanism gives less privacy than declared, but for a chance of 2 alpha an event
+//		// the mechanism gives less privacy than declared, or an event of chance 2 alpha
 //	}
 //
 // # Limits
