@@ -52,7 +52,7 @@ test: cross
 	$(GO) vet ./...
 	./scripts/postgres $(GO) test ./...
 ifeq ($(SQL),yes)
-	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) ./store/duckdb
+	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) ./internal/store/duckdb
 	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) -run '^TestQuery$$' ./cmd/shoal
 else
 	@echo "the tests of SQL were left out: no C++ toolchain was found, or DuckDB does not come for $(PLATFORM)"
@@ -68,14 +68,14 @@ test-web:
 cross:
 	GOOS=linux GOARCH=arm64 $(GO) build ./...
 	GOOS=js GOARCH=wasm $(GO) build . ./vdaf/... ./crypto/...
-	GOOS=js GOARCH=wasm $(GO) build -o /dev/null ./discovery/wasm
+	GOOS=js GOARCH=wasm $(GO) build -o /dev/null ./internal/discovery/wasm
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 SEEDS ?= 5
 discovery:
-	SHOAL_DISCOVERY=$(SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestAcceptance$$' ./discovery/testsite
+	SHOAL_DISCOVERY=$(SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestAcceptance$$' ./internal/discovery/testsite
 
 FUZZTIME ?= 60s
 fuzz:
@@ -83,17 +83,17 @@ fuzz:
 
 KILLS ?= 200
 crash:
-	SHOAL_KILLS=$(KILLS) ./scripts/postgres $(GO) test -count 1 -timeout 60m -v -run '^TestKill' ./cmd/shoal ./dap/helper
+	SHOAL_KILLS=$(KILLS) ./scripts/postgres $(GO) test -count 1 -timeout 60m -v -run '^TestKill' ./cmd/shoal ./internal/dap/helper
 
 SIM_SEEDS ?= 10000
 sim:
-	SHOAL_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestSeeds$$' ./dap/simulation
+	SHOAL_SIM_SEEDS=$(SIM_SEEDS) $(GO) test -count 1 -timeout 60m -v -run '^TestSeeds$$' ./internal/dap/simulation
 
 # A program of its own, so that it can show its progress on a terminal.
 CHAOS_TIME ?= 10m
 chaos:
-	$(GO) test -c -o bin/chaos.test ./store/postgres
-	cd store/postgres && SHOAL_CHAOS=$(CHAOS_TIME) ../../scripts/postgres ../../bin/chaos.test -test.run '^TestChaos$$' -test.v -test.timeout 120m
+	$(GO) test -c -o bin/chaos.test ./internal/store/postgres
+	cd internal/store/postgres && SHOAL_CHAOS=$(CHAOS_TIME) ../../scripts/postgres ../../bin/chaos.test -test.run '^TestChaos$$' -test.v -test.timeout 120m
 
 MUTANTS ?= .
 mutants:

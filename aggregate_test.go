@@ -10,8 +10,8 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // epoch0 is the epoch in which the tests begin.

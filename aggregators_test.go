@@ -15,8 +15,8 @@ import (
 
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"

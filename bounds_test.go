@@ -75,8 +75,8 @@ func TestFaultsAreTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(makefile), "-run '^TestKill' ./cmd/shoal ./dap/helper") {
-		t.Error("make crash does not run the kills of cmd/shoal and dap/helper")
+	if !strings.Contains(string(makefile), "-run '^TestKill' ./cmd/shoal ./internal/dap/helper") {
+		t.Error("make crash does not run the kills of cmd/shoal and internal/dap/helper")
 	}
 }
 

@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap/client"
-	"github.com/shoal-project/shoal/esa"
-	"github.com/shoal-project/shoal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 const (

@@ -14,8 +14,8 @@ import (
 
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // trusting returns the SDK's transport with one more root.

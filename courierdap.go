@@ -8,10 +8,10 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
-	"github.com/shoal-project/shoal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // An aggregation is a task of the method aggregate with the way to its leader.

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
-	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/metric/task"
 )
 

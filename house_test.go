@@ -39,13 +39,12 @@ var floors = map[string]int{
 	"internal/store":  9,
 	"internal/server": 10, ".": 10,
 	"shoaltest": 11, "internal/console": 11, "bench": 11, "web": 11,
-	"segment": 5, "engine": 5, "outbox": 6, "release": 6, "esa": 8, "discovery": 8, "store": 9, "server": 10, "console": 11,
 	"cmd": 12, "examples": 12, "internal/house": 12,
 }
 
 // apart lists rooms that do not import each other, whatever their floors: the
 // three protocols.
-var apart = [][]string{{"dap", "internal/dap"}, {"esa", "internal/esa"}, {"discovery", "internal/discovery"}}
+var apart = [][]string{{"dap", "internal/dap"}, {"internal/esa"}, {"internal/discovery"}}
 
 // yaml is what only authors of metrics.yaml import, and the server for its own
 // configuration: a task is known by its bytes.
@@ -77,7 +76,7 @@ var directModules = map[string]string{
 // sdkMayNotImport lists what an app that embeds the SDK must not pay for.
 var sdkMayNotImport = []string{
 	"database/sql", "modernc.org/", "github.com/jackc/", "github.com/parquet-go/", "github.com/prometheus/", "github.com/alecthomas/kong",
-	yaml, "html/template", module + "/server", module + "/store", module + "/console",
+	yaml, "html/template", module + "/internal/server", module + "/internal/store", module + "/internal/console",
 }
 
 // A pkg is what `go list` says of one package.
@@ -198,7 +197,7 @@ func TestFolderNames(t *testing.T) {
 	for _, p := range packages(t) {
 		switch path.Base(p.ImportPath) {
 		case "util", "utils", "common", "helper", "helpers", "misc":
-			if p.ImportPath == module+"/dap/helper" { // the role of the protocol
+			if p.ImportPath == module+"/internal/dap/helper" { // the role of the protocol
 				continue
 			}
 			t.Errorf("%s: name the folder after what it does", p.ImportPath)

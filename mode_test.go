@@ -15,8 +15,8 @@ import (
 
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // Threat: what was collected without consent leaves when consent is given for

@@ -19,8 +19,8 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // life uses the app on a disk that may crash: three values in the first epoch,

@@ -7,11 +7,11 @@ import (
 	"io"
 	"time"
 
-	"github.com/shoal-project/shoal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // A Status says what became of a record. It is fit for a counter's label.

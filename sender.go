@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/clock"
-	"github.com/shoal-project/shoal/outbox"
+	"github.com/shoal-project/shoal/internal/outbox"
 )
 
 // poll is how often a sender looks for what other processes have queued, and

@@ -82,7 +82,7 @@
 // metrics with presence hidden. A party could sign
 // different keys for different clients and so tell their reports apart: until
 // keys are logged publicly, nothing here notices. Randomised response protects
-// one record, see package esa/encoder.
+// one record, see package internal/esa/encoder.
 package shoal
 
 import (
@@ -98,8 +98,8 @@ import (
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // A Mode is what a person has decided about telemetry. The zero Mode is Off.

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // A tender sees to it that each task in which the device takes part with its

@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/dap/taskconfig"
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/audit"
+	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"

@@ -3,8 +3,8 @@
 // sealing of shares. It is pure: bytes go in and come out, and clock, network
 // and storage are the caller's.
 //
-// The roles stand around it: dap/client, dap/leader, dap/helper and dap/collector,
-// with HTTP, storage and schedules; dap/ledger and dap/roster are what leader and
+// The roles stand around it: dap/client, internal/dap/leader, internal/dap/helper and internal/dap/collector,
+// with HTTP, storage and schedules; internal/dap/ledger and internal/dap/tasks are what leader and
 // helper keep. No other implementation was tried against them yet.
 //
 // # Use

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	quick "github.com/shoal-project/shoal/crypto/hpke"
+	quick "github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 

@@ -30,12 +30,12 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/bench/vocab"
-	"github.com/shoal-project/shoal/esa"
-	"github.com/shoal-project/shoal/esa/analyzer"
-	"github.com/shoal-project/shoal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/server"
 )
 
 // epochStart is the virtual time at which the benchmarks' batch begins.

@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/console"
-	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/console"
+	"github.com/shoal-project/shoal/internal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/store/duckdb"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/release"
-	"github.com/shoal-project/shoal/store/duckdb"
 )
 
 // bound returns a bound that the environment may lower.

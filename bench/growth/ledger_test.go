@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/dap/atrest"
-	"github.com/shoal-project/shoal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/atrest"
+	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/sqlite"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/store/sqlite"
 	"github.com/shoal-project/shoal/vdaf"
 )
 

@@ -11,8 +11,8 @@ import (
 	"io"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/engine"
-	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/internal/engine"
+	"github.com/shoal-project/shoal/internal/esa"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 
 // A batch is the reports of one sample at the shuffler, after the outer layer:
 // rows of a random key, a crowd's tag and a record, in datasets of an engine.
-// Its steps are those of package esa/shuffler, in the same order: count, decide,
+// Its steps are those of package internal/esa/shuffler, in the same order: count, decide,
 // join, drop, permute.
 type batch struct {
 	engine engine.Engine

@@ -7,9 +7,9 @@ import (
 
 	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/engine"
-	"github.com/shoal-project/shoal/engine/local"
-	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/internal/engine"
+	"github.com/shoal-project/shoal/internal/engine/local"
+	"github.com/shoal-project/shoal/internal/esa"
 )
 
 // crowds runs the experiments with a shuffler on one set of reports: Crowd and

@@ -21,6 +21,6 @@
 //
 // BUG(shoal): the experiment with blinded crowd IDs is missing.
 //
-// BUG(shoal): the steps of the shuffler are those of package esa/shuffler
+// BUG(shoal): the steps of the shuffler are those of package internal/esa/shuffler
 // written once more, since that keeps its own to itself.
 package vocab

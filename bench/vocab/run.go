@@ -14,8 +14,8 @@ import (
 
 	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/engine/local"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/engine/local"
 )
 
 const (

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-project/shoal/crypto/secretshare"
-	"github.com/shoal-project/shoal/engine"
-	"github.com/shoal-project/shoal/engine/local"
-	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/internal/engine"
+	"github.com/shoal-project/shoal/internal/engine/local"
+	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/metric/task"
 )
 

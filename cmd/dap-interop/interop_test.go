@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/dap/interop"
+	"github.com/shoal-project/shoal/internal/dap/interop"
 )
 
 // TestMain makes the test binary the program itself when a test starts it.

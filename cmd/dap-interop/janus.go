@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/dap/interop"
+	"github.com/shoal-project/shoal/internal/dap/interop"
 )
 
 // janusFlags say where the programs of Janus are. They are built elsewhere: nothing

@@ -1,5 +1,5 @@
 // Command dap-interop plays one party of DAP for tests between implementations:
-// it serves the test API of package dap/interop on one address.
+// it serves the test API of package internal/dap/interop on one address.
 //
 //	dap-interop client     --listen 127.0.0.1:8081 --variant dap-18
 //	dap-interop collector  --listen 127.0.0.1:8082
@@ -33,8 +33,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/dap/interop"
-	"github.com/shoal-project/shoal/store/sqlite"
+	"github.com/shoal-project/shoal/internal/dap/interop"
+	"github.com/shoal-project/shoal/internal/store/sqlite"
 )
 
 // commands is the command line: a part to play, and how.

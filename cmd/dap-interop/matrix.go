@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/dap/interop"
-	"github.com/shoal-project/shoal/dap/interop/golden"
+	"github.com/shoal-project/shoal/internal/dap/interop"
+	"github.com/shoal-project/shoal/internal/dap/interop/golden"
 )
 
 // matrixCmd runs trials between implementations: each pairing of parties in each

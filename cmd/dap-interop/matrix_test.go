@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shoal-project/shoal/dap/interop/golden"
+	"github.com/shoal-project/shoal/internal/dap/interop/golden"
 )
 
 // TestMatrix: without programs of Janus the matrix is that of our own parties, in

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/dap/interop"
-	"github.com/shoal-project/shoal/dap/interop/golden"
+	"github.com/shoal-project/shoal/internal/dap/interop"
+	"github.com/shoal-project/shoal/internal/dap/interop/golden"
 )
 
 // write writes the record of a trial: what another implementation has sent or got,

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/shoal-project/shoal"
-	"github.com/shoal-project/shoal/outbox"
+	"github.com/shoal-project/shoal/internal/outbox"
 )
 
 // agentCmd sends for programs that do not live long enough.

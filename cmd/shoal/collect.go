@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // collectCmd asks for aggregates by hand, and says what is being waited for.

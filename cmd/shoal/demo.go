@@ -17,9 +17,9 @@ import (
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/demo"
 	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
-	"github.com/shoal-project/shoal/console"
-	"github.com/shoal-project/shoal/release"
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/console"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // demoCmd runs every organisation in one process.

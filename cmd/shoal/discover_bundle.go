@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/discovery/bundle"
+	"github.com/shoal-project/shoal/internal/discovery/bundle"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
 )

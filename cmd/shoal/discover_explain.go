@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
-	"github.com/shoal-project/shoal/discovery"
-	"github.com/shoal-project/shoal/discovery/bridge"
+	"github.com/shoal-project/shoal/internal/discovery"
+	"github.com/shoal-project/shoal/internal/discovery/bridge"
 )
 
 // discoverExplainCmd asks the rules about a page and prints every answer.

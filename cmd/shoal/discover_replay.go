@@ -12,11 +12,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/shoal-project/shoal/discovery"
-	"github.com/shoal-project/shoal/discovery/bridge"
-	"github.com/shoal-project/shoal/discovery/fetch"
-	"github.com/shoal-project/shoal/discovery/lifecycle"
-	"github.com/shoal-project/shoal/discovery/message"
+	"github.com/shoal-project/shoal/internal/discovery"
+	"github.com/shoal-project/shoal/internal/discovery/bridge"
+	"github.com/shoal-project/shoal/internal/discovery/fetch"
+	"github.com/shoal-project/shoal/internal/discovery/lifecycle"
+	"github.com/shoal-project/shoal/internal/discovery/message"
 )
 
 // discoverReplayCmd gives recorded events to an engine.

@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/discovery/bundle"
-	"github.com/shoal-project/shoal/discovery/lifecycle"
-	"github.com/shoal-project/shoal/discovery/message"
-	"github.com/shoal-project/shoal/discovery/testsite"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/discovery/bundle"
+	"github.com/shoal-project/shoal/internal/discovery/lifecycle"
+	"github.com/shoal-project/shoal/internal/discovery/message"
+	"github.com/shoal-project/shoal/internal/discovery/testsite"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )

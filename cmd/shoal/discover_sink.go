@@ -11,9 +11,9 @@ import (
 	"os"
 
 	"github.com/shoal-project/shoal"
-	"github.com/shoal-project/shoal/discovery/message"
+	"github.com/shoal-project/shoal/internal/discovery/message"
+	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/outbox"
 )
 
 // A sink puts messages into the outbox of an app. A nil sink takes none.

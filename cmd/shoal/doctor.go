@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // doctorCmd looks for what would keep an organisation from working.

@@ -9,11 +9,11 @@ import (
 	"os"
 	"slices"
 
-	"github.com/shoal-project/shoal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/release"
-	"github.com/shoal-project/shoal/server"
 )
 
 // exportCmd writes released tables.

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // fsckCmd checks what has been released.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // initCmd writes an organisation.

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // keysCmd manages the keys to which others seal.

@@ -21,11 +21,11 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
-	"github.com/shoal-project/shoal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/server"
-	"github.com/shoal-project/shoal/store/postgres/postgrestest"
 )
 
 // TestKillAggregate kills leader and helper at random moments, while reports

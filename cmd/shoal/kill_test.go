@@ -23,11 +23,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/esa"
-	"github.com/shoal-project/shoal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/server"
 )
 
 // clockFile names the environment variable by which the test's servers get

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // leaderCmd looks after the servers of a leader.

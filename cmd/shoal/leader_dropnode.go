@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // leaderDropNodeCmd gives up what a lost server has.

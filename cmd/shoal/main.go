@@ -15,8 +15,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/shoal-project/shoal/discovery"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/discovery"
 )
 
 // commands is the whole command line. Each command is a type with a Run(*env)

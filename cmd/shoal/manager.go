@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // A manager speaks to the management API of the organisation's running server. It

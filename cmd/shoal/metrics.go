@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/shoal-project/shoal/esa"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/server"
 )
 
 // metricsCmd works on questions.

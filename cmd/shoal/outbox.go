@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/shoal-project/shoal/outbox"
+	"github.com/shoal-project/shoal/internal/outbox"
 )
 
 // outboxCmd shows a person what an app's telemetry is about to send.

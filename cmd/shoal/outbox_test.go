@@ -12,7 +12,7 @@ import (
 
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/internal/clock"
-	"github.com/shoal-project/shoal/outbox"
+	"github.com/shoal-project/shoal/internal/outbox"
 )
 
 // An app has recorded twice, once with consent to send.

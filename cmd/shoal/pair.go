@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/server"
-	"github.com/shoal-project/shoal/server/pairing"
+	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/internal/server/pairing"
 )
 
 // pairCmd lets two organisations come to share their secrets.

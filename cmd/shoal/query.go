@@ -11,11 +11,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/shoal-project/shoal/console"
+	"github.com/shoal-project/shoal/internal/console"
 	"github.com/shoal-project/shoal/internal/durable"
-	"github.com/shoal-project/shoal/release"
-	"github.com/shoal-project/shoal/server"
-	"github.com/shoal-project/shoal/store/duckdb"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/internal/store/duckdb"
 )
 
 // queryCmd answers SQL over released tables.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/store/duckdb"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/release"
-	"github.com/shoal-project/shoal/store/duckdb"
 )
 
 // fixed is a catalogue of one batch.

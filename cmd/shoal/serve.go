@@ -5,9 +5,9 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/shoal-project/shoal/console"
-	"github.com/shoal-project/shoal/release"
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/console"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // serveCmd runs an organisation.

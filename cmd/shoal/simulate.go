@@ -15,9 +15,9 @@ import (
 	"strings"
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/simulate"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric"
-	"github.com/shoal-project/shoal/release"
-	"github.com/shoal-project/shoal/server"
 )
 
 // simulateCmd lets invented people answer somebody's own questions.

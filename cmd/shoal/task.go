@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/server"
 )
 
 // taskCmd manages the tasks that an organisation serves.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // tokenCmd manages the tokens of the management API.

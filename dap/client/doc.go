@@ -12,7 +12,7 @@
 //	err = c.Upload(ctx, client.Of(hist, 42), time.Now())
 //
 // Any task of package dap will do, whoever agreed on it; for tasks of Shoal, see
-// package dap/taskconfig, and let [Options] name the identities of leader and
+// package internal/dap/taskconfig, and let [Options] name the identities of leader and
 // helper, so that keys that others made up are refused.
 //
 // # What holds

@@ -16,8 +16,8 @@
 // # Format
 //
 //	# What is broken, in a line.
-//	file: dap/leader/gather.go
-//	test: dap/leader ^TestNoise$
+//	file: internal/dap/leader/gather.go
+//	test: internal/dap/leader ^TestNoise$
 //	--- old
 //	the text that is there
 //	--- new

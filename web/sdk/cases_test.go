@@ -13,10 +13,10 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
-	"github.com/shoal-project/shoal/dap/taskconfig"
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/esa"
-	"github.com/shoal-project/shoal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 )

@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/dap/collector"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/collector"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/release"
-	"github.com/shoal-project/shoal/server"
-	"github.com/shoal-project/shoal/server/pairing"
 )
 
 // A deployment is two organisations with real servers on loopback, a with leader and

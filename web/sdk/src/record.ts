@@ -1,5 +1,5 @@
 // Records of the crowd route: what an app gives becomes what the schema allows, is
-// coarsened, randomised and broken into reports. The Go twin is package esa/encoder.
+// coarsened, randomised and broken into reports. The Go twin is package internal/esa/encoder.
 
 import { type Bytes, type Random, concat, toNumber, uint, utf8 } from "./bytes.js";
 import { type Crowd, Cut, type Field, Kind } from "./task.js";

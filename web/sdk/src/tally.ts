@@ -1,6 +1,6 @@
 // What one device gathers of an aggregate question in an epoch, and the DAP task and
 // measurement that it becomes. The Go twins are packages metric/aggregate and
-// dap/taskconfig.
+// internal/dap/taskconfig.
 
 import { type Bytes, type Random, below, concat, opaque, uint, utf8 } from "./bytes.js";
 import type { DapTask } from "./dap.js";

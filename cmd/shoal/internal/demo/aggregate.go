@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/shoal-project/shoal"
-	"github.com/shoal-project/shoal/dap/collector"
+	"github.com/shoal-project/shoal/internal/dap/collector"
+	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/release"
 )
 
 // The two aggregate questions of the demo: whether something is true of a person,

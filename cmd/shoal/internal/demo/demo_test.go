@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
-	"github.com/shoal-project/shoal/console"
+	"github.com/shoal-project/shoal/internal/console"
 )
 
 // TestDemo plays the demo with invented programs and holds the answer against

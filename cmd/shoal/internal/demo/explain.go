@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/esa"
+	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/metric"
 )
 

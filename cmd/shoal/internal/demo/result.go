@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/esa/analyzer"
 )
 
 // A Result is the released answer beside the truth.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/parties"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/server"
 )
 
 // Config says what to play.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/shoal-project/shoal/discovery/message"
-	"github.com/shoal-project/shoal/discovery/testsite"
-	"github.com/shoal-project/shoal/server"
+	"github.com/shoal-project/shoal/internal/discovery/message"
+	"github.com/shoal-project/shoal/internal/discovery/testsite"
+	"github.com/shoal-project/shoal/internal/server"
 )
 
 // Browsing says who browses the test site.

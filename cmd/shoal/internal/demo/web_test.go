@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/console"
+	"github.com/shoal-project/shoal/internal/console"
 )
 
 // TestWeb plays the question about pages and queries, small, and holds the

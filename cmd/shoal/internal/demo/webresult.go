@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
-	"github.com/shoal-project/shoal/discovery/testsite"
+	"github.com/shoal-project/shoal/internal/discovery/testsite"
 )
 
 // A WebResult is what was released of pages and queries beside the truth.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/shoal-project/shoal/discovery/message"
+	"github.com/shoal-project/shoal/internal/discovery/message"
 )
 
 // Of the threshold that a crowd of pages or queries must pass: 20 reports must be

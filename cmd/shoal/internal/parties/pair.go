@@ -4,9 +4,9 @@ import (
 	"io"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/server"
-	"github.com/shoal-project/shoal/server/pairing"
 )
 
 // pair lets the card of the helper a go to the leader b and the invitation back,

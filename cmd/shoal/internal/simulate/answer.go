@@ -8,11 +8,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shoal-project/shoal/dap/collector"
-	"github.com/shoal-project/shoal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/dap/collector"
+	"github.com/shoal-project/shoal/internal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/release"
 )
 
 // An Answer is what was released about one question, beside the truth.

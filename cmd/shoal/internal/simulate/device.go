@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
-	"github.com/shoal-project/shoal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"

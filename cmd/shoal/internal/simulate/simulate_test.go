@@ -18,10 +18,10 @@ import (
 	crand "crypto/rand"
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/parties"
-	"github.com/shoal-project/shoal/dap/collector"
+	"github.com/shoal-project/shoal/internal/dap/collector"
+	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/release"
 )
 
 // TestEveryKind answers one question of each kind that a file can hold, and holds

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/shoal-project/shoal/release"
+	"github.com/shoal-project/shoal/internal/release"
 )
 
 // shown is how many rows of an answer are printed.

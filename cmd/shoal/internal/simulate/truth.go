@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/shoal-project/shoal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/release"
 )
 
 // A crowdTruth is what the simulation knows of one crowd.

@@ -1,0 +1,193 @@
+package console
+
+import (
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// privacyOf returns the privacy card of a task.
+func (s *serverSource) privacyOf(t server.Task) Privacy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.privacy[t.ID]
+	if !ok {
+		p = Privacy{Facts: facts(t.Task), Sees: sights(t)}
+		s.privacy[t.ID] = p
+	}
+	return p
+}
+
+func facts(t *task.Task) []Fact {
+	all := []Fact{thresholdFact(t)}
+	if rule, err := metric.Threshold(t.Threshold); err == nil {
+		all = append(all, guarantee(t, rule)...)
+	}
+	for _, f := range t.Schema {
+		if f.Flip > 0 {
+			all = append(all, flipFact(f))
+		}
+	}
+	all = append(all,
+		Fact{"Smallest batch", plural(int64(t.MinBatch), "report", "reports"), "a batch with fewer is never opened"},
+		Fact{"One client sends at most", plural(int64(t.PerEpoch), "report", "reports") + " " + unitWords(t), fmt.Sprintf("and %d to one crowd; the device keeps to it", t.PerCrowd)},
+	)
+	kept := Fact{"Results are kept", "until removed by hand", ""}
+	if t.RetentionDays > 0 {
+		kept = Fact{"Results are kept", plural(int64(t.RetentionDays), "day", "days"), "then the tables are removed"}
+	}
+	return append(all, kept)
+}
+
+// unitWords names the unit in which the reports of a client are counted.
+func unitWords(t *task.Task) string {
+	if n := t.Crowd.SaltEpochs; n > 1 {
+		return fmt.Sprintf("in a salt window of %d epochs", n)
+	}
+	return "an epoch"
+}
+
+func thresholdFact(t *task.Task) Fact {
+	h := t.Threshold
+	sigma := strconv.FormatFloat(float64(h.SigmaMilli)/1000, 'f', -1, 64)
+	switch h.Kind {
+	case task.NoisyDrop:
+		return Fact{"Crowd threshold", fmt.Sprint(h.T), fmt.Sprintf("a crowd goes on if so many reports are left after about %d ± %s were dropped at random; %s", h.D, sigma, dp.DropAssumption)}
+	case task.NoisySet:
+		return Fact{"Crowd threshold", fmt.Sprintf("%s, with noise of %s", number(float64(h.T)), sigma), "a crowd above it goes on whole; " + dp.Assumption}
+	default:
+		return Fact{"Crowd threshold", fmt.Sprint(h.T), "a crowd of at least so many goes on whole, without noise; " + dp.Assumption}
+	}
+}
+
+// guarantee states epsilon at a delta that the rule attains, for all that is
+// published of a batch.
+func guarantee(t *task.Task, rule dp.Threshold) []Fact {
+	if rule.Protects() == dp.ProtectsNothing {
+		return []Fact{{"Differential privacy", "none", "a threshold without noise gives no guarantee"}}
+	}
+	unit := "one epoch"
+	if n := t.Crowd.SaltEpochs; n > 1 {
+		unit = fmt.Sprintf("one salt window of %d epochs", n)
+	}
+	var all []Fact
+	crowd, err := metric.CurveOf(t, metric.PerCrowdScope)
+	if err != nil {
+		return nil
+	}
+	all = append(all, statement("Epsilon, for one crowd", crowd,
+		"how much the reports of one client to one crowd can show in "+rule.Protects().String()+" and in the total"))
+	if t.PerEpoch > t.PerCrowd {
+		if whole, err := metric.CurveOf(t, metric.PerEpochScope); err == nil {
+			all = append(all, statement("Epsilon, for "+unit, whole, fmt.Sprintf("the same for all that one client may send in %s, at most %d reports", unit, t.PerEpoch)))
+		}
+	}
+	if spend, err := metric.SpendOf(t, statedDelta); err == nil {
+		all = append(all, sumFacts(spend)...)
+	}
+	return all
+}
+
+// statedDelta is the delta at which sums over time are stated, for each unit.
+const statedDelta = 1e-6
+
+// sumFacts says what the releases of a month and of a year tell together.
+func sumFacts(spend metric.Spend) []Fact {
+	var all []Fact
+	for _, p := range []struct {
+		days uint64
+		name string
+	}{{30, "Epsilon, for 30 days"}, {365, "Epsilon, for a year"}} {
+		best := metric.SumOf(p.days, statedDelta, spend).Best()
+		if math.IsInf(float64(best.Epsilon), 1) {
+			return nil
+		}
+		all = append(all, Fact{p.name, dp.Figure(float64(best.Epsilon)), fmt.Sprintf("at delta %s: of all releases of this question together; %s", dp.Figure(float64(best.Delta)), dp.Assumption)})
+	}
+	return all
+}
+
+// statement writes the epsilon of a curve at the first delta that is attained.
+func statement(name string, c dp.Curve, meaning string) Fact {
+	for _, delta := range []float64{1e-6, 1e-5, 1e-4, 1e-3, 1e-2} {
+		if epsilon, err := c.Epsilon(delta); err == nil {
+			return Fact{name, dp.Figure(epsilon), fmt.Sprintf("at delta %s: %s; %s", dp.Figure(delta), meaning, dp.Assumption)}
+		}
+	}
+	return Fact{name, "none", "no delta of use is attained"}
+}
+
+func flipFact(f task.Field) Fact {
+	p := float64(f.Flip) / 1e6
+	what, local := "of its bits are flipped before sending", dp.LocalEpsilonFlip(p)
+	if f.Kind == task.Enum || f.Kind == task.List {
+		what, local = "of its values are replaced at random before sending", dp.LocalEpsilonKRR(p, f.Options())
+	}
+	return Fact{
+		"Randomised on the device: " + f.Name, strconv.FormatFloat(100*p, 'g', 4, 64) + " %",
+		fmt.Sprintf("%s (local epsilon %s for each; a large one is deniability, not protection)", what, dp.Figure(local)),
+	}
+}
+
+// sights says what each party of a task can see.
+func sights(t server.Task) []Sight {
+	shufflers := len(t.Task.Hops) - 1
+	var all []Sight
+	for i, h := range t.Task.Hops {
+		party := fmt.Sprintf("%s at %s", strings.ToUpper(h.Role.String()[:1])+h.Role.String()[1:], host(h.URL))
+		if i == t.Hop {
+			party += " (this server)"
+		}
+		switch {
+		case h.Role == task.Analyzer:
+			all = append(all, Sight{
+				party, "the reports of large enough crowds, in random order: " + strings.Join(columns(t.Task), ", "),
+				"who sent them, when, in which order; anything of smaller crowds but their number",
+			})
+		case i == 0 && shufflers == 1:
+			all = append(all, Sight{
+				party, "that a device sends, and from which address, while it sends; " + tagSight(t.Task),
+				"what is in a report; it keeps no address and no time",
+			})
+		case i == 0:
+			all = append(all, Sight{
+				party, "that a device sends, and from which address, while it sends",
+				"what is in a report, or which crowd it is in; it keeps no address and no time",
+			})
+		default:
+			all = append(all, Sight{party, "a batch of reports without origin; " + tagSight(t.Task), "who sent them and what is in them"})
+		}
+	}
+	return append(all, Sight{"You, here", "the released tables and what became of each batch", "anything that was not released"})
+}
+
+func tagSight(t *task.Task) string {
+	if t.Crowd.Kind == task.Constant {
+		return "all reports are one crowd"
+	}
+	return "a digest of each report’s crowd, with which it could confirm a guess of the value"
+}
+
+func columns(t *task.Task) []string {
+	var names []string
+	for _, f := range t.Schema {
+		names = append(names, f.Name)
+	}
+	return slices.Clip(names)
+}
+
+func host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return address
+	}
+	return u.Host
+}

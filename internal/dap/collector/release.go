@@ -1,0 +1,376 @@
+package collector
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// release opens the answer of an ask, writes its table and enters it into the
+// catalogue. It may be repeated at any point: the same answer gives the same
+// bytes.
+func (c *Collector) release(ctx context.Context, q *Question, a Ask) error {
+	req, err := q.query(a)
+	if err != nil {
+		return err
+	}
+	var resp dap.CollectionJobResp
+	if err := q.Task.Codec().Decode(&resp, a.Response); err != nil {
+		return err
+	}
+	key, err := c.key(resp.LeaderShare.ConfigID)
+	if err != nil {
+		return err
+	}
+	items, err := q.open(key, &req, &resp)
+	if err != nil {
+		return err
+	}
+	m, err := q.manifest(a, &resp)
+	if err != nil {
+		return err
+	}
+	dir := tablesDir(c.config.Dir, a)
+	if err := c.config.FS.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	table, err := release.Write(c.config.FS, dir, ResultsTable, resultColumns, func(w *release.Writer) error {
+		for _, it := range items {
+			if err := w.Write(it.row(m.Start.UnixMilli(), m.Reports)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	m.Tables = []release.Table{table}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(c.config.FS, filepath.Join(dir, release.ManifestFile), append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	next := a
+	next.State, next.Response = Released, nil
+	if next.Manifest, err = json.Marshal(m); err != nil {
+		return err
+	}
+	_, _, err = c.store(ctx, a, next, 0)
+	return err
+}
+
+// key finds the key that shares are sealed to.
+func (c *Collector) key(id dap.HpkeConfigID) (*dap.PrivateKey, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range c.config.Keys {
+		if k.Config().ID == id {
+			return k, nil
+		}
+	}
+	return nil, fmt.Errorf("the shares are sealed to HPKE key %d, which is not here: restore the collector's keys; the answer is kept until then", id)
+}
+
+func (q *Question) manifest(a Ask, resp *dap.CollectionJobResp) (*Manifest, error) {
+	id, err := q.id()
+	if err != nil {
+		return nil, err
+	}
+	start, end := q.span(a)
+	if start.IsZero() {
+		start, end = q.times(resp.Interval)
+	}
+	config, noise := q.Task.Config(), q.Task.Noise()
+	m := &Manifest{
+		Version: 1, Route: "aggregate", Task: id.String(), DAPTask: a.Task.String(), Metric: q.metric(), Rehearsal: task.IsRehearsal(q.metric()),
+		Epoch: a.Number, Start: start, End: end, Batch: a.ID.String(), Digest: answerDigest(a.Response),
+		Reports: resp.ReportCount, Missing: a.Missing,
+		Parameters: Parameters{
+			Variant: q.Task.Variant().String(), VDAF: q.Task.Instance().Name(), Kind: "sums", MinBatch: config.MinBatchSize,
+			Noise: noise.String(), Deviation: math.Sqrt(noise.Variance(2)),
+		},
+	}
+	if t := q.Shoal; t != nil {
+		m.Question, m.Owner = t.Question, t.OwnedBy
+		m.Parameters.Kind, m.Parameters.Presence = t.Aggregation.Kind.String(), t.Aggregation.Presence.String()
+		m.Parameters.EpochSeconds, m.Parameters.RetentionDays = t.EpochSeconds, t.RetentionDays
+	}
+	return m, nil
+}
+
+// answerDigest is the digest of a leader's answer in manifests.
+func answerDigest(response []byte) string {
+	digest := sha256.Sum256(response)
+	return hex.EncodeToString(digest[:])
+}
+
+// expire removes the tables that have been kept as long as their tasks say, also of
+// questions that are not served any more. The catalogue says so first; a crash may have
+// come between the catalogue and the files.
+func (c *Collector) expire(ctx context.Context) error {
+	now := c.config.Clock.Now()
+	due, err := c.config.Store.Due(ctx, now.Unix())
+	if err != nil {
+		return err
+	}
+	undated, err := c.config.Store.Undated(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range undated {
+		if c.overdue(a, now) {
+			due = append(due, a)
+		}
+	}
+	var errs []error
+	for _, a := range due {
+		next := a
+		next.State = Expired
+		if _, _, err := c.store(ctx, a, next, 0); err != nil {
+			errs = append(errs, failedAsk(a, err))
+			continue
+		}
+		c.leftovers = append(c.leftovers, next)
+	}
+	if !c.recovered {
+		err := c.recover(ctx)
+		c.recovered = err == nil
+		errs = append(errs, err)
+	}
+	c.leftovers = slices.DeleteFunc(c.leftovers, func(a Ask) bool {
+		err := durable.RemoveAll(c.config.FS, tablesDir(c.config.Dir, a))
+		if err != nil {
+			errs = append(errs, failedAsk(a, err))
+		}
+		return err == nil
+	})
+	return errors.Join(errs...)
+}
+
+// overdue reports whether an ask whose manifest could not be read was kept as long as
+// its task says: no epoch ends later than the task.
+func (c *Collector) overdue(a Ask, now time.Time) bool {
+	q := c.question(a.Task)
+	return q != nil && q.Shoal != nil && q.Shoal.RetentionDays > 0 &&
+		!now.Before(time.Unix(q.Shoal.Expires, 0).AddDate(0, 0, int(q.Shoal.RetentionDays)))
+}
+
+// recover finds the tables of expired batches that a crash has left.
+func (c *Collector) recover(ctx context.Context) error {
+	kept, err := c.config.FS.ReadDir(filepath.Join(c.config.Dir, "tables"))
+	if err != nil {
+		return err
+	}
+	there := make(map[string]bool, len(kept))
+	for _, e := range kept {
+		there[e.Name()] = true
+	}
+	expired, err := c.config.Store.Expired(ctx)
+	for _, a := range expired {
+		if there[filepath.Base(tablesDir(c.config.Dir, a))] {
+			c.leftovers = append(c.leftovers, a)
+		}
+	}
+	return err
+}
+
+// tablesDir is the place of a batch's table.
+func tablesDir(dir string, a Ask) string {
+	return filepath.Join(dir, "tables", fmt.Sprintf("%x-%x", a.Task[:8], a.ID[:8]))
+}
+
+// Tables gives read access to what a collector has released, also in a process
+// that is no collector. It is a [release.Catalogue].
+type Tables struct {
+	store Store
+	fs    durable.FS
+	dir   string
+}
+
+var _ release.Stamper = (*Tables)(nil)
+
+// NewTables reads the catalogue in store and the tables below dir, a collector's
+// Config.Dir.
+func NewTables(store Store, fsys durable.FS, dir string) *Tables { return &Tables{store, fsys, dir} }
+
+// Tables returns what the collector has released.
+func (c *Collector) Tables() *Tables { return NewTables(c.config.Store, c.config.FS, c.config.Dir) }
+
+// An Entry is a released batch.
+type Entry struct {
+	Ask
+	Manifest *Manifest
+	// Damaged says why the stored manifest cannot be read. Manifest then has only what
+	// is known otherwise: the DAP task, the epoch, and of other batches of the task its
+	// ID, metric and times. It has no table.
+	Damaged error
+}
+
+// Status is the state in words: that of the ask, or "damaged".
+func (e Entry) Status() string {
+	if e.Damaged != nil {
+		return "damaged"
+	}
+	return e.State.String()
+}
+
+// Entries returns what has been released, ordered by task and number, also what
+// has expired since.
+func (t *Tables) Entries(ctx context.Context) ([]Entry, error) {
+	return entriesOf(t.store.Asks(ctx))
+}
+
+// Newest returns the last released batches of a task whose numbers are below before,
+// at most so many, ordered by number. It reads no others.
+func (t *Tables) Newest(ctx context.Context, id dap.TaskID, before uint64, most int) ([]Entry, error) {
+	return entriesOf(t.store.Released(ctx, id, before, most))
+}
+
+// Summaries returns what has been released of each task, ordered by task.
+func (t *Tables) Summaries(ctx context.Context) ([]Summary, error) { return t.store.Summaries(ctx) }
+
+func entriesOf(asks []Ask, err error) ([]Entry, error) {
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	var entries []Entry
+	for _, a := range asks {
+		if len(a.Manifest) == 0 {
+			continue
+		}
+		e := Entry{Ask: a}
+		if err := json.Unmarshal(a.Manifest, &e.Manifest); err != nil || e.Manifest == nil {
+			e.Manifest = nil
+			e.Damaged = fmt.Errorf("the manifest in the catalogue cannot be read: %w", cmp.Or(err, errNoManifest))
+		} else if _, err := task.ParseID(e.Manifest.Task); err != nil {
+			e.Manifest, e.Damaged = nil, fmt.Errorf("the manifest in the catalogue cannot be read: %w", err)
+		}
+		entries = append(entries, e)
+	}
+	standIn(entries)
+	return entries, nil
+}
+
+var errNoManifest = errors.New("it is null")
+
+// standIn gives the entries whose manifest cannot be read what others of the same
+// task say.
+func standIn(entries []Entry) {
+	whole := map[dap.TaskID]*Manifest{}
+	for _, e := range entries {
+		if e.Damaged == nil && whole[e.Task] == nil {
+			whole[e.Task] = e.Manifest
+		}
+	}
+	for i := range entries {
+		e := &entries[i]
+		if e.Damaged == nil {
+			continue
+		}
+		e.Manifest = &Manifest{Task: task.ID{}.String(), DAPTask: e.Task.String(), Epoch: e.Number, Parameters: Parameters{Noise: "unknown"}}
+		if m := whole[e.Task]; m != nil {
+			shift := time.Duration(int64(e.Number)-int64(m.Epoch)) * m.End.Sub(m.Start)
+			e.Manifest.Task, e.Manifest.Metric, e.Manifest.Question, e.Manifest.Owner = m.Task, m.Metric, m.Question, m.Owner
+			e.Manifest.Start, e.Manifest.End = m.Start.Add(shift), m.End.Add(shift)
+		}
+	}
+}
+
+// batchColumns are what a row of the table of batches says of an aggregate.
+var batchColumns = []release.Column{
+	{Name: "epoch", Type: release.Timestamp},
+	{Name: "epoch_end", Type: release.Timestamp},
+	{Name: "task", Type: release.Text},
+	{Name: "state", Type: release.Text},
+	{Name: "reports", Type: release.Integer},
+	{Name: "noise", Type: release.Text},
+	{Name: "noise_stddev", Type: release.Real},
+}
+
+// Released implements [release.Catalogue].
+func (t *Tables) Released(ctx context.Context) ([]release.Batch, error) {
+	return t.batches(t.Entries(ctx))
+}
+
+// Of implements [release.Selector]: it reads the batches of the metric.
+func (t *Tables) Of(ctx context.Context, q release.Query) ([]release.Batch, error) {
+	return t.batches(entriesOf(t.store.Named(ctx, q.Metric)))
+}
+
+// Stamps implements [release.Stamper].
+func (t *Tables) Stamps(ctx context.Context) (map[string]string, error) { return t.store.Stamps(ctx) }
+
+// Metrics implements [release.Selector].
+func (t *Tables) Metrics(ctx context.Context) ([]string, error) { return t.store.Metrics(ctx) }
+
+func (t *Tables) batches(entries []Entry, err error) ([]release.Batch, error) {
+	if err != nil {
+		return nil, err
+	}
+	var all []release.Batch
+	for _, e := range entries {
+		b, err := t.Batch(e)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// Batch returns what a catalogue says of a released batch.
+func (t *Tables) Batch(e Entry) (release.Batch, error) {
+	m := e.Manifest
+	id, err := task.ParseID(m.Task)
+	if err != nil {
+		return release.Batch{}, fmt.Errorf("reading the catalogue: batch %v: %w", e.ID, err)
+	}
+	if e.Damaged != nil {
+		row := make(release.Row, len(batchColumns))
+		row[2], row[3] = m.Task, e.Status()
+		if !m.Start.IsZero() {
+			row[0], row[1] = m.Start.UnixMilli(), m.End.UnixMilli()
+		}
+		return release.Batch{
+			Task: id, Metric: m.Metric, Epoch: task.Epoch(m.Epoch), Start: m.Start, End: m.End, Kept: e.State == Released,
+			Note: e.Status(), Damaged: e.Damaged, Columns: batchColumns, Row: row,
+			Open: func(string) (durable.File, error) { return nil, e.Damaged },
+		}, nil
+	}
+	return release.Batch{
+		Task: id, Metric: m.Metric, Epoch: task.Epoch(m.Epoch), Start: m.Start, End: m.End, Kept: e.State == Released,
+		Note: fmt.Sprintf("%d reports, noise: %s", m.Reports, m.Parameters.Noise), Tables: m.Tables,
+		Columns: batchColumns,
+		Row: release.Row{
+			m.Start.UnixMilli(), m.End.UnixMilli(), m.Task, e.State.String(), int64(min(m.Reports, math.MaxInt64)),
+			m.Parameters.Noise, m.Parameters.Deviation,
+		},
+		Open: func(table string) (durable.File, error) { return t.open(e, table) },
+	}, nil
+}
+
+// open opens the Parquet file of a table.
+func (t *Tables) open(e Entry, table string) (durable.File, error) {
+	info, ok := release.Find(e.Manifest.Tables, table)
+	if !ok || e.State != Released {
+		return nil, fmt.Errorf("opening table %s of epoch %d: there is no such table", table, e.Number)
+	}
+	return t.fs.OpenFile(filepath.Join(tablesDir(t.dir, e.Ask), info.File), os.O_RDONLY, 0)
+}

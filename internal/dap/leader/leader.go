@@ -1,0 +1,270 @@
+package leader
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/exchange"
+	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/dap/tasks"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
+)
+
+// A Config is what a [Leader] is made of. The first group is required.
+type Config struct {
+	Store  Store          // of this leader alone, shared by its nodes
+	Books  *ledger.Books  // over Store; their Linger is longer than jobs take while the helper is away
+	Roster *roster.Roster // the tasks and their secrets
+	FS     durable.FS     // holds Dir
+	Dir    string         // reports; made if missing; of this process alone
+
+	Node   string       // the name of this node among those that share Store; default "leader"
+	Clock  clock.Clock  // default: the system's
+	Rand   io.Reader    // batch IDs and noise; default: crypto/rand
+	Client *http.Client // to reach helpers; redirects are not followed
+
+	MaxReport   int   // bytes of an encoded report; default 32 MiB
+	MaxRequests int   // uploads of a task that are read at once, fewer if its reports are large; default 256
+	MaxBacklog  int64 // bytes of a task's reports on this node; default 16 GiB
+	RecentIDs   int   // reports of a task that are recognised when uploaded again; default 65,536, up to twice as many are kept
+	// OpenAtUpload opens the leader's share of each report when it is uploaded, and
+	// refuses a report that does not open. It is opened again in its job.
+	OpenAtUpload bool
+	LogReports   int           // a log with so many reports is closed; default 50,000
+	LogBytes     int64         // the same by size; default 64 MiB
+	LogAge       time.Duration // the same by age; default 30 s
+	JobReports   int           // of an aggregation job, at most; default 1000
+	JobBytes     int64         // of a job's reports, at most, unless one is larger; default 16 MiB
+	BatchWindow  time.Duration // of the report times in a batch that the leader selects; default: any times
+	Workers      int           // jobs at once; default: twice the CPUs
+	LeaseTime    time.Duration // how long a worker may take for a job; default 10 minutes
+	ClaimTime    time.Duration // how long the node's name is leased, renewed five times in that time; default 5 minutes
+	Attempts     int           // for the helper's share, at least, before a collection fails; default 30
+	Rounds       int           // of jobs in which the helper finds a report too early, before it is given up; default 3
+	FirstPause   time.Duration // after a failure, doubled each time; default 1 s
+	LongPause    time.Duration // the longest of these; default 10 minutes
+	Patience     time.Duration // how long a collection waits, after its grace, and a job for the helper if reports do not expire; default 7 days
+	Settle       time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
+	Results      time.Duration // how long the answer to a collection is kept, if the task has no expiry, and after that the count of lost reports; default 30 days
+
+	// Withdrawn reports whether a task takes no more reports. Those that it has taken
+	// are aggregated and collected. Default: no task.
+	Withdrawn func(dap.TaskID) bool
+
+	Metrics Metrics         // default: none
+	Lost    func(loss.Loss) // told of reports that the disk has lost, also again; its Role is not set; default: none
+	Failed  func(error)     // told of requests that failed by our fault; default: nobody is
+}
+
+// withDefaults fills in what was not given.
+func (c Config) withDefaults() (Config, error) {
+	if c.Store == nil || c.Books == nil || c.Roster == nil || c.FS == nil || c.Dir == "" {
+		return c, errors.New("store, books, roster, files and directory must be given")
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Withdrawn == nil {
+		c.Withdrawn = func(dap.TaskID) bool { return false }
+	}
+	if c.Metrics == nil {
+		c.Metrics = noMetrics{}
+	}
+	if c.Lost == nil {
+		c.Lost = func(loss.Loss) {}
+	}
+	if c.Failed == nil {
+		c.Failed = func(error) {}
+	}
+	c.Node = cmp.Or(c.Node, "leader")
+	c.MaxReport = cmp.Or(c.MaxReport, 32<<20)
+	c.MaxRequests = cmp.Or(c.MaxRequests, 256)
+	c.MaxBacklog = cmp.Or(c.MaxBacklog, 16<<30)
+	c.RecentIDs = cmp.Or(c.RecentIDs, 1<<16)
+	c.LogReports = cmp.Or(c.LogReports, 50_000)
+	c.LogBytes = cmp.Or(c.LogBytes, 64<<20)
+	c.LogAge = cmp.Or(c.LogAge, 30*time.Second)
+	c.JobReports = cmp.Or(c.JobReports, 1000)
+	c.JobBytes = cmp.Or(c.JobBytes, 16<<20)
+	c.Workers = cmp.Or(c.Workers, 2*runtime.GOMAXPROCS(0))
+	c.LeaseTime = cmp.Or(c.LeaseTime, 10*time.Minute)
+	c.ClaimTime = cmp.Or(c.ClaimTime, 5*time.Minute)
+	c.Attempts = cmp.Or(c.Attempts, 30)
+	c.Rounds = cmp.Or(c.Rounds, 3)
+	c.FirstPause = cmp.Or(c.FirstPause, time.Second)
+	c.LongPause = cmp.Or(c.LongPause, 10*time.Minute)
+	c.Patience = cmp.Or(c.Patience, 7*24*time.Hour)
+	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
+	c.Results = cmp.Or(c.Results, 30*24*time.Hour)
+	return c, nil
+}
+
+// Metrics is told what happens, for counters. All labels are bounded, and nothing
+// that it is told concerns one sender. Methods are called by many goroutines and
+// must not block.
+type Metrics interface {
+	// Upload is called for each report that arrives, with 0 if it is taken.
+	Upload(dap.ReportError)
+	// Rejected is called for each report that was taken and cannot be aggregated.
+	Rejected(dap.ReportError)
+	// Aggregated is called when a job ends, with the reports that it counted.
+	Aggregated(reports int)
+	// Lost is called for reports that were accepted from clients and are given up.
+	Lost(cause LossCause, reports int)
+	// Job is called when a job has been worked on.
+	Job(JobOutcome)
+	// Collection is called when a collection job has reached a state.
+	Collection(CollectionState)
+}
+
+type noMetrics struct{}
+
+func (noMetrics) Upload(dap.ReportError)     {}
+func (noMetrics) Rejected(dap.ReportError)   {}
+func (noMetrics) Aggregated(int)             {}
+func (noMetrics) Lost(LossCause, int)        {}
+func (noMetrics) Job(JobOutcome)             {}
+func (noMetrics) Collection(CollectionState) {}
+
+// A Leader plays the leader's part for the tasks of a roster. Its methods are
+// safe for concurrent use.
+type Leader struct {
+	config  Config
+	client  *exchange.Client
+	guard   *clock.Guard // what must not come too early asks it for the time
+	started *startedJobs
+	damaged damages
+	losses  [LostEarly + 1]atomic.Int64
+	claimed claimed // this process's claim on the node's name
+
+	wake struct{ intake, jobs, gather, clean bell }
+
+	cutting, driving, gathering, cleaning sync.Mutex // one of each at a time
+
+	mu       sync.Mutex // guards what follows
+	intakes  map[dap.TaskID]*intake
+	logs     map[logKey]*openLog
+	changed  chan struct{} // closed and replaced when a collection job changes
+	progress map[collectionKey]progress
+	missing  map[dap.TaskID]error // why the helper's last answer was missing
+
+	expired time.Time // when expire was last called; guarded by cleaning
+}
+
+// New returns the leader, with what an earlier process of this node has left.
+// Close it after use.
+func New(ctx context.Context, c Config) (*Leader, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("starting leader: %w", err)
+	}
+	l := &Leader{
+		config:   c,
+		client:   &exchange.Client{HTTP: c.Client, Clock: c.Clock, Attempts: 1},
+		guard:    clock.NewGuard(c.Clock, c.Settle),
+		started:  newStartedJobs(4 * c.Workers),
+		intakes:  make(map[dap.TaskID]*intake),
+		logs:     make(map[logKey]*openLog),
+		changed:  make(chan struct{}),
+		progress: make(map[collectionKey]progress),
+		missing:  make(map[dap.TaskID]error),
+	}
+	l.wake.intake, l.wake.jobs, l.wake.gather, l.wake.clean = newBell(), newBell(), newBell(), newBell()
+	if err := l.recover(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting leader: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// recover takes up what the store and the disk hold.
+func (l *Leader) recover(ctx context.Context) error {
+	if err := l.config.FS.MkdirAll(l.config.Dir, 0o700); err != nil {
+		return err
+	}
+	// Before the claim: a process on the wrong disk must not stop the right one.
+	if _, _, err := l.logsHere(ctx); err != nil {
+		return err
+	}
+	if err := l.claim(ctx); err != nil {
+		return err
+	}
+	if err := l.config.Store.Release(ctx, l.config.Node); err != nil {
+		return err
+	}
+	logs, unwritten, err := l.logsHere(ctx)
+	if err != nil {
+		return err
+	}
+	for _, info := range logs {
+		o, err := l.log(info, unwritten[logKey{info.Task, info.Number}])
+		if err != nil {
+			return err
+		}
+		size, err := l.sizeOf(logKey{info.Task, info.Number})
+		if err != nil {
+			return err
+		}
+		o.size.Store(size)
+		in := l.intake(info.Task)
+		in.stored.Add(size)
+		if info.State == LogOpen {
+			in.current = o // a second one is closed when its time has come
+		}
+		if err := l.begun(info.Task); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close releases the logs and the node's name, after Run has returned. Nothing
+// that was acknowledged is lost.
+func (l *Leader) Close() error {
+	l.driving.Lock() // cursors are in use
+	defer l.driving.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for k, o := range l.logs {
+		o.cursor.close()
+		errs = append(errs, o.log.Close())
+		delete(l.logs, k)
+	}
+	return errors.Join(append(errs, l.unclaim())...)
+}
+
+// now returns the time in whole seconds, as the store keeps it.
+func (l *Leader) now() time.Time { return l.config.Clock.Now().Truncate(time.Second) }
+
+// book returns the ledger of a task.
+func (l *Leader) book(ctx context.Context, s *roster.Serving) (*ledger.Book, error) {
+	return l.config.Books.Open(ctx, s.Task, s.Entry.Expiry)
+}
+
+func compareKeys(a, b logKey) int {
+	return cmp.Or(bytes.Compare(a.task[:], b.task[:]), cmp.Compare(a.number, b.number))
+}
+
+// announce wakes all that wait for a collection job.
+func (l *Leader) announce() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.changed)
+	l.changed = make(chan struct{})
+}

@@ -1,0 +1,197 @@
+package ledger
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/atrest"
+)
+
+// A Config says how [Books] work. Keys, Clock and Rand are needed.
+type Config struct {
+	Keys  *atrest.Keys // seal the totals
+	Clock clock.Clock
+	Rand  io.Reader // crypto/rand.Reader
+	// CacheBytes bounds what is in memory of report IDs, all tasks together; 0 means
+	// 256 MiB. One ID takes 2.25 bytes, up to 130,000 new ones of a page up to 24. When
+	// it is full the task with the most gives way, and its commits read 64 KiB for each
+	// report and million IDs that it has no memory for.
+	CacheBytes int64
+	// Linger is how much longer than the expiry of [Books.Open] a report can be
+	// committed and its ID is kept; [Book.Late] heeds the expiry alone. A leader
+	// takes no report in that is too old, but what the helper has counted
+	// meanwhile it must count, however long the answer took. 0 means not at all.
+	Linger time.Duration
+	// NotBefore drops all reports before a time, rounded up to the time precision of
+	// their task, whatever the store has forgotten: after a store was lost or put back
+	// to an older state. Zero means none.
+	NotBefore time.Time
+	// Parts is into how many parts buckets are divided, one for each process and
+	// chosen at random, 1 to 256; 0 means 8.
+	Parts int
+}
+
+const (
+	defaultCacheBytes = 256 << 20
+	defaultParts      = 8
+)
+
+// Books are the ledgers of one aggregator over one store. They are safe for
+// concurrent use.
+type Books struct {
+	store  Store
+	config Config
+	part   uint8
+	cache  cache
+	sizes  sizes
+
+	mu    sync.Mutex
+	books map[dap.TaskID]*Book
+}
+
+// New returns the books over a store.
+func New(store Store, c Config) (*Books, error) {
+	if c.Keys == nil || c.Clock == nil || c.Rand == nil {
+		return nil, errors.New("opening ledgers: keys, clock and randomness are needed")
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = defaultCacheBytes
+	}
+	if c.Parts == 0 {
+		c.Parts = defaultParts
+	}
+	if c.CacheBytes < 0 || c.Parts < 0 || c.Parts > 256 || c.Linger < 0 {
+		return nil, fmt.Errorf("opening ledgers: cache of %d bytes, %d parts and %v longer, want 1 or more, 1 to 256, and not negative", c.CacheBytes, c.Parts, c.Linger)
+	}
+	var b [1]byte
+	if _, err := io.ReadFull(c.Rand, b[:]); err != nil {
+		return nil, fmt.Errorf("opening ledgers: reading randomness: %w", err)
+	}
+	return &Books{
+		store: store, config: c, part: uint8(int(b[0]) % c.Parts),
+		cache: cache{limit: c.CacheBytes, pages: make(map[cacheKey]*list.Element), tasks: make(map[dap.TaskID]*cacheTask)},
+		books: make(map[dap.TaskID]*Book),
+		sizes: defaultSizes,
+	}, nil
+}
+
+// Open returns the book of a task, and begins the task's ledger if there is none.
+// Reports older than expiry are dropped, 0 means never; the expiry of the last
+// call holds.
+func (bs *Books) Open(ctx context.Context, task *dap.Task, expiry time.Duration) (*Book, error) {
+	if expiry < 0 {
+		return nil, fmt.Errorf("opening the ledger of task %v: negative expiry %v", task.ID(), expiry)
+	}
+	bs.mu.Lock()
+	b := bs.books[task.ID()]
+	bs.mu.Unlock()
+	if b == nil {
+		layout, err := bs.store.Begin(ctx, task.ID(), DefaultLayout(task.Config().TimePrecision))
+		if err != nil {
+			return nil, fmt.Errorf("opening the ledger of task %v: %w", task.ID(), err)
+		}
+		if err := layout.Validate(); err != nil {
+			return nil, fmt.Errorf("opening the ledger of task %v: %w", task.ID(), err)
+		}
+		b = &Book{books: bs, task: task, layout: layout, turn: make(chan struct{}, 1)}
+		if err := b.refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	if first := bs.books[task.ID()]; first != nil {
+		b = first
+	}
+	bs.books[task.ID()] = b
+	b.expiry.Store(int64(expiry))
+	return b, nil
+}
+
+// Cached returns how many bytes of report IDs are in memory.
+func (bs *Books) Cached() int64 { return bs.cache.size() }
+
+// A Book is the ledger of one task. It is safe for concurrent use, and so are
+// many books of the same task, in any number of processes.
+type Book struct {
+	books  *Books
+	task   *dap.Task
+	layout Layout
+	expiry atomic.Int64
+
+	// turn is held by the one that changes the ledger, or reads for it.
+	turn chan struct{}
+
+	mu         sync.RWMutex // guards what follows; to write, both are held
+	generation uint64
+	watermark  dap.Time
+	marks      marks
+}
+
+// Task returns the book's task.
+func (b *Book) Task() *dap.Task { return b.task }
+
+// take waits for the turn, as long as the context lasts.
+func (b *Book) take(ctx context.Context) error {
+	select {
+	case b.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the ledger of task %v: %w", b.task.ID(), ctx.Err())
+	}
+}
+
+func (b *Book) give() { <-b.turn }
+
+// refresh reads what is new in the head. The turn is held.
+func (b *Book) refresh(ctx context.Context) error {
+	head, err := b.books.store.Head(ctx, b.task.ID(), b.generation)
+	if err != nil {
+		return fmt.Errorf("reading the ledger of task %v: %w", b.task.ID(), err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range head.Marks {
+		if err := b.marks.add(m.Selector); err != nil {
+			return fmt.Errorf("reading the ledger of task %v: %w", b.task.ID(), err)
+		}
+	}
+	b.generation, b.watermark = head.Generation, max(b.watermark, head.Watermark)
+	return nil
+}
+
+// floor is [Config.NotBefore] in units of the task's time precision.
+func (b *Book) floor() dap.Time {
+	at, precision := b.books.config.NotBefore, b.task.Config().TimePrecision
+	if at.IsZero() {
+		return 0
+	}
+	t, err := precision.Time(at.Add(time.Duration(precision)*time.Second - 1))
+	if err != nil { // before 1970
+		return 0
+	}
+	return t
+}
+
+// horizon returns the time before which reports are dropped now, if they linger
+// for so long. The turn or mu is held.
+func (b *Book) horizon(linger time.Duration) dap.Time {
+	first := max(b.watermark, b.floor())
+	expiry := time.Duration(b.expiry.Load())
+	if expiry == 0 {
+		return first
+	}
+	oldest, err := b.task.Config().TimePrecision.Time(b.books.config.Clock.Now().Add(-expiry - linger))
+	if err != nil { // before 1970: nothing has expired
+		return first
+	}
+	return max(first, oldest)
+}

@@ -1,0 +1,68 @@
+package message
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/shoal-project/shoal/internal/discovery"
+)
+
+// keep compares sections of docs/discovery.md with what the code says.
+// SHOAL_UPDATE=1 rewrites them.
+func keep(t *testing.T, sections map[string]string) {
+	t.Helper()
+	const name = "../../../docs/discovery.md"
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	for section, table := range sections {
+		begin, end := "<!-- begin "+section+" -->\n", "<!-- end "+section+" -->"
+		i, j := strings.Index(text, begin), strings.Index(text, end)
+		if i < 0 || j < i {
+			t.Fatalf("%s has no place for %s", name, section)
+		}
+		text = text[:i+len(begin)] + table + text[j:]
+	}
+	if text == string(data) {
+		return
+	}
+	if os.Getenv("SHOAL_UPDATE") != "1" {
+		t.Errorf("%s is not what the code says: run SHOAL_UPDATE=1 go test ./internal/discovery/message", name)
+		return
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDocs(t *testing.T) {
+	var messages, gate strings.Builder
+	messages.WriteString("| message | what it tells | fields | its crowd | bits beside it |\n|---|---|---|---|---:|\n")
+	for _, s := range Schemas() {
+		var fields []string
+		for i := range s.Fields {
+			f := &s.Fields[i]
+			switch {
+			case f.enveloped():
+			case f.Kind == Bucket:
+				fields = append(fields, fmt.Sprintf("`%s` (at least %s)", f.Name, strings.Trim(strings.ReplaceAll(fmt.Sprint(f.Bounds), " ", ", "), "[]")))
+			default:
+				fields = append(fields, "`"+f.Name+"`")
+			}
+		}
+		fmt.Fprintf(&messages, "| `%s` | %s | %s | `%s` | %.1f |\n", s.Name, s.About, strings.Join(fields, ", "), strings.Join(s.Crowd, "`, `"), LooseBits(s))
+	}
+	gate.WriteString("| rule | if it finds something | what it finds |\n|---|---|---|\n")
+	for _, r := range Table() {
+		verdict := r.Verdict.String()
+		if r.Verdict == discovery.Public {
+			verdict = "–"
+		}
+		fmt.Fprintf(&gate, "| `%s` | %s | %s |\n", r.Rule, verdict, r.Text)
+	}
+	keep(t, map[string]string{"messages": messages.String(), "gate": gate.String()})
+}

@@ -1,0 +1,171 @@
+package encoder
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/shoal-project/shoal/crypto/secretshare"
+	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// An Encoder turns records of one task into what leaves the device. It is safe
+// for use by several goroutines.
+type Encoder struct {
+	task    *task.Task
+	id      task.ID
+	deriver secretshare.Deriver // of the keys of a quorum
+}
+
+// A Fragment is one report before it is sealed. Nothing in it says which record
+// it comes from, when it was made, or which fragments were made with it.
+type Fragment struct {
+	// Payload is what the analyzer will read: canonical, unpadded, after
+	// coarsening and randomised response. If the task asks for a quorum,
+	// [Encoder.Seal] encrypts it and adds a share of the key.
+	Payload []byte
+	// Crowd is the material of which the crowd's tag is made, a function of
+	// Payload: two fragments are in one crowd if it is equal. It is empty for
+	// constant crowds.
+	Crowd []byte
+	// Plain is the payload as it was before randomised response. It is for the
+	// eyes of the device's owner and must never leave the device.
+	Plain []byte
+}
+
+// New returns an encoder for records of t, whose ID is id.
+func New(t *task.Task, id task.ID) (*Encoder, error) {
+	if err := t.Validate(); err != nil {
+		return nil, fmt.Errorf("making an encoder: %w", err)
+	}
+	if t.Method != task.Crowd {
+		return nil, fmt.Errorf("making an encoder: task %q is not answered by crowds", t.Metric)
+	}
+	return &Encoder{task: t, id: id, deriver: secretshare.MessageHash{}}, nil
+}
+
+// Encode turns one record into fragments: it scrubs v to the schema, coarsens,
+// randomises and breaks up, in this order.
+//
+// v is a map[string]any, a struct or pointer to a struct whose fields carry the
+// tag `shoal:"name"`, or a [task.Record]. Whatever the schema does not name
+// stays behind unread: further keys of a map, fields without a tag. A field of
+// the schema that is missing, nil, of another type, too long or out of range
+// refuses the record; so does a tag that the schema does not know. Values in v
+// may be of any type whose kind fits:
+//
+//	String, Enum  strings
+//	Int           integers; floats with an integral value
+//	Bool          bools
+//	Set           slices of strings, maps from strings to bools, unsigned integers as bit sets
+//	List          slices and arrays of the above
+//
+// No more fragments are made than the task lets a client send in an epoch; if
+// there could be more, a uniformly random choice is. A sequence too short for
+// one tuple gives none. The fragments come in a uniformly random order. All
+// randomness is read from rand, which must be crypto/rand.Reader but in tests;
+// if it fails nothing is returned. Errors never hold a value of v.
+func (e *Encoder) Encode(v any, rand io.Reader) ([]Fragment, error) {
+	record, err := e.scrub(v)
+	if err != nil {
+		return nil, fmt.Errorf("record of %q refused: %w", e.task.Metric, err)
+	}
+	src := &source{reader: rand}
+	noisy, err := e.randomise(record, src)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a record of %q: reading randomness: %w", e.task.Metric, err)
+	}
+	chosen, err := src.sample(e.parts(record), e.limit())
+	if err != nil {
+		return nil, fmt.Errorf("encoding a record of %q: reading randomness: %w", e.task.Metric, err)
+	}
+	fragments := make([]Fragment, 0, len(chosen))
+	for _, i := range chosen {
+		f, err := e.fragment(record, noisy, i)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a record of %q: %w", e.task.Metric, err)
+		}
+		fragments = append(fragments, f)
+	}
+	return fragments, nil
+}
+
+// fragment encodes the part with number i.
+func (e *Encoder) fragment(plain, noisy task.Record, i int) (Fragment, error) {
+	payload, err := e.task.Encode(e.part(noisy, i))
+	if err != nil {
+		return Fragment{}, err
+	}
+	f, err := e.Parse(payload)
+	if err != nil {
+		return Fragment{}, err
+	}
+	f.Plain, err = e.task.Encode(e.part(plain, i))
+	return f, err
+}
+
+// Parse returns the fragment of a payload that [Encoder.Encode] made, without
+// Plain: for an outbox, which keeps payloads.
+func (e *Encoder) Parse(payload []byte) (Fragment, error) {
+	record, err := e.task.Decode(payload)
+	if err != nil {
+		return Fragment{}, fmt.Errorf("fragment of %q: %w", e.task.Metric, err)
+	}
+	f := Fragment{Payload: payload}
+	if f.Crowd, err = esa.CrowdMaterial(e.task, payload, record); err != nil {
+		return Fragment{}, fmt.Errorf("fragment of %q: %w", e.task.Metric, err)
+	}
+	return f, nil
+}
+
+// Tag returns the crowd's tag of a fragment that is sent in the given epoch.
+func (e *Encoder) Tag(f Fragment, epoch task.Epoch) esa.CrowdTag {
+	return esa.CrowdTagOf(e.task, e.id, epoch, f.Crowd)
+}
+
+// Seal returns the report of a fragment for an epoch, sealed to one key a hop;
+// see [esa.ChooseKeys]. Sealed twice, a fragment gives two reports that count
+// twice, and for a quorum hold two shares: a retry must send the same bytes.
+func (e *Encoder) Seal(f Fragment, epoch task.Epoch, keys []task.Key) ([]byte, error) {
+	if !e.task.Covers(epoch) {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, ErrEpoch)
+	}
+	s, err := esa.NewSealer(e.task, e.id, keys)
+	if err != nil {
+		return nil, err
+	}
+	content, err := e.content(context.Background(), f, epoch)
+	if err != nil {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
+	}
+	return s.Seal(epoch, e.Tag(f, epoch), content)
+}
+
+// content returns what the analyzer will find: the payload or, for a quorum, the
+// ciphertext of the padded payload and a share, which for all payloads of the
+// task have one length.
+func (e *Encoder) content(ctx context.Context, f Fragment, epoch task.Epoch) ([]byte, error) {
+	if e.task.Encoding.Kind != task.Quorum {
+		return f.Payload, nil
+	}
+	message, err := task.Pad(f.Payload, e.task.MessageSize())
+	if err != nil {
+		return nil, err
+	}
+	enc, err := secretshare.NewEncoder(e.deriver, esa.QuorumBinding(e.id, epoch), int(e.task.Encoding.Shares))
+	if err != nil {
+		return nil, err
+	}
+	shared, err := enc.Encode(ctx, message, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return esa.JoinShared(shared), nil
+}
+
+// ErrEpoch says that a report was to be sealed for an epoch outside the task's
+// life.
+var ErrEpoch = errors.New("the epoch is outside the task's life")

@@ -1,0 +1,227 @@
+package esa
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+var update = flag.Bool("update", false, "make the golden files anew; they change with the frame and never else")
+
+const goldenFile = "testdata/reports.json"
+
+// A goldenReport is a report with all that opens it, committed. How the
+// standard library turns randomness into seals is its own affair, so what must
+// not change is that these bytes open to these values, not that sealing makes
+// these bytes again.
+type goldenReport struct {
+	Name    string   `json:"name"`
+	Task    string   `json:"task"` // canonical bytes
+	TaskID  string   `json:"task_id"`
+	Epoch   uint64   `json:"epoch"`
+	Keys    []string `json:"keys"` // private, one a hop; made for this file
+	Crowd   string   `json:"crowd"`
+	Payload string   `json:"payload"`
+	Report  string   `json:"report"`
+}
+
+func makeGolden(t *testing.T) []goldenReport {
+	var out []goldenReport
+	for seed, kems := range [][]KEM{{X25519, X25519}, {P256, P256}, {XWing, X25519}, {X25519, P256, X25519}} {
+		cryptotest.SetGlobalRandom(t, uint64(seed))
+		w := newWorld(t, kems...)
+		payload, err := w.task.Encode(task.Record{"shoal"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag := SaltedTag(w.id, w.task.SaltWindow(testEpoch), payload)
+		b, err := w.task.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := goldenReport{
+			Name: fmt.Sprint(kems), Task: hex.EncodeToString(b), TaskID: w.id.String(), Epoch: uint64(testEpoch),
+			Crowd: tag.String(), Payload: hex.EncodeToString(payload), Report: hex.EncodeToString(w.seal(t, tag, string(payload))),
+		}
+		for _, k := range w.private {
+			text, err := k.Text()
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.Keys = append(g.Keys, text)
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+func goldenReports(t testing.TB) []goldenReport {
+	t.Helper()
+	b, err := os.ReadFile(goldenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []goldenReport
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// openers returns what opens the report, hop by hop.
+func (g *goldenReport) openers(t testing.TB) (*task.Task, []*Opener) {
+	t.Helper()
+	x, err := task.Parse(unhex(t, g.Task))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := x.ID()
+	if err != nil || id.String() != g.TaskID {
+		t.Fatalf("task ID %v, want %v: %v", id, g.TaskID, err)
+	}
+	var out []*Opener
+	for i, text := range g.Keys {
+		k, err := ParsePrivateKey(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := NewOpener(x, id, i, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, o)
+	}
+	return x, out
+}
+
+func TestGoldenReports(t *testing.T) {
+	if *update {
+		b, err := json.MarshalIndent(makeGolden(t), "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(goldenFile, append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, g := range goldenReports(t) {
+		_, openers := g.openers(t)
+		layer := unhex(t, g.Report)
+		for i, o := range openers {
+			l, err := o.Open(layer, task.Epoch(g.Epoch))
+			if err != nil {
+				t.Fatalf("%s: hop %d: %v", g.Name, i, err)
+			}
+			if i == len(openers)-2 && l.Crowd.String() != g.Crowd {
+				t.Errorf("%s: crowd %v, want %s", g.Name, l.Crowd, g.Crowd)
+			}
+			layer = l.Next
+		}
+		if !bytes.Equal(layer, unhex(t, g.Payload)) {
+			t.Errorf("%s: payload %x, want %s", g.Name, layer, g.Payload)
+		}
+	}
+}
+
+// TestDocumentedExample keeps the worked example of docs/report-frame.md equal
+// to the first golden report, field by field.
+func TestDocumentedExample(t *testing.T) {
+	const file = "../../docs/report-frame.md"
+	const begin, end = "<!-- example: begin -->\n", "<!-- example: end -->"
+	doc, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok1 := strings.Cut(string(doc), begin)
+	body, tail, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no marked example", file)
+	}
+	want := example(t, goldenReports(t)[0])
+	if *update {
+		if err := os.WriteFile(file, []byte(head+begin+want+end+tail), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if body != want {
+		t.Errorf("%s: the example is not the golden report; run this test with -update", file)
+	}
+}
+
+// example describes a report of two hops, as opened with its keys.
+func example(t *testing.T, g goldenReport) string {
+	_, openers := g.openers(t)
+	var b strings.Builder
+	fmt.Fprintf(&b, "Task %s, epoch %d, payload `%s`.\n", g.TaskID, g.Epoch, g.Payload)
+	layer := unhex(t, g.Report)
+	for i, o := range openers {
+		fmt.Fprintf(&b, "\nLayer %d, for the %s (%d bytes), opens with\n\n    %s\n\n", i+1, o.hop.role, len(layer), g.Keys[i])
+		h, key, err := o.check(layer, task.Epoch(g.Epoch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := openLayer(key.key, &h, layer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString("| offset | length | field | bytes |\n|---:|---:|---|---|\n")
+		row := table(&b)
+		row("version", layer[:1])
+		row("role", layer[1:2])
+		row("key ID", layer[2:10])
+		row("task ID", layer[10:42])
+		row("epoch", layer[42:50])
+		row("form of the encapsulated key", layer[50:51])
+		row("encapsulated key", layer[51:83])
+		row("sealed bytes and tag", layer[83:])
+		b.WriteString("\nSealed in it:\n\n| offset | length | field | bytes |\n|---:|---:|---|---|\n")
+		row = table(&b)
+		n := 1 + int(plain[0])
+		row("length of the crowd material", plain[:1])
+		row("crowd material", plain[1:n])
+		row("length of the extensions", plain[n:n+2])
+		next := "next layer: layer 2"
+		if o.last {
+			next = "padded payload"
+		}
+		row(next, plain[n+2:])
+		l, err := o.Open(layer, task.Epoch(g.Epoch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		layer = l.Next
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// table writes rows with running offsets; long fields are cut in the middle.
+func table(b *strings.Builder) func(field string, value []byte) {
+	offset := 0
+	return func(field string, value []byte) {
+		text := hex.EncodeToString(value)
+		if len(value) > 72 {
+			text = text[:24] + "…" + text[len(text)-24:]
+		}
+		if len(value) > 0 {
+			fmt.Fprintf(b, "| %d | %d | %s | `%s` |\n", offset, len(value), field, text)
+		}
+		offset += len(value)
+	}
+}

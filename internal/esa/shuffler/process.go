@@ -1,0 +1,262 @@
+package shuffler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/engine"
+	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/esa/hop"
+)
+
+// A stage turns the reports of one closed batch into the records that go on.
+// It is a function of its fields and its input: it knows no clock, no network
+// and no randomness but the seed, so that a repetition gives the same rows and
+// the same counts.
+type stage struct {
+	engine    engine.Engine
+	name      string // prefix of the datasets, of this batch alone
+	workers   int
+	openMany  hop.Many // if nil, reports are opened one by one by open
+	open      func(report []byte) (esa.Layer, esa.Cause)
+	nextSize  int // bytes of the layers that are uncovered
+	minBatch  uint64
+	total     *dp.Total // decides on the minimum, with noise; nil where it is exact
+	seed      dp.Seed
+	threshold dp.Threshold // nil at all hops but the last shuffler
+}
+
+// errUndersized says that a batch has fewer distinct valid reports than the
+// task's minimum.
+var errUndersized = errors.New("batch below its minimum")
+
+const (
+	keyWidth   = len(sortKey{})
+	crowdWidth = len(esa.CrowdTag{})
+)
+
+func (s *stage) dataset(step string) string { return s.name + "-" + step }
+
+// datasets are all the names that a stage may use.
+func (s *stage) datasets() []string {
+	var all []string
+	for _, step := range []string{"records", "marks"} {
+		all = append(all, s.dataset(step))
+	}
+	return all
+}
+
+// records are what goes on of each report, in the order in which it goes: the
+// widest dataset, which is therefore written once and read once.
+func (s *stage) records() []engine.Column {
+	return []engine.Column{{Name: "final", Width: keyWidth}, {Name: "number", Width: numberWidth}, {Name: "next", Width: s.tagSize() + s.nextSize}}
+}
+
+// marks are what decides about a report. Equal reports, which have equal keys,
+// follow each other.
+func (s *stage) marks() []engine.Column {
+	return []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "key", Width: keyWidth}, {Name: "number", Width: numberWidth}}
+}
+
+// A result is what a stage leaves besides the records.
+type result struct {
+	counts esa.Counts // exact, for the operator
+	total  uint64     // of distinct valid reports, with noise; 0 without a stage.total
+	goOn   numbers    // of the records that go on
+}
+
+// run processes the reports. On errUndersized the counts are valid, too.
+func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (result, error) {
+	if err := s.engine.Remove(ctx, s.datasets()...); err != nil { // of an attempt that failed
+		return result{}, fmt.Errorf("removing old datasets: %w", err)
+	}
+	order, err := newOrder(s.seed)
+	if err != nil {
+		return result{}, err
+	}
+	counts, err := s.openAll(ctx, order, reports)
+	if err != nil {
+		return result{counts: counts}, fmt.Errorf("opening reports: %w", err)
+	}
+	crowds, goOn, err := s.decide(ctx, counts.Received)
+	if err != nil {
+		return result{counts: counts}, fmt.Errorf("applying the threshold: %w", err)
+	}
+	counts.Duplicate = counts.Received - invalid(counts) - crowds.valid
+	total, enough := s.enough(crowds.valid)
+	if !enough {
+		return result{counts: counts}, errUndersized
+	}
+	counts.SuppressedCrowds, counts.SuppressedReports = crowds.suppressed, crowds.suppressedReports
+	counts.Dropped, counts.Released = crowds.dropped, crowds.valid-crowds.suppressedReports-crowds.dropped
+	return result{counts, total, goOn}, s.engine.Remove(ctx, s.dataset("marks"))
+}
+
+// enough decides whether there are enough distinct valid reports, and what is told
+// of their number. The noise is a function of the seed.
+func (s *stage) enough(valid uint64) (total uint64, ok bool) {
+	if s.total == nil {
+		return 0, valid >= s.minBatch
+	}
+	return s.total.Decide(valid, dp.NewStream(s.seed, "shoal batch total v1", nil))
+}
+
+func invalid(c esa.Counts) uint64 {
+	var n uint64
+	for _, of := range c.Invalid {
+		n += of
+	}
+	return n
+}
+
+// openAll opens the reports' outer layers in parallel and writes records and marks.
+// A report that does not open costs only itself.
+func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, error]) (esa.Counts, error) {
+	records, err := s.engine.CreateSorted(ctx, s.dataset("records"), s.records(), []string{"final"})
+	if err != nil {
+		return esa.Counts{}, err
+	}
+	defer records.Abort()
+	marks, err := s.engine.CreateSorted(ctx, s.dataset("marks"), s.marks(), []string{"crowd", "key"})
+	if err != nil {
+		return esa.Counts{}, err
+	}
+	defer marks.Abort()
+	var counts esa.Counts
+	open := func(before uint64, reports [][]byte, r *openedReports) { s.openSome(o, before, reports, r) }
+	for r, err := range hop.Rounds(reports, s.workers, open) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = errors.Join(records.Write(r.records), marks.Write(r.marks))
+		}
+		if err != nil {
+			return esa.Counts{}, err
+		}
+		counts.Received += r.counts.Received
+		for cause, n := range r.counts.Invalid {
+			counts.Invalid[cause] += n
+		}
+	}
+	if counts.Received > maxNumber {
+		return counts, fmt.Errorf("%d reports in a batch, at most %d can be numbered", counts.Received, uint64(maxNumber))
+	}
+	return counts, errors.Join(records.Close(), marks.Close())
+}
+
+// openedReports are what became of some reports: rows of records and of marks.
+type openedReports struct {
+	records, marks []byte
+	counts         esa.Counts // received and invalid
+}
+
+// openSome opens reports, the first of which has a number.
+func (s *stage) openSome(o order, number uint64, reports [][]byte, r *openedReports) {
+	r.records, r.marks, r.counts = r.records[:0], r.marks[:0], esa.Counts{Received: uint64(len(reports))}
+	for opened := range s.opened(reports) {
+		if opened.Cause != 0 {
+			r.counts.Invalid[opened.Cause]++
+		} else {
+			r.add(o, number, opened, s.tagSize())
+		}
+		number++
+	}
+}
+
+func (s *stage) opened(reports [][]byte) iter.Seq[esa.Opened] {
+	if s.openMany != nil {
+		return hop.OpenSome(reports, s.openMany)
+	}
+	return func(yield func(esa.Opened) bool) {
+		for _, report := range reports {
+			layer, cause := s.open(report)
+			if !yield(esa.Opened{Layer: layer, Cause: cause, Report: report}) {
+				return
+			}
+		}
+	}
+}
+
+// add adds the rows of a report.
+func (r *openedReports) add(o order, number uint64, opened esa.Opened, tagSize int) {
+	at := len(r.marks)
+	r.marks = append(r.marks, opened.Layer.Crowd[:]...)
+	r.marks = append(r.marks, make([]byte, keyWidth)...)
+	key := r.marks[at+crowdWidth:]
+	o.keyOf(key, opened.Report)
+	r.marks = appendNumber(r.marks, number)
+	at = len(r.records)
+	r.records = append(r.records, make([]byte, keyWidth)...)
+	o.finalKey(r.records[at:], key)
+	r.records = appendNumber(r.records, number)
+	r.records = append(r.records, opened.Layer.Crowd[:tagSize]...)
+	r.records = append(r.records, opened.Layer.Next...)
+}
+
+// rows applies each to the rows of a dataset.
+func (s *stage) rows(ctx context.Context, name string, each func(row []byte) error) error {
+	r, err := s.engine.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		row, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = each(row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// distinct applies each to the marks in order, to one of equal reports, and says
+// whether it is the first of its crowd.
+func (s *stage) distinct(ctx context.Context, each func(mark []byte, first bool) error) error {
+	var last []byte
+	return s.rows(ctx, s.dataset("marks"), func(mark []byte) error {
+		about := mark[:crowdWidth+keyWidth]
+		if bytes.Equal(about, last) {
+			return nil
+		}
+		first := len(last) == 0 || !bytes.Equal(mark[:crowdWidth], last[:crowdWidth])
+		last = append(last[:0], about...)
+		return each(mark, first)
+	})
+}
+
+// tagSize is how much of the crowd's tag goes on before each layer: all of it
+// where crowds are counted, so that the analyzer can hold records to them.
+func (s *stage) tagSize() int {
+	if s.threshold == nil {
+		return 0
+	}
+	return crowdWidth
+}
+
+// each applies f to the records that go on, in the order of their final keys. It
+// needs what run has left.
+func (s *stage) each(ctx context.Context, made result, f func(next []byte) error) error {
+	var released uint64
+	err := s.rows(ctx, s.dataset("records"), func(row []byte) error {
+		if !made.goOn.has(numberOf(row[keyWidth:])) {
+			return nil // dropped, or the same report again
+		}
+		released++
+		return f(row[keyWidth+numberWidth:])
+	})
+	if err == nil && released != made.counts.Released {
+		err = errors.New("the engine returned another number of records than go on")
+	}
+	return err
+}

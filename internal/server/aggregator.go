@@ -1,0 +1,496 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/helper"
+	"github.com/shoal-project/shoal/internal/dap/leader"
+	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/dap/tasks"
+	"github.com/shoal-project/shoal/internal/server/pairing"
+	"github.com/shoal-project/shoal/internal/store/postgres"
+	"github.com/shoal-project/shoal/internal/store/sqlite"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/vdaf"
+)
+
+// An aggregator runs the leader or the helper of an organisation: its keys, its
+// store, its tasks. Tasks can be added while it runs.
+type aggregator struct {
+	server  *Server
+	role    RoleName
+	store   io.Closer
+	roster  *roster.Roster
+	handler http.Handler
+	run     func(ctx context.Context, failed func(error)) error
+	tick    func(ctx context.Context) error
+	close   func() error
+	// unwell says why the role cannot do its work now, "" if it can.
+	unwell func() string
+	// refresh sets the role's gauges; nil: it has none.
+	refresh func(context.Context, *metrics) error
+
+	mu      sync.Mutex
+	waiting map[task.ID]string  // tasks that are not served yet, and for what they wait
+	takes   map[dap.TaskID]bool // what a bundle names; false: it was withdrawn; nil before the first sync
+}
+
+// aggregatorStores are what the two roles need of a database.
+type leaderStore interface {
+	leader.Store
+	roster.Store
+	io.Closer
+	identified
+}
+
+type helperStore interface {
+	helper.Store
+	roster.Store
+	io.Closer
+	identified
+}
+
+func (s *Server) openAggregator(ctx context.Context, r RoleName) (*aggregator, error) {
+	a := &aggregator{server: s, role: r, waiting: map[task.ID]string{}, close: func() error { return nil }, unwell: func() string { return "" }}
+	var err error
+	if r == LeaderRole {
+		err = a.openLeader(ctx)
+	} else {
+		err = a.openHelper(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the %s: %w", r, err), a.release())
+	}
+	a.database()
+	return a, nil
+}
+
+// open opens the roster and the ledgers over a store.
+func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store, ledgers ledger.Store) (*ledger.Books, error) {
+	s := a.server
+	if s.data.replaced { // another database: what counted is forgotten
+		if err := s.openRestored(true); err != nil {
+			return nil, err
+		}
+	}
+	keys, err := readStorageKeys(s.config, a.role)
+	if err != nil {
+		return nil, err
+	}
+	var kems []uint16
+	for _, name := range s.config.Keys.KEMs {
+		kem, err := parseKEM(name)
+		if err != nil {
+			return nil, err
+		}
+		kems = append(kems, uint16(kem))
+	}
+	rotation := rotationFor(time.Duration(s.config.Aggregates.Expiry))
+	rotation.KEMs = kems
+	a.roster, err = roster.Open(ctx, tasks, roster.Config{Role: role, Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, Rotation: rotation})
+	if err != nil {
+		return nil, err
+	}
+	c := ledger.Config{Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, CacheBytes: int64(s.config.Aggregates.ReplayMemory)}
+	if role == dap.Leader {
+		c.Linger = linger
+	}
+	if !s.restored.IsZero() {
+		c.NotBefore = s.restored.Add(s.longestSkew())
+	}
+	return ledger.New(ledgers, c)
+}
+
+// rotationFor returns the plan of an aggregator's HPKE keys. A key is kept for as
+// long as a report that was sealed to it may wait: a leader waits for an absent
+// helper until the report expires, and has jobs that began before for linger more.
+func rotationFor(expiry time.Duration) dap.Rotation {
+	rotation := dap.DefaultRotation()
+	rotation.Expired = max(rotation.Expired, expiry+linger)
+	return rotation
+}
+
+// linger is how long reports that have expired are still counted by the leader's
+// jobs that were begun before: longer than all rounds of a job take.
+const linger = 7 * 24 * time.Hour
+
+func (a *aggregator) openLeader(ctx context.Context) error {
+	s := a.server
+	store, err := openLeaderStore(ctx, s.config)
+	if err != nil {
+		return err
+	}
+	a.store = store
+	if err := s.confirm(ctx, a.role, store); err != nil {
+		return err
+	}
+	if err := s.dropNode(ctx, store); err != nil {
+		return err
+	}
+	books, err := a.open(ctx, dap.Leader, store, store)
+	if err != nil {
+		return err
+	}
+	l, err := leader.New(ctx, leader.Config{
+		Store: store, Node: s.config.Aggregates.Node, Books: books, Roster: a.roster, FS: s.o.FS, Dir: filepath.Join(s.config.Data, string(LeaderRole)),
+		Clock: s.o.Clock, Rand: s.o.Rand, Client: s.o.Client, Workers: s.config.Batches.Workers, LogAge: a.logAge(),
+		LeaseTime: s.config.Leader.LeaseTime.D(), FirstPause: s.config.Leader.FirstPause.D(), LongPause: s.config.Leader.LongestPause.D(),
+		Patience: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
+		OpenAtUpload: s.config.Leader.OpenAtUpload, Withdrawn: a.withdrawn,
+		Metrics: leaderMetrics{s.metrics}, Lost: s.lost(LeaderRole), Failed: func(err error) { s.failed("leader", err) },
+	})
+	if errors.Is(err, leader.ErrHeld) {
+		return fmt.Errorf("aggregates.node: %w: give each server that shares the database a name of its own, or wait", err)
+	}
+	if err != nil {
+		return err
+	}
+	a.handler, a.run, a.close = l.Handler(), l.Run, l.Close
+	a.tick = l.Tick
+	watch := &leaderWatch{server: s, status: l.Status, warned: map[string]time.Time{}, listed: map[leader.LossCause]int64{}}
+	a.unwell, a.refresh = watch.unwell, watch.refresh
+	return nil
+}
+
+// logAge is how old the reports get before they are aggregated; 0 is the default.
+func (a *aggregator) logAge() time.Duration { return 0 }
+
+func (a *aggregator) openHelper(ctx context.Context) error {
+	s := a.server
+	store, err := openHelperStore(ctx, s.config)
+	if err != nil {
+		return err
+	}
+	a.store = store
+	if err := s.confirm(ctx, a.role, store); err != nil {
+		return err
+	}
+	books, err := a.open(ctx, dap.Helper, store, store)
+	if err != nil {
+		return err
+	}
+	config := helper.Config{
+		Store: store, Roster: a.roster, Books: books, Clock: s.o.Clock, Rand: s.o.Rand, Workers: s.config.Batches.Workers,
+		Async: s.config.Aggregates.Async, Metrics: helperMetrics{s.metrics}, Report: func(err error) { s.failed("helper", err) },
+	}
+	s.config.Helper.limit(&config)
+	h, err := helper.New(config)
+	if err != nil {
+		return err
+	}
+	a.handler = h.Handler()
+	a.run = func(ctx context.Context, _ func(error)) error { return h.Run(ctx) }
+	a.tick = func(ctx context.Context) error { return errors.Join(h.Finish(ctx), h.Tick(ctx)) }
+	a.unwell = func() string {
+		if h.Status().Err != nil {
+			return "the helper's store fails"
+		}
+		return ""
+	}
+	return nil
+}
+
+// database adds to the reasons why the role cannot do its work those of a database
+// that can be away.
+func (a *aggregator) database() {
+	db, ok := a.store.(interface {
+		Unready(ctx context.Context) string
+	})
+	if !ok {
+		return
+	}
+	role := a.unwell
+	a.unwell = func() string {
+		if why := db.Unready(context.Background()); why != "" {
+			return fmt.Sprintf("the %s's database: %s", a.role, why)
+		}
+		return role()
+	}
+}
+
+func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
+	if c.Aggregates.Postgres != "" {
+		return postgres.OpenLeader(ctx, c.Aggregates.Postgres)
+	}
+	return sqlite.OpenLeader(ctx, c.aggregatorStore(LeaderRole))
+}
+
+func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
+	if c.Aggregates.Postgres != "" {
+		return postgres.OpenHelper(ctx, c.Aggregates.Postgres)
+	}
+	return sqlite.OpenHelper(ctx, c.aggregatorStore(HelperRole))
+}
+
+// sync lets the role serve what the organisation's tasks and pairings say. What
+// cannot be served yet is remembered with the reason; who was paired with and is
+// no longer loses what the pairing gave.
+func (a *aggregator) sync(ctx context.Context) error {
+	var errs []error
+	waiting, takes := map[task.ID]string{}, map[dap.TaskID]bool{}
+	for _, t := range a.server.tasksWith(a.role) {
+		if made, err := taskconfig.New(t.Task, t.ID); err == nil {
+			takes[made.ID()] = t.Until.IsZero()
+		}
+		e, wait, err := a.entry(t)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
+			waiting[t.ID] = err.Error()
+		case wait != "":
+			waiting[t.ID] = wait
+			if err := a.revoke(ctx, t); err != nil {
+				errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
+			}
+		default:
+			if err := a.serve(ctx, e); err != nil {
+				errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
+				waiting[t.ID] = err.Error()
+			}
+		}
+	}
+	a.mu.Lock()
+	before := a.waiting
+	a.waiting, a.takes = waiting, takes
+	a.mu.Unlock()
+	a.server.logWaiting(a.role, before, waiting)
+	return errors.Join(errs...)
+}
+
+// withdrawn reports whether no bundle names a task any more, so that it takes no more
+// reports. Of a database that several servers share another one may know it.
+func (a *aggregator) withdrawn(id dap.TaskID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	takes, known := a.takes[id]
+	if !known {
+		return a.takes != nil && a.server.config.Aggregates.Postgres == ""
+	}
+	return !takes
+}
+
+// entry is a task as the role serves it. The text says what it still waits for.
+func (a *aggregator) entry(t Task) (*roster.Entry, string, error) {
+	made, err := taskconfig.New(t.Task, t.ID)
+	if err != nil {
+		return nil, "", err
+	}
+	e := &roster.Entry{
+		ID: made.ID(), Variant: made.Variant().String(), Config: made.Bytes(), Role: dap.Leader, VerifyWith: 1,
+		Leeway: time.Duration(t.Task.ClockSkew) * time.Second, Grace: taskconfig.Grace(t.Task),
+		ShoalTask: t.Signed.Bytes,
+	}
+	e.Expiry = e.Grace + a.server.config.Aggregates.Expiry.D()
+	collector, err := a.pairing(t.Task.Hops[2], task.Collector)
+	if err != nil || collector == nil {
+		return nil, waitsFor(t.Task.Hops[2]), err
+	}
+	keys, err := task.OpenKeyConfig(collector.Keys, t.Task.Hops[2].Identity, task.Collector, a.server.o.Clock.Now())
+	if err != nil {
+		return nil, "", fmt.Errorf("the collector's keys: %w", err)
+	}
+	if e.Collector, err = taskconfig.CollectorKey(keys, a.server.o.Clock.Now()); err != nil {
+		return nil, "", err
+	}
+	peer, role := t.Task.Hops[1], task.Helper
+	if a.role == HelperRole {
+		e.Role, peer, role = dap.Helper, t.Task.Hops[0], task.Leader
+	}
+	p, err := a.pairing(peer, role)
+	if err != nil || p == nil || len(p.Seed) == 0 {
+		return nil, waitsFor(peer), err
+	}
+	if a.role == LeaderRole && collector.Token == "" {
+		return nil, waitsFor(t.Task.Hops[2]), nil
+	}
+	return e, "", a.secrets(e, p, collector)
+}
+
+// secrets adds to an entry what was agreed by pairing.
+func (a *aggregator) secrets(e *roster.Entry, p, collector *pairing.Pairing) error {
+	key, err := dap.DeriveVerifyKey(p.Seed, e.ID)
+	if err != nil {
+		return err
+	}
+	e.VerifyKeys = map[dap.VerificationKeyID]vdaf.VerifyKey{e.VerifyWith: *key}
+	if a.role == HelperRole {
+		e.Inbound, err = hashes(p)
+		return err
+	}
+	former, err := p.FormerTokens()
+	if err != nil {
+		return err
+	}
+	token, err := auth.ParseToken(p.Token)
+	if err != nil {
+		return err
+	}
+	for _, t := range append(former, token) { // the helper may not have accepted the newest yet
+		e.Renew(t)
+	}
+	e.CollectorTokens, err = hashes(collector)
+	return err
+}
+
+// hashes are those of the tokens by which the peer of a pairing is known.
+func hashes(p *pairing.Pairing) ([]auth.Hash, error) {
+	var all []auth.Hash
+	for _, text := range []string{p.Token, p.Former} {
+		if text == "" {
+			continue
+		}
+		token, err := auth.ParseToken(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, token.Hash())
+	}
+	return all, nil
+}
+
+func (a *aggregator) pairing(party task.Party, role task.Role) (*pairing.Pairing, error) {
+	p, ok, err := a.server.pairings.Find(task.FormatPublic(party.Identity), role.String())
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &p, nil
+}
+
+func waitsFor(p task.Party) string {
+	return fmt.Sprintf("waits for pairing with the %s %s: run \"shoal pair\"", p.Role, task.FormatPublic(p.Identity))
+}
+
+// serve adds a task to the roster, or brings the one that is there up to date.
+func (a *aggregator) serve(ctx context.Context, e *roster.Entry) error {
+	s, err := a.roster.Lookup(ctx, e.ID)
+	if errors.Is(err, roster.ErrUnknown) {
+		return a.roster.Add(ctx, *e)
+	}
+	if err != nil || sameSecrets(s.Entry, e) {
+		return err
+	}
+	return a.roster.Update(ctx, e.ID, func(old *roster.Entry) error {
+		// The verification key stays: reports may have been verified with it.
+		old.Inbound, old.CollectorTokens = e.Inbound, e.CollectorTokens
+		if old.Outbound != e.Outbound {
+			for _, t := range slices.Backward(e.Former) {
+				old.Renew(t)
+			}
+			old.Renew(e.Outbound)
+		}
+		old.Expiry = e.Expiry
+		return nil
+	})
+}
+
+func sameSecrets(a, b *roster.Entry) bool {
+	return slices.Equal(a.Inbound, b.Inbound) && slices.Equal(a.CollectorTokens, b.CollectorTokens) &&
+		a.Outbound == b.Outbound && a.Expiry == b.Expiry
+}
+
+// state says how it stands with a task.
+func (a *aggregator) state(ctx context.Context, t Task) string {
+	a.mu.Lock()
+	wait := a.waiting[t.ID]
+	a.mu.Unlock()
+	if wait != "" {
+		return wait
+	}
+	made, err := taskconfig.New(t.Task, t.ID)
+	if err != nil {
+		return err.Error()
+	}
+	s, err := a.roster.Lookup(ctx, made.ID())
+	switch {
+	case err != nil:
+		return "not served"
+	case s.Entry.Disabled:
+		return stateDisabled
+	}
+	return stateServed
+}
+
+const (
+	stateServed   = "served"
+	stateDisabled = "disabled"
+)
+
+// disable ends a task.
+func (a *aggregator) disable(ctx context.Context, t Task) error {
+	made, err := taskconfig.New(t.Task, t.ID)
+	if err != nil {
+		return err
+	}
+	return a.roster.Disable(ctx, made.ID())
+}
+
+// ServeHTTP passes a request to the role, and signs the list of HPKE
+// configurations: Shoal's clients trust the identity that a task names.
+func (a *aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.TrimPrefix(r.URL.Path, "/") != dap.HpkeConfigPath || r.Method != http.MethodGet {
+		a.handler.ServeHTTP(w, r)
+		return
+	}
+	held := &heldBody{ResponseWriter: w, status: http.StatusOK}
+	a.handler.ServeHTTP(held, r)
+	if held.status == http.StatusOK {
+		role, cache := dap.Leader, a.roster.Keyring().Plan().Cache
+		if a.role == HelperRole {
+			role = dap.Helper
+		}
+		until := a.server.o.Clock.Now().Add(2 * cache)
+		w.Header().Set(dap.KeySignatureHeader, dap.SignConfigs(a.server.identity, role, held.body, until))
+		w.Header().Set("Access-Control-Expose-Headers", dap.KeySignatureHeader)
+	}
+	w.WriteHeader(held.status)
+	_, _ = w.Write(held.body)
+}
+
+// heldBody keeps a small answer until it has been signed.
+type heldBody struct {
+	http.ResponseWriter
+	status int
+	body   []byte
+}
+
+func (h *heldBody) WriteHeader(status int) { h.status = status }
+
+func (h *heldBody) Write(b []byte) (int, error) {
+	h.body = append(h.body, b...)
+	return len(b), nil
+}
+
+// doTick does what is due, once.
+func (a *aggregator) doTick(ctx context.Context) error {
+	return errors.Join(a.sync(ctx), a.roster.Refresh(ctx), a.tick(ctx))
+}
+
+// work does the role's periodic work until ctx ends.
+func (a *aggregator) work(ctx context.Context) error {
+	failed := func(err error) { a.server.failed(string(a.role), err) }
+	var group sync.WaitGroup
+	group.Go(func() { _ = a.roster.Run(ctx, failed) }) // both end with their context only
+	group.Go(func() { _ = a.run(ctx, failed) })
+	group.Wait()
+	return nil
+}
+
+func (a *aggregator) release() error {
+	err := a.close()
+	if a.store != nil {
+		err = errors.Join(err, a.store.Close())
+	}
+	return err
+}

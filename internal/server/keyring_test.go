@@ -1,0 +1,175 @@
+package server
+
+import (
+	"bytes"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+func newKeyring(t *testing.T) *keyring {
+	t.Helper()
+	identity, err := task.GenerateIdentityKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := Duration(24 * time.Hour)
+	return &keyring{
+		file: filepath.Join(t.TempDir(), "shuffler.keys"), role: task.Shuffler, identity: identity, rand: rand.Reader,
+		settings: KeysConfig{KEMs: []string{"x25519", "p256"}, Lifetime: 7 * day, Overlap: day, Announce: day, Grace: day},
+	}
+}
+
+// weekTask has epochs of a day and a salt window of two.
+func weekTask() *task.Task {
+	return &task.Task{EpochSeconds: 86400, MaxDelay: 3600, ClockSkew: 60, Crowd: task.CrowdRule{SaltEpochs: 2}}
+}
+
+// TestKeyringTurns runs a year in steps of six hours: at every moment each
+// mechanism has a valid key that is announced, a new one is announced before
+// the old one ends, keys that a report may need are there, and the number of
+// private keys stays small (old ones are destroyed).
+func TestKeyringTurns(t *testing.T) {
+	k := newKeyring(t)
+	tasks := []*task.Task{weekTask()}
+	grace := k.settings.Grace.D()
+	needed := func(key task.Key) time.Time { return neededUntil(tasks, grace, key) }
+	for now := noon; now.Before(noon.AddDate(1, 0, 0)); now = now.Add(6 * time.Hour) {
+		if _, err := k.turn(now, needed); err != nil {
+			t.Fatal(err)
+		}
+		c, err := task.OpenKeyConfig(k.config, k.identity.Public(), task.Shuffler, now)
+		if err != nil {
+			t.Fatalf("at %s: %v", now, err)
+		}
+		current := c.Current(now)
+		if len(current) == 0 || esa.KEM(current[0].KEM) != esa.X25519 {
+			t.Fatalf("at %s: the preferred key is %+v", now, current)
+		}
+		if newest(k.keys, esa.X25519).Sub(now) < k.settings.Overlap.D()-6*time.Hour || newest(k.keys, esa.P256).Sub(now) < 0 {
+			t.Fatalf("at %s: no successor in time", now)
+		}
+		for _, key := range c.Keys {
+			if !slices.ContainsFunc(k.keys, func(p *esa.PrivateKey) bool { return p.Public().ID == key.ID }) {
+				t.Fatalf("at %s: a key is announced that is not held", now)
+			}
+		}
+		if len(k.keys) > 6 {
+			t.Fatalf("at %s: %d keys are held", now, len(k.keys))
+		}
+	}
+}
+
+// TestKeyringDestroys: the bytes of a private key that nobody needs any more are
+// gone from the file and from the file that it replaced.
+func TestKeyringDestroys(t *testing.T) {
+	k := newKeyring(t)
+	needed := func(key task.Key) time.Time { return time.Unix(key.NotAfter, 0) }
+	if _, err := k.turn(noon, needed); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.Open(k.file) // as somebody who kept the file open sees it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	secret, err := k.keys[0].Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := noon.AddDate(0, 0, 8)
+	if _, err := k.turn(later, needed); err != nil {
+		t.Fatal(err)
+	}
+	now, err := os.ReadFile(k.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := make([]byte, 4096)
+	n, _ := old.ReadAt(before, 0)
+	if bytes.Contains(now, []byte(secret)) || bytes.Contains(before[:n], []byte("shoal-report-key")) {
+		t.Error("a destroyed key can still be read")
+	}
+	again := newKeyring(t)
+	again.file = k.file
+	if err := again.open(); err != nil || len(again.keys) != len(k.keys) {
+		t.Errorf("read again: %d keys, want %d: %v", len(again.keys), len(k.keys), err)
+	}
+}
+
+// TestNeededUntil: a report may be sealed at a key's last second, for an epoch
+// whose batch is carried over to the end of its salt window.
+func TestNeededUntil(t *testing.T) {
+	tk := weekTask()
+	end := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	got := neededUntil([]*task.Task{tk}, time.Hour, task.Key{NotAfter: end.Unix()})
+	e := tk.EpochAt(end)
+	for tk.SaltWindow(e+1) == tk.SaltWindow(e) {
+		e++
+	}
+	if want := tk.Closes(e).Add(time.Hour); !got.Equal(want) {
+		t.Errorf("needed until %s, want %s", got, want)
+	}
+	if got := neededUntil(nil, time.Hour, task.Key{NotAfter: end.Unix()}); !got.Equal(end.Add(time.Hour)) {
+		t.Errorf("without tasks needed until %s", got)
+	}
+}
+
+// TestKeyringDoubtsTheClock: a clock that is wrong for a while, or at the start,
+// destroys no key, and when it is right again clients have keys at once.
+func TestKeyringDoubtsTheClock(t *testing.T) {
+	k := newKeyring(t)
+	var running time.Duration
+	k.running = func(time.Time) time.Duration { return running }
+	needed := func(key task.Key) time.Time { return time.Unix(key.NotAfter, 0) }
+	turn := func(now time.Time, ran time.Duration) {
+		t.Helper()
+		running = ran
+		if _, err := k.turn(now, needed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	usable := func(now time.Time) {
+		t.Helper()
+		c, err := task.OpenKeyConfig(k.config, k.identity.Public(), task.Shuffler, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(c.Current(now)); n != 2 {
+			t.Errorf("%d keys can be used, want one of each mechanism", n)
+		}
+	}
+	turn(noon, 0)
+	first := k.keys[0].Public().ID
+	held := func() bool {
+		return slices.ContainsFunc(k.keys, func(p *esa.PrivateKey) bool { return p.Public().ID == first })
+	}
+	turn(noon.Add(2*time.Hour), 2*time.Hour)
+	turn(noon.AddDate(0, 1, 0), 2*time.Hour+30*time.Second) // somebody's hand slips
+	if !held() {
+		t.Error("a clock that had just jumped destroyed a key")
+	}
+	turn(noon.Add(2*time.Hour+time.Minute), 2*time.Hour+time.Minute)
+	usable(noon.Add(2*time.Hour + time.Minute))
+	turn(noon.AddDate(0, 0, 7), 7*24*time.Hour)
+	usable(noon.AddDate(0, 0, 7))
+	turn(noon.AddDate(0, 0, 8), 8*24*time.Hour)
+	if held() {
+		t.Error("a key that nobody needs was kept by a clock that goes evenly")
+	}
+	again := newKeyring(t)
+	again.file = k.file
+	if err := again.open(); err != nil {
+		t.Fatal(err)
+	}
+	n := len(again.keys)
+	if _, err := again.turn(noon.AddDate(5, 0, 0), needed); err != nil || len(again.keys) < n {
+		t.Errorf("a clock that nobody has watched yet destroyed a key: %v", err)
+	}
+}

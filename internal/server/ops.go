@@ -1,0 +1,109 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/shoal-project/shoal/internal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/esa/shuffler"
+)
+
+// leastFree is the space below which a server says that it is not ready: room
+// for a segment and the stores' logs.
+const leastFree = 256 << 20
+
+// ops returns the handler of the listener for operations: health, metrics and
+// the management API.
+func (s *Server) ops() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", s.metrics.handler())
+	for _, route := range s.managementRoutes() {
+		mux.HandleFunc(route.pattern, s.metrics.observe("api", s.withToken(route.scope, route.handle)))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { unrouted(mux, w, r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limitTime(w, longExchange)
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// readyz says whether the server can do its work now, and if not why.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	reasons := s.unready()
+	if len(reasons) == 0 {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+		return
+	}
+	writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reasons": reasons})
+}
+
+func (s *Server) unready() []string {
+	var reasons []string
+	if s.draining.Load() {
+		reasons = append(reasons, "shutting down")
+	}
+	if free, err := diskFree(s.config.Data); err == nil && free < leastFree {
+		reasons = append(reasons, "less than "+Size(leastFree).String()+" free on the data volume")
+	}
+	reasons = append(reasons, s.lossReasons()...)
+	for _, a := range s.aggregators {
+		if why := a.unwell(); why != "" {
+			reasons = append(reasons, why)
+		}
+	}
+	for _, h := range s.hosts {
+		h.mu.RLock()
+		if m, ok := h.member.(*shuffler.Shuffler); ok && m.ClockUnsure() {
+			reasons = append(reasons, "the clock has jumped and is not trusted yet; no batch closes")
+		}
+		if m, ok := h.member.(*analyzer.Analyzer); ok && m.Status().Aside > 0 {
+			reasons = append(reasons, fmt.Sprintf("%d batches could not be processed and are set aside: the log says why; try them again by \"shoal serve --retry-batches\"", m.Status().Aside))
+		}
+		h.mu.RUnlock()
+	}
+	return reasons
+}
+
+// withToken lets a request pass that has a token of the scope.
+func (s *Server) withToken(scope Scope, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="shoal"`)
+			problems.unauthorized.write(w, "Send a token as Authorization: Bearer TOKEN.")
+			return
+		}
+		switch err := s.tokens.check(strings.TrimSpace(secret), scope, s.o.Clock.Now()); err {
+		case nil:
+			next(w, r)
+		case errScope:
+			problems.forbidden.write(w, "This needs the scope "+string(scope)+".")
+		case errNoToken:
+			w.Header().Set("WWW-Authenticate", `Bearer realm="shoal", error="invalid_token"`)
+			problems.unauthorized.write(w, "")
+		default:
+			s.failed("tokens", err)
+			problems.internal.write(w, "")
+		}
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		problems.internal.write(w, "")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n'))
+}

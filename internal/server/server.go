@@ -1,0 +1,566 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
+	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/server/pairing"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// Options are what a server is given beside its configuration. The zero value
+// is that of production.
+type Options struct {
+	Clock  clock.Clock  // default: the system's
+	Rand   io.Reader    // keys and seeds; default: crypto/rand
+	Logger *slog.Logger // default: none
+	FS     durable.FS   // holds reports and batches; default: the operating system's
+	// Listen opens a listener; default: net.Listen. A test passes one that
+	// returns listeners it has opened before.
+	Listen func(network, address string) (net.Listener, error)
+	// Client reaches other organisations; default: one with timeouts that
+	// speaks TLS 1.3, follows no redirects, and shows the client certificate
+	// of the configuration, if there is one, to servers that ask.
+	Client *http.Client
+	// NewData starts without data that the organisation has had and that is
+	// missing now. What was in it is lost.
+	NewData bool
+	// RetryBatches has an analyzer try batches again that it has set aside.
+	RetryBatches bool
+	// Manual leaves the periodic work to calls of Tick.
+	Manual bool
+	// Console, if any, makes the handler of the console's listener.
+	Console func(*Server) (http.Handler, error)
+}
+
+func (o Options) withDefaults() Options {
+	o.Clock = cmp.Or(o.Clock, clock.System())
+	o.Rand = cmp.Or[io.Reader](o.Rand, rand.Reader)
+	o.FS = cmp.Or(o.FS, durable.OS())
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Listen == nil {
+		o.Listen = net.Listen
+	}
+	if o.Client == nil {
+		o.Client = peerClient(&tls.Config{MinVersion: tls.VersionTLS13})
+	}
+	return o
+}
+
+// peerClient returns the client by which one organisation reaches another.
+// There is no limit on a whole exchange: a batch may be large. What bounds a
+// peer that stalls is the time to the first byte of its answer.
+func peerClient(t *tls.Config) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			TLSClientConfig:       t,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 10 * time.Minute,
+			IdleConnTimeout:       90 * time.Second,
+			MaxIdleConnsPerHost:   4,
+			ForceAttemptHTTP2:     true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// A Server is one organisation's roles behind their listeners. Its methods are
+// safe for concurrent use.
+type Server struct {
+	config   Config
+	o        Options
+	identity task.IdentityKey
+	metrics  *metrics
+	tokens   *Tokens
+	unlock   func() error
+	data     *installation
+	losses   *loss.Book
+	gone     []holding       // what was missing or damaged, and is given up
+	checker  release.Checker // of released files
+	refused  refusals
+	keyIDs   map[string]string // by role, as logKeys saw them; used by refresh alone
+
+	listeners   []listener
+	hosts       []*host       // one a role of the crowd route
+	aggregators []*aggregator // one or none: leader or helper
+	gatherer    *gatherer     // nil if the organisation is no collector
+	pairings    *pairing.Book
+	collector   task.IdentityKey // the collector's, if the organisation is one
+	restored    time.Time        // when data was last restored or given up; zero for never
+	gates       *gates
+	network     func(*http.Request) netip.Prefix // of a sender; not valid if that cannot be told
+	pace        pace
+	bodies      buffers
+	need        atomic.Int64 // bytes that the work on the largest batch may take
+	draining    atomic.Bool
+	closing     sync.Once
+	closed      error // what closing returned
+
+	dapTasks sync.Map // from task.ID to dap.TaskID: computing it takes a moment
+
+	adding sync.Mutex // one bundle is added at a time
+
+	mu       sync.Mutex // guards registry
+	registry *registry
+}
+
+// listener is a bound address and what is served on it.
+type listener struct {
+	name string
+	l    net.Listener
+	h    http.Handler
+	tls  *tls.Config
+}
+
+// New opens everything that the configuration names and binds the listeners.
+// Each error says in one line what to mend. Nothing is served before Run.
+func New(ctx context.Context, c Config, o Options) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("checking config: %w", err)
+	}
+	if o.Client == nil {
+		var err error
+		if o.Client, err = c.client(); err != nil {
+			return nil, err
+		}
+	}
+	s := &Server{
+		config: c, o: o.withDefaults(), metrics: newMetrics(),
+		gates: newGates(c.Intake), network: c.network, pace: pace{bodyPause, bodyTime},
+	}
+	s.metrics.answered = s.answered
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context) error {
+	if err := s.openKeys(); err != nil {
+		return err
+	}
+	if err := s.openData(ctx); err != nil {
+		return err
+	}
+	now := s.o.Clock.Now()
+	registry, err := newRegistry(s.config, s.identity.Public(), s.collectorPublic())
+	if err != nil {
+		return err
+	}
+	if err := registry.load(now); err != nil {
+		return err
+	}
+	came, went, err := registry.remember()
+	if err != nil {
+		return err
+	}
+	if came > 0 || went > 0 {
+		s.o.Logger.Info("the bundles of tasks have changed", "new", came, "finished", went)
+	}
+	s.registry = registry
+	for _, t := range registry.tasks {
+		if !t.Until.IsZero() {
+			s.o.Logger.Warn("no bundle names a task any more: it takes no reports, and is served for those that were acknowledged",
+				"metric", t.Task.Metric, "role", t.Role(), "until", t.Until.UTC().Format(time.RFC3339))
+		}
+	}
+	for _, why := range registry.warnings() {
+		s.o.Logger.Warn("nothing is served", "why", why)
+	}
+	for _, r := range s.config.Roles {
+		if err := s.openRole(ctx, r); err != nil {
+			return err
+		}
+	}
+	if err := s.data.save(); err != nil {
+		return err
+	}
+	s.syncAggregates(ctx)
+	s.findOrphans()
+	s.remind()
+	return s.bind()
+}
+
+func (s *Server) openRole(ctx context.Context, r RoleName) error {
+	switch r {
+	case LeaderRole, HelperRole:
+		a, err := s.openAggregator(ctx, r)
+		if err == nil {
+			s.aggregators = append(s.aggregators, a)
+		}
+		return err
+	case CollectorRole:
+		g, err := s.openCollector(ctx)
+		s.gatherer = g
+		return err
+	}
+	h, err := s.newHost(ctx, r)
+	if err != nil {
+		return err
+	}
+	s.hosts = append(s.hosts, h)
+	return h.start(ctx, s.tasksOf(r))
+}
+
+// syncAggregates lets the roles of the aggregate route serve what tasks and
+// pairings say. A task that cannot be served yet waits and does not keep the
+// others.
+func (s *Server) syncAggregates(ctx context.Context) {
+	for _, a := range s.aggregators {
+		if err := a.sync(ctx); err != nil {
+			s.failed(string(a.role)+" tasks", err)
+		}
+	}
+	if s.gatherer != nil {
+		if err := s.gatherer.sync(ctx); err != nil {
+			s.failed("collector tasks", err)
+		}
+	}
+}
+
+func (s *Server) collectorPublic() ed25519.PublicKey {
+	if !s.config.Has(CollectorRole) {
+		return nil
+	}
+	return s.collector.Public()
+}
+
+func (s *Server) openKeys() error {
+	if err := privateDir(s.config.Keys.Dir); err != nil {
+		return fmt.Errorf("keys.dir: %w", err)
+	}
+	var err error
+	if s.identity, err = LoadIdentity(s.config.identityPath()); err != nil {
+		return err
+	}
+	if s.tokens, err = OpenTokens(s.config); err != nil || !s.config.aggregates() {
+		return err
+	}
+	return s.openPairings()
+}
+
+// openPairings reads what was agreed with other organisations.
+func (s *Server) openPairings() error {
+	var err error
+	if s.config.Has(CollectorRole) {
+		if s.collector, err = LoadIdentity(s.config.collectorIdentityPath()); err != nil {
+			return err
+		}
+	}
+	if s.pairings, err = OpenPairings(s.config); err != nil {
+		return err
+	}
+	return s.pairSelf()
+}
+
+// pairSelf pairs the own roles with each other.
+func (s *Server) pairSelf() error {
+	now := s.o.Clock.Now()
+	card, _, err := Card(s.config, now)
+	if err != nil {
+		return err
+	}
+	return s.pairings.PairSelf(&card, now, s.o.Rand)
+}
+
+// openData makes the data folder and takes its lock: two processes on one
+// folder would count reports twice. Data that the organisation has had must be
+// there, unless it is given up.
+func (s *Server) openData(ctx context.Context) error {
+	holdings := s.config.holdings(s.o.FS)
+	var err error
+	if s.data, err = openInstallation(s.config, s.o.NewData); err != nil {
+		return err
+	}
+	gone, err := s.data.check(holdings)
+	if err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	if err := s.o.FS.MkdirAll(s.config.Data, 0o700); err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	if err := os.MkdirAll(s.config.Data, 0o700); err != nil { // of the stores, whatever FS is
+		return fmt.Errorf("data: %w", err)
+	}
+	unlock, err := durable.TryLock(filepath.Join(s.config.Data, "lock"))
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("data: %s is in use by another shoal process, or cannot be locked: %w", s.config.Data, err)
+	}
+	s.unlock = unlock
+	if s.losses, err = loss.Open(durable.OS(), s.config.Data); err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	damaged, err := s.setDamagedAside(ctx, holdings)
+	if err != nil {
+		return err
+	}
+	s.giveUp(gone)
+	if s.o.NewData && len(gone) == 0 && damaged == 0 {
+		s.o.Logger.Warn("--new-data is given, and nothing that is a file is missing: start without it, so that a loss is noticed")
+	}
+	if err := s.openRestored(len(gone)+damaged > 0); err != nil {
+		return err
+	}
+	return s.data.establish(holdings)
+}
+
+// tasksOf returns the tasks in which the organisation plays role r.
+func (s *Server) tasksOf(r RoleName) []*task.Task {
+	var tasks []*task.Task
+	for _, t := range s.tasksWith(r) {
+		tasks = append(tasks, t.Task)
+	}
+	return tasks
+}
+
+// tasksWith is tasksOf with all that is known of the tasks.
+func (s *Server) tasksWith(r RoleName) []Task {
+	return slices.DeleteFunc(s.Tasks(), func(t Task) bool { return RoleName(t.Role().String()) != r })
+}
+
+// Tasks returns the tasks that are served, in the order of their admission.
+func (s *Server) Tasks() []Task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.registry.tasks)
+}
+
+// Config returns the configuration that is in force.
+func (s *Server) Config() Config { return s.config }
+
+// Identity returns the text form of the organisation's public identity key.
+func (s *Server) Identity() string { return task.FormatPublic(s.identity.Public()) }
+
+// bind opens the listeners.
+func (s *Server) bind() error {
+	t, err := s.config.tlsConfig()
+	if err != nil {
+		return err
+	}
+	add := func(name, key, address string, h http.Handler, t *tls.Config) error {
+		if address == Off {
+			return nil
+		}
+		l, err := s.o.listen(key, address)
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, listener{name, l, h, t})
+		return nil
+	}
+	public, err := s.config.askClients(t)
+	if err != nil {
+		return err
+	}
+	if err := add("public", "listen", s.config.Listen, s.public(), public); err != nil {
+		return err
+	}
+	opsTLS := t
+	if isLoopbackAddr(s.config.Ops.Listen) {
+		opsTLS = nil
+	}
+	if err := add("ops", "ops.listen", s.config.Ops.Listen, s.ops(), opsTLS); err != nil {
+		return err
+	}
+	if s.o.Console == nil {
+		return nil
+	}
+	h, err := s.o.Console(s)
+	if err != nil {
+		return fmt.Errorf("starting the console: %w", err)
+	}
+	return add("console", "console.listen", s.config.Console.Listen, h, nil)
+}
+
+// Addr returns the address on which the listener called public, ops or console
+// is bound, or "" if it is off.
+func (s *Server) Addr(name string) string {
+	for _, l := range s.listeners {
+		if l.name == name {
+			return l.l.Addr().String()
+		}
+	}
+	return ""
+}
+
+// Run serves until ctx ends and then shuts down: no new connections, requests
+// in flight finish, stores are closed. It returns nil after an orderly end. A
+// server runs once.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range s.listeners {
+		h := newHTTP(l.h, s.o.Logger, s.metrics)
+		if l.name == "public" {
+			h.ConnState = s.connections().state
+		}
+		group.Go(func() error {
+			if err := serve(ctx, h, l.l, l.tls, s.config.Shutdown.D()); err != nil {
+				return fmt.Errorf("%s listener: %w", l.name, err)
+			}
+			return nil
+		})
+		s.o.Logger.Info("listening", "listener", l.name, "on", l.l.Addr().String(), "tls", l.tls != nil)
+	}
+	group.Go(func() error {
+		<-ctx.Done()
+		s.draining.Store(true)
+		return nil
+	})
+	if !s.o.Manual {
+		group.Go(func() error { return s.maintain(ctx) })
+		for _, h := range s.hosts {
+			group.Go(func() error { return h.run(ctx) })
+		}
+		for _, a := range s.aggregators {
+			group.Go(func() error { return a.work(ctx) })
+		}
+		if s.gatherer != nil {
+			group.Go(func() error { return s.gatherer.work(ctx) })
+		}
+	}
+	return group.Wait()
+}
+
+// maintain turns the keyrings and refreshes the gauges, now and then.
+func (s *Server) maintain(ctx context.Context) error {
+	for {
+		if err := s.turnKeys(ctx); err != nil {
+			s.failed("keys", err)
+		}
+		s.syncAggregates(ctx)
+		s.refresh(ctx)
+		if err := s.o.Clock.Until(ctx, s.o.Clock.Now().Add(s.config.Batches.Tick.D())); err != nil {
+			return nil
+		}
+	}
+}
+
+// Tick does all periodic work that is due, once: keys, batches, hand-over,
+// retention. What fails is tried again at a later tick; the errors are joined.
+func (s *Server) Tick(ctx context.Context) error {
+	var errs []error
+	if err := s.turnKeys(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	for _, h := range s.hosts {
+		if err := h.tick(ctx); err != nil {
+			s.noticeDamage(string(h.role), err)
+			errs = append(errs, fmt.Errorf("%s: %w", h.role, err))
+		}
+	}
+	for _, a := range s.aggregators {
+		if err := a.doTick(ctx); err != nil {
+			s.noticeDamage(string(a.role), err)
+			errs = append(errs, fmt.Errorf("%s: %w", a.role, err))
+		}
+	}
+	if s.gatherer != nil {
+		if err := s.gatherer.tick(ctx); err != nil {
+			s.noticeDamage("collector", err)
+			errs = append(errs, fmt.Errorf("collector: %w", err))
+		}
+	}
+	s.refresh(ctx)
+	return errors.Join(errs...)
+}
+
+func (s *Server) turnKeys(ctx context.Context) error {
+	var errs []error
+	for _, h := range s.hosts {
+		if err := h.turnKeys(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// failed reports work that will be tried again.
+func (s *Server) failed(stage string, err error) {
+	s.noticeDamage(stage, err)
+	s.metrics.failures.WithLabelValues(stage).Inc()
+	s.o.Logger.Warn("work failed and will be tried again", "stage", stage, "err", err)
+}
+
+// refresh sets the gauges.
+func (s *Server) refresh(ctx context.Context) {
+	if free, err := diskFree(s.config.Data); err == nil {
+		s.metrics.diskFree.Set(float64(free))
+	}
+	s.findOrphans()
+	s.refreshLosses()
+	s.logRefusals()
+	s.logKeys()
+	for _, a := range s.aggregators {
+		if a.refresh == nil {
+			continue
+		}
+		if err := a.refresh(ctx, s.metrics); err != nil && ctx.Err() == nil {
+			s.noticeDamage(string(a.role), err)
+			s.failed("gauges", err)
+		}
+	}
+	for _, h := range s.hosts {
+		if err := h.refresh(ctx, s.metrics); err != nil && ctx.Err() == nil {
+			s.noticeDamage(string(h.role), err)
+			s.failed("gauges", err)
+		}
+	}
+}
+
+// Close releases everything that New opened. It is called by Run; a server that
+// is never run must be closed.
+func (s *Server) Close() error {
+	s.closing.Do(func() { s.closed = s.release() })
+	return s.closed
+}
+
+func (s *Server) release() error {
+	var errs []error
+	for _, l := range s.listeners {
+		if err := l.l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	for _, h := range s.hosts {
+		errs = append(errs, h.close())
+	}
+	for _, a := range s.aggregators {
+		errs = append(errs, a.release())
+	}
+	if s.gatherer != nil {
+		errs = append(errs, s.gatherer.store.Close())
+	}
+	if s.unlock != nil {
+		errs = append(errs, s.unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// Clock returns the clock that the server was given.
+func (s *Server) Clock() clock.Clock { return s.o.Clock }
