@@ -16,11 +16,11 @@ import (
 
 // Count notes that something happened, for a metric of type count.
 //
-// Count, Add, Observe and Vector are for metrics of the method aggregate. What
-// they say is gathered on the device, and one report is sent for each epoch, see
+// Count, Add, Observe and Vector are for metrics of the method aggregate. Their
+// values are gathered on the device, and one report is sent for each epoch, see
 // the package comment. They wait for the disk, never for the network, and are
 // safe for concurrent use. No error needs to be handled. An outcome with Clipped
-// says that some of the value went beyond the metric's bounds and does not count.
+// means that some of the value went beyond the metric's bounds and does not count.
 func (c *Client) Count(name string) Outcome { return c.Add(name, 1) }
 
 // Add adds n to a metric of type sum or count. n must not be negative.
@@ -30,8 +30,8 @@ func (c *Client) Add(name string, n int64) Outcome {
 
 // Observe notes a value of a metric of type mean, histogram or multihot: a
 // number of any Go type, or a string where the metric has categories or labels;
-// for multihot also a []string. Several values of one epoch become one as the type
-// says: their mean, one of them at random, all labels.
+// for multihot also a []string. Several values of one epoch are combined as the
+// type requires: their mean, one of them at random, all labels.
 func (c *Client) Observe(name string, v any) Outcome {
 	return c.say(name, v, func(t *aggregate.Tally, random io.Reader) error { return t.Observe(v, random) })
 }
@@ -42,7 +42,7 @@ func (c *Client) Vector(name string, v any) Outcome {
 	return c.say(name, v, func(t *aggregate.Tally, _ io.Reader) error { return t.Vector(v) })
 }
 
-// say adds a value to what is gathered and tells Options.Observe.
+// say adds a value to the epoch's tally and reports it to Options.Observe.
 func (c *Client) say(name string, v any, add func(*aggregate.Tally, io.Reader) error) Outcome {
 	if c == nil {
 		return refused(TurnedOff, errors.New("telemetry was not opened"))
@@ -133,7 +133,7 @@ func (c *Client) keep(m *metric, now time.Time, epoch task.Epoch, held bool, put
 	return verdictError(verdicts[0])
 }
 
-// What is gathered stands in an entry of the outbox, as a version, the ID that
+// What is gathered is kept in an entry of the outbox, as a version, the ID that
 // the report will have, and the tally. The ID is drawn once, so that a report
 // that is sealed to newer keys cannot count twice.
 type gathered struct {

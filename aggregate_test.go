@@ -17,7 +17,7 @@ import (
 // epoch0 is the epoch in which the tests begin.
 var epoch0 = task.Epoch(midnight.Unix() / 86400)
 
-// One app, one question of each type, from what it says to what the collector
+// One app, one question of each type, from what it records to what the collector
 // reads; presence hidden and revealed.
 func TestAggregatesArrive(t *testing.T) {
 	a := newAggregators(t)
@@ -73,13 +73,13 @@ func TestAggregatesArrive(t *testing.T) {
 	}
 }
 
-// Threat: whether a report comes, or when, tells that something happened.
+// Threat: whether a report comes, or when, reveals that something happened.
 func TestPresenceIsHidden(t *testing.T) {
 	a := newAggregators(t)
 	hidden := a.ask("hidden", task.Aggregation{Kind: task.Count, Max: 1})
 	revealed := a.ask("revealed", task.Aggregation{Kind: task.Count, Max: 1, Presence: task.Revealed})
 	c := open(t, a.options(hidden, revealed))
-	// Nothing is said in the first epoch, and on the second the program sleeps.
+	// Nothing is recorded in the first epoch, and on the second the program sleeps.
 	drain(t, c, a.clock, midnight.Add(day+43200*time.Second-time.Minute))
 	a.clock.Forward(midnight.Add(2*day + time.Hour))
 	c.Count("hidden")
@@ -121,7 +121,7 @@ func TestPresenceIsHidden(t *testing.T) {
 	}
 }
 
-// When it is sent must not depend on when it was said.
+// The time of sending must not depend on the time of recording.
 func TestTimeOfSendingIsUniform(t *testing.T) {
 	a := newAggregators(t)
 	tk := a.ask("m", task.Aggregation{Kind: task.Count, Max: 1})
@@ -196,7 +196,7 @@ func TestWrongUseOfMetrics(t *testing.T) {
 	}
 }
 
-// The leader says that it knows the keys no longer: the report is sealed anew,
+// The leader reports that it no longer has the keys: the report is sealed again,
 // once, under the same ID.
 func TestKeysThatRotate(t *testing.T) {
 	a := newAggregators(t)
@@ -246,7 +246,7 @@ func TestKeysThatRotate(t *testing.T) {
 	}
 }
 
-// What the leader refuses for good is dropped and counted by cause.
+// What the leader refuses permanently is dropped and counted by cause.
 func TestRefusals(t *testing.T) {
 	for answer, want := range map[string]outbox.Cause{
 		`{"type":"urn:ietf:params:ppm:dap:error:unrecognizedTask"}`: "unrecognizedTask",

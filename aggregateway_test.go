@@ -120,7 +120,7 @@ func (d *deployment) signing(role dap.Role, by task.IdentityKey, next http.Handl
 	})
 }
 
-// ask signs the questions of a file and tells leader and helper.
+// ask signs the questions of a file and configures them at leader and helper.
 func (d *deployment) ask(file string) ([]byte, map[string]*task.Task) {
 	d.t.Helper()
 	f, err := metric.Read("metrics.yaml", []byte(file), d.clock.Now())
@@ -233,8 +233,8 @@ func (d *deployment) collect(t *task.Task, e task.Epoch) *aggregate.Result {
 }
 
 // The whole way, for each type of question: metrics.yaml, signed tasks, what apps
-// say, the SDK's outbox, the project's leader and helper with their noise, and the
-// collector's result. A hundred people take part; some say nothing.
+// record, the SDK's outbox, the project's leader and helper with their noise, and
+// the collector's result. A hundred people take part; some record nothing.
 func TestWayOfAggregates(t *testing.T) {
 	t.Run("exact", func(t *testing.T) { wayOfAggregates(t, false) })
 	t.Run("noisy", func(t *testing.T) { wayOfAggregates(t, true) })
@@ -247,7 +247,7 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 		t.Fatal(err)
 	}
 	// The examples, with batches of a hundred and of one day, and no parties: those
-	// of the test stand in.
+	// of the test replace them.
 	text := string(src)
 	from, to := strings.Index(text, "parties:"), strings.Index(text, "metrics:")
 	text = text[:from] + text[to:]
@@ -268,7 +268,7 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 	for i := range people {
 		d.clock.Set(midnight.Add(time.Hour))
 		c := open(t, shoal.Options{Bundle: bundle, Owner: task.FormatPublic(d.ownerKey.Public()), Metrics: names, Mode: shoal.On, NoSender: true, Clock: d.clock})
-		if i%4 != 0 { // every fourth has nothing to say
+		if i%4 != 0 { // every fourth records nothing
 			for _, o := range []shoal.Outcome{
 				c.Count("feature.export"), c.Add("pages.printed", int64(i%10)), c.Observe("battery.hours", 8+i%5),
 				c.Observe("start.milliseconds", 60*(1+i%3)), c.Observe("plugins", []string{"maps", "chess"}),

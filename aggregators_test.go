@@ -124,7 +124,7 @@ func (a *aggregators) know(t *task.Task) *aggregated {
 	return a.tasks[d.ID()]
 }
 
-// options are those of an app that says something for the tasks.
+// options are those of an app that records something for the tasks.
 func (a *aggregators) options(tasks ...*task.Task) shoal.Options {
 	a.t.Helper()
 	var b task.Bundle

@@ -9,7 +9,7 @@ import (
 )
 
 // TestBoundsAreTested: each row of the table of bounds in docs/privacy.md has a unit,
-// says what enforces it, and names tests that exist.
+// gives what enforces it, and names tests that exist.
 func TestBoundsAreTested(t *testing.T) {
 	tableNamesTests(t, "docs/privacy.md", "| Bound | Unit | Enforced by | Test |\n|---|---|---|---|\n", 14)
 	if hasTest(t, "dap", "TestThatDoesNotExist") {
@@ -67,8 +67,8 @@ func tableNamesTests(t *testing.T, file, head string, least int) {
 	}
 }
 
-// TestFaultsAreTested: each fault in CONTRIBUTING.md names tests that exist, and what
-// make crash runs is what it says.
+// TestFaultsAreTested: each fault in CONTRIBUTING.md names tests that exist, and
+// make crash runs the documented set.
 func TestFaultsAreTested(t *testing.T) {
 	tableNamesTests(t, "CONTRIBUTING.md", "| Fault | Tests |\n|---|---|\n", 10)
 	makefile, err := os.ReadFile("Makefile")

@@ -174,8 +174,8 @@ func TestRetriesAreByteEqualAndGoNowhereElse(t *testing.T) {
 	}
 }
 
-// What stands in a party's place (a proxy, a firewall, a server that is being
-// set up) and refuses in words of its own makes no report be dropped.
+// What answers in a party's place (a proxy, a firewall, a server that is being
+// set up) and refuses without a problem type of ours makes no report be dropped.
 func TestStrangeRefusalsAreWaitedOut(t *testing.T) {
 	h := newFirstHop(t)
 	o, v := h.options(t)
@@ -264,7 +264,7 @@ func TestBadKeysMakeReportsWait(t *testing.T) {
 	}
 }
 
-func TestRefusalsDropAndFetchKeysAnew(t *testing.T) {
+func TestRefusalsDropAndFetchKeysAgain(t *testing.T) {
 	h := newFirstHop(t)
 	o, v := h.options(t)
 	c := open(t, o)
@@ -453,8 +453,8 @@ func TestNilClient(t *testing.T) {
 	}
 }
 
-// TestCapsCountOverTheSaltWindow covers the threat of one person who sends one
-// report an epoch and forms a crowd alone, since epochs of one salt window may be
+// TestCapsCountOverTheSaltWindow covers the threat of one person sending one
+// report an epoch and forming a crowd alone, since epochs of one salt window may be
 // merged.
 func TestCapsCountOverTheSaltWindow(t *testing.T) {
 	h := newFirstHop(t)

@@ -30,7 +30,7 @@ const (
 
 	maxKeys    = 1 << 20          // bytes of a list of key configurations
 	maxProblem = 4 << 10          // bytes of a problem document that are read
-	keysFor    = time.Hour        // how long key configurations are used before they are fetched anew
+	keysFor    = time.Hour        // how long key configurations are used before they are fetched again
 	patience   = 60 * time.Second // with one request
 )
 
@@ -39,7 +39,7 @@ const (
 type courier struct {
 	client *http.Client
 	clock  clock.Clock
-	owners []ed25519.PublicKey // whose tasks are accepted; nil: those of any owner who signed
+	owners []ed25519.PublicKey // whose tasks are accepted; nil: those of any owner that signed
 
 	dapKeys *client.KeyCache // of the aggregators of all tasks
 
@@ -53,7 +53,7 @@ type destination struct {
 	task    *task.Task
 	encoder *encoder.Encoder
 	keys    []task.Key // one a hop
-	until   time.Time  // when keys are to be fetched anew
+	until   time.Time  // when keys are to be fetched again
 }
 
 func newCourier(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey) *courier {
@@ -128,7 +128,7 @@ func (c *courier) destination(ctx context.Context, e outbox.Entry) (*destination
 	return d, nil
 }
 
-// validUntil returns when the keys are to be fetched anew.
+// validUntil returns when the keys are to be fetched again.
 func validUntil(now time.Time, configs []*task.KeyConfig, keys []task.Key) time.Time {
 	until := now.Add(keysFor).Unix()
 	for _, config := range configs {
@@ -140,14 +140,14 @@ func validUntil(now time.Time, configs []*task.KeyConfig, keys []task.Key) time.
 	return time.Unix(until, 0)
 }
 
-// forget makes the next report of a task be sealed to keys fetched anew.
+// forget drops the cached keys of a task, so that its next report fetches them again.
 func (c *courier) forget(id task.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, id)
 }
 
-// openTask checks the task that stands beside an entry once more.
+// openTask checks again the task that is stored with an entry.
 func (c *courier) openTask(e outbox.Entry) (*task.Task, error) {
 	t, id, err := openSigned(e.TaskBytes, c.owners)
 	if err != nil {
@@ -213,7 +213,7 @@ func (c *courier) Send(ctx context.Context, e outbox.Entry, report []byte) error
 		return nil
 	case code >= 400 && code < 500 && !slices.Contains(passing, code):
 		// It may be that our keys are old. This report was sealed to them and
-		// stays so: who asks for a second ciphertext could count it twice.
+		// stays so: a party that could get a second ciphertext could count it twice.
 		c.forget(e.Task)
 		if cause, ours := cause(resp); ours {
 			return &outbox.Refused{Cause: cause, Err: fmt.Errorf("answer %d", code)}

@@ -45,8 +45,8 @@ func Example() {
 	// Output: queued
 }
 
-// An app that counts: docs/examples/aggregate.yaml has the questions. What it says
-// is gathered, and leaves as one report an epoch.
+// An app that counts: docs/examples/aggregate.yaml has the questions. What it
+// records is gathered, and leaves as one report an epoch.
 func ExampleClient_Count() {
 	client, err := shoal.Open(context.Background(), shoal.Options{
 		Bundle: sums, Owner: owner, Metrics: []string{"feature.export", "pages.printed", "start.milliseconds"}, Mode: shoal.On, NoSender: true,
@@ -92,7 +92,7 @@ func ExampleClient_Pending() {
 	// Output: held api_use program="cat", apis={"files"} to https://shuffler.example
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // The bundle of the examples is made by keys that everybody knows.
 func TestExampleBundle(t *testing.T) {

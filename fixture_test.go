@@ -188,7 +188,7 @@ func (h *firstHop) bundle(t testing.TB, tasks ...*task.Task) []byte {
 	return file
 }
 
-// options are those of an app with the metric api_use whose clock stands at
+// options are those of an app with the metric api_use whose clock is at
 // one o'clock.
 func (h *firstHop) options(t testing.TB) (shoal.Options, *clock.Virtual) {
 	t.Helper()

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// Whatever stands in an entry of the outbox, it is read as what it writes, or
+// Whatever is in an entry of the outbox, it is read as what it writes, or
 // refused.
 func FuzzGathered(f *testing.F) {
 	a := task.Aggregation{Kind: task.Multihot, Labels: []string{"a", "b", "c"}, Max: 2, Variant: "dap-18"}

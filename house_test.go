@@ -19,7 +19,7 @@ import (
 )
 
 // These tests hold the house together: what may import what, which modules we
-// depend on, and what no log line may say. docs/architecture.md explains the floors.
+// depend on, and what no log line may contain. docs/architecture.md explains the floors.
 
 const module = "github.com/shoal-project/shoal"
 
@@ -79,7 +79,7 @@ var sdkMayNotImport = []string{
 	yaml, "html/template", module + "/internal/server", module + "/internal/store", module + "/internal/console",
 }
 
-// A pkg is what `go list` says of one package.
+// A pkg is the output of `go list` for one package.
 type pkg struct {
 	ImportPath string
 	Dir        string
@@ -286,7 +286,7 @@ func TestSDKImportClosure(t *testing.T) {
 }
 
 // identifying matches names of values that a log line must not carry: network
-// addresses, headers, and what a report says.
+// addresses, headers, and the content of a report.
 var identifying = regexp.MustCompile(`(?i)(remoteaddr|clientaddr|xforwarded|header|plaintext|payload|reportbytes|\bbody\b|\.ip\b|useragent|cookie)`)
 
 // TestLogsCarryNothingIdentifying covers invariant 5 against our own mistakes:
@@ -339,7 +339,7 @@ func TestLogsCarryNothingIdentifying(t *testing.T) {
 	t.Logf("%d log calls read", calls)
 }
 
-// logs tells whether an expression looks like a logger: the slog or log
+// logs reports whether an expression looks like a logger: the slog or log
 // package, or a variable or field named so.
 func logs(x ast.Expr) bool {
 	switch x := x.(type) {
@@ -371,8 +371,8 @@ func TestFileLengths(t *testing.T) {
 	}
 }
 
-// TestBuildSaysFirst: what takes minutes says so before it begins, and names what
-// it compiles; the demo has SQL wherever a build has it, or says how to get it.
+// TestBuildSaysFirst: what takes minutes announces it before it begins, and names what
+// it compiles; the demo has SQL wherever a build has it, or explains how to get it.
 func TestBuildSaysFirst(t *testing.T) {
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("no make")

@@ -60,7 +60,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("the outbox holds what the schema does not name: %s", e.Recorded)
 		}
 	}
-	set(shoal.Local) // what waits is held for good
+	set(shoal.Local) // what waits is held permanently
 	set(shoal.On)
 	c.Record("api_use", use("on again", "files"))
 	if sent, _ := drain(t, c, v, midnight.Add(20*time.Hour)); sent != 1 {

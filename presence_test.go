@@ -110,7 +110,7 @@ func TestOneReportWhateverCrashes(t *testing.T) {
 
 // Whatever the person decides, wherever the clock jumps and whenever keys change,
 // an epoch has one report at most, one ciphertext (two, if keys changed), and
-// nothing in it that was said in another mode than On.
+// nothing in it that was recorded in another mode than On.
 func TestOneReportWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a := newAggregators(t)
@@ -271,7 +271,7 @@ func windowEnd(now time.Time) time.Time {
 	return end
 }
 
-// A clock that was ahead when the person agreed keeps nothing from being said.
+// A clock that was ahead when the person agreed keeps nothing from being recorded.
 func TestEnrolledWithAClockAhead(t *testing.T) {
 	a := newAggregators(t)
 	tk := a.ask("m", task.Aggregation{Kind: task.Count, Max: 1})
@@ -347,7 +347,7 @@ func TestModesOfAggregates(t *testing.T) {
 
 // An agent sends for a program that has ended, also when the program is not run
 // again.
-func TestAgentTendsEnrolments(t *testing.T) {
+func TestAgentServesEnrolments(t *testing.T) {
 	a := newAggregators(t)
 	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
 	o := a.options(tk)
@@ -390,9 +390,9 @@ func TestAgentTendsEnrolments(t *testing.T) {
 	}
 }
 
-// A task that is signed anew goes on with the same epochs: no second report, no
-// gap but the one of the epoch under way.
-func TestTaskSignedAnew(t *testing.T) {
+// A task that is signed again goes on with the same epochs: no second report, no
+// gap except the epoch under way.
+func TestTaskSignedAgain(t *testing.T) {
 	a := newAggregators(t)
 	old := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
 	fsys := durable.Mem()
@@ -495,7 +495,7 @@ type nobody struct{}
 
 func (nobody) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("nobody") }
 
-// Values that are said while reports are sealed and sent are counted once, or
+// Values that are recorded while reports are sealed and sent are counted once, or
 // refused: none is lost in between.
 func TestSayingWhileSending(t *testing.T) {
 	a := newAggregators(t)

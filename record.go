@@ -14,7 +14,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A Status says what became of a record. It is fit for a counter's label.
+// A Status is what became of a record. It is fit for a counter's label.
 type Status uint8
 
 // The statuses.
@@ -44,13 +44,13 @@ func (s Status) String() string {
 	return fmt.Sprintf("status_%d", uint8(s))
 }
 
-// An Outcome says what became of a record.
+// An Outcome is what became of a record.
 type Outcome struct {
 	Status  Status
 	Reports int   // how many reports were queued, or changed
 	Err     error // why none was, for people; nil if some were. It holds nothing of the record.
 
-	// Clipped says that some of a value for an aggregate metric went beyond the
+	// Clipped reports that some of a value for an aggregate metric went beyond the
 	// metric's bounds, and does not count.
 	Clipped bool
 }
@@ -91,7 +91,7 @@ func newMetric(t *task.Task, id task.ID, signed []byte) (*metric, error) {
 	return m, nil
 }
 
-// hidden reports whether a report is sent every epoch, whatever there is to say.
+// hidden reports whether a report is sent every epoch, with or without a value.
 func (m *metric) hidden() bool {
 	return m.question != nil && m.task.Aggregation.Presence == task.Hidden
 }
@@ -117,7 +117,7 @@ func openMetrics(bundle []byte, owner ed25519.PublicKey, names []string) (map[st
 	for _, name := range names {
 		o, ok := all[name]
 		if !ok {
-			return nil, fmt.Errorf("metric %q is not in the task bundle: build the bundle anew, or mend the name", name)
+			return nil, fmt.Errorf("metric %q is not in the task bundle: rebuild the bundle, or correct the name", name)
 		}
 		signed, err := o.Signed.Encode()
 		if err != nil {
@@ -132,14 +132,14 @@ func openMetrics(bundle []byte, owner ed25519.PublicKey, names []string) (map[st
 	return metrics, nil
 }
 
-// Record puts a record in the outbox. What v may be is said at
+// Record puts a record in the outbox. What v may be is documented at
 // [encoder.Encoder.Encode]: most often a map[string]any, or a struct whose
 // fields carry the tag shoal:"name". Whatever the task's schema does not name
 // stays behind.
 //
 // Record waits for the disk, never for the network. It is safe for concurrent
 // use, and concurrent calls share one sync of the disk. No error needs to be
-// handled: the outcome is for those who want to know.
+// handled: the outcome is for callers that need it.
 func (c *Client) Record(name string, v any) Outcome {
 	if c == nil {
 		return refused(TurnedOff, errors.New("telemetry was not opened"))
@@ -212,7 +212,7 @@ func (c *Client) admit(name string) (*metric, time.Time, task.Epoch, Outcome) {
 	return m, now, epoch, Outcome{}
 }
 
-// watched tells a source of randomness that fails from a record that is bad.
+// watched distinguishes a source of randomness that fails from a record that is bad.
 type watched struct {
 	io.Reader
 	failed bool
@@ -224,7 +224,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// outside says why an epoch is not one of the task's.
+// outside returns why an epoch is not one of the task's.
 func (m *metric) outside(e task.Epoch) Outcome {
 	if m.task.Start(e).Unix() < m.task.NotBefore {
 		return refused(NotYet, fmt.Errorf("metric %q begins at %s", m.task.Metric, time.Unix(m.task.NotBefore, 0).UTC().Format(time.RFC3339)))

@@ -50,9 +50,8 @@ func (a *alarm) sleep(ctx context.Context, c clock.Clock, t time.Time) {
 	a.mu.Unlock()
 }
 
-// sendDue adds the reports that must be there whatever the app says, and sends
-// what is due. An enrolment that cannot be tended keeps nothing else from being
-// sent.
+// sendDue adds the reports that are required whatever the app records, and sends
+// what is due. An enrolment that fails keeps nothing else from being sent.
 func sendDue(ctx context.Context, box *outbox.Box, c *courier, d *tender) (outbox.Pass, error) {
 	now := c.clock.Now()
 	tended := d.tend(box, now)
@@ -63,7 +62,7 @@ func sendDue(ctx context.Context, box *outbox.Box, c *courier, d *tender) (outbo
 	return pass, err
 }
 
-// run sends what is due until ctx ends. It tells report what each pass did.
+// run sends what is due until ctx ends. It calls report with what each pass did.
 func run(ctx context.Context, box *outbox.Box, c *courier, d *tender, a *alarm, report func(outbox.Pass, error)) {
 	for ctx.Err() == nil {
 		now := c.clock.Now()
@@ -106,7 +105,7 @@ func (c *Client) endSending() {
 
 // SendDue sends what is due by the client's clock, and returns when to call it
 // again: for apps with [Options].NoSender that schedule by themselves. It sends
-// nothing before its time, and nothing unless the mode is On. The pass says why
+// nothing before its time, and nothing unless the mode is On. The pass gives why
 // reports wait. A change of mode and Close interrupt it.
 func (c *Client) SendDue(ctx context.Context) (outbox.Pass, error) {
 	if c == nil {
@@ -132,14 +131,14 @@ type AgentOptions struct {
 	Transport http.RoundTripper // as in Options
 	Clock     clock.Clock       // as in Options
 
-	// Report is told what each pass did; nil: nobody. Pass and error hold
+	// Report is called with what each pass did; it may be nil. Pass and error hold
 	// nothing of a record, but may name the parties.
 	Report func(outbox.Pass, error)
 }
 
 // Agent sends what other programs put in an outbox, at the times planned there,
 // until ctx ends: for programs that do not live long enough to send by
-// themselves. It trusts the tasks that stand in the outbox, which those
+// themselves. It trusts the tasks that are in the outbox, which those
 // programs checked against their own owners; it checks the owner's signature
 // again, and the keys of the parties. The directory must exist.
 func Agent(ctx context.Context, o AgentOptions) error {

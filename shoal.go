@@ -17,12 +17,12 @@
 // for the network. At a random time within the task's send delay a report is
 // sealed for the task's parties and sent to the first of them, one report a
 // request. There is no way to send sooner, and Close sends nothing: when
-// reports leave must not tell when something happened.
+// reports leave must not reveal when something happened.
 //
 // # Sums instead of records
 //
-// Metrics of the method aggregate take no records. What [Client.Count],
-// [Client.Add], [Client.Observe] and [Client.Vector] are told is gathered on the
+// Metrics of the method aggregate take no records. What is passed to [Client.Count],
+// [Client.Add], [Client.Observe] and [Client.Vector] is gathered on the
 // device, durably; after the epoch's end it becomes one report of two encrypted
 // shares, for two parties that must not be one, and only sums over all clients are
 // ever read:
@@ -30,7 +30,7 @@
 //	client.Count("feature.export")
 //	client.Observe("start.milliseconds", 230)
 //
-// That a report exists is data too. So unless the metric says presence: revealed,
+// That a report exists is data too. So unless the metric has presence: revealed,
 // this device sends exactly one report for each epoch, zero included, from the
 // epoch on in which the mode became On and until the task ends. It is sent at a
 // time drawn from the task's send delay after the epoch, if the program or an
@@ -39,12 +39,12 @@
 // itself does not matter: what is missed is made up for with a zero. A clock that
 // is ahead of the task's end ends taking part, until the mode is entered again.
 //
-// What that hides: whether, and how often, the app had something to say, and
+// What that hides: whether, and how often, the app recorded something, and
 // whether it was used in the epoch. What it does not hide: that this device takes
 // part, since when, and that the program ran at the time of sending.
 //
-// Each report has an ID that is drawn when its epoch begins. If a party says that
-// it has the key no longer to which the report was sealed, it is sealed once more,
+// Each report has an ID that is drawn when its epoch begins. If a party reports that
+// it no longer has the key to which the report was sealed, it is sealed once more,
 // under the same ID, so that the two cannot both count. HPKE keys must be signed
 // by the identities that the task names.
 //
@@ -54,7 +54,7 @@
 // waits. Local collects, shows and never sends. On sends. What was collected
 // in Local stays held when the mode becomes On, and is dropped when its batch
 // closes: consent covers what is recorded after it was given. Changing from On
-// to Local holds what waits, for good, and ends taking part in aggregate metrics;
+// to Local holds what waits, permanently, and ends taking part in aggregate metrics;
 // so does Off. An epoch whose report is held or dropped gets no other.
 // [Client.Pending] shows each report before it is sent, and [Client.Drop]
 // removes it.
@@ -73,14 +73,14 @@
 //     followed, TLS is 1.3, sessions are not resumed, and each report has a
 //     connection of its own. HTTP without TLS is for loopback only.
 //   - The caps on what a client contributes are kept on the device, by owner and
-//     metric, and survive restarts and tasks that are signed anew.
+//     metric, and survive restarts and tasks that are signed again.
 //
 // # Limits
 //
 // The first party sees the network address that a report comes from, and when.
-// That a report exists says that something was recorded, but for aggregate
+// That a report exists reveals that something was recorded, except for aggregate
 // metrics with presence hidden. A party could sign
-// different keys for different clients and so tell their reports apart: until
+// different keys for different clients and so distinguish their reports: until
 // keys are logged publicly, nothing here notices. Randomised response protects
 // one record, see package internal/esa/encoder.
 package shoal
@@ -153,7 +153,7 @@ type Options struct {
 	NoSender bool
 
 	// Transport makes the requests; nil means one that is as the package
-	// comment says. Another one may break what is said there.
+	// comment describes. Another one may break these properties.
 	Transport http.RoundTripper
 	// Observe is called at the end of each Record, on its goroutine: for tests
 	// and for a debug view.
@@ -185,7 +185,7 @@ type Client struct {
 	mode   Mode
 	closed bool
 	box    *outbox.Box // nil until it is needed
-	stop   func()      // ends the background sender and waits for it; nil if there is none
+	stop   func()      // ends the background sender and waits for it; nil without one
 
 	sending  context.Context // of all that is sent in the present mode
 	endCalls func()          // ends it
@@ -226,7 +226,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 }
 
 // SetMode changes the mode when the person changes their mind. What that means
-// for what waits is said in the package comment. After an error the client is
+// for what waits is described in the package comment. After an error the client is
 // Off.
 func (c *Client) SetMode(m Mode) error {
 	if c == nil {
@@ -279,7 +279,7 @@ func (c *Client) settle(m Mode) error {
 	if m == On {
 		return c.enrol()
 	}
-	// First the enrolments: after a failure in between nobody takes part who waits.
+	// First the enrolments: a failure in between leaves no enrolment with held reports.
 	if _, err := c.box.Leave(func(e outbox.Enrolment) bool { return e.Owner == c.owner }); err != nil {
 		return err
 	}
@@ -322,7 +322,7 @@ func (c *Client) enrol() error {
 	return nil
 }
 
-// openBox opens the outbox, unless the mode is Off and there is none. The
+// openBox opens the outbox, unless the mode is Off and no outbox exists. The
 // caller holds mu.
 func (c *Client) openBox(m Mode) error {
 	if c.box != nil || m == Off && c.o.Dir == "" {

@@ -13,15 +13,15 @@ import (
 )
 
 // A tender sees to it that each task in which the device takes part with its
-// presence hidden has a report for every epoch, whether the app says anything or
+// presence hidden has a report for every epoch, whether the app records anything or
 // not. It is safe for concurrent use.
 type tender struct {
 	random io.Reader
-	owner  string // whose enrolments are tended; "" means all
+	owner  string // whose enrolments count; "" means all
 
 	mu      sync.Mutex
 	metrics map[task.ID]*metric    // guarded by mu
-	done    map[task.ID]task.Epoch // the first epoch not yet tended; guarded by mu
+	done    map[task.ID]task.Epoch // the first epoch not yet done; guarded by mu
 }
 
 func newTender(random io.Reader, owner string) *tender {
@@ -109,15 +109,15 @@ func (d *tender) tendOne(box *outbox.Box, m *metric, e outbox.Enrolment, now tim
 	return nil
 }
 
-// forget lets the tender look at all epochs again.
+// forget makes the next pass check all epochs again.
 func (d *tender) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.done)
 }
 
-// openSigned checks a signed task; owners nil means that anybody may own it who
-// has signed it.
+// openSigned checks a signed task; owners nil means that any owner is accepted
+// that has signed it.
 func openSigned(b []byte, owners []ed25519.PublicKey) (*task.Task, task.ID, error) {
 	signed, err := task.ParseSigned(b)
 	if err != nil {

@@ -33,7 +33,7 @@ func TestSystemdUnit(t *testing.T) {
 	if !strings.Contains(joined, "ExecStart="+binary+" serve ") || !strings.Contains(joined, "WantedBy=") {
 		t.Fatalf("the unit in docs/operations.md is not whole:\n%s", joined)
 	}
-	self, err := os.Executable() // stands for the program, which need not be installed
+	self, err := os.Executable() // in place of the program, which need not be installed
 	if err != nil {
 		t.Fatal(err)
 	}

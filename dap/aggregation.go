@@ -16,7 +16,7 @@ type VerifyInit struct {
 	Payload []byte // the leader's ping-pong message, one byte at least
 }
 
-// An AggregationJobHeader is what stands before the reports of an
+// An AggregationJobHeader is the part before the reports of an
 // [AggregationJobInitReq].
 type AggregationJobHeader struct {
 	VerificationKey VerificationKeyID
@@ -25,7 +25,7 @@ type AggregationJobHeader struct {
 	Selector        PartialBatchSelector
 }
 
-// A PartialBatchSelector says to which batch an aggregation job adds. Only
+// A PartialBatchSelector selects the batch to which an aggregation job adds. Only
 // [Janus] still has it, in place of the extensions: in the other variants it is
 // zero.
 type PartialBatchSelector struct {
@@ -39,7 +39,7 @@ type AggregationJobInitReq struct {
 	VerifyInits []VerifyInit
 }
 
-// A VerifyRespType says what the helper answers for a report.
+// A VerifyRespType is the kind of answer that the helper gives for a report.
 type VerifyRespType uint8
 
 // The types of [VerifyResp] (section "Helper Initialization").

@@ -22,8 +22,8 @@ const (
 	auditAlpha = 0.0005 // of each of two bounds: 99.9 % together
 )
 
-// asked are questions of each kind, with what one client changes at most by saying
-// something else: what it takes from each element of the sum, or adds to it.
+// asked are questions of each kind, with what one client changes at most by sending
+// another value: what it takes from each element of the sum, or adds to it.
 func asked() map[string]struct {
 	a       task.Aggregation
 	changes []int64
@@ -153,7 +153,7 @@ func times(x []int64, k int64) []int64 {
 }
 
 // TestNoiseAudit covers an aggregator that adds no noise, or less than is declared, or
-// noise twice, for each kind of question: each is told from the true one.
+// noise twice, for each kind of question: each is distinguished from the true one.
 func TestNoiseAudit(t *testing.T) {
 	for name, c := range asked() {
 		for _, m := range []dp.Mechanism{dp.Laplace, dp.Gaussian} {

@@ -41,7 +41,7 @@ type Ledger interface {
 	// Seen reports whether a report of this ID was committed in the task.
 	Seen(ReportID) bool
 	// Evicted reports whether the IDs of reports of this time are no longer kept,
-	// so that Seen cannot tell.
+	// so that Seen cannot decide.
 	Evicted(Time) bool
 }
 

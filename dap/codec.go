@@ -10,15 +10,15 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// ErrMalformed says that bytes are not an encoding of the message that was asked
+// ErrMalformed means that bytes are not an encoding of the message that was asked
 // for, or that a value has no encoding. A server answers it with
 // [ProblemInvalidMessage].
 var ErrMalformed = errors.New("malformed message")
 
-// ErrLimit says that a message is larger than the [Limits] allow.
+// ErrLimit means that a message is larger than the [Limits] allow.
 var ErrLimit = errors.New("message beyond the limit")
 
-// errShort says that a message is cut off. It is always wrapped with
+// errShort means that a message is cut off. It is always wrapped with
 // [ErrMalformed]; a [Stream] then reads more.
 var errShort = errors.New("ends early")
 

@@ -80,9 +80,9 @@ func (t *Task) Selects(s BatchSelector, b Bucket) bool {
 
 // CheckBatch decides whether a batch may be collected, at the leader before it
 // asks the helper and at the helper before it answers (section "Obtaining
-// Aggregate Shares"). collected says whether one of its buckets was, for another
-// request. The error is an [Abort]; its detail does not tell how many reports
-// there are. Check and the mark that the buckets are collected must be one
+// Aggregate Shares"). collected is true if one of its buckets was collected for
+// another request. The error is an [Abort]; its detail does not reveal how many
+// reports there are. Check and the mark that the buckets are collected must be one
 // atomic step.
 func (t *Task) CheckBatch(total *Total, collected bool) error {
 	if collected {

@@ -2,7 +2,8 @@ package dap
 
 import "fmt"
 
-// A BatchMode says how reports come into batches (section "Batch Modes").
+// A BatchMode is the way in which reports are put into batches (section "Batch
+// Modes").
 type BatchMode uint8
 
 // The batch modes.

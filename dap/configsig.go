@@ -21,7 +21,7 @@ const KeySignatureHeader = "Shoal-Key-Signature"
 // configDomain separates these signatures from others of the same key.
 const configDomain task.Domain = "shoal dap keys v1"
 
-// ErrKeySignature says that a list of HPKE configurations is not signed by the
+// ErrKeySignature means that a list of HPKE configurations is not signed by the
 // party that the task names, or no longer.
 var ErrKeySignature = errors.New("HPKE configurations are not signed by the party of the task")
 

@@ -9,7 +9,7 @@ import (
 )
 
 // TestConformanceTable holds docs/dap-conformance.md to the tests that are there:
-// each row names tests that exist, or says why nothing is to be tested.
+// each row names tests that exist, or gives the reason why nothing is to be tested.
 func TestConformanceTable(t *testing.T) {
 	page, err := os.ReadFile("../docs/dap-conformance.md")
 	if err != nil {

@@ -3,7 +3,7 @@
 // sealing of shares. It is pure: bytes go in and come out, and clock, network
 // and storage are the caller's.
 //
-// The roles stand around it: dap/client, internal/dap/leader, internal/dap/helper and internal/dap/collector,
+// The roles use it: dap/client, internal/dap/leader, internal/dap/helper and internal/dap/collector,
 // with HTTP, storage and schedules; internal/dap/ledger and internal/dap/tasks are what leader and
 // helper keep. No other implementation was tried against them yet.
 //
@@ -21,7 +21,7 @@
 //
 // [NewTask] checks a [TaskConfiguration] and makes the [Task] that binds shares
 // to it. [Task.SealInputShare] and [Task.SealAggregateShare] seal to an
-// [HpkeConfig]; a [Keyring] holds the private keys that open, and says which of
+// [HpkeConfig]; a [Keyring] holds the private keys that open, and selects which of
 // them to offer to clients.
 //
 // An [Aggregator] verifies reports. The leader calls LeaderInit, sends the
@@ -40,7 +40,7 @@
 // # Variants
 //
 // draft-18 is the reference. draft-19 and the state of Janus of August 2026 have
-// the same structures but for a few differences, and these are fields of a
+// the same structures except for a few differences, and these are fields of a
 // Variant, not other code.
 //
 // # Security
@@ -55,7 +55,7 @@
 //
 // A report counts once only if storage keeps the promise of [Ledger]: the checks
 // of Admit and the commit are one atomic and durable step. The checksum of a
-// batch finds faults and no attacks. A valid proof says that a measurement is in
+// batch finds faults and no attacks. A valid proof shows that a measurement is in
 // its range, not that it is true, and only if leader and helper are both honest.
 package dap
 

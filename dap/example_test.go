@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// check stands for the error handling of a real program.
+// check represents the error handling of a real program.
 func check(err error) {
 	if err != nil {
 		panic(err)

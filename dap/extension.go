@@ -18,7 +18,7 @@ const (
 	// TaskInterval is the task extension that bounds the times of reports
 	// (section "Task Interval Task Extension").
 	TaskInterval uint16 = 1
-	// TaskNoise is the task extension that says what noise each aggregator adds
+	// TaskNoise is the task extension that states what noise each aggregator adds
 	// to its share, see [NoiseExtension]. Its type is one of those from 0xFF00 on
 	// that are left for private use, so that only Shoal knows it.
 	TaskNoise uint16 = 0xFF53

@@ -16,7 +16,7 @@ import (
 )
 
 // Threat: bytes from a client, a peer or the network must neither crash a
-// decoder, nor make it hold more than the limits say, nor be taken for a message
+// decoder, nor make it hold more than the limits allow, nor be taken for a message
 // that encodes otherwise: what is signed, hashed or bound as AAD is always what
 // was received.
 

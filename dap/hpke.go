@@ -47,8 +47,8 @@ type HpkeConfig struct {
 // first. It is never empty, and IDs are distinct.
 type HpkeConfigList []HpkeConfig
 
-// ErrUnsupported says that an HPKE configuration has algorithms that are not
-// known here, or a key that is none of them.
+// ErrUnsupported means that an HPKE configuration has algorithms that are not
+// supported here, or a key that does not fit them.
 var ErrUnsupported = errors.New("HPKE configuration is not supported")
 
 // suite returns the algorithms of a configuration.
@@ -123,7 +123,7 @@ func (c *HpkeConfig) seal(info, aad, plaintext []byte) (HpkeCiphertext, error) {
 }
 
 // Choose returns the first configuration that is supported here. It fails with
-// [ErrUnsupported] if there is none.
+// [ErrUnsupported] if no configuration is supported.
 func (l HpkeConfigList) Choose() (HpkeConfig, error) {
 	for i := range l {
 		if l[i].Validate() == nil {

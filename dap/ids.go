@@ -27,7 +27,7 @@ type CollectionJobID [16]byte
 // An AggregateShareID names the resource of an aggregate share within its task.
 type AggregateShareID [16]byte
 
-// A VerificationKeyID says which of a task's VDAF verification keys an
+// A VerificationKeyID identifies the one of a task's VDAF verification keys that an
 // aggregation job uses (section "Leader Initialization").
 type VerificationKeyID uint8
 
@@ -35,7 +35,7 @@ type VerificationKeyID uint8
 // Buckets"). It finds faults, not attacks.
 type Checksum [32]byte
 
-// String returns the ID as it stands in URLs: unpadded base64url.
+// String returns the ID as it is written in URLs: unpadded base64url.
 func (id TaskID) String() string { return text(id[:]) }
 
 // String returns the ID in unpadded base64url.
@@ -44,13 +44,13 @@ func (id BatchID) String() string { return text(id[:]) }
 // String returns the ID in unpadded base64url.
 func (id ReportID) String() string { return text(id[:]) }
 
-// String returns the ID as it stands in URLs: unpadded base64url.
+// String returns the ID as it is written in URLs: unpadded base64url.
 func (id AggregationJobID) String() string { return text(id[:]) }
 
-// String returns the ID as it stands in URLs: unpadded base64url.
+// String returns the ID as it is written in URLs: unpadded base64url.
 func (id CollectionJobID) String() string { return text(id[:]) }
 
-// String returns the ID as it stands in URLs: unpadded base64url.
+// String returns the ID as it is written in URLs: unpadded base64url.
 func (id AggregateShareID) String() string { return text(id[:]) }
 
 // ParseTaskID reads what [TaskID.String] returns.

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// ErrAbandon says that the helper's answer does not fit the leader's request:
+// ErrAbandon means that the helper's answer does not fit the leader's request:
 // the leader must abandon the aggregation job. Its reports were not aggregated
 // by the leader and may be part of other jobs.
 var ErrAbandon = errors.New("aggregation job must be abandoned")
@@ -66,7 +66,7 @@ func (a *Aggregator) checkTime(report, latest Time) ReportError {
 }
 
 // CheckUpload returns the error for an uploaded report as far as the leader can
-// tell without opening it, 0 if it may be stored (section "Leader Behavior").
+// decide without opening it, 0 if it may be stored (section "Leader Behavior").
 // Whether its ID was used and its batch collected is for [Admit].
 func (a *Aggregator) CheckUpload(r *Report, now time.Time, keys *Keyring) ReportError {
 	v := a.task.Variant()
@@ -89,7 +89,7 @@ func (a *Aggregator) CheckUpload(r *Report, now time.Time, keys *Keyring) Report
 
 // CheckOpen opens uploaded reports that [Aggregator.CheckUpload] has let pass, and
 // returns the error of each as [Aggregator.LeaderInit] would find it before it
-// verifies, 0 if there is none. It retains nothing.
+// verifies, 0 if it has no error. It retains nothing.
 func (a *Aggregator) CheckOpen(reports []Report, now time.Time, keys *Keyring) []ReportError {
 	shares := make([]sealedShare, len(reports))
 	for i := range reports {
@@ -103,7 +103,7 @@ func (a *Aggregator) CheckOpen(reports []Report, now time.Time, keys *Keyring) [
 	return errs
 }
 
-// CheckJob validates what stands before the reports of an aggregation job, and
+// CheckJob validates the part before the reports of an aggregation job, and
 // returns the job's batch, zero in the time-interval mode (sections "Helper
 // Initialization" and "Leader-selected Batch Mode"). The error is an [Abort].
 func (t *Task) CheckJob(h *AggregationJobHeader) (BatchID, error) {

@@ -51,8 +51,8 @@ func FuzzHelperInit(f *testing.F) {
 	})
 }
 
-// FuzzLeaderJob: whatever stands in the storage or comes from a helper, the
-// leader takes it, refuses it or abandons the job.
+// FuzzLeaderJob: whatever is in the storage or comes from a helper, the leader
+// accepts it, refuses it or abandons the job.
 func FuzzLeaderJob(f *testing.F) {
 	w := newWorld(f, dap.DAP18(), dap.TimeIntervalMode)
 	job, req, err := w.leader.LeaderInit(4, dap.BatchID{}, []dap.Report{w.report(f, 1)}, w.now, w.leaderRing)

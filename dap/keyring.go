@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A KeyState says where in its life an HPKE key is.
+// A KeyState is the stage of an HPKE key in its life cycle.
 type KeyState uint8
 
 // The states, in the order of a key's life.
@@ -126,7 +126,7 @@ func (r *Keyring) Keys() []HeldKey { return slices.Clone(r.keys) }
 // Plan returns the ring's plan.
 func (r *Keyring) Plan() Rotation { return r.plan }
 
-// Find returns the key of an ID, nil if there is none or it is gone.
+// Find returns the key of an ID, nil if the ring has no such key or it is gone.
 func (r *Keyring) Find(id HpkeConfigID, now time.Time) *PrivateKey {
 	for _, k := range r.keys {
 		if k.Key.config.ID == id && r.plan.State(k.Created, now) != KeyGone {

@@ -14,9 +14,9 @@ import (
 
 // A layout is a structure and its bytes, written down by hand: one line for each
 // field of the draft's structure, in the draft's order, with the field's name
-// behind it. They were compared with draft-ietf-ppm-dap-18 (the section stands
-// in the comment above each) and, where janus differs, with the messages that
-// Janus had on 2026-08-20. The code under test had no part in them.
+// behind it. They were compared with draft-ietf-ppm-dap-18 (the section is in the
+// comment above each) and, where janus differs, with the messages that Janus had on
+// 2026-08-20. The code under test had no part in them.
 type layout struct {
 	name     string
 	variants string // in which it holds: space-separated
@@ -228,7 +228,7 @@ func collectionLayouts() []layout {
 	}
 }
 
-// bytes returns what the lines say.
+// bytes returns the bytes of the lines.
 func (l *layout) bytes(t testing.TB) []byte {
 	t.Helper()
 	var text strings.Builder

@@ -81,7 +81,8 @@ func (a *Aggregator) LeaderInit(key VerificationKeyID, batch BatchID, reports []
 	return job, req, nil
 }
 
-// leaderError tells a share that cannot be decoded from one that is not valid.
+// leaderError distinguishes a share that cannot be decoded from one that is not
+// valid.
 func leaderError(err error) ReportError {
 	if errors.Is(err, vdaf.ErrEncoding) {
 		return InvalidMessage
@@ -111,7 +112,8 @@ type LeaderResult struct {
 }
 
 // LeaderFinish takes the helper's answer. It fails with [ErrAbandon] if that does
-// not have the same reports in the same order, or says what Prio3 cannot.
+// not have the same reports in the same order, or has a type that Prio3 cannot
+// have.
 func (a *Aggregator) LeaderFinish(j *LeaderJob, resp *AggregationJobResp) (*LeaderResult, error) {
 	if err := a.is(Leader); err != nil {
 		return nil, err

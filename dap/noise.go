@@ -9,8 +9,8 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// Noise of a task. DAP has no wire form for it, so it stands in a task extension
-// of a private type, [TaskNoise]: then it is part of what every report and every
+// Noise of a task. DAP has no wire form for it, so it is in a task extension of a
+// private type, [TaskNoise]: then it is part of what every report and every
 // aggregate share is bound to, and an aggregator that does not know the extension
 // must not take part, rather than take part without noise.
 //
@@ -100,7 +100,7 @@ func checkNoise(n dp.Noise, in vdaf.Instance) error {
 
 // Noise returns the noise that each aggregator adds to its aggregate share
 // before it seals it, the zero value for none. [dp.Noise.Within95] and
-// [dp.Noise.Variance] say what two of them do to a result, which
+// [dp.Noise.Variance] return the effect of two of them on a result, which
 // [vdaf.Instance.UnshardSigned] decodes.
 func (t *Task) Noise() dp.Noise { return t.noise }
 
@@ -109,8 +109,8 @@ func (t *Task) Noise() dp.Noise { return t.noise }
 // is called once for a batch, and the share is stored with the noise in it: two
 // draws for one batch would average out. After an error the share is as it was.
 //
-// It takes a time that depends on the noise: do not answer sooner because it
-// ended sooner where somebody who must not learn the noise can measure it.
+// It takes a time that depends on the noise: do not answer sooner because it ended
+// sooner where a party that must not learn the noise can measure it.
 func (t *Task) AddNoise(share *vdaf.AggregateShare, rand io.Reader) error {
 	if t.noise.Mechanism == dp.NoNoise {
 		return nil

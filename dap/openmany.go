@@ -23,7 +23,7 @@ const together = 64
 // openMany opens and validates the shares of several reports (sections "Input
 // Share Decryption" and "Input Share Validation"). errs[i] is 0 if reports[i] can
 // be verified. What is wrong with one share harms no other. The reports do not
-// alias the ciphertexts, but for their public shares.
+// alias the ciphertexts, except for their public shares.
 func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys *Keyring) (reports []vdaf.Report, errs []ReportError) {
 	reports, errs = make([]vdaf.Report, len(shares)), make([]ReportError, len(shares))
 	latest, err := a.task.config.TimePrecision.Time(now.Add(a.leeway))
@@ -58,7 +58,7 @@ func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys *Keyring
 
 // openShares is [Task.OpenInputShare] for those shares whose error is 0 so far;
 // it sets the errors of those that do not open. find returns the key of a
-// configuration, nil if there is none.
+// configuration, nil for an unknown one.
 func (t *Task) openShares(shares []sealedShare, errs []ReportError, role Role, find func(HpkeConfigID) *PrivateKey) []PlaintextInputShare {
 	plaintexts := make([]PlaintextInputShare, len(shares))
 	var known [256]*PrivateKey

@@ -130,7 +130,7 @@ func ParsePrivateKey(text string) (*PrivateKey, error) {
 	return NewPrivateKey(c, r.s)
 }
 
-// String names the key by its ID and tells nothing of its secret.
+// String names the key by its ID and reveals nothing about its secret.
 func (k *PrivateKey) String() string {
 	if k == nil {
 		return "HPKE key (none)"

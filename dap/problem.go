@@ -28,16 +28,17 @@ const (
 	ProblemInvalidTask                 ProblemType = "invalidTask" // draft-ietf-ppm-dap-taskprov
 )
 
-// problemURN is the namespace in which only registered types may stand.
+// problemURN is the namespace that only registered types may use.
 const problemURN = "urn:ietf:params:ppm:dap:error:"
 
 // ProblemMediaType is the media type of problem documents.
 const ProblemMediaType = "application/problem+json"
 
-// URI returns the type as it stands in a problem document.
+// URI returns the type as it is written in a problem document.
 func (p ProblemType) URI() string { return problemURN + string(p) }
 
-// Title says the problem in a few words, "" for a type that is not the draft's.
+// Title returns a short description of the problem, "" for a type that is not the
+// draft's.
 func (p ProblemType) Title() string {
 	switch p {
 	case ProblemInvalidMessage:
@@ -86,7 +87,7 @@ type Abort struct {
 // Error returns type and detail.
 func (a *Abort) Error() string { return fmt.Sprintf("%s: %s", a.Type, a.Detail) }
 
-// AbortOf returns the problem that err stands for: err itself if it holds an
+// AbortOf returns the problem that err means: err itself if it holds an
 // [Abort], [ProblemInvalidMessage] for [ErrMalformed] and [ErrLimit], otherwise
 // nil.
 func AbortOf(err error) *Abort {

@@ -2,7 +2,7 @@ package dap
 
 import "fmt"
 
-// A ReportError says why one report was refused (section "Basic Type
+// A ReportError is the reason why one report was refused (section "Basic Type
 // Definitions"). Its value is not the code on the wire: that depends on the
 // [Variant]. A code that the variant does not know is kept when decoded. 0 is
 // no error.
@@ -29,7 +29,7 @@ const (
 // unlisted marks the codes that a variant does not know.
 const unlisted ReportError = 0x100
 
-// reportCodes are the codes on the wire by report error; 0 is none.
+// reportCodes are the codes on the wire by report error; 0 is no code.
 type reportCodes [endReportError]uint8
 
 func codes18() reportCodes {

@@ -11,7 +11,7 @@ import (
 
 // A ResourceKey makes the IDs of the resources that a server creates. Equal
 // requests get equal IDs, so that creation is idempotent without a look at the
-// storage (section "Resource Creation"), and nobody else can guess them. All
+// storage (section "Resource Creation"), and no other party can guess them. All
 // servers of a party share it. It prints redacted.
 type ResourceKey [32]byte
 
@@ -30,7 +30,7 @@ func (k *ResourceKey) AggregateShare(t TaskID, body []byte) AggregateShareID {
 	return k.id("aggregate share", t, body)
 }
 
-// AggregationJobHash returns a hash that takes in a request as it arrives: the
+// AggregationJobHash returns a hash that reads a request as it arrives: the
 // sum, of 32 bytes, begins with what [ResourceKey.AggregationJob] returns.
 func (k *ResourceKey) AggregationJobHash(t TaskID) hash.Hash { return k.begin(aggregationJobKind, t) }
 

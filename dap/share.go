@@ -164,11 +164,10 @@ func (t *Task) SealInputShare(to HpkeConfig, role Role, m *ReportMetadata, publi
 	return sealed, nil
 }
 
-// OpenInputShare opens a share of a report at the leader or the helper with the
-// key that the ciphertext names, nil if there is none. The error is the
-// [ReportError] to answer with in an aggregation job: the variant's for an
-// unknown key, [DecryptError], or [InvalidMessage] if what was sealed is no
-// share.
+// OpenInputShare opens a share of a report at the leader or the helper with the key
+// that the ciphertext names, nil if it is unknown. The error is the [ReportError]
+// to answer with in an aggregation job: the variant's for an unknown key,
+// [DecryptError], or [InvalidMessage] if what was sealed is no share.
 func (t *Task) OpenInputShare(key *PrivateKey, role Role, s *ReportShare) (*PlaintextInputShare, error) {
 	share, err := t.openInputShare(key, role, &sealedShare{&s.Metadata, s.PublicShare, &s.InputShare})
 	if err != 0 {

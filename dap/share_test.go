@@ -149,7 +149,7 @@ func TestGoldenSealed(t *testing.T) {
 }
 
 // Threat: a share that was made for another task, role, report, variant or with
-// other public data must not open, so that nobody can move shares about.
+// other public data must not open, so that shares cannot be moved.
 func TestInputShareIsBound(t *testing.T) {
 	v := dap.DAP18()
 	tsk, key, md := newTask(t, v, configuration()), newKey(t, 9, task.KEMX25519), metadata()

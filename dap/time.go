@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ErrTime says that a time or a length of time has no value: it is before 1970,
+// ErrTime means that a time or a length of time has no value: it is before 1970,
 // beyond the range, or an interval has no end.
 var ErrTime = errors.New("time out of range")
 

@@ -57,8 +57,8 @@ func TestTimeOutOfRange(t *testing.T) {
 	}
 }
 
-// Near the ends of the range and in the middle, intervals are the sets of times
-// that their definition says.
+// Near the ends of the range and in the middle, intervals are the sets of times of
+// their definition.
 func TestIntervals(t *testing.T) {
 	base := rapid.SampledFrom([]uint64{0, 1000, math.MaxUint64 - 40})
 	small := rapid.Uint64Range(0, 20)

@@ -35,7 +35,7 @@ func (m *HpkeCiphertext) size() int { return 1 + 2 + len(m.Enc) + 4 + len(m.Payl
 // An UploadRequest carries reports. Its length is the body's.
 type UploadRequest struct{ Reports []Report }
 
-// A ReportUploadStatus says why the leader refused a report.
+// A ReportUploadStatus is the reason why the leader refused a report.
 type ReportUploadStatus struct {
 	ID    ReportID
 	Error ReportError

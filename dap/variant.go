@@ -106,7 +106,7 @@ func (v *Variant) UnknownKeyRejectsReports() bool { return v.keyPerReport }
 
 // UploadConfigError is what the leader answers to a report that is sealed to an
 // HPKE configuration that it does not know: the client's sign to fetch the
-// configurations anew and to try once more with a fresh report.
+// configurations again and to try once more with a fresh report.
 func (v *Variant) UploadConfigError() ReportError { return v.uploadConfig }
 
 // UploadIntervalError is what the leader answers to an uploaded report of time

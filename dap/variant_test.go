@@ -11,7 +11,7 @@ import (
 )
 
 // The codes of «Basic Type Definitions» of draft-18, of the changes of draft-19,
-// and of Janus, as they stand there.
+// and of Janus, as they are there.
 func TestReportErrorCodes(t *testing.T) {
 	tables := map[string]string{
 		"dap-18": "1 batch_collected, 2 report_replayed, 3 report_dropped, 4 hpke_unknown_config_id, 5 hpke_decrypt_error, 6 vdaf_verify_error, " +

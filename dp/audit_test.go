@@ -35,8 +35,8 @@ func outcomesOf(rule crowdRule, n uint64, salt byte) []int64 {
 func shownEpsilon(a, b []int64) float64 { return audit.Epsilon(a, b, auditDelta, auditAlpha) }
 
 // TestCrowdAudit covers a shuffler that adds no noise, or noise twice, or other noise
-// after a restart, or noise for half of what a client may send: each is told from the
-// true one.
+// after a restart, or noise for half of what a client may send: each is distinguished
+// from the true one.
 func TestCrowdAudit(t *testing.T) {
 	const sigma = 1000
 	crowds := drop(t, 20, 8, sigma)
@@ -100,7 +100,7 @@ func auditPrivacy(t *testing.T, rule, fixed crowdRule, curve func(uint64) Curve,
 	}
 }
 
-// auditVariance tells noise that is drawn twice, and other noise after a restart.
+// auditVariance detects noise that is drawn twice, and other noise after a restart.
 func auditVariance(t *testing.T, rule crowdRule, size uint64) {
 	t.Helper()
 	without := outcomesOf(rule, size, 1)
@@ -128,9 +128,9 @@ func auditVariance(t *testing.T, rule crowdRule, size uint64) {
 	}
 }
 
-// TestUnreadableReports computes what docs/privacy.md says of a crowd of which a part
-// cannot be read: the analyzer publishes the others of those that are left, and the
-// noise is spread over all.
+// TestUnreadableReports computes the claims of docs/privacy.md about a crowd of which
+// a part cannot be read: the analyzer publishes the others of those that are left,
+// and the noise is spread over all.
 func TestUnreadableReports(t *testing.T) {
 	rule := newDrop(20, 12, 2000)
 	dropped := rule.dropped()
@@ -176,7 +176,7 @@ func TestUnreadableReports(t *testing.T) {
 			}
 		}
 		if eps := shown(published(n, n*3/10), published(n+1, n*3/10)); eps < 19 {
-			t.Errorf("three tenths of %d are unreadable: epsilon %.4f, docs/privacy.md says that there is none", n, eps)
+			t.Errorf("three tenths of %d are unreadable: epsilon %.4f, docs/privacy.md claims no guarantee", n, eps)
 		}
 	}
 }

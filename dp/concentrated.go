@@ -3,7 +3,7 @@ package dp
 import "math"
 
 // Concentrated is zero-concentrated differential privacy (Bun and Steinke 2016)
-// that holds but for a probability: with Rho, up to Delta.
+// that holds except with a probability: with Rho, up to Delta.
 type Concentrated struct{ Rho, Delta float64 }
 
 // Plus returns what both together give.

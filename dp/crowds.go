@@ -61,7 +61,7 @@ type grid struct {
 // to where it hurts privacy more, so that it is safe as well as small.
 const tail = 1e-20
 
-// newGrid covers the losses of c but for a tail of 10^-24, as finely as a
+// newGrid covers the losses of c except for a tail of 10^-24, as finely as a
 // composition of k in about 10^9 multiplications allows.
 func newGrid(c pairCurve, k int) grid {
 	pairs := c.pairs()

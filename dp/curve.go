@@ -22,7 +22,7 @@ type Curve interface {
 	Epsilon(delta float64) (float64, error)
 }
 
-// ErrUnattainable says that no epsilon reaches the delta asked for.
+// ErrUnattainable means that no epsilon reaches the delta asked for.
 var ErrUnattainable = errors.New("no epsilon reaches this delta")
 
 // nothing is the curve of a mechanism without privacy.

@@ -25,25 +25,24 @@
 // the device and credentials are what bounds it, not this package.
 //
 // The guarantee of [NewNoisyDrop] covers the multiset of crowd IDs of a batch
-// and nothing else: what a report says beside its crowd is released as it is.
+// and nothing else: what a report contains beside its crowd is released as it is.
 // That of [NewNoisySet] covers only the set of released crowds, since their
 // counts are exact. [NewNaive] gives none. See [Protection]. Exact totals of a
 // batch, such as how many reports came in or were dropped, are no part of that
-// output: whoever is told them can tell a batch from one with a report more.
+// output: anyone with them can distinguish a batch from one with a report more.
 //
 // Every epsilon and delta is computed from the integer probabilities that the
 // sampler really uses, in 256-bit arithmetic, and rounded up. A figure never
-// falls short of the truth; it exceeds it by no more than [Curve] and [Crowds]
-// say.
+// falls short of the truth; it exceeds it by no more than documented at [Curve] and
+// [Crowds].
 //
 // Keep draws 16 bytes and scans the whole table of the noise with no branch or
-// index that depends on them, so that its time and memory trace tell nothing
-// about the noise. It does depend on the parameters, which are public. The
-// trace of the caller, who then drops that many records, is the caller's
-// matter. [DiscreteLaplace] and [DiscreteGaussian] sample by rejection and take
-// a time that depends on the noise; do not use them where an attacker can
-// measure it.
+// index that depends on them, so that its time and memory trace reveal nothing
+// about the noise. They do depend on the parameters, which are public. The trace of
+// the caller, which then drops that many records, is the caller's matter.
+// [DiscreteLaplace] and [DiscreteGaussian] sample by rejection and take a time that
+// depends on the noise; do not use them where an attacker can measure it.
 //
-// The noise is as good as its seed. Whoever learns the seed of a batch, or can
-// have the same batch released under many seeds, removes the noise.
+// The noise is as good as its seed. An attacker that learns the seed of a batch, or
+// can have the same batch released under many seeds, removes the noise.
 package dp

@@ -11,7 +11,7 @@ import (
 // A Mechanism is a kind of noise on a sum.
 type Mechanism uint8
 
-// The mechanisms. The numbers stand in task configurations.
+// The mechanisms. The numbers are used in task configurations.
 const (
 	NoNoise  Mechanism = 0
 	Laplace  Mechanism = 1 // discrete Laplace
@@ -40,7 +40,7 @@ const (
 
 // A Noise is the noise that each of two aggregators adds to every element of its
 // share of a sum, on its own and independently: the guarantee of one holds even
-// if the other adds none, or tells what it added. The zero value is no noise.
+// if the other adds none, or reveals what it added. The zero value is no noise.
 // Noises are equal iff they are ==.
 type Noise struct {
 	Mechanism   Mechanism

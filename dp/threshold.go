@@ -27,7 +27,7 @@ type Threshold interface {
 	Curve
 	// Reports returns the privacy of a client that sends a crowd at most n.
 	Reports(n uint64) Curve
-	// Protects says what the two are about.
+	// Protects returns what the two cover.
 	Protects() Protection
 
 	// Least returns the fewest reports of a crowd that ever go on together.
@@ -49,7 +49,7 @@ type Threshold interface {
 	sealed() // the rules are a closed set: their privacy is proved one by one
 }
 
-// Protection says which part of a shuffler's output a threshold's guarantee
+// Protection is the part of a shuffler's output that a threshold's guarantee
 // covers. The content of reports is never covered.
 type Protection uint8
 
@@ -253,7 +253,7 @@ func (s *noisySet) Survival(n uint64) float64 {
 // Reports gives the one pair that is as bad as any crowd size and direction: a
 // crowd so large that it is always released, of which the output shows -d
 // beside m-d. For a smaller crowd the output is a function of that one (what
-// falls below T becomes 0), and so tells no more.
+// falls below T becomes 0), and so reveals no more.
 func (d *noisyDrop) Reports(m uint64) Curve {
 	return newCurve(func() []pair {
 		dropped := d.dropped()

@@ -8,7 +8,7 @@ import (
 )
 
 // A Total is the rule by which a shuffler decides whether a batch has enough
-// reports, and what it tells of how many there were: d = max(0, round(N(drop,
+// reports, and what it reveals of how many there were: d = max(0, round(N(drop,
 // sigma^2))) is subtracted, and what is left is published iff it is at least
 // the minimum. A batch of fewer reports than the minimum is never released.
 // Totals are immutable and safe for concurrent use.
@@ -23,8 +23,8 @@ func NewTotal(least, drop, sigmaMilli uint32) (*Total, error) {
 	return &Total{newDrop(least, drop, sigmaMilli)}, nil
 }
 
-// Decide returns whether a batch of n reports is released, and the number that
-// is told of it: an estimate of n, without bias over all draws but for the cut
+// Decide returns whether a batch of n reports is released, and the number that is
+// published of it: an estimate of n, without bias over all draws except for the cut
 // at zero. It reads 16 bytes of r; where r fails the batch is not released.
 func (t *Total) Decide(n uint64, r io.Reader) (told uint64, released bool) {
 	left := t.rule.Keep(n, r)
@@ -34,11 +34,11 @@ func (t *Total) Decide(n uint64, r io.Reader) (told uint64, released bool) {
 	return left + uint64(t.rule.drop), true
 }
 
-// Within95 returns the least m such that the number told is within m of the
+// Within95 returns the least m such that the published number is within m of the
 // truth with a probability of 95 % or more.
 func (t *Total) Within95() uint64 { return t.rule.noise().within95() }
 
-// StdDev returns the standard deviation of the number told.
+// StdDev returns the standard deviation of the published number.
 func (t *Total) StdDev() float64 { return t.rule.StdDev() }
 
 // Survival returns the probability that a batch of n reports is released.

@@ -35,7 +35,7 @@ func product(t *testing.T, a, b Threshold, m1, m2 uint64, eps float64) float64 {
 }
 
 // TestReleasedIsBothTogether compares the composition with the enumeration of
-// all pairs of what a crowd and the total may tell.
+// all pairs of what a crowd and the total may reveal.
 func TestReleasedIsBothTogether(t *testing.T) {
 	for _, c := range []struct {
 		t, d, sigma          uint32

@@ -198,7 +198,7 @@ func (r *reader) gradient(m *Metric) {
 	}
 }
 
-// aggregateExample reads what an ordinary client says in an epoch.
+// aggregateExample reads what an ordinary client records in an epoch.
 func (r *reader) aggregateExample(m *Metric, n ast.Node) {
 	a := &m.task.Aggregation
 	switch a.Kind {
@@ -316,7 +316,7 @@ func (m *Metric) checkAggregate(r *reader, now time.Time) {
 }
 
 // checkBound holds the bound of a number close to what is ordinary: noise is as
-// wide as the bound, and a client that lies can say as much.
+// wide as the bound, and a client that lies can send as much.
 func (m *Metric) checkBound(r *reader) {
 	a := &m.task.Aggregation
 	key, bound := "max", float64(a.Max)

@@ -30,7 +30,7 @@ func TestAggregatePlanGolden(t *testing.T) {
 	}
 }
 
-// Each example compiles to the task that its lines say.
+// Each example compiles to the task that its lines describe.
 func TestAggregatesCompile(t *testing.T) {
 	b, err := loadAggregates(t).Build(nil, identity("owner"), now())
 	must(t, b, err)
@@ -97,7 +97,7 @@ metrics:
 	}
 }
 
-// What the plan says of a question must follow its settings.
+// The plan of a question must follow its settings.
 func TestAggregatePlanSays(t *testing.T) {
 	text := func(keys string) string {
 		src := "version: 1\nowner: us\nmetrics:\n  a: {method: aggregate, question: q, consent: c, expires: 2028-01-01, " + keys + "}\n"
@@ -112,7 +112,7 @@ func TestAggregatePlanSays(t *testing.T) {
 		{"type: count, noise: {epsilon: 0.5}", "30 days epsilon 15, delta 0"},
 		{"type: count, noise: {epsilon: 0.5}", "each client that takes part sends exactly one"},
 		{"type: count, noise: {epsilon: 0.5}", "Hidden costs one report an epoch of every client: 2.32 MB for 10000 clients"},
-		{"type: count, noise: {epsilon: 0.5}, presence: revealed", "the leader, and whoever watches the network, learns of each address in which epochs it had something to say"},
+		{"type: count, noise: {epsilon: 0.5}, presence: revealed", "the leader, and an observer of the network, learns of each address in which epochs it had something to say"},
 		{"type: count, noise: {epsilon: 0.5}, presence: revealed", "it sends no report"},
 		{"type: count, noise: {epsilon: 0.001}", "more than a tenth of the most that 10000 clients can add up to"},
 		{"type: count, noise: none, min_batch: 20000", "no batch could be collected"},

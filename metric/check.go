@@ -50,7 +50,7 @@ func (f *File) check(r *reader, hops []task.Party, now time.Time) {
 func (m *Metric) checkTime(r *reader, now time.Time) {
 	expires := time.Unix(m.task.Expires, 0).UTC()
 	if !now.Before(expires) {
-		r.failAt(m.at.place("expires"), "expires: the metric expired on %s; remove it, or decide anew and set a later day", expires.Format(time.DateOnly))
+		r.failAt(m.at.place("expires"), "expires: the metric expired on %s; remove it, or decide again and set a later day", expires.Format(time.DateOnly))
 	}
 	if m.task.Expires-m.task.NotBefore < int64(m.task.EpochSeconds) {
 		r.failAt(m.at.place("expires"), "expires: no whole epoch of %s lies between start and expiry", formatDuration(int64(m.task.EpochSeconds)))
@@ -303,7 +303,7 @@ func keeps(h task.Threshold, b budget, d Declared) bool {
 	return err == nil && curve.Delta(d.Epsilon) <= d.Delta
 }
 
-// coverText says what a declared epsilon covers.
+// coverText describes what a declared epsilon covers.
 func (m *Metric) coverText(s Scope) string {
 	b := capsOf(&m.task).budget(s)
 	if s == PerCrowdScope {

@@ -12,7 +12,7 @@ import (
 )
 
 // TestCheck compares all that is wrong with each file of testdata/check with
-// what the golden file beside it says.
+// the golden file beside it.
 func TestCheck(t *testing.T) {
 	files, err := filepath.Glob("testdata/check/*.yaml")
 	if len(must(t, files, err)) == 0 {
@@ -54,7 +54,7 @@ func TestExamplesPass(t *testing.T) {
 }
 
 // TestSecondShuffler covers the threat of a shuffler that confirms guesses: two
-// shufflers stand between, one does not, whatever the file says.
+// shufflers prevent it, one does not, whatever the file declares.
 func TestSecondShuffler(t *testing.T) {
 	src := `
 version: 1

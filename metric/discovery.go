@@ -9,7 +9,7 @@ import (
 )
 
 // DiscoveryMetrics returns the names that belong to what the discovery engine
-// tells, one for each of its messages: their crowd is the clean URL or the query.
+// reports, one for each of its messages: their crowd is the clean URL or the query.
 func DiscoveryMetrics() []string {
 	return []string{"page", "page_title", "page_query", "page_referrer", "query", "result"}
 }

@@ -1,5 +1,5 @@
 // Package metric turns questions written in metrics.yaml into tasks that every
-// party can agree on, and says beforehand what they cost and what they tell.
+// party can agree on, and forecasts what they cost and what they reveal.
 //
 // [Load] reads a file and reports everything that is wrong with it, each
 // [Problem] with its line: what does not parse, what has expired, and what is

@@ -14,7 +14,7 @@ import (
 )
 
 // TestExamplesAreExplained computes the numbers of the examples with package dp, from
-// what the files say alone, and finds them in docs/metrics.md and in the plans.
+// the content of the files alone, and finds them in docs/metrics.md and in the plans.
 func TestExamplesAreExplained(t *testing.T) {
 	text, err := os.ReadFile("../docs/metrics.md")
 	docs := string(must(t, text, err))
@@ -36,7 +36,7 @@ func TestExamplesAreExplained(t *testing.T) {
 	}
 }
 
-// crowdRows computes what is said of questions of the method crowd: with one report to
+// crowdRows computes the rows for questions of the method crowd: with one report to
 // a crowd, as many crowds as reports, and epochs that are not merged.
 func crowdRows(t *testing.T) []string {
 	t.Helper()
@@ -80,7 +80,7 @@ func from(survival func(uint64) float64) (n uint64) {
 	return n
 }
 
-// sumRows computes what is said of questions of the method aggregate.
+// sumRows computes the rows for questions of the method aggregate.
 func sumRows(t *testing.T) []string {
 	t.Helper()
 	var rows []string

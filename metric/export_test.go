@@ -10,7 +10,7 @@ func Keys() []string {
 	return out
 }
 
-// Parse reads a file without judging what it says.
+// Parse reads a file without checking its content.
 func Parse(name string, src []byte) (*File, error) {
 	r := &reader{file: name}
 	f := r.parse(src)

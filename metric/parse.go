@@ -16,7 +16,7 @@ import (
 // A File is a metrics.yaml that parsed.
 type File struct {
 	Path    string       // as given, for messages
-	Owner   string       // the name of who asks
+	Owner   string       // the name of the owner of the questions
 	Hops    []task.Party // the shufflers and the analyzer of the file; empty if it names none
 	Metrics []*Metric    // in the file's order
 
@@ -30,7 +30,7 @@ type File struct {
 type Metric struct {
 	Name string
 
-	// task is the metric compiled, but for the owner's key and the parties.
+	// task is the metric compiled, except the owner's key and the parties.
 	task      task.Task
 	sensitive []bool          // by field
 	accepted  map[Risk]string // reasons, by risk
@@ -70,7 +70,7 @@ func Load(path string, now time.Time) (*File, error) {
 	return Read(filepath.ToSlash(path), src, now)
 }
 
-// Read is [Load] of the bytes src; name stands for the file in messages.
+// Read is [Load] of the bytes src; name is used for the file in messages.
 func Read(name string, src []byte, now time.Time) (*File, error) {
 	return read(name, src, now, false)
 }
@@ -97,8 +97,8 @@ func (f *File) Check(parties []task.Party, now time.Time) error {
 	return r.problems.err()
 }
 
-// parties returns who handles crowd reports and who handles aggregate ones: those
-// of all that have such roles, and those of the file where all has none.
+// parties returns the parties that handle crowd reports and those that handle aggregate
+// ones: those of all that have such roles, and those of the file where all has none.
 func (f *File) parties(all []task.Party) (hops, aggregators []task.Party) {
 	for _, p := range all {
 		if p.Role == task.Shuffler || p.Role == task.Analyzer {
@@ -230,7 +230,7 @@ func (r *reader) foreign(t *table, keys []string, method string) {
 	}
 }
 
-// shape reads what stands on the schema: fragments and crowds.
+// shape reads what depends on the schema: fragments and crowds.
 func (r *reader) shape(m *Metric) {
 	m.task.Crowd.SaltEpochs = uint32(r.integerOr(m, "salt_epochs", 1, 1, 1<<16))
 	if v := m.at.values["fragment"]; v != nil {
@@ -329,7 +329,7 @@ func (r *reader) times(m *Metric) {
 	k.EpochSeconds = uint32(epoch)
 	delay := min(epoch, 3600)
 	if m.aggregate {
-		delay = epoch // whoever is switched on once an epoch gets to send
+		delay = epoch // a device that is on once an epoch can send
 	}
 	k.MaxDelay = uint32(r.durationOr(m, "max_delay", delay, 60, 366*86400))
 	k.ClockSkew = uint32(r.durationOr(m, "clock_skew", 300, 0, 86400))

@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// parties reads who handles reports: of one method or of both.
+// parties reads the parties that handle reports: of one method or of both.
 func (r *reader) parties(f *File, n ast.Node) {
 	crowd, aggregate := []string{"shufflers", "analyzer"}, []string{"leader", "helper", "collector"}
 	t := r.table(n, "parties", append(crowd, aggregate...)...)
@@ -99,7 +99,7 @@ func (r *reader) party(n ast.Node, role task.Role) task.Party {
 	return p
 }
 
-// placeholder returns parties and an owner that stand in where none are known,
+// placeholder returns parties and an owner for use where none are known,
 // so that everything else of a task can be validated.
 func placeholder(method task.Method) (ed25519.PublicKey, []task.Party) {
 	key := func(b byte) ed25519.PublicKey {

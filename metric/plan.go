@@ -24,7 +24,7 @@ func (f Figure) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(f))
 }
 
-// A Plan foretells what the metrics of a file will cost and tell.
+// A Plan forecasts what the metrics of a file will cost and reveal.
 type Plan struct {
 	File    string       `json:"file"`
 	Owner   string       `json:"owner"`
@@ -56,7 +56,7 @@ type MetricPlan struct {
 	Warnings []string    `json:"warnings,omitempty"`
 }
 
-// A FieldPlan says what becomes of a field.
+// A FieldPlan describes what becomes of a field.
 type FieldPlan struct {
 	Name         string `json:"name"`
 	Type         string `json:"type"`
@@ -94,12 +94,12 @@ type Guarantee struct {
 }
 
 // Privacy is what one client is guaranteed, for adding or removing all that it
-// sends, against whoever has what is published: the crowds, and the noised total
+// sends, against anyone with what is published: the crowds, and the noised total
 // of each batch.
 type Privacy struct {
 	Threshold string     `json:"threshold"`
 	Assumes   string     `json:"assumes"`         // what threshold and epsilons rest on
-	Total     string     `json:"total,omitempty"` // how the minimum is decided and the total told
+	Total     string     `json:"total,omitempty"` // how the minimum is decided and the total published
 	Protects  string     `json:"protects"`
 	Noise     bool       `json:"noise"`
 	Unit      string     `json:"unit"` // in which caps are counted and the guarantee holds
@@ -247,7 +247,7 @@ func local(f *task.Field) (string, Figure, Figure) {
 	return fmt.Sprintf("replaced by a random value with probability %g", p), unit, unit
 }
 
-// typeText says in words what a field may hold.
+// typeText describes in words what a field may hold.
 func typeText(f *task.Field) string {
 	switch f.Kind {
 	case task.String:
@@ -325,7 +325,7 @@ func (m *Metric) privacyOf(t *task.Task, rule dp.Threshold) (Privacy, error) {
 	return out, nil
 }
 
-// totalText says how the minimum is decided and what is told of the total.
+// totalText describes how the minimum is decided and what is published of the total.
 func totalText(t *task.Task) (string, error) {
 	total, err := Total(t)
 	if err != nil || total == nil {
@@ -433,9 +433,9 @@ func (m *Metric) warnings(t *task.Task, p *MetricPlan) []string {
 	return append(out, "Reports are sent because something happened; that one was sent is not hidden from the first party, only what it says.")
 }
 
-// views says what each party sees.
+// views returns what each party sees.
 func views(t *task.Task) []View {
-	tag := "which reports are of one crowd, by a salted hash of " + crowdWords(t) + "; whoever guesses the value can compute the hash"
+	tag := "which reports are of one crowd, by a salted hash of " + crowdWords(t) + "; anyone who guesses the value can compute the hash"
 	if t.Crowd.Kind == task.Constant {
 		tag = "that all reports are of one crowd"
 	}

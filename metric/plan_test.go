@@ -105,7 +105,7 @@ func TestPlanOfFragments(t *testing.T) {
 	}
 }
 
-// TestGuessesAreWarnedOf covers the threat of an owner who believes that a
+// TestGuessesAreWarnedOf covers the threat of an owner that believes that a
 // single shuffler learns nothing of crowds.
 func TestGuessesAreWarnedOf(t *testing.T) {
 	f := load(t)

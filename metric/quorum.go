@@ -94,7 +94,7 @@ func (m *Metric) dropInstead(shares uint32) string {
 	return "remove noise: set and use drop and sigma"
 }
 
-// A QuorumPlan says what a quorum hides, and what not.
+// A QuorumPlan describes what a quorum hides, and what not.
 type QuorumPlan struct {
 	Shares uint16 `json:"shares"` // reports of one value and epoch that make it readable
 	Reads  string `json:"reads"`
@@ -113,7 +113,7 @@ func quorumOf(t *task.Task) *QuorumPlan {
 		Shares: n, Forged: (t.Threshold.T - uint32(n)) / 2,
 		Reads: fmt.Sprintf("the analyzer can read a value once %d reports of one epoch hold it; the reports of two epochs or tasks cannot be put together", n),
 		Below: "of a value that fewer hold, the analyzer has only ciphertexts: that they are equal, how many there are, and whether a guess is right",
-		Guess: fmt.Sprintf("what can be guessed is protected by the crowd threshold, not by the %d shares: whoever holds a ciphertext can encrypt a guess and compare", n),
+		Guess: fmt.Sprintf("what can be guessed is protected by the crowd threshold, not by the %d shares: anyone with a ciphertext can encrypt a guess and compare", n),
 	}
 	if t.Crowd.Kind == task.Constant {
 		q.Guess = fmt.Sprintf("no crowd threshold stands before a value, since the crowd is constant: the %d shares alone protect it, if nobody can guess it, and nothing does if somebody can", n)
@@ -121,7 +121,7 @@ func quorumOf(t *task.Task) *QuorumPlan {
 	return q
 }
 
-// analyzerView says what the analyzer sees of a task.
+// analyzerView describes what the analyzer sees of a task.
 func analyzerView(t *task.Task) View {
 	table := "the reports of crowds that pass the threshold, as a table of " + strings.Join(fieldNames(t), ", ")
 	v := View{Who: "analyzer", Sees: table, Hidden: "where they come from, their order, their time within the epoch, nor any report of a crowd that does not pass"}

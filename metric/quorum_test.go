@@ -7,7 +7,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// TestPlanOfQuorum holds that a plan says what protects a value that can be
+// TestPlanOfQuorum checks that a plan states what protects a value that can be
 // guessed, and what the analyzer sees below the quorum.
 func TestPlanOfQuorum(t *testing.T) {
 	const record = "record: {url: {type: string, max: 60}}"

@@ -40,7 +40,7 @@ func (m *Metric) checkRehearsal(r *reader, rehearsal bool) {
 	}
 }
 
-// An Ordinary is what the file says about an ordinary client: what a simulation
+// An Ordinary is what the file declares of an ordinary client: what a simulation
 // can begin with.
 type Ordinary struct {
 	// Fields are the fields of the example of a crowd metric, by name; a field
@@ -51,7 +51,7 @@ type Ordinary struct {
 	Largest float64
 }
 
-// Ordinary returns what the file's example says about an ordinary client.
+// Ordinary returns what the file's example declares of an ordinary client.
 func (m *Metric) Ordinary() Ordinary {
 	o := Ordinary{Fields: map[string]any{}, Largest: m.ordinary}
 	for i, v := range m.example {

@@ -22,7 +22,7 @@ func hourly(t *testing.T, n int) *metric.File {
 }
 
 // TestSumsOverMetricsAndTime: ten metrics of epsilon 1 an hour spend 7,200 in 30
-// days by basic composition, and the plan says so.
+// days by basic composition, and the plan reports it.
 func TestSumsOverMetricsAndTime(t *testing.T) {
 	f := hourly(t, 10)
 	sums, err := f.Sums()
@@ -44,8 +44,8 @@ func TestSumsOverMetricsAndTime(t *testing.T) {
 	}
 }
 
-// TestEachFigureSaysWhatItAssumes: no epsilon and no threshold of a plan stands
-// without its assumption.
+// TestEachFigureSaysWhatItAssumes: no epsilon and no threshold of a plan is
+// given without its assumption.
 func TestEachFigureSaysWhatItAssumes(t *testing.T) {
 	for _, name := range []string{examples, "../docs/examples/aggregate.yaml"} {
 		f, err := metric.Load(name, now())
@@ -59,7 +59,7 @@ func TestEachFigureSaysWhatItAssumes(t *testing.T) {
 	}
 }
 
-// items splits the text of a plan into labels and what stands beside them.
+// items splits the text of a plan into labels and their texts.
 func items(text string) [][2]string {
 	var all [][2]string
 	for line := range strings.Lines(text) {

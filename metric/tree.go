@@ -133,7 +133,7 @@ type table struct {
 	places map[string]position
 }
 
-// place returns where a key stands, or the table if it is absent.
+// place returns the position of a key, or of the table if it is absent.
 func (t *table) place(key string) position {
 	if at, ok := t.places[key]; ok {
 		return at

@@ -37,7 +37,7 @@ type record struct {
 type flight struct {
 	digest [16]byte
 	done   chan struct{}
-	answer []byte // set when done is closed; nil if there is none
+	answer []byte // set when done is closed; nil if the flight had no answer
 }
 
 // recordCost is what a record takes besides its answer: the map's slot with its
@@ -102,7 +102,7 @@ func (t *answered) begin(key [32]byte, id requestID, request []byte, room int) (
 	return nil, nil, own, nil
 }
 
-// finish ends a flight with its answer, nil if there is none, which is remembered
+// finish ends a flight with its answer, nil for no answer. The answer is remembered
 // if keep is set. room is what begin was called with.
 func (t *answered) finish(key [32]byte, id requestID, f *flight, room int, answer []byte, keep bool) {
 	t.mu.Lock()

@@ -122,8 +122,8 @@ func WithAnswerSize(ctx context.Context, n int) context.Context {
 }
 
 // RoundTrip encodes the request and sends it once, as [Client.Encode] and
-// [Client.Send] do. It does not retry: who does sends the request again with the
-// same field [RequestIDField], or stores what Encode returns.
+// [Client.Send] do. It does not retry: a caller that does sends the request again
+// with the same field [RequestIDField], or stores what Encode returns.
 func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
 	message, err := c.Encode(r)
 	if err != nil {
@@ -291,8 +291,8 @@ func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 // author is not known: the relay could have made it up.
 type RelayError struct {
 	Status int
-	Type   string        // of the problem document, if there is one
-	Retry  time.Duration // of Retry-After, 0 if there is none
+	Type   string        // of the problem document, if it has one
+	Retry  time.Duration // of Retry-After, 0 if it is missing
 }
 
 // Error names the status and the problem.

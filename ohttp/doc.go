@@ -74,14 +74,15 @@
 // post-quantum); the response's keys are by crypto/hkdf and AES-GCM of the standard
 // library, or ChaCha20-Poly1305 of golang.org/x/crypto. Operations with secrets are
 // constant-time as far as those packages are: AES-GCM is without AES instructions
-// only by its portable form, which is not. Finding a key goes by public values. Why
-// decryption failed is not told apart, and a wrong key gets the answer of an unknown
-// one. Parsing of what was decrypted takes time that depends on it; the gateway's
-// time of answering therefore tells the relay something of the request, as any
-// server's does. Secrets print redacted; what is left of them in memory is not
-// erased.
+// only by its portable form, which is not. Finding a key goes by public values. The
+// cause of a failed decryption is not revealed, and a wrong key gets the answer of
+// an unknown one. Parsing of what was decrypted takes time that depends on it; the
+// gateway's time of answering therefore reveals to the relay something about the
+// request, as any server's does. Secrets print redacted; what is left of them in
+// memory is not erased.
 //
-// Requests of a lost private key can be read by who recorded them: rotate keys.
+// Requests of a lost private key can be read by anyone with a recording of them:
+// rotate keys.
 //
 // # Limits
 //

@@ -123,7 +123,7 @@ func decapsulate(keys []*PrivateKey, message []byte) ([]byte, *PrivateKey, *Resp
 	return request, key, &ResponseSealer{responseKey{suite: suite, enc: enc, secret: secret}}, nil
 }
 
-// find returns the key that a message names, nil if there is none that takes it.
+// find returns the key that a message names, nil if no key fits.
 func find(keys []*PrivateKey, id uint8, kem KEM, suite Suite) *PrivateKey {
 	for _, k := range keys {
 		if k.config.ID != id || k.config.KEM != kem {

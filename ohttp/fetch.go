@@ -26,8 +26,8 @@ type FetcherConfig struct {
 
 // A Fetcher gets what the relay itself serves to all clients alike, such as
 // witnessed keys, under the rules of a [Client]: it contacts the relay and nothing
-// else, whatever happens, and sends no header field that tells clients apart. It is
-// safe for concurrent use.
+// else, whatever happens, and sends no header field that distinguishes clients. It
+// is safe for concurrent use.
 type Fetcher struct {
 	relay     *url.URL
 	timeout   time.Duration

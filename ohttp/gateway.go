@@ -29,7 +29,7 @@ type GatewayConfig struct {
 	// Sizes are those of clients and relay, nil not to pad and to take any length.
 	Sizes Sizes
 	// Idempotent reports whether a request may be processed twice: then its answer
-	// is not remembered. Nil stands for GET, HEAD and OPTIONS.
+	// is not remembered. Nil means GET, HEAD and OPTIONS.
 	Idempotent func(*http.Request) bool
 	// MaxRemembered bounds the bytes of remembered answers, 256 MiB if 0.
 	MaxRemembered int
@@ -68,7 +68,7 @@ var (
 // The problems that are answered inside encapsulation.
 var (
 	problemInner      = problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("malformed"), Title: "The content is not a binary HTTP request."}
-	problemSize       = problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("messageSize"), Title: "The length of the message is none of the agreed ones."}
+	problemSize       = problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("messageSize"), Title: "The length of the message is not one of the agreed ones."}
 	problemExpect     = problem.Problem{Status: http.StatusExpectationFailed, Type: problem.Shoal("expectation"), Title: "The field Expect cannot be used."}
 	problemAuthority  = problem.Problem{Status: http.StatusMisdirectedRequest, Type: problem.Shoal("misdirected"), Title: "This gateway does not serve the host of the request."}
 	problemReused     = problem.Problem{Status: http.StatusUnprocessableEntity, Type: problem.Shoal("requestIDReused"), Title: "The request ID was used for another request."}
@@ -274,8 +274,8 @@ func departed(w http.ResponseWriter) {
 	_ = control.SetWriteDeadline(time.Time{})
 }
 
-// answer returns the padded response to a request that was encapsulated. Whatever
-// is wrong from here on is said inside the encapsulation.
+// answer returns the padded response to a request that was encapsulated. An error
+// from here on is reported inside the encapsulation.
 func (g *Gateway) answer(ctx context.Context, request []byte, key *PrivateKey, sealer *ResponseSealer) []byte {
 	size, ok := g.config.Sizes.ofRequest(len(request))
 	if len(g.config.Sizes) == 0 {

@@ -370,7 +370,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestAnswersThatAreNotFinal: who is asked to try again gets another answer.
+// TestAnswersThatAreNotFinal: a client that is asked to try again gets another
+// answer.
 func TestAnswersThatAreNotFinal(t *testing.T) {
 	for _, status := range []int{408, 425, 429, 500, 502, 503} {
 		n := 0

@@ -25,7 +25,7 @@ type KeyConfig struct {
 	Suites    []Suite // at least one, the preferred one first
 }
 
-// Errors by which a caller can tell causes apart.
+// Errors by which a caller can distinguish causes.
 var (
 	// ErrUnsupported is wrapped by errors about algorithms that are not known here.
 	ErrUnsupported = errors.New("algorithm is not supported")
@@ -124,7 +124,7 @@ func (c KeyConfig) MarshalBinary() ([]byte, error) {
 
 // ParseKeyConfigs decodes a collection of media type application/ohttp-keys (RFC
 // 9458, section 3.2). One encoding error refuses the whole collection, as the RFC
-// demands: clients that each recovered another part of it could be told apart.
+// demands: clients that each recovered another part of it could be distinguished.
 // Configurations of a KEM that is not known here are left out; if none is left,
 // the error wraps [ErrUnsupported]. The first configuration is the one to use.
 func ParseKeyConfigs(b []byte) ([]KeyConfig, error) {

@@ -202,7 +202,7 @@ func failures() []failure {
 // redirect points, not to a proxy of the environment, not to a name server. The
 // client gets an error and waits; the handler has seen nothing but by the relay.
 func TestNoOtherConnection(t *testing.T) {
-	// A listener stands for the target, the proxy and where redirects point.
+	// A listener represents the target, the proxy and where redirects point.
 	_, other := serve(t, http.NotFoundHandler())
 	otherAddress = other.Addr().String()
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"} {
@@ -338,7 +338,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestRoundTripKeepsRequestID: a caller who retries by RoundTrip names the request.
+// TestRoundTripKeepsRequestID: a caller that retries by RoundTrip names the
+// request.
 func TestRoundTripKeepsRequestID(t *testing.T) {
 	e := &echo{}
 	w := newWorld(t, ohttp.X25519, e, nil, nil)

@@ -54,7 +54,7 @@ type Relay struct {
 var (
 	relayUnknown    = problem.Problem{Status: http.StatusNotFound, Type: problem.Shoal("unknownGateway"), Title: "The relay does not forward to this gateway."}
 	relayLength     = problem.Problem{Status: http.StatusLengthRequired, Type: problem.Shoal("lengthRequired"), Title: "The request must state its length."}
-	relaySize       = problem.Problem{Status: http.StatusRequestEntityTooLarge, Type: problem.Shoal("messageSize"), Title: "The length of the request is none of the agreed ones."}
+	relaySize       = problem.Problem{Status: http.StatusRequestEntityTooLarge, Type: problem.Shoal("messageSize"), Title: "The length of the request is not one of the agreed ones."}
 	relayRefused    = problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("gatewayRefused"), Title: "The gateway refuses the request."}
 	relayBusy       = problem.Problem{Status: http.StatusServiceUnavailable, Type: problem.Shoal("gatewayBusy"), Title: "The gateway is busy. Try again later.", Retry: 30 * time.Second}
 	relayNoGateway  = problem.Problem{Status: http.StatusBadGateway, Type: problem.Shoal("gatewayUnreachable"), Title: "The gateway does not answer. Try again later.", Retry: 30 * time.Second}
@@ -180,7 +180,7 @@ func (relay *Relay) forward(w http.ResponseWriter, r *http.Request, to *url.URL,
 }
 
 // lane returns one of the pools by chance, independently of the client, so that
-// whether two requests share a connection says nothing of whether they share a
+// whether two requests share a connection is independent of whether they share a
 // client.
 func (relay *Relay) lane() (*http.Transport, error) {
 	var b [8]byte
@@ -191,7 +191,7 @@ func (relay *Relay) lane() (*http.Transport, error) {
 }
 
 // readAnswer returns an encapsulated response of want bytes, or the problem that
-// stands for what came instead. Nothing else of the answer is passed on.
+// describes what came instead. Nothing else of the answer is passed on.
 func readAnswer(response *http.Response, want int) ([]byte, *problem.Problem) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, int64(want)+1))
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -423,8 +423,8 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// TestPeerThatDoesNotRead: who does not read the answer is cut off, by relay and
-// gateway, and what its request held is free again.
+// TestPeerThatDoesNotRead: a peer that does not read the answer is cut off, by
+// relay and gateway, and what its request held is free again.
 func TestPeerThatDoesNotRead(t *testing.T) {
 	w := newWorld(t, ohttp.X25519, &echo{}, nil, nil)
 	sealed, _, err := w.key.Config().Encapsulate(encode(t, &bhttp.Request{Method: "POST"}, 512))

@@ -64,8 +64,8 @@ func (l *listener) count() int {
 	return l.accepted
 }
 
-// serve starts a server on the loopback interface, quietly, and records who
-// connects.
+// serve starts a server on the loopback interface, without logs, and records
+// connections.
 func serve(t testing.TB, h http.Handler) (*httptest.Server, *listener) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/shoaltest"
 )
 
-// A testingT stands for the *testing.T of an app's test.
+// A testingT represents the *testing.T of an app's test.
 type testingT struct{ cleanup []func() }
 
 func (*testingT) Helper()                           {}

@@ -8,8 +8,8 @@
 //	recorded.Assert("api_use", map[string]any{"program": "cat", "apis": []string{"files"}})
 //	recorded.AssertNothing("crash")
 //
-// What the app tells Count, Add, Observe and Vector is asserted in the same way
-// (1 for Count), and [Recorder.Gathered] says what it has come to:
+// What the app passes to Count, Add, Observe and Vector is asserted in the same way
+// (1 for Count), and [Recorder.Gathered] returns what it has come to:
 //
 //	recorded.Assert("pages.printed", int64(3), int64(4))
 //	if got := recorded.Gathered("pages.printed"); got != "7" { ... }
@@ -99,7 +99,7 @@ func (r *Recorder) Values(metric string) []any {
 
 // Gathered returns what an aggregate metric has come to in the present epoch, in
 // the words in which a person is shown it: "7", "100 to 999, one of 2 values". It
-// is "" if nothing was said.
+// is "" if nothing was recorded.
 func (r *Recorder) Gathered(metric string) string {
 	r.t.Helper()
 	entries, err := r.client.Pending()

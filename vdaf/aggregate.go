@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/crypto/field"
 )
 
-// ErrOverflow says that an aggregate does not fit in the result type.
+// ErrOverflow means that an aggregate does not fit in the result type.
 var ErrOverflow = errors.New("vdaf: aggregate does not fit in 64 bits")
 
 // An AggregateShare is one aggregator's share of an aggregate: the sum of its

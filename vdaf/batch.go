@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// errUnfinished says that an output share was asked for too early.
+// errUnfinished means that an output share was asked for too early.
 var errUnfinished = errors.New("vdaf: verification of the report is not finished")
 
 // A Batch verifies many reports at once, several times faster than one after

@@ -25,7 +25,7 @@ type circuit[E field.Elem] interface {
 	// proof. It reports false if the query point is one of those at which the
 	// wire polynomials are defined: the verifier would leak the measurement.
 	query(sp *space[E], verifier, meas, proof, queryRand, jointRand []E) bool
-	// decide says whether the verifier, all shares added up, is that of a valid
+	// decide reports whether the verifier, all shares added up, is that of a valid
 	// measurement.
 	decide(verifier []E) bool
 	// truncate writes the part of a measurement that is aggregated.
@@ -40,7 +40,7 @@ type space[E field.Elem] struct {
 }
 
 // A gadget is the non-linear part of a circuit as the proof system sees it: how
-// often it is called and how its polynomial stands in the proof.
+// often it is called and how its polynomial is encoded in the proof.
 type gadget[E field.Elem] struct {
 	f      field.Field[E]
 	roots  *field.Roots[E]
@@ -49,7 +49,7 @@ type gadget[E field.Elem] struct {
 	calls  int
 	p      int // wire_poly_len: coordinates of a wire polynomial, a power of two
 	n      int // evaluations of the gadget polynomial, a power of two
-	length int // gadget_poly_len: those of them that stand in the proof
+	length int // gadget_poly_len: those of them that are in the proof
 
 	// The last evaluation of a polynomial of degree 2 is a linear combination of
 	// the others; these are its coefficients, for the even and the odd ones.

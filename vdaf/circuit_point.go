@@ -83,8 +83,8 @@ func (c *pointCircuit[E]) prove(scratch, proof, meas, proveRand, _ []E) {
 	c.evalVec(poly, &wires, g.length)
 }
 
-// provePairs writes the gadget polynomial of a gadget of degree 2: what stands
-// at even places is known without a multiplication.
+// provePairs writes the gadget polynomial of a gadget of degree 2: what is at even
+// places is known without a multiplication.
 func (c *pointCircuit[E]) provePairs(scratch, poly, meas []E, wires *[2][]E) {
 	g := c.g
 	clear(poly)

@@ -108,7 +108,7 @@ func (c *rangeCircuit[E]) prove(scratch, proof, meas, proveRand, jointRand []E) 
 	}
 }
 
-// fill writes the wires of the columns at to at+used, but for the powers of the
+// fill writes the wires of the columns at to at+used, except for the powers of the
 // joint randomness that those of a are multiplied by.
 func (c *rangeCircuit[E]) fill(a, b, meas, proveRand []E, at, used int) {
 	const n = field.Rows

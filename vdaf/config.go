@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// ErrUnknown says that a configuration names no instance of this package.
+// ErrUnknown means that a configuration names no instance of this package.
 var ErrUnknown = errors.New("vdaf: unknown algorithm")
 
 // ParseConfig makes the instance of a DAP task from the algorithm identifier and
@@ -95,8 +95,8 @@ func (d *decoder) end() error {
 	return nil
 }
 
-// chunk is end, and refuses the chunk length 0, which stands for the default in
-// the constructors alone.
+// chunk is end, and refuses the chunk length 0, which means the default in the
+// constructors alone.
 func (d *decoder) chunk(n int) error {
 	if err := d.end(); err != nil {
 		return err

@@ -10,7 +10,7 @@
 // [Count], [Sum], [SumVec], [Histogram], [MultihotCountVec] and [L1BoundSum] of
 // the drafts, [SumVecMultiproof] of Janus, and [LInfGradient] and [L1Gradient]
 // for vectors of floats. [ParseConfig] makes one from a DAP task configuration.
-// Instance.Sizes tells all message sizes beforehand.
+// Instance.Sizes returns all message sizes in advance.
 //
 //	hist, err := vdaf.Histogram(100, 0) // 100 buckets, default chunk length
 //	shares, err := hist.Shard(rand.Reader, ctx, nonce, 42)

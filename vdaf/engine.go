@@ -9,17 +9,17 @@ import (
 	"github.com/shoal-project/shoal/crypto/field"
 )
 
-// ErrEncoding says that a message has the wrong length or holds a field element
+// ErrEncoding means that a message has the wrong length or holds a field element
 // out of range. The report it belongs to is not valid.
 var ErrEncoding = errors.New("vdaf: message is not a valid encoding")
 
-// ErrRejected says that a report is not valid: its proof does not hold, or the
+// ErrRejected means that a report is not valid: its proof does not hold, or the
 // aggregators did not see the same joint randomness.
 var ErrRejected = errors.New("vdaf: report rejected")
 
 // errQueryPoint is the rejection of a query on a point that would leak the
-// measurement. It happens by chance with a probability below 2^-40 and then says
-// nothing about the client.
+// measurement. It happens by chance with a probability below 2^-40 and then is no
+// evidence about the client.
 var errQueryPoint = fmt.Errorf("%w: query point is a root of unity", ErrRejected)
 
 // An engine is Prio3 for one circuit (VDAF draft, section "Prio3"). It is safe
@@ -39,7 +39,7 @@ func newEngine[E field.Elem](f field.Field[E], c circuit[E], id uint32, shares, 
 	return &engine[E]{f: f, c: c, d: c.dims(), id: id, shares: shares, proofs: proofs, xof: xof}
 }
 
-// sizes says how long all messages are.
+// sizes returns the lengths of all messages.
 func (e *engine[E]) sizes() Sizes {
 	s := Sizes{
 		Rand:           seedSize * e.shares,

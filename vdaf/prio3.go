@@ -18,7 +18,7 @@ type Instance interface {
 	Config() []byte
 	// Shares is the number of aggregators.
 	Shares() int
-	// Sizes says how long all messages are.
+	// Sizes returns the lengths of all messages.
 	Sizes() Sizes
 	// NewVerifier returns the part of aggregator id, 0 for the leader, in a task
 	// with this verification key and application context.

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// source is a deterministic stand-in for crypto/rand.Reader.
+// source is a deterministic replacement for crypto/rand.Reader.
 func source(seed uint64) io.Reader {
 	var s [32]byte
 	for i := range 8 {

@@ -8,7 +8,7 @@ import (
 )
 
 // An integer from 0 to limit is encoded as bits.Len64(limit) elements, zero or
-// one, whose weights are 1, 2, 4 and so on, but for the last one, which is what
+// one, whose weights are 1, 2, 4 and so on, except for the last one, which is what
 // is missing to limit. So every sum of weights is in range, and no integer out
 // of range has an encoding (VDAF draft, section "Prio3Sum").
 

@@ -29,7 +29,7 @@ func (e *engine[E]) sharder(ctx []byte) (sharder, error) {
 }
 
 // sharding is the scratch memory of shard. All that depends on randomness or
-// measurement stands in secretElems, secretBytes and the XOF.
+// measurement is in secretElems, secretBytes and the XOF.
 type sharding[E field.Elem] struct {
 	e   *engine[E]
 	ctx []byte

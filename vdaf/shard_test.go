@@ -75,8 +75,8 @@ func TestShardResultsAreApart(t *testing.T) {
 }
 
 // TestShardErases: the scratch memory that waits for the next report holds
-// nothing of the last one, not even if sharding failed half way. Whoever reads
-// the client's memory later learns no measurement from it.
+// nothing of the last one, not even if sharding failed half way. An attacker that
+// reads the client's memory later learns no measurement from it.
 func TestShardErases(t *testing.T) {
 	for _, tr := range small(t) {
 		for _, fail := range []bool{false, true} {

@@ -12,9 +12,9 @@ import (
 // BenchmarkTiming is the statistical test of Reparaz, Balasch and Verbauwhede,
 // "Dude, is my code constant time?": it times one operation on a fixed and on
 // random secrets, in random order, and reports Welch's t. An absolute value that
-// stays above 4.5 as the number of runs grows says that time depends on the
-// secret. It is a benchmark and no test, because a busy machine disturbs it. Run
-// it with -benchtime 100000x.
+// stays above 4.5 as the number of runs grows means that time depends on the
+// secret. It is a benchmark and no test, because a busy machine disturbs it. Run it
+// with -benchtime 100000x.
 func BenchmarkTiming(b *testing.B) {
 	hist, err := Histogram(64, 8)
 	if err != nil {

@@ -31,7 +31,7 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// begin is the virtual time of all reports. It stands still until they are sent.
+// begin is the virtual time of all reports. It does not advance until they are sent.
 func begin() time.Time { return time.Unix(480_010*3600, 0).UTC() }
 
 // A world is a leader and a helper of one task.

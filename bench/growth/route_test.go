@@ -158,7 +158,7 @@ type sealed struct {
 }
 
 // seal makes n reports of the current epoch, on all cores; the i-th is of the task
-// and says the word that of returns.
+// and holds the word that of returns.
 func (r *route) seal(n int, of func(i int) (task int, word string)) []sealed {
 	r.b.Helper()
 	encoders := make([]*encoder.Encoder, len(r.tasks))

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	keyWidth   = 16 // where a report comes to stand
+	keyWidth   = 16 // decides the position of a report
 	crowdWidth = len(esa.CrowdTag{})
 	dropWidth  = 8
 )
@@ -85,7 +85,7 @@ func (b *batch) count(ctx context.Context) error {
 }
 
 // drop applies the threshold to "reports" by "crowds": small crowds go whole, of
-// the others as many records as the noise says. It makes "remaining".
+// the others as many records as the noise requires. It makes "remaining".
 func (b *batch) drop(ctx context.Context, threshold dp.Threshold) (esa.Counts, error) {
 	var counts esa.Counts
 	kept := []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "drop", Width: dropWidth}}

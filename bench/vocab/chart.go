@@ -17,7 +17,7 @@ const (
 	leastGap                        = 19.0 // between two labels
 )
 
-// A line is one way of asking, as it stands in the chart.
+// A line is one way of asking, as shown in the chart.
 type line struct {
 	class, name string
 	here        func(Row) float64
@@ -78,7 +78,7 @@ func escape(s string) string {
 	return b.String()
 }
 
-// describe says the chart in words.
+// describe puts the chart into words.
 func (r *Result) describe() string {
 	var parts []string
 	for _, row := range r.Rows {
@@ -158,7 +158,7 @@ func curve(b *strings.Builder, path, dot string, rows []Row, value func(Row) flo
 }
 
 // spread moves heights that lie too close to each other apart. They come from
-// the top down, but for small exceptions.
+// the top down, with small exceptions.
 func spread(heights []float64) {
 	for i := 1; i < len(heights); i++ {
 		heights[i] = max(heights[i], heights[i-1]+leastGap)

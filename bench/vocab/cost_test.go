@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/dp"
 )
 
-// TestCostOfTotals computes what docs/vocab.md says that it costs to publish the number
+// TestCostOfTotals computes the cost that docs/vocab.md gives for publishing the number
 // of reports, with noise, within epsilon 2.25 at delta 10^-6: the rule that the solver
 // of metrics.yaml finds for it (T=20, D=11, sigma=2.05, for the total D=51, sigma=8.3),
 // beside the one of the paper.

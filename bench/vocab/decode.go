@@ -17,17 +17,17 @@ const (
 	// a list (RAPPOR paper, section 4); the other words are noise to it.
 	candidates = 1000
 	// falseAlarm is the probability with which the analysis of one sample
-	// reports any word at all that nobody had, divided equally over all
+	// reports any word at all that no client had, divided equally over all
 	// candidates (Bonferroni), as the RAPPOR paper has it (section 4).
 	falseAlarm = 0.05
 )
 
-// A Decoded says what the analysis of randomised responses reported, on average
+// A Decoded is what the analysis of randomised responses reported, on average
 // over several collections from the same clients.
 type Decoded struct {
 	Words     float64 `json:"words"`     // reported, and at least half as frequent as estimated
 	Deviation float64 `json:"deviation"` // of Words, between collections
-	False     float64 `json:"false"`     // reported, and less frequent than that, or nobody's word
+	False     float64 `json:"false"`     // reported, and less frequent than that, or no client's word
 }
 
 // average sums up what single collections gave.

@@ -10,7 +10,7 @@
 // paper's experiments with a shuffler (Crowd, Secret-Crowd, NoCrowd), through
 // its two baselines of randomised response (RAPPOR, Partition), and through
 // [NoisyCount], which recovers more at the same privacy. docs/vocab.md has the
-// results and says what the paper leaves open.
+// results and describes what the paper leaves open.
 //
 // The crowds run through the steps of a shuffler, threshold and permutation, on
 // the local engine, without layers of encryption; on demand also with them, to

@@ -11,7 +11,7 @@ import (
 // A NoisyCount is the release of a crowd's size with discrete Laplace noise, if
 // that comes to a threshold: signed metadata, apart from a fixed number of
 // records a crowd. With one record a crowd, which holds the word, the record
-// tells nothing that the release does not.
+// reveals nothing that the release does not.
 //
 // For crowds of at least one report the released value is a function of the
 // noisy count, which is (epsilon, 0) differentially private, one report more or

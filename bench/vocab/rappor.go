@@ -67,7 +67,7 @@ func (s rapporScheme) column(rank int) []uint16 {
 	return out
 }
 
-// collect simulates the reports of clients who hold words of the given columns,
+// collect simulates the reports of clients that hold words of the given columns,
 // counts[i] of them the i-th. It returns how many reports came from each cohort
 // and how many of them had each bit set: all that the analysis uses.
 //

@@ -76,7 +76,7 @@ func newDescent(columns [][]uint16, y, w []float64) *descent {
 	return d
 }
 
-// centre fits the intercept, which stands for all words too rare to see, and
+// centre fits the intercept, which represents all words too rare to see, and
 // returns by how much it moved.
 func (d *descent) centre() float64 {
 	var mean float64
@@ -195,7 +195,7 @@ func misfit(columns [][]uint16, picked []int, beta, y, w []float64) float64 {
 }
 
 // cholesky factorises the symmetric matrix in the lower half of a in place and
-// tells which columns depend on earlier ones; those are taken out.
+// reports which columns depend on earlier ones; those are removed.
 func cholesky(a [][]float64) []bool {
 	dependent := make([]bool, len(a))
 	for j := range a {

@@ -31,19 +31,19 @@ const (
 	localEpsilon = 2
 )
 
-// A Config says what to run.
+// A Config selects what to run.
 type Config struct {
 	Sizes  []int  // of the samples
 	Seed   uint64 // the same seed gives the same words and the same counts
 	Sealed int    // samples up to this size also go through all layers of encryption
 	Dir    string // for intermediate files; default the system's for temporary ones; left as it was
 
-	// Collections is how often the clients of RAPPOR and Partition answer anew:
+	// Collections is how often the clients of RAPPOR and Partition answer afresh:
 	// the results of these vary. Default 5.
 	Collections int
 
 	Clock    clock.Clock  // measures
-	Progress func(string) // is told what begins; may be nil
+	Progress func(string) // is called with what begins; may be nil
 }
 
 // A Result is what a run has found.
@@ -74,7 +74,7 @@ type Row struct {
 	RAPPOR      Decoded `json:"rappor"`
 	Partition   Decoded `json:"partition"`
 	Partitions  int     `json:"partitions"`
-	// Shares says that words were shared and recovered; else shares were
+	// Shares reports that words were shared and recovered; else shares were
 	// counted.
 	Shares bool      `json:"shares"`
 	Paper  *PaperRow `json:"paper,omitempty"`

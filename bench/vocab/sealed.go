@@ -262,7 +262,7 @@ func (b *batch) checkDistinct(ctx context.Context) error {
 func (r *route) write(ctx context.Context, b *batch, name string, counts esa.Counts) error {
 	total := uint64(0)
 	if r.task.Threshold.Kind != task.Naive {
-		total = counts.Distinct() // the time of handing over is measured, not what is told
+		total = counts.Distinct() // the time of handing over is measured, not what it discloses
 	}
 	header, err := esa.NewBatchHeader(r.task, r.id, 0, r.epoch, total, counts.Released)
 	if err != nil {

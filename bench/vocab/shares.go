@@ -42,7 +42,7 @@ func appendShare(ctx context.Context, dst []byte, e *secretshare.Encoder, word s
 }
 
 // An analysis is what the analyzer does with the records it gets: group them,
-// and count or recover the words that enough of them tell.
+// and count or recover the words that enough of them hold.
 type analysis interface {
 	add(record []byte)
 	words() (int, error)
@@ -61,7 +61,7 @@ func (a *shareAnalysis) add(record []byte) {
 }
 
 // words recovers every group with enough shares, and fails if a word comes out
-// that nobody sent.
+// that no client sent.
 func (a *shareAnalysis) words() (int, error) {
 	r, err := secretshare.NewRecoverer(binding, quorum)
 	if err != nil {
@@ -85,7 +85,7 @@ func (a *shareAnalysis) words() (int, error) {
 	return n, nil
 }
 
-// A countAnalysis stands for a shareAnalysis where there are too many reports:
+// A countAnalysis replaces a shareAnalysis where there are too many reports:
 // records are plain words, and a word counts as recovered if at least quorum
 // records hold it.
 type countAnalysis struct {

@@ -20,7 +20,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/interop"
 )
 
-// janusFlags say where the programs of Janus are. They are built elsewhere: nothing
+// janusFlags locate the programs of Janus. They are built elsewhere: nothing
 // of Janus is part of this project.
 type janusFlags struct {
 	Interop    string `env:"JANUS_INTEROP" placeholder:"FILE" help:"Janus' program janus_interop, with client, collector and aggregator of the test API (${env})."`
@@ -101,7 +101,7 @@ func (m *matrix) startJanus(ctx context.Context, dir string) error {
 }
 
 // A program is one process of a Janus aggregator, with what its configuration has
-// beside the database. %s stands for an address.
+// beside the database. %s is replaced by an address.
 type program struct{ name, config string }
 
 const (
@@ -283,7 +283,7 @@ func (m *matrix) startProgram(j *janus, name, file, multicall string, args ...st
 	}()
 	m.closers = append(m.closers, func() error {
 		cancel()
-		<-done // its exit status says that it was ended
+		<-done // its exit status only shows that it was ended
 		if log != nil {
 			return log.Close()
 		}
@@ -292,7 +292,7 @@ func (m *matrix) startProgram(j *janus, name, file, multicall string, args ...st
 	return nil
 }
 
-// freePort returns a port of the loopback interface that nobody listens on.
+// freePort returns a port of the loopback interface without a listener.
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,7 +13,7 @@
 // given, of Janus', in twelve settings. It prints a table and fails if a trial has
 // failed. scripts/janus gives it a database and a network of its own.
 //
-// It is for tests: whoever reaches it can add tasks and upload reports.
+// It is for tests: anyone with access to it can add tasks and upload reports.
 package main
 
 import (

@@ -41,8 +41,8 @@ func (m *matrix) write(p golden.Pairing, setting interop.Setting, mode dap.Batch
 	if i := slices.IndexFunc(errs[:], func(err error) bool { return err != nil }); i >= 0 {
 		return errs[i]
 	}
-	// What our leader and our helper say to each other, and what was said about keys
-	// among us, shows nothing of the other implementation.
+	// What our leader and our helper exchange, and requests for keys among our own
+	// parties, show nothing of the other implementation.
 	parts := map[string]string{"client": p.Client, "collector": p.Collector, "leader": p.Leader, "helper": p.Helper}
 	for _, e := range all {
 		foreign := parts[e.From] == golden.Janus || parts[e.To] == golden.Janus

@@ -14,7 +14,7 @@ type agentCmd struct {
 	outboxDir
 }
 
-// Run sends until it is told to stop.
+// Run sends until it is stopped.
 func (c *agentCmd) Run(e *env) error {
 	log := slog.New(slog.NewTextHandler(e.stderr, nil))
 	err := shoal.Agent(e.ctx, shoal.AgentOptions{Dir: c.Dir, Clock: e.clock, Report: func(p outbox.Pass, err error) {

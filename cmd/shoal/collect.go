@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/server"
 )
 
-// collectCmd asks for aggregates by hand, and says what is being waited for.
+// collectCmd requests aggregates by hand, and prints what is still missing.
 type collectCmd struct {
 	configFlag
 	Task string        `arg:"" optional:"" help:"The metric, or the task's ID; without one all that is waited for is listed."`
@@ -168,7 +168,7 @@ func (c *collectCmd) list(e *env, m *manager, path, name string) error {
 	return nil
 }
 
-// String says how it stands with an ask.
+// String describes the state of a collection.
 func (o *collection) String() string {
 	text := o.Start.Format("2006-01-02 15:04") + " to " + o.End.Format("2006-01-02 15:04") + ", "
 	switch {

@@ -41,7 +41,7 @@ func (f configFile) load() (string, server.Config, error) {
 
 type configCheckCmd struct{ configFile }
 
-// Run says that the file is right, or fails with all that is wrong.
+// Run confirms that the file is right, or fails with all that is wrong.
 func (c *configCheckCmd) Run(e *env) error {
 	file, config, err := c.load()
 	if err != nil {

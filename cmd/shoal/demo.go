@@ -187,7 +187,7 @@ func (c *demoCmd) web(e *env, config demo.Config, p *progress) (*demo.WebResult,
 	return r, nil
 }
 
-// ended says that there is no answer.
+// ended reports that there is no answer.
 func (c *demoCmd) ended(p *progress, err error) error {
 	p.clear()
 	if errors.Is(err, context.Canceled) {

@@ -187,7 +187,7 @@ type bundleShowCmd struct {
 	JSON bool   `name:"json" help:"Print the document as it was signed."`
 }
 
-// Run shows a bundle whoever signed it: a person reads it, nothing uses it.
+// Run shows a bundle with any signature: a person reads it, nothing uses it.
 func (c *bundleShowCmd) Run(e *env) error {
 	signed, err := os.ReadFile(c.File)
 	if err != nil {

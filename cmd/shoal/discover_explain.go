@@ -103,7 +103,7 @@ func (c *discoverExplainCmd) explain(e *env, rules *discovery.Rules) (*explanati
 	}
 	d := rules.URL(c.URL, evidence)
 	x.URL = bridge.DecisionOf(d)
-	if x.Search != nil { // of a result page only the search may be told
+	if x.Search != nil { // of a result page only the search may be disclosed
 		return x, nil
 	}
 	x.Verdict, x.Leaves = d.String(), d.Text
@@ -111,7 +111,7 @@ func (c *discoverExplainCmd) explain(e *env, rules *discovery.Rules) (*explanati
 		return x, nil
 	}
 	// As in the engine: laxly only if a public page links here and the page names
-	// itself. What else it says of itself proves nothing.
+	// itself. Its other claims about itself prove nothing.
 	level := discovery.Strict
 	if c.PublicLink && after.Canonical == u.WithoutFragment().String() {
 		level = discovery.Lax

@@ -39,7 +39,7 @@ type discoverReplayCmd struct {
 func (*discoverReplayCmd) Help() string {
 	return `Time is that of the events: what the engine would do an hour later it does at once.
 Pages are fetched for real, from this machine, as the engine does: without cookies,
-following no redirect, from public addresses only. Whoever runs the sites sees that.
+following no redirect, from public addresses only. The operators of the sites see that.
 
 Until a relay and a quorum stand between, messages go only to parties on this
 machine, such as those of "shoal demo --data DIR".

@@ -55,7 +55,7 @@ func recorded(t *testing.T) (string, func(c discoverReplayCmd) (string, error)) 
 	}
 }
 
-// TestReplay gives recorded events to an engine: what it says is what it says in
+// TestReplay gives recorded events to an engine: its output is the same as in
 // a browser, and nothing is queued unless that is asked for.
 func TestReplay(t *testing.T) {
 	_, replay := recorded(t)
@@ -177,7 +177,7 @@ func TestReplayQueues(t *testing.T) {
 	}
 }
 
-// TestReplayErrors: a recording that is none is refused with its line.
+// TestReplayErrors: an invalid recording is refused with its line.
 func TestReplayErrors(t *testing.T) {
 	dir := t.TempDir()
 	for text, want := range map[string]string{
@@ -199,7 +199,7 @@ func TestReplayErrors(t *testing.T) {
 	}
 }
 
-// TestDiscoveryNames: whatever the engine can tell, metrics check knows.
+// TestDiscoveryNames: metrics check knows every message of the engine.
 func TestDiscoveryNames(t *testing.T) {
 	var names []string
 	for _, s := range message.Schemas() {

@@ -81,8 +81,8 @@ func isMessage(name string) bool {
 }
 
 // staysHere refuses parties on other machines: a single shuffler could confirm
-// guesses of URLs, and until a relay and a quorum stand between nobody's may be
-// sent to one.
+// guesses of URLs, so without a relay and a quorum in between no URL may be sent
+// to one.
 func staysHere(t *task.Task) error {
 	for _, hop := range t.Hops {
 		u, err := url.Parse(hop.URL)

@@ -63,7 +63,7 @@ func TestBundleVerify(t *testing.T) {
 	}
 }
 
-// TestExplainAsTheEngine: what a page says of itself does not make the rules
+// TestExplainAsTheEngine: what a page claims about itself does not make the rules
 // lax, as it does not in the engine.
 func TestExplainAsTheEngine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "page.html")

@@ -10,8 +10,8 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 )
 
-// TestExitCodes: what the user mends by changing a set-up ends with 2 and one
-// line.
+// TestExitCodes: what the user can fix by changing the configuration ends with 2
+// and one line.
 func TestExitCodes(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.yaml")

@@ -130,7 +130,7 @@ func export(ctx context.Context, w io.Writer, tables release.Catalogue, f releas
 	return errors.Join(b.Flush(), err)
 }
 
-// listTables says what can be exported.
+// listTables lists what can be exported.
 func listTables(e *env, tables release.Catalogue) error {
 	batches, err := tables.Released(e.ctx)
 	if err != nil {

@@ -20,7 +20,7 @@ type initCmd struct {
 	Owner  []string `placeholder:"KEY" help:"The public key of an owner whose questions it serves. May be repeated."`
 }
 
-// Run writes the files and says what comes next.
+// Run writes the files and prints what comes next.
 func (c *initCmd) Run(e *env) error {
 	o := server.Organisation{Name: c.Name, URL: c.URL, Listen: c.Listen, Owners: c.Owner}
 	if (c.Cert == "") != (c.Key == "") {

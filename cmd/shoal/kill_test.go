@@ -34,7 +34,7 @@ import (
 // their clock.
 const clockFile = "SHOAL_TEST_CLOCK_FILE"
 
-// A fileClock is the machine's clock plus the seconds that stand in a file, so
+// A fileClock is the machine's clock plus the seconds written in a file, so
 // that the test can let an epoch pass in processes that it has started.
 type fileClock struct{ name string }
 
@@ -139,7 +139,7 @@ func found(t *testing.T, role server.RoleName, owner task.IdentityKey, clock str
 	return &victim{t: t, config: file, public: l.Addr().String(), clock: clock, log: log}, task.Party{Role: r, URL: url, Identity: id}
 }
 
-// killTask is a task in which every report can be told from every other, so that
+// killTask is a task in which every report differs from every other, so that
 // any loss and any double count shows in the released table.
 func killTask(owner ed25519.PublicKey, hops []task.Party) *task.Task {
 	start := time.Now().Add(-24*time.Hour).Unix() / 3600 * 3600
@@ -296,7 +296,7 @@ func startLoad(t *testing.T, tk *task.Task, c clock.Clock, n int) *loader {
 	return l
 }
 
-// post sends a report once and says whether it needs no further try.
+// post sends a report once and reports whether it needs no further try.
 func (l *loader) post(t *testing.T, client *http.Client, url string, report []byte) bool {
 	l.attempts.Add(1)
 	resp, err := client.Post(url, "application/shoal-report;v=1", bytes.NewReader(report))

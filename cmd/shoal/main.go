@@ -67,7 +67,7 @@ type env struct {
 	rand    io.Reader         // of tests: what a discovery engine draws from; nil for crypto/rand
 }
 
-// setupError marks an error that the user mends by changing what they typed or
+// setupError marks an error that the user fixes by changing what they typed or
 // wrote: arguments, configuration, keys, permissions, ports. It ends the
 // program with exit code 2, any other error with 1.
 type setupError struct{ error }
@@ -113,7 +113,7 @@ func run(args []string, stdout, stderr io.Writer, c clock.Clock) int {
 	return fail(stderr, parsed.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, clock: c}))
 }
 
-// fail reports err, if any, and returns the exit code it stands for.
+// fail reports err, if any, and returns its exit code.
 func fail(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0

@@ -16,15 +16,15 @@ import (
 )
 
 // A manager speaks to the management API of the organisation's running server. It
-// has a token for the length of one command, which only who can read the key
-// folder can make.
+// has a token for the length of one command; making one requires read access to
+// the key folder.
 type manager struct {
 	base   string
 	token  string
 	revoke func() error
 }
 
-// errNotRunning says that no server answers.
+// errNotRunning is returned if no server answers.
 var errNotRunning = errors.New("no server answers")
 
 // manage returns a manager, or an error that matches errNotRunning.

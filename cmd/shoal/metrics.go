@@ -35,7 +35,7 @@ type metricsCheckCmd struct {
 	metricsFile
 }
 
-// Run says that the questions are sound and what they cost a client together, or
+// Run reports that the questions are sound and what they cost a client together, or
 // fails with all that is not: what it accepts, build signs.
 func (c *metricsCheckCmd) Run(e *env) error {
 	file, err := c.load(e)
@@ -130,7 +130,7 @@ func (c *metricsKeyCmd) Run(e *env) error {
 	return nil
 }
 
-// planCmd foretells what questions cost and tell.
+// planCmd estimates what questions cost and reveal.
 type planCmd struct {
 	metricsFile
 	Clients  int     `default:"10000" help:"Clients that take part in an epoch (${default})."`

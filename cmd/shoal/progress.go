@@ -12,7 +12,7 @@ import (
 // progress draws one line about long work on a terminal, and nothing elsewhere.
 // Its methods are safe for concurrent use.
 type progress struct {
-	w  io.Writer // nil if nobody looks
+	w  io.Writer // nil if nothing is shown
 	mu sync.Mutex
 	at time.Time // when the line was last drawn
 	on string    // the stage that the line is about
@@ -31,7 +31,7 @@ func newProgress(w io.Writer) *progress {
 	return &progress{w: w}
 }
 
-// show draws how far a stage is; total 0 means that nobody knows.
+// show draws how far a stage is; total 0 means unknown.
 func (p *progress) show(stage string, done, total int) {
 	if p.w == nil {
 		return

@@ -17,7 +17,7 @@ type serveCmd struct {
 	RetryBatches bool `help:"Try batches again that an analyzer has set aside because their processing failed too often."`
 }
 
-// Run serves until the process is told to stop.
+// Run serves until the process is stopped.
 func (c *serveCmd) Run(e *env) error {
 	config, err := c.load()
 	if err != nil {

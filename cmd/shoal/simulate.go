@@ -70,7 +70,7 @@ const (
 
 // simulated is what is printed as JSON.
 type simulated struct {
-	Rehearsal bool               `json:"rehearsal"` // always true: nobody was asked
+	Rehearsal bool               `json:"rehearsal"` // always true: no real person was asked
 	People    int                `json:"people"`
 	Answers   []*simulate.Answer `json:"answers"`
 }

@@ -91,7 +91,7 @@ func (c *taskAddCmd) Run(e *env) error {
 	return c.nothing(e, config, bundle, len(list.Tasks))
 }
 
-// nothing says why no task was added, and warns if the bundle is of no use here.
+// nothing explains why no task was added, and warns if the bundle is of no use here.
 func (*taskAddCmd) nothing(e *env, config server.Config, bundle []byte, added int) error {
 	if added > 0 {
 		return nil

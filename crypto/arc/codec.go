@@ -14,7 +14,7 @@ const (
 	suiteOne   = "ARCV1-P256-N1-shoal"
 )
 
-// Errors that callers tell apart. Those of this package wrap one of them, unless
+// Errors that callers distinguish. Those of this package wrap one of them, unless
 // they come from a caller's source of randomness.
 var (
 	// ErrEncoding means bytes that are not the canonical encoding of anything.

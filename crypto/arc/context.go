@@ -14,7 +14,7 @@ import (
 const MaxLimit = 1 << 16
 
 // A Context is a presentation context with its limit: within it, each credential
-// has as many tags as the limit says. It holds what is computed once for all
+// has as many tags as the limit allows. It holds what is computed once for all
 // presentations in it, above all the hash to the curve, and is safe for use by
 // several goroutines.
 type Context struct {

@@ -4,5 +4,5 @@ package arc
 
 import "testing"
 
-// reportCPU reports nothing: the system does not tell a process its time.
+// reportCPU reports nothing: the system does not report a process's CPU time.
 func reportCPU(*testing.B) func() { return func() {} }

@@ -1,6 +1,6 @@
 // Package arc has Anonymous Rate-limited Credentials: a client gets one
 // credential and shows it a limited number of times in each context. The issuer,
-// who alone can verify, learns that a presentation comes from one of its
+// which alone can verify, learns that a presentation comes from one of its
 // credentials and whether the limit was passed, and nothing that links two
 // presentations, or a presentation to the issuance.
 //

@@ -40,8 +40,8 @@ var responseShape = newShape(7,
 	equation{5, []term{{4, 6}, {5, 2}, {6, 3}}},
 )
 
-// A Request asks an issuer for a credential. It tells nothing of the client's
-// secrets, nor of the request context.
+// A Request asks an issuer for a credential. It reveals nothing about the client's
+// secrets or the request context.
 type Request struct {
 	m1Enc, m2Enc *element
 	proof        *proof

@@ -33,7 +33,7 @@ func (k *PublicKey) Bytes() []byte {
 	return append(append(b, k.x1.enc[:]...), k.x2.enc[:]...)
 }
 
-// A PrivateKey is the key of an issuer, who is also the verifier: its
+// A PrivateKey is the key of an issuer, which is also the verifier: its
 // holder can make credentials. It prints redacted, and is safe for use by several
 // goroutines.
 type PrivateKey struct {

@@ -33,7 +33,7 @@ func (cr *Credential) Bytes() []byte {
 }
 
 // A Presentation shows that its maker has a credential and a nonce below the
-// limit, and tells nothing else about them.
+// limit, and reveals nothing else about them.
 type Presentation struct {
 	u, uPrimeCommit, m1Commit, tag *element
 	nonceCommit                    *element   // nil with a limit of one

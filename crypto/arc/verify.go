@@ -7,7 +7,7 @@ import (
 )
 
 // A Tag is what makes presentations countable: one credential has as many in a
-// context as its limit says. Who verifies keeps the tags that were spent, and
+// context as its limit allows. A verifier keeps the tags that were spent, and
 // refuses a second presentation with the same one.
 type Tag [elementSize]byte
 

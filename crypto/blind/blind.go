@@ -15,7 +15,7 @@ import (
 // Size is the length in bytes of points, scalars and tags.
 const Size = x25519.Size
 
-// ErrSmallOrder says that a product is all zero: the point is of small order, or
+// ErrSmallOrder means that a product is all zero: the point is of small order, or
 // none that a client makes.
 var ErrSmallOrder = errors.New("blind: the product is all zero: the point has small order")
 
@@ -65,7 +65,7 @@ func NewExponent(random io.Reader) (*Exponent, error) {
 	return x25519.NewScalar(secret[:])
 }
 
-// A Tag stands for the crowd of a report within a batch.
+// A Tag represents the crowd of a report within a batch.
 type Tag struct {
 	// Value is the same for two reports of one crowd, and differs otherwise.
 	Value [Size]byte

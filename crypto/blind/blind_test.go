@@ -249,7 +249,7 @@ func smallOrder() [][Size]byte {
 }
 
 // TestSmallOrder covers a dishonest shuffler 1, or client, that sends points of
-// small order to bring strangers under one tag: nobody gets one.
+// small order to give strangers the same tag: none gets a tag.
 func TestSmallOrder(t *testing.T) {
 	r := seeded(4)
 	exponent, err := NewExponent(r)

@@ -14,19 +14,20 @@
 //	            gamma = X25519(a, beta)                handed to shuffler 2, in random order
 //	shuffler 2  tag   = X25519(inverse of r, gamma)    equals X25519(a, mu)
 //
-// Equal crowds have equal tags, and a tag says nothing else to a party that does
+// Equal crowds have equal tags, and a tag reveals nothing else to a party that does
 // not know a. Use [Factor.Blind], [Exponent.Multiply] and [Unblind]. A result that
 // is all zero comes from a point of small order: the report is dropped.
 //
 // # The inverse
 //
-// A u-coordinate does not tell P from -P, so a scalar matters up to its sign, and
-// clamped scalars are all of Z_l* / {1, -1}, where l is the prime order of the
-// subgroup: a clamped scalar is 8m with m in [2^251, 2^252), and of m and l-m
-// exactly one lies there, except in a gap that is met with a probability of 2^-127.
-// So the inverse of r has a clamped representative, 8m with m = ±1/(8r) mod l, and
-// X25519 implementations, which clamp, serve as they are. No clamped scalar is 0
-// mod l: the multiples of l that are multiples of 8 are 0 and at least 8l > 2^255.
+// A u-coordinate does not distinguish P from -P, so a scalar matters up to its
+// sign, and clamped scalars are all of Z_l* / {1, -1}, where l is the prime order
+// of the subgroup: a clamped scalar is 8m with m in [2^251, 2^252), and of m and
+// l-m exactly one lies there, except in a gap that is met with a probability of
+// 2^-127. So the inverse of r has a clamped representative, 8m with m = ±1/(8r) mod
+// l, and X25519 implementations, which clamp, serve as they are. No clamped scalar
+// is 0 mod l: the multiples of l that are multiples of 8 are 0 and at least 8l >
+// 2^255.
 //
 // That the representative is a multiple of 8 is security, not hygiene. With 1/r
 // mod l as it is, a dishonest shuffler 1 could replace every gamma by a point of
@@ -70,7 +71,8 @@
 //     works with shuffler 2 could unblind it.
 //   - One exponent for each batch, erased when the output is durable: under one
 //     exponent crowds of two batches could be linked.
-//   - Tags never leave shuffler 2, and nothing tells shuffler 1 which reports survive.
+//   - Tags never leave shuffler 2, and shuffler 1 does not learn which reports
+//     survive.
 //   - The crowd bytes contain task and epoch.
 //
 // # Dishonest parties
@@ -88,9 +90,9 @@
 // # Constant time
 //
 // Everything here is in constant time with crowds, factors, exponents and points,
-// except that the length of a crowd, and whether a result is all zero, are told.
-// Like crypto/ecdh, the package does not erase what is left of secrets in registers
-// and on stacks.
+// except that the length of a crowd, and whether a result is all zero, are
+// revealed. Like crypto/ecdh, the package does not erase what is left of secrets in
+// registers and on stacks.
 //
 // The construction has not been reviewed outside of this project.
 package blind

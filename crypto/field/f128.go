@@ -70,7 +70,7 @@ func (x F128) Mul(y F128) F128 {
 //
 // The prime gives B^2 = 28*B - 1. With u = 28*t3 + t2 the number is
 // (28*u + t1 - t3)*B + t0 - u, which is not negative, since 28*u >= 784*t3, and
-// below 2^11*B^2. What stands above B^2 is folded once more.
+// below 2^11*B^2. The part above B^2 is folded once more.
 func reduce128(t0, t1, t2, t3 uint64) F128 {
 	u1, u0 := bits.Mul64(t3, 28)
 	u0, c := bits.Add64(u0, t2, 0)
@@ -262,8 +262,8 @@ func (s *acc128) mul(x, y F128) {
 
 // reduce returns the sum modulo the prime; w4 is below 2^49.
 func (s *acc128) reduce() F128 {
-	// B^4 = (28*B - 1)^2 = 21896*B - 783. What stands above B^4 after the first
-	// fold is at most 1, and the rest is then small.
+	// B^4 = (28*B - 1)^2 = 21896*B - 783. The part above B^4 after the first fold
+	// is at most 1, and the rest is then small.
 	t0, t1, t2, t3, top := s.w0, s.w1, s.w2, s.w3, s.w4
 	for range 2 {
 		var c, b uint64

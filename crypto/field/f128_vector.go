@@ -1,8 +1,8 @@
 package field
 
 // The functions of this file are Field128 on vectors with AVX512-IFMA. Their
-// kernels multiply by way of Montgomery with the radix 2^156, so a factor that
-// stands in a table is multiplied by 2^156 beforehand and the product is plain.
+// kernels multiply by way of Montgomery with the radix 2^156, so a factor that is
+// in a table is multiplied by 2^156 beforehand and the product is plain.
 
 // radix156 is 2^156 modulo the prime.
 var radix156 = F128{lo: 0xfffffffff0000000, hi: 0x1bfffffff}

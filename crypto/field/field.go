@@ -7,7 +7,7 @@
 // the interface [Field], so that a proof system can be written once for both.
 // [Roots] holds the roots of unity of a number theoretic transform.
 //
-// Polynomials stand in the Lagrange basis: n values at the powers of the
+// Polynomials are in the Lagrange basis: n values at the powers of the
 // principal n-th root of unity, n a power of two.
 //
 // # Representation
@@ -23,25 +23,25 @@
 // Every operation but one runs in time that depends on lengths only: none has a
 // branch or a memory index that depends on the value of an element, with vector
 // instructions or without. The exception is [Pow], whose time depends on the
-// exponent. That a value is not below the prime is what decoding tells by its
-// error; it reads the whole vector first.
+// exponent. Decoding reveals by its error that a value is not below the prime; it
+// reads the whole vector first.
 package field
 
 import "errors"
 
-// ErrRange says that an encoded element is not below the prime.
+// ErrRange means that an encoded element is not below the prime.
 var ErrRange = errors.New("field: encoded element is not below the modulus")
 
-// ErrLength says that an encoded vector has not the expected length.
+// ErrLength means that an encoded vector does not have the expected length.
 var ErrLength = errors.New("field: encoded vector has the wrong length")
 
 // Elem is the constraint of the element types.
 type Elem interface{ F64 | F128 }
 
 // A Field is arithmetic on elements and vectors of one of the two fields. Its
-// methods do not retain or allocate memory unless they say so. Vector arguments
-// of one call have equal lengths where nothing else is said, and do not overlap
-// the destination unless they are the same slice.
+// methods do not retain or allocate memory unless documented. Vector arguments of
+// one call have equal lengths unless documented otherwise, and do not overlap the
+// destination unless they are the same slice.
 type Field[E Elem] interface {
 	// Size is the length in bytes of an encoded element.
 	Size() int

@@ -4,7 +4,7 @@ package field
 
 func supportsIFMA() bool { return false }
 
-// The kernels are never called where supportsIFMA says no.
+// The kernels are never called where supportsIFMA returns false.
 
 func mulIFMA(_, _, _ *F128, _ int) {}
 

@@ -9,7 +9,7 @@ import (
 // the package works with: Field64 has no more.
 const MaxLog = 32
 
-// ErrSize says that a transform size is not a power of two up to 2^MaxLog.
+// ErrSize means that a transform size is not a power of two up to 2^MaxLog.
 var ErrSize = errors.New("field: transform size is not a power of two in range")
 
 // Roots holds powers of roots of unity and what else the transforms of sizes up

@@ -33,10 +33,11 @@ const tagSize = 16 // of AES-GCM
 // with a probability of 2^-64 the second attempt is never seen.
 const stashAttempts = 8
 
-// ErrStash says that the rows did not fit the parameters, in each of several attempts.
+// ErrStash means that the rows did not fit the parameters, in each of several
+// attempts.
 var ErrStash = errors.New("oblivious: the rows do not fit stash and window")
 
-// ErrTampered says that what was between is not what was written there.
+// ErrTampered means that what was read from Between is not what was written there.
 var ErrTampered = errors.New("oblivious: a row between was changed, moved or replayed")
 
 // StashShuffle brings the rows of a batch into a uniformly random order through

@@ -253,7 +253,7 @@ func TestStashSecurity(t *testing.T) {
 
 // TestStashSecurityAgainstSimulation runs the queue of one bucket: the exact
 // distribution and the frequencies agree, and real shuffles fail no more often than the
-// bound says.
+// bound.
 func TestStashSecurityAgainstSimulation(t *testing.T) {
 	p := StashParameters{Rows: 64, Buckets: 4, Chunk: 5, Drain: 3, Stash: 64, Window: 4}
 	arrivals := binomial(p.bucket(), 1/float64(p.Buckets), queueStates+p.Chunk)

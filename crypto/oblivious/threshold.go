@@ -27,9 +27,9 @@ type Rules struct {
 	Valid func(row []byte) byte
 }
 
-// Threshold drops from each crowd as many rows as the rules say, at random, and all
-// rows of crowds that then have less than the least number; brings the others to the
-// front in random order; and returns how many they are. The crowd of a row is its
+// Threshold drops from each crowd as many rows as the rules require, at random, and
+// all rows of crowds that then have less than the least number; brings the others to
+// the front in random order; and returns how many they are. The crowd of a row is its
 // first [TagSize] bytes, which must be pseudo-random under a key that the observer
 // does not know. It fails, with the rows in any order, if rows are shorter than a tag.
 func (t *Table) Threshold(seed [SeedSize]byte, rules Rules, workers int) (int, error) {
@@ -163,7 +163,7 @@ func (t *Table) sortKeys(keys []key, workers int) {
 	merge(keys, half)
 }
 
-// compare tells the order of two keys. They differ, except with a probability of
+// compare returns the order of two keys. They differ, except with a probability of
 // 2^-64 for each two rows of a crowd.
 func (t *Table) compare(a, b key) int {
 	t.traced(traceCompare, int(a.row), int(b.row), 1)

@@ -20,7 +20,7 @@ const (
 )
 
 // find finds the secret whose keys open the ciphertext, and leaves them in
-// r.keys. The first t points do if nobody cheated; then luck, which a few wrong
+// r.keys. The first t points do if no client cheated; then luck, which a few wrong
 // points among many need; then the Reed-Solomon decoder, which corrects (n-t)/2
 // wrong points; then luck again.
 func (r *Recoverer) find(ciphertext []byte, random io.Reader) ([]byte, error) {
@@ -153,8 +153,8 @@ func differences(points []point, start int, den []element) {
 	}
 }
 
-// once sorts the points and drops exact repeats. Of points with one x and
-// different y all may be forged but one; telling which is the decoder's work.
+// once sorts the points and drops exact repeats. Of points with one x and different
+// y all except one may be forged; the decoder finds out which.
 func once(points []point) []point {
 	for i, p := range points {
 		points[i] = point{p.x.canonical(), p.y.canonical()}

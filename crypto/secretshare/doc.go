@@ -1,5 +1,5 @@
 // Package secretshare is the t-of-n encoding of the Prochlo paper (section
-// 4.2): a message that nobody can read until t clients have sent the same one.
+// 4.2): a message that cannot be read until t clients have sent the same one.
 //
 // Each client encrypts its message deterministically under a key derived from
 // the message itself and adds one share of that key. Equal messages give equal
@@ -26,11 +26,11 @@
 //	tag  = H("shoal secretshare outer v1", mac, H("shoal secretshare inner v1", mac, message))
 //	body = message xor AES-128-CTR(k[:16], (tag[:12], the first bit set) || 0^32)
 //	ciphertext = tag || body
-//	share      = x || P(x), x uniformly random but for 0
+//	share      = x || P(x), x uniformly random except 0
 //
 // The polynomial's constant term s is the secret; all else is derived from it,
-// so that clients who never met hold shares of the same polynomial, and so that
-// whoever knows s can check each share by itself. Two clients draw the same x,
+// so that clients that never met hold shares of the same polynomial, and so that
+// any holder of s can check each share by itself. Two clients draw the same x,
 // and so count as one, with probability 2^-127.
 //
 // # Security
@@ -42,10 +42,10 @@
 // the message under a key that holds s, and the keystream depends on it, so no
 // ciphertext opens under two secrets.
 //
-// With t-1 shares, s is as unknown as without any, but for the ciphertext: see
+// With t-1 shares, s is as unknown as without any, except for the ciphertext: see
 // the next paragraph.
 //
-// With [MessageHash] as Deriver, whoever holds a ciphertext can test guesses of
+// With [MessageHash] as Deriver, anyone with a ciphertext can test guesses of
 // the message without any share: t protects only what cannot be guessed. A
 // guessable value is protected by the crowd threshold in front of the analyzer,
 // not by t. A Deriver that mixes in a server's oblivious PRF removes that
@@ -61,8 +61,8 @@
 // Shares are counted, not clients: one client that draws t shares makes its own
 // message readable. Caps and credentials in front bound that.
 //
-// Nothing makes a client derive s from the message. Clients who agree on another
-// s get a group of their own for the same message, which needs t of them.
+// Nothing makes a client derive s from the message. Clients that agree on another s
+// get a group of their own for the same message, which needs t of them.
 //
 // Field arithmetic and encoding run in constant time in the message and its
 // secret, lengths aside, where the processor has AES instructions. Recovery does

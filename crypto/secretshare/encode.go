@@ -38,14 +38,14 @@ func (r Root) GoString() string { return r.String() }
 func (Root) LogValue() slog.Value { return slog.StringValue("Root(redacted)") }
 
 // A Deriver gives the root of a message. All clients must get the same root for
-// the same message and binding, and nobody should get the root of a message they
-// do not know. Implementations are safe for concurrent use.
+// the same message and binding, and no one should get the root of a message they do
+// not know. Implementations are safe for concurrent use.
 type Deriver interface {
 	Root(ctx context.Context, b Binding, message []byte) (Root, error)
 }
 
 // MessageHash derives the root from the message alone, as the Prochlo paper does
-// (section 4.2): whoever can guess the message has its root.
+// (section 4.2): anyone able to guess the message has its root.
 type MessageHash struct{}
 
 // Root returns a hash of binding and message.

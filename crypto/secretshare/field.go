@@ -7,8 +7,8 @@ import (
 )
 
 // An element of GF(p), p = 2^127 - 1, in two limbs: a value from 0 to p, where p
-// stands for 0 too. Compare elements with equal only. Operations take the same
-// time for all values.
+// represents 0 too. Compare elements with equal only. Operations take the same time
+// for all values.
 type element struct{ lo, hi uint64 }
 
 const (

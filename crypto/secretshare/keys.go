@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// keys are what a secret stands for under one binding: a tag key, and an AES-128
+// keys are what a secret derives under one binding: a tag key, and an AES-128
 // key whose counter blocks with a clear top bit give the polynomial, and those
 // with the top bit set the keystream of the message. They hold scratch space, so
 // that they can be used again without allocation.
@@ -21,7 +21,7 @@ type keys struct {
 	buf    [aes.BlockSize]byte
 }
 
-// wipe forgets the secret, as far as Go can tell.
+// wipe erases the secret, as far as Go allows.
 func (k *keys) wipe() {
 	clear(k.stream)
 	*k = keys{stream: k.stream}

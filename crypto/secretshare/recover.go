@@ -9,11 +9,11 @@ import (
 	"slices"
 )
 
-// ErrTooFew says that fewer than t distinct shares are there: the message stays
+// ErrTooFew means that there are fewer than t distinct shares: the message stays
 // unreadable.
 var ErrTooFew = errors.New("secret sharing: fewer distinct shares than the threshold")
 
-// ErrNoKey says that there are enough shares, but that too many of them are
+// ErrNoKey means that there are enough shares, but that too many of them are
 // wrong to find the key.
 var ErrNoKey = errors.New("secret sharing: no honest key found among the shares")
 

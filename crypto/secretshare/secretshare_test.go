@@ -120,7 +120,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestDuplicates: a replayed share must not stand for a second client.
+// TestDuplicates: a replayed share must not count as a second client.
 func TestDuplicates(t *testing.T) {
 	g := encodeGroup(t, "m", 20, 20)
 	g.shares = append(g.shares[:19], g.shares[:19]...)
@@ -135,8 +135,8 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
-// TestForgedShares: a forger who knows the ciphertext must not keep a crowd
-// unreadable, up to (n-t)/2 wrong shares, wherever they stand.
+// TestForgedShares: a forger with the ciphertext must not keep a crowd
+// unreadable, up to (n-t)/2 wrong shares, at any position.
 func TestForgedShares(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		threshold := rapid.IntRange(2, 24).Draw(rt, "t")
@@ -159,8 +159,8 @@ func TestForgedShares(t *testing.T) {
 	})
 }
 
-// TestConflictingShares: a forger who repeats the x of honest shares with other
-// y, or sends malformed points, harms nobody else.
+// TestConflictingShares: a forger that repeats the x of honest shares with other y,
+// or sends malformed points, harms no other crowd.
 func TestConflictingShares(t *testing.T) {
 	g := encodeGroup(t, "m", 40, 20)
 	for i := range 5 {
@@ -240,7 +240,7 @@ func TestSchemeLimits(t *testing.T) {
 }
 
 // FuzzRecover gives the recoverer groups that an attacker made up wholly or, with
-// keep not zero, that stand beside an honest one.
+// keep not zero, that are mixed with an honest one.
 func FuzzRecover(f *testing.F) {
 	g := encodeGroup(f, "message", 6, 3)
 	var flat []byte
@@ -339,8 +339,8 @@ func TestNoRandomness(t *testing.T) {
 	}
 }
 
-// fixedRoot derives the same root for every message, as a server's PRF would
-// not: what stands on it works unchanged.
+// fixedRoot derives the same root for every message, as a server's PRF would not:
+// what depends on it works unchanged.
 type fixedRoot struct{}
 
 func (fixedRoot) Root(_ context.Context, _ Binding, m []byte) (Root, error) {

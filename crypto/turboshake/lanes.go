@@ -23,7 +23,7 @@ type Lanes struct {
 	tails  [Width][]byte        // the same as slices
 }
 
-// level says which instructions may be used.
+// level is the set of instructions that may be used.
 type level uint8
 
 const (

@@ -4,7 +4,7 @@ package turboshake
 
 func supported() level { return scalar }
 
-// The functions on eight lanes are never called: supported says that there are
+// The functions on eight lanes are never called: supported reports that there are
 // no vector instructions.
 
 func permute8(_ *[200]uint64) {}

@@ -28,7 +28,7 @@ const (
 // ErrSqueezed is what [Hash.Write] returns after the first [Hash.Read].
 var ErrSqueezed = errors.New("turboshake: write after read")
 
-// ErrDomain says that a domain separation byte is outside 0x01 to 0x7f, the
+// ErrDomain means that a domain separation byte is outside 0x01 to 0x7f, the
 // range that RFC 9861, section 2.1 allows.
 var ErrDomain = errors.New("turboshake: domain separation byte outside 0x01 to 0x7f")
 

@@ -21,13 +21,13 @@
 // [Pending.Finalize] gives all outputs or an error.
 //
 // A request may have more elements than inputs. The others are uniform points,
-// which a server cannot tell from blinded inputs, so that requests of one size
-// say nothing about how much a client has to ask.
+// which a server cannot distinguish from blinded inputs, so that requests of one
+// size reveal nothing about how much a client has to ask.
 //
 // # Security
 //
 // The suite aims at 128 bits of security, of which Q evaluations under one key
-// take up to log2(Q)/2 (RFC 9497, section 7.2.3): a key for each epoch bounds Q.
+// cost up to log2(Q)/2 (RFC 9497, section 7.2.3): a key for each epoch bounds Q.
 // The holder of the key computes the function, by [PrivateKey.Output], for every
 // guess of an input: it protects guessable inputs for as long as the key is secret
 // and evaluations are limited.

@@ -73,7 +73,7 @@ func basePoint(s *scalar) (*point, error) {
 	return newPoint(new(edwards25519.Point).ScalarBaseMult(s))
 }
 
-// isZero tells whether s is zero, in constant time.
+// isZero reports whether s is zero, in constant time.
 func isZero(s *scalar) bool { return s.Equal(new(scalar)) == 1 }
 
 // decodeScalar reads a canonical scalar.

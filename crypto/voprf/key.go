@@ -28,7 +28,7 @@ const (
 	MaxInput = 1<<16 - 1
 )
 
-// Errors that callers tell apart.
+// Errors that callers distinguish.
 var (
 	// ErrEncoding means bytes that are not the canonical encoding of anything.
 	ErrEncoding = errors.New("malformed encoding")
@@ -80,7 +80,7 @@ func GenerateKey(rand io.Reader) (*PrivateKey, error) {
 }
 
 // DeriveKey is DeriveKeyPair of RFC 9497, section 3.2.1: the key of a seed of 32
-// bytes and of public information of at most 65,535 bytes. Who has the seed has
+// bytes and of public information of at most 65,535 bytes. A holder of the seed has
 // the key.
 func DeriveKey(seed, info []byte) (*PrivateKey, error) {
 	if len(seed) != SeedSize {

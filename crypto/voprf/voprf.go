@@ -9,7 +9,7 @@ import (
 )
 
 // A Request has blinded elements for a server to evaluate: 1 to [MaxBatch]. It
-// tells nothing of the inputs.
+// reveals nothing about the inputs.
 type Request struct{ points []*point }
 
 // ParseRequest decodes what [Request.Bytes] returns.
@@ -158,8 +158,8 @@ func NewRequest(rand io.Reader, inputs [][]byte, size int) (*Pending, *Request, 
 	return c, q, nil
 }
 
-// randomPoint maps 64 random bytes to a point: nobody knows its logarithm, and it is
-// distributed as a blinded input is.
+// randomPoint maps 64 random bytes to a point: its logarithm is unknown to all, and
+// it is distributed as a blinded input is.
 func randomPoint(rand io.Reader) (*point, error) {
 	var b [64]byte
 	if _, err := io.ReadFull(rand, b[:]); err != nil {

@@ -298,7 +298,7 @@ func TestTampered(t *testing.T) {
 	}
 }
 
-// TestEncodings has the kinds of encodings that RFC 9496, section 4.3.1, tells
+// TestEncodings has the kinds of encodings that RFC 9496, section 4.3.1, requires
 // decoders to refuse, and the identity.
 func TestEncodings(t *testing.T) {
 	valid := newKey(t).Public().Bytes()

@@ -9,13 +9,13 @@
 //
 // The scalar is used in constant time: neither branches nor addresses depend on
 // it, on the points, or on a result, except that whether a result is all zero is
-// told. Like crypto/ecdh, the package does not erase what is left of secrets in
+// revealed. Like crypto/ecdh, the package does not erase what is left of secrets in
 // registers and on stacks.
 //
 // A point is any 32 bytes: RFC 7748 gives all of them a meaning, and so does
 // this package. A result that is all zero, to which only the few points of small
-// order lead, is told apart (RFC 7748, section 6.1, and RFC 9180, section 7.1.4)
-// and never handed out.
+// order lead, is reported as such (RFC 7748, section 6.1, and RFC 9180, section
+// 7.1.4) and never handed out.
 package x25519
 
 import (
@@ -96,7 +96,7 @@ func (s *Scalar) multiplyEach(shared []Shared, points [][Size]byte) {
 	}
 }
 
-// String tells nothing of the scalar.
+// String reveals nothing about the scalar.
 func (s *Scalar) String() string { return "X25519 scalar (redacted)" }
 
 // Format writes what [Scalar.String] returns, whatever the verb.
@@ -105,18 +105,18 @@ func (s *Scalar) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 // LogValue returns what [Scalar.String] returns.
 func (s *Scalar) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// A Shared is the result for one point: a shared secret, or none. The zero
-// Shared is none. It prints redacted.
+// A Shared is the result for one point: a shared secret, or none. The zero Shared
+// has no secret. It prints redacted.
 type Shared struct {
 	secret [Size]byte
 	ok     bool
 }
 
-// Secret returns the shared secret, and whether there is one: there is none for
-// a point of small order, from which only the all-zero value comes.
+// Secret returns the shared secret, and whether there is one: a point of small
+// order yields only the all-zero value, which is not returned.
 func (s *Shared) Secret() (secret [Size]byte, ok bool) { return s.secret, s.ok }
 
-// String tells nothing of the secret.
+// String reveals nothing about the secret.
 func (s Shared) String() string { return "X25519 shared secret (redacted)" }
 
 // Format writes what [Shared.String] returns, whatever the verb.

@@ -66,7 +66,7 @@ func New(t *dap.Task, o Options) *Client {
 	return &Client{o: o, task: t, http: httpClient(o.Transport)}
 }
 
-// A Rejected says that the leader refused a report for good.
+// A Rejected is the error for a report that the leader refused permanently.
 type Rejected struct {
 	ID    dap.ReportID
 	Cause dap.ReportError
@@ -82,7 +82,7 @@ type Answer struct {
 	Status     int
 	Problem    dap.ProblemType // "" if the answer is no problem document of DAP
 	Detail     string          // of the problem, for people
-	RetryAfter time.Duration   // 0 if it does not say
+	RetryAfter time.Duration   // 0 if not given
 }
 
 func (a *Answer) Error() string {
@@ -121,7 +121,7 @@ func (c *Client) Keys(ctx context.Context) (Keys, error) {
 	return keys, nil
 }
 
-// Forget makes the next report be sealed to keys that are fetched anew.
+// Forget drops the cached keys, so the next report fetches them again.
 func (c *Client) Forget() {
 	leader, helper := c.sources()
 	c.o.Keys.Forget(leader)
@@ -150,7 +150,7 @@ func (c *Client) report(ctx context.Context, m Measurement, id dap.ReportID, at 
 }
 
 // Upload makes a report and uploads it. If the leader answers that the keys are
-// outdated, it does so once more, with keys fetched anew and the same report ID.
+// outdated, it does so once more, with newly fetched keys and the same report ID.
 // A report that the leader refuses is a [Rejected].
 func (c *Client) Upload(ctx context.Context, m Measurement, at time.Time) error {
 	r, err := c.Report(ctx, m, at)
@@ -177,7 +177,7 @@ func (c *Client) Upload(ctx context.Context, m Measurement, at time.Time) error 
 
 // UploadReports uploads reports in one request, and the same bytes again after a
 // failure that may pass. It returns those that the leader refused. A relay may
-// send many; a client that sends several of its own at once tells that they are
+// send many; a client that sends several of its own at once reveals that they are
 // one client's.
 func (c *Client) UploadReports(ctx context.Context, reports ...*dap.Report) ([]dap.ReportUploadStatus, error) {
 	body, err := Encode(c.task, reports...)
@@ -238,9 +238,9 @@ func (c *Client) Post(ctx context.Context, body []byte) ([]dap.ReportUploadStatu
 	return errs.Status, nil
 }
 
-// Transport returns a transport that tells the server as little as HTTP allows,
-// and gives each request a connection of its own: two reports on one connection,
-// or in one resumed session, are known to be of one client.
+// Transport returns a transport that reveals to the server as little as HTTP
+// allows, and gives each request a connection of its own: two reports on one
+// connection, or in one resumed session, are known to be of one client.
 func Transport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

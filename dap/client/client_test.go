@@ -375,7 +375,7 @@ func TestRetriesAreByteEqual(t *testing.T) {
 			http.Error(rw, "busy", http.StatusTooManyRequests)
 			return true
 		}
-		return true // accepted again: nothing to say
+		return true // accepted again: nothing to check
 	}
 	done := make(chan error, 1)
 	go func() { done <- c.Upload(t.Context(), client.Of(h, 2), w.clock.Now()) }()
@@ -485,7 +485,7 @@ func TestKeysAreCached(t *testing.T) {
 	}
 }
 
-// Threat: whoever stands between client and aggregator offers keys of their own.
+// Threat: an attacker between client and aggregator offers keys of its own.
 func TestKeysMustBeSigned(t *testing.T) {
 	h := histogram(t)
 	w := newWorld(t, dap.DAP18(), h)

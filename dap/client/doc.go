@@ -11,19 +11,19 @@
 //	hist, err := vdaf.Histogram(100, 0)
 //	err = c.Upload(ctx, client.Of(hist, 42), time.Now())
 //
-// Any task of package dap will do, whoever agreed on it; for tasks of Shoal, see
+// Any task of package dap will do, however it was agreed on; for tasks of Shoal, see
 // package internal/dap/taskconfig, and let [Options] name the identities of leader and
 // helper, so that keys that others made up are refused.
 //
 // # What holds
 //
 //   - A report is made once: retries send the same bytes. Only when the leader
-//     says that it knows the HPKE configuration no longer (the variant's
-//     [dap.Variant.UploadConfigError]) are the keys fetched anew and the same
-//     measurement sealed once more, under the same report ID, so that the two
-//     never count twice.
-//   - Keys are cached for as long as the answer's Cache-Control says, at most a
-//     day; an hour if it says nothing.
+//     answers that it no longer knows the HPKE configuration (the variant's
+//     [dap.Variant.UploadConfigError]) are the keys fetched again and the same
+//     measurement sealed again, under the same report ID, so that the two never
+//     count twice.
+//   - Keys are cached for as long as the answer's Cache-Control allows, at most a
+//     day; an hour if it has no max-age.
 //   - Requests carry no cookie, no name of the program, and nothing else that
 //     differs between clients. Redirects are not followed.
 //   - HTTP without TLS is for the loopback interface only.
@@ -32,6 +32,6 @@
 //
 // The leader sees the network address that a report comes from, and the helper
 // the one that asks for its keys. Report time and public extensions are visible
-// to both: give them nothing that tells clients apart. Reports of one client must
+// to both: give them nothing that distinguishes clients. Reports of one client must
 // have random, never repeated IDs: [NewReportID].
 package client

@@ -17,8 +17,8 @@ import (
 
 const (
 	maxConfigs  = 1 << 17          // bytes of a list of HPKE configurations
-	defaultLife = time.Hour        // of a cached list whose answer does not say
-	longestLife = 24 * time.Hour   // whatever the answer says
+	defaultLife = time.Hour        // of a cached list whose answer has no max-age
+	longestLife = 24 * time.Hour   // at most, regardless of the answer
 	patience    = 60 * time.Second // with one request
 )
 
@@ -26,11 +26,12 @@ const (
 type Source struct {
 	Endpoint string
 	Role     dap.Role
-	Identity ed25519.PublicKey // by which its keys are signed; nil: whoever answers is believed
+	Identity ed25519.PublicKey // by which its keys are signed; nil: any answer is accepted
 }
 
-// A KeyCache fetches the HPKE configurations of aggregators and keeps them as
-// long as they say. Many tasks may share one. It is safe for concurrent use.
+// A KeyCache fetches the HPKE configurations of aggregators and keeps them for the
+// lifetime that the answers give. Many tasks may share one. It is safe for
+// concurrent use.
 type KeyCache struct {
 	http  *http.Client
 	clock clock.Clock
@@ -58,7 +59,7 @@ func (s *Source) key() string { return fmt.Sprint(s.Role, " ", s.Endpoint, " ", 
 // Get returns the configuration to seal to (section "HPKE Configuration
 // Request"), from the cache if it is still good. It fails with
 // [dap.ErrKeySignature] on a list that the identity of s has not signed, and with
-// [dap.ErrUnsupported] if there is none that is known here.
+// [dap.ErrUnsupported] if no configuration is supported here.
 func (k *KeyCache) Get(ctx context.Context, s Source) (dap.HpkeConfig, error) {
 	now := k.clock.Now()
 	k.mu.Lock()
@@ -77,7 +78,7 @@ func (k *KeyCache) Get(ctx context.Context, s Source) (dap.HpkeConfig, error) {
 	return config, nil
 }
 
-// Forget makes the next Get fetch anew.
+// Forget makes the next Get fetch the list again.
 func (k *KeyCache) Forget(s Source) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 )
 
 // All 16 bytes of a report ID are random, and nothing else is: two reports must
-// never have the same, and an ID must not tell who made it.
+// never have the same, and an ID must not identify its client.
 func TestReportIDs(t *testing.T) {
 	source := bytes.Repeat([]byte{0xa7}, 16)
 	id, err := client.NewReportID(bytes.NewReader(source))

@@ -2,8 +2,8 @@
 //
 // No other package reads the wall clock for a decision: it asks the [Clock] it
 // was constructed with. Servers and clients get [System]; the demo and the
-// tests get a [Virtual] clock, in which a day passes as soon as somebody says
-// so, and two runs see the same times.
+// tests get a [Virtual] clock, in which a day passes as soon as the test advances
+// it, and two runs see the same times.
 package clock
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A Clock tells the time and waits for it. Implementations are safe for
+// A Clock reads the time and waits for it. Implementations are safe for
 // concurrent use.
 type Clock interface {
 	// Now returns the current time, in UTC.
@@ -49,7 +49,7 @@ func (s system) Until(ctx context.Context, t time.Time) error {
 	}
 }
 
-// A Virtual clock stands still until it is told to move. The zero value is not
+// A Virtual clock moves only by its methods. The zero value is not
 // usable; call [NewVirtual].
 type Virtual struct {
 	mu    sync.Mutex

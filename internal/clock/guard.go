@@ -16,7 +16,7 @@ const drift = 1000 // one in
 
 // A Guard watches the clock. Batches must close late rather than early, so a
 // wall clock that jumps forward, at once or in many small steps, is not believed
-// until it has stood by its word for the time settle, measured by the monotonic
+// until it has stayed consistent for the time settle, measured by the monotonic
 // clock: a wrong time server or a slipped hand is usually put right within that
 // time, and a machine that was asleep loses nothing by waiting.
 //

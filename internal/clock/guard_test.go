@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A wall clock that jumps forward is believed when it has stood by its word;
+// A wall clock that jumps forward is believed when it has stayed consistent;
 // one that is put right is believed at once.
 func TestGuard(t *testing.T) {
 	type move struct {
@@ -48,7 +48,7 @@ func TestGuardAddsUpSmallSteps(t *testing.T) {
 				t.Fatalf("steps of %v: believed after %v although %v ahead", step, running, wall.Sub(start)-running)
 			}
 		}
-		for range 11 { // it stops, and stands by its word
+		for range 11 { // it stops, and stays consistent
 			running += time.Minute
 			wall = wall.Add(time.Minute)
 			g.Now()

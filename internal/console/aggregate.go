@@ -109,7 +109,7 @@ func (s *serverSource) aggregateAnswer(ctx context.Context, t server.Task) (Answ
 	return a, s.aggregateCharts(t, entries, &a)
 }
 
-// pendingOf says how it stands with a batch that is asked for.
+// pendingOf describes the state of a batch that is asked for.
 func pendingOf(t *task.Task, p server.CollectionView, now time.Time) Pending {
 	out := Pending{Start: p.Start, End: p.End, State: "waiting", Missing: p.Missing}
 	closed := p.End.Add(time.Duration(t.MaxDelay+t.ClockSkew) * time.Second)
@@ -225,7 +225,7 @@ func (s *serverSource) aggregateCharts(t server.Task, entries []collector.Entry,
 }
 
 // widest is how far noise moves a number of an answer, at most, in 95 cases of 100:
-// "" where nothing can be told.
+// "" where it is unknown.
 func widest(rows []release.Row) string {
 	half := 0.0
 	for _, row := range rows {
@@ -383,7 +383,7 @@ func presenceFact(g *task.Aggregation) Fact {
 	return Fact{"Presence", "revealed", "only devices that have something to say send a report: that one is sent tells the leader so"}
 }
 
-// noiseGuarantee says what the noise gives one person, and what it does not.
+// noiseGuarantee describes what the noise gives one person, and what it does not.
 func noiseGuarantee(t *task.Task) []Fact {
 	spend, err := metric.SpendOf(t, statedDelta)
 	if err != nil || math.IsInf(spend.Point.Epsilon, 1) {

@@ -77,7 +77,7 @@ func crowds(t *task.Task, tables *analyzer.Tables, e analyzer.Entry, info analyz
 	table := Table{Total: info.Rows, Columns: []Column{
 		{names, false}, {"released", true}, {"true size, 95 %", true},
 	}}
-	crowd := len(info.Columns) - estimateColumns - 1 // the count stands before the estimate
+	crowd := len(info.Columns) - estimateColumns - 1 // the count precedes the estimate
 	for row, err := range tables.Rows(e, analyzer.CountsTable) {
 		if err != nil {
 			return chart, table, err

@@ -128,8 +128,8 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestPendingOver: an epoch to which nothing can come any more says so, what to do,
-// and stands behind the others.
+// TestPendingOver: an epoch to which nothing can come any more shows that and what
+// to do, and is listed after the others.
 func TestPendingOver(t *testing.T) {
 	q := &task.Task{EpochSeconds: 3600, MaxDelay: 3600, ClockSkew: 300}
 	end := time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -18,8 +18,8 @@ type plotRow struct {
 	Width     string // of the bar
 	Low, High string // ends of the error bar
 	Exact     bool   // no error bar: the value is a count
-	Spoken    string // what a screen reader says
-	Shown     string // what stands beside the bar
+	Spoken    string // the text for screen readers
+	Shown     string // the text beside the bar
 }
 
 type tick struct {

@@ -279,8 +279,8 @@ func TestAssets(t *testing.T) {
 	}
 }
 
-// TestAggregatePages: what was found, how exact it is, what is waited for and who
-// sees what is on the page.
+// TestAggregatePages: what was found, how exact it is, what is waited for and which
+// party sees what are on the page.
 func TestAggregatePages(t *testing.T) {
 	full := handler(t, fullFixture())
 	for id, wants := range map[byte][]string{

@@ -12,12 +12,12 @@
 // # Security properties
 //
 // The console has no login. It is meant for a loopback listener, and answers
-// only requests whose Host header it was told to expect, so that a page
+// only requests with an expected Host header, so that a page
 // elsewhere cannot reach it by pointing a name of its own at this machine (DNS
 // rebinding). It changes nothing: every route is a GET.
 //
-// All text goes through html/template, which escapes for the place where it
-// stands; values come from clients and are hostile by assumption. The content
+// All text goes through html/template, which escapes for the context of each
+// value; values come from clients and are hostile by assumption. The content
 // security policy allows the console's own style sheet and nothing else: no
 // script, no inline style, no frame, no form, nothing from another host.
 package console

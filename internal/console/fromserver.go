@@ -197,7 +197,7 @@ func (s *serverSource) find(id task.ID) (server.Task, bool) {
 	return server.Task{}, false
 }
 
-// batch tells what became of the reports of a batch.
+// batch describes what became of the reports of a batch.
 func batch(t *task.Task, e analyzer.Entry) Batch {
 	b := Batch{Start: t.Start(e.Epoch), End: t.Start(e.Epoch + 1), State: e.Status()}
 	m := e.Manifest
@@ -218,7 +218,7 @@ func (s *serverSource) newest(t server.Task, entries []analyzer.Entry) (content,
 			continue
 		}
 		if s.isDamaged(t, e) {
-			continue // its row says so
+			continue // its row shows it
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -43,7 +43,7 @@ func plural(n any, one, many string) string {
 	return number(float64(v)) + " " + many
 }
 
-// period writes an epoch as people say it: a day when it is one, otherwise its
+// period formats an epoch for people: a day when it is one, otherwise its
 // two ends.
 func period(start, end time.Time) string {
 	start, end = start.UTC(), end.UTC()
@@ -83,7 +83,7 @@ func every(d time.Duration) string {
 	return "every " + strings.TrimPrefix(length(d), "1 ")
 }
 
-// away says roughly how far t lies from now.
+// away describes roughly how far t lies from now.
 func away(now, t time.Time) string {
 	d := t.Sub(now)
 	if d <= 0 {
@@ -132,7 +132,7 @@ func segments(b Batch) []segment {
 	return out
 }
 
-// reportsText writes how many reports a batch had, as far as that is told.
+// reportsText writes how many reports a batch had, as far as that is disclosed.
 func reportsText(b Batch) string {
 	if !b.Told {
 		return "not told"

@@ -31,7 +31,7 @@ type Options struct {
 	// Query answers SQL over what has been released; nil means that there is no
 	// such page.
 	Query Querier
-	// Failed is told of errors that a page could not be made for. It may be
+	// Failed is called with errors that a page could not be made for. It may be
 	// nil. The errors hold nothing of a request.
 	Failed func(error)
 }

@@ -99,7 +99,7 @@ func guarantee(t *task.Task, rule dp.Threshold) []Fact {
 // statedDelta is the delta at which sums over time are stated, for each unit.
 const statedDelta = 1e-6
 
-// sumFacts says what the releases of a month and of a year tell together.
+// sumFacts describes what the releases of a month and of a year reveal together.
 func sumFacts(spend metric.Spend) []Fact {
 	var all []Fact
 	for _, p := range []struct {
@@ -137,7 +137,7 @@ func flipFact(f task.Field) Fact {
 	}
 }
 
-// sights says what each party of a task can see.
+// sights describes what each party of a task can see.
 func sights(t server.Task) []Sight {
 	shufflers := len(t.Task.Hops) - 1
 	var all []Sight

@@ -79,9 +79,9 @@ func (c *console) query(w http.ResponseWriter, r *http.Request) {
 	c.render(w, status, "query", "SQL", p)
 }
 
-// foreign tells whether another site made the browser ask: it could not read
-// the answer, but it could keep this machine busy. Browsers say where a request
-// comes from; other programs say nothing.
+// foreign reports whether another site made the browser ask: it could not read
+// the answer, but it could keep this machine busy. Browsers state where a request
+// comes from; other programs do not.
 func foreign(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return site != "" && site != "same-origin" && site != "none"
@@ -94,7 +94,7 @@ func (c *console) run(r *http.Request, text string, rows int) (*duckdb.Result, e
 	return c.o.Query.Query(r.Context(), text, rows)
 }
 
-// wrong says what to tell the author of a query.
+// wrong returns the status and the text for the author of a query.
 func (c *console) wrong(r *http.Request, err error) (int, string) {
 	if e, ok := errors.AsType[*duckdb.Error](err); ok {
 		return http.StatusUnprocessableEntity, e.Text
@@ -181,7 +181,7 @@ func (p queryPage) File(format string) string {
 // Cell writes a value for the page.
 func (queryPage) Cell(v any) string { return duckdb.Show(v, 300) }
 
-// Null tells whether a value is absent.
+// Null reports whether a value is absent.
 func (queryPage) Null(v any) bool { return v == nil }
 
 // Plan is what EXPLAIN has drawn, or empty.

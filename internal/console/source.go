@@ -14,7 +14,7 @@ import (
 // A Source is where the console gets its content from. All methods may be
 // called by many goroutines at once.
 type Source interface {
-	// Organisation says whose console this is.
+	// Organisation returns the organisation that runs this console.
 	Organisation() Organisation
 	// Questions returns every task that the analyzer serves, newest first.
 	Questions(ctx context.Context) ([]Question, error)
@@ -26,7 +26,7 @@ type Source interface {
 	Export(ctx context.Context, w io.Writer, id task.ID, f Format) error
 }
 
-// ErrNotFound says that there is no such task or nothing released for it.
+// ErrNotFound is returned if there is no such task or nothing released for it.
 var ErrNotFound = errors.New("not found")
 
 // A Format is a file format of an export.
@@ -76,12 +76,12 @@ type Answer struct {
 }
 
 // A Batch is one epoch of a question: about how many reports came in, and what
-// became of them. What was suppressed, dropped or could not be read is not told apart,
-// since exact numbers would show whether a single report was there.
+// became of them. What was suppressed, dropped or could not be read is not
+// listed separately, since exact numbers would show whether a single report was there.
 type Batch struct {
 	Start, End     time.Time
 	State          string // received, released, expired, damaged; waiting, too few, missing: nothing was released
-	Told           bool   // whether the number of reports is told
+	Told           bool   // whether the number of reports is disclosed
 	Reports        int64  // with noise
 	Low, High      int64  // ends of its 95 % interval
 	Released       int64
@@ -95,7 +95,7 @@ func (a Answer) Arrived() bool {
 	})
 }
 
-// Privacy is what the privacy card says.
+// Privacy is the content of the privacy card.
 type Privacy struct {
 	Facts []Fact
 	Sees  []Sight
@@ -106,7 +106,7 @@ type Fact struct {
 	Name, Value, Meaning string
 }
 
-// A Sight says what one party of the question can see, and what not.
+// A Sight describes what one party of the question can see, and what not.
 type Sight struct {
 	Party, Sees, Never string
 }

@@ -313,7 +313,7 @@ func (d *deployment) checkCatalogue(entries []analyzer.Entry) {
 	}
 }
 
-// checkExports looks at what each table says of each batch: one crowd, and as many
+// checkExports checks what each table holds of each batch: one crowd, and as many
 // rows as its noised count.
 func (d *deployment) checkExports(entries []analyzer.Entry) {
 	d.t.Helper()

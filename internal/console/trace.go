@@ -12,7 +12,7 @@ type traced struct {
 	Segments []segmentOfLine
 	Dots     []dot
 	From, To string // the first and the last epoch
-	Spoken   string // what a screen reader says
+	Spoken   string // the text for screen readers
 }
 
 type segmentOfLine struct{ X1, Y1, X2, Y2 string }

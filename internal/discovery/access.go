@@ -26,7 +26,7 @@ const (
 	maxSolidExtra  = 5  // characters beside an entry of a script without spaces
 )
 
-// accessWords is the list of words that tell of access of one person.
+// accessWords is the list of words that mark access for one person.
 type accessWords struct {
 	act, own      map[string]bool
 	beside        map[string]bool // change nothing
@@ -213,7 +213,7 @@ func lowerFollows(rest string) bool {
 	return unicode.IsLower(r)
 }
 
-// A named is what a segment says of access.
+// A named is what a segment means for access.
 type named uint8
 
 const (
@@ -380,5 +380,5 @@ func (a *accessWords) together(rest string, depth int, steps *int) named {
 	return namedNothing
 }
 
-// namedBeside is what is left of a word that says nothing of access.
+// namedBeside is what is left of a word that means nothing for access.
 const namedBeside named = 255

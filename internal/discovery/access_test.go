@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestAccessWords covers pages of one person whose URL says so in any language:
+// TestAccessWords covers pages of one person whose URL shows it in any language:
 // a fetch of them may change something.
 func TestAccessWords(t *testing.T) {
 	r := newRules(t)

@@ -42,10 +42,10 @@ func special() []netip.Prefix {
 	return all
 }
 
-// PublicAddr tells whether a web site that anybody can reach may be at an
+// PublicAddr reports whether a web site that anybody can reach may be at an
 // address: it is a unicast address of the public Internet. IPv4 addresses
-// inside of IPv6 (mapped, and the well-known prefix of NAT64) count as what they
-// stand for; 6to4 and Teredo are not public, nor is an address with a zone.
+// inside of IPv6 (mapped, and the well-known prefix of NAT64) count as that IPv4
+// address; 6to4 and Teredo are not public, nor is an address with a zone.
 func PublicAddr(a netip.Addr) bool {
 	if !a.IsValid() || a.Zone() != "" {
 		return false

@@ -40,7 +40,7 @@ func (r Response) Format(s fmt.State, _ rune) { fmt.Fprint(s, r.String()) }
 // LogValue is String.
 func (r Response) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
-// Readable tells whether an anonymous answer of this media type, in lower case and
+// Readable reports whether an anonymous answer of this media type, in lower case and
 // without parameters, may be read: pages, and feeds as evidence for pages.
 func Readable(media string) bool {
 	switch media {
@@ -50,7 +50,7 @@ func Readable(media string) bool {
 	return false
 }
 
-// Accepts tells whether an anonymous answer of this media type for a URL may be
+// Accepts reports whether an anonymous answer of this media type for a URL may be
 // read: as Readable, and the plain text of a robots.txt as evidence for pages.
 func (u URL) Accepts(media string) bool {
 	return Readable(media) || media == "text/plain" && u.IsRobots()
@@ -69,7 +69,7 @@ type Fetcher interface {
 // the page: in a browsing context of its own, without cookies, storage, cache,
 // credentials or extensions of the person, that is thrown away afterwards. All
 // requests of that context must hold what a Fetcher promises, and the Response must
-// say that it is Rendered: a Response that does not is refused.
+// be marked as Rendered: one that is not is refused.
 type Renderer interface {
 	Render(ctx context.Context, u URL) (Response, error)
 }

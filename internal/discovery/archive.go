@@ -42,7 +42,7 @@ func archived(u URL) (original URL, folder string, ok bool) {
 	return original, folder + "/", err == nil
 }
 
-// copyFolder returns what stands before the time of a copy in a path.
+// copyFolder returns the part of a path before the time of a copy.
 func copyFolder(path string) (string, bool) {
 	for from := 0; from+16 < len(path); {
 		size := strings.IndexByte(path[from+1:], '/')
@@ -57,7 +57,7 @@ func copyFolder(path string) (string, bool) {
 	return "", false
 }
 
-// copyTime tells whether a segment is the time of a copy, perhaps with the mark
+// copyTime reports whether a segment is the time of a copy, perhaps with the mark
 // of how it is shown: 20170630204729, 20170630204729id_.
 func copyTime(segment string) bool {
 	digits := strings.TrimRight(segment, "abcdefghijklmnopqrstuvwxyz_")

@@ -81,7 +81,7 @@ func (c verdictCase) wrong(t *testing.T, r *Rules) string {
 	return got
 }
 
-// listedPublic tells whether a URL is public because a page that was fetched
+// listedPublic reports whether a URL is public because a page that was fetched
 // anonymously lists it.
 func listedPublic(r *Rules, raw string) bool {
 	return r.URL(raw, Evidence{Listed: true}).Verdict == Public

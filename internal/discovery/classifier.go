@@ -12,7 +12,7 @@ import (
 //go:embed model.bin
 var encodedModel []byte
 
-// A TokenKind says what made a token look like a secret.
+// A TokenKind is what made a token look like a secret.
 type TokenKind string
 
 const (
@@ -30,7 +30,7 @@ const (
 	laxScore, laxToken       = 0, 9
 )
 
-// A Classifier tells secrets from words: is this string a token that somebody
+// A Classifier distinguishes secrets from words: is this string a token that somebody
 // made up for one person? It is immutable and may be used concurrently.
 type Classifier struct {
 	model  *tokenmodel.Model
@@ -83,7 +83,7 @@ func (c *Classifier) Classify(token string, s Strictness) (TokenKind, string) {
 }
 
 // classifyMixed judges each stretch between characters of a script that writes
-// words without spaces: what stands there are words of their own, such as the names
+// words without spaces: such a stretch holds words of its own, such as the names
 // of keys in "PCをCtrl+Alt+K".
 func (c *Classifier) classifyMixed(token string, s Strictness) (TokenKind, string) {
 	for part := range strings.FieldsFuncSeq(token, func(r rune) bool { return r > 0x0e00 && ideographic(r) }) {
@@ -94,11 +94,11 @@ func (c *Classifier) classifyMixed(token string, s Strictness) (TokenKind, strin
 	return TokenPlain, ""
 }
 
-// named tells whether a piece that the model finds random is a name or a word that
+// named reports whether a piece that the model finds random is a name or a word that
 // it does not know: of Finnish, or a title in camel case.
 func (c *Classifier) named(piece string) bool { return geminate(piece) || c.titled(piece) }
 
-// allNamed tells whether a text holds such pieces, and what is left of it is too
+// allNamed reports whether a text holds such pieces, and what is left of it is too
 // short or no secret.
 func (c *Classifier) allNamed(folded string, least int) bool {
 	var rest []string
@@ -155,7 +155,7 @@ func ungroup(s string) string {
 	return ""
 }
 
-// geminate tells whether a word has the double letters of Finnish and Estonian:
+// geminate reports whether a word has the double letters of Finnish and Estonian:
 // three pairs or more in lower-case letters, vowels and consonants in turn. Of
 // random words of twelve letters none of ten thousand is one.
 func geminate(piece string) bool {

@@ -77,7 +77,7 @@ func withoutPaper(text string) (string, bool) {
 	return text, false
 }
 
-// meeting tells whether a text is the name of a meeting: three, four and three
+// meeting reports whether a text is the name of a meeting: three, four and three
 // small letters, a form that words next to never have.
 func meeting(s string) bool {
 	if len(s) != 12 || s[3] != '-' || s[8] != '-' {
@@ -167,14 +167,14 @@ func (c *Classifier) codeLike(piece string) bool {
 	return longest < leastWordPart || strings.ToUpper(piece) == piece
 }
 
-// abbreviation tells whether a piece of five is letters of one case, or three or
+// abbreviation reports whether a piece of five is letters of one case, or three or
 // four of them before digits: csssr, html5, OWASP. Chance makes few codes so.
 func (c *Classifier) abbreviation(piece string) bool {
 	letters := strings.TrimRight(piece, "0123456789")
 	return len(letters) >= 3 && !hasDigit(letters) && (strings.ToLower(letters) == letters || strings.ToUpper(letters) == letters)
 }
 
-// model tells whether a piece is the number of a product: up to two letters,
+// model reports whether a piece is the number of a product: up to two letters,
 // three or four digits, one or two letters, perhaps a digit, seven in all: wh1000xm5.
 func model(piece string) bool {
 	var sizes [5]int
@@ -193,7 +193,7 @@ func model(piece string) bool {
 	return len(piece) >= 7 && sizes[0] <= 2 && (sizes[1] == 3 || sizes[1] == 4) && (sizes[2] == 1 || sizes[2] == 2) && sizes[3] <= 1 && sizes[4] == 0
 }
 
-// wordLike tells whether letters have the case of a word, or of several in camel
+// wordLike reports whether letters have the case of a word, or of several in camel
 // case, and read like words where they are long enough to.
 func (c *Classifier) wordLike(letters string, digits, short bool) bool {
 	limit := c.surpriseOf(letters)
@@ -217,7 +217,7 @@ func (c *Classifier) wordLike(letters string, digits, short bool) bool {
 	return c.camel(letters, camelSurprise)
 }
 
-// camel tells whether letters are words in camel case: parts of three letters or
+// camel reports whether letters are words in camel case: parts of three letters or
 // more that read like words (up to a limit), at least half of the letters in parts of four or
 // more; beside them abbreviations in capitals and a short beginning.
 func (c *Classifier) camel(letters string, limit int) bool {
@@ -242,7 +242,7 @@ func (c *Classifier) camel(letters string, limit int) bool {
 	return odd <= 1 && 2*long > len(letters)
 }
 
-// titled tells whether a long piece is a title in camel case, whose parts are words
+// titled reports whether a long piece is a title in camel case, whose parts are words
 // except the small words between them and one abbreviation: RubyOnRailsBook.
 func (c *Classifier) titled(piece string) bool {
 	piece = strings.TrimRight(piece, "0123456789")
@@ -269,7 +269,7 @@ func (c *Classifier) titled(piece string) bool {
 	return short <= 1 && 3*long >= 2*len(piece)
 }
 
-// between tells whether a part of a title is one of the small words between others.
+// between reports whether a part of a title is one of the small words between others.
 func between(part string) bool {
 	switch strings.ToLower(part) {
 	case "a", "an", "and", "at", "by", "for", "in", "is", "of", "on", "or", "the", "to", "up", "my", "no", "vs", "de", "del", "la", "le", "les", "el", "en", "y", "e", "et", "du", "des", "der", "die", "das", "und", "im", "di", "da", "do":
@@ -278,7 +278,7 @@ func between(part string) bool {
 	return false
 }
 
-// camelTurn tells whether a word begins at letter i: a capital after a small
+// camelTurn reports whether a word begins at letter i: a capital after a small
 // letter, or before one.
 func camelTurn(letters string, i int) bool {
 	return letters[i] < 'a' && (letters[i-1] >= 'a' || i+1 < len(letters) && letters[i+1] >= 'a')

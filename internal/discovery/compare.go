@@ -35,8 +35,8 @@ func (r *Rules) Compare(before, after Signature, level Strictness) Decision {
 }
 
 // SamePage decides whether two anonymous fetches of different URLs gave one
-// page, so that the shorter URL may stand for the longer. It is symmetric but
-// for the rules about titles that may leave.
+// page, so that the shorter URL may be reported in place of the longer. It is
+// symmetric except for the rules about titles that may leave.
 func (r *Rules) SamePage(a, b Signature) Decision {
 	return r.comparePair(pair{before: a, after: b, level: Strict, tolerance: twin()})
 }
@@ -196,7 +196,7 @@ func within(r ratio, a, b int, of string) (string, string) {
 }
 
 // compareFrames looks at frames of the host of the page and at those of its site.
-// A session is one of a site, so that the login of accounts.example.org may stand
+// A session belongs to a site, so that the login of accounts.example.org may be
 // in a page of www.example.org; frames of other sites get no cookies of it.
 func compareFrames(_ *Rules, p pair) (string, string) {
 	a, b := p.before.FramesSameHost, p.after.FramesSameHost
@@ -218,7 +218,7 @@ const (
 	leastShown = 2000
 )
 
-// boxForStrangers tells whether the page as shown asks for no password, and
+// boxForStrangers reports whether the page as shown asks for no password, and
 // everybody is shown the same beside a box to log in.
 func (p pair) boxForStrangers() bool {
 	return p.before.Passwords == 0 && p.after.Passwords == 1 && !p.tolerance.twins &&
@@ -317,7 +317,7 @@ func titleWords(title string) map[string]bool {
 			case previous != 0:
 				words[string([]rune{previous, r})] = true
 			case next == len(run) || !startsIdeographic(run[next:]):
-				words[string(r)] = true // it stands alone
+				words[string(r)] = true // it is a word by itself
 			}
 			previous, from = r, next
 		}
@@ -386,7 +386,7 @@ func withoutClock(title string) string {
 	return b.String()
 }
 
-// timeOfDay returns the length of a time at the beginning of s, 0 if there is none.
+// timeOfDay returns the length of a time at the beginning of s, 0 if there is no time.
 func timeOfDay(s string) int {
 	n, hour := span(s, 0)
 	if n == 0 || n > 2 || hour > 24 {

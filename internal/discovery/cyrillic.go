@@ -2,7 +2,7 @@ package discovery
 
 import "strings"
 
-// scrambled tells whether a word of Cyrillic letters breaks the rules by which
+// scrambled reports whether a word of Cyrillic letters breaks the rules by which
 // their languages put vowels and signs.
 func (c *Classifier) scrambled(piece string) bool {
 	const vowels, signs, hard = "аеёиоуыэюяіїє", "ьъ", "гкхжшщчц"
@@ -40,7 +40,7 @@ func (c *Classifier) scrambled(piece string) bool {
 	return n >= 6 && odd >= 2
 }
 
-// unusual tells whether two Cyrillic letters hardly ever follow each other in a
+// unusual reports whether two Cyrillic letters hardly ever follow each other in a
 // word of Russian, Ukrainian, Belarusian, Bulgarian, Macedonian or Serbian.
 func unusual(first, second rune) bool {
 	after := ""

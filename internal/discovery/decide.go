@@ -9,7 +9,7 @@ import (
 
 // Evidence is what speaks for a page beside its URL. All of it must come from
 // requests that carried no cookie, credential or other mark of the person:
-// what was shown to the person proves nothing. The zero Evidence is none.
+// what was shown to the person proves nothing. The zero Evidence holds no evidence.
 type Evidence struct {
 	Canonical  string // canonical URL that the anonymously fetched page names; may be relative
 	PublicLink bool   // a page that was itself fetched anonymously links to exactly this URL
@@ -22,7 +22,7 @@ type Evidence struct {
 
 // Listings are the rules that a listing overrules: what they find in the URL of a
 // page that a search engine, a sitemap or a feed shows to everybody is the name
-// of a page, and no secret. All other rules stand: addresses of people, words of
+// of a page, and no secret. All other rules still apply: addresses of people, words of
 // accounts and orders, embedded URLs, places, and the rules about hosts.
 func Listings() []Rule {
 	return []Rule{RulePathToken, RulePathNumber, RulePathWord, RuleQueryLength, RuleQueryNumber, RuleQueryToken}
@@ -55,7 +55,7 @@ func (r *Rules) Page(u URL, e Evidence) Decision {
 	return r.judge(s, steps)
 }
 
-// Strictness tells how strictly the rules are applied to a URL, and why. It is
+// Strictness returns how strictly the rules are applied to a URL, and why. It is
 // Lax if an anonymously fetched page links to the URL, or if the page, fetched
 // anonymously, names a canonical URL on the same site that is shorter and
 // passes the strict rules itself.
@@ -150,7 +150,7 @@ func (r *Rules) judge(s *subject, steps []Step) Decision {
 }
 
 // Referrer decides about the page from which a page was reached: it is never
-// told in full. Text is the masked URL, or empty.
+// reported in full. Text is the masked URL, or empty.
 func (r *Rules) Referrer(raw string) Decision {
 	d := r.URL(raw, Evidence{})
 	if d.Verdict != Public {
@@ -202,7 +202,7 @@ func newSubject(u URL, e Evidence, level Strictness) *subject {
 	return s
 }
 
-// softHyphen says where a word may be broken, and is not seen.
+// softHyphen marks where a word may be broken, and is invisible.
 const softHyphen = "\u00ad"
 
 // addParams splits before it decodes, so that an encoded "&" stays in its value.
@@ -229,7 +229,7 @@ func (s *subject) addParams(query string) {
 	}
 }
 
-// language tells whether a parameter says in which language a page is: lang=de.
+// language reports whether a parameter gives the language of a page: lang=de.
 func language(key, value string) bool {
 	switch key {
 	case "lang", "language", "hl", "locale", "uselang", "setlang", "sprache", "langue", "idioma":

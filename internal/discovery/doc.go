@@ -1,12 +1,12 @@
 // Package discovery is the engine that decides, on a person's own device, which
-// of the pages and queries that were seen there may be told of. It is pure: it
+// of the pages and queries that were seen there may be reported. It is pure: it
 // has no clock, network, disk, browser or randomness of its own, and the same
 // input gives the same decision on every platform.
 //
 // # What is where
 //
 // Here: URLs are read and normalised as browsers do (ParseURL, URL.Resolve: the
-// WHATWG URL Standard for http and https). A Classifier tells secrets from words,
+// WHATWG URL Standard for http and https). A Classifier distinguishes secrets from words,
 // with a model that internal/discovery/train makes. Rules decides about URLs, queries,
 // titles and referrers, and compares two fetches of a page by the Signature that
 // Sign makes from the bytes of its HTML. Every Decision carries its trace.
@@ -27,17 +27,17 @@
 //
 // The rules are heuristics. They refuse what looks like access, identity or
 // place, and they refuse when in doubt; docs/discovery.md has the rules, measured
-// error rates, and what no rule can see. What passes must still stand in a crowd
+// error rates, and what no rule can see. What passes must still be in a crowd
 // before anybody reads it. A Decision holds what it was made about: it prints
 // and logs as verdict and rule only. Nothing here runs in constant time; the
-// person's own device is trusted. Rules take time linear in their input but for
+// person's own device is trusted. Rules take time linear in their input except
 // the search of UUIDs and addresses, which is linear times a small constant;
 // callers should bound inputs (a browser's own limit is 2 MiB).
 package discovery
 
 // BUG(shoal): a signature reads HTML as UTF-8 and builds no tree: elements that
 // a browser would move or drop while it repairs broken nesting are counted as
-// they stand.
+// written.
 //
 // BUG(shoal): the classifier knows Latin letters only; a secret that is written
 // in another script is measured by its length alone.

@@ -26,7 +26,8 @@ func Example() {
 	// private: host.address, leaves: ""
 }
 
-// A person can be told why: the trace says what each rule looked at and found.
+// A decision can be explained to the person: the trace lists what each rule looked
+// at and found.
 func ExampleDecision() {
 	rules, err := discovery.NewRules()
 	if err != nil {

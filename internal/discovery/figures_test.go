@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/tokengen"
 )
 
-// A published row says which part of the links of one kind passed the URL
+// A published row holds which part of the links of one kind passed the URL
 // rules of the Web Discovery Project's client as it was published in August
 // 2026, in percent: applied laxly, and strictly.
 type published struct {
@@ -62,7 +62,7 @@ func capabilityTable(t *testing.T, r *Rules) string {
 	return b.String()
 }
 
-// publicTable tells how many ordinary public pages pass.
+// publicTable counts the ordinary public pages that pass.
 func publicTable(t *testing.T, r *Rules) string {
 	data, err := os.ReadFile("testdata/public-urls.txt")
 	if err != nil {

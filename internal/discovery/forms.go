@@ -95,7 +95,7 @@ func withoutModels(s string) string {
 	return b.String()
 }
 
-// modelNumber tells whether a word is one to four capitals, two to four digits, one to
+// modelNumber reports whether a word is one to four capitals, two to four digits, one to
 // four capitals, two to five digits and at most five capitals.
 func modelNumber(word string) bool {
 	least, most := [5]int{1, 2, 1, 2, 0}, [5]int{4, 4, 4, 5, 5}

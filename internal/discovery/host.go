@@ -43,7 +43,7 @@ const forbidden = " #/:<>?@[\\]^|%\x7f"
 
 func domainToASCII(name string) (string, error) {
 	ascii := strings.ToLower(name)
-	// A name of ASCII is read as it is, Punycode that says nothing included, as the
+	// A name of ASCII is read as it is, invalid Punycode included, as the
 	// Standard has it since 2026.
 	if !isASCII(name) {
 		// Punycode takes time quadratic in its input; no name server knows names
@@ -103,7 +103,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// endsInNumber tells whether a host must be read as an IPv4 address.
+// endsInNumber reports whether a host must be read as an IPv4 address.
 func endsInNumber(name string) bool {
 	name = strings.TrimSuffix(name, ".")
 	last := name[strings.LastIndexByte(name, '.')+1:]

@@ -109,7 +109,7 @@ func hostRules() []hostRule {
 		}},
 		{RuleHostToken, "a label of the host looks like a secret; the name that a registry gave out only if it is a long number or hexadecimal", func(r *Rules, s *subject) (string, string) {
 			for i, l := range s.labels {
-				// Below the name of a site stands what it made for somebody. The
+				// Labels below the name of a site may be made for somebody. The
 				// name itself was registered for all to see.
 				level := Strict
 				if i >= len(s.labels)-s.site && (s.registered || i > len(s.labels)-s.site) {
@@ -143,7 +143,7 @@ func specialHost(r *Rules, s *subject) (string, string) {
 }
 
 // embeddedAddress finds 10.0.0.1.nip.io and 10-0-0-1.example.net: names that
-// stand for addresses, most of them private.
+// resolve to the address they hold, most of them private.
 func embeddedAddress(_ *Rules, s *subject) (string, string) {
 	if fourNumbers(s.labels) {
 		return s.host, "an address among the labels"

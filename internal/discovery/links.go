@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// LinksTo tells whether a page links to a URL: whether an a or area element
+// LinksTo reports whether a page links to a URL: whether an a or area element
 // that is seen, on the page that was loaded from there, leads to exactly this
 // URL, fragments apart. The page is evidence of a public link (Evidence) only
 // if it was fetched anonymously. Time is linear in the body.

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// Lists tells whether a feed (RSS, Atom) or a sitemap that was loaded from page
+// Lists reports whether a feed (RSS, Atom) or a sitemap that was loaded from page
 // lists exactly this URL, fragments apart: in link, loc or guid, as text or href.
 // It is evidence (Evidence.Listed) only if it was fetched anonymously. Time is
 // linear in the body.
@@ -61,7 +61,7 @@ func feedRoot(tag string) bool {
 	return false
 }
 
-// IsFeed tells whether a body is a feed or a sitemap, and so no page.
+// IsFeed reports whether a body is a feed or a sitemap, and so no page.
 func IsFeed(body []byte) bool {
 	z := html.NewTokenizer(bytes.NewReader(body))
 	z.SetMaxBuf(maxMarkup)
@@ -117,14 +117,14 @@ func (u URL) Sitemap() URL {
 	return u
 }
 
-// Robots returns the address at which a host says where its sitemaps are.
+// Robots returns the address of the robots.txt of a host, which names its sitemaps.
 func (u URL) Robots() URL {
 	u = u.WithoutFragment()
 	u.path, u.query, u.hasQuery = "/robots.txt", "", false
 	return u
 }
 
-// IsRobots tells whether a URL is that of a robots.txt.
+// IsRobots reports whether a URL is that of a robots.txt.
 func (u URL) IsRobots() bool { return u.path == "/robots.txt" && !u.hasQuery }
 
 // RobotsSitemaps returns the sitemaps of its own site that a robots.txt, loaded
@@ -153,7 +153,7 @@ func (r *Rules) RobotsSitemaps(page URL, body []byte) []URL {
 	return urls
 }
 
-// sitemapOf tells whether a URL that a page names may be asked for as a sitemap.
+// sitemapOf reports whether a URL that a page names may be asked for as a sitemap.
 func (r *Rules) sitemapOf(page, u URL) bool {
 	return u.SameSite(page) && !u.Downgrades(page) && !strings.HasSuffix(u.path, ".gz") && r.Page(u, Evidence{}).Verdict == Public
 }

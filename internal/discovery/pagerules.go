@@ -224,7 +224,7 @@ func pathKeyword(r *Rules, s *subject) (string, string) {
 // leastTitleWords is how many words the title of a published page has.
 const leastTitleWords = 4
 
-// datedTitle tells whether segments are a year, a month and perhaps a day and a
+// datedTitle reports whether segments are a year, a month and perhaps a day and a
 // name, and at the end a title in words: /statements/2019/nov/18/somebody/what-was-meant-by-it.
 func datedTitle(segments []string) bool {
 	if len(segments) < 3 || len(segments[0]) != 4 || !yearAt(segments[0], 0) {
@@ -246,7 +246,7 @@ func datedTitle(segments []string) bool {
 	return words >= leastTitleWords
 }
 
-// mentioned tells whether segment i, below a folder of pages about things, is
+// mentioned reports whether segment i, below a folder of pages about things, is
 // what a page is about: no number and no code is in it or follows it.
 func (r *Rules) mentioned(segments []string, i int) bool {
 	if i+1 < len(segments) && countDigits(segments[i+1]) > 0 {
@@ -256,13 +256,13 @@ func (r *Rules) mentioned(segments []string, i int) bool {
 	return countDigits(name) == 0
 }
 
-// modulePath tells whether a segment is a host, as the paths of packages have it.
+// modulePath reports whether a segment is a host, as the paths of packages have it.
 func modulePath(segment string) bool {
 	name, end, ok := strings.Cut(segment, ".")
 	return ok && len(name) > 1 && (end == "org" || end == "com" || end == "net" || end == "io" || end == "dev" || end == "in")
 }
 
-// routed tells whether segments name two places, or one in several words.
+// routed reports whether segments name two places, or one in several words.
 func routed(segments []string) bool {
 	return len(segments) > 1 || len(segments) == 1 && strings.ContainsAny(segments[0], "+, ")
 }
@@ -290,10 +290,10 @@ func pathNumber(r *Rules, s *subject) (string, string) {
 	return s.path, ""
 }
 
-// datedFolders is how many folders say when an article was published: year, month.
+// datedFolders is how many folders date an article: year, month.
 const datedFolders = 2
 
-// article tells whether a segment is the name of an article: a word, and numbers
+// article reports whether a segment is the name of an article: a word, and numbers
 // of at most seven digits behind it.
 func article(segment string) bool {
 	word, longest := 0, 0
@@ -308,7 +308,7 @@ func article(segment string) bool {
 	return word >= 5 && longest <= 7
 }
 
-// monthly tells whether a segment is the number of a paper as archives count
+// monthly reports whether a segment is the number of a paper as archives count
 // them each month: 2602.21826.
 func monthly(segment string) bool {
 	month, count, ok := strings.Cut(segment, ".")
@@ -355,8 +355,8 @@ func isbnIn(s string) int {
 	return -1
 }
 
-// withoutDates replaces dates and years (1900 to 2099) by a letter: they say
-// when something was written, not for whom.
+// withoutDates replaces dates and years (1900 to 2099) by a letter: they
+// date a text, and name no person.
 func withoutDates(s string) string {
 	if countDigits(s) < 4 {
 		return s

@@ -30,14 +30,14 @@ func newPersonalHosts(list string) (map[string]string, error) {
 }
 
 // site returns how many labels the name of the site has: the public suffix and
-// one label more. Registered tells whether a registry gave that name out, rather
+// one label more. Registered reports whether a registry gave that name out, rather
 // than a company to its customers (github.io).
 func site(labels []string, host string) (n int, registered bool) {
 	suffix, icann := publicsuffix.PublicSuffix(host)
 	return min(strings.Count(suffix, ".")+2, len(labels)), icann || !strings.Contains(suffix, ".")
 }
 
-// SameSite tells whether two URLs are below one registrable domain: the public
+// SameSite reports whether two URLs are below one registrable domain: the public
 // suffix and one label more. Addresses and names without one are their own site.
 func (u URL) SameSite(v URL) bool {
 	if u.host == v.host {

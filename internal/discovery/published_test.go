@@ -58,7 +58,7 @@ type tally struct{ pages, publishedStrict, publishedLax, strict, lax int }
 
 // TestComparisonOnTestSite lets the published comparison and ours judge the
 // pages of the test site, as a person with an account is shown them and as
-// nobody is, whatever their URLs. SHOAL_UPDATE=1 rewrites the table in the
+// an anonymous request is, whatever their URLs. SHOAL_UPDATE=1 rewrites the table in the
 // documentation.
 func TestComparisonOnTestSite(t *testing.T) {
 	r, err := discovery.NewRules()

@@ -102,7 +102,7 @@ func TestBlindPrivateQueries(t *testing.T) {
 	}
 }
 
-// TestUsefulQueries: numbers that say something of the world pass.
+// TestUsefulQueries: numbers that describe the world, not a person, pass.
 func TestUsefulQueries(t *testing.T) {
 	r := newRules(t)
 	for _, query := range lines(t, "useful-queries.txt") {

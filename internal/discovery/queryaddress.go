@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// houseNumber tells whether a word is the number of a house: 12, 12a, 12/4, no year.
+// houseNumber reports whether a word is the number of a house: 12, 12a, 12/4, no year.
 func houseNumber(word string) bool {
 	return doorNumber(word) && (!yearAt(word, 0) || len(word) != 4)
 }
 
-// doorNumber tells whether a word may be the number of a house, a floor or a flat.
+// doorNumber reports whether a word may be the number of a house, a floor or a flat.
 func doorNumber(word string) bool {
 	n, _ := span(word, 0)
 	if n == 0 || n > 5 || len(word) > n+4 {

@@ -25,7 +25,7 @@ func digitRuns(s string) []digitRun {
 	return runs
 }
 
-// publicNumbers replaces by 'd' what numbers say of the world and not of a
+// publicNumbers replaces by 'd' the numbers that describe the world and not a
 // person: years, dates, times, error codes, numbers of books and journals, round
 // numbers. years counts the years.
 func publicNumbers(s string) (rest string, years int) {
@@ -60,7 +60,7 @@ func publicNumbers(s string) (rest string, years int) {
 }
 
 // publicNumber returns the length of the number at s[i], if it is one that
-// identifies nobody, and whether it is a year. A digit does not stand before it.
+// identifies no person, and whether it is a year. No digit precedes it.
 func publicNumber(s string, i int) (n int, year bool) {
 	if strings.HasPrefix(s[i:], "0x") {
 		j := i + 2
@@ -105,7 +105,7 @@ func span(s string, i int) (n, value int) {
 	return n, value
 }
 
-// yearAt tells whether s[i] begins a year of history or of the near future. What
+// yearAt reports whether s[i] begins a year of history or of the near future. What
 // is joined to another number is a year only beside a year or a month: of
 // 078-05-1120 no part is one.
 func yearAt(s string, i int) bool {
@@ -132,7 +132,7 @@ func yearAt(s string, i int) bool {
 func joins(c byte) bool { return c == '-' || c == '/' || c == '.' }
 
 // calendarDate returns the length of a date with day, month and year, in any of
-// their usual orders, or as one number, 0 if there is none.
+// their usual orders, or as one number, 0 if there is no date.
 func calendarDate(s string, i int) int {
 	n, _, _, _ := fullDate(s, i)
 	return n

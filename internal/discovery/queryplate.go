@@ -75,7 +75,7 @@ func letterRuns(word string) []int {
 	return runs
 }
 
-// plateGroup tells whether words make what stands on a plate: one to three
+// plateGroup reports whether words make a number plate: one to three
 // letters in a group, two to six digits in all, nothing else. What ends with a
 // year, a graphics card or a unit is no plate.
 func plateGroup(words []string) bool {
@@ -103,7 +103,7 @@ func plateGroup(words []string) bool {
 	return letters > 0 && letters <= 6 && digits >= 2 && digits <= 6 && letters+digits >= 4 && (!year || !vowel && letters >= 2)
 }
 
-// notPlate tells whether a word stands beside numbers that are no plates.
+// notPlate reports whether a word is used beside numbers that are no plates.
 func notPlate(word string) bool {
 	switch word {
 	case "rtx", "gtx", "rx", "hd", "gb", "tb", "mb", "mm", "cm", "km", "kg", "hp", "cv", "ps", "usb", "pci", "de", "do", "da", "la", "el", "en", "in", "of", "to", "a", "e", "y", "o", "i":
@@ -112,7 +112,7 @@ func notPlate(word string) bool {
 	return strings.HasPrefix(word, "rtx") || strings.HasPrefix(word, "gtx")
 }
 
-// plateOrder tells whether a word has an order of letters and digits that number
+// plateOrder reports whether a word has an order of letters and digits that number
 // plates have and hardly anything else: 123가4567, 粤b12345, а123вс77, and
 // ab-344-ca, 12-abc-3 with both hyphens.
 func plateOrder(word string) bool {
@@ -136,7 +136,7 @@ func plateOrder(word string) bool {
 	return false
 }
 
-// hyphenPlate tells whether three groups are letters, digits, letters or the other
+// hyphenPlate reports whether three groups are letters, digits, letters or the other
 // way round, six or seven in all.
 func hyphenPlate(word string) bool {
 	kind, size := 0, 0

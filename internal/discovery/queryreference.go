@@ -49,7 +49,7 @@ func besideSecret(q *queryText, word string) string {
 	return ""
 }
 
-// product tells whether a word is one that people put beside "password" when they
+// product reports whether a word is one that people put beside "password" when they
 // ask for help with a program.
 func product(word string) bool {
 	switch strings.TrimRight(word, "0123456789") {
@@ -59,7 +59,7 @@ func product(word string) bool {
 	return false
 }
 
-// numberWord tells whether a word says that a number follows: kundennummer, nr.
+// numberWord reports whether a word announces a number: kundennummer, nr.
 func numberWord(word string) bool {
 	switch word {
 	case "number", "numbers", "nr", "num", "id", "ids", "numero", "no", "numer", "cislo", "szama", "№", "رقم", "شماره", "מספר":

@@ -35,7 +35,7 @@ const (
 	maxQueryRun       = 4
 	maxQueryPlainWord = 45
 	leastReference    = 5 // digits of a number that an order, an account, a case has
-	leastPersonNumber = 3 // digits of a number that stands beside a name
+	leastPersonNumber = 3 // digits of a number beside a name
 )
 
 func queryRules() []queryRule {
@@ -71,8 +71,8 @@ func queryRules() []queryRule {
 
 // Query decides about what a person typed into a search field. Text is the
 // query in lower case with single spaces, if it is public; nothing of it if not.
-// What identifies somebody is refused: numbers, codes, addresses. That the words
-// are harmless no rule can say: a crowd must.
+// What identifies somebody is refused: numbers, codes, addresses. No rule can prove that
+// the words are harmless: a crowd must.
 func (r *Rules) Query(query string) Decision {
 	raw := collapse(query)
 	q := newQueryText(r.tokens.folder, raw)
@@ -169,7 +169,7 @@ func deviceAddress(_ *Rules, q *queryText) string {
 	return ""
 }
 
-// macAddress tells whether a word is six or eight bytes with signs between them,
+// macAddress reports whether a word is six or eight bytes with signs between them,
 // or three groups of four digits with dots.
 func macAddress(word string) bool {
 	mark := strings.IndexAny(word, ":-.")
@@ -243,7 +243,7 @@ func personNumber(r *Rules, q *queryText) string {
 	return ""
 }
 
-// lettersOnly tells whether a word of two letters or more is of letters.
+// lettersOnly reports whether a word of two letters or more is of letters.
 func lettersOnly(word string) bool {
 	return utf8.RuneCountInString(word) > 1 && !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && r != '-' && r != '\'' })
 }
@@ -260,7 +260,7 @@ func loneNumber(low string, least int) string {
 	return ""
 }
 
-// birthdate finds a date on which somebody who lives may be born.
+// birthdate finds a date on which a living person may be born.
 func birthdate(low string) string {
 	for _, run := range digitRuns(low) {
 		if n, year, _, _ := fullDate(low, run.start); n > 0 && year >= 1920 && year <= 2015 {
@@ -270,7 +270,7 @@ func birthdate(low string) string {
 	return ""
 }
 
-// identifyingNumber finds digits that say who somebody is.
+// identifyingNumber finds digits that identify a person.
 func identifyingNumber(r *Rules, q *queryText) string {
 	if !q.digit {
 		return ""
@@ -298,8 +298,8 @@ func identifyingNumber(r *Rules, q *queryText) string {
 	return ""
 }
 
-// identifies tells whether a stretch without letters has more digits than allowed,
-// of which rest leaves more than may stand beside a year or two. A part of a
+// identifies reports whether a stretch without letters has more digits than allowed,
+// of which rest leaves more than may be beside a year or two. A part of a
 // telephone number may look like a year.
 func identifies(stretch, rest string) bool {
 	all, left := countDigits(stretch), countDigits(rest)
@@ -385,7 +385,7 @@ func codeRuns(word string) (runs []int, letters, ok bool) {
 	return runs, len(word) > 0 && word[0] >= 'a', true
 }
 
-// shortCode tells whether a word looks like the code of a booking or a link:
+// shortCode reports whether a word looks like the code of a booking or a link:
 // letters and digits in turn, as models and versions have them seldom.
 func shortCode(word string) bool {
 	if len(word) < 5 || len(word) > 20 || strings.HasPrefix(word, "0x") {
@@ -409,7 +409,7 @@ func shortCode(word string) bool {
 	return number > 5 && !strings.HasPrefix(word, "kb")
 }
 
-// mixedCode tells whether a word of five characters or more has letters and
+// mixedCode reports whether a word of five characters or more has letters and
 // digits, so that it may be the code of what is named beside it.
 func mixedCode(word string) bool {
 	plain := strings.NewReplacer("-", "", "/", "", ".", "").Replace(word)

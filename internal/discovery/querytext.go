@@ -133,7 +133,7 @@ func (w *wordSet) at(words []string, i int) int {
 	}
 }
 
-// inflected tells whether a word is an entry with at most three other letters at
+// inflected reports whether a word is an entry with at most three other letters at
 // its end.
 func (w *wordSet) inflected(word string) bool {
 	if w.words[word] {

@@ -8,7 +8,7 @@ import (
 // A Rule names a rule. Names are stable: they are shown to people and counted.
 type Rule string
 
-// The rules. Table says what each does.
+// The rules. Table describes each.
 const (
 	RuleNone Rule = ""
 

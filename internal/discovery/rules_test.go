@@ -308,7 +308,7 @@ func TestTitleVerdicts(t *testing.T) {
 }
 
 // TestTrace: the trace of a decision ends with its reason, and every rule of
-// the table can be told by it.
+// the table can be recognised in it.
 func TestTrace(t *testing.T) {
 	r := newRules(t)
 	urls, queries, titles := Table()
@@ -393,7 +393,7 @@ func FuzzURLRules(f *testing.F) {
 			if err != nil || u.String() != d.Text || u.Fragment() != "" {
 				t.Fatalf("%q leaves as %q", raw, d.Text)
 			}
-			// What may leave is judged alike by whoever sees it next.
+			// What may leave is judged alike when it is judged again without the evidence.
 			e.Canonical = ""
 			if again := r.Page(u, e); d.Strictness == Strict && again.Verdict != Public {
 				t.Fatalf("%q leaves as %q, which is %s", raw, d.Text, again)

@@ -8,7 +8,7 @@ const leastSegments = 3
 
 // Shorter returns the next shorter URL that may yield the same page: without
 // the query if there is one, else without the last segment of a path of three
-// segments or more. It tells whether there is one.
+// segments or more. It reports whether there is one.
 func (u URL) Shorter() (URL, bool) {
 	u = u.WithoutFragment()
 	if u.hasQuery {
@@ -23,7 +23,7 @@ func (u URL) Shorter() (URL, bool) {
 	return u, true
 }
 
-// tracks tells whether a parameter says only by which letter, advertisement or
+// tracks reports whether a parameter records only by which letter, advertisement or
 // network somebody came: the page does not depend on it.
 func tracks(name string) bool {
 	name = strings.ToLower(name)
@@ -41,8 +41,8 @@ func tracks(name string) bool {
 }
 
 // WithoutTracking returns the URL without fragment and without the parameters by
-// which letters and advertisements are followed (utm_source, fbclid). It tells
-// whether it had any.
+// which letters and advertisements are followed (utm_source, fbclid). It
+// reports whether it had any.
 func (u URL) WithoutTracking() (URL, bool) {
 	u = u.WithoutFragment()
 	if !u.hasQuery {
@@ -63,16 +63,15 @@ func (u URL) WithoutTracking() (URL, bool) {
 	return u, found
 }
 
-// Downgrades tells whether asking for u in place of v would show the network
+// Downgrades reports whether asking for u in place of v would show the network
 // what TLS hid from it: v is an https URL, and u is not.
 func (u URL) Downgrades(v URL) bool { return v.scheme == "https" && u.scheme != "https" }
 
-// CleanURLs returns the URLs that may stand for a page that was found public:
-// what Shorter and WithoutTracking return, and the canonical URL that the page names, if it is
-// shorter or does without the query. All of them pass the strict rules, and none
-// leads from https to http. The
-// shortest comes first. Whether they yield the same page a fetch must show
-// (SamePage).
+// CleanURLs returns the URLs that may be reported in place of that of a page that was
+// found public: what Shorter and WithoutTracking return, and the canonical URL that the
+// page names, if it is shorter or does without the query. All of them pass the strict
+// rules, and none leads from https to http. The shortest comes first. Whether they
+// yield the same page a fetch must show (SamePage).
 func (r *Rules) CleanURLs(u URL, after Signature) []URL {
 	u = u.WithoutFragment()
 	var all []URL

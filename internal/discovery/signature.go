@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// Limits of pages. Whoever exceeds them has no signature, and a page without
+// Limits of pages. A page that exceeds them has no signature, and a page without
 // signature is private.
 const (
 	MaxPage   = 10 << 20 // bytes
@@ -30,10 +30,10 @@ var ErrPage = errors.New("the page exceeds the limits of a signature")
 type Signature struct {
 	Bytes          int    `json:"bytes"`                      // length of the HTML
 	Text           int    `json:"text"`                       // characters of text outside of scripts and styles, runs of spaces as one
-	Words          Sketch `json:"words"`                      // what that text says
+	Words          Sketch `json:"words"`                      // the sketch of that text
 	Title          string `json:"title"`                      // of the first title, spaces collapsed
 	Links          int    `json:"links"`                      // a and area with href
-	Inputs         int    `json:"inputs,omitempty"`           // input, textarea, select, button, but for hidden inputs
+	Inputs         int    `json:"inputs,omitempty"`           // input, textarea, select, button, except hidden inputs
 	Hidden         int    `json:"hidden,omitempty"`           // hidden inputs
 	Passwords      int    `json:"passwords,omitempty"`        // password inputs, among Inputs
 	Forms          int    `json:"forms,omitempty"`            //
@@ -41,8 +41,8 @@ type Signature struct {
 	Frames         int    `json:"frames,omitempty"`           // iframe and frame
 	FramesSameHost int    `json:"frames_same_host,omitempty"` // of the page's own host
 	FramesSameSite int    `json:"frames_same_site,omitempty"` // of its own registrable domain, those of the host included
-	Language       string `json:"language,omitempty"`         // as the html element says it
-	Canonical      string `json:"canonical,omitempty"`        // normalised canonical URL; empty if there is none, or several that differ
+	Language       string `json:"language,omitempty"`         // as the html element declares it
+	Canonical      string `json:"canonical,omitempty"`        // normalised canonical URL; empty if the page names none, or several that differ
 	Indexable      bool   `json:"indexable"`                  // neither the page nor its header forbids to index it
 }
 
@@ -84,7 +84,7 @@ type signer struct {
 	page, base   URL
 	sig          Signature
 	words        sketcher
-	raw          atom.Atom // the script, style, noscript or template that we are inside of: nobody sees what it holds
+	raw          atom.Atom // the script, style, noscript or template that we are inside of: its content is not visible
 	svg          int       // depth of svg elements, whose titles are not the page's
 	inTitle      bool
 	hasTitle     bool
@@ -148,7 +148,7 @@ func (s *signer) start(z *html.Tokenizer) {
 	}
 }
 
-// reads tells whether a signature depends on attributes of a tag.
+// reads reports whether a signature depends on attributes of a tag.
 func reads(tag atom.Atom) bool {
 	switch tag {
 	case atom.A, atom.Area, atom.Input, atom.Form, atom.Iframe, atom.Frame, atom.Html, atom.Base, atom.Meta, atom.Link:
@@ -220,7 +220,7 @@ func (s *signer) end(tag atom.Atom) {
 	}
 }
 
-// sameHost tells whether a reference leads to the host of the page; an empty
+// sameHost reports whether a reference leads to the host of the page; an empty
 // one does.
 func (s *signer) sameHost(ref string) bool {
 	u, err := s.base.Resolve(ref)
@@ -237,8 +237,8 @@ func (s *signer) setBase(ref string) {
 	}
 }
 
-// meta reads the robots rules, those for single robots included: who forbids
-// one robot to index a page does not think it public.
+// meta reads the robots rules, those for single robots included: a page that
+// forbids one robot to index it is not meant to be public.
 func (s *signer) meta(attr map[string]string) {
 	name := strings.ToLower(strings.TrimSpace(attr["name"]))
 	if strings.EqualFold(attr["http-equiv"], "x-robots-tag") || name == "robots" || strings.HasSuffix(name, "bot") || name == "slurp" {

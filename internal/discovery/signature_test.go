@@ -40,7 +40,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// TestIndexable covers pages whose makers say that they are not public.
+// TestIndexable covers pages whose authors mark them as not public.
 func TestIndexable(t *testing.T) {
 	for _, c := range []struct {
 		robots []string

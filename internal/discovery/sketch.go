@@ -13,10 +13,10 @@ import (
 // has the standard deviation sqrt(s(1-s)/sketchSize), at most 6.3 per cent.
 const sketchSize = 64
 
-// A Sketch stands for the words of a page: the smallest hashes of all runs of
+// A Sketch represents the words of a page: the smallest hashes of all runs of
 // three words (of characters, in scripts that write words without spaces). Case
 // is folded and numbers count as one word, so that counters and prices do not
-// matter. Two sketches tell how much the texts have in common without holding
+// matter. Two sketches show how much the texts have in common without holding
 // the texts; short texts can all the same be guessed from them, so a Sketch is
 // as private as the page. The zero Sketch is that of a page without text.
 // Sketches are comparable.
@@ -135,8 +135,8 @@ func (k *sketcher) rune(r rune) {
 	}
 }
 
-// letter adds a letter to the word; digits before letters are forgotten but for
-// there having been some.
+// letter adds a letter to the word; of digits before letters only
+// the fact that there were some is kept.
 func (k *sketcher) letter(r rune) {
 	if k.word == 0 {
 		k.word = fnvBasis
@@ -165,7 +165,7 @@ func (k *sketcher) end() {
 	k.last[0], k.last[1] = k.last[1], w
 }
 
-// ideographic tells whether a script writes words without spaces.
+// ideographic reports whether a script writes words without spaces.
 func ideographic(r rune) bool {
 	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
 }

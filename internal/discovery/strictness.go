@@ -5,7 +5,7 @@ type Strictness uint8
 
 const (
 	Strict Strictness = iota // nothing but the URL speaks for the page
-	Lax                      // evidence that nobody could have made for one person speaks for it
+	Lax                      // evidence that cannot have been made for one person speaks for it
 )
 
 func (s Strictness) String() string {

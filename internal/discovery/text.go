@@ -31,8 +31,8 @@ func alnum(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r)
 }
 
-// longestNumber returns the stretch of s with the most digits among which
-// stand only characters that are no letters, and the number of its digits:
+// longestNumber returns the stretch of s with the most digits between
+// which there are no letters, and the number of its digits:
 // telephone, card and account numbers however they are grouped. A rune of
 // stops ends a stretch.
 func longestNumber(s, stops string) (string, int) {
@@ -74,7 +74,7 @@ func findEmail(s string) string {
 			case r < 0x80:
 			case strings.ContainsRune("．。｡", r): // as input methods write the dot
 				return '.'
-			case unicode.Is(unicode.Cf, r): // nobody sees it
+			case unicode.Is(unicode.Cf, r): // not visible
 				return -1
 			}
 			return r
@@ -155,7 +155,7 @@ func findEmbeddedURL(s string) string {
 	}
 }
 
-// mediaType tells whether what follows "data:" is the head of such a URL.
+// mediaType reports whether what follows "data:" is the head of such a URL.
 func mediaType(rest string) bool {
 	end := strings.IndexAny(rest, ",;")
 	return end >= 0 && !strings.ContainsAny(rest[:end], " _")
@@ -172,8 +172,8 @@ func findCredentials(s string) string {
 	return ""
 }
 
-// logograms tells whether a script of s writes words without spaces, so that a
-// few characters say what a sentence says.
+// logograms reports whether a script of s writes words without spaces, so that a
+// few characters hold as much as a sentence.
 func logograms(s string) bool {
 	for _, r := range s {
 		if r > 0x0e00 && ideographic(r) {
@@ -183,7 +183,7 @@ func logograms(s string) bool {
 	return false
 }
 
-// hasDigit tells whether there is a digit of ASCII.
+// hasDigit reports whether there is a digit of ASCII.
 func hasDigit(s string) bool {
 	for i := range len(s) {
 		if s[i]-'0' <= 9 {

@@ -41,7 +41,7 @@ func titleRules() []textRule {
 		}},
 		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxTitlePlainWord), func(_ *Rules, t string) string { return longWord(identifierParts(t), maxTitlePlainWord) }},
 		{RuleTextReference, fmt.Sprintf("a word for an order, an account, a booking or a document stands before a number of %d digits or more that is no year", leastTitleReference), titleReference},
-		{RuleTextToken, "a word looks like a secret; the number of a model among three other words is none", func(r *Rules, t string) string {
+		{RuleTextToken, "a word looks like a secret; the number of a model among three other words is not one", func(r *Rules, t string) string {
 			if len(strings.Fields(t)) > 3 {
 				t = withoutModels(t)
 			}
@@ -57,7 +57,7 @@ func (r *Rules) Title(title string) Decision {
 
 func (r *Rules) text(rules []textRule, raw, clean string) Decision {
 	steps := make([]Step, 0, len(rules))
-	// Rules see the text as it was typed: case tells tokens from words.
+	// Rules see the text as it was typed: case distinguishes tokens from words.
 	text := collapse(raw)
 	for _, rule := range rules {
 		if found := rule.check(r, text); found != "" {
@@ -135,13 +135,13 @@ func (r *Rules) refusedURL(q string) string {
 	return ""
 }
 
-// hasPort tells whether a host is followed by a port: localhost:8080.
+// hasPort reports whether a host is followed by a port: localhost:8080.
 func hasPort(host string) bool {
 	name, port, ok := strings.Cut(host, ":")
 	return ok && name != "" && port != "" && strings.Trim(port, "0123456789") == ""
 }
 
-// privateHost tells whether a word is a name of two labels or more, with a port
+// privateHost reports whether a word is a name of two labels or more, with a port
 // or without, that no public host has (wiki.corp), or that one person runs.
 func (r *Rules) privateHost(word string) bool {
 	if strings.IndexByte(word, '.') < 0 {
@@ -284,7 +284,7 @@ func titleReference(r *Rules, t string) string {
 	return ""
 }
 
-// findTag finds what a page would say to a browser: a tag with attributes, a
+// findTag finds markup that a browser would interpret: a tag with attributes, a
 // closing one, a comment. A name in angle brackets alone is a type or a subject.
 func findTag(s string) string {
 	for i := strings.IndexByte(s, '<'); i >= 0; {

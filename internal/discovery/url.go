@@ -38,7 +38,7 @@ func ParseURL(raw string) (URL, error) {
 	return u, nil
 }
 
-// Resolve reads a reference, as it stands in a page's links, relative to u.
+// Resolve reads a reference, as written in a page's links, relative to u.
 func (u URL) Resolve(ref string) (URL, error) {
 	if u.scheme == "" {
 		return URL{}, errors.New("resolving a reference: the base is the zero URL")
@@ -110,7 +110,7 @@ func (u URL) Query() string { return u.query }
 // Fragment returns the fragment without its number sign, percent-encoded.
 func (u URL) Fragment() string { return u.fragment }
 
-// HasCredentials tells whether the URL carries a user name or a password.
+// HasCredentials reports whether the URL carries a user name or a password.
 func (u URL) HasCredentials() bool { return u.user != "" || u.password != "" }
 
 // WithoutFragment returns u without fragment: what is sent to a server.
@@ -119,8 +119,8 @@ func (u URL) WithoutFragment() URL {
 	return u
 }
 
-// Masked returns "scheme://host/ (PROTECTED)", all that may be said of a page
-// whose address must not leave the device.
+// Masked returns "scheme://host/ (PROTECTED)", all that may be reported of a
+// page whose address must not leave the device.
 func (u URL) Masked() string { return u.scheme + "://" + u.host + "/ (PROTECTED)" }
 
 // parse is the basic URL parser for special schemes that are not file.
@@ -294,7 +294,7 @@ func (u *URL) setPath(segments []string, in string) {
 	u.setQuery(rest)
 }
 
-// mayHaveDots tells whether a path may hold a segment that [dots] knows, or a
+// mayHaveDots reports whether a path may hold a segment that [dots] knows, or a
 // separator that is not "/": most paths do not.
 func mayHaveDots(path string) bool {
 	before := byte('/')
@@ -309,7 +309,7 @@ func mayHaveDots(path string) bool {
 	return false
 }
 
-// dots tells whether a path segment is "." (1) or ".." (2), however it is written.
+// dots reports whether a path segment is "." (1) or ".." (2), however it is written.
 func dots(segment string) int {
 	n := 0
 	for segment != "" {

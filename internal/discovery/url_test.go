@@ -76,7 +76,7 @@ func (v vector) read() (wrong string, about bool) {
 	return "", true
 }
 
-// run checks one vector and tells whether it is about http or https.
+// run checks one vector and reports whether it is about http or https.
 func (v vector) run(t *testing.T) bool {
 	t.Helper()
 	wrong, about := v.read()
@@ -118,8 +118,8 @@ func TestZeroURL(t *testing.T) {
 	}
 }
 
-// TestNormalisedTwice: a serialised URL is read as itself, so that equal pages
-// give equal crowds whoever normalised them.
+// TestNormalisedTwice: a serialised URL is read as itself, so that equal
+// pages give equal crowds on whatever device they were normalised.
 func TestNormalisedTwice(t *testing.T) {
 	for _, v := range readVectors(t, "testdata/url-vectors.json") {
 		u, err := ParseURL(v.Input)

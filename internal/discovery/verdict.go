@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// A Verdict says how much of something may leave the device. The zero verdict
+// A Verdict is how much of something may leave the device. The zero verdict
 // is Private.
 type Verdict uint8
 

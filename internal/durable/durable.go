@@ -65,7 +65,7 @@ type File interface {
 	Truncate(size int64) error
 	// Sync makes the content and size durable (fdatasync). After an error the
 	// state of all that was written since the last success is unknown, and a
-	// later success says nothing about it: go on in another file.
+	// later success proves nothing about it: go on in another file.
 	Sync() error
 	// Stat describes the file.
 	Stat() (fs.FileInfo, error)
@@ -104,7 +104,7 @@ func Create(fsys FS, name string, write func(io.Writer) error) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = fsys.Remove(tmp) // the first error is the one to tell
+			_ = fsys.Remove(tmp) // the first error is the one to return
 		}
 	}()
 	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// IsFull reports whether err says that the disk or a quota is full.
+// IsFull reports whether err means that the disk or a quota is full.
 func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -44,7 +44,7 @@ func (o osFS) MkdirAll(name string, perm fs.FileMode) error {
 		}
 	}
 	// Somebody else may make it at the same time; its entry must be synced
-	// either way before we say it is there.
+	// either way before we report that it exists.
 	if err := os.Mkdir(name, perm); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}

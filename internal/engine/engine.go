@@ -14,8 +14,8 @@
 //	err = e.SemiJoin(ctx, "reports", "crowd", "kept", "released")
 //	err = e.SortBy(ctx, "released", []string{"crowd"}, "sorted")
 //
-// Security: datasets are intermediate results. An engine removes them when
-// told to, and all of them at its end, but does not overwrite the storage below.
+// Security: datasets are intermediate results. An engine removes them on
+// request, and all of them at its end, but does not overwrite the storage below.
 // Time and memory use depend on the data: an engine is not oblivious.
 package engine
 
@@ -37,9 +37,9 @@ const MaxRowWidth = 1 << 20
 const MaxNameLen = 128
 
 var (
-	// ErrNotFound says that a dataset or column does not exist.
+	// ErrNotFound is returned if a dataset or column does not exist.
 	ErrNotFound = errors.New("not found")
-	// ErrExists says that a dataset of that name exists already.
+	// ErrExists is returned if a dataset of that name exists already.
 	ErrExists = errors.New("already exists")
 )
 

@@ -25,7 +25,7 @@ func NewBatchID(id task.ID, e task.Epoch, i int) BatchID {
 	return sha256.Sum256(append(b, uint8(i)))
 }
 
-// String returns the ID in unpadded base64url, as it stands in URLs.
+// String returns the ID in unpadded base64url, as used in URLs.
 func (id BatchID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 // ParseBatchID reads the form that [BatchID.String] writes.
@@ -40,10 +40,10 @@ func ParseBatchID(s string) (BatchID, error) {
 // A BatchDigest is the SHA-256 digest of a batch file up to its digest field.
 type BatchDigest [sha256.Size]byte
 
-// Counts says what became of the reports of a batch. Each report received is
+// Counts counts what became of the reports of a batch. Each report received is
 // counted in exactly one of the other places. They are exact and for the operator
-// of a hop alone, added up over tasks: whoever knows all reports of a batch but
-// one learns from them whether that one was sent. They are never handed over.
+// of a hop alone, added up over tasks: a party that knows all reports of a batch
+// except one learns from them whether that one was sent. They are never handed over.
 type Counts struct {
 	Received          uint64
 	Duplicate         uint64                // equal, byte for byte, to an earlier one
@@ -83,7 +83,7 @@ func (c *Counts) Check() error {
 // Distinct returns the number of valid reports, each counted once.
 func (c *Counts) Distinct() uint64 { return c.SuppressedReports + c.Dropped + c.Released }
 
-// A BatchHeader says what a batch file holds and how it came about.
+// A BatchHeader describes what a batch file holds and how it came about.
 type BatchHeader struct {
 	Version   uint8 // of the file: 1 and 2 are read, 2 is written
 	ID        BatchID
@@ -93,14 +93,14 @@ type BatchHeader struct {
 	Threshold task.Threshold // as applied by this hop: the task's at the last shuffler, zero at the others
 	MinBatch  uint32         // the task's
 	// Total is how many valid reports there were, with noise: what the last
-	// shuffler tells of their number. It is 0 where none is told: by other hops,
-	// of tasks without noise, and in files of version 1.
+	// shuffler discloses of their number. It is 0 where none is disclosed: by other
+	// hops, of tasks without noise, and in files of version 1.
 	Total    uint64
 	Released uint64 // rows
 	RowSize  uint32 // bytes, with the crowd's tag
 }
 
-// TagSize returns how many bytes of the crowd's tag stand before the layer in
+// TagSize returns how many bytes of the crowd's tag precede the layer in
 // each row: those by which the analyzer holds a record to the crowd under which
 // its report was counted.
 func (h *BatchHeader) TagSize() int {
@@ -111,7 +111,7 @@ func (h *BatchHeader) TagSize() int {
 }
 
 // NewBatchHeader returns the header of what hop i hands over of epoch e: the
-// noised total, where one is told, and the number of rows. It refuses a batch
+// noised total, where one is disclosed, and the number of rows. It refuses a batch
 // below the task's minimum.
 func NewBatchHeader(t *task.Task, id task.ID, i int, e task.Epoch, total, released uint64) (BatchHeader, error) {
 	return newBatchHeader(t, id, i, BatchHeader{Version: batchVersion, Epoch: e, Total: total, Released: released})
@@ -181,7 +181,7 @@ func (h *BatchHeader) FileSize() int64 {
 }
 
 // append writes the header in version 2, which has the places of version 1: the
-// total stands where the number of reports received stood, and the places of the
+// total is in the place of the number of reports received, and the places of the
 // other counts are zero.
 func (h *BatchHeader) append(b []byte) []byte {
 	b = append(b, batchMagic...)
@@ -203,7 +203,7 @@ func (h *BatchHeader) append(b []byte) []byte {
 
 // PeekBatchHeader reads the header from the first [BatchHeaderSize] bytes of a
 // batch file. Nothing in it is authentic: it serves to refuse a batch early
-// and to limit what is read. [OpenBatch] tells what to believe. Of a file of
+// and to limit what is read. [OpenBatch] verifies it. Of a file of
 // version 1, which holds exact counts, only the number of rows is returned.
 func PeekBatchHeader(b []byte) (BatchHeader, error) {
 	if len(b) < BatchHeaderSize || string(b[:len(batchMagic)]) != batchMagic {

@@ -109,7 +109,7 @@ func TestBatchIsAuthenticatedWhole(t *testing.T) {
 }
 
 // TestBatchIsTheTasks covers a hop that signs what another task, hop or set of
-// parameters would allow: the batch must be what the task says.
+// parameters would allow: the batch must match the task.
 func TestBatchIsTheTasks(t *testing.T) {
 	w := newWorld(t, X25519, X25519, X25519)
 	file := func(change func(h *BatchHeader), key task.IdentityKey) []byte {

@@ -27,7 +27,7 @@ type BatchWriter struct {
 	err    error
 }
 
-// NewBatchWriter begins a batch file. The header says how many rows will
+// NewBatchWriter begins a batch file. The header gives how many rows will
 // follow; the key is the identity key of the hop that hands over.
 func NewBatchWriter(w io.Writer, h BatchHeader, key task.IdentityKey) (*BatchWriter, error) {
 	if key.Public() == nil {
@@ -102,8 +102,8 @@ func ReadBatchSeal(file io.ReaderAt, size int64) ([]byte, error) {
 }
 
 // OpenBatchSeal returns the digest in a seal that hop i of t.Hops has made. It
-// serves to refuse strangers before anything of a batch is read; that a file is
-// the batch of the seal is for [OpenBatch] to tell.
+// serves to refuse strangers before anything of a batch is read; [OpenBatch]
+// verifies that a file is the batch of the seal.
 func OpenBatchSeal(seal []byte, t *task.Task, i int) (BatchDigest, error) {
 	if len(seal) != BatchSealSize {
 		return BatchDigest{}, fmt.Errorf("opening batch: a seal of %d bytes, want %d", len(seal), BatchSealSize)
@@ -119,16 +119,16 @@ func OpenBatchSeal(seal []byte, t *task.Task, i int) (BatchDigest, error) {
 // verified.
 type Batch struct {
 	header BatchHeader
-	head   []byte // the header as it stands in the file
+	head   []byte // the header's bytes in the file
 	digest BatchDigest
 	file   io.ReaderAt
 }
 
 // OpenBatch reads a batch file of size bytes through once and verifies all of
 // it: that hop i of t.Hops, where t has the given ID, signed it; that ID, hop,
-// threshold, minimum and row size are what t says; that the rows are those signed. The rows can be had only after that. The file must
-// not change while the batch is in use; a change is an error of
-// [Batch.Rows].
+// threshold, minimum and row size match t; that the rows are those signed. The
+// rows can be had only after that. The file must not change while the batch is in
+// use; a change is an error of [Batch.Rows].
 func OpenBatch(file io.ReaderAt, size int64, t *task.Task, id task.ID, i int) (*Batch, error) {
 	head := make([]byte, BatchHeaderSize)
 	if _, err := file.ReadAt(head, 0); err != nil {

@@ -24,7 +24,7 @@ const crowdDomain = "shoal crowd tag v1"
 //
 // with the salt window (see [task.Task.SaltWindow]) as 8 big-endian bytes. Tags
 // of two tasks or of two windows cannot be compared. The salt is no secret:
-// whoever can guess the material can compute the tag.
+// anyone who can guess the material can compute the tag.
 func SaltedTag(id task.ID, window uint64, material []byte) CrowdTag {
 	key := make([]byte, 0, len(crowdDomain)+len(id)+8)
 	key = append(key, crowdDomain...)

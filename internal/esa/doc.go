@@ -28,7 +28,7 @@
 //
 //   - The tag of a crowd is a hash with a public salt: a shuffler can confirm a
 //     guess of the crowd's material.
-//   - A report can be sent twice by whoever holds its bytes. The copies are
+//   - A report can be sent twice by any holder of its bytes. The copies are
 //     equal, byte for byte, and it is the shuffler that drops them.
 //   - Seals are not signatures: anybody can make reports.
 //   - There is no forward secrecy against the loss of a hop's private key: what
@@ -39,6 +39,6 @@
 //
 // Private keys and seals are handled in constant time, by the standard library
 // and, where several layers are opened together, by package crypto/x25519.
-// Which cause a report is refused for is told only to the operator; the time
-// that a refusal takes depends on the cause.
+// The cause for which a report is refused is reported only to the operator; the
+// time that a refusal takes depends on the cause.
 package esa

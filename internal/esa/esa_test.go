@@ -124,7 +124,7 @@ func TestReportGoesThroughAllHops(t *testing.T) {
 			}
 			want := CrowdTag{}
 			if i == len(kems)-2 {
-				want = tag // the last shuffler's, and nobody else's
+				want = tag // the last shuffler's, and no other hop's
 			}
 			if l.Crowd != want {
 				t.Errorf("%v: hop %d reads crowd %v, want %v", kems, i, l.Crowd, want)

@@ -11,7 +11,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A report goes from a client through one shuffler to the analyzer, who reads
+// A report goes from a client through one shuffler to the analyzer, which reads
 // the payload; the shuffler hands over in a signed batch.
 func Example() {
 	random := rand.Reader

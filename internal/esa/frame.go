@@ -14,7 +14,7 @@ const Version = 1
 // and epoch.
 const headerSize = 1 + 1 + 8 + 32 + 8
 
-// A Header stands in clear before each layer of a report and is authenticated
+// A Header precedes each layer of a report in clear and is authenticated
 // by the layer's seal.
 type Header struct {
 	Version uint8
@@ -89,7 +89,7 @@ type layout struct {
 
 type hopLayout struct {
 	role       task.Role
-	crowd      bool // whether crowd material stands in this layer
+	crowd      bool // whether this layer has crowd material
 	extensions []extension
 	next       int // length of the next layer or of the padded payload
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-var update = flag.Bool("update", false, "make the golden files anew; they change with the frame and never else")
+var update = flag.Bool("update", false, "rewrite the golden files; they change only with the frame")
 
 const goldenFile = "testdata/reports.json"
 

@@ -56,7 +56,7 @@ func newPrivateKey(key stdhpke.PrivateKey, kem KEM, notBefore, notAfter time.Tim
 	return &PrivateKey{public: public, key: key, many: many}, nil
 }
 
-// Public returns the public half, as it stands in a [task.KeyConfig].
+// Public returns the public half, as used in a [task.KeyConfig].
 func (k *PrivateKey) Public() task.Key {
 	public := k.public
 	public.Public = bytes.Clone(public.Public)

@@ -58,7 +58,7 @@ func (o *Opener) MaxSize() int {
 // class.
 func (o *Opener) NextSize() int { return o.hop.next }
 
-// Check says whether layer can be a report of epoch e for this hop, without
+// Check reports whether layer can be a report of epoch e for this hop, without
 // opening it: version, role, task, epoch, key and exact length. Its error is a
 // [Refusal].
 func (o *Opener) Check(layer []byte, e task.Epoch) error {

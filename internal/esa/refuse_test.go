@@ -151,7 +151,7 @@ func TestPartsOfTwoReportsDoNotMix(t *testing.T) {
 
 // TestReportsOfOnePayloadShareNothing covers linking by content: beyond the
 // header, two reports of the same payload have no eight bytes in common, and a
-// replay is equal to its original, so that it can be told.
+// replay is equal to its original, so that it can be recognised.
 func TestReportsOfOnePayloadShareNothing(t *testing.T) {
 	w := newWorld(t, X25519, X25519)
 	a, b := w.seal(t, CrowdTag{1}, "same"), w.seal(t, CrowdTag{1}, "same")

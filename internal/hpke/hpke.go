@@ -22,8 +22,8 @@
 // # Security
 //
 // Time and addresses depend on secrets no more than in package x25519,
-// crypto/sha256 and crypto/aes. Why a message does not open is not told. What is
-// left of secrets on stacks is not erased.
+// crypto/sha256 and crypto/aes. The error does not reveal why a message does not
+// open. What is left of secrets on stacks is not erased.
 package hpke
 
 import (
@@ -41,7 +41,7 @@ const Size = x25519.Size
 // TagSize is by how many bytes a sealed message is longer than its plaintext.
 const TagSize = 16
 
-// ErrOpen says that a message was not sealed to the key with this info and this
+// ErrOpen means that a message was not sealed to the key with this info and this
 // additional data, or was altered.
 var ErrOpen = errors.New("the HPKE message does not open")
 
@@ -74,7 +74,7 @@ func (k *Key) Agree(encapsulated [][Size]byte) []x25519.Shared {
 // Receiver returns the receiver of messages with this info.
 func (k *Key) Receiver(info []byte) *Receiver { return newReceiver(k.public, info) }
 
-// String tells nothing of the key.
+// String reveals nothing about the key.
 func (k *Key) String() string { return "HPKE key (redacted)" }
 
 // Format writes what [Key.String] returns, whatever the verb.

@@ -18,7 +18,7 @@ const (
 	hpkeSuite   = "HPKE\x00\x20\x00\x01\x00\x01" // with HKDF-SHA256 and AES-128-GCM
 	keySize     = 16                             // of the AEAD
 	nonceSize   = 12                             // and of its nonce
-	maxMAC      = sha256.BlockSize + 16*8        // room for the input of a MAC, but for a long info
+	maxMAC      = sha256.BlockSize + 16*8        // room for the input of a MAC, except for a long info
 	contextSize = 1 + sha256.Size + sha256.Size  // of the key schedule
 	baseMode    = 0                              // RFC 9180, section 5, table 1
 	kemContext  = Size + Size                    // encapsulated key, public key
@@ -142,7 +142,7 @@ func (k *MessageKey) aead() (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// String tells nothing of the key.
+// String reveals nothing about the key.
 func (k MessageKey) String() string { return "HPKE message key (redacted)" }
 
 // Format writes what [MessageKey.String] returns, whatever the verb.

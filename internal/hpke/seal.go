@@ -7,8 +7,8 @@ import (
 	"github.com/shoal-project/shoal/crypto/x25519"
 )
 
-// ErrKey says that a public key is a point of small order, with which nobody agrees on
-// a secret.
+// ErrKey means that a public key is a point of small order, which yields no shared
+// secret.
 var ErrKey = errors.New("hpke: the public key has small order")
 
 // Seal seals one message to a public key, in a context of its own: SealBase of RFC

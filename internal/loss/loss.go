@@ -39,7 +39,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
-// A Cause says what has happened.
+// A Cause is what has happened.
 type Cause string
 
 // The causes.
@@ -118,7 +118,7 @@ func Open(fsys durable.FS, dir string) (*Book, error) {
 	return b, nil
 }
 
-// A brokenError says that a file is no list.
+// A brokenError means that a file is not a list.
 type brokenError struct{ error }
 
 // read reads a list; a file that is not there is an empty one.

@@ -72,8 +72,8 @@ func TestBook(t *testing.T) {
 	}
 }
 
-// TestReplace: what has passed leaves the list, what is new is told once, and other
-// causes stay.
+// TestReplace: what has passed leaves the list, what is new is reported once, and
+// other causes stay.
 func TestReplace(t *testing.T) {
 	b := open(t, t.TempDir())
 	_, err := b.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "x"})

@@ -3,7 +3,7 @@
 //
 // Each file testdata/NAME.mutant describes one fault: which text of which file
 // becomes which other text, and the test that must fail then. The text is found
-// by what it says and not by its line, so that a mutant survives code that moves,
+// by its content and not by its line, so that a mutant survives code that moves,
 // and must occur exactly once. Nothing in the tree is changed: the go command
 // builds the broken file by its flag -overlay.
 //

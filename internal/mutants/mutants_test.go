@@ -148,8 +148,8 @@ func goTest(ctx context.Context, pkg, test, overlay string) verdict {
 	}
 }
 
-// attack runs a mutant against its test and says how it went; it is killed if
-// that is "".
+// attack runs a mutant against its test and returns what went wrong, "" if it was
+// killed.
 func (m *mutant) attack(ctx context.Context, dir string) string {
 	broken, err := m.apply()
 	if err != nil {

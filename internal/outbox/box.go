@@ -63,10 +63,10 @@ func (o Options) withDefaults() Options {
 // ErrClosed is what a closed [Box] answers.
 var ErrClosed = errors.New("the outbox is closed")
 
-// A Recovery says what was wrong with a journal. All that could be read was
+// A Recovery reports what was wrong with a journal. All that could be read was
 // kept.
 type Recovery struct {
-	Torn    int64    // bytes of an unfinished commit at the end, which nobody had been promised
+	Torn    int64    // bytes of an unfinished commit at the end, which was never acknowledged
 	Damaged []Damage // stretches that were lost after they had been written
 	Dropped int      // entries that were dropped because they may have been sealed in such a stretch
 }
@@ -83,7 +83,7 @@ type Box struct {
 
 	sending sync.Mutex // held by the one pass that runs
 
-	// turn is the lock of all fields below: whoever has put a value in holds it.
+	// turn is the lock of all fields below: a caller locks it by putting a value in.
 	turn    chan struct{}
 	closed  bool
 	journal journal
@@ -134,7 +134,7 @@ type session struct {
 	b       *Box
 	file    durable.File
 	pending []op // applied to the state, not yet durable
-	compact bool // write the journal anew at the end, if possible
+	compact bool // rewrite the journal at the end, if possible
 	erase   bool // the same, or fail
 }
 
@@ -146,7 +146,7 @@ func (b *Box) locked(f func(*session) error) error {
 	return b.session(f)
 }
 
-// session is locked for those who hold the turn.
+// session is locked for a caller that holds the turn.
 func (b *Box) session(f func(*session) error) (err error) {
 	if b.closed {
 		return ErrClosed
@@ -253,7 +253,7 @@ func (s *session) rewrite() error {
 	return nil
 }
 
-// refresh brings the state up to what the files say now.
+// refresh brings the state up to the present content of the files.
 func (s *session) refresh() error {
 	b := s.b
 	if b.journal.key == nil {
@@ -405,7 +405,7 @@ func (s *session) readOn(synced uint64) error {
 		}
 	}
 	freeze{millis(b.o.Clock.Now().UnixMilli())}.apply(b.state)
-	// The stretch may have ended an enrolment; who still takes part enrols again.
+	// The stretch may have ended an enrolment; a client that still takes part enrols again.
 	for q := range b.state.enrolled {
 		leave(q).apply(b.state)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/shoal-project/shoal/internal/outbox"
 )
 
-// Threat: a client is made to contribute more than the caps say, by restarts,
-// by a task signed anew with other epochs, or by setting its clock. Whatever
+// Threat: a client is made to contribute more than the caps allow, by restarts,
+// by a task signed again with other epochs, or by setting its clock. Whatever
 // happens, among the contributions accepted to epochs that overlap a given one
 // there are no more than the cap of that one allowed when it was accepted.
 func TestCapsHoldWhateverHappens(t *testing.T) {
@@ -73,7 +73,7 @@ func TestCapsHoldWhateverHappens(t *testing.T) {
 	})
 }
 
-// A cap that nobody has used refuses nobody.
+// A cap that is not used up refuses no contribution.
 func TestCapsAreNotTooStrict(t *testing.T) {
 	b := open(t, "box", outbox.Options{FS: durable.Mem()})
 	for i := range 100 {

@@ -179,7 +179,7 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// A sync that fails says nothing about what a later one writes: what is
+// A sync that fails proves nothing about what a later one writes: what is
 // acknowledged after it must be durable all the same.
 func TestFailedSync(t *testing.T) {
 	for seed := range uint64(50) {

@@ -2,7 +2,7 @@
 // encrypted, bounded, visible, and slow on purpose.
 //
 // A [Box] takes records that are ready to be sealed, gives each a random time
-// within the window it is told, and hands it at that time to a [Sealer] and
+// within the given window, and hands it at that time to a [Sealer] and
 // then to a [Sender]. It knows bytes, not protocols: what a record means, how
 // it is sealed and where it goes is the caller's affair.
 //
@@ -22,11 +22,11 @@
 //     window by the random source given. What is overdue, because the machine
 //     was off or asleep, is spread over a new window rather than sent at once.
 //   - A failure only ever makes a record wait. It is dropped, and counted by
-//     cause, when the receiver refuses it for good ([Refused]) or when its
+//     cause, when the receiver refuses it permanently ([Refused]) or when its
 //     batch has closed.
 //   - Contribution caps, counted by (owner, metric) for an epoch and for a
 //     crowd within an epoch, survive restarts, corrupted journals and a task
-//     that is signed anew with other epochs: a contribution counts against
+//     that is signed again with other epochs: a contribution counts against
 //     every epoch that overlaps its own. They are forgotten after the epoch, and
 //     a clock set back after that earns no second contribution. Crowds are
 //     remembered as keyed hashes only.
@@ -48,9 +48,9 @@
 // except for sizes and counts of commits. By default the key lies beside them in
 // the file "key", readable by the user alone (mode 0600). That protects a copy
 // of the journal without the key file (a backup that excludes it, a stray file)
-// and detects changes; it does not protect against anybody who can read the
+// and detects changes; it does not protect against anybody with read access to the
 // user's files, root included. An embedder that has a better place (a key store
-// of the operating system) gives the key in [Options]. Whoever can write to the
+// of the operating system) gives the key in [Options]. Anyone with write access to the
 // directory can put back an older copy of it, and with it older caps.
 // What was removed is overwritten only as far as replacing the file does that:
 // the old blocks stay on the disk until it reuses them.

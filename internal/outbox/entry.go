@@ -10,7 +10,7 @@ import (
 // An ID names an entry within one outbox.
 type ID uint64
 
-// A Stage says how far an entry has come.
+// A Stage is how far an entry has come.
 type Stage uint8
 
 // The stages. An entry that was sent or dropped is gone.
@@ -53,7 +53,7 @@ type Entry struct {
 	Keeps     bool      // the record stays when it is sealed, see Contribution.Keep
 	Resealed  bool      // it was sealed a second time, or waits for that
 
-	Record   []byte // for the Sealer; nil once sealed, but where Keeps says otherwise
+	Record   []byte // for the Sealer; nil once sealed, unless Keeps is set
 	Recorded string // for people: what the app recorded
 	Encoded  string // for people: what leaves the device, inside the encryption
 	Report   []byte // the sealed bytes; nil before
@@ -80,7 +80,7 @@ type Contribution struct {
 	At time.Time // now
 	// From takes the place of At where the time of a send is drawn; zero means At.
 	// It may be past: then the report is as overdue as one that was added in time,
-	// and when it leaves does not tell when it was added.
+	// and when it leaves does not reveal when it was added.
 	From     time.Time
 	MaxDelay time.Duration // each report is sent at a time drawn from [At, At+MaxDelay], by SendBy at the latest
 	SendBy   time.Time     // after this no send is planned
@@ -102,7 +102,7 @@ type Report struct {
 	Encoded  string // for people: what leaves the device, inside the encryption; at most 64 KiB
 }
 
-// A Verdict says what became of a report that was to be added.
+// A Verdict is what became of a report that was to be added.
 type Verdict uint8
 
 // The verdicts.
@@ -112,7 +112,7 @@ const (
 	Full        Verdict = 3 // the outbox has no room: Options.MaxEntries, Options.MaxBytes
 	Closed      Verdict = 4 // the batch has closed already
 	CapsUnknown Verdict = 5 // the epoch's caps are not known any more: the clock was set back or the journal was damaged
-	Failed      Verdict = 6 // the journal could not be written; the error beside says why
+	Failed      Verdict = 6 // the journal could not be written; the error that is returned has the cause
 )
 
 // String returns the verdict as people read it.
@@ -134,7 +134,7 @@ func (v Verdict) String() string {
 	return fmt.Sprintf("verdict %d", uint8(v))
 }
 
-// A Cause says why an entry was dropped, in at most 32 letters, digits and
+// A Cause is why an entry was dropped, in at most 32 letters, digits and
 // hyphens. Senders choose their own beside these.
 type Cause string
 
@@ -145,7 +145,7 @@ const (
 	Withdrawn Cause = "withdrawn" // dropped by the user
 	Unsent    Cause = "unsent"    // held until its batch closed
 	Outdated  Cause = "outdated"  // sealed to keys that the receiver has no more
-	Other     Cause = "other"     // a cause that is none, or one too many
+	Other     Cause = "other"     // a cause that is not valid, or one too many
 )
 
 // Stats are the figures of an outbox. Nothing in them identifies anybody.

@@ -11,7 +11,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A line is a destination that always answers; reversing stands for sealing.
+// A line is a destination that always answers; reversing is used in place of sealing.
 type line struct{}
 
 func (line) Seal(_ context.Context, e outbox.Entry) ([]byte, error) {

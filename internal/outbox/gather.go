@@ -57,8 +57,8 @@ func (s *session) amendEntry(m *amendment) error {
 	return nil
 }
 
-// An Enrolment says that this device takes part in a task of which it sends
-// reports whether it has something to say or not. The box only remembers it.
+// An Enrolment records that this device takes part in a task of which it sends
+// reports whether it has a value or not. The box only remembers it.
 type Enrolment struct {
 	Task      task.ID
 	TaskBytes []byte // as in the Contribution
@@ -68,7 +68,7 @@ type Enrolment struct {
 }
 
 // Enrol remembers an enrolment durably. Of an owner and a metric there is one: a
-// task that was signed anew takes the place of the other, and the earlier Since
+// task that was signed again takes the place of the other, and the earlier Since
 // stays.
 func (b *Box) Enrol(e Enrolment) error {
 	if len(e.TaskBytes) > maxBytes || len(e.Owner) == 0 || len(e.Owner) > maxName || len(e.Metric) == 0 || len(e.Metric) > maxName {

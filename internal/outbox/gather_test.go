@@ -112,8 +112,8 @@ func TestMadeUpLater(t *testing.T) {
 	}
 }
 
-// Concurrent amendments share a sync, and none is lost; one that fails concerns
-// nobody else.
+// Concurrent amendments share a sync, and none is lost; one that fails does
+// not affect the others.
 func TestConcurrentAmendments(t *testing.T) {
 	disk := crashfs.New(1)
 	b := open(t, "box", outbox.Options{FS: disk})
@@ -284,7 +284,7 @@ func TestEnrolments(t *testing.T) {
 	enrol(1, "a", epoch0.Add(time.Hour))
 	enrol(2, "b", epoch0.Add(2*time.Hour))
 	enrol(1, "a", epoch0.Add(5*time.Hour))
-	enrol(3, "a", epoch0.Add(6*time.Hour)) // signed anew
+	enrol(3, "a", epoch0.Add(6*time.Hour)) // signed again
 	enrol(2, "b", epoch0)                  // the clock was wrong before
 	const want = "a 3 03 01:00, b 2 02 00:00"
 	if got := show(); got != want {

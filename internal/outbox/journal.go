@@ -121,7 +121,7 @@ func (j *journal) mark(f durable.File, frame uint64) {
 	}
 }
 
-// check is what the header holds to tell whether the key fits.
+// check is what the header holds to verify that the key fits.
 func (j *journal) check(salt []byte) ([]byte, error) {
 	return j.key.derive(string(salt), "check", checkSize)
 }
@@ -255,7 +255,7 @@ type found struct {
 }
 
 // read applies the frames of data, which begins at j.end, and moves on behind
-// the last good one. It tells damaged when the state may lack changes.
+// the last good one. It calls damaged when the state may lack changes.
 func (j *journal) read(data []byte, apply func(op), damaged func()) (found, error) {
 	var fd found
 	for at := 0; at < len(data); {

@@ -188,7 +188,7 @@ func testJournal(t testing.TB, ops []op) (*journal, []byte) {
 	return j, data
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // The journal of today is read, and written, by every later version.
 func TestGoldenJournal(t *testing.T) {
@@ -214,7 +214,7 @@ func testGoldenJournal(t *testing.T, name string, ops []op) {
 }
 
 // FuzzJournal changes the bytes of a journal. Whatever is read must be among
-// what was written, in its order, and damage must be told from a torn end.
+// what was written, in its order, and damage must be distinguished from a torn end.
 func FuzzJournal(f *testing.F) {
 	ops := everyOp()
 	_, file := testJournal(f, ops)
@@ -318,7 +318,7 @@ func damageContribution(r string) Contribution {
 }
 
 // Threat: after a flipped bit on the disk a report is sealed a second time, or
-// a cap begins anew.
+// a cap begins again.
 func TestDamageNeverWeakens(t *testing.T) {
 	fsys := damageable(t)
 	good, err := durable.ReadFile(fsys, "box/journal")

@@ -65,7 +65,7 @@ func (k *Key) aead(salt []byte) (cipher.AEAD, error) {
 }
 
 // A tag is a keyed hash under which caps are counted. Equal inputs have equal
-// tags in one outbox; without its key a tag says nothing.
+// tags in one outbox; without its key a tag reveals nothing.
 type tag [16]byte
 
 // A tagger computes tags.

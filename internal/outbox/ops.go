@@ -141,7 +141,7 @@ func (o schedule) apply(s *state) {
 	}
 }
 
-// hold keeps an entry from being sent, for good.
+// hold keeps an entry from ever being sent.
 type hold struct{ id ID }
 
 func (hold) kind() opKind                   { return kindHold }
@@ -217,7 +217,7 @@ func (o count) encode(b *cryptobyte.Builder) {
 }
 func (o count) apply(s *state) { s.count(o.cause, o.n) }
 
-// next says which ID comes next, so that none is given twice.
+// next records which ID comes next, so that none is given twice.
 type next struct{ id ID }
 
 func (next) kind() opKind                   { return kindNext }

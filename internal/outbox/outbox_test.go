@@ -219,9 +219,9 @@ func TestCapsOutliveRestartsAndNewTasks(t *testing.T) {
 	again.PerEpoch = 2
 	check("after a restart", again, outbox.CapReached)
 	again.Task = task.ID{2}
-	check("after signing the task anew", again, outbox.CapReached)
+	check("after signing the task again", again, outbox.CapReached)
 	again.Start, again.End = epoch0.Add(14*time.Hour), epoch0.Add(15*time.Hour)
-	check("after signing it anew with short epochs", again, outbox.CapReached)
+	check("after signing it again with short epochs", again, outbox.CapReached)
 	again.Held = true
 	check("held reports have caps of their own", again, outbox.Accepted)
 	other := contribution(epoch0.Add(14*time.Hour), "other", "a")
@@ -363,7 +363,7 @@ func TestDownDestinationIsLeftAlone(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	dir := t.TempDir()
 	o := outbox.Options{Clock: clock.NewVirtual(epoch0)}
-	// Two boxes stand for two processes.
+	// Two boxes represent two processes.
 	boxes := []*outbox.Box{open(t, dir, o), open(t, dir, o)}
 	p := newPost()
 	var wg sync.WaitGroup

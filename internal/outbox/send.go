@@ -21,9 +21,8 @@ type Sealer interface {
 }
 
 // A Sender delivers sealed bytes to e.Destination, in one request, and nowhere
-// else. It returns nil once the receiver has said that it has them, a [Refused]
-// if it has said that it will never take them, and any other error if the entry
-// is to be tried again.
+// else. It returns nil once the receiver has acknowledged them, a [Refused] if it
+// refuses them permanently, and any other error if the entry is to be tried again.
 type Sender interface {
 	Send(ctx context.Context, e Entry, report []byte) error
 }
@@ -45,7 +44,7 @@ func (r *Refused) Error() string {
 func (r *Refused) Unwrap() error { return r.Err }
 
 // Stale is the error of a Sender whose receiver cannot open the report, has not
-// kept it, and says that newer keys are to be used. An entry that keeps its record
+// kept it, and answers that newer keys are to be used. An entry that keeps its record
 // is sealed once more; any other, and one for which that was done before, is
 // dropped and counted under [Outdated].
 type Stale struct{ Err error }
@@ -53,7 +52,7 @@ type Stale struct{ Err error }
 func (s *Stale) Error() string { return fmt.Sprintf("sealed to old keys: %v", s.Err) }
 func (s *Stale) Unwrap() error { return s.Err }
 
-// A Pass says what [Box.SendDue] did.
+// A Pass reports what [Box.SendDue] did.
 type Pass struct {
 	Next    time.Time // when the next entry is due; zero if none waits
 	Sent    int
@@ -153,7 +152,7 @@ func (s *session) due(now time.Time) ([]ID, error) {
 	return ids, nil
 }
 
-// nextDue returns the earliest planned time, zero if there is none.
+// nextDue returns the earliest planned time, zero if no send is planned.
 func (s *state) nextDue() time.Time {
 	var at time.Time
 	for _, e := range s.entries {
@@ -214,7 +213,7 @@ func (p *pass) failed(ctx context.Context, e Entry, what string, err error) erro
 	return p.postpone(e, true)
 }
 
-// unseal makes an entry be sealed anew, or drops it if it must not.
+// unseal lets an entry be sealed again, or drops it if that is not allowed.
 func (b *Box) unseal(id ID) (bool, error) {
 	again := false
 	err := b.locked(func(s *session) error {

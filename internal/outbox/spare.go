@@ -71,7 +71,7 @@ func (j *journal) writeSpare(data []byte) error {
 func (j *journal) overwriteSpare(data []byte) error {
 	f, err := j.fs.OpenFile(j.spareName(), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("there is none, because the disk was full before")
+		return errors.New("no spare file: the disk was full before")
 	}
 	if err != nil {
 		return err

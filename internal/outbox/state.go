@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// maxCauses bounds how many causes are told apart.
+// maxCauses bounds how many causes are distinguished.
 const maxCauses = 32
 
 // state is what the journal adds up to.
@@ -22,7 +22,7 @@ type state struct {
 	dropped  map[Cause]uint64
 	enrolled map[question]enrol
 	bytes    int64     // of the entries
-	expires  time.Time // no entry expires earlier; zero if there is none
+	expires  time.Time // no entry expires earlier; zero without entries
 }
 
 func newState() *state {

@@ -245,7 +245,7 @@ func (f *fullFile) WriteAt(p []byte, at int64) (int, error) {
 	return f.File.WriteAt(p, at)
 }
 
-// A person who withdraws reports must not have to free space first.
+// Withdrawing reports must not require freeing space first.
 func TestDropOnFullDisk(t *testing.T) {
 	disk := &fullFS{FS: durable.Mem()}
 	o := Options{FS: disk, Clock: clock.NewVirtual(noon)}
@@ -269,7 +269,7 @@ func TestDropOnFullDisk(t *testing.T) {
 		t.Fatalf("Add on a full disk = %v, %v", vs, err)
 	}
 	// The second time the old journal's blocks were freed, so that there is room for
-	// a spare; this disk stays full, and says so without losing anything.
+	// a spare; this disk stays full, and Drop returns without losing anything.
 	if n, err := b.Drop(func(e Entry) bool { return e.Record[0] < 150 }); n != 150 || err != nil {
 		t.Fatalf("Drop on a full disk = %d, %v", n, err)
 	}

@@ -59,7 +59,7 @@ func (b *Box) Drop(match func(Entry) bool) (int, error) {
 	return n, nil
 }
 
-// Hold keeps the entries for which match holds from being sent, for good, and
+// Hold keeps the entries for which match holds from ever being sent, and
 // returns how many they were. One that is being sent at this moment may still
 // arrive.
 func (b *Box) Hold(match func(Entry) bool) (int, error) {

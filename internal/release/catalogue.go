@@ -80,9 +80,9 @@ type Batch struct {
 	Start, End time.Time
 	Kept       bool   // the tables are there; otherwise they have expired
 	Note       string // what is in it, in a few words
-	// Damaged says why the manifest of the batch cannot be read. Then nothing else is
-	// known than the task, the epoch and, as far as other batches of the task say it,
-	// metric and times.
+	// Damaged is why the manifest of the batch cannot be read. Then nothing else is
+	// known than the task, the epoch and, as far as other batches of the task have
+	// them, metric and times.
 	Damaged error
 	Tables  []Table
 

@@ -34,7 +34,7 @@ func (d *Damage) Error() string {
 // Unwrap returns the reason.
 func (d *Damage) Unwrap() error { return d.Err }
 
-// A Partial error says that some epochs could not be read, and all others were.
+// A Partial error means that some epochs could not be read, and all others were.
 type Partial struct{ Damaged []*Damage }
 
 // Error names all damaged epochs.

@@ -14,7 +14,7 @@
 //
 // Equal rows give equal bytes, so that a release may be repeated after a crash.
 // A table is listed only after its file is durable. Nothing here decides what may
-// be released: whoever writes a table has done that.
+// be released: the writer of a table has done that.
 //
 // # Limits
 //

@@ -35,7 +35,7 @@ func ParseFormat(s string) (Format, error) {
 	return "", fmt.Errorf("format %q: want csv, json or parquet", s)
 }
 
-// A Query says what to export.
+// A Query selects what to export.
 type Query struct {
 	Metric string
 	Task   *task.ID    // only of this task; needed if tasks of one metric differ in their columns
@@ -56,7 +56,7 @@ func Select(ctx context.Context, c Catalogue, q Query) ([]Batch, error) {
 // choose returns the batches that are asked for and kept.
 func (q Query) choose(all []Batch) []Batch {
 	return slices.DeleteFunc(slices.Clone(all), func(b Batch) bool {
-		unnamed := b.Damaged != nil && b.Metric == "" && q.Task != nil // its task alone says what it is of
+		unnamed := b.Damaged != nil && b.Metric == "" && q.Task != nil // it is known by its task alone
 		return !b.Kept || b.Metric != q.Metric && !unnamed ||
 			q.Task != nil && b.Task != *q.Task || q.Epoch != nil && b.Epoch != *q.Epoch
 	})
@@ -130,7 +130,7 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 	return &Partial{damaged}
 }
 
-// A marked writer adds a column that says, in each row, that the answers were
+// A marked writer adds a column that states, in each row, that the answers were
 // invented: a file may be all that somebody gets to see.
 type marked struct {
 	rowWriter

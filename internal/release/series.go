@@ -27,7 +27,7 @@ func Versions(all []Batch) map[task.ID]int64 {
 	return versions
 }
 
-// SeriesColumns are the columns that say of a row in an export or in SQL which task
+// SeriesColumns are the columns that give for a row in an export or in SQL which task
 // it is of, and which version of the question that is: task and version, or names
 // like them that none of columns has.
 func SeriesColumns(columns []Column) []Column {

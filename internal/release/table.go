@@ -25,10 +25,10 @@ const (
 type Column struct {
 	Name string     `json:"name"`
 	Type ColumnType `json:"type"`
-	// List says that a value is a list of Type: []any.
+	// List reports that a value is a list of Type: []any.
 	List bool `json:"list,omitempty"`
 	// Field is the field of the task's schema that the column comes from, and
-	// Value the member of the set, or the enum's value, that it stands for.
+	// Value the column's member of the set, or the enum's value.
 	Field string `json:"field,omitempty"`
 	Value string `json:"value,omitempty"`
 }
@@ -36,7 +36,7 @@ type Column struct {
 // A Row holds one value a column. Nil means absent.
 type Row []any
 
-// orderedGroup is a Parquet group whose columns stand in the order given, where
+// orderedGroup is a Parquet group whose columns are in the order given, where
 // the library's own sorts them by name.
 type orderedGroup struct {
 	parquet.Group

@@ -102,7 +102,7 @@ func afterCrash(disk *crashfs.FS, acknowledged []string, sealed bool) string {
 		return "records are miscounted"
 	}
 	for _, d := range r.Damaged {
-		if d.Bytes == 0 && d.Records > 0 { // nothing is there, and the note says that something was
+		if d.Bytes == 0 && d.Records > 0 { // nothing is there, and the note records that something was
 			return "a loss is reported where nothing was lost: " + d.Error()
 		}
 	}
@@ -218,7 +218,7 @@ func TestCrashTestCatches(t *testing.T) {
 }
 
 // TestCrashRemove crashes while a log is being removed: calling it again
-// finishes, and then it is gone for good.
+// finishes, and then it is gone permanently.
 func TestCrashRemove(t *testing.T) {
 	for n := 1; ; n++ {
 		disk := crashfs.New(uint64(n))

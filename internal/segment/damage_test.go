@@ -145,7 +145,7 @@ func TestLaterDamage(t *testing.T) {
 }
 
 // TestForged embeds records of another segment in a record and then damages the
-// length before them: they must not come to life. A sender who knew the format
+// length before them: they must not come to life. A sender that knew the format
 // could otherwise plant records behind the checks of intake.
 func TestForged(t *testing.T) {
 	other := sealedLog(t, []string{"forged", "forged"})

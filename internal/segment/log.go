@@ -44,7 +44,7 @@ type Log struct {
 	sealed   bool       // the end is durable
 	digest   [sha256.Size]byte
 
-	writing    sync.Mutex // held by whoever writes files; guards all below
+	writing    sync.Mutex // held while files are written; guards all below
 	active     *active    // the segment that grows, or nil
 	nextNumber uint64
 	note       *note // what is acknowledged; nil before the first segment, or if it cannot be written

@@ -14,9 +14,9 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
-// The file "acknowledged" says how many records each segment of a log had when they
-// were acknowledged. Nothing else tells a write that a crash cut short from records
-// that the disk has lost, or that a segment was there. Integers are big endian:
+// The file "acknowledged" records how many records each segment of a log had when they
+// were acknowledged. Nothing else distinguishes a write that a crash cut short from
+// records that the disk has lost, or shows that a segment was there. Integers are big endian:
 //
 //	header  8  magic "SHOALACK"
 //	       20  random salt
@@ -37,7 +37,7 @@ const (
 	slotSize  = 32
 )
 
-// A noted is what the note says of a segment.
+// A noted is the entry of a segment in the note.
 type noted struct {
 	number  uint64
 	records int64
@@ -68,7 +68,7 @@ func newNote(random io.Reader) ([]byte, uint32, error) {
 	return b, seed, nil
 }
 
-// parseNote returns what a note says, and its seed. What is damaged in it is left
+// parseNote returns the entries of a note, and its seed. What is damaged in it is left
 // out: it is no data of its own.
 func parseNote(b []byte) (all []noted, seed uint32, ok bool) {
 	if len(b) < slotSize || string(b[:8]) != noteMagic {
@@ -97,7 +97,7 @@ func (n noted) append(b []byte, seed uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Update(seed, castagnoli(), b[start:]))
 }
 
-// readNote returns what the note in a directory says, by number.
+// readNote returns the entries of the note in a directory, by number of the segment.
 func readNote(fsys durable.FS, dir string) (map[uint64]noted, error) {
 	b, err := durable.ReadFile(fsys, filepath.Join(dir, noteName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -195,7 +195,7 @@ func (l *Log) closeNote() {
 	l.note = nil
 }
 
-// compareNote adds what the segments lack of what the note says. A log that is
+// compareNote adds to r what the segments lack of what the note records. A log that is
 // sealed has its own list of segments.
 func (l *Log) compareNote(said map[uint64]noted, r *Recovery) {
 	for _, s := range l.segments {

@@ -209,7 +209,7 @@ func TestLostAfterSplit(t *testing.T) {
 }
 
 // FuzzNote opens a log whose note holds hostile bytes: it opens, keeps its records,
-// and says the same when it is opened again.
+// and reports the same when it is opened again.
 func FuzzNote(f *testing.F) {
 	head, seed, err := newNote(strings.NewReader("twenty bytes of salt"))
 	if err != nil {

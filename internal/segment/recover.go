@@ -147,8 +147,8 @@ type inspected struct {
 	header header
 }
 
-// inspect reads a segment file through. maxRecord stands in for a damaged
-// header's.
+// inspect reads a segment file through. maxRecord replaces that of a
+// damaged header.
 func inspect(fsys durable.FS, path string, maxRecord int) (inspected, error) {
 	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
@@ -330,8 +330,8 @@ func (l *Log) copyRecords(from, to string, s *segment) (footer, error) {
 	return foot, errors.Join(err, out.Close())
 }
 
-// writeCopy writes a whole segment of the records of in, durably but for its
-// name.
+// writeCopy writes a whole segment of the records of in, durably except for
+// its name.
 func (l *Log) writeCopy(out durable.File, in *scanner, number uint64) (footer, error) {
 	head, h, err := newHeader(number, max(in.max, l.maxRecord), l.random)
 	if err != nil {

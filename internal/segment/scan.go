@@ -66,7 +66,7 @@ func (s *scanner) next() ([]byte, gap, error) {
 	return nil, g, nil
 }
 
-// at returns the framed record at off, or nil if there is none.
+// at returns the framed record at off, or nil if there is no valid one.
 func (s *scanner) at(off int64) ([]byte, error) {
 	size, err := s.size(off)
 	if err != nil || size == 0 {
@@ -82,7 +82,7 @@ func (s *scanner) at(off int64) ([]byte, error) {
 	return b, nil
 }
 
-// size returns the framed size that the length at off tells, or 0 if no record
+// size returns the framed size that the length at off gives, or 0 if no record
 // there can have that length.
 func (s *scanner) size(off int64) (int, error) {
 	if s.end-off < frameSize {
@@ -136,7 +136,7 @@ func (s *scanner) search(start int64) (gap, error) {
 	return s.gap(start, next, told), nil
 }
 
-// gap is one lost record where it is as long as the length there tells.
+// gap is one lost record where it is as long as the length there gives.
 func (s *scanner) gap(start, end int64, told int) gap {
 	if end == start+int64(told) {
 		return gap{start, end, 1}
@@ -160,7 +160,7 @@ func (s *scanner) peek(off int64, n int) ([]byte, error) {
 		return s.window[:n], nil
 	}
 	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // shorter than Stat said
+		err = io.ErrUnexpectedEOF // shorter than Stat reported
 	}
 	return nil, err
 }

@@ -141,7 +141,7 @@ func (l *Log) writeSeal() error {
 		return diskError(err)
 	}
 	l.closeNote()
-	_ = l.remove(filepath.Join(l.dir, noteName)) // the list says more; a note that is left says nothing else
+	_ = l.remove(filepath.Join(l.dir, noteName)) // the list holds more; a note that is left holds nothing else
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sealed = true

@@ -1,5 +1,5 @@
 // Package segment is a durable log of records in one directory: the place where
-// a report is put before anybody is told that it was received.
+// a report is put before its receipt is acknowledged.
 //
 // Records are appended by many goroutines at once and reach the disk together:
 // one write and one fdatasync serve all that wait (group commit). The log is a
@@ -30,9 +30,9 @@
 // reported in [Recovery] and by [Log.Records], and the others are kept. What is
 // missing of a log that has not ended is found by a note of what was acknowledged,
 // written with each group: after the end of the process it is complete, after a
-// loss of power it may be behind. The checksums find accidents, not forgeries: who can write to the directory can
-// change the log. Records are stored as they are; give it ciphertext. Remove
-// does not overwrite the blocks of the files.
+// loss of power it may be behind. The checksums find accidents, not forgeries: anyone
+// with write access to the directory can change the log. Records are stored as they
+// are; give it ciphertext. Remove does not overwrite the blocks of the files.
 package segment
 
 import (
@@ -44,14 +44,14 @@ import (
 )
 
 var (
-	// ErrFull says that the disk is full. Nothing acknowledged is lost, and
+	// ErrFull means that the disk is full. Nothing acknowledged is lost, and
 	// the log works again when there is space.
 	ErrFull = errors.New("disk full")
-	// ErrSealed says that the log takes no more records.
+	// ErrSealed means that the log takes no more records.
 	ErrSealed = errors.New("log is sealed")
-	// ErrClosed says that the log has been closed.
+	// ErrClosed means that the log has been closed.
 	ErrClosed = errors.New("log is closed")
-	// ErrTooLarge says that a record is larger than Options.MaxRecord.
+	// ErrTooLarge means that a record is larger than Options.MaxRecord.
 	ErrTooLarge = errors.New("record too large")
 	// ErrNotSealed is what Digest returns for a log that may still grow.
 	ErrNotSealed = errors.New("log is not sealed")
@@ -77,7 +77,7 @@ type Options struct {
 	Rand io.Reader
 }
 
-// Recovery says what Open found.
+// Recovery reports what Open found.
 type Recovery struct {
 	// Records is the number of records in the log.
 	Records int64

@@ -15,14 +15,14 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
-// splitSpan is how many segment numbers a split takes in each log that it writes
+// splitSpan is how many segment numbers a split uses in each log that it writes
 // to, and so how many segments the log that is split may have.
 const splitSpan = 1 << 24
 
 // splitMemory is about how many bytes of records a split holds before it writes.
 const splitMemory = 32 << 20
 
-// A Split says how the records of one log are distributed over others.
+// A Split defines how the records of one log are distributed over others.
 type Split struct {
 	// Serial distinguishes this log from all others that are ever split into the
 	// same ones. 1 to 2^38.
@@ -148,7 +148,7 @@ func (p *splitting) segment(seg segment) error {
 	return nil
 }
 
-// classify returns the target of all records of a segment, -1 if there is none,
+// classify returns the target of all records of a segment, -1 if they have no target,
 // and whether there are others, or records that go to none.
 func (p *splitting) classify(seg segment) (only int, mixed bool, err error) {
 	only = -1

@@ -8,10 +8,10 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/shuffler"
 )
 
-// shufflerMetrics counts what a shuffler tells.
+// shufflerMetrics counts what a shuffler reports.
 type shufflerMetrics struct {
 	m     *metrics
-	batch func(shuffler.State) // told of each batch
+	batch func(shuffler.State) // called for each batch
 }
 
 const shufflerLabel = string(ShufflerRole)
@@ -51,10 +51,10 @@ func (s shufflerMetrics) Took(d time.Duration) {
 	s.m.batchSeconds.WithLabelValues(shufflerLabel, "process").Observe(d.Seconds())
 }
 
-// analyzerMetrics counts what an analyzer tells.
+// analyzerMetrics counts what an analyzer reports.
 type analyzerMetrics struct {
 	m     *metrics
-	batch func(analyzer.State, *analyzer.Manifest) // told of each batch
+	batch func(analyzer.State, *analyzer.Manifest) // called for each batch
 }
 
 const analyzerLabel = string(AnalyzerRole)

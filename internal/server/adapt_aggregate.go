@@ -15,7 +15,7 @@ const (
 	collectorLabel = string(CollectorRole)
 )
 
-// leaderMetrics counts what a leader tells.
+// leaderMetrics counts what a leader reports.
 type leaderMetrics struct{ m *metrics }
 
 // Upload counts one report at intake.
@@ -52,8 +52,8 @@ func (l leaderMetrics) Collection(s leader.CollectionState) {
 	l.m.batches.WithLabelValues(leaderLabel, s.String()).Inc()
 }
 
-// helperMetrics counts what a helper tells. Tasks are not labels: how many
-// reports each has is nobody's to see on a page of operations.
+// helperMetrics counts what a helper reports. Tasks are not labels: how many
+// reports each has must not be visible on a page of operations.
 type helperMetrics struct{ m *metrics }
 
 // Reports counts the reports of a job.
@@ -88,10 +88,10 @@ func (h helperMetrics) Took(d time.Duration, _ int) {
 	h.m.batchSeconds.WithLabelValues(helperLabel, "job").Observe(d.Seconds())
 }
 
-// collectorMetrics counts what a collector tells.
+// collectorMetrics counts what a collector reports.
 type collectorMetrics struct {
 	m   *metrics
-	ask func(collector.State) // told of each ask
+	ask func(collector.State) // called for each ask
 }
 
 // Ask counts an ask that has come to a state.

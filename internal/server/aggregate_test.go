@@ -165,8 +165,8 @@ func (w *world) accept(invitation string) {
 	}
 }
 
-// answer uploads one report of each label, an empty one is a client that has
-// nothing to say.
+// answer uploads one report of each label, an empty one is a client without a
+// value.
 func (w *world) answer(labels ...string) {
 	w.t.Helper()
 	w.answerBy(http.DefaultTransport, labels...)
@@ -415,7 +415,7 @@ func TestPairingRemoved(t *testing.T) {
 }
 
 // TestUnpaired: a server with a task whose parties it is not paired with starts,
-// says what is missing, refuses reports, and serves as soon as the pairing is
+// reports what is missing, refuses reports, and serves as soon as the pairing is
 // there, without a restart.
 func TestUnpaired(t *testing.T) {
 	w := newAggregateWorld(t)
@@ -608,7 +608,7 @@ func TestSeparateStores(t *testing.T) {
 	}
 }
 
-// holds returns a file below dir that contains text, "" if there is none.
+// holds returns a file below dir that contains text, or "".
 func holds(t *testing.T, dir, text string) string {
 	t.Helper()
 	found := ""

@@ -189,8 +189,8 @@ func readStorageKeys(c Config, r RoleName) (*atrest.Keys, error) {
 	return atrest.New(keys[0], keys[1:]...)
 }
 
-// Card returns what the organisation tells others about itself, and the key that
-// signs it.
+// Card returns the organisation's description of itself for others, and the key
+// that signs it.
 func Card(c Config, now time.Time) (pairing.Card, task.IdentityKey, error) {
 	card, id, err := cardOf(c, now)
 	if err != nil {

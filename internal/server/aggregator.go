@@ -37,7 +37,7 @@ type aggregator struct {
 	run     func(ctx context.Context, failed func(error)) error
 	tick    func(ctx context.Context) error
 	close   func() error
-	// unwell says why the role cannot do its work now, "" if it can.
+	// unwell returns why the role cannot do its work now, "" if it can.
 	unwell func() string
 	// refresh sets the role's gauges; nil: it has none.
 	refresh func(context.Context, *metrics) error
@@ -115,7 +115,7 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store
 
 // rotationFor returns the plan of an aggregator's HPKE keys. A key is kept for as
 // long as a report that was sealed to it may wait: a leader waits for an absent
-// helper until the report expires, and has jobs that began before for linger more.
+// helper until the report expires, and has jobs that began before for some time more.
 func rotationFor(expiry time.Duration) dap.Rotation {
 	rotation := dap.DefaultRotation()
 	rotation.Expired = max(rotation.Expired, expiry+linger)
@@ -234,9 +234,9 @@ func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
 	return sqlite.OpenHelper(ctx, c.aggregatorStore(HelperRole))
 }
 
-// sync lets the role serve what the organisation's tasks and pairings say. What
-// cannot be served yet is remembered with the reason; who was paired with and is
-// no longer loses what the pairing gave.
+// sync lets the role serve the organisation's tasks and pairings. What cannot be
+// served yet is remembered with the reason; a peer that is no longer paired loses
+// what the pairing gave.
 func (a *aggregator) sync(ctx context.Context) error {
 	var errs []error
 	waiting, takes := map[task.ID]string{}, map[dap.TaskID]bool{}
@@ -281,7 +281,7 @@ func (a *aggregator) withdrawn(id dap.TaskID) bool {
 	return !takes
 }
 
-// entry is a task as the role serves it. The text says what it still waits for.
+// entry is a task as the role serves it. The text is what it still waits for.
 func (a *aggregator) entry(t Task) (*roster.Entry, string, error) {
 	made, err := taskconfig.New(t.Task, t.ID)
 	if err != nil {
@@ -400,7 +400,7 @@ func sameSecrets(a, b *roster.Entry) bool {
 		a.Outbound == b.Outbound && a.Expiry == b.Expiry
 }
 
-// state says how it stands with a task.
+// state describes the state of a task.
 func (a *aggregator) state(ctx context.Context, t Task) string {
 	a.mu.Lock()
 	wait := a.waiting[t.ID]

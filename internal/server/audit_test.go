@@ -32,7 +32,7 @@ import (
 )
 
 // The audits release 200 batches through servers, in every second of which one client
-// says something else, see package audit. The noise is that of the servers, which no
+// reports something else, see package audit. The noise is that of the servers, which no
 // test seeds, so that bounds are wide: serverAlpha is the chance that one bound of one
 // event is wrong, and no audit compares more than 4 statistics of [audit.Events]: a
 // test fails by chance with a probability below 4 * 256 * 2e-11, about 2e-8.
@@ -307,7 +307,7 @@ func (w *world) uploader(q *task.Task) *client.Client {
 }
 
 // TestSumsAreAudited: 200 batches of the aggregate route for each mechanism; in every
-// second one client has said something else.
+// second one client has reported something else.
 func TestSumsAreAudited(t *testing.T) {
 	w := newAggregateWorld(t)
 	tasks := w.manyColours(60)

@@ -35,7 +35,7 @@ const (
 	tablesPart  = "tables"  // folders of analyzer and collector
 )
 
-// A BackupInfo says what a backup is of.
+// A BackupInfo describes what a backup is of.
 type BackupInfo struct {
 	Version      int          `json:"version"` // 1
 	Made         time.Time    `json:"made"`
@@ -254,7 +254,7 @@ func (b *backup) tables(ctx context.Context, store string, r RoleName) error {
 	return fmt.Errorf("the %s released results in each of %d attempts to copy them; try again, or stop the server first", r, attempts)
 }
 
-// unchanged reports whether a store is still what its copy says.
+// unchanged reports whether a store is still equal to its copy.
 func (b *backup) unchanged(ctx context.Context, store, copied string) (bool, error) {
 	again := copied + ".again"
 	defer os.Remove(again)

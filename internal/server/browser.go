@@ -3,8 +3,8 @@ package server
 import "net/http"
 
 // Reports and keys are for programs of everybody, those of web pages too: a browser
-// lets a page read an answer only if it says so (CORS). No request of these routes
-// carries or gets credentials, so that this lets in nobody who was kept out. The
+// lets a page read an answer only if the answer allows it (CORS). No request of these
+// routes carries or gets credentials, so that this gives access to no new party. The
 // management API and what other parties ask for are not opened.
 
 // forPages lets the programs of all web pages read what next answers.

@@ -63,7 +63,7 @@ func (s *Server) collectorKeys() ([]*dap.PrivateKey, error) {
 	return private, nil
 }
 
-// syncKeys takes up a key that was made while the server runs. It is called with
+// syncKeys adds a key that was made while the server runs. It is called with
 // mu held.
 func (g *gatherer) syncKeys() error {
 	s := g.server
@@ -83,7 +83,7 @@ func (g *gatherer) syncKeys() error {
 	return nil
 }
 
-// sync lets the collector ask for what the organisation's tasks and pairings say.
+// sync lets the collector ask for what the organisation's tasks and pairings allow.
 func (g *gatherer) sync(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// A Config says what one organisation runs. Every key has a usable zero value;
+// A Config describes what one organisation runs. Every key has a usable zero value;
 // docs/config.md gives the reason for each. Relative paths are relative to the
 // folder of the file.
 type Config struct {
@@ -59,7 +59,7 @@ var roleNames = []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, C
 // Crowd reports whether the role is one of the crowd route.
 func (r RoleName) Crowd() bool { return r == ShufflerRole || r == AnalyzerRole }
 
-// TLSConfig says where the certificates of the public listener come from: two
+// TLSConfig selects where the certificates of the public listener come from: two
 // files, or ACME, or (on loopback and behind a proxy) nowhere. The other files are
 // for mutual TLS between organisations.
 type TLSConfig struct {
@@ -79,7 +79,7 @@ type ACMEConfig struct {
 	Directory string   `yaml:"directory"`
 }
 
-// KeysConfig says where keys are and how long they live.
+// KeysConfig sets where keys are and how long they live.
 type KeysConfig struct {
 	Dir        string   `yaml:"dir"`
 	KEMs       []string `yaml:"kems"`
@@ -90,7 +90,7 @@ type KeysConfig struct {
 	PolicyFile string   `yaml:"policy_file"`
 }
 
-// TasksConfig says which tasks the organisation serves.
+// TasksConfig selects which tasks the organisation serves.
 type TasksConfig struct {
 	Owners  []string `yaml:"owners"`
 	Bundles []string `yaml:"bundles"`
@@ -112,7 +112,7 @@ type FloorsConfig struct {
 	MaxYearEpsilon  float64 `yaml:"max_epsilon_year"`
 }
 
-// IntakeConfig bounds what the first hop takes in.
+// IntakeConfig bounds what the first hop accepts.
 type IntakeConfig struct {
 	MaxBatchReports int64 `yaml:"max_batch_reports"`
 	MaxConcurrent   int   `yaml:"max_concurrent"`
@@ -138,7 +138,7 @@ type ConsoleConfig struct {
 	Hosts  []string `yaml:"hosts"`
 }
 
-// LogConfig says what is logged and how.
+// LogConfig sets what is logged and how.
 type LogConfig struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"`
@@ -245,7 +245,7 @@ func bounded(b []byte) error {
 	return nil
 }
 
-// yamlError makes one line of what the decoder says: position and message.
+// yamlError makes one line of the decoder's error: position and message.
 func yamlError(err error) error {
 	var e yaml.Error
 	if !errors.As(err, &e) {
@@ -257,7 +257,7 @@ func yamlError(err error) error {
 	return errors.New(firstLine(e.GetMessage()))
 }
 
-// firstLine returns one line that is fit for a terminal: what the decoder says
+// firstLine returns one line that is fit for a terminal: the decoder's message
 // may quote the file.
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")

@@ -55,8 +55,8 @@ func (c Config) validateAggregates() error {
 }
 
 // validatePostgres checks the connection string of the aggregators' database. It
-// may be printed and backed up with the rest of the file, so no password stands in
-// it. Errors do not repeat it.
+// may be printed and backed up with the rest of the file, so it must not contain a
+// password. Errors do not repeat it.
 func (c Config) validatePostgres() error {
 	text := c.Aggregates.Postgres
 	if text == "" {

@@ -46,7 +46,7 @@ const connectionsOfRequests = 4
 // Of the files that the process may have open, this share is for connections of the
 // public listener.
 const (
-	defaultFiles   = 1 << 14 // where the limit cannot be told
+	defaultFiles   = 1 << 14 // where the limit is not known
 	mostOfFiles    = 1 << 16
 	connectionPart = 2 // half of them
 )
@@ -87,7 +87,7 @@ func (c *connections) state(conn net.Conn, s http.ConnState) {
 		if t, ok := conn.(*tls.Conn); ok { // without the alert, for which the peer could let us wait
 			conn = t.NetConn()
 		}
-		_ = conn.Close() // net/http notices, and tells state
+		_ = conn.Close() // net/http notices, and calls state
 	}
 }
 

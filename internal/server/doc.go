@@ -10,7 +10,7 @@
 //
 // There are three listeners. The public one takes reports and batches and
 // serves keys. The one for operations (health, metrics, the management API) and
-// the console's are on loopback unless told otherwise. The console itself is
+// the console's are on loopback unless configured otherwise. The console itself is
 // not part of this package; see [Options.Console].
 //
 // # Security properties
@@ -20,14 +20,14 @@
 // about a connection is reduced to a cause from a fixed list. No role derives
 // anything from a header that a client can set, except the media type.
 //
-// Plain HTTP is served on loopback only, unless the configuration says that a
+// Plain HTTP is served on loopback only, unless the configuration states that a
 // proxy ends TLS. A task is admitted only if an allow-listed owner signed it,
 // one of its hops names this organisation's URL and identity, no two hops are
 // the same organisation, and it keeps the configured floors.
 //
 // If the configuration names authorities for it, what other organisations ask of a
 // leader or a helper needs a client certificate beside the token (mutual TLS). It
-// does not stand for the token, and is not bound to a pairing.
+// does not replace the token, and is not bound to a pairing.
 //
 // HPKE keys are short-lived. Clients learn a new key before the old one ends;
 // the private half of an old key is overwritten in the key file once the last

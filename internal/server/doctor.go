@@ -27,20 +27,20 @@ type Finding struct {
 	Detail string // what was found, and what to do
 }
 
-// A Level says how a check went.
+// A Level is the result of a check.
 type Level string
 
 // The levels.
 const (
 	OK      Level = "ok"
 	Warning Level = "warning" // works now, or cannot be checked
-	Failure Level = "failure" // must be mended
+	Failure Level = "failure" // must be fixed
 )
 
 // earliest is a time that any right clock has passed.
 var earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// skewLimit is how far a peer's clock may differ before Doctor says so. HTTP
+// skewLimit is how far a peer's clock may differ before Doctor reports it. HTTP
 // dates count whole seconds.
 const skewLimit = 30 * time.Second
 
@@ -76,7 +76,7 @@ func (d *doctor) say(l Level, check, format string, args ...any) {
 	d.found = append(d.found, Finding{l, check, fmt.Sprintf(format, args...)})
 }
 
-// verdict says that a check went well, or why not.
+// verdict reports that a check went well, or why not.
 func (d *doctor) verdict(check string, err error, format string, args ...any) bool {
 	if err != nil {
 		d.say(Failure, check, "%v", err)
@@ -228,7 +228,7 @@ func (d *doctor) stores(ctx context.Context, all []holding) {
 // mostLosses is how many losses are findings of their own.
 const mostLosses = 20
 
-// losses lists what a server has lost and nobody has acknowledged.
+// losses lists what a server has lost and no operator has acknowledged.
 func (d *doctor) losses() {
 	st, err := loss.Read(durable.OS(), d.config.Data)
 	if err != nil {

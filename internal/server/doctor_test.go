@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// findings runs Doctor and returns what it says by check.
+// findings runs Doctor and returns its findings by check.
 func findings(w *world, o *org) map[string]Finding {
 	all := map[string]Finding{}
 	for _, f := range Doctor(w.t.Context(), o.config(), Options{Clock: w.clock}) {

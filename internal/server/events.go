@@ -15,7 +15,7 @@ import (
 // its place: tasks that come and go, batches, keys, pairings, and requests that are
 // turned away. No line has anything of a client, and no exact count of reports.
 
-// refusalEvery is how often a line says that requests of a route are answered 503.
+// refusalEvery is how often it is logged that requests of a route are answered 503.
 const refusalEvery = time.Minute
 
 // refusals counts the answers 503 by route, and logs them once in refusalEvery.
@@ -25,7 +25,7 @@ type refusals struct {
 }
 
 type refusal struct {
-	since  int       // answers that no line has told of
+	since  int       // answers that are not logged yet
 	logged time.Time // the last line
 }
 
@@ -74,7 +74,7 @@ func (s *Server) logAdded(all []Task) {
 
 func taskAttrs(t Task) []any { return []any{"metric", t.Task.Metric, "role", t.Role(), "task", t.ID} }
 
-// shufflerBatch logs what becomes of a batch; how many reports it has is not said.
+// shufflerBatch logs what becomes of a batch; how many reports it has is not logged.
 func (s *Server) shufflerBatch(state shuffler.State) {
 	switch state {
 	case shuffler.Delivered:

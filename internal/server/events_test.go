@@ -118,7 +118,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// discard is an answer that nobody reads.
+// discard is an answer that is never read.
 type discard struct{}
 
 func (discard) Header() http.Header         { return http.Header{} }

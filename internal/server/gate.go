@@ -45,7 +45,7 @@ func newGate(most, each int) *gate {
 	return &gate{most: most, each: each, by: map[netip.Prefix]int{}}
 }
 
-// enter takes a place, and returns false if there is none. Of requests without a
+// enter takes a place, and returns false if all are taken. Of requests without a
 // network only the number in all is bounded.
 func (g *gate) enter(network netip.Prefix) bool {
 	g.mu.Lock()
@@ -76,7 +76,7 @@ func (g *gate) leave(network netip.Prefix) {
 
 // network returns the network that a request comes from: the /24 of an IPv4 address,
 // the /56 of an IPv6 address. Behind a proxy, and on the machine itself, senders
-// cannot be told apart, and no header is believed: the result is not valid.
+// cannot be distinguished, and no header is believed: the result is not valid.
 func (c Config) network(r *http.Request) netip.Prefix {
 	if c.BehindProxy {
 		return netip.Prefix{}

@@ -35,7 +35,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestNetworks: a /24 or a /56 is one sender; what cannot be told apart is none.
+// TestNetworks: a /24 or a /56 is one sender; what cannot be distinguished is not valid.
 func TestNetworks(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.77:4000":             "192.0.2.0/24",

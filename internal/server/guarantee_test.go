@@ -81,7 +81,7 @@ func counted(t *testing.T, metrics []byte, name string) (n int) {
 }
 
 // TestTotalsAreNoised covers exact totals beside a noised table: no surface of the
-// analyzer tells them, and 99 reports against 100 decide nothing for certain.
+// analyzer discloses them, and 99 reports against 100 decide nothing for certain.
 func TestTotalsAreNoised(t *testing.T) {
 	told := map[uint64]bool{}
 	for range 6 {

@@ -219,7 +219,7 @@ func (h *host) turn(ctx context.Context) (bool, error) {
 	grace := h.server.config.Keys.Grace.D()
 	return h.ring.turn(h.server.o.Clock.Now(), func(k task.Key) time.Time {
 		if h.orphaned.Load() {
-			return farFuture // nobody knows of which epoch they are
+			return farFuture // it is not known of which epoch they are
 		}
 		if busy && oldest.Unix() <= k.NotAfter {
 			return farFuture // a batch that waits may hold reports that were sealed to it
@@ -303,7 +303,7 @@ func (h *host) cut() {
 const patience = 2 * time.Second
 
 // lock waits until no request is served. Bodies that do not end soon are cut:
-// who sends a batch may take an hour, and offers it again.
+// the sender of a batch may take an hour, and offers it again.
 func (h *host) lock() {
 	late := time.NewTicker(patience)
 	locked := make(chan struct{})
@@ -332,7 +332,7 @@ func (h *host) run(ctx context.Context) error {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			// It ends with its context only; failures are told and tried again.
+			// It ends with its context only; failures are reported and tried again.
 			_ = m.Run(pause, func(err error) { h.server.failed(string(h.role), err) })
 		}()
 		var change func()
@@ -356,7 +356,7 @@ func (h *host) tick(ctx context.Context) error {
 }
 
 // replace goes on with another list of tasks. Requests wait while the member
-// changes; what it had begun is taken up by the next one, as after a crash.
+// changes; what it had begun is continued by the next one, as after a crash.
 func (h *host) replace(ctx context.Context, tasks []*task.Task) error {
 	if h.server.o.Manual {
 		return h.rebuild(ctx, tasks)

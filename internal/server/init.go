@@ -20,7 +20,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// An Organisation is what "shoal init" is told.
+// An Organisation is the input of "shoal init".
 type Organisation struct {
 	Name   string
 	Roles  []RoleName

@@ -20,7 +20,7 @@ const installationFile = "installation.json"
 
 func (c Config) installationPath() string { return filepath.Join(c.Keys.Dir, installationFile) }
 
-// errMissing says that data which the organisation has created is not there.
+// errMissing means that data which the organisation has created is not there.
 var errMissing = errors.New("missing data")
 
 // An installation is what an organisation knows of its own data: the random ID of
@@ -29,7 +29,7 @@ var errMissing = errors.New("missing data")
 // clients would be neither counted nor destroyed.
 type installation struct {
 	path    string
-	newData bool // take what is there for the data, whatever the marker says
+	newData bool // take what is there for the data, whatever the marker lists
 	known   map[string]string
 	changed bool
 
@@ -122,7 +122,7 @@ func (h holding) id() (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// missing says what of a holding is not there that the marker lists, or "".
+// missing describes what of a holding is not there that the marker lists, or "".
 func (i *installation) missing(h holding) (string, error) {
 	want, known := i.known[h.name]
 	switch {
@@ -145,7 +145,7 @@ func (i *installation) missing(h holding) (string, error) {
 	return "", err
 }
 
-// A missingHolding is one that is not there, and what is said of it.
+// A missingHolding is one that is not there, and its description.
 type missingHolding struct {
 	holding
 	what string

@@ -101,7 +101,7 @@ func LoadIdentity(name string) (task.IdentityKey, error) {
 	if err != nil && b == nil {
 		return task.IdentityKey{}, fmt.Errorf("reading identity key: %w", err)
 	}
-	// That it is no key comes first: the mode of another file is none of our concern.
+	// That it is no key comes first: the mode of another file does not matter here.
 	key, parseErr := task.ParseIdentityKey(strings.TrimSpace(string(b)))
 	if parseErr != nil {
 		return task.IdentityKey{}, fmt.Errorf("reading identity key: %s is not an identity key file: %w", name, parseErr)
@@ -117,7 +117,7 @@ const maxIdentityFile = 4 << 10
 
 // readPrivate reads a file with secrets, of at most limit bytes. If others may
 // read or replace it, it returns both its content and an error: so that a caller
-// can tell the wrong file from the wrong mode.
+// can distinguish the wrong file from the wrong mode.
 func readPrivate(name string, limit int64) ([]byte, error) {
 	unsafe := private(name)
 	f, err := os.Open(name)
@@ -143,7 +143,7 @@ func WriteIdentity(name string, key task.IdentityKey) error {
 	return nil
 }
 
-// keysHeader stands at the top of a file of report keys.
+// keysHeader is at the top of a file of report keys.
 const keysHeader = "# Report keys of one role. Written by shoal; keep secret, do not edit.\n"
 
 // readReportKeys reads a file of report keys.

@@ -88,9 +88,9 @@ func (k *keyring) open() error {
 }
 
 // turn brings the keyring up to date at the moment now: it adds keys that are
-// due, drops those that needless says nobody can need any more, and renews the
-// announcement. It returns whether anything changed. The file is written before
-// a new key is announced.
+// due, deletes those that are past neededUntil, and renews the announcement. It
+// returns whether anything changed. The file is written before a new key is
+// announced.
 func (k *keyring) turn(now time.Time, neededUntil func(task.Key) time.Time) (bool, error) {
 	next := slices.Clone(k.keys)
 	if k.believes(now) {

@@ -66,7 +66,7 @@ func TestKeyringTurns(t *testing.T) {
 	}
 }
 
-// TestKeyringDestroys: the bytes of a private key that nobody needs any more are
+// TestKeyringDestroys: the bytes of a private key that is no longer needed are
 // gone from the file and from the file that it replaced.
 func TestKeyringDestroys(t *testing.T) {
 	k := newKeyring(t)
@@ -74,7 +74,7 @@ func TestKeyringDestroys(t *testing.T) {
 	if _, err := k.turn(noon, needed); err != nil {
 		t.Fatal(err)
 	}
-	old, err := os.Open(k.file) // as somebody who kept the file open sees it
+	old, err := os.Open(k.file) // as seen by a process that kept the file open
 	if err != nil {
 		t.Fatal(err)
 	}

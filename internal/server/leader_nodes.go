@@ -11,7 +11,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/leader"
 )
 
-// errNoLeader says that an organisation does not play the leader's part.
+// errNoLeader is returned if an organisation does not play the leader's part.
 var errNoLeader = errors.New("this organisation is no leader: its roles do not name leader")
 
 // withLeaderStore calls do with the store of the configured leader, beside the

@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-project/shoal/internal/loss"
 )
 
-// How long a helper may not answer before the log says so, and how often it does.
+// How long a helper may not answer before it is logged, and how often it is.
 const (
 	absentAfter = 15 * time.Minute
 	absentEvery = time.Hour
@@ -26,7 +26,7 @@ type leaderWatch struct {
 	listed map[leader.LossCause]int64 // of the reports that were given up since the start, those in the list of losses; used by refresh alone
 }
 
-// unwell says why the leader cannot do its work now.
+// unwell returns why the leader cannot do its work now.
 func (w *leaderWatch) unwell() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

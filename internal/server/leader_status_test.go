@@ -15,7 +15,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/leader"
 )
 
-// TestNodeStatus: what the leader says of its nodes is a gauge, a reason not to be
+// TestNodeStatus: what the leader reports of its nodes is a gauge, a reason not to be
 // ready, or a log line.
 func TestNodeStatus(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)

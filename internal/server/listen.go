@@ -28,7 +28,7 @@ const (
 	maxStreams    = 32 // of a connection of HTTP/2
 )
 
-// listen opens a TCP listener and says plainly why it could not.
+// listen opens a TCP listener. Its error explains plainly why it could not.
 func (o Options) listen(key, addr string) (net.Listener, error) {
 	l, err := o.Listen("tcp", addr)
 	switch {
@@ -56,8 +56,8 @@ func newHTTP(h http.Handler, logger *slog.Logger, m *metrics) *http.Server {
 	}
 }
 
-// errorLog stands between net/http and the log: what net/http has to say about
-// a connection begins with the peer's address, so only its cause goes on.
+// errorLog is between net/http and the log: the messages of net/http about
+// a connection begin with the peer's address, so only its cause goes on.
 type errorLog struct {
 	logger  *slog.Logger
 	metrics *metrics

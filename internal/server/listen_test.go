@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// TestErrorLog: what net/http says about a connection names the peer; the log
+// TestErrorLog: the messages of net/http about a connection name the peer; the log
 // gets the cause alone (invariant 5: no address is written).
 func TestErrorLog(t *testing.T) {
 	var out bytes.Buffer

@@ -83,7 +83,7 @@ type lossKey struct {
 	cause loss.Cause
 }
 
-// lossReasons says, for each role and cause, what was lost and is not acknowledged.
+// lossReasons lists, for each role and cause, what was lost and is not acknowledged.
 func (s *Server) lossReasons() []string {
 	st, err := s.losses.List()
 	var reasons []string

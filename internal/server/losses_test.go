@@ -17,7 +17,7 @@ type surface struct {
 	log, ready, metric, doctor bool
 }
 
-// shown says where losses of a role and a cause are shown and not acknowledged.
+// shown returns where losses of a role and a cause are shown and not acknowledged.
 func shown(w *world, o *org, role, cause string) surface {
 	w.t.Helper()
 	rec := httptest.NewRecorder()

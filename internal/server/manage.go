@@ -120,7 +120,7 @@ func methodName(m task.Method) string {
 	return "crowd"
 }
 
-// TaskState says how it stands with a task: served, disabled, or what it waits for.
+// TaskState is the state of a task: served, disabled, or what it waits for.
 func (s *Server) TaskState(ctx context.Context, t Task) string {
 	if !t.Until.IsZero() {
 		return "withdrawn: no bundle names it, reports that it has taken are processed until " + t.Until.UTC().Format(time.DateOnly)
@@ -149,7 +149,7 @@ func (s *Server) getTasks(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, s.viewTasks(r.Context(), s.Tasks()))
 }
 
-// named returns the task of the request's path; if there is none it answers.
+// named returns the task of the request's path; without such a task it answers.
 func (s *Server) named(w http.ResponseWriter, r *http.Request) (Task, bool) {
 	id, err := task.ParseID(r.PathValue("task"))
 	if err != nil {
@@ -208,7 +208,7 @@ func (s *Server) postTasks(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// errStorage says that a task was right and could not be taken all the same.
+// errStorage means that a task was right and could not be taken all the same.
 var errStorage = errors.New("not stored")
 
 func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
@@ -255,7 +255,7 @@ func (s *Server) copyRegistry() *registry {
 }
 
 // batchView is a batch as the API shows it. At a shuffler it has no counts:
-// what has not been released is nobody's to see.
+// what has not been released must not be visible.
 type batchView struct {
 	Epoch    uint64    `json:"epoch"`
 	Start    time.Time `json:"start"`
@@ -341,7 +341,7 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 			views = append(views, batchView{m.Epoch, m.Start, m.End, e.Status(), m})
 		}
 		return views, nil
-	case task.Leader, task.Helper: // what is not released is nobody's to see
+	case task.Leader, task.Helper: // what is not released must not be visible
 		return views, nil
 	case task.Analyzer:
 		entries, err := s.Tables().Before(ctx, t.ID, p.before, p.most)
@@ -355,7 +355,7 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 			}
 			view(e.Epoch, e.Status(), e.Manifest)
 		}
-		if p.before < math.MaxInt64 { // a later batch says that earlier ones are not to be expected
+		if p.before < math.MaxInt64 { // after a later batch earlier ones are not to be expected
 			last, err := s.Tables().Newest(ctx, t.ID, 1)
 			if err != nil {
 				return nil, err
@@ -373,7 +373,7 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 }
 
 // Tables returns what the organisation has released as an analyzer, or nil if
-// it is none.
+// it is not one.
 func (s *Server) Tables() *analyzer.Tables {
 	h := s.firstHost([]RoleName{AnalyzerRole})
 	if h == nil {

@@ -224,7 +224,7 @@ func TestAPIViews(t *testing.T) {
 	}
 }
 
-// TestHealth: health and readiness need no token and tell when a server stops.
+// TestHealth: health and readiness need no token and show when a server stops.
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
 	w.b.start()
@@ -240,7 +240,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestWrongMethods: a path that takes another method says which, on both listeners.
+// TestWrongMethods: a path that takes another method names it, on both listeners.
 func TestWrongMethods(t *testing.T) {
 	w := newWorld(t)
 	w.a.start()

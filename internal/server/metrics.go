@@ -15,7 +15,7 @@ import (
 // finer than the scrape.
 type metrics struct {
 	registry *prometheus.Registry
-	answered func(route string, status int) // told of each request; nil: nothing is
+	answered func(route string, status int) // called for each request; nil: nothing is
 
 	requests         *prometheus.CounterVec   // route, code
 	requestSeconds   *prometheus.HistogramVec // route

@@ -95,7 +95,7 @@ func readCertificates(key, file string) ([]*x509.Certificate, error) {
 
 // askClients returns the TLS settings of a listener that asks for client
 // certificates, if the configuration wants that. One that comes is checked in the
-// handshake; whether one must come is for the routes to say.
+// handshake; the routes decide whether one must come.
 func (c Config) askClients(t *tls.Config) (*tls.Config, error) {
 	if c.TLS.ClientCAFile == "" {
 		return t, nil
@@ -119,7 +119,7 @@ func (c Config) certified(r *http.Request) bool {
 }
 
 // clientCertificate opens the certificate that is shown to other organisations,
-// nil if there is none.
+// or returns nil.
 func (c Config) clientCertificate() (*certFiles, error) {
 	if c.TLS.ClientCertFile == "" {
 		return nil, nil
@@ -144,7 +144,7 @@ func forClients(cert *x509.Certificate) bool {
 }
 
 // show answers a server that asks for a client certificate. One that the server
-// would not accept is left out: its routes say so more plainly than a handshake
+// would not accept is left out: its routes report that more plainly than a handshake
 // that breaks, and those that need none still work.
 func (f *certFiles) show(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	cert := f.renewed()
@@ -170,7 +170,7 @@ func (c Config) client() (*http.Client, error) {
 	return peerClient(t), nil
 }
 
-// clientCertificates says whether mutual TLS is on, in either direction.
+// clientCertificates reports whether mutual TLS is on, in either direction.
 func (d *doctor) clientCertificates() {
 	c := d.config
 	if c.Has(LeaderRole) || c.Has(HelperRole) {

@@ -243,7 +243,7 @@ func TestMutualTLSRoutes(t *testing.T) {
 		token  string
 		method string
 		path   string
-		known  string // what who is known is told
+		known  string // the answer to a known client
 	}{
 		{w.b, leader, "GET", dap.AggregationJobPath(made.ID(), dap.AggregationJobID{1}) + "?step=0", "unrecognizedAggregationJob"},
 		{w.b, leader, "POST", under + "aggregation_jobs", "unsupportedMediaType"},
@@ -259,7 +259,7 @@ func TestMutualTLSRoutes(t *testing.T) {
 				t.Errorf("%s %s, certificate %s: %d %s %s", route.method, route.path, client, status, kind, body)
 			}
 		}
-		if status, _, body := ask("foreign", route.method, url, route.token); status != 0 { // the handshake breaks, as the log says
+		if status, _, body := ask("foreign", route.method, url, route.token); status != 0 { // the handshake breaks, as is logged
 			t.Errorf("%s %s, foreign certificate: %d %s", route.method, route.path, status, body)
 		}
 		for _, token := range []string{"", leader[1:] + "A"} {
@@ -329,7 +329,7 @@ func TestClientCertificateFiles(t *testing.T) {
 	}
 }
 
-// TestMutualTLSDoctor: doctor says whether mutual TLS is on, and when it will end.
+// TestMutualTLSDoctor: doctor reports whether mutual TLS is on, and when it will end.
 func TestMutualTLSDoctor(t *testing.T) {
 	w := newMutualWorld(t)
 	const asks, shows = "client certificates", "own client certificate"

@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/shuffler"
 )
 
-// leastFree is the space below which a server says that it is not ready: room
+// leastFree is the space below which a server reports that it is not ready: room
 // for a segment and the stores' logs.
 const leastFree = 256 << 20
 
@@ -36,7 +36,7 @@ func (s *Server) ops() http.Handler {
 	})
 }
 
-// readyz says whether the server can do its work now, and if not why.
+// readyz reports whether the server can do its work now, and if not why.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	reasons := s.unready()
 	if len(reasons) == 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 )
 
-// A batch that cannot be processed is set aside: gauge and readiness say so, and a
+// A batch that cannot be processed is set aside: gauge and readiness report it, and a
 // start with RetryBatches has it tried again.
 func TestAsideIsSeen(t *testing.T) {
 	w := newWorld(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/route"
 )
 
-// A problem is what a client is told when a request fails (RFC 9457). Its type
+// A problem is the answer to a request that fails (RFC 9457). Its type
 // is urn:shoal:problem:NAME. The detail is fixed text or names what the client
 // itself sent; it never holds data of the server.
 type problem struct {
@@ -52,7 +52,7 @@ func unrouted(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	problems.wrongMethod.write(w, "")
 }
 
-// write sends p. detail, if any, tells the client what to mend.
+// write sends p. detail, if any, describes what the client can correct.
 func (p problem) write(w http.ResponseWriter, detail string) {
 	body, err := json.Marshal(struct {
 		Type   string `json:"type"`

@@ -168,7 +168,7 @@ func (s *Server) firstHost(roles []RoleName) *host {
 }
 
 // choose returns the host of the role that the organisation has in the
-// request's task, and otherwise the one given: it will say that it does not
+// request's task, and otherwise the one given: it will answer that it does not
 // know the task.
 func (s *Server) choose(otherwise *host, r *http.Request) *host {
 	text := r.PathValue("task")
@@ -228,7 +228,7 @@ func limitTime(w http.ResponseWriter, d time.Duration) {
 	_ = c.SetWriteDeadline(end)
 }
 
-// hsts tells browsers, in which the SDK may run, to stay with TLS.
+// hsts makes browsers, in which the SDK may run, stay with TLS.
 func hsts(c Config, next http.Handler) http.Handler {
 	if !c.TLS.Enabled() {
 		return next

@@ -31,18 +31,18 @@ type Task struct {
 // Role returns the organisation's role in the task.
 func (t Task) Role() task.Role { return t.Task.Hops[t.Hop].Role }
 
-// errNotOurs says that no hop of a task is this organisation. Bundles are made
+// errNotOurs means that no hop of a task is this organisation. Bundles are made
 // for apps and hold the tasks of several organisations, so that is no fault.
 var errNotOurs = errors.New("names other organisations only")
 
-// errEnded says that a task is over.
+// errEnded means that a task is over.
 var errEnded = errors.New("has expired")
 
 // registry admits tasks and remembers them.
 type registry struct {
 	config    Config
 	self      ed25519.PublicKey
-	collector ed25519.PublicKey // the collector's, nil if the organisation is none
+	collector ed25519.PublicKey // the collector's, nil if the organisation is not one
 	owners    []ed25519.PublicKey
 	costs     *metric.Cache
 	tasks     []Task          // in the order of admission
@@ -114,7 +114,7 @@ func (r *registry) load(now time.Time) error {
 	return r.loadWithdrawn(now)
 }
 
-// nothing says why nothing of a bundle is served, or "". A bundle that was made for
+// nothing explains why nothing of a bundle is served, or "". A bundle that was made for
 // another address or identity looks like one that has no questions yet.
 func (r *registry) nothing(bundle []byte, now time.Time) string {
 	b, err := task.ParseBundle(bundle)
@@ -137,7 +137,7 @@ func (r *registry) nothing(bundle []byte, now time.Time) string {
 	return fmt.Sprintf("none of its tasks (%d) names this organisation: %s, %s", len(b.Tasks), r.config.URL, task.FormatPublic(r.self))
 }
 
-// warnings says what of the configuration serves nothing.
+// warnings lists what of the configuration serves nothing.
 func (r *registry) warnings() []string {
 	if len(r.tasks) > 0 {
 		return r.useless
@@ -259,8 +259,8 @@ func (r *registry) over(t *task.Task, role task.Role) (time.Time, bool) {
 // hopsOf finds this organisation among the hops. Identity and URL go together: a
 // task that has one without the other was made for another server or by mistake,
 // and is refused. An organisation that had two parts in one task could see what
-// the parts must not see together; only the collector, which sees what it is told
-// by both aggregators, can stand beside another part.
+// the parts must not see together; only the collector, which sees what both
+// aggregators send it, can be combined with another part.
 func (r *registry) hopsOf(t *task.Task) ([]int, error) {
 	var at []int
 	for i, h := range t.Hops {
@@ -295,8 +295,8 @@ func (r *registry) hopsOf(t *task.Task) ([]int, error) {
 }
 
 // AddTasks admits the tasks of a bundle, all or none, for the next start of the
-// organisation's server, and returns those that are new. A running server must be
-// told by its management API.
+// organisation's server, and returns those that are new. For a running server use
+// its management API.
 func AddTasks(c Config, bundle []byte, now time.Time) ([]Task, error) {
 	r, err := readRegistry(c, now)
 	if err != nil {
@@ -309,7 +309,7 @@ func AddTasks(c Config, bundle []byte, now time.Time) ([]Task, error) {
 	return added, c.saveAdded(bundle, sha256.Sum256(bundle))
 }
 
-// UselessBundle says why an organisation serves nothing of a bundle, or "".
+// UselessBundle explains why an organisation serves nothing of a bundle, or "".
 func UselessBundle(c Config, bundle []byte, now time.Time) (string, error) {
 	r, err := readRegistry(c, now)
 	if err != nil {

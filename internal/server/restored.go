@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// restoredFile, beside the keys, says when the organisation's data was last put
+// restoredFile, beside the keys, records when the organisation's data was last put
 // back from a backup, or given up. What counted between the backup and that moment
 // is forgotten, so that an aggregator counts no report from before it ever again.
 const restoredFile = "restored.json"
@@ -23,7 +23,7 @@ type restoredDocument struct {
 	Backup   time.Time `json:"backup,omitzero"` // when the backup was made
 }
 
-// readRestored returns the moment, zero if there is none.
+// readRestored returns the moment, or zero.
 func readRestored(c Config) (time.Time, error) {
 	b, err := os.ReadFile(c.restoredPath())
 	if errors.Is(err, fs.ErrNotExist) {

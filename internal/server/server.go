@@ -113,7 +113,7 @@ type Server struct {
 	collector   task.IdentityKey // the collector's, if the organisation is one
 	restored    time.Time        // when data was last restored or given up; zero for never
 	gates       *gates
-	network     func(*http.Request) netip.Prefix // of a sender; not valid if that cannot be told
+	network     func(*http.Request) netip.Prefix // of a sender; not valid if that is unknown
 	pace        pace
 	bodies      buffers
 	need        atomic.Int64 // bytes that the work on the largest batch may take
@@ -138,7 +138,7 @@ type listener struct {
 }
 
 // New opens everything that the configuration names and binds the listeners.
-// Each error says in one line what to mend. Nothing is served before Run.
+// Each error describes in one line what to fix. Nothing is served before Run.
 func New(ctx context.Context, c Config, o Options) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("checking config: %w", err)
@@ -227,8 +227,8 @@ func (s *Server) openRole(ctx context.Context, r RoleName) error {
 	return h.start(ctx, s.tasksOf(r))
 }
 
-// syncAggregates lets the roles of the aggregate route serve what tasks and
-// pairings say. A task that cannot be served yet waits and does not keep the
+// syncAggregates lets the roles of the aggregate route serve the tasks and
+// pairings. A task that cannot be served yet waits and does not keep the
 // others.
 func (s *Server) syncAggregates(ctx context.Context) {
 	for _, a := range s.aggregators {

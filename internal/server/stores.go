@@ -16,8 +16,8 @@ import (
 )
 
 // setDamagedAside inspects the databases of all roles. A damaged one is a loss, and
-// stops the start: what is in it cannot be told from what was. With --new-data it is
-// renamed and a new one takes its place. It returns how many were.
+// stops the start: what it holds cannot be distinguished from what it held. With
+// --new-data it is renamed and a new one takes its place. It returns how many were.
 func (s *Server) setDamagedAside(ctx context.Context, all []holding) (int, error) {
 	aside := 0
 	var errs []error
@@ -34,7 +34,7 @@ func (s *Server) setDamagedAside(ctx context.Context, all []holding) (int, error
 		}
 		s.storeDamaged(h.role, err)
 		if !s.o.NewData {
-			errs = append(errs, fmt.Errorf("data: %w. Restore a backup; if there is none, \"shoal serve --new-data\" sets the store aside "+
+			errs = append(errs, fmt.Errorf("data: %w. Restore a backup; without one, \"shoal serve --new-data\" sets the store aside "+
 				"and starts without it once, and its reports are not counted", err))
 			continue
 		}
@@ -105,7 +105,7 @@ func (s *Server) giveUp(gone []missingHolding) {
 }
 
 // noticeDamage enters a database into the list of losses if an error of a stage, whose
-// name begins with that of a role, says that it is damaged.
+// name begins with that of a role, shows that it is damaged.
 func (s *Server) noticeDamage(stage string, err error) {
 	if !sqlite.IsDamaged(err) {
 		return

@@ -99,7 +99,7 @@ func workedAggregate(t *testing.T) *world {
 }
 
 // TestStores damages every store and folder that any role has, as the configuration
-// lists them. A damaged or missing one stops the start with an error that says what
+// lists them. A damaged or missing one stops the start with an error that names it
 // and what to do, and is a finding of doctor; when it is given up with --new-data the
 // loss is a log line, a gauge, a reason not to be ready and a finding, over restarts,
 // until it is acknowledged.

@@ -46,7 +46,7 @@ func OpenTables(ctx context.Context, c Config) (release.Catalogue, func() error,
 	return release.Join(all...), done, nil
 }
 
-// errNotRun says that a role has no store.
+// errNotRun is returned if a role has no store.
 var errNotRun = errors.New("the server has not run yet")
 
 // openTablesOf opens what one role has released, nil if the role releases nothing.
@@ -91,7 +91,7 @@ func (s *Server) Released() release.Catalogue {
 }
 
 // Aggregates returns what the organisation has released as a collector, or nil if
-// it is none.
+// it is not one.
 func (s *Server) Aggregates() *collector.Tables {
 	if s.gatherer == nil {
 		return nil

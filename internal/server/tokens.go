@@ -41,7 +41,7 @@ func ParseScope(s string) (Scope, error) {
 	return "", fmt.Errorf("scope %q is not one of read, tasks, export, collect, keys", s)
 }
 
-// A Token is what stands in the token file: a name, scopes, and the digest of
+// A Token is an entry of the token file: a name, scopes, and the digest of
 // the secret. The secret itself is shown once, when it is made.
 type Token struct {
 	Name    string  `json:"name"`
@@ -126,7 +126,7 @@ func (t *Tokens) Revoke(name string) error {
 	}
 	left := slices.DeleteFunc(slices.Clone(t.tokens), func(k Token) bool { return k.Name == name })
 	if len(left) == len(t.tokens) {
-		return fmt.Errorf("revoking a token: there is none named %q", name)
+		return fmt.Errorf("revoking a token: no token named %q", name)
 	}
 	return t.save(left)
 }
@@ -137,9 +137,9 @@ var (
 	errScope   = errors.New("token without the scope")
 )
 
-// check says whether the secret is a token that is valid now and has the
+// check verifies that the secret is a token that is valid now and has the
 // scope. It compares digests of all tokens in constant time: how long it takes
-// says nothing of how close a guess came.
+// reveals nothing of how close a guess came.
 func (t *Tokens) check(secret string, scope Scope, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

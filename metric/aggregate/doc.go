@@ -5,9 +5,9 @@
 // # Use
 //
 // [New] makes a [Question] of a task's aggregation. On the device a [Tally]
-// gathers what the app says in one epoch, and [Tally.Shard] turns it into the
-// shares of the one report that is sent for it, whether the app said anything or
-// not:
+// collects the values that the app records in one epoch, and [Tally.Shard] turns it
+// into the shares of the one report that is sent for it, whether the app recorded any
+// value or not:
 //
 //	q, err := aggregate.New(&t.Aggregation)
 //	tally := q.Empty()
@@ -19,7 +19,7 @@
 //
 // # How several values of one epoch become one
 //
-// A client counts once an epoch, however much it says:
+// A client counts once an epoch, however many values it records:
 //
 //   - count, sum: values add up, to at most the maximum.
 //   - mean: the mean of the client's own values, so that each client that has any
@@ -32,7 +32,7 @@
 //     end of their range, vectors and gradients with a bounded sum by the same
 //     factor for all elements.
 //
-// # Clients that have nothing to say
+// # Clients without a value
 //
 // With presence hidden they send: zero; for a histogram a bucket of its own,
 // which is the last; for a mean the weight zero. The mean is a vector of two: the

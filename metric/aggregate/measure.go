@@ -11,7 +11,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// The measurements that a tally stands for, cut back to the question's bounds.
+// The measurements of a tally, cut back to the question's bounds.
 
 func (t *Tally) sum() uint64 { return min(t.ints[0], t.q.a.Max) }
 
@@ -163,7 +163,7 @@ func (t *Tally) String() string {
 	return vectorText(t.gradient())
 }
 
-// nothing says how a client counts that has nothing to say.
+// nothing describes how a client without a value counts.
 func (q *Question) nothing() string {
 	switch q.a.Kind {
 	case task.Histogram, task.Categories:

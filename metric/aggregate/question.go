@@ -125,7 +125,7 @@ func (q *Question) values() int {
 	return len(q.a.Labels)
 }
 
-// buckets is values, and one for those who have nothing to say.
+// buckets is values, and one for clients without a value.
 func (q *Question) buckets() int {
 	if q.a.Presence == task.Hidden {
 		return q.values() + 1
@@ -167,7 +167,7 @@ func rangeText(bounds []int64, i int) string {
 }
 
 // Step returns the unit in which the VDAF counts an element of the result: 1
-// but for gradients.
+// except for gradients.
 func (q *Question) Step() float64 {
 	switch q.a.Kind {
 	case task.LInfGradient:

@@ -13,14 +13,14 @@ type Row struct {
 	Estimate float64 // may be below zero, or above what is possible, where there is noise
 	StdDev   float64 // of the noise in the estimate; 0 without noise
 	// The ends of an interval that holds the number without noise in 95 cases of
-	// 100 or more; infinite where nothing can be told of a mean.
+	// 100 or more; infinite where nothing is known of a mean.
 	Low, High float64
 }
 
 // A Result is the answer to a question for one batch.
 type Result struct {
 	Reports uint64 // in the batch: exact, whatever the noise
-	// Answered is how many clients had a value, where the question tells: a mean,
+	// Answered is how many clients had a value, where the question has it: a mean,
 	// or a histogram with presence hidden. Nil elsewhere.
 	Answered *Row
 	Rows     []Row

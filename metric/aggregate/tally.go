@@ -13,24 +13,24 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// ErrUse says that a value does not fit the question's kind: the app calls the
+// ErrUse means that a value does not fit the question's kind: the app calls the
 // wrong function, or gives a value that the question does not know.
 var ErrUse = errors.New("the value does not fit the question")
 
-// tallyVersion stands first in the bytes of a tally.
+// tallyVersion is the first byte of a tally.
 const tallyVersion = 1
 
 // A Tally is what one device gathers of a question in one epoch. It is not safe
 // for concurrent use.
 type Tally struct {
 	q       *Question
-	n       uint64    // how often the app said something
+	n       uint64    // how often the app recorded a value
 	clipped uint64    // how often of these some of it did not count
 	ints    []uint64  // a sum, the index of a bucket, a set of labels in words, or the elements of a vector
 	reals   []float64 // the elements of a gradient
 }
 
-// Empty returns the tally of a client that has nothing to say.
+// Empty returns the tally of a client without a value.
 func (q *Question) Empty() *Tally {
 	t := &Tally{q: q}
 	switch q.a.Kind {
@@ -104,9 +104,9 @@ func (t *Tally) check() error {
 	return nil
 }
 
-// Said returns how often the app said something, but for what it had said before
-// where once is as good as often, and how often some of it went beyond the
-// question's bounds and was cut.
+// Said returns how often the app recorded a value, except values recorded before where
+// only the first counts, and how often a value went beyond the question's bounds and was
+// cut.
 func (t *Tally) Said() (times, clipped uint64) { return t.n, t.clipped }
 
 func (t *Tally) misuse(format string, args ...any) error {
@@ -256,7 +256,7 @@ func (t *Tally) mark(v any) error {
 		}
 		known = false
 	}
-	if !known { // what was said before need not be stored again
+	if !known { // what was recorded before need not be stored again
 		t.noted(whole)
 	}
 	return nil
@@ -305,7 +305,7 @@ func (t *Tally) Vector(v any) error {
 
 // Shard turns the tally into the shares of one report, see
 // [vdaf.Prio3.Shard]. What is out of bounds is cut back as the package comment
-// says, so that it never fails but where rand does.
+// describes, so that it fails only if rand fails.
 func (t *Tally) Shard(rand io.Reader, ctx []byte, nonce vdaf.Nonce) (*vdaf.Sharded, error) {
 	return t.q.shard(t, rand, ctx, nonce)
 }

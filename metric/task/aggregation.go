@@ -35,7 +35,7 @@ type AggregateKind uint8
 const (
 	Count        AggregateKind = 1 // whether something happened, or how often, up to Max
 	Sum          AggregateKind = 2 // a sum of integers, from 0 to Max
-	Mean         AggregateKind = 3 // the mean of integers from 0 to Max, of those who have one
+	Mean         AggregateKind = 3 // the mean of integers from 0 to Max, of the clients that have one
 	Histogram    AggregateKind = 4 // one number, by Bounds
 	Categories   AggregateKind = 5 // one of Labels
 	Multihot     AggregateKind = 6 // a subset of Labels with at most Max members
@@ -45,13 +45,13 @@ const (
 	L1Gradient   AggregateKind = 10
 )
 
-// A Presence says whether the existence of a report tells something.
+// A Presence is whether the existence of a report reveals something.
 type Presence uint8
 
 // The presences.
 const (
-	Hidden   Presence = 0 // every client sends one report an epoch, also if it has nothing to say
-	Revealed Presence = 1 // only clients that have something to say send one
+	Hidden   Presence = 0 // every client sends one report an epoch, also without a value
+	Revealed Presence = 1 // only clients with a value send one
 )
 
 // Limits of an aggregation.

@@ -43,8 +43,8 @@ func (b *Bundle) Encode() ([]byte, error) {
 	return out.Bytes()
 }
 
-// ParseBundle reads what [Bundle.Encode] writes. It checks the form alone; who
-// signed what is for [Bundle.Open].
+// ParseBundle reads what [Bundle.Encode] writes. It checks the form alone;
+// [Bundle.Open] checks the signatures.
 func ParseBundle(b []byte) (*Bundle, error) {
 	rest, ok := bytes.CutPrefix(b, []byte(bundleMagic))
 	if !ok {

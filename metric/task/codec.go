@@ -9,11 +9,11 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// version stands first in a task's canonical bytes. Another format is another
+// version is the first byte of a task's canonical bytes. Another format is another
 // version.
 const version = 1
 
-// errMalformed says that bytes end early, run over, or hold an impossible
+// errMalformed means that bytes end early, run over, or hold an impossible
 // length.
 var errMalformed = errors.New("malformed bytes")
 

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/crypto/secretshare"
 )
 
-// An EncodingKind says in which form the analyzer receives a fragment.
+// An EncodingKind is the form in which the analyzer receives a fragment.
 type EncodingKind uint8
 
 // The forms.
@@ -27,8 +27,8 @@ const (
 //     [Naive] or [NoisyDrop] with T of Shares or more. [NoisySet] is refused,
 //     since its noise has no lower bound: a crowd of any size may pass.
 //   - a crowd that is the whole fragment ([Payload]), which then passes and is
-//     read as one, or [Constant]. Under [Attributes] nobody could tell to which
-//     crowd a report belongs that stays unreadable, so no crowd's size could be
+//     read as one, or [Constant]. Under [Attributes] the crowd of a report
+//     that stays unreadable would not be known, so no crowd's size could be
 //     estimated.
 //   - no randomised response: it makes equal values differ.
 //   - a salt of one epoch: shares and ciphertexts are bound to task and epoch,

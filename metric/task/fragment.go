@@ -55,7 +55,7 @@ func (t *Task) checkShape(rec Record) error {
 	return nil
 }
 
-// wholeValue says what is wrong with v as a value that is not broken up.
+// wholeValue returns what is wrong with v as a value that is not broken up.
 func wholeValue(v Value) string {
 	if v == nil {
 		return "absent"
@@ -66,7 +66,7 @@ func wholeValue(v Value) string {
 	return ""
 }
 
-// partValue says what is wrong with v as a part of the field f.
+// partValue returns what is wrong with v as a part of the field f.
 func (t *Task) partValue(f *Field, v Value) string {
 	var want int
 	switch t.Fragment.Kind {

@@ -76,7 +76,7 @@ type KeyConfig struct {
 	Role         Role
 	Identity     ed25519.PublicKey // the party's, 32 bytes
 	Keys         []Key             // 1 to 32, the preferred first; one of X25519 at least
-	PolicyDigest [32]byte          // of the policy that the party says it follows; zero without one
+	PolicyDigest [32]byte          // of the policy that the party declares to follow; zero without one
 	Evidence     [][]byte          // attestation evidence; must be empty
 	LogProof     []byte            // inclusion in a transparency log; must be empty
 	NotBefore    int64             // Unix seconds, inclusive
@@ -222,7 +222,7 @@ func parseKeyConfig(b []byte) (*KeyConfig, error) {
 		return nil, fmt.Errorf("key config: %w", errMalformed)
 	}
 	if len(evidence) > 0 || len(proof) > 0 {
-		c.LogProof = []byte{0} // Validate says so in its own words.
+		c.LogProof = []byte{0} // so that Validate refuses it
 	}
 	again, err := c.Bytes()
 	if err != nil {

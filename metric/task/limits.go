@@ -36,7 +36,7 @@ const (
 )
 
 // SizeClasses returns the lengths in bytes that the innermost plaintext of a
-// report may have. Few classes mean that a length tells little.
+// report may have. Few classes mean that a length reveals little.
 func SizeClasses() []int {
 	return []int{64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768}
 }

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// A PayloadError says which field of a record does not fit the schema. It
+// A PayloadError names the field of a record that does not fit the schema. It
 // never holds the value.
 type PayloadError struct {
 	Field string // empty when the bytes as a whole are wrong
@@ -181,7 +181,7 @@ func (f *Field) appendSet(out []byte, v Value) ([]byte, error) {
 	return appendFixed(append(out, form), chunk.Bits, (n+7)/8), nil
 }
 
-// read returns the value, or why there is none.
+// read returns the value, or why there is no value.
 func (f *Field) read(r *reader) (Value, string) {
 	switch f.Kind {
 	case Bool:

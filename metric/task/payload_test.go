@@ -115,7 +115,7 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 // TestFragmentShape covers the threat of a forged report whose shape the task
-// does not allow, and which would stand out in the table.
+// does not allow, and which would be conspicuous in the table.
 func TestFragmentShape(t *testing.T) {
 	pairs, tuples := list(task.Fragment{Kind: task.Pairs}), list(task.Fragment{Kind: task.Tuples, M: 3})
 	films := func(s ...task.Value) []task.Value { return s }

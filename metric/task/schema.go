@@ -206,7 +206,7 @@ func (f *Field) elementSize(kind Kind, maxString uint16) int {
 	return 0
 }
 
-// span returns the greatest number that stands for an Int on the wire.
+// span returns the greatest number that encodes an Int on the wire.
 func (f *Field) span() uint64 {
 	if len(f.Buckets) > 0 {
 		return uint64(len(f.Buckets) - 1)

@@ -17,15 +17,15 @@ type Signature struct {
 	Sig []byte            // 64 bytes, in [TaskDomain]
 }
 
-// A Signed is a task's canonical bytes and the signatures that stand beside
-// them: the owner's first, then those of parties, in the order of the task's
+// A Signed is a task's canonical bytes and their signatures:
+// the owner's first, then those of parties, in the order of the task's
 // hops, each at most once.
 type Signed struct {
 	Bytes      []byte
 	Signatures []Signature
 }
 
-// ErrNotAccepted says that a task's owner is not on the list of those accepted.
+// ErrNotAccepted means that a task's owner is not on the list of those accepted.
 var ErrNotAccepted = errors.New("the task's owner is not accepted here")
 
 // Sign returns t with its owner's signature.
@@ -137,8 +137,8 @@ func (s *Signed) Encode() ([]byte, error) {
 	return out, nil
 }
 
-// ParseSigned reads what [Signed.Encode] writes. It checks the form alone; who
-// signed what is for [Signed.Open].
+// ParseSigned reads what [Signed.Encode] writes. It checks the form alone;
+// [Signed.Open] checks the signatures.
 func ParseSigned(b []byte) (*Signed, error) {
 	in := cryptobyte.String(b)
 	var v uint8

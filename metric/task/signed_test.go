@@ -53,7 +53,7 @@ func TestSigned(t *testing.T) {
 }
 
 // TestSignedRefuses covers the threat of a task that its owner never signed, or
-// that carries the word of somebody who never gave it.
+// that carries a signature of a party that never signed it.
 func TestSignedRefuses(t *testing.T) {
 	if _, err := task.Sign(sample(), identity("shuffler")); err == nil {
 		t.Error("signed with another's key")

@@ -15,7 +15,7 @@ import (
 // An ID names a task: the SHA-256 digest of its canonical bytes.
 type ID [sha256.Size]byte
 
-// String returns the ID in unpadded base64url, as it stands in URLs.
+// String returns the ID in unpadded base64url, as used in URLs.
 func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 // ParseID reads the form that [ID.String] writes.
@@ -45,7 +45,7 @@ const (
 // and what the ID is the digest of; HPKE keys are not among them, see
 // [KeyConfig].
 type Task struct {
-	Owner    ed25519.PublicKey // who asks; 32 bytes
+	Owner    ed25519.PublicKey // the key of the owner; 32 bytes
 	OwnedBy  string            // the owner's name, 1 to 255 bytes
 	Metric   string            // [a-z0-9_.]{1,64}, unique for an owner
 	Question string            // for people, up to 1000 bytes
@@ -112,7 +112,7 @@ const (
 	Enum   Kind = 2 // string, one of Field.Values
 	Int    Kind = 3 // int64, in [Field.Low, Field.High], already bucketed
 	Bool   Kind = 4 // bool
-	Set    Kind = 5 // uint64: bit i says that Field.Values[i] is present; at most 64 values
+	Set    Kind = 5 // uint64: bit i means that Field.Values[i] is present; at most 64 values
 	List   Kind = 6 // []Value of kind Field.Elem, at most Field.Max elements
 )
 
@@ -165,9 +165,9 @@ const (
 	Bits   FragmentKind = 4 // chunks of M bits of the Set Field
 )
 
-// A Fragment says how a record is broken up. Fields of Keep stand in every
-// fragment; each field of the schema stands in some. The crowd's fields stand
-// in every fragment too: they are in Keep or are Field itself.
+// A Fragment is how a record is broken up. Fields of Keep are in every fragment;
+// each field of the schema is in some. The crowd's fields are in every fragment
+// too: they are in Keep or are Field itself.
 type Fragment struct {
 	Kind  FragmentKind
 	Field uint8   // index into the schema: Pairs, Tuples, Bits; not in Keep
@@ -176,7 +176,7 @@ type Fragment struct {
 	Keep  []uint8 // indexes into the schema, strictly increasing
 }
 
-// A CrowdKind says what makes reports a crowd.
+// A CrowdKind is what makes reports a crowd.
 type CrowdKind uint8
 
 // The kinds of crowd (Prochlo paper, sections 3.5 and 5.2).
@@ -186,7 +186,7 @@ const (
 	Payload    CrowdKind = 2 // the whole fragment
 )
 
-// A CrowdRule says which crowd a report belongs to.
+// A CrowdRule defines which crowd a report belongs to.
 type CrowdRule struct {
 	Kind   CrowdKind
 	Fields []uint8 // Attributes: indexes into the schema, strictly increasing
@@ -207,7 +207,7 @@ const (
 	NoisyDrop ThresholdKind = 2 // drop d = max(0, round(N(D, sigma^2))) records, then forward if at least T are left
 )
 
-// A Threshold says which crowds are forwarded and how many of their records.
+// A Threshold defines which crowds are forwarded and how many of their records.
 type Threshold struct {
 	Kind       ThresholdKind
 	T          uint32

@@ -95,7 +95,7 @@ func validName(s, also string) bool {
 }
 
 // validText wants UTF-8 without control characters other than line feeds, so
-// that a task printed on a terminal cannot hide what it says.
+// that a task printed on a terminal cannot hide its content.
 func validText(what, s string, low, high int) error {
 	if len(s) < low || len(s) > high {
 		return fmt.Errorf("%s has %d bytes, want %d to %d", what, len(s), low, high)
@@ -340,7 +340,7 @@ func (p Party) validate() error {
 	return ValidURL(p.URL)
 }
 
-// ValidURL says what is wrong with s as the URL of a [Party]: it must be https,
+// ValidURL returns an error if s is not valid as the URL of a [Party]: it must be https,
 // or http on the loopback interface; lower case host; no user, query, fragment
 // or trailing slash.
 func ValidURL(s string) error {

@@ -171,7 +171,7 @@ func checkTrailer(fields []Field) error {
 	return nil
 }
 
-// contentLength returns the value of the field, false if there is none.
+// contentLength returns the value of the field, false if it is missing.
 func contentLength(fields []Field) (n uint64, found bool, err error) {
 	for _, f := range fields {
 		if f.Name != "content-length" {

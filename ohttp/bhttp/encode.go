@@ -35,7 +35,7 @@ func appendString(b []byte, s string) []byte {
 }
 
 // Append appends the encoding of the request to b. The request must be valid;
-// limits are for those who decode it.
+// limits are for its decoders.
 func (m *Request) Append(b []byte, mode Mode) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("encoding request: %w", err)

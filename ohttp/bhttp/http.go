@@ -15,7 +15,8 @@ import (
 
 // RequestFromHTTP translates a client's request. It reads and closes the body.
 // Fields about a connection are an error, and so is Expect, which cannot be
-// answered; a field Date is left out, because it would tell the clock of the client.
+// answered; a field Date is left out, because it would reveal the clock of the
+// client.
 func RequestFromHTTP(r *http.Request, l Limits) (*Request, error) {
 	content, err := readBody(r.Body, l.Size)
 	if err != nil {

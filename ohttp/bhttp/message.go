@@ -67,7 +67,7 @@ func (l Limits) check() error {
 	return nil
 }
 
-// Errors by which a caller can tell causes apart. Others wrap ErrInvalid.
+// Errors by which a caller can distinguish causes. Others wrap ErrInvalid.
 var (
 	ErrInvalid  = errors.New("invalid binary HTTP message")
 	ErrTooLarge = errors.New("binary HTTP message exceeds a limit")

@@ -1,11 +1,11 @@
-// Package minute gives clients the time, so that nothing that they send tells their
-// own clock.
+// Package minute gives clients the time, so that nothing that they send reveals
+// their own clock.
 //
 // A device's clock is off by an amount that identifies it, and its choice of an
-// epoch near a boundary would tell that amount. So a party signs the present minute
-// ([Sign]), the relay fetches it once a minute and serves the same bytes to all
-// ([Server]), and a client chooses epochs by it alone ([Client]). Without it the
-// client waits.
+// epoch near a boundary would reveal that amount. So a party signs the present
+// minute ([Sign]), the relay fetches it once a minute and serves the same bytes to
+// all ([Server]), and a client chooses epochs by it alone ([Client]). Without it
+// the client waits.
 //
 // # Security
 //

@@ -49,8 +49,8 @@ func NewSource(c SourceConfig) (*Source, error) {
 	return &Source{config: c}, nil
 }
 
-// Key returns the key of the present period. An error means that there is none yet,
-// or none at all: the caller waits.
+// Key returns the key of the present period. An error means that there is no key
+// yet, or none at all: the caller waits.
 func (s *Source) Key(ctx context.Context) (ohttp.KeyConfig, error) {
 	now, err := s.config.Now()
 	if err != nil {

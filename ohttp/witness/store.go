@@ -26,7 +26,7 @@ func (r Record) refused() bool { return len(r.Signed) > 1 }
 // Several nodes of one witness share one store. Implementations are safe for
 // concurrent use.
 type Store interface {
-	// Get returns the record of a slot, false if there is none.
+	// Get returns the record of a slot, false if the slot has none.
 	Get(ctx context.Context, s Slot) (Record, bool, error)
 	// Put keeps the signed statement as the record of a slot that has none, and
 	// returns the record that the slot has then: another one if there was one.

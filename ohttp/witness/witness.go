@@ -93,8 +93,8 @@ func New(c Config) (*Witness, error) {
 }
 
 // Keys returns the witnessed statement of a slot, the same bytes at any time. It
-// fails while the store fails. Errors wrap [ErrUnknown] or [ErrRefused]; others say that the party could not be
-// asked, or the store not be written, and the next call tries again.
+// fails while the store fails. Errors wrap [ErrUnknown] or [ErrRefused]; others mean that the
+// party could not be asked, or the store not be written, and the next call tries again.
 func (w *Witness) Keys(ctx context.Context, s Slot) ([]byte, error) {
 	st, err := w.state(s)
 	if err != nil {
@@ -103,7 +103,7 @@ func (w *Witness) Keys(ctx context.Context, s Slot) ([]byte, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if now := w.config.Clock.Now(); !st.refused && !now.Before(st.retryAt) {
-		// Who asks first may go away: the others go on waiting for this.
+		// The first caller may go away: the others go on waiting for this.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.Timeout)
 		defer cancel()
 		before := st.served

@@ -13,7 +13,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// browser returns the path of Chromium, or skips the test where there is none.
+// browser returns the path of Chromium, or skips the test without it.
 func browser(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("SHOAL_CHROMIUM"); path != "" {

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { minify } from "terser";
 
-// Names of our own that are shortened in dist. Some stand in what lies on people's
+// Names of our own that are shortened in dist. Some are part of what is stored on people's
 // devices: a name never leaves its place in this list, and new ones go to its end.
 const names = `
   num task crowd kind ints hops run end mod report aggregation notBefore opaque epoch take epochSeconds list bits

@@ -364,7 +364,7 @@ func (m *maker) noise(a *task.Aggregation) {
 	}
 }
 
-// calls returns what an app may say of an aggregation.
+// calls returns what an app may record of an aggregation.
 func (m *maker) calls(a *task.Aggregation) []call {
 	var out []call
 	for range m.r.IntN(4) {

@@ -39,7 +39,7 @@ func crowdOf(n int) ([]person, map[string]map[string]float64) {
 	departments := questions()["shop.departments"].Labels
 	var people []person
 	for i := range n {
-		if i%10 == 9 { // who records nothing reports all the same
+		if i%10 == 9 { // a person without values reports all the same
 			people = append(people, person{})
 			continue
 		}

@@ -4,7 +4,7 @@
 //
 // A role has a list of keys. The first one seals, every one opens, so that keys
 // rotate by putting a new one in front and keeping the old ones as long as
-// something is left that they sealed. Rosters are sealed anew when they are opened,
+// something is left that they sealed. Rosters are resealed when they are opened,
 // totals when the next report comes into them; what else there is goes with its
 // expiry, after which an old key can leave the list. Where several processes share a
 // store, all of them get a new key at the end of their lists before one has it in
@@ -14,8 +14,8 @@
 //	sealed := keys.Seal(secret, "dap total", task[:], bucket)
 //	secret, err = keys.Open(sealed, "dap total", task[:], bucket)
 //
-// What a secret is and where it stands is bound to it: bytes that somebody moved
-// to another row, task or column do not open.
+// The kind of a secret and its location are bound to it: bytes that are moved to
+// another row, task or column do not open.
 //
 // # Format
 //
@@ -49,7 +49,7 @@ import (
 	"strings"
 )
 
-// ErrSealed says that sealed bytes do not open: they are damaged, belong
+// ErrSealed means that sealed bytes do not open: they are damaged, belong
 // elsewhere, or were sealed with a key that is not in the list.
 var ErrSealed = errors.New("sealed bytes do not open")
 
@@ -223,8 +223,8 @@ func (ks *Keys) Open(sealed []byte, what string, where ...[]byte) ([]byte, error
 	return nil, fmt.Errorf("opening %s: %w: its storage key is not in the list", what, ErrSealed)
 }
 
-// Current reports whether the list's first key sealed the bytes. What it did not
-// is to be sealed anew before its key leaves the list.
+// Current reports whether the list's first key sealed the bytes. Bytes sealed with
+// another key must be resealed before that key leaves the list.
 func (ks *Keys) Current(sealed []byte) bool {
 	return len(sealed) >= Overhead && bytes.Equal(ks.list[0].id[:], sealed[1:1+idSize])
 }

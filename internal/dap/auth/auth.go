@@ -1,7 +1,7 @@
-// Package auth holds the tokens by which DAP's leader and collector prove to
-// the other side who they are (draft-ietf-ppm-dap, section "Request
-// Authentication"). The draft leaves the scheme open; these are bearer tokens of
-// RFC 6750, and the header DAP-Auth-Token, which other implementations send.
+// Package auth holds the tokens by which DAP's leader and collector authenticate to
+// the other side (draft-ietf-ppm-dap, section "Request Authentication"). The draft
+// leaves the scheme open; these are bearer tokens of RFC 6750, and the header
+// DAP-Auth-Token, which other implementations send.
 //
 // # Use
 //
@@ -22,7 +22,7 @@
 // Tokens have 256 bits, so that their SHA-256 digest needs neither salt nor
 // stretching. [Allowed] looks at every hash and takes a time that depends on the
 // number of hashes and the length of the header only. A token proves nothing over
-// a connection that is not encrypted, and everybody who holds it is its owner.
+// a connection that is not encrypted, and anyone with a copy of it is accepted.
 // Tokens print redacted.
 package auth
 
@@ -69,7 +69,7 @@ func ParseToken(text string) (Token, error) {
 	return Token{text}, nil
 }
 
-// valid tells whether a text is a b64token (RFC 6750, section 2.1).
+// valid reports whether a text is a b64token (RFC 6750, section 2.1).
 func valid(text string) bool {
 	body := strings.TrimRight(text, "=")
 	if body == "" || len(text) > maxToken {
@@ -112,7 +112,7 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // A Hash is the SHA-256 digest of a token's text: what the receiver keeps. It
-// tells nothing of the token.
+// reveals nothing about the token.
 type Hash [sha256.Size]byte
 
 // Hash returns the token's hash.

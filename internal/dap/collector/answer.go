@@ -12,7 +12,7 @@ import (
 
 // An item is one number of an answer.
 type item struct {
-	label string // "" if there is nothing to say
+	label string // "" if it needs none
 	value float64
 	// deviation is the standard deviation of the noise in value; low and high are
 	// the ends of an interval that holds the exact value in 95 cases of 100.
@@ -50,8 +50,8 @@ func (q *Question) open(key *dap.PrivateKey, req *dap.CollectionJobReq, resp *da
 	return items, nil
 }
 
-// Answered is the item that says how many clients had a value, where the question
-// tells.
+// Answered is the item that counts the clients that had a value, where the question
+// reveals it.
 const Answered = "answered"
 
 // items are the rows of a result, and how many clients had a value.

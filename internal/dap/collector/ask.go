@@ -23,7 +23,8 @@ const missingHeader = "Shoal-Missing-Reports"
 // its interval were accepted and expired before they were counted.
 const lostHeader = "Shoal-Lost-Reports"
 
-// lost puts what a leader says is lost into words, "" for nothing or no number.
+// lost describes the reports that a leader reports as lost, "" for nothing or no
+// number.
 func lost(header string) string {
 	n, err := strconv.ParseUint(header, 10, 64)
 	if err != nil || n == 0 {
@@ -32,8 +33,8 @@ func lost(header string) string {
 	return fmt.Sprintf("%d accepted reports have expired and are not in the result", n)
 }
 
-// missing puts what a leader says is missing into words, "" for what is no number
-// that can be true.
+// missing describes the reports that a leader reports as missing, "" for what is no
+// number that can be true.
 func (q *Question) missing(header string) string {
 	least := q.Task.Config().MinBatchSize
 	n, err := strconv.ParseUint(header, 10, 64)
@@ -166,7 +167,7 @@ func (c *Collector) refused(ctx context.Context, q *Question, a Ask, p exchange.
 		return c.store(ctx, a, next, 0)
 	case p.Status == http.StatusNotFound && a.Location != "" || p.Status == http.StatusGone:
 		next := a
-		next.Location = "" // the leader has forgotten the job: make it anew
+		next.Location = "" // the leader has forgotten the job: create it again
 		if a.Location == "" {
 			next.State, next.Reason = Abandoned, "the leader no longer has the result"
 		}
@@ -175,9 +176,9 @@ func (c *Collector) refused(ctx context.Context, q *Question, a Ask, p exchange.
 	return a, pause, errors.Join(p, c.patience(ctx, &a, "the leader refuses: "+p.Error()))
 }
 
-// early reports whether a problem says that there is no batch yet. Where the leader
-// chooses, some say that the batch is invalid until one is full; where the collector
-// does, that is final, unless the leader says when to ask again.
+// early reports whether a problem means that there is no batch yet. Where the leader
+// chooses, some answer that the batch is invalid until one is full; where the
+// collector does, that is final, unless the leader gives a time to ask again.
 func (q *Question) early(p exchange.Problem) bool {
 	switch p.Abort.Type {
 	case dap.ProblemInvalidBatchSize:

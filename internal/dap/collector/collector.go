@@ -26,8 +26,8 @@ type Config struct {
 	Clock clock.Clock       // default: the system's
 	Keys  []*dap.PrivateKey // that open aggregate shares
 	HTTP  *http.Client      // reaches leaders; default: one with a timeout of a minute
-	// Poll is how long to wait before a leader is asked again that has not said
-	// how long; default 30 s.
+	// Poll is how long to wait before a leader is asked again that gave no
+	// Retry-After; default 30 s.
 	Poll time.Duration
 	// Patience is how long an ask goes on without an answer, from when it was
 	// made; default a week. Then it is abandoned.
@@ -35,7 +35,7 @@ type Config struct {
 	Metrics  Metrics // default: none
 }
 
-// Metrics is told what happens. Its methods must not block.
+// Metrics counts events. Its methods must not block.
 type Metrics interface {
 	// Ask counts an ask that has come to a state.
 	Ask(State)
@@ -158,10 +158,10 @@ func (c *Collector) served() []*Question {
 	return all
 }
 
-// ErrOverlap says that a part of an interval was asked for before.
+// ErrOverlap means that a part of an interval was asked for before.
 var ErrOverlap = errors.New("a part of the interval was asked for before; a batch is collected once")
 
-// ErrUnknownTask says that the collector has no question of a task.
+// ErrUnknownTask means that the collector has no question of a task.
 var ErrUnknownTask = errors.New("the collector has no such task")
 
 // Collect asks for a batch by hand, outside of the schedule: for the reports from
@@ -241,9 +241,8 @@ func (c *Collector) byHand(q *Question, asks []Ask, start, end time.Time) (Ask, 
 // any before it.
 type spans []dap.Interval
 
-// spans returns those of asks of the question. Of one that was abandoned there is none:
-// unless the leader has collected it, which it will say, it may be asked for in another
-// way.
+// spans returns those of asks of the question. An abandoned ask has no span: unless the
+// leader has collected it, and then it answers so, it may be asked for in another way.
 func (q *Question) spans(asks []Ask) spans {
 	var all spans
 	for _, a := range asks {

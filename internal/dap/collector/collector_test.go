@@ -71,7 +71,7 @@ func TestBeginning(t *testing.T) {
 	}
 }
 
-// TestManifest: the manifest says under which rules, and that there is no noise.
+// TestManifest: the manifest contains the rules, and states that there is no noise.
 func TestManifest(t *testing.T) {
 	w := newWorld(t, setting{})
 	w.leader.fill(hour(0), 30, 20, 10, 5)
@@ -131,7 +131,7 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-// TestNotEnough: the leader's coarse word is kept, whatever else it says is not,
+// TestNotEnough: the leader's coarse count is kept, the rest of its answer is not,
 // and in the end the ask is given up.
 func TestNotEnough(t *testing.T) {
 	w := newWorld(t, setting{})
@@ -195,8 +195,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestBatchInvalidIsEarly: a leader that chooses the batch may say that it is
-// invalid until one is full, and a leader that says when to ask again waits.
+// TestBatchInvalidIsEarly: a leader that chooses the batch may answer that it is
+// invalid until one is full, and a leader that gives a time to ask again waits.
 func TestBatchInvalidIsEarly(t *testing.T) {
 	for name, tt := range map[string]struct {
 		mode  dap.BatchMode
@@ -242,7 +242,7 @@ func TestBatchInvalidIsEarly(t *testing.T) {
 	}
 }
 
-// TestLeaderThatIsNotReady: leaders say that a result is not ready by an answer
+// TestLeaderThatIsNotReady: leaders report that a result is not ready by an answer
 // without a body, 200 or 202.
 func TestLeaderThatIsNotReady(t *testing.T) {
 	for _, v := range []*dap.Variant{dap.DAP18(), dap.DAP19(), dap.Janus()} {
@@ -267,7 +267,7 @@ func TestLeaderThatIsNotReady(t *testing.T) {
 }
 
 // TestNoLocation: where the collector chooses the ID of the job, a leader need not
-// say where it is; Janus does not.
+// send its location; Janus does not.
 func TestNoLocation(t *testing.T) {
 	w := newWorld(t, setting{variant: dap.Janus()})
 	w.leader.mute = true
@@ -287,8 +287,8 @@ func TestNoLocation(t *testing.T) {
 	}
 }
 
-// TestLostReports: what a leader says is not in the result is in the manifest, if it
-// is a number.
+// TestLostReports: the count of reports that a leader reports as missing in the
+// result is in the manifest, if it is a number.
 func TestLostReports(t *testing.T) {
 	for header, want := range map[string]string{
 		"": "", "0": "", "many; call 555-0199": "", "3": "3 accepted reports have expired and are not in the result",
@@ -307,7 +307,7 @@ func TestLostReports(t *testing.T) {
 	}
 }
 
-// TestForgetfulLeader: a leader that has lost the job is asked to make it anew.
+// TestForgetfulLeader: a leader that has lost the job is asked to create it again.
 func TestForgetfulLeader(t *testing.T) {
 	w := newWorld(t, setting{})
 	if err := w.pass(72 * time.Minute); err != nil {
@@ -421,7 +421,8 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestExpiry: tables go when the task says so, and stay known.
+// TestExpiry: tables are deleted when the task requires it, and stay in the
+// catalogue.
 func TestExpiry(t *testing.T) {
 	w := newWorld(t, setting{})
 	w.leader.fill(hour(0), 60, 0, 0, 0)

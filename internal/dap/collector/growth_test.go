@@ -49,8 +49,8 @@ func (r *reader) Unreleased(ctx context.Context, id dap.TaskID, most int) ([]col
 	return r.count(r.Store.Unreleased(ctx, id, most))
 }
 
-// TestPastIsNotRead: what other questions have been told, and what was given up, is not
-// read when one is asked, answered and shown. On 0caf301 each tick read all of it.
+// TestPastIsNotRead: the answers of other questions, and asks that were given up, are
+// not read when one is asked, answered and shown. On 0caf301 each tick read all of it.
 func TestPastIsNotRead(t *testing.T) {
 	w := newWorld(t, setting{})
 	for n := range 500 {

@@ -6,7 +6,7 @@ import (
 	"github.com/shoal-project/shoal/internal/release"
 )
 
-// A Manifest says what the table of one batch is: the question, the rules under
+// A Manifest describes the table of one batch: the question, the rules under
 // which it was answered, and the file.
 type Manifest struct {
 	Version  int    `json:"version"` // 1
@@ -17,7 +17,7 @@ type Manifest struct {
 	Question string `json:"question,omitempty"`
 	Owner    string `json:"owner,omitempty"`
 
-	// Rehearsal says that only simulated clients answered: see task.IsRehearsal.
+	// Rehearsal is true if only simulated clients answered: see task.IsRehearsal.
 	Rehearsal bool `json:"rehearsal,omitempty"`
 
 	Epoch uint64    `json:"epoch"`
@@ -29,7 +29,7 @@ type Manifest struct {
 
 	Parameters Parameters      `json:"parameters"`
 	Reports    uint64          `json:"reports"`
-	Missing    string          `json:"missing,omitempty"` // what the leader says is not in the result
+	Missing    string          `json:"missing,omitempty"` // what the leader reports as not in the result
 	Tables     []release.Table `json:"tables"`
 }
 

@@ -16,7 +16,7 @@ import (
 // A Question is a task that a collector asks for.
 type Question struct {
 	Task   *dap.Task
-	Leader auth.Token // shows the leader who asks
+	Leader auth.Token // authenticates the collector to the leader
 	// Shoal is the task that the DAP task was compiled from. Without one, of a
 	// task that was agreed by other means, results are the bare sums and nothing
 	// is scheduled.
@@ -87,8 +87,8 @@ func (q *Question) epoch(e task.Epoch) (dap.Interval, error) {
 }
 
 // due returns the oldest epoch of the schedule, which is not before the one in
-// which the collector was told of the question, and the newest one that may be
-// collected at now. It returns false if there is none.
+// which the collector was given the question, and the newest one that may be
+// collected at now. It returns false if no epoch is due.
 func (q *Question) due(now time.Time) (first, last task.Epoch, ok bool) {
 	t := q.Shoal
 	first = t.EpochAt(time.Unix(max(t.NotBefore, q.begun.Unix()), 0))
@@ -101,8 +101,8 @@ func (q *Question) due(now time.Time) (first, last task.Epoch, ok bool) {
 	return first, min(closed, end) - 1, true
 }
 
-// next returns when the first epoch closes that is not closed at now, zero if
-// there is none.
+// next returns when the first epoch closes that is not closed at now, zero if all
+// are closed.
 func (q *Question) next(now time.Time) time.Time {
 	t := q.Shoal
 	e := max(t.EpochAt(now.Add(-time.Duration(t.MaxDelay+t.ClockSkew)*time.Second)), t.EpochAt(time.Unix(t.NotBefore, 0)))

@@ -121,9 +121,9 @@ func answerDigest(response []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
-// expire removes the tables that have been kept as long as their tasks say, also of
-// questions that are not served any more. The catalogue says so first; a crash may have
-// come between the catalogue and the files.
+// expire removes the tables that have been kept as long as their tasks allow, also of
+// questions that are not served any more. The catalogue is updated first; a crash may
+// have come between the catalogue and the files.
 func (c *Collector) expire(ctx context.Context) error {
 	now := c.config.Clock.Now()
 	due, err := c.config.Store.Due(ctx, now.Unix())
@@ -165,7 +165,7 @@ func (c *Collector) expire(ctx context.Context) error {
 }
 
 // overdue reports whether an ask whose manifest could not be read was kept as long as
-// its task says: no epoch ends later than the task.
+// its task allows: no epoch ends later than the task.
 func (c *Collector) overdue(a Ask, now time.Time) bool {
 	q := c.question(a.Task)
 	return q != nil && q.Shoal != nil && q.Shoal.RetentionDays > 0 &&
@@ -217,9 +217,9 @@ func (c *Collector) Tables() *Tables { return NewTables(c.config.Store, c.config
 type Entry struct {
 	Ask
 	Manifest *Manifest
-	// Damaged says why the stored manifest cannot be read. Manifest then has only what
-	// is known otherwise: the DAP task, the epoch, and of other batches of the task its
-	// ID, metric and times. It has no table.
+	// Damaged is the reason why the stored manifest cannot be read. Manifest then has
+	// only what is known otherwise: the DAP task, the epoch, and of other batches of
+	// the task its ID, metric and times. It has no table.
 	Damaged error
 }
 
@@ -270,8 +270,8 @@ func entriesOf(asks []Ask, err error) ([]Entry, error) {
 
 var errNoManifest = errors.New("it is null")
 
-// standIn gives the entries whose manifest cannot be read what others of the same
-// task say.
+// standIn gives the entries whose manifest cannot be read the values of others of
+// the same task.
 func standIn(entries []Entry) {
 	whole := map[dap.TaskID]*Manifest{}
 	for _, e := range entries {
@@ -293,7 +293,7 @@ func standIn(entries []Entry) {
 	}
 }
 
-// batchColumns are what a row of the table of batches says of an aggregate.
+// batchColumns are the columns of an aggregate in a row of the table of batches.
 var batchColumns = []release.Column{
 	{Name: "epoch", Type: release.Timestamp},
 	{Name: "epoch_end", Type: release.Timestamp},
@@ -335,7 +335,7 @@ func (t *Tables) batches(entries []Entry, err error) ([]release.Batch, error) {
 	return all, nil
 }
 
-// Batch returns what a catalogue says of a released batch.
+// Batch returns what a catalogue contains about a released batch.
 func (t *Tables) Batch(e Entry) (release.Batch, error) {
 	m := e.Manifest
 	id, err := task.ParseID(m.Task)

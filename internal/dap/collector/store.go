@@ -22,7 +22,7 @@ const (
 	Received  State = 2 // the sealed answer is here
 	Released  State = 3 // its table is complete and readable
 	Expired   State = 4 // kept longer than the task allows: its table is removed
-	Abandoned State = 5 // there will be no answer; Reason says why
+	Abandoned State = 5 // there will be no answer; Reason is the cause
 )
 
 var stateNames = [...]string{"none", "asked", "received", "released", "expired", "abandoned"}
@@ -46,7 +46,7 @@ type Ask struct {
 
 	State    State
 	Location string // of the collection job at the leader, once it has one
-	Missing  string // in words: coarsely how many reports are missing, as the leader said last; from Received on what the result lacks
+	Missing  string // in words: coarsely how many reports are missing, as the leader last reported; from Received on what the result lacks
 	Reason   string // of Abandoned
 	Response []byte // of Received: the encoded CollectionJobResp
 	Manifest []byte // the JSON form of a [Manifest], from Released on
@@ -102,7 +102,7 @@ var ErrConflict = errors.New("ask is not in the state that was expected")
 // Concurrency: all methods may be called by many goroutines at once; changes take
 // effect one after the other.
 type Store interface {
-	// Begin records when the collector was first told of a task, in Unix seconds,
+	// Begin records when the collector was first given a task, in Unix seconds,
 	// and returns what was recorded first.
 	Begin(ctx context.Context, task dap.TaskID, at int64) (int64, error)
 	// Add records an ask in state [Asked] and returns true, or returns false and
@@ -131,8 +131,8 @@ type Store interface {
 	// Stamps returns for each metric a text that is another one once a batch of the
 	// metric has been released or has expired. It reads no manifest.
 	Stamps(ctx context.Context) (map[string]string, error)
-	// Due returns the asks in state [Released] whose manifests say that they are kept
-	// for a number of days, which has passed at now, in Unix seconds.
+	// Due returns the asks in state [Released] whose manifests have a retention in days
+	// that has passed at now, in Unix seconds.
 	Due(ctx context.Context, now int64) ([]Ask, error)
 	// Undated returns the asks in state [Released] of which Due does not know when they
 	// are to expire: their manifests could not be read when they were stored. They are

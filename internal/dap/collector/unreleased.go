@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// What is said of an epoch that was asked for and of which nothing was released.
+// The states of an epoch that was asked for and of which nothing was released.
 const (
 	// EpochWaiting: the leader is adding up, or the answer is being released.
 	EpochWaiting = "waiting"
@@ -17,7 +17,7 @@ const (
 	EpochNotEnough = "not enough yet"
 	// EpochTooFew: the leader had too few when no more could come.
 	EpochTooFew = "too few"
-	// EpochGivenUp: there will be no answer, as the leader said.
+	// EpochGivenUp: there will be no answer, as the leader reported.
 	EpochGivenUp = "given up"
 )
 
@@ -25,7 +25,7 @@ const (
 // between leader and helper may still count.
 const LateReports = 6 * time.Hour
 
-// Epoch says how it stands at the time now with an ask that is not released, of a
+// Epoch returns the state at the time now of an ask that is not released, of a
 // batch for which devices could send until closed.
 func (a Ask) Epoch(closed, now time.Time) string {
 	switch {

@@ -149,7 +149,7 @@ func (w *world) rows() string {
 	return series.ReplaceAllString(out.String(), "")
 }
 
-// series are the columns that say of which task and version of a question a row is.
+// series are the columns with the task and the version of a question in each row.
 var series = regexp.MustCompile(`(?m),(task,version|[A-Za-z0-9_-]{43},1)$`)
 
 func (w *world) metric() string {
@@ -169,8 +169,8 @@ func (w *world) states() string {
 	return strings.Join(all, " ")
 }
 
-// A leader is the collection side of a leader, with the helper behind it: just
-// what the draft says of the HTTP exchange, over batches that a test fills.
+// A leader is the collection side of a leader, with the helper behind it: only the
+// draft's HTTP exchange, over batches that a test fills.
 type leader struct {
 	w      *world
 	server *httptest.Server
@@ -180,7 +180,7 @@ type leader struct {
 	jobs     map[string]*job    // by path
 	fail     func(r *http.Request) bool
 	lose     bool   // the next answer
-	lost     string // what an answer says of lost reports
+	lost     string // the lost reports header of an answer
 	mute     bool   // as Janus: no location, and a creation is answered without the result
 	notReady int    // the status of an answer that is not ready; 0: 202
 	created  int

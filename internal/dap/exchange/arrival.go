@@ -30,7 +30,7 @@ func earns(bytes, perSecond int) time.Duration {
 const slack = 250 * time.Millisecond
 
 // idleBehind is how far behind its pace a sender is at least that is cut to make
-// room for others. Who sends a request at once is never that late.
+// room for others. A sender that sends a request at once is never that late.
 const idleBehind = time.Second
 
 // An Arrival is the body of a request that arrives. It reads the body, and ends
@@ -38,7 +38,7 @@ const idleBehind = time.Second
 // for which Read waits counts against a sender, not what is done with the bytes.
 //
 // The pace is enforced by deadlines of the connection, in wall time, if it can
-// have them; how far a sender is behind is told by the clock.
+// have them; how far a sender is behind is measured by the clock.
 type Arrival struct {
 	clock   clock.Clock
 	pace    Pace

@@ -130,7 +130,8 @@ func (x *reading) send(t *testing.T, bytes int) {
 	synctest.Wait()
 }
 
-// Who is furthest behind is cut, not who came first; and nobody who is not behind.
+// The sender furthest behind is cut, not the one that came first; and none that is
+// not behind.
 func TestCutSlowest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clock.NewVirtual(start)

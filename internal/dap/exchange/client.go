@@ -46,19 +46,19 @@ type Request struct {
 // A Response is a server's answer that is no failure.
 type Response struct {
 	Status   int
-	Body     []byte        // a message of the type that was wanted; nil if there is none
+	Body     []byte        // a message of the type that was wanted; nil without one
 	Location string        // absolute; "" if the server named none
-	Retry    time.Duration // when to ask again, if the server has said so; an hour at most
+	Retry    time.Duration // when to ask again, from Retry-After; an hour at most
 	Header   http.Header
 }
 
 // maxProblem bounds how much of a problem document is read.
 const maxProblem = 1 << 14
 
-// ErrAnswer says that an answer is not one that the protocol allows.
+// ErrAnswer means that an answer is not one that the protocol allows.
 var ErrAnswer = errors.New("unexpected answer")
 
-// Do sends a request until it succeeds, fails for good, or the attempts are used
+// Do sends a request until it succeeds, fails permanently, or the attempts are used
 // up. The error is a [Problem] if the server has answered with one; errors of the
 // connection are those of net/http.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
@@ -114,7 +114,7 @@ func (c *Client) once(ctx context.Context, r *Request) (*Response, error) {
 	if r.Want != "" {
 		req.Header.Set("Accept", r.Want.MediaType())
 	}
-	req.Header.Set("User-Agent", "") // none: it would tell the version
+	req.Header.Set("User-Agent", "") // none: it would reveal the version
 	switch {
 	case r.Token.IsZero():
 	case r.Header == auth.Header:
@@ -136,7 +136,7 @@ func (c *Client) read(r *Request, at *url.URL, resp *http.Response) (*Response, 
 	if resp.StatusCode >= 400 {
 		b, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
 		if err != nil {
-			b = nil // the status says enough
+			b = nil // the status is enough
 		}
 		p := parseProblem(resp.StatusCode, resp.Header.Get("Content-Type"), b)
 		p.Retry = retry
@@ -221,7 +221,7 @@ func bare(err error) error {
 func pathOf(s string) string {
 	u, err := url.Parse(s)
 	if err != nil {
-		return "a URL that is none"
+		return "a malformed URL"
 	}
 	return u.Host + u.Path
 }

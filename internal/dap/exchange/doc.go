@@ -7,7 +7,7 @@
 // Handlers return errors; [Refuse] is the one place that turns an error into an
 // answer. A [dap.Abort], and what [dap.AbortOf] makes of other errors, becomes one
 // of the draft's problem types; a [Problem] becomes one of ours, under
-// urn:shoal:problem; everything else is our fault and tells nothing.
+// urn:shoal:problem; everything else is our fault, and its answer reveals nothing.
 // [CheckType] and [Body] look at a request, [Send], [Later] and [Done] answer it.
 // An [Arrival] is a body whose sender has to keep a [Pace], and loses its place to
 // others if it is slow ([CutSlowest]).

@@ -169,7 +169,7 @@ func TestBadAnswers(t *testing.T) {
 			t.Errorf("%s: %v after %d", name, err, *n)
 		}
 	}
-	// A problem document that is none, or is not of the draft.
+	// A malformed problem document, or one that is not of the draft.
 	for body, want := range map[string]string{
 		"not json": "HTTP 400", `{"type":"https://example.com/odd","detail":"` + strings.Repeat(`long\n`, 100) + `"}`: "long long",
 		`{"type":"urn:ietf:params:ppm:dap:error:invented"}`: "invented",

@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 )
 
-// namespace is where problem types stand that are not the draft's.
+// namespace is the prefix of problem types that are not the draft's.
 const namespace = "urn:shoal:problem:"
 
 // A Problem is a request that failed, at the server that refuses it or at the
@@ -22,7 +22,7 @@ type Problem struct {
 	Name   string        // of a type that is ours; "" for one of the draft's and for a foreign one
 	Title  string        // fixed text, for people
 	Detail string        // for people; nothing secret
-	Retry  time.Duration // when to try again; 0 is not said
+	Retry  time.Duration // when to try again; 0: not given
 	Abort  *dap.Abort    // the draft's problem; nil for other types
 }
 
@@ -128,7 +128,7 @@ func statusOf(p dap.ProblemType) int {
 	return http.StatusBadRequest
 }
 
-// Refuse answers a request with the problem that an error stands for. task is the
+// Refuse answers a request with the problem that an error means. task is the
 // task that the request is about, nil if it is not known. It reports whether the
 // error is the server's own fault.
 func Refuse(w http.ResponseWriter, task *dap.TaskID, err error) bool {
@@ -198,7 +198,7 @@ func parseProblem(status int, mediaType string, body []byte) Problem {
 	return p
 }
 
-// clip bounds what a peer says, as far as it goes into errors, and leaves out
+// clip bounds text of a peer, as far as it goes into errors, and leaves out
 // what would break a line.
 func clip(s string) string {
 	const most = 300

@@ -85,7 +85,7 @@ func Later(w http.ResponseWriter, status int, retry time.Duration) {
 	w.WriteHeader(status)
 }
 
-// Done answers that a request is handled and that there is nothing to say.
+// Done answers that a request is handled and that there is no body.
 func Done(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
 
 // AllowOrigins lets the programs of all web pages read an answer, without

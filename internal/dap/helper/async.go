@@ -15,7 +15,7 @@ import (
 
 // takeJob stores a job to be handled later, and answers that it is taken (section
 // "Asynchronous Request Handling"). What makes the whole job fail before a key is
-// used is told at once.
+// used is reported at once.
 func (h *Helper) takeJob(ctx context.Context, w http.ResponseWriter, s *roster.Serving, req *dap.AggregationJobInitReq, job *Job) error {
 	if err := s.Task.CheckInit(req); err != nil {
 		return err

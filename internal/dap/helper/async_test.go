@@ -16,7 +16,7 @@ import (
 func async(_ *world, _ *dap.TaskConfiguration, c *helperConfig) { c.Async = true }
 
 // A job is taken at once and answered later; the request that created it and the
-// one for its result say the same at each time.
+// one for its result get the same answer at each time.
 func TestAsync(t *testing.T) {
 	for _, v := range variants() {
 		w := newWorld(t, v, dap.TimeIntervalMode, async)
@@ -70,7 +70,7 @@ func TestAsync(t *testing.T) {
 
 func hasSuffix(s, suffix string) bool { return bytes.HasSuffix([]byte(s), []byte(suffix)) }
 
-// What fails a job as a whole is told at once if it shows in the request, and
+// What fails a job as a whole is reported at once if it shows in the request, and
 // later if it takes a key to see it.
 func TestAsyncFailure(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, async)

@@ -21,8 +21,8 @@ var defaultPace = Pace{Pause: 5 * time.Second, PerSecond: 64 << 10, Crowded: 1 <
 const bodyStep = 1 << 20
 
 // bodies are the requests in memory: those that are read, wait and are handled.
-// They are counted by length, as announced or as it grows. Who is alone is let in
-// with any length.
+// They are counted by length, as announced or as it grows. A body that is alone is
+// admitted with any length.
 type bodies struct {
 	most    int64 // bytes
 	perPeer int   // requests of a peer that are read at once
@@ -54,7 +54,7 @@ func newBodies(most int64, perPeer int) *bodies {
 	return &bodies{most: most, perPeer: perPeer, peers: make(map[string]*peerBodies), reading: make(map[*exchange.Arrival]*body)}
 }
 
-// begin lets a request of a peer be read, or says why it is not. A peer has half
+// begin lets a request of a peer be read, or returns why it is not. A peer has half
 // of the memory at most. If others have all of it, senders that are behind their
 // pace are cut. The body must be ended.
 func (b *bodies) begin(peer string, in *exchange.Arrival, length int64) (*body, Refusal) {
@@ -81,7 +81,7 @@ func (b *bodies) begin(peer string, in *exchange.Arrival, length int64) (*body, 
 	return one, 0
 }
 
-// grow gives a body more memory, or says why it has none. Callers hold mu.
+// grow gives a body more memory, or returns why it has none. Callers hold mu.
 func (b *bodies) grow(one *body, by int64) Refusal {
 	if one.of.bytes > one.held && one.of.bytes+by > b.most/2 {
 		return PeerLimit
@@ -102,7 +102,7 @@ func (b *bodies) grow(one *body, by int64) Refusal {
 	return 0
 }
 
-// stop says that a body is not read any more. Callers hold mu.
+// stop records that a body is not read any more. Callers hold mu.
 func (b *bodies) stop(one *body) {
 	if _, reading := b.reading[one.in]; reading {
 		delete(b.reading, one.in)
@@ -117,7 +117,7 @@ func (b *bodies) free(one *body) {
 	one.held = 0
 }
 
-// read says that the body has been read.
+// read records that the body has been read.
 func (one *body) read() {
 	one.all.mu.Lock()
 	defer one.all.mu.Unlock()
@@ -171,7 +171,7 @@ func (one *body) reserve(bytes int64) Refusal {
 	one.all.mu.Lock()
 	defer one.all.mu.Unlock()
 	if one.cut || bytes <= one.held {
-		return 0 // who is cut hears of it from the connection
+		return 0 // a sender that is cut notices by its connection
 	}
 	return one.all.grow(one, max(bodyStep, bytes-one.held))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/helper"
 )
 
-// A sender is a request for a job that arrives as the test says.
+// A sender is a request for a job that arrives as the test directs.
 type sender struct {
 	out    *io.PipeWriter
 	answer *httptest.ResponseRecorder
@@ -45,7 +45,7 @@ func (s *sender) end(rest []byte) *httptest.ResponseRecorder {
 	return s.answer
 }
 
-// A held store keeps those who look for a job waiting.
+// A held store keeps callers that look for a job waiting.
 type held struct {
 	helper.Store
 	until chan struct{}

@@ -177,8 +177,8 @@ func TestConcurrentJobs(t *testing.T) {
 	}
 }
 
-// Jobs and the collection of their batch at once: what the share holds is what
-// was told to have been aggregated before, and nothing is added after it.
+// Jobs and the collection of their batch at once: what the share holds is what was
+// acknowledged as aggregated before, and nothing is added after it.
 func TestCollectWhileAggregating(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode, func(_ *world, _ *dap.TaskConfiguration, c *helperConfig) { c.Depth = 100 })
 	one := w.aggregate(1, dap.BatchID{}, w.report(1), w.report(1))

@@ -63,7 +63,7 @@ func (h *Helper) createJob(w http.ResponseWriter, r *http.Request, s *roster.Ser
 		return err
 	}
 	if len(req.VerifyInits) == 0 && !s.Task.Variant().ClientChoosesIDs() {
-		// The answer would have no bytes, which says that it is not ready.
+		// The answer would have no bytes, which means that it is not ready.
 		err := &dap.Abort{Type: dap.ProblemInvalidMessage, Detail: "the job has no reports"}
 		h.refusedBody(task, err)
 		return err

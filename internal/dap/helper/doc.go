@@ -2,11 +2,11 @@
 // aggregation jobs from a leader, verifies its share of each report together with
 // the leader, adds up what is valid, and gives out its share of each batch once.
 //
-// A [Helper] is built by [New] from a [Config] and used through three doors: its
-// Handler serves the protocol, its Run handles what was taken for later and
-// forgets what need not be kept, and its Status tells how it is. Tick and Finish
-// do what Run does, once, for programs that keep their own time. Tasks, tokens
-// and keys are those of a [roster.Roster], and can change while it serves.
+// A [Helper] is built by [New] from a [Config] and used through three entry points:
+// its Handler serves the protocol, its Run handles what was taken for later and
+// forgets what need not be kept, and its Status reports its state. Tick and Finish
+// do what Run does, once, for programs that keep their own time. Tasks, tokens and
+// keys are those of a [roster.Roster], and can change while it serves.
 //
 // # The way of a job
 //
@@ -14,13 +14,13 @@
 // neither the task nor the leader has sent too much ([Rate]). It is decoded as it
 // arrives, within limits, and only then waits for its turn, the newest first; it
 // is sent away with 429 if the turn does not come. Its reports are opened and verified
-// together, and what is wrong with one of them is said of that one only. Then one
+// together, and an error in one of them is reported for that one only. Then one
 // transaction holds everything: the IDs of the reports that count and their sums
 // ([ledger.Book]), and the record of the job. Only after it the leader has its
 // answer: a leader that lost the answer sends the request again.
 //
 // The ID of a job is a keyed hash of the request, so that the same request is the
-// same job without a look at who sent it when. In the variant janus the leader
+// same job regardless of its sender and time. In the variant janus the leader
 // chooses the ID, and another request under it is a conflict. A repeated request
 // changes nothing: the answer is made again from the request and the verdicts in
 // the job's record, byte for byte. So a report costs its ID in the ledger and

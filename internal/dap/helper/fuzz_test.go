@@ -60,7 +60,7 @@ func FuzzHandler(f *testing.F) {
 			t.Fatal(err)
 		}
 		if err := w.task.Codec().Decode(m, a.Body.Bytes()); err != nil {
-			t.Fatalf("%s %s: an answer that is none: %v", method, path, err)
+			t.Fatalf("%s %s: a malformed answer: %v", method, path, err)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 )
 
-var update = flag.Bool("update", false, "write the golden exchanges anew")
+var update = flag.Bool("update", false, "rewrite the golden exchanges")
 
 // An exchange is a request and its answer, as text. Bodies are in base64. What
 // differs from run to run, a share sealed to the collector, is left out.
@@ -26,7 +26,7 @@ type exchange struct {
 	answer             string
 }
 
-// finish stands for the helper's work on the jobs that wait.
+// finish represents the helper's work on the jobs that wait.
 const finish = "FINISH"
 
 const separator = "----"

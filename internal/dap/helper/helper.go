@@ -33,7 +33,7 @@ type Config struct {
 	// Async makes the helper take jobs at once and handle them later, so that a
 	// leader has to ask for the answer.
 	Async bool
-	Poll  time.Duration // what leaders are told to wait before they ask; default 2 s
+	Poll  time.Duration // Retry-After for leaders that have to ask again; default 2 s
 	// MaxPending bounds the jobs that were taken and are not handled yet; default
 	// 1000.
 	MaxPending int
@@ -55,7 +55,7 @@ type Config struct {
 	Settle        time.Duration // how long a clock that jumped forward is not believed: nothing is forgotten; default 10 min
 
 	Metrics Metrics     // default: none
-	Report  func(error) // what goes wrong here and nobody is told; default: nobody
+	Report  func(error) // called with faults of the helper, which no peer learns; default: none
 }
 
 // A Helper plays the helper's part for the tasks of a roster. It is safe for
@@ -176,9 +176,9 @@ func (h *Helper) serve(w http.ResponseWriter, r *http.Request, do func(http.Resp
 	}
 }
 
-// task returns the task that a request names. To those who do not hold its token
-// a task looks as if it did not exist, so that IDs cannot be tried out (section
-// "Predictable or Enumerable Task IDs").
+// task returns the task that a request names. To a caller that does not hold its
+// token a task looks as if it did not exist, so that IDs cannot be tried out
+// (section "Predictable or Enumerable Task IDs").
 func (h *Helper) task(r *http.Request) (*roster.Serving, *dap.TaskID, error) {
 	unrecognized := &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: "the task is not served here, or not for the token of the request"}
 	id, err := dap.ParseTaskID(r.PathValue("task"))

@@ -31,7 +31,8 @@ func unrecognizedJob() error {
 }
 
 // getJob answers a leader that asks for the result of a job that was taken. The
-// parameter step says where the leader is; there is no step but 0 with Prio3.
+// parameter step is the step that the leader is at; there is no step but 0 with
+// Prio3.
 func (h *Helper) getJob(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
 	job, err := h.job(r, s)
 	if err != nil {

@@ -30,7 +30,7 @@ import (
 	"github.com/shoal-project/shoal/internal/store/sqlite"
 )
 
-// What the helper in its own process is told.
+// The environment of the helper in its own process.
 const (
 	killFile = "SHOAL_TEST_HELPER_FILE"
 	killKey  = "SHOAL_TEST_HELPER_KEY"
@@ -153,7 +153,7 @@ func (v *victim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // The helper is killed under load, again and again, and started on the same file:
 // each job gets one answer, each report counts once, and the batch that both sides
-// have is the same. SHOAL_KILLS says how often.
+// have is the same. SHOAL_KILLS is the number of times.
 func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")

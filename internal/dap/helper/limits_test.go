@@ -44,7 +44,7 @@ func withMetrics(c *counts) setting {
 	return func(_ *world, _ *dap.TaskConfiguration, h *helperConfig) { h.Metrics = c }
 }
 
-// A task and a leader that send too much are told to wait, and how long.
+// A task and a leader that send too much are answered with a time to wait.
 func TestLimits(t *testing.T) {
 	for name, limit := range map[string]func(*helperConfig, helper.Rate){
 		"task_limit": func(c *helperConfig, r helper.Rate) { c.PerTask = r },

@@ -22,7 +22,7 @@ func waiting(t *testing.T, c clock.Clock) *exchange.Arrival {
 }
 
 // A leader has half of the memory. If two have all of it, a third gets in at the
-// cost of who is slow, and not at the cost of who only waits for its turn.
+// cost of a slow sender, and not at the cost of one that only waits for its turn.
 func TestMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clock.NewVirtual(time.Unix(0, 0))
@@ -54,7 +54,7 @@ func TestMemory(t *testing.T) {
 			t.Errorf("the slow one was read with %v", err)
 		}
 		slow.end()
-		begin("d", 201, QueueFull) // nobody is slow
+		begin("d", 201, QueueFull) // no sender is slow
 		ready.end()
 		third.end()
 		if b.bytes != 0 || len(b.peers) != 0 || len(b.reading) != 0 {

@@ -6,7 +6,8 @@ import (
 	"github.com/shoal-project/shoal/dap"
 )
 
-// A Refusal says why a request was refused before its reports were looked at.
+// A Refusal is the reason why a request was refused before its reports were looked
+// at.
 type Refusal uint8
 
 // The refusals.
@@ -23,9 +24,9 @@ func (r Refusal) String() string {
 	return [...]string{"none", "no_task", "queue_full", "task_limit", "peer_limit", "bad_request"}[min(r, BadRequest)]
 }
 
-// Metrics is told what happens, for counters. Labels are bounded: tasks are those
-// of the roster, and nothing that is told concerns one client. Methods are called
-// by many goroutines and must not block.
+// Metrics counts events. Labels are bounded: tasks are those of the roster, and no
+// argument concerns one client. Methods are called by many goroutines and must not
+// block.
 type Metrics interface {
 	// Reports is called once a job is handled, with how many of its reports were
 	// refused for each cause, 0 for those that were aggregated.
@@ -35,9 +36,9 @@ type Metrics interface {
 	// Share is called when a batch was collected.
 	Share(task dap.TaskID)
 	// Refused is called for a request that is refused as a whole. The task is nil
-	// if it is none of the roster's.
+	// if it is not in the roster.
 	Refused(task *dap.TaskID, why Refusal)
-	// Took says how long a job of so many reports took from the request's first
+	// Took reports how long a job of so many reports took, from the request's first
 	// byte to its commit, by the clock.
 	Took(d time.Duration, reports int)
 }

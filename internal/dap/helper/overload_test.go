@@ -65,7 +65,7 @@ func TestQueueOrder(t *testing.T) {
 	})
 }
 
-// Who waits too long, or goes away, leaves the queue.
+// A request that waits too long, or is cancelled, leaves the queue.
 func TestQueueAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clock.NewVirtual(time.Unix(0, 0))

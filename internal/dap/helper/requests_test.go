@@ -66,7 +66,7 @@ func TestRepeatedRequests(t *testing.T) {
 		for range 2 {
 			again := w.createShare(1, shareBody)
 			if !bytes.Equal(first.Body.Bytes(), again.Body.Bytes()) || !slices.Equal(w.unshard(again, req, mine), want) {
-				t.Fatalf("%v: the share is sealed anew", v)
+				t.Fatalf("%v: the share is sealed again", v)
 			}
 		}
 		req.ReportCount++

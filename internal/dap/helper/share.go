@@ -15,7 +15,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// errNoShare says that there is no such aggregate share: the draft has no problem
+// errNoShare means that there is no such aggregate share: the draft has no problem
 // type for it.
 var errNoShare error = exchange.ErrNotFound.Because("the aggregate share was not created here, or is forgotten")
 
@@ -74,7 +74,7 @@ func (h *Helper) createShare(w http.ResponseWriter, r *http.Request, s *roster.S
 	if err := s.Task.CheckSelector(&req); err != nil {
 		return err
 	}
-	if _, _, _, err := ledger.Range(req.Selector); err != nil { // it ends, but later than any store can say
+	if _, _, _, err := ledger.Range(req.Selector); err != nil { // it ends, but later than any store can represent
 		return &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: err.Error()}
 	}
 	ctx := context.WithoutCancel(r.Context())
@@ -130,8 +130,8 @@ func (h *Helper) collect(ctx context.Context, s *roster.Serving, req *dap.Aggreg
 // grain is to what the time of an answer with noise in it is rounded up.
 const grain = 250 * time.Millisecond
 
-// blur waits until the time that a request took does not tell the leader how long
-// the noise took, which depends on the noise.
+// blur waits until the time that a request took does not reveal to the leader how
+// long the noise took, which depends on the noise.
 func (h *Helper) blur(ctx context.Context, s *roster.Serving, began time.Time) {
 	if s.Task.Noise().Mechanism == dp.NoNoise {
 		return

@@ -36,7 +36,7 @@ func TestBadShareRequests(t *testing.T) {
 			{"too long", append(bytes.Clone(body), 0), "invalidMessage"},
 			{"another mode", bad(func(r *dap.AggregateShareReq) { r.Selector = dap.BatchIDSelector(dap.BatchID{1}) }), "invalidMessage"},
 			{"another mode of the query", bad(func(r *dap.AggregateShareReq) { r.Job.Query = dap.NextBatchQuery() }), "invalidMessage"},
-			{"a selector that is none", bad(func(r *dap.AggregateShareReq) { r.Selector.Config = []byte{1} }), "invalidMessage"},
+			{"a malformed selector", bad(func(r *dap.AggregateShareReq) { r.Selector.Config = []byte{1} }), "invalidMessage"},
 			{"outside of the query", bad(func(r *dap.AggregateShareReq) { _, r.Selector = hour(unit - 1) }), "batchInvalid"},
 			{"an empty query", bad(func(r *dap.AggregateShareReq) { r.Job.Query = dap.IntervalQuery(dap.Interval{Start: unit}) }), "batchInvalid"},
 			{"a batch without end", bad(func(r *dap.AggregateShareReq) {

@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 )
 
-// A State says how far an aggregation job or an aggregate share is.
+// A State is the progress of an aggregation job or an aggregate share.
 type State uint8
 
 // The states. Done, Failed and Deleted are final, but that a job or share which is
@@ -37,7 +37,7 @@ func (s State) String() string {
 	return fmt.Sprintf("state %d", uint8(s))
 }
 
-// A Digest tells the requests that create resources apart.
+// A Digest distinguishes the requests that create resources.
 type Digest [32]byte
 
 // A Job is what the helper remembers of an aggregation job. Which of its reports
@@ -75,9 +75,9 @@ type JobKey struct {
 func (j *Job) Key() JobKey { return JobKey{j.Task, j.ID} }
 
 var (
-	// ErrNone says that there is no job or share of an ID.
-	ErrNone = errors.New("there is none of this ID")
-	// ErrExists says that there is a job or share of this ID already, which a step
+	// ErrNone means that there is no job or share of an ID.
+	ErrNone = errors.New("no job or share has this ID")
+	// ErrExists means that there is a job or share of this ID already, which a step
 	// does not replace.
 	ErrExists = errors.New("there is one of this ID already")
 )

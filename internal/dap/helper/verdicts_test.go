@@ -52,7 +52,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// FuzzVerdicts: whatever stands on the disk, it fits the request or is refused,
+// FuzzVerdicts: whatever is on the disk, it fits the request or is refused,
 // and what fits is what would be kept of the result.
 func FuzzVerdicts(f *testing.F) {
 	f.Add([]byte{0, 2, 5, 1}, uint8(3))

@@ -337,7 +337,7 @@ func (w *world) total(s dap.BatchSelector) *dap.Total {
 	return total
 }
 
-// initAt is init for a leader whose clock stands still.
+// initAt is init for a leader whose clock does not advance.
 func (w *world) initAt(now time.Time, reports ...dap.Report) (*dap.LeaderJob, []byte) {
 	w.t.Helper()
 	job, req, err := w.leader.LeaderInit(4, dap.BatchID{}, reports, now, w.leaderRing)
@@ -356,7 +356,7 @@ func (w *world) shareBody(n int) []byte {
 	return w.asked
 }
 
-// restart starts the helper anew over what its store has kept.
+// restart starts the helper again with what its store has kept.
 func (w *world) restart() {
 	w.t.Helper()
 	if m, ok := w.store.(*storetest.Model); ok {

@@ -26,5 +26,5 @@
 //
 // # Security
 //
-// None: whoever can reach it adds tasks and uploads reports. It is for tests.
+// None: anyone with access to it adds tasks and uploads reports. It is for tests.
 package interop

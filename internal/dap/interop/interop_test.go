@@ -35,7 +35,7 @@ const (
 	rest = `"leader":"http://127.0.0.1:1/","helper":"http://127.0.0.1:2/","batch_mode":1,"min_batch_size":1,"time_precision":60`
 )
 
-// What is wrong is said, and nothing is sent.
+// An error is reported, and nothing is sent.
 func TestRefusals(t *testing.T) {
 	client := NewClient(dap.DAP18(), nowhere{})
 	collector := NewCollector(dap.DAP18(), &http.Client{Transport: nowhere{}})

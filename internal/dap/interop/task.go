@@ -15,7 +15,7 @@ import (
 // taskInfo is the task_info of every task of the test API, as Janus has it.
 const taskInfo = "task-info"
 
-// A blob is bytes that stand in JSON as unpadded base64url.
+// A blob is bytes that are unpadded base64url in JSON.
 type blob []byte
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -37,7 +37,7 @@ func (b blob) MarshalJSON() ([]byte, error) {
 	return json.Marshal(base64.RawURLEncoding.EncodeToString(b))
 }
 
-// A taskObject is what every party is told of a task.
+// A taskObject is what every party is given about a task.
 type taskObject struct {
 	TaskID        string     `json:"task_id"`
 	Leader        string     `json:"leader"`
@@ -91,7 +91,7 @@ type Task struct {
 }
 
 // ParseTask reads the JSON object by which the test API makes a task known. What only
-// some parties are told is ignored.
+// some parties are given is ignored.
 func ParseTask(v *dap.Variant, object []byte) (*Task, error) {
 	var o taskObject
 	if err := json.Unmarshal(object, &o); err != nil {
@@ -107,7 +107,7 @@ func ParseTask(v *dap.Variant, object []byte) (*Task, error) {
 // Measurement reads a measurement.
 func (t *Task) Measurement(raw []byte) (client.Measurement, error) { return t.scheme.measure(raw) }
 
-// Unshard returns the result of a batch of count reports as it stands in JSON.
+// Unshard returns the result of a batch of count reports as it is encoded in JSON.
 func (t *Task) Unshard(shares [][]byte, count uint64) ([]byte, error) {
 	result, err := t.scheme.unshard(shares, count)
 	if err != nil {
@@ -162,5 +162,5 @@ func ready(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "{}\n")
 }
 
-// success is the answer that says nothing more.
+// success is the answer with no other content.
 func success() any { return map[string]string{"status": "success"} }

@@ -56,7 +56,7 @@ type Outcome struct {
 // precision is the unit of time of a trial's task, in seconds.
 const precision = 3600
 
-// errTooEarly says that a leader has no batch to select yet: Janus answers so
+// errTooEarly means that a leader has no batch to select yet: Janus answers so
 // until one is full.
 var errTooEarly = errors.New("there is no full batch yet")
 

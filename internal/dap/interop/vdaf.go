@@ -9,8 +9,8 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// A number is an integer that stands in JSON as a decimal string; a JSON number is
-// taken too.
+// A number is an integer that is a decimal string in JSON; a JSON number is
+// accepted too.
 type number uint64
 
 // UnmarshalJSON implements [json.Unmarshaler].

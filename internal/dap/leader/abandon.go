@@ -49,7 +49,7 @@ func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.Repor
 
 // abandon ends a job that the helper has refused, or whose request cannot be made
 // again, and puts those reports that may still be counted into another job (section
-// "Aggregation Job Abandonment and Deletion"): into two, if the helper says that
+// "Aggregation Job Abandonment and Deletion"): into two, if the helper answers that
 // the one was too large, and into none, if it has refused one with these reports
 // before. After a refusal the request is another, as far as that can be: a helper
 // may keep its answers. Only after the job has ended here is it deleted there, for
@@ -178,6 +178,6 @@ func (l *Leader) forget(ctx context.Context, s *roster.Serving, w *lot) {
 	if at, _, _ = strings.Cut(at, "?"); at == "" { // where it is, without the step
 		return
 	}
-	// A job that stays there harms nobody.
+	// A job that stays there does no harm.
 	_, _ = l.send(ctx, s, exchange.Request{Method: http.MethodDelete, URL: at})
 }

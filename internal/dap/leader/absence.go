@@ -14,7 +14,8 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// A LossCause says why reports that were accepted from clients are not counted.
+// A LossCause is the reason why reports that were accepted from clients are not
+// counted.
 type LossCause uint8
 
 // The causes.
@@ -43,7 +44,7 @@ type absence struct{ error }
 
 func (a absence) Unwrap() error { return a.error }
 
-// isAbsence reports whether an error says that the helper did not answer, and not
+// isAbsence reports whether an error means that the helper did not answer, and not
 // that it has refused the job or that the leader's own store fails.
 func isAbsence(err error) bool {
 	_, ok := errors.AsType[absence](err)
@@ -139,14 +140,15 @@ func (l *Leader) giveUp(ctx context.Context, s *roster.Serving, w *lot) error {
 }
 
 // endWithout ends a job without counting its reports, puts next in its place, and
-// reports whether that was done and this worker is the one who did it.
+// reports whether that was done by this worker.
 func (l *Leader) endWithout(ctx context.Context, j Job, lost []Loss, next ...Job) (bool, error) {
 	err := l.config.Store.EndJob(ctx, End{Job: j, Next: next, Lost: lost}, nil)
 	if errors.Is(err, ErrConflict) {
 		return false, nil
 	}
 	if err != nil {
-		// The store may have done it and failed to say so: then the job is gone.
+		// The store may have done it and then returned an error: then the job is
+		// gone.
 		back := j
 		back.Due, back.Lease = l.dueAfter(j.Attempts, 0), time.Time{}
 		if gone := l.config.Store.UpdateJob(ctx, back, j.Lease); !errors.Is(gone, ErrConflict) {

@@ -66,7 +66,7 @@ func absences() map[string]func(*http.Request) (*http.Response, error) {
 }
 
 // A helper that is away for six days costs no report, however it is away. The
-// status says since when it is waited for, also after a restart.
+// status contains since when it is waited for, also after a restart.
 func TestLongAbsence(t *testing.T) {
 	for name, fail := range absences() {
 		t.Run(name, func(t *testing.T) {
@@ -253,8 +253,8 @@ func (s storedLocation) UpdateJob(ctx context.Context, j leader.Job, held time.T
 	return s.Store.UpdateJob(ctx, j, held)
 }
 
-// Every poll of a job has the parameter step, whatever the helper and the store
-// say about the location.
+// Every poll of a job has the parameter step, whatever location the helper and the
+// store give.
 func TestPollHasStep(t *testing.T) {
 	for _, v := range variants() {
 		for _, async := range []bool{false, true} {
@@ -377,7 +377,7 @@ func TestStoreFailsAfterAnswer(t *testing.T) {
 }
 
 // A report that is given up is counted as lost also when the store has ended its
-// job and failed to say so.
+// job and then returned an error.
 func TestLossIsCountedOnce(t *testing.T) {
 	for _, store := range []*unsteady{{after: 2}, {before: 2}, {before: 1, after: 1}} {
 		w := newWorld(t, dap.DAP18(), nil, nil)

@@ -33,8 +33,9 @@ type claimed struct {
 	err      error     // of the last renewal; guarded by renewing
 }
 
-// diskID returns the name of the folder, which it makes if there is none. A copy of
-// the folder has another name: it must not take the original's place.
+// diskID returns the name of the folder, which it creates if the folder has no
+// name. A copy of the folder has another name: it must not take the original's
+// place.
 func (l *Leader) diskID() (string, error) {
 	name := filepath.Join(l.config.Dir, diskFile)
 	b, err := durable.ReadFile(l.config.FS, name)
@@ -120,7 +121,7 @@ func (l *Leader) renewDue() time.Time {
 	return l.claimed.held.Load().Add(-l.config.ClaimTime * (renewals - 1) / renewals)
 }
 
-// lose notes an error that says that the claim is lost. It returns the error.
+// lose records an error that means that the claim is lost. It returns the error.
 func (l *Leader) lose(err error) error {
 	if errors.Is(err, ErrFenced) && l.claimed.lost.CompareAndSwap(nil, &err) {
 		l.config.Failed(fmt.Errorf("node %q takes no more reports and works no more: restart it: %w", l.config.Node, err))

@@ -197,7 +197,7 @@ func TestFolderIsMissing(t *testing.T) {
 }
 
 // A crash anywhere around the beginning of a log leaves a leader that starts, and
-// collections that do not wait for a log that nobody has.
+// collections that do not wait for a log that no node has.
 func TestCrashWhileLogBegins(t *testing.T) {
 	crashes := 0
 	for n := 1; n < 60; n++ {

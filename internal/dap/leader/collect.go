@@ -17,14 +17,14 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// MissingHeader is the response header in which the leader tells the collector,
-// while a collection job waits for more reports, how many are missing, rounded up
-// to quarters of the task's minimum batch size.
+// MissingHeader is the response header in which the leader reports to the
+// collector, while a collection job waits for more reports, how many are missing,
+// rounded up to quarters of the task's minimum batch size.
 const MissingHeader = "Shoal-Missing-Reports"
 
-// LostHeader is the response header in which the leader tells the collector, with a
-// result, how many reports of its interval were accepted from clients and expired
-// before they were counted.
+// LostHeader is the response header in which the leader reports to the collector,
+// with a result, how many reports of its interval were accepted from clients and
+// expired before they were counted.
 const LostHeader = "Shoal-Lost-Reports"
 
 // maxCollectionRequest bounds the body of a collection job's request, in bytes.
@@ -34,10 +34,10 @@ const maxCollectionRequest = 1 << 18
 // to wait for (RFC 7240).
 const longestWait = 30 * time.Second
 
-// retryAfter is what a collector is told to wait before it asks again.
+// retryAfter is the Retry-After for a collector that has to ask again.
 const retryAfter = 5 * time.Second
 
-// errHelperFailed says that a collection failed for the helper's sake, and not by
+// errHelperFailed means that a collection failed because of the helper, and not by
 // a problem of the draft.
 var errHelperFailed = exchange.Problem{Status: http.StatusFailedDependency, Name: "helperFailed", Title: "The helper did not give its share."}
 
@@ -119,8 +119,8 @@ func readCollection(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return exchange.ReadBody(w, r, maxCollectionRequest)
 }
 
-// createCollection returns the collection job of an ID, which it makes if there
-// is none and the request is one that can be answered.
+// createCollection returns the collection job of an ID. It creates a missing one if
+// the request can be answered.
 func (l *Leader) createCollection(ctx context.Context, s *roster.Serving, id dap.CollectionJobID, body []byte) (Collection, bool, error) {
 	c, err := l.config.Store.Collection(ctx, s.Task.ID(), id)
 	if !errors.Is(err, ErrUnknown) {
@@ -201,8 +201,8 @@ func (l *Leader) checkExpired(ctx context.Context, book *ledger.Book, task dap.T
 	return err
 }
 
-// expiredBatch is the problem that reports of an interval have expired. It says how
-// many of them were never counted.
+// expiredBatch is the problem that reports of an interval have expired. It states
+// how many of them were never counted.
 func (l *Leader) expiredBatch(ctx context.Context, task dap.TaskID, i dap.Interval, detail string) error {
 	lost, err := l.config.Store.Losses(ctx, task, i)
 	if err != nil {
@@ -321,8 +321,8 @@ func (l *Leader) answer(w http.ResponseWriter, r *http.Request, s *roster.Servin
 	case Deleted:
 		return exchange.ErrDeleted
 	}
-	// No body says that it is not ready. The status is that of a job which is there,
-	// in all variants: other collectors take a 202 for a failure.
+	// An empty body means that it is not ready. The status is that of a job which is
+	// there, in all variants: other collectors take a 202 for a failure.
 	l.mu.Lock()
 	p, known := l.progress[collectionKey{c.Task, c.ID}]
 	l.mu.Unlock()
@@ -403,8 +403,8 @@ type progress struct {
 	err     error     // the last failure
 }
 
-// collectionChanged wakes those who wait for a collection job, and what the job
-// has held up.
+// collectionChanged wakes the requests that wait for a collection job, and what the
+// job has held up.
 func (l *Leader) collectionChanged(c Collection) {
 	if c.ended() {
 		l.mu.Lock()

@@ -31,7 +31,7 @@ func TestCollectionProblems(t *testing.T) {
 	}{
 		"the other mode":            {dap.CollectionJobReq{Query: dap.NextBatchQuery(), AggParam: []byte{1}}, dap.ProblemInvalidMessage},
 		"an unknown mode":           {dap.CollectionJobReq{Query: dap.Query{Mode: 9}}, dap.ProblemInvalidMessage},
-		"a query that is none":      {dap.CollectionJobReq{Query: dap.Query{Mode: dap.TimeIntervalMode, Config: []byte{1}}}, dap.ProblemInvalidMessage},
+		"a malformed query":         {dap.CollectionJobReq{Query: dap.Query{Mode: dap.TimeIntervalMode, Config: []byte{1}}}, dap.ProblemInvalidMessage},
 		"an aggregation parameter":  {dap.CollectionJobReq{Query: dap.IntervalQuery(dap.Interval{}), AggParam: []byte{1}}, dap.ProblemInvalidAggregationParameter},
 		"an empty interval":         {dap.CollectionJobReq{Query: dap.IntervalQuery(dap.Interval{Start: 5}), Extensions: []dap.Extension{unknown}}, dap.ProblemBatchInvalid},
 		"an endless interval":       {dap.CollectionJobReq{Query: dap.IntervalQuery(dap.Interval{Start: 5, Duration: 1<<64 - 1})}, dap.ProblemBatchInvalid},
@@ -319,8 +319,8 @@ func TestHelperNeverGivesShare(t *testing.T) {
 	}
 }
 
-// Two collections of the same reports: one is answered, the other told that it
-// overlaps. While a batch is frozen, late reports wait and are then refused.
+// Two collections of the same reports: one is answered, the other refused because
+// it overlaps. While a batch is frozen, late reports wait and are then refused.
 func TestClash(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
 	q := w.unit(t, 1)

@@ -157,7 +157,7 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 }
 
-// checkUnlessShort is check, but for reports that wait for a batch to be full
+// checkUnlessShort is check, except for reports that wait for a batch to be full
 // because a report before them was not acknowledged.
 func (m *machine) checkUnlessShort(t testing.TB, acknowledged []bool, sums []uint64, what string) {
 	t.Helper()

@@ -109,7 +109,7 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 	return nil
 }
 
-// candidates returns the reports of a log and the records in which they stand.
+// candidates returns the reports of a log and the records that hold them.
 func (l *Leader) candidates(s *roster.Serving, o *openLog) ([]dap.Candidate, []int64, error) {
 	var all []dap.Candidate
 	var at []int64

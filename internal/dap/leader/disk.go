@@ -61,7 +61,7 @@ func (l *Leader) hasFiles(info Log) (bool, error) {
 	return len(entries) > 0 || info.Records == 0 && info.Jobs == 0, nil
 }
 
-// missingLog says that the files of a log are gone.
+// missingLog returns the error that the files of a log are gone.
 func (l *Leader) missingLog(info Log) error {
 	return fmt.Errorf("log %d of task %v is %v in the store and its folder %s is missing or empty: restore the folder, or give its reports up: shoal leader drop-node %s",
 		info.Number, info.Task, info.State, l.dir(logKey{info.Task, info.Number}), l.config.Node)

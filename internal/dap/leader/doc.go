@@ -3,9 +3,9 @@
 // (draft-ietf-ppm-dap, sections "Uploading Reports", "Verifying and Aggregating
 // Reports" and "Collecting Results").
 //
-// A [Leader] is built by [New] from a [Config] and used through three doors: its
-// Handler serves clients and the collector, its Run does what is due whenever it
-// is due, and its Status tells how it is. Tick does what Run does, once, for
+// A [Leader] is built by [New] from a [Config] and used through three entry points:
+// its Handler serves clients and the collector, its Run does what is due whenever
+// it is due, and its Status reports its state. Tick does what Run does, once, for
 // programs that keep their own time.
 //
 // # The way of a report
@@ -29,7 +29,7 @@
 // share leaves before that.
 //
 // In the leader-selected mode reports fill batches of the task's minimum size
-// ([Batch]), within windows of time if [Config.BatchWindow] says so. A query gets
+// ([Batch]), within windows of time if [Config.BatchWindow] is set. A query gets
 // the oldest batch that is full. Because all such queries are equal, a collector
 // deletes a collection job to ask for the next batch: equal requests get the job
 // that is there.
@@ -40,13 +40,14 @@
 // not know the task or the token, or has a server in front of it that answers in its
 // place is asked again, with pauses that grow to [Config.LongPause] or as long as it
 // asks for, until the reports have expired or, if they never do, for
-// [Config.Patience]. [Status] says since when each helper is waited for.
+// [Config.Patience]. [Status] contains since when each helper is waited for.
 //
 // A problem of DAP about the job itself is a refusal: the reports go into one new
-// job with another request, into two if the helper says that the one was too large,
-// and are given up if it refuses that, too. An answer that does not fit the request
-// counts as a refusal when it comes twice. What is given up is counted by cause
-// ([LossCause]), reported as an error of the work on the job, and shown in Status.
+// job with another request, into two if the helper answers that the one was too
+// large, and are given up if it refuses that, too. An answer that does not fit the
+// request counts as a refusal when it comes twice. What is given up is counted by
+// cause ([LossCause]), reported as an error of the work on the job, and shown in
+// Status.
 //
 // A job that the helper may have counted keeps its request, byte for byte, until an
 // answer to it is known and committed: while answers are lost, while the store
@@ -63,7 +64,7 @@
 // decided is in the store, and the next process goes on from there.
 //
 // Reports can expire before they are counted: in a log, or in a job that the helper
-// does not answer. Then a result of the time-interval mode says how many it lacks
+// does not answer. Then a result of the time-interval mode states how many it lacks
 // ([LostHeader]). A collection fails with batchInvalid when its whole interval has
 // expired, or when counted reports were deleted before it could be collected.
 //

@@ -12,7 +12,7 @@ import (
 type lot struct {
 	job     Job
 	records [][]byte
-	at      string // where the helper has said that the job is
+	at      string // the job's location at the helper
 }
 
 // drive works on jobs until none is due. The errors of jobs that could not go on

@@ -44,10 +44,10 @@ func TestAllExpiresWhileWaiting(t *testing.T) {
 			w.tickAlong(t, 3, time.Minute)
 			abort := problemOf(t, w.do("GET", at, "", nil, w.token))
 			if abort.Type != dap.ProblemBatchInvalid || !strings.Contains(abort.Detail, "whole interval have expired") {
-				t.Errorf("linger %v, counted %v: %v", linger, counted, abort)
+				t.Errorf("kept %v longer, counted %v: %v", linger, counted, abort)
 			}
 			if lost := strings.Contains(abort.Detail, "2 accepted reports were not counted"); lost == counted {
-				t.Errorf("linger %v, counted %v: %q", linger, counted, abort.Detail)
+				t.Errorf("kept %v longer, counted %v: %q", linger, counted, abort.Detail)
 			}
 			if n := w.seen.lost[leader.LostExpired]; (n == 2) == counted {
 				t.Errorf("counted %v: %d reports lost", counted, n)
@@ -87,20 +87,20 @@ func TestPartExpiresWhileWaiting(t *testing.T) {
 			continue
 		}
 		if abort := problemOf(t, rec); abort.Type != dap.ProblemBatchInvalid || !strings.Contains(abort.Detail, "of a part of the interval") {
-			t.Errorf("linger %v: %v", linger, abort)
+			t.Errorf("kept %v longer: %v", linger, abort)
 		}
 		start, _ := q.Interval()
 		rest := dap.IntervalQuery(dap.Interval{Start: start.Start + 20, Duration: 4})
 		later := w.collect(t, rest)
 		w.tickAlong(t, 4, time.Minute)
 		if got := w.result(t, later, rest); got == nil {
-			t.Errorf("linger %v: no result of what is left", linger)
+			t.Errorf("kept %v longer: no result of what is left", linger)
 		}
 	}
 }
 
-// A result that lacks accepted reports, because they expired in a log, says how
-// many: with the answer, as a metric, in the log and in the status.
+// A result that lacks accepted reports, because they expired in a log, is reported
+// with their number: with the answer, as a metric, in the log and in the status.
 func TestResultSaysWhatExpired(t *testing.T) {
 	w := expiring(t, 48*time.Hour)
 	q := w.unit(t, 24)

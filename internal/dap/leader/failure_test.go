@@ -159,8 +159,8 @@ func TestExpiredPart(t *testing.T) {
 	}
 }
 
-// A helper that refuses a job for good makes the leader abandon it, and take up
-// its reports in another.
+// A helper that refuses a job permanently makes the leader abandon it, and put its
+// reports into another.
 func TestRefusedJob(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
 	at, q := w.uploadAndCollect(t, 4)
@@ -182,7 +182,7 @@ func TestRefusedJob(t *testing.T) {
 
 // Reports that the helper refuses in two jobs are given up: that is counted and
 // logged, and the leader is left with nothing to do.
-func TestHopelessHelper(t *testing.T) {
+func TestHelperRefusesTwice(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Patience = 48 * time.Hour })
 	at, _ := w.uploadAndCollect(t, 4)
 	w.helper.refuse = func(*http.Request) *http.Response {
@@ -248,7 +248,7 @@ func TestProxyRefuses(t *testing.T) {
 }
 
 // When the helper has counted reports that the leader could not, the two do not
-// agree, and that is told rather than hidden.
+// agree, and that is reported rather than hidden.
 func TestDisagreement(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
 	at, _ := w.uploadAndCollect(t, 8) // two jobs

@@ -108,7 +108,7 @@ func (l *Leader) step(ctx context.Context, c Collection) (Collection, error) {
 	return next, ignoreConflict(err)
 }
 
-// ignoreConflict drops the error that says that another node was first.
+// ignoreConflict drops the error that means that another node was first.
 func ignoreConflict(err error) error {
 	if errors.Is(err, ErrConflict) {
 		return nil
@@ -307,7 +307,7 @@ func (l *Leader) selectBatch(ctx context.Context, s *roster.Serving, c Collectio
 	return l.wait(ctx, s, c, most, c.Created)
 }
 
-// drain freezes the batch, and notes what the helper will be told.
+// drain freezes the batch, and records what the helper will be sent.
 func (l *Leader) drain(ctx context.Context, c Collection) (Collection, error) {
 	c.State, c.Attempts, c.Due = Draining, 0, l.now()
 	if err := l.config.Store.Drain(ctx, c); err != nil {

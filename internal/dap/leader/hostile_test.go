@@ -80,7 +80,7 @@ func TestUploadErrors(t *testing.T) {
 	}
 }
 
-// The refused reports stand in the order of the request.
+// The refused reports are in the order of the request.
 func TestUploadErrorsInOrder(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
 	var all []dap.Report
@@ -114,7 +114,7 @@ func TestUploadProblems(t *testing.T) {
 	}
 	rec = w.do("POST", "tasks/short/reports", kind, good, auth.Token{})
 	if abort := problemOf(t, rec); abort.Type != dap.ProblemUnrecognizedTask {
-		t.Errorf("a task ID that is none: %v", abort)
+		t.Errorf("a malformed task ID: %v", abort)
 	}
 	if rec = w.do("POST", path, "application/ppm-dap;message=collection-job-req", good, auth.Token{}); rec.Code != 415 {
 		t.Errorf("another media type: %d", rec.Code)
@@ -271,7 +271,7 @@ func TestBadShares(t *testing.T) {
 	}
 }
 
-// A full disk or too much work is said with a time to try again.
+// A full disk or too much work is answered with a time to try again.
 func TestOverload(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.MaxBacklog = 2000 })
 	codes := map[int]int{}
@@ -292,7 +292,7 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// A task takes so many uploads at once, and says when it is busy.
+// A task takes so many uploads at once, and refuses more as busy.
 func TestBusy(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.MaxRequests = 1 })
 	body := w.encode(t, w.report(t, 1, 0))
@@ -342,7 +342,7 @@ func TestBrowsers(t *testing.T) {
 	}
 }
 
-// Nothing that the leader stores or says holds an address or a header.
+// Nothing that the leader stores or outputs holds an address or a header.
 func TestStoresNothingOfTheClient(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
 	r := httptest.NewRequest("POST", "/"+dap.ReportsPath(w.task.ID()), bytes.NewReader(w.encode(t, w.report(t, 1, 0))))

@@ -63,7 +63,7 @@ func (l *Leader) handle(h handler) http.HandlerFunc {
 	}
 }
 
-// collector lets those in who have a token of the task.
+// collector admits requests with a token of the task.
 func (l *Leader) collector(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
 		if !auth.Allowed(r.Header, s.Entry.CollectorTokens) {

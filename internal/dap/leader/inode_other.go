@@ -4,6 +4,6 @@ package leader
 
 import "io/fs"
 
-// place returns what tells a file from its copies, "" if the file system does not
-// say.
+// place returns what distinguishes a file from its copies, "" if the file system
+// does not provide it.
 func place(fs.FileInfo) string { return "" }

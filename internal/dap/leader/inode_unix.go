@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// place returns what tells a file from its copies, "" if the file system does not
-// say.
+// place returns what distinguishes a file from its copies, "" if the file system
+// does not provide it.
 func place(info fs.FileInfo) string {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

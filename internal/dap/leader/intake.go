@@ -97,7 +97,7 @@ func (l *Leader) intake(task dap.TaskID) *intake {
 	return in
 }
 
-// writable returns the log that takes reports, and begins one if there is none.
+// writable returns the log that takes reports, and begins one if no log is open.
 func (in *intake) writable(ctx context.Context) (*openLog, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -329,7 +329,7 @@ func (l *Leader) sizeOf(k logKey) (int64, error) {
 	return n, nil
 }
 
-// A bell wakes a loop. It remembers one ring.
+// A bell wakes a loop. It remembers one signal.
 type bell chan struct{}
 
 func newBell() bell { return make(bell, 1) }

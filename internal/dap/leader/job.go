@@ -17,7 +17,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// A JobOutcome says what became of an attempt at a job.
+// A JobOutcome is the outcome of an attempt at a job.
 type JobOutcome uint8
 
 // The outcomes.
@@ -57,7 +57,7 @@ type begun struct {
 	reports map[dap.ReportID]jobPart // of the whole job
 }
 
-// A jobPart is where a report of a job stands.
+// A jobPart is the place of a report of a job.
 type jobPart struct {
 	at   int64 // the record in the log
 	time dap.Time
@@ -80,7 +80,7 @@ func (l *Leader) work(ctx context.Context, w lot) error {
 	s, err := l.servingOf(ctx, w.job.Task)
 	if err != nil {
 		if errors.Is(err, errDisabled) {
-			w.job.Attempts-- // it is nobody's failure
+			w.job.Attempts-- // it is not a failure
 		}
 		w.job.Due = l.now().Add(l.config.LongPause)
 		return l.giveBack(ctx, w.job, err)
@@ -107,7 +107,7 @@ func (l *Leader) work(ctx context.Context, w lot) error {
 	return l.postpone(ctx, w.job, err, p.Retry)
 }
 
-// tooLarge reports whether a helper says that a job has too many reports.
+// tooLarge reports whether a helper answers that a job has too many reports.
 func tooLarge(err error) bool {
 	p, ok := errors.AsType[exchange.Problem](err)
 	return ok && p.Status == http.StatusRequestEntityTooLarge
@@ -264,9 +264,9 @@ func (l *Leader) ask(ctx context.Context, s *roster.Serving, j *Job, b *begun) (
 // before the request is sent again.
 const pollsBeforeRequest = 5
 
-// pollURL is where the result of a job is asked for. The leader of Prio3 is at
-// step 0, and has to say so (section "Helper Continuation"), whether the helper
-// has put it into the job's location or not.
+// pollURL is where the result of a job is asked for. The leader of Prio3 is at step
+// 0, and has to send that (section "Helper Continuation"), whether the helper has
+// put it into the job's location or not.
 func pollURL(location string) string {
 	u, err := url.Parse(location)
 	if err != nil || u.Query().Has("step") {
@@ -279,7 +279,7 @@ func pollURL(location string) string {
 	return u.String()
 }
 
-// lostJob reports whether a helper says that a job is not there.
+// lostJob reports whether a helper answers that a job is not there.
 func lostJob(err error) bool {
 	p, ok := errors.AsType[exchange.Problem](err)
 	return ok && (p.Status == http.StatusNotFound || p.Status == http.StatusGone)
@@ -294,7 +294,7 @@ func (l *Leader) await(ctx context.Context, s *roster.Serving, w *lot, b *begun,
 	}
 	if j.Location == "" && s.Task.Variant().ClientChoosesIDs() {
 		j.Location = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(j.Task, dap.AggregationJobID(j.Digest[:16])))
-	} // else, if the helper does not say where, the request finds it again
+	} // else, if the helper gives no location, the request finds it again
 	wait := max(answer.Retry, time.Second)
 	j.Due, j.Lease = l.now().Add(min(wait, l.config.LongPause)), time.Time{}
 	j.Attempts, j.Since = 1, time.Time{} // the helper is there

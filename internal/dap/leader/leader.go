@@ -26,7 +26,7 @@ import (
 // A Config is what a [Leader] is made of. The first group is required.
 type Config struct {
 	Store  Store          // of this leader alone, shared by its nodes
-	Books  *ledger.Books  // over Store; their Linger is longer than jobs take while the helper is away
+	Books  *ledger.Books  // over Store; their Linger exceeds the time that jobs take while the helper is away
 	Roster *roster.Roster // the tasks and their secrets
 	FS     durable.FS     // holds Dir
 	Dir    string         // reports; made if missing; of this process alone
@@ -65,8 +65,8 @@ type Config struct {
 	Withdrawn func(dap.TaskID) bool
 
 	Metrics Metrics         // default: none
-	Lost    func(loss.Loss) // told of reports that the disk has lost, also again; its Role is not set; default: none
-	Failed  func(error)     // told of requests that failed by our fault; default: nobody is
+	Lost    func(loss.Loss) // called for reports that the disk has lost, also again; its Role is not set; default: none
+	Failed  func(error)     // called for requests that failed by our fault; default: none
 }
 
 // withDefaults fills in what was not given.
@@ -115,9 +115,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Metrics is told what happens, for counters. All labels are bounded, and nothing
-// that it is told concerns one sender. Methods are called by many goroutines and
-// must not block.
+// Metrics counts events. All labels are bounded, and no argument concerns one
+// sender. Methods are called by many goroutines and must not block.
 type Metrics interface {
 	// Upload is called for each report that arrives, with 0 if it is taken.
 	Upload(dap.ReportError)
@@ -192,7 +191,7 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 	return l, nil
 }
 
-// recover takes up what the store and the disk hold.
+// recover loads what the store and the disk hold.
 func (l *Leader) recover(ctx context.Context) error {
 	if err := l.config.FS.MkdirAll(l.config.Dir, 0o700); err != nil {
 		return err

@@ -32,7 +32,7 @@ func (s LogState) String() string {
 	return fmt.Sprintf("log state %d", uint8(s))
 }
 
-// A Log is where uploaded reports of one task stand, on the disk of one node,
+// A Log holds uploaded reports of one task, on the disk of one node,
 // until the jobs that aggregate them have ended.
 type Log struct {
 	Task    dap.TaskID
@@ -43,9 +43,9 @@ type Log struct {
 	Jobs    int   // that refer to it and have not ended; as the store read it
 }
 
-// A Job is an aggregation job that has not ended. It names its reports by where
-// they stand; the request to the helper is made from them again whenever it is
-// needed, byte for byte.
+// A Job is an aggregation job that has not ended. It names its reports by their
+// place; the request to the helper is made from them again whenever it is needed,
+// byte for byte.
 type Job struct {
 	Task   dap.TaskID
 	Number uint64 // within the task; the store gives it
@@ -69,7 +69,7 @@ type Job struct {
 	Attempts int       // how often it was leased; less after the helper has answered, see await and confirm
 	Since    time.Time // since when the helper is waited for, in seconds; zero: it has answered, or was not asked
 	Due      time.Time // when to go on with it, in seconds
-	Lease    time.Time // until when one worker has it, in seconds; zero: nobody has
+	Lease    time.Time // until when one worker has it, in seconds; zero: no worker has
 }
 
 // A Bitmap is a set of small numbers. Nil is the empty set.
@@ -135,7 +135,7 @@ type Collection struct {
 	Batch    dap.BatchID  // that was taken; zero in the time-interval mode and before Draining
 	Upto     uint64       // logs up to this number must be cut before the batch is frozen; 0: not known yet
 
-	Count    uint64       // from Draining on, as the helper was told
+	Count    uint64       // from Draining on, as sent to the helper
 	Checksum dap.Checksum // the same
 	Location string       // of the aggregate share at the helper, when that works on it
 	Attempts int

@@ -13,7 +13,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
 )
 
-// Two nodes share a store. Reports that came to either are in the result, whoever
+// Two nodes share a store. Reports that came to either are in the result, whichever
 // drives the collection, and a node that is slow is waited for.
 func TestTwoNodes(t *testing.T) {
 	for _, mode := range []func(*dap.TaskConfiguration){nil, func(c *dap.TaskConfiguration) {
@@ -58,7 +58,7 @@ func TestTwoNodes(t *testing.T) {
 	}
 }
 
-// A node takes up its own jobs when it starts again, and leaves those of others.
+// A node resumes its own jobs when it starts again, and leaves those of others.
 func TestNodeStartsAgain(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Attempts = 100 })
 	w.helper.refuse = func(*http.Request) *http.Response { return respond(503, "", nil) }
@@ -80,8 +80,8 @@ func TestNodeStartsAgain(t *testing.T) {
 	}
 }
 
-// A full disk refuses reports with a time to try again, loses none, and is
-// nobody's fault.
+// A full disk refuses reports with a time to try again, loses none, and is not
+// counted as a fault.
 func TestDiskFull(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
 	w.leader.Close()

@@ -12,8 +12,8 @@ import (
 )
 
 // The leader adds its noise to its share exactly once: what the collector opens
-// differs from the truth by one drawing from the leader's randomness, and by that
-// of nobody else, for the helper here adds none.
+// differs from the truth by one drawing from the leader's randomness, and by no
+// other, for the helper here adds none.
 func TestNoise(t *testing.T) {
 	noise, err := dap.NoiseExtension(dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 50, Sensitivity: 2})
 	must(t, err)

@@ -24,7 +24,7 @@ func (c *Config) mostReads(t *dap.Task) int {
 	return int(min(int64(c.MaxRequests), max(1, uploadMemory/each)))
 }
 
-// places are those of the uploads of a task. The zero value has nobody in it.
+// places are those of the uploads of a task. The zero value is empty.
 type places struct {
 	mu    sync.Mutex
 	held  map[*exchange.Arrival]struct{}

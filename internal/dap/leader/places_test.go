@@ -11,7 +11,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/leader"
 )
 
-// A sender is an upload that arrives as the test says.
+// A sender is an upload that arrives as the test directs.
 type sender struct {
 	out    *io.PipeWriter
 	answer *httptest.ResponseRecorder
@@ -42,7 +42,7 @@ func (s *sender) end(rest []byte) int {
 }
 
 // Threat: anybody holds all places of a task with uploads that arrive slowly.
-// Honest uploads get in, at the cost of the slowest; among themselves those who
+// Honest uploads get in, at the cost of the slowest; among themselves those that
 // are not slow are not cut.
 func TestSlowUploads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

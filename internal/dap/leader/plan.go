@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// A planner puts the reports of one log into jobs. It is pure but for the IDs of
+// A planner puts the reports of one log into jobs. It is pure except for the IDs of
 // new batches.
 type planner struct {
 	log       Log

@@ -132,8 +132,8 @@ func TestRunning(t *testing.T) {
 	w.clock.Advance(precision + 10*time.Minute)
 	var got []uint64
 	for got == nil {
-		// A virtual clock: the wait ends when the result is there, or when time is
-		// moved by somebody else, which is nobody.
+		// A virtual clock: the wait ends when the result is there, or when
+		// something else moves the time, and nothing does.
 		rec := w.do("GET", at, "", nil, w.token)
 		if rec.Code/100 != 2 {
 			t.Fatalf("answer %d: %s", rec.Code, rec.Body)

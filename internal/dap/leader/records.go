@@ -74,7 +74,7 @@ func missing(from, end, first int64, skip Bitmap) (n int64) {
 	return n
 }
 
-// A placed report is one with the record that it stands in.
+// A placed report is one with the record that holds it.
 type placed struct {
 	at     int64
 	report dap.Report

@@ -38,7 +38,7 @@ func (l *Leader) send(ctx context.Context, s *roster.Serving, r exchange.Request
 }
 
 // unknownToken reports whether a helper may have refused a request for its token. It
-// need not tell that from a task that it does not know.
+// need not distinguish that from a task that it does not know.
 func unknownToken(err error) bool {
 	p, ok := errors.AsType[exchange.Problem](err)
 	if !ok {

@@ -11,8 +11,8 @@ import (
 // A Status is a picture of the leader for health checks and pages.
 type Status struct {
 	Tasks []TaskStatus // those in the roster
-	// ClockUnsure says that the clock has jumped forward: nothing is collected or
-	// expires until it has proved right.
+	// ClockUnsure is true while the clock is not trusted, after it has jumped
+	// forward: nothing is collected or expires until it has proved right.
 	ClockUnsure bool
 	Node        NodeStatus
 	Dropped     []Dropped           // given up with lost nodes, the oldest first
@@ -40,7 +40,8 @@ type TaskStatus struct {
 	Collections []CollectionStatus
 }
 
-// A HelperStatus says what of a task waits for a helper that does not answer.
+// A HelperStatus is the work of a task that waits for a helper that does not
+// answer.
 type HelperStatus struct {
 	URL     string
 	Absence       // zero: nothing waits, as far as jobs are concerned

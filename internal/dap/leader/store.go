@@ -11,24 +11,24 @@ import (
 )
 
 var (
-	// ErrConflict says that what a change starts from is no longer so: another
+	// ErrConflict means that what a change starts from is no longer so: another
 	// worker was first. Read again what the store holds.
 	ErrConflict = errors.New("another worker was first")
-	// ErrBusy says that a step has to wait: for jobs to end before a batch is
+	// ErrBusy means that a step has to wait: for jobs to end before a batch is
 	// frozen, or for a frozen batch to be collected before it gets new jobs.
 	ErrBusy = errors.New("waits for other work on the same batch")
-	// ErrUnknown says that the store has no collection job of that ID.
+	// ErrUnknown means that the store has no collection job of that ID.
 	ErrUnknown = errors.New("no such collection job")
-	// ErrHeld says that another process has a lease on the name of a node that
+	// ErrHeld means that another process has a lease on the name of a node that
 	// has not lapsed. See [HeldError].
 	ErrHeld = errors.New("the node's name is leased to another process")
-	// ErrFenced says that a process has no claim on its node's name any more:
+	// ErrFenced means that a process has no claim on its node's name any more:
 	// another process has taken it, or the node was dropped. Nothing that the
 	// process does can change the store again.
 	ErrFenced = errors.New("the claim on the node's name is lost")
 )
 
-// A HeldError is an [ErrHeld] that says until when.
+// A HeldError is an [ErrHeld] with the end of the lease.
 type HeldError struct {
 	Node  string
 	Until time.Time
@@ -80,7 +80,7 @@ type Cut struct {
 type End struct {
 	Job     Job
 	Counted uint64 // reports that the change of the ledger commits
-	Next    []Job  // that take up some of its reports; the store gives them numbers
+	Next    []Job  // that get some of its reports; the store gives them numbers
 	Lost    []Loss // of the job's reports, those that have expired
 }
 
@@ -123,7 +123,7 @@ type Store interface {
 	Claim(ctx context.Context, c Claim, now time.Time) (Claim, error)
 	// Renew makes a claim last until c.Until; the zero time gives it up. It fails
 	// with [ErrFenced] if its token is not the newest. A lease that has lapsed and
-	// that nobody has taken can be renewed.
+	// that no other process has taken can be renewed.
 	Renew(ctx context.Context, c Claim) error
 	// Nodes returns the newest claims of all nodes that were ever claimed or have
 	// logs, by name. Those that were never claimed have token 0.
@@ -162,14 +162,14 @@ type Store interface {
 	// job refers to it. A log that is not there is not an error.
 	DropLog(ctx context.Context, task dap.TaskID, number uint64) error
 
-	// Lease gives up to limit jobs of a node that are due at now and that nobody
-	// has to the caller, until the given time: those that were due first, and of
-	// them those of lower number. It counts an attempt for each. Two callers
-	// never get the same job.
+	// Lease gives up to limit jobs of a node that are due at now and not leased to
+	// the caller, until the given time: those that were due first, and of them
+	// those of lower number. It counts an attempt for each. Two callers never get
+	// the same job.
 	Lease(ctx context.Context, node string, now, until time.Time, limit int) ([]Job, error)
 	// Release takes all leases of a node away: its process has just started.
 	Release(ctx context.Context, node string) error
-	// NextDue returns when the first job of a node is due that nobody has, or
+	// NextDue returns when the first job of a node is due that is not leased, or
 	// when the first lease ends, the zero time if there is no job.
 	NextDue(ctx context.Context, node string) (time.Time, error)
 	// Jobs returns how many jobs of a task have not ended, and how many reports

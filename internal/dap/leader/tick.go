@@ -55,7 +55,7 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 	return g.Wait()
 }
 
-// sleep waits until it is time, or the bell rings.
+// sleep waits until it is time, or wake is set.
 func (l *Leader) sleep(ctx context.Context, wake bell, until time.Time) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -124,7 +124,7 @@ func (l *Leader) jobsDue(ctx context.Context) time.Time {
 	now := l.now()
 	due, err := l.config.Store.NextDue(ctx, l.config.Node)
 	if err != nil {
-		return now.Add(l.config.FirstPause) // Lease will say what is wrong
+		return now.Add(l.config.FirstPause) // Lease will return the error
 	}
 	if due.IsZero() {
 		return now.Add(maxSleep)
@@ -255,7 +255,7 @@ func (l *Leader) expire(ctx context.Context, now time.Time) error {
 		errs = append(errs,
 			l.config.Store.ForgetBatches(ctx, s.Task.ID(), before),
 			l.config.Store.ForgetCollections(ctx, s.Task.ID(), now.Add(-keep)))
-		// Collections of what has expired are told of its losses for as long as results are kept.
+		// Collections of what has expired report its losses for as long as results are kept.
 		if before, err = s.Task.Config().TimePrecision.Time(now.Add(-keep - l.config.Results)); err == nil {
 			errs = append(errs, l.config.Store.ForgetLosses(ctx, s.Task.ID(), before))
 		}

@@ -212,7 +212,7 @@ func unclaimedError(err error) error {
 	return exchange.ErrUnavailable.After(time.Minute).Because("%s", "the server has no claim on its name")
 }
 
-// appendError tells the client's and passing failures from our own.
+// appendError distinguishes the client's and passing failures from our own.
 func appendError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:

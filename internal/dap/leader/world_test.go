@@ -343,7 +343,7 @@ func (c *counts) failed(err error)                  { c.in(func() { c.errs = app
 // A wire leads to the helper.
 type wire struct{ http.RoundTripper }
 
-// A scripted helper is correct, unless it is told not to be. It is an
+// A scripted helper is correct, unless it is set up not to be. It is an
 // http.RoundTripper.
 type scripted struct {
 	clock   clock.Clock

@@ -15,7 +15,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 )
 
-// A Config says how [Books] work. Keys, Clock and Rand are needed.
+// A Config is the configuration of [Books]. Keys, Clock and Rand are needed.
 type Config struct {
 	Keys  *atrest.Keys // seal the totals
 	Clock clock.Clock
@@ -27,8 +27,8 @@ type Config struct {
 	CacheBytes int64
 	// Linger is how much longer than the expiry of [Books.Open] a report can be
 	// committed and its ID is kept; [Book.Late] heeds the expiry alone. A leader
-	// takes no report in that is too old, but what the helper has counted
-	// meanwhile it must count, however long the answer took. 0 means not at all.
+	// accepts no report that is too old, but what the helper has counted meanwhile it
+	// must count, however long the answer took. 0 means not at all.
 	Linger time.Duration
 	// NotBefore drops all reports before a time, rounded up to the time precision of
 	// their task, whatever the store has forgotten: after a store was lost or put back
@@ -83,9 +83,9 @@ func New(store Store, c Config) (*Books, error) {
 	}, nil
 }
 
-// Open returns the book of a task, and begins the task's ledger if there is none.
-// Reports older than expiry are dropped, 0 means never; the expiry of the last
-// call holds.
+// Open returns the book of a task, and begins the task's ledger if the task has
+// none. Reports older than expiry are dropped, 0 means never; the expiry of the
+// last call holds.
 func (bs *Books) Open(ctx context.Context, task *dap.Task, expiry time.Duration) (*Book, error) {
 	if expiry < 0 {
 		return nil, fmt.Errorf("opening the ledger of task %v: negative expiry %v", task.ID(), expiry)
@@ -181,8 +181,8 @@ func (b *Book) floor() dap.Time {
 	return t
 }
 
-// horizon returns the time before which reports are dropped now, if they linger
-// for so long. The turn or mu is held.
+// horizon returns the time before which reports are dropped now, if they are kept
+// for so much longer. The turn or mu is held.
 func (b *Book) horizon(linger time.Duration) dap.Time {
 	first := max(b.watermark, b.floor())
 	expiry := time.Duration(b.expiry.Load())

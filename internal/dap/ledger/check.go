@@ -11,7 +11,7 @@ import (
 )
 
 // MaxBlockIDs bounds the IDs of one block, so that a row stays below what the
-// databases take in one value.
+// databases accept in one value.
 const MaxBlockIDs = 1 << 22
 
 // Check reports the first thing in a change that no state of a store could take.

@@ -60,7 +60,7 @@ func (b *Book) batch(ctx context.Context, s dap.BatchSelector) (*dap.Total, []St
 // A Take stores a collection together with the role's own record, in one
 // transaction, with the promises of [Store]. The total is the batch's, and the
 // caller's to keep: add noise to it, seal it. An error that matches [ErrConflict]
-// makes the book read the batch anew, any other ends the collection. What was
+// makes the book read the batch again, any other ends the collection. What was
 // made of the total of an attempt that failed must never leave.
 type Take func(ctx context.Context, total *dap.Total, c Collection) error
 

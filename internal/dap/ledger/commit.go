@@ -63,7 +63,7 @@ func (b *Book) look(ctx context.Context, candidates []dap.Candidate, fresh bool)
 	return s, pages, nil
 }
 
-// Late says, from what is in memory, why a report comes too late to be taken in:
+// Late returns, from what is in memory, why a report comes too late to be accepted:
 // [dap.BatchCollected], [dap.ReportDropped], or 0. It reads nothing from the
 // store, and may miss what other processes have collected a short while ago.
 func (b *Book) Late(bucket dap.Bucket, t dap.Time) dap.ReportError {
@@ -94,7 +94,7 @@ func (b *Book) Kept() dap.Time {
 	return b.watermark
 }
 
-// Check says what [Book.Commit] would answer for candidates now, 0 for a report
+// Check returns what [Book.Commit] would answer for candidates now, 0 for a report
 // that may be aggregated. What other processes have committed may be missing, so
 // that it is good enough to leave out reports early, and not to count one.
 func (b *Book) Check(ctx context.Context, candidates []dap.Candidate) ([]dap.ReportError, error) {
@@ -145,7 +145,7 @@ func (b *Book) glance(candidates []dap.Candidate) []dap.ReportError {
 
 // An Apply stores a change together with the role's own record, in one
 // transaction, with the promises of [Store]. An error that matches [ErrConflict]
-// makes the book decide anew, any other ends the commit.
+// makes the book decide again, any other ends the commit.
 type Apply func(ctx context.Context, c Change, verdicts []dap.ReportError) error
 
 // attempts bounds how often a step is tried. Each lost attempt is a step that

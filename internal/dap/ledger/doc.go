@@ -23,12 +23,12 @@
 // # How it works
 //
 // Everything is optimistic. A book keeps a copy of what it has read, decides with
-// [dap.Admit] in memory, and hands the store a [Change] that says what it was
-// decided on. If the store has moved on, it answers [ErrConflict] and changes
-// nothing; the book reads what is new and decides again. Many processes can
+// [dap.Admit] in memory, and hands the store a [Change] that names the state that
+// it was decided on. If the store has moved on, it answers [ErrConflict] and
+// changes nothing; the book reads what is new and decides again. Many processes can
 // share one store.
 //
-// The IDs of a task stand in pages by the time of their reports: a page is an
+// The IDs of a task are in pages by the time of their reports: a page is an
 // append-only list of blocks with numbers 1, 2, 3 and so on, and to append the
 // next number is the compare-and-swap. A stored ID costs its 16 bytes and its
 // part of a block's row; the blocks of small jobs are joined as they add up, and
@@ -38,7 +38,7 @@
 // # Security
 //
 // Totals are shares of what people reported: the book seals them before they go
-// to the store, for their task and bucket. IDs are random and stand open. A store
+// to the store, for their task and bucket. IDs are random and not encrypted. A store
 // that is lost or put back to an older state (a restored backup) would count
 // reports twice; after that set [Config.NotBefore] beyond all reports that may have
 // been aggregated since, for ever.
@@ -47,7 +47,7 @@
 //
 // A report is known by its ID and its time: a client that makes two reports of one
 // ID with times in different windows has two reports, as if it had made two IDs.
-// Marks of batches that the leader selected stay for good, 32 bytes each; all else
+// Marks of batches that the leader selected are never deleted, 32 bytes each; all else
 // goes with [Book.Expire]. Memory is bounded by [Config.CacheBytes]; a page is read as
 // a whole when a job first needs it, 16 bytes an ID.
 package ledger

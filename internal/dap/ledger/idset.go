@@ -32,7 +32,7 @@ func (s *idSet) len() int {
 // size returns the bytes of memory.
 func (s *idSet) size() int64 { return int64(len(s.slots) * IDSize) }
 
-// slot returns where an ID stands or would stand.
+// slot returns where an ID is or would be.
 func (s *idSet) slot(id dap.ReportID) int {
 	hi, _ := bits.Mul64(maphash.Comparable(s.seed, id), uint64(len(s.slots)))
 	at := int(hi)

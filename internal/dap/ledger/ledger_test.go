@@ -78,8 +78,8 @@ func TestConcurrentCommits(t *testing.T) {
 	equal(t, "all", total, w.sum(t, all(n)...))
 }
 
-// A batch that is collected while others commit to it holds exactly what they
-// were told is in it.
+// A batch that is collected while others commit to it holds exactly what was
+// acknowledged to them.
 func TestCollectAgainstCommits(t *testing.T) {
 	const n = 24
 	w := newWorld(t, dap.TimeIntervalMode, n)
@@ -159,7 +159,7 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
-// crashing is a role over a store that crashes. done stands for its own records,
+// crashing is a role over a store that crashes. done represents its own records,
 // which are written in the same transactions.
 type crashing struct {
 	w       *world
@@ -261,8 +261,8 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// What has expired is not taken in any more, and can be committed for a while.
-func TestLinger(t *testing.T) {
+// What has expired is not accepted any more, and can be committed for a while.
+func TestCommitAfterExpiry(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 12)
 	store := storetest.NewModel()
 	const day = 24 * time.Hour
@@ -336,7 +336,8 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// Blocks of small jobs are joined, whoever has written them, and every ID stays.
+// Blocks of small jobs are joined, whichever process has written them, and every ID
+// stays.
 func TestSmallBlocksAreJoined(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 3) // all on one day
 	store := storetest.NewModel()
@@ -376,7 +377,7 @@ func TestSmallBlocksAreJoined(t *testing.T) {
 	}
 }
 
-// Totals do not stand open in the store, and open only in their place.
+// Totals are not stored in plain text, and open only in their place.
 func TestTotalsAreSealed(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 4)
 	store := storetest.NewModel()

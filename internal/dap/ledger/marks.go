@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 )
 
-// marks say which buckets were collected.
+// marks record which buckets were collected.
 type marks struct {
 	intervals []dap.Interval // by start; they neither overlap nor touch
 	batches   map[dap.BatchID]bool

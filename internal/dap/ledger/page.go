@@ -41,8 +41,8 @@ type suspect struct {
 	chunk *chunk
 }
 
-// find reports whether an ID is in the page as far as memory says, and where to look
-// if it may be.
+// find reports whether an ID is in the page as far as is known in memory, and where
+// to look if it may be.
 func (c *cachedPage) find(id dap.ReportID) (bool, []suspect) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/ledger/storetest"
 )
 
-// A naive ledger keeps everything in plain sets and has one user: what the
-// books must do, whoever asks them.
+// A naive ledger keeps everything in plain sets and has one user: what the books
+// must do, whichever process uses them.
 type naive struct {
 	w         *world
 	seen      map[dap.ReportID]bool
@@ -172,7 +172,7 @@ func (s *schedule) collect(t *testing.T) {
 	}
 }
 
-// evicted tells whether a batch begins before the watermark.
+// evicted reports whether a batch begins before the watermark.
 func (s *schedule) evicted(sel dap.BatchSelector) bool {
 	i, err := sel.Interval()
 	return err == nil && i.Start < s.naive.watermark

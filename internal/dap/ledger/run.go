@@ -24,7 +24,7 @@ var defaultSizes = sizes{chunk: 1 << 12, least: 1 << 15, run: 1 << 17, long: 1 <
 const joinRuns = 8
 
 // A run is a part of a page whose blocks are in the order of their IDs: 2 bytes of
-// each ID in memory say whether it may be there, and then one block is read.
+// each ID in memory show whether it may be there, and then one block is read.
 type run struct {
 	after, last uint32 // its blocks have the numbers above after, up to last
 	n           int    // IDs

@@ -11,9 +11,9 @@ import (
 // IDSize is the length of a report ID in a block, in bytes.
 const IDSize = len(dap.ReportID{})
 
-// A Layout says how the IDs of a task are spread over pages. It is fixed when the
-// task is begun and never changes: a page under another layout would not be
-// found.
+// A Layout is the way in which the IDs of a task are spread over pages. It is fixed
+// when the task is begun and never changes: a page under another layout would not
+// be found.
 type Layout struct {
 	Window dap.Duration // how many units of time share a page, at least 1
 	Shards uint16       // into how many pages a window is cut by report ID, 1 to 256
@@ -56,7 +56,8 @@ type Block struct {
 
 // A Compaction replaces the blocks with numbers above After, up to Last, by Blocks.
 // These are one block with the number Last, or blocks with numbers after the last of
-// the page: a reader who knows a part of what is replaced reads all that replaces it.
+// the page: a reader that knows a part of what is replaced reads all that replaces
+// it.
 type Compaction struct {
 	After, Last uint32
 	Count       int     // of the blocks that are replaced
@@ -70,7 +71,7 @@ type Place struct {
 	Part   uint8
 }
 
-// A Delta says to which part of a bucket a commit adds.
+// A Delta names the part of a bucket that a commit adds to.
 type Delta struct {
 	Place  Place
 	Latest dap.Time // latest time of a report that is added
@@ -96,13 +97,13 @@ type Change struct {
 	Generation uint64  // of the head that the verdicts were made with
 	Blocks     []Block // at most one a page; Seq is one more than the page's last
 	Deltas     []Delta // at most one a place
-	// Merge returns the total to store at the place of a delta; old is what stands
-	// there, nil if nothing does. It changes nothing, and is called within the
+	// Merge returns the total to store at the place of a delta; old is what is
+	// there, nil if nothing is. It changes nothing, and is called within the
 	// transaction, once or more often.
 	Merge func(p Place, old []byte) ([]byte, error)
 }
 
-// A Mark says that a batch was collected.
+// A Mark records that a batch was collected.
 type Mark struct {
 	Generation uint64 // to which the mark raised the ledger
 	Selector   dap.BatchSelector
@@ -117,7 +118,7 @@ type Collection struct {
 	Seen       []Stamp // every stored part of the batch, as it was read
 }
 
-// A Head is a ledger's state but for its pages and buckets.
+// A Head is a ledger's state without its pages and buckets.
 type Head struct {
 	Layout     Layout
 	Generation uint64   // raised by one by each collection and each eviction; 0 at first
@@ -126,10 +127,10 @@ type Head struct {
 }
 
 var (
-	// ErrConflict says that the store is in another state than the one that a step
+	// ErrConflict means that the store is in another state than the one that a step
 	// was decided on. Read again, decide again, and try again.
 	ErrConflict = errors.New("the ledger has changed")
-	// ErrNotBegun says that the store holds no ledger of the task.
+	// ErrNotBegun means that the store holds no ledger of the task.
 	ErrNotBegun = errors.New("the task has no ledger")
 )
 
@@ -146,7 +147,7 @@ var (
 // processes on one database; Commit, Collect, Evict and Compact of one task take
 // effect one after another.
 type Store interface {
-	// Begin creates the ledger of a task with a layout, if there is none, and
+	// Begin creates the ledger of a task with a layout, if the task has none, and
 	// returns the layout that it has.
 	Begin(ctx context.Context, task dap.TaskID, l Layout) (Layout, error)
 	// Head returns the head of a task's ledger, of its marks only those with a
@@ -157,9 +158,9 @@ type Store interface {
 	// IDs together it may return the first ones only, one at least.
 	Blocks(ctx context.Context, task dap.TaskID, page Page, after uint32) ([]Block, error)
 	// Block returns the block of a page with a number. It fails with ErrConflict if
-	// there is none.
+	// the page has no such block.
 	Block(ctx context.Context, task dap.TaskID, page Page, seq uint32) (Block, error)
-	// Last returns the number of the last block of a page, 0 if there is none.
+	// Last returns the number of the last block of a page, 0 if the page is empty.
 	Last(ctx context.Context, task dap.TaskID, page Page) (uint32, error)
 	// Sums returns the stored parts of a batch, from one state of the store,
 	// ordered by bucket and part. It is empty for a batch without reports.

@@ -17,7 +17,7 @@ import (
 const first dap.Time = 480_000
 
 // A world is a task with a helper, and reports that are ready for jobs. Report i
-// has the measurement i, so that a sum shows who is in it.
+// has the measurement i, so that a sum shows which reports are in it.
 type world struct {
 	task    *dap.Task
 	hist    *vdaf.Prio3[int, []uint64]

@@ -28,7 +28,7 @@
 // the rest does too, and what is left is done within a bounded time:
 //
 //   - Every report that was acknowledged is in exactly one result or uncollected
-//     bucket, but for those that came when their bucket was being collected.
+//     bucket, except for those that came when their bucket was being collected.
 //   - The uncollected buckets of leader and helper have the same count, the same
 //     checksum, and shares that add up to zeros and ones.
 //

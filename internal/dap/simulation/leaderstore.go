@@ -15,7 +15,7 @@ type leaderLink struct {
 	leaderStore
 }
 
-// leaderStore holds what a leaderLink does not say, without faults.
+// leaderStore has the methods that a leaderLink does not define, without faults.
 type leaderStore struct{ leader.Store }
 
 var _ leader.Store = leaderLink{}

@@ -30,7 +30,7 @@ func (p *packet) request() *http.Request {
 
 func (p *packet) String() string { return p.method + " " + p.url }
 
-// An answer is what a server said to a packet.
+// An answer is a server's response to a packet.
 type answer struct {
 	status int
 	header http.Header
@@ -130,7 +130,7 @@ func (n *network) deliver(p *packet) (*answer, error) {
 	return a, nil
 }
 
-// late delivers one of the delayed packets, out of order; nobody sees the answer.
+// late delivers one of the delayed packets, out of order; its answer is dropped.
 func (n *network) late() {
 	if len(n.delayed) == 0 {
 		return

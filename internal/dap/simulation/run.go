@@ -163,7 +163,7 @@ func (w *world) work(n node) error {
 	}
 	if err := n.tick(w.ctx); err != nil {
 		w.note("  %v: %v", n, err)
-		if errors.Is(err, leader.ErrFenced) { // it says so, and its operator listens
+		if errors.Is(err, leader.ErrFenced) { // it reports this, and its operator restarts it
 			return w.restart(n)
 		}
 	}

@@ -101,8 +101,8 @@ func (w *world) tickAll() error {
 	return errors.Join(errs...)
 }
 
-// withoutLosses returns an error without the lines that say that reports have
-// expired, as they do in some plans: see [world.accountExpiry].
+// withoutLosses returns an error without the lines about reports that have expired,
+// as they do in some plans: see [world.accountExpiry].
 func (w *world) withoutLosses(err error) error {
 	if err == nil || w.setting.Expiry == 0 {
 		return err

@@ -11,8 +11,8 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/simulation"
 )
 
-// seeds returns how many seeds to run: 1,000, fewer with -short, or as many as
-// SHOAL_SIM_SEEDS says.
+// seeds returns how many seeds to run: 1,000, fewer with -short, or the number in
+// SHOAL_SIM_SEEDS.
 func seeds(t *testing.T) uint64 {
 	if v := os.Getenv("SHOAL_SIM_SEEDS"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 32)

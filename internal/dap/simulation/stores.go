@@ -155,7 +155,7 @@ type helperLink struct {
 	helperStore
 }
 
-// helperStore holds what a helperLink does not say, without faults.
+// helperStore has the methods that a helperLink does not define, without faults.
 type helperStore struct{ helper.Store }
 
 var _ helper.Store = helperLink{}

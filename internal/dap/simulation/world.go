@@ -148,7 +148,7 @@ func (w *world) nodeOf(url string) node {
 			}
 		}
 	}
-	// A load balancer does not notice at once who is gone.
+	// A load balancer does not notice at once which node is gone.
 	if len(up) > 0 && (w.healed || w.random.IntN(4) > 0) {
 		all = up
 	}

@@ -12,12 +12,11 @@
 //
 //   - task_info is the Shoal task ID, so that no two tasks share a configuration.
 //   - The endpoints are the URLs of leader and helper, byte for byte.
-//   - The time precision is the epoch: a report's time is the number of its
-//     epoch, and tells nothing finer. A batch is an epoch, in the time-interval
-//     mode.
+//   - The time precision is the epoch: a report's time is the number of its epoch,
+//     and reveals nothing finer. A batch is an epoch, in the time-interval mode.
 //   - The task interval is all epochs that the task covers.
-//   - The VDAF is that of package metric/aggregate, the noise stands in its
-//     extension ([dap.TaskNoise]).
+//   - The VDAF is that of package metric/aggregate, the noise is in its extension
+//     ([dap.TaskNoise]).
 //   - The variant is the task's.
 //
 // Not in the configuration, since DAP has no place for them: send delay and clock

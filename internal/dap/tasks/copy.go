@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// ErrNotEmpty says that a store has tasks already.
+// ErrNotEmpty means that a store has tasks already.
 var ErrNotEmpty = errors.New("the roster has tasks")
 
 // Copy puts everything of one store into another that is empty, as it is sealed:

@@ -120,7 +120,7 @@ func (e *Entry) Clone() *Entry {
 	return &c
 }
 
-// String names the entry by its task and tells nothing of its secrets.
+// String names the entry by its task and reveals nothing about its secrets.
 func (e Entry) String() string { return fmt.Sprintf("roster.Entry(%v, redacted)", e.ID) }
 
 // GoString is [Entry.String].

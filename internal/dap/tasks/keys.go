@@ -19,7 +19,7 @@ const (
 	secretKind   = "dap aggregator secret"
 )
 
-// secret reads a secret, nil if there is none.
+// secret reads a secret, nil if the store has none of the name.
 func (r *Roster) secret(ctx context.Context, name string) ([]byte, error) {
 	s, err := r.store.Secret(ctx, name)
 	if err != nil {
@@ -35,7 +35,7 @@ func (r *Roster) secret(ctx context.Context, name string) ([]byte, error) {
 	return plain, nil
 }
 
-// readResourceKey reads the resource key, and makes it if there is none.
+// readResourceKey reads the resource key, and creates it if the store has none.
 func (r *Roster) readResourceKey(ctx context.Context) error {
 	for {
 		plain, err := r.secret(ctx, resourceName)

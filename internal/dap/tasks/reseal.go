@@ -6,44 +6,44 @@ import (
 	"fmt"
 )
 
-// reseal seals anew what is not sealed with the first storage key, so that the
+// reseal seals again what is not sealed with the first storage key, so that the
 // other keys can leave the list once nothing else needs them. What another process
 // changes meanwhile is left to it.
 func (r *Roster) reseal(ctx context.Context) error {
 	records, err := r.store.Tasks(ctx, 0)
 	if err != nil {
-		return fmt.Errorf("sealing tasks anew: %w", err)
+		return fmt.Errorf("resealing tasks: %w", err)
 	}
 	for _, record := range records {
 		id := record.Task
 		sealed, err := r.sealedAnew(record.Sealed, entryKind, id[:])
 		if err != nil {
-			return fmt.Errorf("sealing task %v anew: %w", id, err)
+			return fmt.Errorf("resealing task %v: %w", id, err)
 		}
 		if sealed == nil {
 			continue
 		}
 		if _, err := r.store.PutTask(ctx, id, record.Revision, sealed); err != nil && !errors.Is(err, ErrConflict) {
-			return fmt.Errorf("sealing task %v anew: %w", id, err)
+			return fmt.Errorf("resealing task %v: %w", id, err)
 		}
 	}
 	for _, name := range []string{ringName, resourceName} {
 		secret, err := r.store.Secret(ctx, name)
 		if err != nil {
-			return fmt.Errorf("sealing the %s anew: %w", name, err)
+			return fmt.Errorf("resealing the %s: %w", name, err)
 		}
 		if secret.Revision == 0 {
 			continue
 		}
 		sealed, err := r.sealedAnew(secret.Sealed, secretKind, []byte(name))
 		if err != nil {
-			return fmt.Errorf("sealing the %s anew: %w", name, err)
+			return fmt.Errorf("resealing the %s: %w", name, err)
 		}
 		if sealed == nil {
 			continue
 		}
 		if _, err := r.store.PutSecret(ctx, name, secret.Revision, sealed); err != nil && !errors.Is(err, ErrConflict) {
-			return fmt.Errorf("sealing the %s anew: %w", name, err)
+			return fmt.Errorf("resealing the %s: %w", name, err)
 		}
 	}
 	return nil

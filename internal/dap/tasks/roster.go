@@ -17,11 +17,12 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// ErrUnknown says that the aggregator does not serve a task: a server answers it
+// ErrUnknown means that the aggregator does not serve a task: a server answers it
 // with [dap.ProblemUnrecognizedTask].
 var ErrUnknown = errors.New("unknown task")
 
-// A Config says how a [Roster] works. Role, Keys, Clock and Rand are needed.
+// A Config is the configuration of a [Roster]. Role, Keys, Clock and Rand are
+// needed.
 type Config struct {
 	Role  dap.Role     // of all tasks
 	Keys  *atrest.Keys // seal everything that is stored
@@ -71,8 +72,8 @@ type heldRing struct {
 }
 
 // Open reads a roster from a store; in an empty store it makes the first HPKE
-// keys and the resource key. What is sealed with another storage key than the
-// first one of the list is sealed anew.
+// keys and the resource key. What is sealed with another storage key than the first
+// one of the list is resealed.
 func Open(ctx context.Context, store Store, c Config) (*Roster, error) {
 	if c.Keys == nil || c.Clock == nil || c.Rand == nil {
 		return nil, errors.New("opening roster: keys, clock and randomness are needed")

@@ -95,7 +95,7 @@ func (p *process) entry(t testing.TB, n byte) roster.Entry {
 	return e
 }
 
-// same compares all that entries say.
+// same compares all fields of entries.
 func same(t *testing.T, have, want *roster.Entry) {
 	t.Helper()
 	type open roster.Entry // has no methods that hide it
@@ -413,7 +413,7 @@ func TestRun(t *testing.T) {
 
 var errFlaky = errors.New("flaky")
 
-// A flaky store fails to read as long as it is told to.
+// A flaky store fails to read as long as it is set to.
 type flaky struct {
 	roster.Store
 	mu   sync.Mutex
@@ -435,7 +435,7 @@ func (f *flaky) Tasks(ctx context.Context, since uint64) ([]roster.Record, error
 	return f.Store.Tasks(ctx, since)
 }
 
-// Nothing secret stands open in the store, is printed, or opens elsewhere.
+// No secret is stored in plain text, is printed, or opens elsewhere.
 func TestSecrets(t *testing.T) {
 	p := newProcess(t, dap.Leader)
 	store := storetest.NewModel()

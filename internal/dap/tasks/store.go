@@ -16,11 +16,11 @@ type Record struct {
 
 // A Secret is one of the aggregator's own secrets as it is stored.
 type Secret struct {
-	Revision uint64 // 1, 2, 3, ... of this secret; 0: there is none
+	Revision uint64 // 1, 2, 3, ... of this secret; 0: no secret
 	Sealed   []byte // opaque to the store
 }
 
-// ErrConflict says that a record or a secret is not the one that a change was
+// ErrConflict means that a record or a secret is not the one that a change was
 // made to. Read it again and try again.
 var ErrConflict = errors.New("the roster has changed")
 
@@ -31,8 +31,8 @@ var ErrConflict = errors.New("the roster has changed")
 // changed; after another error, or a crash, it has happened or not.
 //
 // Concurrency: all methods may be called at once, by many goroutines and by many
-// processes on one database. Who has read a revision with Records sees every
-// later one by asking for those above it.
+// processes on one database. A caller that has read a revision with Records sees
+// every later one by asking for those above it.
 type Store interface {
 	// PutTask stores a task. The revision must be that of the task's present
 	// record, 0 for a new task, else it fails with ErrConflict. It returns the new
@@ -40,7 +40,7 @@ type Store interface {
 	PutTask(ctx context.Context, task dap.TaskID, revision uint64, sealed []byte) (uint64, error)
 	// Tasks returns the records with revisions above since, by revision.
 	Tasks(ctx context.Context, since uint64) ([]Record, error)
-	// Secret returns the secret of a name, the zero Secret if there is none.
+	// Secret returns the secret of a name, the zero Secret if the store has none.
 	Secret(ctx context.Context, name string) (Secret, error)
 	// PutSecret replaces the secret of a name and returns its new revision. The
 	// revision must be that of the present one, else it fails with ErrConflict.

@@ -1,5 +1,5 @@
 // Package anonymous holds what came back from a request that carried nothing of
-// the person. Messages may say of a page only what stands in such an answer
+// the person. Messages may report of a page only what is in such an answer
 // (docs/discovery.md, "Messages"), and the type system keeps it so: a Page can
 // be made by packages below discovery only, and a test of internal/discovery/message
 // holds the list of those that do.

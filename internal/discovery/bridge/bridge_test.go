@@ -88,7 +88,7 @@ func browse(t testing.TB, s *bridge.Session) {
 }
 
 // TestAnswers: what an embedder fetched is refused unless it is a page of the
-// public Internet, whatever it says.
+// public Internet, whatever its content is.
 func TestAnswers(t *testing.T) {
 	good := bridge.Answer{Status: 200, Address: "93.184.216.34", ContentType: "text/html; charset=utf-8", Body: []byte(html())}
 	with := func(change func(*bridge.Answer)) bridge.Answer {
@@ -124,7 +124,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestSession: an outage of the network tells nothing; clearing the history
+// TestSession: an outage of the network reports nothing; clearing the history
 // purges the outbox.
 func TestSession(t *testing.T) {
 	w := &world{err: errors.New("offline"), store: lifecycle.NewMemStore()}
@@ -159,7 +159,7 @@ func TestOptions(t *testing.T) {
 		t.Errorf("options print their key: %s", s)
 	}
 	if _, err := bridge.Open(t.Context(), o, &world{}); err == nil {
-		t.Error("a key that is none is trusted")
+		t.Error("an invalid key is trusted")
 	}
 	o.Trust = nil
 	if _, err := bridge.Open(t.Context(), o, &world{}); !errors.Is(err, bundle.ErrUnknownKey) {

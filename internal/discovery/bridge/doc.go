@@ -13,9 +13,9 @@
 // # Security
 //
 // A fetch by the Host must carry nothing of the person and follow no redirect,
-// and it must say from which address the answer came: the Session refuses what
+// and it must report from which address the answer came: the Session refuses what
 // is not on the public Internet, other answers than 200 and what is no HTML. It
 // cannot see whether the request carried a cookie: that is the Host's word.
 // Options hold the key of the store; they print as redacted. Traces are as
-// private as the history: show them to the person and to nobody else.
+// private as the history: show them only to the person.
 package bridge

@@ -25,7 +25,7 @@ type Host interface {
 	Fetch(ctx context.Context, url string) (Answer, error)
 	// Emit takes a message, a line of JSON, for the outbox.
 	Emit(line []byte) error
-	// Explain is told a decision, a line of JSON; see Trace.
+	// Explain receives a decision, a line of JSON; see Trace.
 	Explain(line []byte)
 	// Purge removes all that waits in the outbox: the history was cleared.
 	Purge(ctx context.Context) error
@@ -46,7 +46,7 @@ type Answer struct {
 }
 
 // A Renderer is a Host that can render pages as discovery.Renderer wants it; CanRender
-// tells whether it can. Its answers must be marked as Rendered.
+// reports whether it can. Its answers must be marked as Rendered.
 type Renderer interface {
 	Host
 	CanRender() bool
@@ -149,8 +149,8 @@ func (s *Session) Handle(ctx context.Context, line []byte) error {
 // Stats returns what the engine did so far, as JSON of lifecycle.Stats.
 func (s *Session) Stats() ([]byte, error) { return json.Marshal(s.engine.Stats()) }
 
-// Judge returns, as JSON of a Decision, what the rules say of an address for
-// which nothing else speaks.
+// Judge returns, as JSON of a Decision, what the rules decide about an address
+// without any other evidence.
 func (s *Session) Judge(url string) ([]byte, error) {
 	return json.Marshal(DecisionOf(s.rules.URL(url, discovery.Evidence{})))
 }

@@ -143,7 +143,7 @@ func searchFor(t *testing.T, s *bridge.Session, urls ...string) {
 
 // TestRendered: the result page of an engine that is written by script comes from
 // the embedder's renderer, and only if it is marked; without a renderer nothing is
-// told.
+// reported.
 func TestRendered(t *testing.T) {
 	public, key, err := ed25519.GenerateKey(nil)
 	if err != nil {

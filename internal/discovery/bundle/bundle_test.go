@@ -40,7 +40,7 @@ func TestOpenRefuses(t *testing.T) {
 	otherPublic, _ := other.Public().(ed25519.PublicKey)
 	line, body, _ := bytes.Cut(signed, []byte("\n"))
 	words := strings.Fields(string(line))
-	// resigned signs any bytes, as somebody who has the key and no manners.
+	// resigned signs any bytes, valid or not, with the trusted key.
 	resigned := func(body []byte) []byte { return signRaw(body, key) }
 	flipped := func(i int) []byte { b := bytes.Clone(signed); b[i] ^= 1; return b }
 	for name, c := range map[string]struct {
@@ -83,7 +83,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestParseRefuses: what is wrong in a document is said, with where.
+// TestParseRefuses: errors in a document are reported, with their place.
 func TestParseRefuses(t *testing.T) {
 	source, err := os.ReadFile("embedded/test-site.json")
 	if err != nil {

@@ -124,9 +124,9 @@ func compilePattern(doc *Pattern, format int) (pattern, error) {
 	return p, nil
 }
 
-// checkClean checks that who sees the clean URL of a pattern finds the same search
-// in it: by the pattern itself, in format 2 by any of the engine, and the same
-// clean URL again.
+// checkClean checks that the clean URL of a pattern is recognised as the same search:
+// in format 1 by the pattern itself, in format 2 by any pattern of the engine, which
+// gives the same clean URL again.
 func (e *engine) checkClean(p *pattern, format int) error {
 	const probe = "probe"
 	u, err := p.clean(probe)

@@ -1,5 +1,5 @@
 // Package bundle holds the declarative rules by which search-engine result pages
-// are recognised and read: who publishes them signs them, and whoever runs them
+// are recognised and read: the publisher signs them, and a device that runs them
 // refuses anything unsigned, expired or older than what it has.
 //
 // # Use
@@ -16,7 +16,7 @@
 // ask for too much of a page; what it extracts passes the sanitizer of
 // internal/discovery/message before it leaves.
 //
-// A signature says who wrote a bundle, not that everybody got the same one.
+// A signature shows which key signed a bundle, not that everybody got the same one.
 // Digest names the exact bytes, so that bundles can be compared or logged.
 //
 // # Limits

@@ -13,7 +13,7 @@ import (
 
 const manual = "../../../docs/rule-bundles.md"
 
-// block returns what stands between two marks of the manual, without its fence.
+// block returns the text between two marks of the manual, without its fence.
 func block(t *testing.T, text, name string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(text, "<!-- begin "+name+" -->\n")
@@ -137,7 +137,7 @@ func limitTable() string {
 		{"steps that the selectors of a page may take", maxSteps},
 		{"elements of an input; more are left out", maxMatches},
 		{"bytes of a text or attribute before its transforms", maxRead},
-		{"bytes of a value; a longer one is none", maxValue},
+		{"bytes of a value; a longer one is discarded", maxValue},
 	} {
 		fmt.Fprintf(&b, "| %s | %d |\n", l.what, l.most)
 	}

@@ -106,8 +106,8 @@ func TestSearchPages(t *testing.T) {
 	}
 }
 
-// TestResultPages: what is no search that may be told is a result page all the
-// same, and never a page.
+// TestResultPages: a result page whose search may not be reported is still a
+// result page, and never reported as a page.
 func TestResultPages(t *testing.T) {
 	b := openEmbedded(t, SearchEngines)
 	for raw, want := range map[string]bool{

@@ -68,7 +68,7 @@ const (
 	maxValue   = 2 << 10   // bytes of a value
 )
 
-// Extract reads the page that stands behind the clean URL of a search: body is
+// Extract reads the page at the clean URL of a search: body is
 // what an anonymous request for u returned, in UTF-8. It returns the actions of
 // the first style of the engine that gives any, or none if the page gives none.
 // The error is ErrNoRules if the bundle has no content rules for u, and ErrPage,

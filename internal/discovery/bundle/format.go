@@ -62,7 +62,7 @@ type Document struct {
 
 // An Engine is one search engine.
 type Engine struct {
-	Name    string    `json:"name"` // [a-z0-9-], as it stands in messages
+	Name    string    `json:"name"` // [a-z0-9-], as written in messages
 	Pages   []Pattern `json:"pages"`
 	Content []Style   `json:"content,omitempty"`
 
@@ -113,7 +113,7 @@ type Way struct {
 	Transform [][]string `json:"transform,omitempty"`
 }
 
-// An Output is an action: what is told if all of its required fields are there.
+// An Output is an action: what is reported if all of its required fields are there.
 type Output struct {
 	Action string        `json:"action"`
 	Fields []OutputField `json:"fields"`
@@ -128,7 +128,7 @@ type OutputField struct {
 	Optional bool     `json:"optional,omitempty"`
 }
 
-// Parse reads a document strictly: unknown keys, keys that stand twice, text
+// Parse reads a document strictly: unknown keys, duplicate keys, text
 // after the end and anything out of its limits are refused.
 func Parse(source []byte) (*Document, error) {
 	if len(source) > MaxSize {
@@ -163,7 +163,7 @@ func (d *Document) Canonical() ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// keysOnce refuses objects with a key that stands twice, which the decoder of
+// keysOnce refuses objects with a duplicate key, which the decoder of
 // the standard library would let pass, nesting beyond what a document needs,
 // and text after the end.
 func keysOnce(source []byte) error {

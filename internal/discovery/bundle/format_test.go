@@ -81,7 +81,7 @@ func TestWide(t *testing.T) {
 	}
 }
 
-// TestSuffixHosts: <tld> stands for exactly one public suffix.
+// TestSuffixHosts: <tld> matches exactly one public suffix.
 func TestSuffixHosts(t *testing.T) {
 	b := openEmbedded(t, SearchEngines)
 	for host, want := range map[string]bool{

@@ -42,7 +42,7 @@ func (x *extraction) matchList(l *selectorList) []bool {
 }
 
 // matchComplex goes from the left to the right: after each compound, matched
-// says which elements end a match so far.
+// marks the elements that end a match so far.
 func (x *extraction) matchComplex(c *complexSelector) []bool {
 	matched := x.matchCompound(&c.compounds[0])
 	elements := x.tree.elements
@@ -93,7 +93,7 @@ func (x *extraction) matchHas(l *selectorList) []bool {
 	return found
 }
 
-// reach tells which elements have one of those that satisfy below them (' '),
+// reach returns which elements have one of those that satisfy below them (' '),
 // as a child ('>'), as the next sibling ('+') or as a later one ('~').
 func reach(elements []element, sat []bool, combinator byte) []bool {
 	has := make([]bool, len(elements))
@@ -145,7 +145,7 @@ func (x *extraction) matchCompound(c *compound) []bool {
 	return matched
 }
 
-// plain asks what an element says of itself.
+// plain matches an element by its own tag and attributes.
 func (c *compound) plain(e *element) bool {
 	if c.tag != "" && c.tag != e.tag || c.root && e.parent >= 0 {
 		return false
@@ -199,7 +199,7 @@ func (a *attrTest) holds(value string) bool {
 	return false
 }
 
-// listed tells whether a word stands in a list with spaces between.
+// listed reports whether a word is in a list separated by spaces.
 func listed(list, word string) bool {
 	for list != "" {
 		end := strings.IndexAny(list, " \t\n\r\f")

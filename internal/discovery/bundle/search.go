@@ -29,30 +29,30 @@ type pattern struct {
 // maxSearched bounds the words that are read of a URL, in bytes.
 const maxSearched = 1024
 
-// SearchPage tells whether a URL is a result page, of which engine, what was
+// SearchPage reports whether a URL is a result page, of which engine, what was
 // searched for, and the page's clean URL. A page without words, such as the
-// front page of an engine, is none. It asks no rule about the words.
+// front page of an engine, is not a result page. It applies no rule to the words.
 func (b *Bundle) SearchPage(u discovery.URL) (Search, bool) {
 	e, search := b.find(u)
 	return search, e != nil
 }
 
-// ResultPage tells whether a URL stands where an engine has its result pages,
+// ResultPage reports whether a URL is where an engine has its result pages,
 // whatever its parameters: a second page of results, or one of pictures. Such a
-// page holds what somebody typed; it is told as a search or not at all.
+// page holds what somebody typed; it is reported as a search or not at all.
 func (b *Bundle) ResultPage(u discovery.URL) bool {
 	for i := range b.engines {
 		for j := range b.engines[i].patterns {
 			p := &b.engines[i].patterns[j]
 			if p.host(u.Host()) && pathMatches(p.Path, u.Path()) && (p.Path != "/" || u.Query() != "") {
-				return true // the front page of a site alone is none
+				return true // but the front page of a site is not a result page
 			}
 		}
 	}
 	return false
 }
 
-// Rendered tells whether the result pages of an engine must be rendered before
+// Rendered reports whether the result pages of an engine must be rendered before
 // they are read.
 func (b *Bundle) Rendered(name string) bool {
 	for i := range b.engines {

@@ -119,7 +119,7 @@ func randomSelector(r *rand.Rand, depth int) string {
 			case 0:
 				s += ":not(" + randomSelector(r, depth+1) + ")"
 			case 1:
-				// What stands before a combinator in :has is relative in CSS, and
+				// What comes before a combinator in :has is relative in CSS, and
 				// is not in the reference: one compound is the same in both.
 				s += ":has(" + []string{"b", ".ad", "em.x", "[data-k]", ".y:not(.x)", "b:nth-child(2)", "div:has(.x)"}[r.IntN(7)] + ")"
 			}

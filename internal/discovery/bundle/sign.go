@@ -29,7 +29,7 @@ const (
 	context = "shoal rule bundle v1\x00" // before the bytes that are signed
 )
 
-// KeyID returns the short name of a key by which bundles say who signed them.
+// KeyID returns the short name of a key by which bundles name their signer.
 func KeyID(key ed25519.PublicKey) string {
 	sum := sha256.Sum256(key)
 	return hex.EncodeToString(sum[:8])

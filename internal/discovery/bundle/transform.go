@@ -72,7 +72,7 @@ func transformers() map[string]transformer {
 		"mask": {0, 0, "gives \"scheme://host/ (PROTECTED)\" of a URL", func([]string) (transform, error) {
 			return ofURL(func(u discovery.URL) (string, bool) { return u.Masked(), true }), nil
 		}},
-		"split":    {2, 2, "splits at the first argument and gives the part that the second counts from 0; no value if there is none", splitter(false)},
+		"split":    {2, 2, "splits at the first argument and gives the part that the second counts from 0; no value if there is no such part", splitter(false)},
 		"trySplit": {2, 2, "as split, but gives the text itself if there is no such part", splitter(true)},
 		"decodeURIComponent": {0, 0, "undoes percent-encoding; no value if it is malformed", func([]string) (transform, error) {
 			return decodeComponent, nil
@@ -134,7 +134,7 @@ func compileTransform(words []string, most bounds) (transform, error) {
 	return made, nil
 }
 
-// newTransform tells whether devices of format 1 do not know a transform.
+// newTransform reports whether devices of format 1 do not know a transform.
 func newTransform(name string) bool {
 	switch name {
 	case "oneOf", "notHost", "decodeBase64", "cutPrefix":

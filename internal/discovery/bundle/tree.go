@@ -44,7 +44,7 @@ type element struct {
 
 type text struct {
 	data string
-	raw  bool // of a script or the like: nobody sees it
+	raw  bool // of a script or the like: not visible
 }
 
 // readTree reads a page in one pass. The tree construction of browsers (HTML
@@ -164,7 +164,7 @@ func (g *grower) closeIn(tags, bounds string) {
 	}
 }
 
-// word tells whether a tag stands in a list " a b c ".
+// word reports whether a tag is in a list " a b c ".
 func word(list, tag string) bool {
 	i := strings.Index(list, tag)
 	for i > 0 {
@@ -248,7 +248,7 @@ func (g *grower) begin(attrs []html.Attribute) {
 	g.open("body", attrs)
 }
 
-// imply closes what a start tag closes without saying so.
+// imply closes what a start tag closes implicitly.
 func (g *grower) imply(tag string) {
 	if word(blocks, tag) {
 		g.closeIn(" p ", scopes)

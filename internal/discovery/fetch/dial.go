@@ -73,7 +73,7 @@ func (f *Fetcher) lookup(ctx context.Context, host string) ([]netip.Addr, error)
 func (f *Fetcher) permit(address string) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return private("an address that is none")
+		return private("not an IP address")
 	}
 	return f.allowed(at.Addr())
 }

@@ -1,12 +1,12 @@
-// Package fetch asks for web pages in the name of nobody: the anonymous fetch of
-// the discovery engine for programs that are no browsers.
+// Package fetch requests web pages anonymously, without anything that identifies a
+// person. It is the discovery engine's fetcher for programs that are not browsers.
 //
 // # Use
 //
 //	f, err := fetch.New(fetch.Options{UserAgent: "Mozilla/5.0 (compatible; ExampleBrowser)"})
 //	response, err := f.Fetch(ctx, url)
 //	if errors.Is(err, discovery.ErrPrivate) {
-//		// there is no public page, for good
+//		// there is no public page: do not retry
 //	}
 //
 // # What a request is
@@ -22,8 +22,8 @@
 //
 // Status 200, HTML, at most Options.MaxBody bytes once it is unpacked, complete
 // within Options.Timeout, from an address of the public Internet. Everything else
-// that a server says is discovery.ErrPrivate: redirects are not followed. What
-// the network says (no name server, no connection, a time out, a broken
+// that a server answers is discovery.ErrPrivate: redirects are not followed. A
+// failure of the network (no name server, no connection, a timeout, a broken
 // connection, a certificate that does not verify) is an error that may be gone
 // next time. The body is decoded to UTF-8 from the encoding that the header, a
 // byte order mark or the page itself names.
@@ -43,5 +43,5 @@
 // then resolves the name: the address of the server cannot be checked here any
 // more, and the proxy must not lead into a private network. Options.Dial is for
 // tests and demonstrations that bring their own network. The handshake of TLS
-// tells that the program is written in Go. A Fetcher is safe for concurrent use.
+// reveals that the program is written in Go. A Fetcher is safe for concurrent use.
 package fetch

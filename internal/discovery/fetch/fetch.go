@@ -29,7 +29,7 @@ type Options struct {
 	UserAgent string        // "Mozilla/5.0 (compatible; Shoal)"
 	Timeout   time.Duration // of a whole fetch. 20 seconds
 	MaxBody   int64         // bytes of a page, unpacked. 2 MiB; at most discovery.MaxPage
-	Proxy     *url.URL      // http, https or socks5; nil: none, whatever the environment says
+	Proxy     *url.URL      // http, https or socks5; nil: none, whatever the environment holds
 
 	// Resolver finds addresses; nil: the system's.
 	Resolver Resolver
@@ -37,7 +37,7 @@ type Options struct {
 	// name as it is in the URL. The remote address of a connection is checked
 	// all the same. For tests and demonstrations.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Allow, if not nil, tells of addresses that are not public that they may be
+	// Allow, if not nil, reports whether an address that is not public may be
 	// connected to. For tests and demonstrations: with it, pages of a private
 	// network can be taken for public ones.
 	Allow func(netip.Addr) bool
@@ -90,7 +90,7 @@ func New(o Options) (*Fetcher, error) {
 
 // Fetch asks for a page. It returns an error that wraps discovery.ErrPrivate if
 // there is no public page, and another one if the network failed. No error
-// quotes what the server said, or the URL.
+// quotes the server's answer, or the URL.
 func (f *Fetcher) Fetch(ctx context.Context, u discovery.URL) (discovery.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.options.Timeout)
 	defer cancel()
@@ -101,7 +101,7 @@ func (f *Fetcher) Fetch(ctx context.Context, u discovery.URL) (discovery.Respons
 	return r, nil
 }
 
-// A refusal says why there is no public page.
+// A refusal is the reason why there is no public page.
 type refusal struct{ why string }
 
 func (r refusal) Error() string { return r.why + ": " + discovery.ErrPrivate.Error() }
@@ -180,7 +180,7 @@ func (f *Fetcher) transport() *http.Transport {
 	return t
 }
 
-// acceptable tells whether an answer is a page.
+// acceptable reports whether an answer is a page.
 func (f *Fetcher) acceptable(u discovery.URL, a *http.Response) error {
 	switch {
 	case a.StatusCode >= 300 && a.StatusCode < 400:
@@ -249,7 +249,7 @@ func decode(raw []byte, contentType string, limit int64) ([]byte, error) {
 
 func withoutMark(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\ufeff")) }
 
-// broken tells apart what the server packed badly from what the network broke.
+// broken distinguishes bad compression by the server from failures of the network.
 func broken(err error) error {
 	var corrupt flate.CorruptInputError
 	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt) {

@@ -23,7 +23,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/fetch"
 )
 
-// A server answers as it is told and remembers how it was asked.
+// A server gives the configured answer and records the requests.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -135,7 +135,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// What a server says that is no page is private; what the network does is not.
+// An answer of a server that is not a page is private; a network failure is not.
 func TestAnswers(t *testing.T) {
 	bomb := packed(bytes.Repeat([]byte("<p>boom</p>"), 1<<20))
 	html := func(status int, headers ...string) http.HandlerFunc {
@@ -160,7 +160,7 @@ func TestAnswers(t *testing.T) {
 		private bool
 	}{
 		"redirect":            {html(302, "Location", "/login"), true},
-		"redirect for good":   {html(308, "Location", "/login"), true},
+		"permanent redirect":  {html(308, "Location", "/login"), true},
 		"refresh":             {html(200, "Refresh", "0; url=/login"), true},
 		"not modified":        {html(304), true},
 		"no content":          {html(204), true},
@@ -267,7 +267,7 @@ func addrs(list ...string) []netip.Addr {
 }
 
 // Nothing is sent to an address that is not public, whatever the name server
-// says, and whenever it says it.
+// answers, and whenever it does.
 func TestAddresses(t *testing.T) {
 	s := serve(t, false, page)
 	port := s.Listener.Addr().(*net.TCPAddr).Port
@@ -305,7 +305,7 @@ func TestAddresses(t *testing.T) {
 	if len(s.asked()) > 0 {
 		t.Fatalf("%d requests reached the server", len(s.asked()))
 	}
-	// And what the connection was said to be is not what it is.
+	// And the address of the connection is not the one that was checked.
 	asked = 0
 	if err := get(func(netip.Addr) bool { asked++; return asked <= 2 }, u); !errors.Is(err, discovery.ErrPrivate) || asked != 3 || len(s.asked()) > 0 {
 		t.Errorf("asked %d times: %v", asked, err)
@@ -335,7 +335,7 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// No proxy is used unless it is given, whatever the environment says.
+// No proxy is used unless it is given, whatever the environment holds.
 func TestProxy(t *testing.T) {
 	proxy := serve(t, false, page)
 	t.Setenv("HTTP_PROXY", proxy.URL)

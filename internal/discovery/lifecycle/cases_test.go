@@ -11,7 +11,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/lifecycle"
 )
 
-// A lifecycleCase plays what an entry of discovery/testdata/cases.json says, and
+// A lifecycleCase plays an entry of discovery/testdata/cases.json, and
 // returns what is wrong.
 type lifecycleCase func(t *testing.T) string
 

@@ -67,13 +67,13 @@ func (e *Engine) clearStore(ctx context.Context) error {
 	}
 	e.uncleared = false
 	if e.updated {
-		e.touch(labelMeta, "") // the versions of bundles say nothing of the history
+		e.touch(labelMeta, "") // the versions of bundles reveal nothing of the history
 	}
 	return nil
 }
 
 // privateMode begins or ends private mode, of all tabs or of one. What was
-// shown when it began is forgotten: nobody can tell on which side it was.
+// shown when it began is forgotten: it is not known on which side of the change it was.
 func (e *Engine) privateMode(ev Event) error {
 	if ev.Tab != 0 {
 		if !ev.On {

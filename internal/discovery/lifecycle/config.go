@@ -23,18 +23,18 @@ type Config struct {
 	Renderer  discovery.Renderer // fetches result pages that scripts write; nil: they are fetched like others
 	Sanitizer *message.Sanitizer // the last gate of every message
 	// RenderPages lets Renderer fetch pages, too, that showed nothing in an anonymous
-	// fetch without their scripts. Their scripts run then, for nobody.
+	// fetch without their scripts. Their scripts run then, in an anonymous context.
 	RenderPages bool
 	Store       Store       // nil: in memory
 	Key         *Key        // protects the store; nil, without a store: one that is drawn
 	Clock       clock.Clock // stamps events without time; nil: the system's
 	Rand        io.Reader   // nil: crypto/rand. Nonces come from it: with a store that lasts, one that repeats itself gives records away
-	Country     string      // of the person, as the embedder knows it; empty: not told
+	Country     string      // of the person, as the embedder knows it; empty: not reported
 
 	// Emit takes what may leave, and should put it into the outbox. What it
 	// refuses is lost: a message is made at most once.
 	Emit func(message.Record) error
-	// Explain, if not nil, is told every decision with its trace. It is called
+	// Explain, if not nil, receives every decision with its trace. It is called
 	// in order, and must not call the engine.
 	Explain func(Trace)
 	// Purge, if not nil, is called when the history is cleared and must remove
@@ -70,7 +70,7 @@ type Timing struct {
 // Bounds that are not for the embedder to set.
 const (
 	maxAttempts = 3  // of a fetch
-	maxFetches  = 10 // for one page, all told
+	maxFetches  = 10 // for one page, in total
 	maxChain    = 10 // referrers
 	keptDays    = 30 // of what was reported
 	maxTabs     = 2000

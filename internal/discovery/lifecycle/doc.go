@@ -1,12 +1,12 @@
 // Package lifecycle follows the pages that a person visits, on the person's own
-// device, from the moment they are shown until they are told of or forgotten.
+// device, from the moment they are shown until they are reported or forgotten.
 //
 // # Use
 //
 // Make an Engine with New and give it what the browser sees, one Event after
 // the other: pages that are navigated to, what is done on them, their signature
 // as they are shown (discovery.Sign of the document as the person sees it),
-// tabs that go, private mode, and a Tick at least once a minute. What may be told
+// tabs that go, private mode, and a Tick at least once a minute. What may be reported
 // comes out through Config.Emit, single facts that passed the sanitizer of
 // internal/discovery/message. Events have a strict form in JSON (ParseEvent), one a line:
 // that is also the format of recordings.
@@ -29,11 +29,11 @@
 //     (discovery.Rules.Compare). A difference that a login could make, a redirect,
 //     an error, an address on a private network: private for ever. If the network
 //     fails, three attempts.
-//  6. Triple fetch: the shortest URL that yields the same page stands for it.
+//  6. Triple fetch: the shortest URL that yields the same page is reported for it.
 //  7. Messages, one fact each, each at most once in 30 days; questions that are
 //     answered on the device see what was found.
 //
-// A search whose words may be told is fetched from its clean URL after a random
+// A search whose words may be reported is fetched from its clean URL after a random
 // time; its results come from there only.
 //
 // # What is kept
@@ -42,18 +42,18 @@
 // the embedder holds, padded, deleted when they are settled. What is private is
 // kept as 64-bit keyed hashes in a Bloom filter that holds random bits from the
 // beginning: it calls 1.0 % of all URLs private that it never saw (5 % once it
-// holds 68,000), so that nothing found in it proves a visit. What was told is kept
-// the same way, a filter a day, for 30 days (0.03 % a day); what may be told only
-// because something else was told needs two entries of one day. Questions remember
+// holds 68,000), so that nothing found in it proves a visit. What was reported is kept
+// the same way, a filter a day, for 30 days (0.03 % a day); what may be reported only
+// because something else was reported needs two entries of one day. Questions remember
 // keyed hashes. Clearing the history removes all of it, and calls Config.Purge.
-// In private mode nothing is kept, fetched or told.
+// In private mode nothing is kept, fetched or reported.
 //
 // # Restart and failure
 //
 // An engine may be ended at any moment; the next one goes on from the store. A
-// fetch is stored as tried before it is made, and a message as told before it is
-// emitted: what a crash interrupts is lost rather than told twice. If the store
-// cannot be written nothing is fetched or told.
+// fetch is stored as tried before it is made, and a message as reported before it is
+// emitted: what a crash interrupts is lost rather than reported twice. If the store
+// cannot be written nothing is fetched or reported.
 //
 // # Determinism
 //
@@ -65,8 +65,8 @@
 // The engine believes the embedder's events, and that its Fetcher carries
 // nothing of the person. A site sees that somebody at the person's network address
 // asks for a page some hours after a visit. The filters are shared by all pages:
-// who holds the key can test URLs against them, with the error rates above. A
+// a holder of the key can test URLs against them, with the error rates above. A
 // store that keeps earlier states of a filter, as the journal of FileStore does
-// until it is written anew, shows whoever holds the key, too, what was added.
+// until it is rewritten, also shows a holder of the key what was added.
 // Nothing runs in constant time: the device is trusted.
 package lifecycle

@@ -98,7 +98,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 // the next record of the engine: keep it, and give it to bundle.Open.) The bundle in use stays after any error.
 func (e *Engine) SetBundle(ctx context.Context, b *bundle.Bundle) error {
 	if b == nil {
-		return errors.New("discovery: changing the bundle: there is none")
+		return errors.New("discovery: changing the bundle: the bundle is nil")
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -135,7 +135,7 @@ func (e *Engine) forget() {
 	e.tabs, e.recent = make(map[int64]*tab), newRecent()
 	e.sitemaps = make(map[string]misses)
 	if e.bundles == nil {
-		e.bundles = make(map[string]uint64) // the history says nothing of it: it stays
+		e.bundles = make(map[string]uint64) // reveals nothing of the history: it is kept
 	}
 	if e.privateTabs == nil {
 		e.privateTabs = make(map[int64]bool)
@@ -149,7 +149,7 @@ func (e *Engine) forget() {
 // Handle takes an event: events of one person, one after the other. An event
 // without time happens now. A Tick may fetch one page and takes as long as that;
 // all other events are fast. An error means that the store, Emit or Purge
-// failed, or that the event is not valid; nothing is told that should not be, and
+// failed, or that the event is not valid; nothing is reported that should not be, and
 // the engine can go on.
 func (e *Engine) Handle(ctx context.Context, ev Event) error {
 	if ev.At.IsZero() {
@@ -173,7 +173,7 @@ func (e *Engine) Handle(ctx context.Context, ev Event) error {
 	var job *job
 	if err == nil && ev.Kind == Tick && !e.off && !e.busy {
 		if job, err = e.next(ctx); err != nil {
-			e.outbox = nil // what is not remembered as told must not be told
+			e.outbox = nil // what is not stored as reported must not be emitted
 		}
 	}
 	e.flush()
@@ -262,7 +262,7 @@ func (e *Engine) setTime(now time.Time) {
 	}
 }
 
-// explain records a decision; flush tells it.
+// explain records a decision; flush passes it to Config.Explain.
 func (e *Engine) explain(s Stage, o Outcome, url, reason string, d discovery.Decision) {
 	if reason != "" {
 		e.stats.Reasons[reason]++

@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery"
 )
 
-// A Kind says what happened.
+// A Kind is what happened.
 type Kind string
 
 // The kinds of events.
@@ -27,7 +27,7 @@ const (
 	Tick      Kind = "tick"      // time passes: what is due is done
 )
 
-// A Transition says how a person came to a page.
+// A Transition is how a person came to a page.
 type Transition string
 
 // The transitions. Link, Form and History make the page before the source of
@@ -86,7 +86,7 @@ func (c Counts) valid() bool {
 	return ok
 }
 
-// An Event is what a browser tells the engine. It prints as its kind only.
+// An Event is what a browser reports to the engine. It prints as its kind only.
 type Event struct {
 	At         time.Time            `json:"at"`
 	Kind       Kind                 `json:"event"`
@@ -140,7 +140,7 @@ func shapes(k Kind) (must, may fields, ok bool) {
 	return fields{}, fields{}, false
 }
 
-// Check tells what is wrong with an event, if anything is.
+// Check returns an error if an event is not valid.
 func (e *Event) Check() error {
 	must, may, ok := shapes(e.Kind)
 	switch {
@@ -186,7 +186,7 @@ func (e *Event) Check() error {
 	return nil
 }
 
-// plausible bounds what a signature says, so that its comparison cannot overflow.
+// plausible bounds the values of a signature, so that its comparison cannot overflow.
 func plausible(s *discovery.Signature) bool {
 	for _, n := range []int{s.Bytes, s.Text, s.Links, s.Inputs, s.Hidden, s.Passwords, s.Forms, s.FormsSameHost, s.Frames, s.FramesSameHost, s.FramesSameSite} {
 		if n < 0 || n > discovery.MaxPage {
@@ -222,8 +222,8 @@ func ParseEvent(line []byte) (Event, error) {
 	return e, nil
 }
 
-// keysOnce refuses what the decoder of the standard library lets pass: keys that
-// stand twice in an object, keys in another case, objects within objects deeper
+// keysOnce refuses what the decoder of the standard library lets pass: duplicate
+// keys in an object, keys in another case, objects within objects deeper
 // than an event has them.
 func keysOnce(line []byte) error {
 	d := json.NewDecoder(bytes.NewReader(line))

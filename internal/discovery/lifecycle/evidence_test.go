@@ -25,7 +25,7 @@ func films(b *bench, links, feed string) {
 	b.net.pages[search("river film")] = site{shown: results("river film", film, "https://news.example.org/about", "https://shop.example.com/lamps/desk", "https://news.example.org/list")}
 }
 
-// TestListedByResults: a page that is known by an identifier is told of if the
+// TestListedByResults: a page that is known by an identifier is reported if the
 // result page from which it was reached lists it when it is fetched anonymously,
 // and is not asked for otherwise.
 func TestListedByResults(t *testing.T) {
@@ -111,7 +111,7 @@ func TestListedPrivate(t *testing.T) {
 // A scripted net also fetches as a browser does that runs the scripts of a page.
 type scripted struct {
 	*net
-	drawn map[string]string // what nobody is shown then, by URL
+	drawn map[string]string // what an anonymous request is shown then, by URL
 	mark  bool
 }
 
@@ -124,8 +124,8 @@ func (s scripted) Render(ctx context.Context, u discovery.URL) (discovery.Respon
 	return r, err
 }
 
-// TestRenderPages: a page that shows nothing without its scripts is rendered for
-// nobody, if the embedder can and is to, and then compared like any other.
+// TestRenderPages: a page that shows nothing without its scripts is rendered
+// anonymously, if the embedder can and is to, and then compared like any other.
 func TestRenderPages(t *testing.T) {
 	const app = "https://paper.example.org/walks/river"
 	shown, shell := html("A walk along the river", ""), `<title>A walk along the river</title><div id="root"></div><script src="/app.js"></script>`
@@ -230,7 +230,7 @@ func TestTrackingParameters(t *testing.T) {
 	}
 }
 
-// TestFeedIsNoPage: a feed is evidence, and never told of.
+// TestFeedIsNoPage: a feed is evidence, and never reported.
 func TestFeedIsNoPage(t *testing.T) {
 	b := newBench(t, nil)
 	feed := "<rss><channel><title>Films of the valley</title>" + strings.Repeat("<item><title>A film about the river and what lies behind it</title></item>", 9) + "</channel></rss>"
@@ -303,7 +303,7 @@ func TestListedBySitemap(t *testing.T) {
 	}
 }
 
-// TestRobotsIsNoPage: robots.txt is evidence, and never told of.
+// TestRobotsIsNoPage: robots.txt is evidence, and never reported.
 func TestRobotsIsNoPage(t *testing.T) {
 	b := newBench(t, nil)
 	b.net.pages[front+"robots.txt"] = site{shown: html("All that robots may ask for in the valley", "")}

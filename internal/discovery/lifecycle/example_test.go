@@ -18,7 +18,7 @@ func (a always) Fetch(_ context.Context, u discovery.URL) (discovery.Response, e
 	return discovery.Response{URL: u, Body: []byte(a)}, nil
 }
 
-// A person reads a page; two hours later it is told of.
+// A person reads a page; two hours later it is reported.
 func Example() {
 	const body = `<title>A walk along the river</title><p>The path begins at the bridge and follows the water to the mill.</p>`
 	rules, err := discovery.NewRules()

@@ -17,9 +17,9 @@ import (
 // A FileStore is a Store in a directory of its own. Its one file is a journal:
 // a head, then one frame for each Apply, synced before Apply returns. A frame
 // that a crash tore is ignored; a damaged one in front of others is an error.
-// The journal is written anew, without what was deleted, once more than half
+// The journal is rewritten, without what was deleted, once more than half
 // of it is stale: until then sealed values that were deleted are still in the
-// file, and earlier states of filters, which tell apart noise from what was added.
+// file, and earlier states of filters, which distinguish noise from what was added.
 // It is safe for concurrent use; a directory belongs to one FileStore at a
 // time, and is locked where the system has file locks.
 type FileStore struct {
@@ -29,7 +29,7 @@ type FileStore struct {
 	records map[string][]byte
 	live    int64 // bytes of a journal that holds the records only
 	end     int64 // of the last good frame
-	broken  bool  // the end of the file is unknown: it is written anew first
+	broken  bool  // the end of the file is unknown: it is rewritten first
 	unlock  func() error
 }
 
@@ -102,7 +102,7 @@ func openFileStore(fsys durable.FS, dir string) (*FileStore, error) {
 
 func (s *FileStore) name() string { return filepath.Join(s.dir, "store") }
 
-// marker is the name of a file that says that the store is being cleared: what a
+// marker is the name of a file that exists while the store is being cleared: what a
 // crash interrupts is finished when the store is opened.
 func (s *FileStore) marker() string { return filepath.Join(s.dir, "clearing") }
 
@@ -138,7 +138,7 @@ func (s *FileStore) read(data []byte) error {
 	return nil
 }
 
-// follows tells whether a good frame stands somewhere behind a bad one. What a
+// follows reports whether there is a good frame somewhere behind a bad one. What a
 // crash leaves of the last frame has none behind it.
 func (s *FileStore) follows(rest []byte) bool {
 	for i := 1; i < len(rest); i++ {

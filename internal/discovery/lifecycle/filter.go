@@ -11,7 +11,7 @@ import (
 // A filter is a Bloom filter of tags, cut into chunks that are stored one by
 // one; a tag has all its bits in one chunk. It is filled with random bits when
 // it is made, so that it answers yes to about a stated share of all tags that
-// were never added: who finds a tag in it has found no proof.
+// were never added: a tag found in it proves nothing.
 type filter struct {
 	shape  shape
 	chunks [][]byte
@@ -112,7 +112,7 @@ func (f *filter) add(t tag) int {
 	return chunk
 }
 
-// rate returns the share of false positives, as the bits stand.
+// rate returns the current share of false positives.
 func (f *filter) rate() float64 {
 	if f == nil {
 		return 0
@@ -134,7 +134,7 @@ func (f *filter) restore(i int, chunk []byte) bool {
 	return true
 }
 
-// whole tells whether all chunks were restored.
+// whole reports whether all chunks were restored.
 func (f *filter) whole() bool {
 	for _, c := range f.chunks {
 		if c == nil {

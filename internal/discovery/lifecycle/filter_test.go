@@ -70,8 +70,8 @@ func TestFilterRates(t *testing.T) {
 	}
 }
 
-// What lets something else be told is not found by chance: 30 days of busy
-// filters, asked for searches and pages that were never told of.
+// What lets something else be reported is not found by chance: 30 days of busy
+// filters, asked for searches and pages that were never reported.
 func TestGrants(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{4})
 	k, err := NewKey(make([]byte, keySize))

@@ -31,7 +31,7 @@ func (t *tape) next(n int) int {
 
 func (t *tape) done() bool { return t.at >= len(t.data) }
 
-// faulty is a store that fails when it is told.
+// faulty is a store that fails once after fail is set.
 type faulty struct {
 	*lifecycle.MemStore
 	fail int // 1: before, 2: after
@@ -179,7 +179,7 @@ func newWatch(t *testing.T) *watch {
 	return w
 }
 
-// check looks at what is told.
+// check checks a record that was emitted.
 func (w *watch) check(r message.Record) {
 	if w.private {
 		w.t.Error("told in private mode")
@@ -297,13 +297,13 @@ func (w *watch) odd(in *tape, pages []string) {
 		w.do(lifecycle.Event{Kind: lifecycle.Private, On: in.next(2) == 0, Tab: int64(1 + in.next(3))})
 	case 4:
 		w.now = w.now.Add(time.Duration(in.next(40)) * 24 * time.Hour)
-		w.told = map[string]bool{} // it may be told again
+		w.told = map[string]bool{} // it may be reported again
 	case 5:
 		w.now = w.now.Add(-time.Duration(in.next(3000)) * time.Minute)
 	}
 }
 
-// restart ends the engine: private mode is for the embedder to say again.
+// restart ends the engine: the embedder must set private mode again.
 func (w *watch) restart() {
 	w.bench.restart()
 	w.private = false

@@ -7,7 +7,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/lifecycle"
 )
 
-// A page that anybody gets is told of once, by its URL, after the delay.
+// A page that anybody gets is reported once, by its URL, after the delay.
 func TestPublicPage(t *testing.T) {
 	b := newBench(t, nil)
 	b.visit(1, "https://news.example.org/about", "", lifecycle.Typed)
@@ -32,7 +32,7 @@ func TestPublicPage(t *testing.T) {
 	}
 }
 
-// The shortest URL that yields the same page is the one that is told.
+// The shortest URL that yields the same page is the one that is reported.
 func TestShortestURL(t *testing.T) {
 	b := newBench(t, nil)
 	b.visit(1, "https://news.example.org/2026/spring/river-walk?utm_source=letter&utm_x=one", "", lifecycle.Typed)
@@ -59,7 +59,7 @@ func TestOtherResultPages(t *testing.T) {
 	}
 }
 
-// A search is told with its engine; the page that was opened from it too.
+// A search is reported with its engine; the page that was opened from it too.
 func TestSearch(t *testing.T) {
 	b := newBench(t, nil)
 	b.visit(1, search("river walk")+"&source=x", "", lifecycle.Typed)

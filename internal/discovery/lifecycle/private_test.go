@@ -137,8 +137,8 @@ func TestClearSearch(t *testing.T) {
 	b.want("page https://news.example.org/")
 }
 
-// A page that is still open when the page before it is cleared is not told of
-// later, and keeps nothing of it.
+// A page that is still open when the page before it is cleared is not
+// reported later, and keeps nothing of it.
 func TestClearBefore(t *testing.T) {
 	const front, about = "https://news.example.org/", "https://news.example.org/about"
 	b := newBench(t, nil)

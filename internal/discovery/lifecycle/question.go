@@ -86,7 +86,7 @@ type entry struct {
 	at    time.Time
 }
 
-// expire forgets what is older than retention, and tells whether anything was.
+// expire forgets what is older than retention, and reports whether anything was.
 func (m *memory) expire(now time.Time, retention time.Duration) bool {
 	n := len(m.entries)
 	for t, e := range m.entries {

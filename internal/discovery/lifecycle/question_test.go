@@ -31,7 +31,7 @@ func asked(t *testing.T, q ...lifecycle.Question) *bench {
 	return newBench(t, func(c *lifecycle.Config) { c.Questions = q })
 }
 
-// only returns what was told of one name.
+// only returns what was reported under one name.
 func (b *bench) only(name string) []string {
 	var all []string
 	for _, r := range b.out {
@@ -66,7 +66,7 @@ func TestAudience(t *testing.T) {
 	}
 }
 
-// A search on a second engine within an hour, told once, whichever is fetched first.
+// A search on a second engine within an hour, reported once, whichever is fetched first.
 func TestBadQueries(t *testing.T) {
 	engines := map[string]func(string) string{"finch": search, "marlin": marlin}
 	for name, c := range map[string]struct {

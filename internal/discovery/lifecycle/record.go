@@ -32,7 +32,7 @@ type record struct {
 	Source string               `json:"source,omitempty"` // the page before
 
 	Attempts int `json:"attempts,omitempty"` // of the present fetch
-	Fetches  int `json:"fetches,omitempty"`  // all told
+	Fetches  int `json:"fetches,omitempty"`  // in total
 
 	url  discovery.URL // URL, parsed
 	host string        // of url, while the engine holds the page
@@ -48,8 +48,8 @@ type search struct {
 
 func searchOf(s bundle.Search) *search { return &search{s.Engine, s.Query, s.Clean.String()} }
 
-// The plaintext of a stored record begins with its label, so that it can be
-// told what it is once it is opened.
+// The plaintext of a stored record begins with its label, which identifies its
+// kind once it is opened.
 const (
 	labelRecord   = "record"
 	labelMeta     = "meta"

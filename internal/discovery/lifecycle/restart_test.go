@@ -327,7 +327,7 @@ func TestClearPage(t *testing.T) {
 	}
 }
 
-// In private mode nothing is kept, fetched or told, and what was open when it
+// In private mode nothing is kept, fetched or reported, and what was open when it
 // began is forgotten.
 func TestPrivateMode(t *testing.T) {
 	b := newBench(t, nil)
@@ -450,7 +450,7 @@ func (s *broken) Apply(ctx context.Context, c []lifecycle.Change) error {
 	return s.MemStore.Apply(ctx, c)
 }
 
-// An outbox that takes nothing loses the message, and says so.
+// An outbox that takes nothing loses the message, and returns an error.
 func TestEmitFails(t *testing.T) {
 	full := errors.New("full")
 	b := newBench(t, func(c *lifecycle.Config) {

@@ -22,7 +22,7 @@ type Key struct{ secret [keySize]byte }
 
 // NewKey makes a key of 32 uniformly random bytes, which the embedder keeps
 // where the store is not: a key store of the operating system, a key of
-// WebCrypto that cannot be exported. Who throws it away has cleared the store.
+// WebCrypto that cannot be exported. Deleting the key clears the store.
 func NewKey(secret []byte) (*Key, error) {
 	if len(secret) != keySize {
 		return nil, fmt.Errorf("discovery key: got %d bytes, want %d", len(secret), keySize)
@@ -52,8 +52,8 @@ func (Key) MarshalText() ([]byte, error) {
 // forget what is private; the embedder may clear the store instead.
 var ErrStore = errors.New("the store does not open with this key, or is damaged")
 
-// A tag is a truncated keyed hash: what stands for a URL, a query or a host
-// where the thing itself must not be kept.
+// A tag is a truncated keyed hash: it is kept in place of a URL, a query or a
+// host that must not be kept.
 type tag uint64
 
 // A vault seals records and computes tags.

@@ -7,10 +7,10 @@ type place struct {
 	url    discovery.URL
 	depth  int
 	search *search // it is a search page
-	closed bool    // nobody knows anything of it but that it is private
+	closed bool    // nothing is known of it except that it is private
 	doubt  bool    // its URL looks like access for one person, even laxly
 	visit  *record
-	unseen bool // nobody saw it, or private mode did, or the history was cleared: it is not kept
+	unseen bool // it was not seen, or only in private mode, or the history was cleared: it is not kept
 }
 
 // source returns the page from which a page was reached, nil if from none.
@@ -50,7 +50,7 @@ func (e *Engine) source(ev Event, before *place) *place {
 	return p
 }
 
-// privateSource tells whether whatever is reached from a page is private.
+// privateSource reports whether whatever is reached from a page is private.
 func (e *Engine) privateSource(p *place) bool {
 	switch {
 	case p.closed:
@@ -71,7 +71,7 @@ func (e *Engine) privateSource(p *place) bool {
 	return !ok
 }
 
-// undecided puts a record off while nobody knows yet whether the page before it
+// undecided delays a record while it is not known yet whether the page before it
 // is private: that comes first, unless it was found public in the last 30 days.
 func (e *Engine) undecided(r *record) bool {
 	before := e.pages[r.Source]

@@ -10,12 +10,12 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/message"
 )
 
-// A fact is a message with what it is remembered by once it was told.
+// A fact is a message with what it is remembered by once it was reported.
 type fact struct {
 	message message.Message
 	about   string // for the trace
 	tag     tag
-	grants  []tag // remembered with tag, for what may be told only after this
+	grants  []tag // remembered with tag, for what may be reported only after this
 }
 
 // tellPage makes the messages of a page that was found public.
@@ -29,7 +29,7 @@ func (e *Engine) tellPage(r *record, page *message.Page) error {
 	if r.Search != nil {
 		s := r.found()
 		o.Search = &s
-		// Words that are too special to be told by themselves must not ride with a page.
+		// Words that are too special to be reported alone must not leave with a page.
 		if e.granted(e.searchGrants(s)) {
 			facts = append(facts, fact{page.AfterQuery(s, 1), url, e.vault.tag("told search", url, s.Engine, fold(s.Query)), nil})
 		} else {
@@ -58,7 +58,7 @@ func (e *Engine) tellQuery(r *record, q *message.Query) error {
 }
 
 // tell gives facts to the sanitizer and settles the record. What passes is
-// remembered as told before it is emitted.
+// stored as reported before it is emitted.
 func (e *Engine) tell(r *record, facts []fact, o Observation) error {
 	if o.Page != nil && e.isPrivate(o.Page.URL().String()) {
 		e.explain(StageMessage, Dropped, r.URL, reasonKnown, discovery.Decision{})
@@ -73,7 +73,7 @@ func (e *Engine) tell(r *record, facts []fact, o Observation) error {
 	for _, f := range facts {
 		if e.wasTold(f.tag) {
 			e.explain(StageMessage, Dropped, f.about, reasonReported, discovery.Decision{})
-			// By one tag alone words that are too special could seem told.
+			// By one tag alone words that are too special could seem reported.
 			proven = proven || len(f.grants) == 0 || e.granted(f.grants)
 			continue
 		}
@@ -111,7 +111,7 @@ func (e *Engine) seen(r *record) tag {
 	return e.vault.tag("seen", r.name(), r.Search.Engine, fold(r.Search.Query))
 }
 
-// settled tells whether a record was processed already: in the last 30 days,
+// settled reports whether a record was processed already: in the last 30 days,
 // or, if there are questions, which want to know of every day, today.
 func (e *Engine) settled(r *record) bool {
 	if len(e.config.Questions) > 0 {
@@ -129,9 +129,9 @@ func (e *Engine) wasTold(t tag) bool {
 	return false
 }
 
-// grantTags is how many tags stand for what lets something else be told. One tag
+// grantTags is how many tags are kept of what lets something else be reported. One tag
 // of an ordinary fact is found by chance in about one case of a hundred, over 30
-// filters; that loses a message. Here it would tell one too many.
+// filters; that loses a message. Here it would report one too many.
 const grantTags = 2
 
 func (e *Engine) grants(label string, parts ...string) []tag {
@@ -142,15 +142,15 @@ func (e *Engine) grants(label string, parts ...string) []tag {
 	return all
 }
 
-// searchGrants stand for a search that was told of.
+// searchGrants returns the tags of a search that was reported.
 func (e *Engine) searchGrants(s bundle.Search) []tag {
 	return e.grants("told query", s.Engine, fold(s.Query))
 }
 
-// pageGrants stand for a page that was found public.
+// pageGrants returns the tags of a page that was found public.
 func (e *Engine) pageGrants(url string) []tag { return e.grants("public", url) }
 
-// granted tells whether all tags were remembered on one day.
+// granted reports whether all tags were remembered on one day.
 func (e *Engine) granted(all []tag) bool {
 	for _, f := range e.reported {
 		if !slices.ContainsFunc(all, func(t tag) bool { return !f.has(t) }) {

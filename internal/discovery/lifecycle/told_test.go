@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/lifecycle"
 )
 
-// Words that few results make too special to be told do not leave with the page
+// Words that few results make too special to be reported do not leave with the page
 // that was opened from them either.
 func TestSpecialSearch(t *testing.T) {
 	b := newBench(t, nil)
@@ -20,7 +20,7 @@ func TestSpecialSearch(t *testing.T) {
 }
 
 // What a long fragment names is not what the URL without it leads to: nothing is
-// told or fetched of it, and it does not make private what follows.
+// reported or fetched of it, and it does not make private what follows.
 func TestFragment(t *testing.T) {
 	b := newBench(t, nil)
 	b.visit(1, "https://news.example.org/list#key=9f86d081884c7d65", "", lifecycle.Typed)

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery"
 )
 
-// A Stage says when in the life of a page a decision was made.
+// A Stage is the point in the life of a page at which a decision was made.
 type Stage string
 
 // The stages.
@@ -26,20 +26,20 @@ const (
 	StageMode      Stage = "private mode" // private mode began or ended
 )
 
-// An Outcome says what became of a page, a search or a message.
+// An Outcome is what became of a page, a search or a message.
 type Outcome string
 
 // The outcomes.
 const (
 	Ignored  Outcome = "ignored"  // nothing of it was kept
 	Waiting  Outcome = "waiting"  // it is kept, encrypted, until its time
-	Refused  Outcome = "refused"  // the rules do not let it be told; it was not fetched
+	Refused  Outcome = "refused"  // the rules do not let it be reported; it was not fetched
 	Withheld Outcome = "withheld" // private, for ever
 	Fetching Outcome = "fetching" // it is fetched now
 	Retrying Outcome = "retrying" // the network failed; it is tried again
 	Found    Outcome = "public"   // anybody gets the page
 	Told     Outcome = "told"     // a message was given to Emit
-	Dropped  Outcome = "dropped"  // nothing is told of it this time
+	Dropped  Outcome = "dropped"  // nothing is reported of it this time
 )
 
 // A Trace is one decision, with what it was made about. It is as private as
@@ -87,8 +87,8 @@ const (
 	reasonResults   = "the result page cannot be read"
 )
 
-// Stats counts what an engine did since it was made. Nothing in it tells of which
-// page or search.
+// Stats counts what an engine did since it was made. Nothing in it identifies a
+// page or a search.
 type Stats struct {
 	Navigations int
 	Searches    int
@@ -112,6 +112,6 @@ type Stats struct {
 
 	Reasons map[string]int // how often each reason or rule decided against
 	// PrivateRate is the share of URLs never seen that the filter of private
-	// pages takes for private, as it stands.
+	// pages takes for private, at present.
 	PrivateRate float64
 }

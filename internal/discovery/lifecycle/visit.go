@@ -12,7 +12,7 @@ import (
 // A tab is what a tab of the browser shows.
 type tab struct {
 	place *place
-	visit *record // nil if nothing is to be told of it, or the visit is over
+	visit *record // nil if nothing is to be reported of it, or the visit is over
 	used  time.Time
 }
 
@@ -110,7 +110,7 @@ func (e *Engine) admit(t *tab, p, source *place) error {
 	return nil
 }
 
-// reachedPublicly tells whether a page was found public in the last 30 days, or
+// reachedPublicly reports whether a page was found public in the last 30 days, or
 // waits after a visit that came from a search or from a page that is not known to
 // be private: that a private page leads there, too, does not make it private.
 func (e *Engine) reachedPublicly(url string) bool {
@@ -131,8 +131,8 @@ func (e *Engine) instead(r *record) (discovery.URL, bool) {
 
 // canonical returns the URL that the page as shown calls its canonical one, if
 // it is on the same site, shorter, does not lead from https to http, and passes
-// the strict rules itself: it may be fetched in place of a URL that they refuse. That the page said so to the
-// person proves nothing; the anonymous fetch must.
+// the strict rules itself: it may be fetched in place of a URL that they refuse.
+// What was shown to the person proves nothing; the anonymous fetch must.
 func (e *Engine) canonical(r *record) (discovery.URL, bool) {
 	if r.Before == nil || r.Before.Canonical == "" {
 		return discovery.URL{}, false
@@ -289,7 +289,7 @@ func (e *Engine) leave(t *tab) error {
 	return nil
 }
 
-// full tells whether no more may wait: at all, or of one site, so that a site
+// full reports whether no more may wait: at all, or of one site, so that a site
 // that makes up addresses does not crowd out the others.
 func (e *Engine) full(r *record) bool {
 	if len(e.pages) >= e.config.Timing.Pending {
@@ -305,7 +305,7 @@ func (e *Engine) full(r *record) bool {
 	return n >= max(e.config.Timing.Pending/4, 2)
 }
 
-// wanted tells whether a visit that is over is worth keeping. What the rules
+// wanted reports whether a visit that is over is worth keeping. What the rules
 // refuse for want of evidence is not kept if no evidence can be had.
 func (e *Engine) wanted(r *record) (bool, error) {
 	if e.isPrivate(r.URL) {

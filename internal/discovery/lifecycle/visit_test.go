@@ -39,7 +39,7 @@ func TestChain(t *testing.T) {
 	}
 }
 
-// Where a page was reached from, however much the referrer says.
+// Where a page was reached from, however much the referrer reveals.
 func TestSources(t *testing.T) {
 	const about, story, secret = "https://news.example.org/about", "https://news.example.org/2026/spring/river-walk", "https://mail.example.com/account/letters"
 	for name, c := range map[string]struct {
@@ -123,7 +123,7 @@ func (b *bench) opened(tab, opener int64, url, referrer string) {
 	b.visit(tab, url, "", lifecycle.Reload)
 }
 
-// The search is told with the page that was opened from it, and with no later one.
+// The search is reported with the page that was opened from it, and with no later one.
 func TestSearchDepth(t *testing.T) {
 	const about, story = "https://news.example.org/about", "https://news.example.org/2026/spring/river-walk"
 	b := newBench(t, nil)
@@ -316,7 +316,7 @@ func TestBusySource(t *testing.T) {
 	b.want("page "+home, "page "+about)
 }
 
-// What was told is told again after 30 days, and not before.
+// What was reported is reported again after 30 days, and not before.
 func TestToldAgain(t *testing.T) {
 	b := newBench(t, nil)
 	for d := range 32 {
@@ -372,7 +372,7 @@ func TestDeterministic(t *testing.T) {
 	}
 }
 
-// Every page that is not told of has a reason; traces and events print nothing.
+// Every page that is not reported has a reason; traces and events print nothing.
 func TestExplain(t *testing.T) {
 	b := newBench(t, nil)
 	for _, step := range script(b) {

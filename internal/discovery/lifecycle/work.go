@@ -37,7 +37,7 @@ type step struct {
 	doubt *discovery.Decision // the strict comparison of page: evidence is sought for a lax one
 }
 
-// evident tells whether there is evidence for the page beside its URL.
+// evident reports whether there is evidence for the page beside its URL.
 func (s *step) evident() bool { return s.from != nil || s.listing != nil || s.listed != nil }
 
 // A job is one fetch.
@@ -60,7 +60,7 @@ func (e *Engine) fetch(ctx context.Context, j *job) (discovery.Response, error) 
 	return r, err
 }
 
-// renders tells whether the next fetch of a record is of a page that scripts write,
+// renders reports whether the next fetch of a record is of a page that scripts write,
 // and can be rendered.
 func (e *Engine) renders(r *record) bool {
 	if e.config.Renderer != nil && r.step.render && r.step.stage == StageDouble {
@@ -72,9 +72,9 @@ func (e *Engine) renders(r *record) bool {
 	return (r.step.stage == StageQuery || r.step.search) && e.config.Bundle.Rendered(r.Search.Engine)
 }
 
-// plan returns the first step for a page, or why there is none: a URL that the
+// plan returns the first step for a page, or why there is no step: a URL that the
 // strict rules refuse is not asked for unless there is public evidence. Evidence
-// is that a shorter URL, which passes them, stands for it (instead): then only
+// is that a shorter URL, which passes them, replaces it (instead): then only
 // that is asked for. Or it is a page that was fetched anonymously and links to it,
 // or lists it (evidence).
 func (e *Engine) plan(r *record) (*step, discovery.Decision) {
@@ -178,7 +178,7 @@ func (e *Engine) due() *record {
 			first = r
 		}
 	}
-	// The clock was set back: they wait anew.
+	// The clock was set back: their delay starts again.
 	slices.SortFunc(future, func(a, b *record) int { return strings.Compare(a.id, b.id) })
 	for _, r := range future {
 		r.Last, r.Due = e.now, e.now.Add(e.config.Timing.Delay)
@@ -187,7 +187,7 @@ func (e *Engine) due() *record {
 	return first
 }
 
-// prepare checks a record before a fetch and tells whether to fetch. If not,
+// prepare checks a record before a fetch and reports whether to fetch. If not,
 // the record is settled.
 func (e *Engine) prepare(r *record) (bool, error) {
 	if r.step == nil {
@@ -253,7 +253,7 @@ func (e *Engine) conclude(ctx context.Context, j *job, response discovery.Respon
 	}
 	var err error
 	switch {
-	case ctx.Err() != nil: // the engine is being ended: that says nothing of the page
+	case ctx.Err() != nil: // the engine is being ended: no evidence about the page
 		r.Attempts--
 		e.touch(labelRecord, r.id)
 	case failure == nil && response.URL.WithoutFragment() != j.target:
@@ -268,7 +268,7 @@ func (e *Engine) conclude(ctx context.Context, j *job, response discovery.Respon
 	}
 	commitErr := e.commit(context.WithoutCancel(ctx))
 	if commitErr != nil {
-		e.outbox = nil // what is not remembered as told must not be told
+		e.outbox = nil // what is not stored as reported must not be emitted
 	}
 	return errors.Join(err, commitErr)
 }
@@ -404,7 +404,7 @@ func (e *Engine) pageFetched(r *record, p anonymous.Page) error {
 }
 
 // compare compares strictly unless there is evidence and the page names itself: a
-// link tells that the address is public, not that everybody is shown the same
+// link proves that the address is public, not that everybody is shown the same
 // there. If only the lax comparison would pass, evidence is sought first.
 func (e *Engine) compare(r *record, page *message.Page) error {
 	s, rules := r.step, e.config.Rules
@@ -446,7 +446,7 @@ func (e *Engine) compare(r *record, page *message.Page) error {
 	return e.shorter(r)
 }
 
-// shorter goes on to the next shorter URL, or tells of the page if there is none.
+// shorter goes on to the next shorter URL, or reports the page if no shorter URL is left.
 func (e *Engine) shorter(r *record) error {
 	s := r.step
 	s.rest = slices.DeleteFunc(s.rest, func(u discovery.URL) bool { return e.isPrivate(u.String()) })

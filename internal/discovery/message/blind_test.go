@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A blindPage is a result page that somebody wrote who had not seen the rules, and
+// A blindPage is a result page that was written without knowledge of the rules, and
 // what its engine may rename one day.
 type blindPage struct {
 	engine, clean string
@@ -113,8 +113,8 @@ func blindPageText(t *testing.T, engine string) (html string, want []string) {
 	return string(page), want
 }
 
-// TestBlindResultPages: of result pages that somebody wrote from the public sources
-// who had not seen the rules, exactly the organic results are read. Of ten altered
+// TestBlindResultPages: of result pages that were written from the public sources
+// without knowledge of the rules, exactly the organic results are read. Of ten altered
 // ones each gives those, where the rules do not need what was renamed, or nothing.
 func TestBlindResultPages(t *testing.T) {
 	b := shipped(t)

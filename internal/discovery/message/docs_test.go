@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery"
 )
 
-// keep compares sections of docs/discovery.md with what the code says.
+// keep compares sections of docs/discovery.md with the tables of the code.
 // SHOAL_UPDATE=1 rewrites them.
 func keep(t *testing.T, sections map[string]string) {
 	t.Helper()

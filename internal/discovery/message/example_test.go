@@ -58,7 +58,7 @@ func ExampleSanitizer_Check() {
 	// private: path.token
 }
 
-// The linter says why a schema links what one person sends.
+// The linter reports why a schema links what one person sends.
 func ExampleLint() {
 	for _, finding := range Lint(Schema{
 		Name: "visit", Version: 1, Crowd: []string{"url"},

@@ -55,7 +55,7 @@ func (t titled) fill(g *gate) map[string]any {
 	return map[string]any{"url": url, "title": g.config.Rules.Title(t.page.sig.Title).Text, "language": primary(t.page.sig.Language)}
 }
 
-// primary returns the primary subtag of a language, "und" if it is none.
+// primary returns the primary subtag of a language, "und" if it is not a valid one.
 func primary(tag string) string {
 	first, _, _ := strings.Cut(strings.ReplaceAll(strings.ToLower(tag), "_", "-"), "-")
 	if len(first) < 2 || len(first) > 3 || strings.Trim(first, "abcdefghijklmnopqrstuvwxyz") != "" {
@@ -122,7 +122,7 @@ func (g *gate) safe(item bundle.Item) string {
 	return d.Text
 }
 
-// results refuses a search that has too few results that may be told.
+// results refuses a search that has too few results that may be reported.
 func (g *gate) results(q *Query) {
 	seen := make(map[string]bool)
 	for _, item := range q.results[:min(len(q.results), maxResults)] {

@@ -13,7 +13,7 @@ import (
 // The simulator asks whether messages of one person can be found among those of
 // many. People have a country, habits and interests; each sends messages of one
 // schema; those that no crowd covers are dropped, as the shuffler would; and an
-// attacker who sees all that is left looks, for each message, for the other one
+// attacker that sees all that is left looks, for each message, for the other one
 // that most likely comes from the same person.
 
 type simulation struct {
@@ -25,7 +25,7 @@ type simulation struct {
 	habit  float64 // how often a person does what that person always does
 }
 
-// A told message is what the attacker sees, and whose it is.
+// A told is a message that the attacker sees, and whose it is.
 type told struct {
 	person int
 	values []int64 // by field
@@ -55,7 +55,7 @@ func (s *simulation) run(t *testing.T, seed uint64) (precision, chance float64) 
 		best, same, ties := math.Inf(-1), 0.0, 0.0
 		for j := range all {
 			if i == j || crowds[i] == crowds[j] {
-				continue // nobody tells a fact twice
+				continue // no person reports a fact twice
 			}
 			score := s.score(&all[i], &all[j], weights)
 			if score > best {
@@ -95,7 +95,7 @@ func (s *simulation) person(r *rand.Rand, person int) []told {
 		}
 		page = min(page, int64(s.pages-1))
 		if sent[page] {
-			continue // a fact is told once: the filters of the engine, and the cap of the metric
+			continue // a fact is reported once: the filters of the engine, and the cap of the metric
 		}
 		sent[page] = true
 		m := told{person, make([]int64, len(s.schema.Fields))}
@@ -130,7 +130,7 @@ func (s *simulation) options(f *Field) int64 {
 	case Choice:
 		return int64(len(f.Values))
 	case Country:
-		return 3 // those that are large enough to be told
+		return 3 // those that are large enough to be reported
 	case Engine:
 		return 2
 	case Number:
@@ -174,8 +174,8 @@ func (s *simulation) crowdOf(m *told) int64 {
 	return crowd
 }
 
-// weights say how telling it is that two messages agree in a value: the less
-// common, the more.
+// weights returns how much it means that two messages agree in a value: the less
+// common the value, the more.
 func (s *simulation) weights(all []told) []map[int64]float64 {
 	out := make([]map[int64]float64, len(s.schema.Fields))
 	for i := range out {
@@ -235,7 +235,7 @@ func TestLinkage(t *testing.T) {
 		s.Fields = append(s.Fields, fields...)
 		return s
 	}
-	// What made the page message tell so little.
+	// What made the page message reveal so little.
 	var counters []Field
 	for _, name := range []string{"scrolls", "mouse", "links", "keys"} {
 		counters = append(counters, Field{Name: name, Kind: Bucket, Bounds: []int64{0, 1, 5}})

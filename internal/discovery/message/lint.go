@@ -10,12 +10,12 @@ import (
 
 // Bounds of the linter.
 const (
-	mostLooseBits = 16.0    // that a message may say beside its crowd
+	mostLooseBits = 16.0    // that a message may reveal beside its crowd
 	warnLooseBits = 12.0    // above which Lint warns
-	mostContents  = 2       // fields in one message that tell what somebody read or sought, without a warning
+	mostContents  = 2       // fields in one message that hold what somebody read or sought, without a warning
 	longNumber    = 1 << 20 // from which on a number is an identifier
 	mostExact     = 16      // values that an exact number may take
-	countries     = 29      // that may be told, at most
+	countries     = 29      // that may be reported, at most
 )
 
 // A Finding is something about a schema by which two messages of one person
@@ -38,7 +38,7 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: field %q: %s", word, f.Field, f.Text)
 }
 
-// Lint reads a schema and says what in it identifies. A schema without a
+// Lint reads a schema and reports what in it identifies people. A schema without a
 // refusal may be collected; each finding has its reason. No finding is no proof:
 // the linter sees kinds and names, not what will be put into them.
 func Lint(s Schema) []Finding {
@@ -94,7 +94,7 @@ var suspicious = map[string]string{
 	"birthday": "a person", "dob": "a person", "name": "a person", "surname": "a person", "oc": "an address",
 }
 
-// stems are parts of words that mean the same wherever they stand.
+// stems are parts of words that mean the same at every place.
 func stems() [][2]string {
 	return [][2]string{
 		{"session", "a session"},
@@ -175,7 +175,7 @@ func (l *linter) number(f *Field, covered bool) {
 	}
 }
 
-// bounded counts what a field of few values can say.
+// bounded counts the bits that a field of few values can reveal.
 func (l *linter) bounded(f *Field, covered bool) {
 	n := 0
 	switch f.Kind {
@@ -216,7 +216,7 @@ func (l *linter) joint() {
 	}
 }
 
-// LooseBits returns how much a message of the schema can say beside its crowd,
+// LooseBits returns how much a message of the schema can reveal beside its crowd,
 // in bits: a bound on the joint entropy of what no crowd protects.
 func LooseBits(s Schema) float64 {
 	l := linter{schema: &s}

@@ -117,7 +117,7 @@ func TestMetrics(t *testing.T) {
 	if _, err := metric.Read(name, src, now()); err == nil || !strings.Contains(err.Error(), "a single shuffler sees the sender's address") {
 		t.Errorf("the check does not say why: %v", err)
 	}
-	// Who takes the risk for simulated people may say so.
+	// The file may accept the risk for simulated people.
 	accepted := strings.ReplaceAll(string(src), "    expires:", "    accept: [\"a single shuffler can confirm guesses: because these people are simulated\"]\n    expires:")
 	file, err := metric.ReadSimulated(name, []byte(accepted), now())
 	if err != nil {
@@ -174,7 +174,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// parties are an owner, a shuffler and an analyzer that nobody knows.
+// parties are an unknown owner, shuffler and analyzer.
 func parties(t *testing.T) (task.IdentityKey, []task.Party) {
 	t.Helper()
 	var keys []task.IdentityKey

@@ -95,24 +95,24 @@ func (p *Page) Signature() discovery.Signature { return p.sig }
 // URL returns the URL that was asked.
 func (p *Page) URL() discovery.URL { return p.page.URL() }
 
-// evidence is what another page says: that the page names a canonical URL for
+// evidence is what another page shows: that the page names a canonical URL for
 // itself proves nothing at the last gate, since a page that has an address for
 // each person can do the same.
 func (p *Page) evidence() discovery.Evidence {
 	return discovery.Evidence{PublicLink: p.linked, Listed: p.listed}
 }
 
-// Engaged tells that the page was visited, and how much was done there.
+// Engaged reports that the page was visited, and how much was done there.
 func (p *Page) Engaged(e Engagement) Message { return engaged{p, e} }
 
-// Titled tells what the page is called.
+// Titled reports the title of the page.
 func (p *Page) Titled() Message { return titled{p} }
 
-// AfterQuery tells that the page was reached by a search, depth links away from
+// AfterQuery reports that the page was reached by a search, depth links away from
 // the result page. Only depth 1 may leave: more would be a path.
 func (p *Page) AfterQuery(s bundle.Search, depth int) Message { return afterQuery{p, s, depth} }
 
-// AfterPage tells from which site the page was reached; of the referrer only
+// AfterPage reports from which site the page was reached; of the referrer only
 // the masked URL leaves.
 func (p *Page) AfterPage(referrer string) Message { return afterPage{p, referrer} }
 
@@ -139,7 +139,7 @@ func (afterQuery) Schema() Schema { return pageQuerySchema() }
 func (afterPage) Schema() Schema  { return referrerSchema() }
 
 // A Query is a search, with the results that its clean page gave when it was
-// fetched anonymously. As a Message it tells the words and the engine. It is
+// fetched anonymously. As a Message it holds the words and the engine. It is
 // immutable and safe for concurrent use.
 type Query struct {
 	search  bundle.Search
@@ -170,7 +170,7 @@ func NewQuery(b *bundle.Bundle, search bundle.Search, p anonymous.Page) (*Query,
 	return nil, fmt.Errorf("making a query message: %w", ErrNoResults)
 }
 
-// sameWords tells whether two spellings are one search: case and space apart.
+// sameWords reports whether two spellings are one search: case and space apart.
 func sameWords(a, b string) bool {
 	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
 }
@@ -187,7 +187,7 @@ func (q *Query) URLs() []string {
 // Schema implements Message.
 func (*Query) Schema() Schema { return querySchema() }
 
-// Lists tells whether one of the results is exactly this URL, fragments apart.
+// Lists reports whether one of the results is exactly this URL, fragments apart.
 func (q *Query) Lists(u discovery.URL) bool {
 	for _, item := range q.results {
 		if r, err := discovery.ParseURL(item["url"]); err == nil && r.WithoutFragment() == u.WithoutFragment() {
@@ -208,8 +208,8 @@ func (q *Query) Results() []Message {
 }
 
 const (
-	maxResults   = 10 // that are told of a query
-	leastResults = 4  // without which a query is too special to be told
+	maxResults   = 10 // that are reported of a query
+	leastResults = 4  // without which a query is too special to be reported
 )
 
 type result struct {
@@ -219,16 +219,16 @@ type result struct {
 
 func (result) Schema() Schema { return resultSchema() }
 
-// An Answer is what a question that is answered on the device tells.
+// An Answer is what a question that is answered on the device reports.
 type Answer struct {
 	schema Schema
 	values map[string]any
 }
 
 // NewAnswer makes an answer. The schema must pass Lint; values has one value a
-// field, the envelope apart: a *Page for URL and Host, so that nothing is told of
+// field, the envelope apart: a *Page for URL and Host, so that nothing is reported of
 // a page that was not found public; a string for Words, Engine and Choice; an
-// int64 for Bucket, which is rounded down. Title, Masked and Language stand in
+// int64 for Bucket, which is rounded down. Title, Masked and Language are in
 // no answer.
 func NewAnswer(s Schema, values map[string]any) (*Answer, error) {
 	if err := checkAnswer(s); err != nil {

@@ -116,7 +116,7 @@ const (
 	finchURL = "https://finch.example.net/search?q=Green++tea&session=4711"
 )
 
-// TestRecords: what leaves, byte by byte but for the drawn number.
+// TestRecords: what leaves, byte by byte except the drawn number.
 func TestRecords(t *testing.T) {
 	s := sanitizer(t, nil)
 	p := page(t, storyURL, story)
@@ -270,7 +270,7 @@ func TestNothingShownLeaves(t *testing.T) {
 	if _, err := NewQuery(testBundle(t), s, anonymous.New(s.Clean, nil, []byte(story))); !errors.Is(err, ErrNoResults) {
 		t.Errorf("a page without results: %v", err)
 	}
-	// Who may say that a page was fetched anonymously, beside tests.
+	// The packages that may declare a page as fetched anonymously, beside tests.
 	allowed := []string{"lifecycle"}
 	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
@@ -319,7 +319,7 @@ func TestEvidence(t *testing.T) {
 			t.Errorf("linked by %s: %s", body, d)
 		}
 	}
-	// What a page says of itself is no evidence: a link to itself, a canonical URL.
+	// What a page states about itself is no evidence: a link to itself, a canonical URL.
 	forged := `<a href="/story?section=teapots&page=2">tea</a><link rel=canonical href="/story">` + story
 	self := anonymous.New(parseURL(t, long), nil, []byte(forged))
 	if _, d := s.Check(page(t, long, forged).Linked(self).Engaged(Engagement{}), Moment{Now: now()}); d.Verdict != discovery.Private || d.Strictness != discovery.Strict {

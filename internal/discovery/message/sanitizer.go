@@ -15,8 +15,8 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/bundle"
 )
 
-// The rules of the sanitizer, beside those of package discovery. Table says
-// what each does.
+// The rules of the sanitizer, beside those of package discovery. Table
+// describes each.
 const (
 	RuleNoindex discovery.Rule = "message.noindex"
 	RuleDepth   discovery.Rule = "message.depth"
@@ -47,8 +47,8 @@ func Table() []discovery.RuleInfo {
 	}
 }
 
-// LeastCountry is how many people a country must have, by declaration of who
-// runs the collection, before it is told.
+// LeastCountry is how many people a country must have, as declared by the operator
+// of the collection, before it is reported.
 const LeastCountry = 10_000
 
 // Config is what a sanitizer works with.
@@ -56,7 +56,7 @@ type Config struct {
 	Rules     *discovery.Rules
 	Bundle    *bundle.Bundle    // the engines that queries may name; nil: none
 	Rand      io.Reader         // nil: crypto/rand
-	Countries map[string]uint64 // people by country code, as declared by who runs the collection
+	Countries map[string]uint64 // people by country code, as declared by the operator of the collection
 }
 
 // A Sanitizer is the last gate before the outbox. It is safe for concurrent use
@@ -181,8 +181,8 @@ type gate struct {
 	refused bool
 }
 
-// pass says that a rule was asked and found nothing; nothing is asked after a
-// refusal.
+// pass records in the trace that a rule was applied and found nothing. It does nothing
+// after a refusal.
 func (g *gate) pass(rule discovery.Rule, input string) {
 	if g.refused {
 		return
@@ -222,7 +222,7 @@ func (g *gate) decision() discovery.Decision {
 	return d
 }
 
-// country returns what is told of the country.
+// country returns what is reported of the country.
 func (g *gate) country(code string) string {
 	if n := g.config.Countries[code]; n < LeastCountry {
 		g.pass(RuleCountry, "not told: fewer people are declared than a crowd needs")

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A FieldKind says what a field holds, and with it which check it passes.
+// A FieldKind is what a field holds, and thereby which check it must pass.
 type FieldKind string
 
 // Kinds of fields that messages have.
@@ -21,12 +21,12 @@ const (
 	Choice   FieldKind = "choice"   // one of Values
 	Bucket   FieldKind = "bucket"   // a number, rounded down to one of Bounds
 	Day      FieldKind = "day"      // the day, UTC
-	Country  FieldKind = "country"  // two letters, or "--"; told only of large countries
+	Country  FieldKind = "country"  // two letters, or "--"; reported only of large countries
 	Nonce    FieldKind = "nonce"    // drawn afresh for each message
 )
 
-// Kinds of fields that other systems have. They exist so that Lint can say no;
-// no message is made of them.
+// Kinds of fields that other systems have. They exist so that Lint can refuse
+// them; no message is made of them.
 const (
 	Text   FieldKind = "text"   // any text
 	Number FieldKind = "number" // an exact number, from Low to High
@@ -72,7 +72,7 @@ func schema(name, about string, crowd []string, fields ...Field) Schema {
 
 // Bounds of the engagement with a page. They are few: the simulator in
 // linkage_test.go finds one message in eight by its sender's habits if each of
-// six counters is told in its own buckets.
+// six counters is reported in its own buckets.
 func dwellBounds() []int64    { return []int64{0, 5, 15, 60, 300} } // seconds
 func activityBounds() []int64 { return []int64{0, 1, 3} }           // of the five kinds of things that are done
 

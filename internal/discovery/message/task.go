@@ -11,7 +11,7 @@ import (
 // read it. A string in the crowd counts as a title, any other as free text; a
 // set as as many choices as it has values, a list as as many fields as it may
 // have elements. For a fragmented record it describes the whole record, which
-// is more than one report tells.
+// is more than one report holds.
 func FromTask(t *task.Task) Schema {
 	s := Schema{Name: t.Metric, Version: 1, About: t.Question}
 	for i := range t.Schema {

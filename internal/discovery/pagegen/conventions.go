@@ -12,7 +12,7 @@ const (
 	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// Conventions lists how sites write addresses. The names say where a convention
+// Conventions lists how sites write addresses. The names give where a convention
 // is usual; the addresses are invented.
 func Conventions() []Convention {
 	return append(append(append(articles(), products()...), others()...), opaques()...)

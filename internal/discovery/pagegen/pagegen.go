@@ -4,9 +4,9 @@
 //
 // The conventions were written down first, from what content management
 // systems, shops, forums and large sites do by default, one a line, by somebody
-// who knew the rules. Then the hash of its name put each convention, and the
+// with knowledge of the rules. Then the hash of its name put each convention, and the
 // hash of the word each word, into one of two halves: rules may be improved on
-// the Tune half; the Blind half is for measuring. docs/discovery.md says when
+// the Tune half; the Blind half is for measuring. docs/discovery.md records when
 // what was measured led to a change after all.
 package pagegen
 
@@ -21,7 +21,7 @@ import (
 //go:embed words.txt
 var wordList string
 
-// A Half says what an address may be used for.
+// A Half is what an address may be used for.
 type Half uint8
 
 // The halves.
@@ -33,7 +33,7 @@ const (
 // A Group is a kind of page.
 type Group string
 
-// The groups. Opaque pages are known by an identifier alone that nothing tells
+// The groups. Opaque pages are known by an identifier alone that nothing distinguishes
 // from a secret; rules that find secrets must refuse them.
 const (
 	Article Group = "articles"

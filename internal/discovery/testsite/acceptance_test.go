@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestAcceptance lets simulated people browse the site and holds what their
-// engines told against the truth. It is small by default; "make discovery" runs
+// TestAcceptance lets simulated people browse the site and compares what their
+// engines reported with the truth. It is small by default; "make discovery" runs
 // it with 100,000 visits for each of five seeds (SHOAL_DISCOVERY=5).
 func TestAcceptance(t *testing.T) {
 	first, last, people, visits, scale := uint64(1), uint64(1), 150, 60, 0.3

@@ -33,7 +33,7 @@ const (
 	largest  = 2 << 20
 )
 
-// Render fetches a page as a browser shows it to nobody.
+// Render fetches a page as a browser renders it for an anonymous request.
 func (d *direct) Render(ctx context.Context, u discovery.URL) (discovery.Response, error) {
 	d.scripts = true
 	defer func() { d.scripts = false }()

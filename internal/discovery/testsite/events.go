@@ -7,9 +7,9 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/lifecycle"
 )
 
-// Events returns what a browser tells the engine of visits: each page, its
+// Events returns what a browser reports to the engine of visits: each page, its
 // signature as the person sees it, what the person did there, private mode, and a
-// tick every minute, until the last visit is over. All of it happens in one tab, but for
+// tick every minute, until the last visit is over. All of it happens in one tab, except
 // private mode; it is closed wherever the person rests for more than a minute.
 func (s *Site) Events(visits []Visit, each func(lifecycle.Event) error) error {
 	if len(visits) == 0 {

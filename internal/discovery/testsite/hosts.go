@@ -80,8 +80,8 @@ const (
 	develop   = "develop.example.com" // on port 8443
 )
 
-// hosts returns all hosts by authority. Public addresses are of blocks that are
-// given to nobody in particular here: only the simulation reads them.
+// hosts returns all hosts by authority. Public addresses are of blocks without a
+// particular owner here: only the simulation reads them.
 func hosts() map[string]*Host {
 	all := make(map[string]*Host)
 	add := func(name, addr, about string) *Host {

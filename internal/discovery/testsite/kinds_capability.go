@@ -11,7 +11,7 @@ import (
 // links is how many capability links of most kinds a site has.
 const links = 32
 
-// capabilityKinds are pages that open to whoever has the link.
+// capabilityKinds are pages that open to anyone with the link.
 func capabilityKinds() []Kind {
 	token := func(before string, draws func(*draw) string, after string) func(*draw) string {
 		return func(d *draw) string { return before + draws(d) + after }

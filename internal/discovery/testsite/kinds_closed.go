@@ -8,13 +8,13 @@ import (
 )
 
 // closedKinds are pages behind logins, pages that everybody sees differently,
-// and pages whose owners do not want them told.
+// and pages whose owners do not want them reported.
 func closedKinds() []Kind {
 	at := func(prefix string, least, most int) func(*draw) string {
 		return func(d *draw) string { return prefix + d.slug(least, most) }
 	}
 	fixed := func(target string) func(*draw) string { return func(*draw) string { return target } }
-	// members shows the page to those who are logged in, otherwise to others.
+	// members shows the page to people that are logged in, and calls others for everybody else.
 	members := func(others func(*Site, *Page, View, *sheet)) func(*Site, *Page, View, *sheet) {
 		return func(s *Site, p *Page, v View, h *sheet) {
 			if v.Person < 0 || !v.LoggedIn {
@@ -35,7 +35,7 @@ func closedKinds() []Kind {
 		{Name: "login page at a plain address", Truth: Login, Host: bank, lang: "en", count: 3, path: at("/welcome/", 1, 2), show: func(_ *Site, p *Page, _ View, h *sheet) { h.wall(p.Title) }},
 		{Name: "account that redirects to the login", Truth: Login, Host: bank, lang: "en", count: 20, depends: true, path: at("/overview/", 1, 3), show: redirect(302)},
 		{Name: "statement that redirects (303)", Truth: Login, Audience: Owner, Host: bank, lang: "en", count: 40, depends: true, path: at("/statements/", 2, 3), show: redirect(303)},
-		{Name: "page that redirects for good (308)", Truth: Login, Host: bank, lang: "en", count: 10, depends: true, path: at("/funds/", 2, 3), show: redirect(308)},
+		{Name: "page that redirects permanently (308)", Truth: Login, Host: bank, lang: "en", count: 10, depends: true, path: at("/funds/", 2, 3), show: redirect(308)},
 		{Name: "login in place, same address", Truth: Login, Host: jobs, lang: "en", count: 20, depends: true, path: at("/applications/", 2, 3), show: members(func(_ *Site, _ *Page, _ View, h *sheet) { h.wall("Please log in") })},
 		{Name: "login in place, same title", Truth: Login, Host: jobs, lang: "en", count: 20, depends: true, path: at("/saved/", 2, 3), show: members(func(_ *Site, p *Page, _ View, h *sheet) { h.wall(p.Title) })},
 		{Name: "login by a frame", Truth: Login, Host: jobs, lang: "en", count: 10, depends: true, path: at("/messages/", 2, 3), show: members(func(_ *Site, p *Page, _ View, h *sheet) {

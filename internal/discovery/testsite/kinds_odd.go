@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// oddKinds are addresses that tell of a person by themselves, and pages that
-// cannot be fetched, compared or told.
+// oddKinds are addresses that reveal a person by themselves, and pages that
+// cannot be fetched, compared or reported.
 func oddKinds() []Kind {
 	at := func(prefix string) func(*draw) string {
 		return func(d *draw) string { return prefix + d.slug(2, 4) }

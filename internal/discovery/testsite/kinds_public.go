@@ -157,7 +157,7 @@ func path(p *Page) string {
 	return before
 }
 
-// broken writes what browsers mend: open elements, stray ends, quotes that
+// broken writes markup that browsers repair: open elements, stray ends, quotes that
 // never close.
 func broken(s *Site, p *Page, _ View, h *sheet) {
 	h.after = `<table><tr><td><b><i>unclosed</table></p></div></span><p><a href=/more class="x" class=y>more<br/>` +

@@ -16,19 +16,19 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/message"
 )
 
-// A Play says how a population browses, each person with an engine of their
+// A Play configures how a population browses, each person with an engine of their
 // own. The zero value is of use.
 type Play struct {
 	Visits int       // of each person, at least; 100 if 0
 	Start  time.Time // of the simulated time; 2026-12-01 8:00 UTC if zero
-	Crowd  int       // people who must tell the same before it counts as released; 20 if 0
+	Crowd  int       // people whose engines must report the same before it counts as released; 20 if 0
 
 	// Fetcher makes the anonymous requests of a person; nil for Site.Direct.
 	Fetcher func(person int) discovery.Fetcher
 	// Told, if not nil, gets every message that an engine lets go, from several
 	// goroutines at once.
 	Told func(person int, r message.Record) error
-	// Progress, if not nil, is told how many people are done.
+	// Progress, if not nil, is called with how many people are done.
 	Progress func(done, total int)
 }
 
@@ -36,7 +36,7 @@ type Play struct {
 const longest = 72 * time.Hour
 
 // Play lets everybody browse and every engine decide, and compares what was
-// told with the truth. People are independent of each other, so that they take
+// reported with the truth. People are independent of each other, so that they take
 // their turns on all cores.
 func (s *Site) Play(ctx context.Context, p Play) (*Result, error) {
 	if p.Visits == 0 {

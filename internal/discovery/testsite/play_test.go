@@ -96,7 +96,7 @@ func TestRealFetches(t *testing.T) {
 	}
 }
 
-// TestPlayRepeats: the same seed tells the same, however the people's turns fall.
+// TestPlayRepeats: the same seed reports the same, in whatever order people's turns are run.
 func TestPlayRepeats(t *testing.T) {
 	var results [2]string
 	for i := range results {
@@ -140,8 +140,8 @@ func (c careless) Fetch(_ context.Context, u discovery.URL) (discovery.Response,
 	return discovery.Response{URL: u, Robots: []string{r.Robots}, Body: r.Body}, nil
 }
 
-// TestLeaksAreSeen: an engine whose fetches are not anonymous tells of private
-// pages, and the result says so. What holds of the others is not an accident of
+// TestLeaksAreSeen: an engine whose fetches are not anonymous reports private
+// pages, and the result shows it. What holds of the others is not an accident of
 // the harness.
 func TestLeaksAreSeen(t *testing.T) {
 	s := New(Options{Seed: 6, People: 12, Scale: 0.1})

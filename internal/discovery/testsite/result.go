@@ -13,19 +13,19 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery/message"
 )
 
-// A Result is what a population's engines told, beside the truth.
+// A Result is what a population's engines reported, beside the truth.
 type Result struct {
 	Seed   uint64 `json:"seed"`
 	People int    `json:"people"`
 	Visits int    `json:"visits"`
-	Crowd  int    `json:"crowd"` // people who must tell the same
+	Crowd  int    `json:"crowd"` // people whose engines must report the same
 
 	Kinds    []KindResult         `json:"kinds"`
 	Truths   map[string]TruthSums `json:"truths"`
 	Messages map[string]int       `json:"messages"` // by name
 
 	// Public pages that at least Crowd people visited, and those of them that at
-	// least Crowd people told of by the same clean URL.
+	// least Crowd people reported by the same clean URL.
 	AboveCrowd int `json:"public_pages_above_crowd"`
 	Recovered  int `json:"recovered"`
 
@@ -37,11 +37,11 @@ type Result struct {
 	Visitors map[*Page]int  `json:"-"` // how many people visited a page
 	Askers   map[string]int `json:"-"` // how many people asked a popular query, by "words, engine"
 
-	Stray       []string       `json:"stray,omitempty"` // told addresses that lead to no page
+	Stray       []string       `json:"stray,omitempty"` // reported addresses that lead to no page
 	Secretly    int            `json:"private_mode_visits"`
-	SecretTold  int            `json:"private_mode_told"` // what was seen in private mode only, and told all the same
+	SecretTold  int            `json:"private_mode_told"` // what was seen only in private mode, and still reported
 	Unexplained int            `json:"unexplained"`       // refusals without a reason
-	Silent      int            `json:"silent"`            // visits of which no trace says anything
+	Silent      int            `json:"silent"`            // visits without any trace
 	Reasons     map[string]int `json:"reasons"`           // of refusals
 
 	Fetches       int `json:"anonymous_fetches"`
@@ -51,17 +51,17 @@ type Result struct {
 	MarkedFetches int `json:"marked_fetches"` // anonymous requests that carried something of a person
 }
 
-// A KindResult says what became of the pages of one kind.
+// A KindResult is what became of the pages of one kind.
 type KindResult struct {
 	Kind     string `json:"kind"`
 	Truth    string `json:"truth"`
 	Pages    int    `json:"pages"`    // that were visited
 	Visits   int    `json:"visits"`   // of them
 	Told     int    `json:"told"`     // pages that at least one message names
-	Released int    `json:"released"` // pages that Crowd people told of
+	Released int    `json:"released"` // pages that Crowd people reported
 
 	Above     int `json:"above_crowd"` // pages, if public, that at least Crowd people visited
-	Recovered int `json:"recovered"`   // of these, those that Crowd people told of
+	Recovered int `json:"recovered"`   // of these, those that Crowd people reported
 }
 
 // TruthSums are the sums of the kinds of one truth.
@@ -72,7 +72,7 @@ type TruthSums struct {
 	Released int `json:"released"`
 }
 
-// Leaked returns how many pages were told of that must stay: behind logins,
+// Leaked returns how many pages were reported that must stay: behind logins,
 // personalised, on private networks, or not to be indexed.
 func (r *Result) Leaked() int {
 	n := 0
@@ -89,11 +89,11 @@ type tally struct {
 	site    *Site
 	bundle  *bundle.Bundle
 	sum     Result
-	visitor map[*Page]map[int]bool // who visited
-	teller  map[string]int         // by clean URL: how many people told of it
+	visitor map[*Page]map[int]bool // the people that visited
+	teller  map[string]int         // by clean URL: how many people reported it
 	visits  map[*Page]int
 	asked   map[string]int // by query and engine: how many people asked
-	told    map[string]int // by query and engine: how many people told of it
+	told    map[string]int // by query and engine: how many people reported it
 	people  int
 }
 
@@ -233,7 +233,7 @@ func (t *tally) merge(o *oneTally) {
 	t.sum.Unexplained += o.bare
 }
 
-// recognised tells whether a trace names a result page by its search.
+// recognised reports whether a trace names a result page by its search.
 func (o *oneTally) recognised(url string) bool {
 	u, err := discovery.ParseURL(url)
 	if err != nil {
@@ -247,7 +247,7 @@ func (o *oneTally) recognised(url string) bool {
 func (t *tally) result(crowd int) *Result {
 	r := &t.sum
 	r.People, r.Crowd = t.people, crowd
-	most := make(map[*Page]int) // people who told of a page by one URL
+	most := make(map[*Page]int) // people that reported a page by one URL
 	for url, n := range t.teller {
 		p, ok := t.site.Lookup(url)
 		if !ok {
@@ -292,7 +292,7 @@ func (t *tally) result(crowd int) *Result {
 	return r
 }
 
-// known tells whether a URL is a result page.
+// known reports whether a URL is a result page.
 func (t *tally) known(url string) bool {
 	u, err := discovery.ParseURL(url)
 	if err != nil {

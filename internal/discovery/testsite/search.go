@@ -87,7 +87,7 @@ func (s *Site) engine(h *Host, target string, v View) *Response {
 	return &page.Response
 }
 
-// found returns what the engines know for a query: little for what nobody else asks.
+// found returns what the engines know for a query: little for what only one person asks.
 func (s *Site) found(query string) []*Page {
 	if t := s.topicOf(query); t != nil {
 		return t.pages

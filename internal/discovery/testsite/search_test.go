@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery"
 )
 
-// TestEngines: the rules read what the engines show to nobody, and neither
+// TestEngines: the rules read what the engines show to an anonymous request, and neither
 // advertisements nor what they show to one person.
 func TestEngines(t *testing.T) {
 	s := New(Options{Seed: 5, People: 30})

@@ -34,8 +34,8 @@ type Network struct {
 
 // Listen starts the servers: plain and TLS ones on 127.0.0.1 to 127.0.0.8, and
 // on ::1 where the machine has it. Every host name is served; that the hosts of
-// private networks are there too is the point: nobody may get as far as asking
-// them.
+// private networks are there too is the point: no request may get as far as
+// asking them.
 func (s *Site) Listen(ctx context.Context) (*Network, error) {
 	n := &Network{site: s, listeners: make(map[string]net.Addr)}
 	certificate, err := n.certify()
@@ -195,7 +195,7 @@ func (v View) Cookie() string {
 	return personCookie + "=" + value
 }
 
-// viewOf reads who asks. What carries no person's cookie must carry nothing of a
+// viewOf reads the person from a request. What carries no person's cookie must carry nothing of a
 // person at all.
 func viewOf(r *http.Request) (v View, marked bool) {
 	v.Person = -1

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/net/html/charset"
 )
 
-// A View is who looks at a page.
+// A View is the reader of a page.
 type View struct {
-	Person    int    // negative for nobody: an anonymous request
+	Person    int    // negative for an anonymous request
 	LoggedIn  bool   // the person has an account on the page's host
 	Variation uint64 // what changes from one loading to the next
 	Scripts   bool   // the scripts of the page run for an anonymous request, too
@@ -148,7 +148,7 @@ func (h *sheet) plain(status int, title string) {
 	h.Status, h.title, h.banner, h.related, h.paragraphs, h.lines, h.after = status, title, "", nil, 0, nil, ""
 }
 
-// wall makes the sheet what those see who are not logged in.
+// wall makes the sheet the page for readers that are not logged in.
 func (h *sheet) wall(title string) {
 	h.plain(200, title)
 	h.after = loginForm

@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery"
 )
 
-// Options says which site to make. The zero value but for a seed is of use.
+// Options configures a site. The zero value with a seed is of use.
 type Options struct {
 	Seed   uint64
 	People int     // that private pages and links belong to; 100 if 0
@@ -44,7 +44,7 @@ type Page struct {
 	seed     uint64
 	fragment string
 	links    []*Page
-	readers  []int // people who come here, unless everybody may
+	readers  []int // people that come here, unless everybody may
 
 	mu        sync.Mutex
 	anonymous int  // requests without cookie
@@ -58,7 +58,7 @@ func (p *Page) URL() string { return p.Host.Scheme + "://" + p.Host.Authority() 
 // Truth returns the ground truth of the page.
 func (p *Page) Truth() Truth { return p.Kind.Truth }
 
-// Readers returns the people who come to the page; nil means everybody may.
+// Readers returns the people that come to the page; nil means everybody may.
 func (p *Page) Readers() []int { return p.readers }
 
 // Anonymous returns how often the page was asked for without a cookie.
@@ -251,7 +251,7 @@ func (s *Site) Serve(h *Host, target string, v View) Response {
 	return sheet.Response
 }
 
-// count records who asked. Page.show of a one-time link reads what it leaves.
+// count counts an anonymous request of a page. Page.show of a one-time link reads what it leaves.
 func (s *Site) count(p *Page, v View) {
 	if v.Person >= 0 {
 		return
@@ -283,6 +283,6 @@ func (s *Site) missing(h *Host) Response {
 // Fetched returns how many anonymous requests pages of a truth got.
 func (s *Site) Fetched(t Truth) int { return int(s.fetched[t].Load()) }
 
-// Marked returns how many requests were made in the name of nobody and still
+// Marked returns how many requests were made without a person's cookie and still
 // carried a cookie or a credential. It must be 0.
 func (s *Site) Marked() int { return int(s.marked.Load()) }

@@ -65,7 +65,7 @@ func TestSite(t *testing.T) {
 	}
 }
 
-// TestTruth: what the table says of a kind is what its pages do.
+// TestTruth: the pages of a kind behave as its table entry states.
 func TestTruth(t *testing.T) {
 	s := New(Options{Seed: 2, People: 60})
 	for _, p := range s.Pages() {
@@ -99,7 +99,7 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-// text is a body without the greeting of those who are logged in.
+// text is a body without the greeting of people that are logged in.
 func text(r Response) []byte {
 	before, rest, ok := bytes.Cut(r.Body, []byte("<p>Hello "))
 	if !ok {
@@ -167,7 +167,7 @@ func TestOneTime(t *testing.T) {
 	}
 }
 
-// TestNetwork asks the real servers, as a browser would and as nobody.
+// TestNetwork asks the real servers, as a browser would and anonymously.
 func TestNetwork(t *testing.T) {
 	s := New(Options{Seed: 4, People: 30})
 	n, err := s.Listen(t.Context())

@@ -17,10 +17,10 @@ func (s *Site) listed(h *Host) []*Page {
 	return all
 }
 
-// catalogue is the sitemap of a host that says in its robots.txt where it is.
+// catalogue is the sitemap of a host that names it in its robots.txt.
 const catalogue = "/catalogue/all.xml"
 
-// listing answers for sitemaps and feeds; nil if the target is none. The shop has
+// listing answers for sitemaps and feeds; nil for all other targets. The shop has
 // an index of sitemaps, as large sites do; that of the papers is at a place that
 // only its robots.txt names.
 func (s *Site) listing(h *Host, target string) *Response {

@@ -2,20 +2,20 @@ package testsite
 
 import "fmt"
 
-// A Truth is what is known of a page: who is shown what at its address.
+// A Truth is what is known of a page: which readers are shown what at its address.
 type Truth uint8
 
 // The truths.
 const (
-	Public       Truth = iota // whoever asks is shown the same
-	Login                     // shown to those who are logged in, or a login itself
+	Public       Truth = iota // every request is shown the same
+	Login                     // shown to people that are logged in, or a login itself
 	Personalised              // everybody is shown something else, by cookie
 	Private                   // on a private network
-	Noindex                   // open, but its owner does not want it told
-	Capability                // open to whoever has the link, which is a secret
+	Noindex                   // open, but its owner does not want it reported
+	Capability                // open to anyone with the link, which is a secret
 	OneTime                   // as Capability, and one GET uses the link up
 	Typed                     // its address holds what a person typed, or where a person was
-	Unusable                  // nothing is there that could be told: gone, broken, too large, no page
+	Unusable                  // nothing is there that could be reported: gone, broken, too large, no page
 )
 
 func (t Truth) String() string {
@@ -31,14 +31,14 @@ func Truths() []Truth {
 	return []Truth{Public, Login, Personalised, Private, Noindex, Capability, OneTime, Typed, Unusable}
 }
 
-// MustStay reports whether no page of this truth may ever be told of.
+// MustStay reports whether no page of this truth may ever be reported.
 // Of capability links some few may slip through the engine, because a secret
 // made of words looks like words; no crowd may release one.
 func (t Truth) MustStay() bool {
 	return t == Login || t == Personalised || t == Private || t == Noindex
 }
 
-// An Audience says which people come to a page.
+// An Audience is which people come to a page.
 type Audience uint8
 
 // The audiences.
@@ -49,7 +49,7 @@ const (
 	Group                    // forty
 )
 
-// A Kind is a kind of page: what the ground truth says of it, and how its pages
+// A Kind is a kind of page: what the ground truth is of it, and how its pages
 // are made.
 type Kind struct {
 	Name     string

@@ -50,7 +50,7 @@ func (s *Site) Show(v Visit) Response {
 	return s.Serve(h, target, v.View)
 }
 
-// A Population is people who browse a site.
+// A Population is people that browse a site.
 type Population struct {
 	site    *Site
 	errands [][]*Page // by person: pages and links of their own
@@ -94,7 +94,7 @@ func drawn(r *rand.Rand, cumulated []float64) int {
 	return min(sort.SearchFloat64s(cumulated, x), len(cumulated)-1)
 }
 
-// loggedIn tells whether a person has an account on the host of a page.
+// loggedIn reports whether a person has an account on the host of a page.
 func loggedIn(person int, p *Page) bool {
 	if slices.Contains(p.readers, person) {
 		return true
@@ -126,7 +126,7 @@ func (p *Population) Walk(person, n int, start time.Time) []Visit {
 	}
 	w.Shuffle(len(w.errands), func(i, j int) { w.errands[i], w.errands[j] = w.errands[j], w.errands[i] })
 	for len(w.out) < n || len(w.errands) > 0 {
-		// Whoever has much of their own to do does it in time.
+		// People with many errands do them in time.
 		if left := n - len(w.out); len(w.errands)*4 > left {
 			w.errand()
 		}

@@ -10,7 +10,7 @@ import (
 type language struct {
 	code  string
 	slugs []string // lower-case ASCII words, for addresses
-	words []string // what pages say; slugs if empty
+	words []string // of the text of pages; slugs if empty
 }
 
 func wordsOf(s string) []string { return strings.Fields(s) }

@@ -2,7 +2,7 @@
 // letter trigrams, the features of a token, and a small network over them.
 //
 // All of it is integer arithmetic, so that a verdict is the same on every
-// platform, WebAssembly included. Package discovery says what the scores mean;
+// platform, WebAssembly included. Package discovery defines what the scores mean;
 // internal/discovery/train makes the model.
 package tokenmodel
 

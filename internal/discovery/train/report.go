@@ -13,7 +13,7 @@ import (
 // perKind is how many tokens of a kind are judged.
 const perKind = 20_000
 
-// report tells how a model does on tokens and words that it has not seen.
+// report measures a model on tokens and words that it has not seen.
 func report(model []byte, languages []language, seed uint64) (string, error) {
 	c, err := discovery.ReadClassifier(model)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // TestLearn trains on a handful of words: the same seed gives the same model,
-// and it tells those words from secrets.
+// and it distinguishes those words from secrets.
 func TestLearn(t *testing.T) {
 	words := tokengen.Words{"harbour", "lantern", "meadow", "orchard", "pebble", "river", "silver", "thunder", "valley", "winter", "garden", "bicycle"}
 	languages := []language{{name: "few", train: words, held: words}}

@@ -39,5 +39,5 @@
 // See package bridge: that a fetch carries no cookie and follows no redirect
 // (credentials: "omit", redirect: "manual", referrerPolicy: "no-referrer",
 // cache: "no-store"), and from which address the answer came
-// (webRequest.onCompleted says so), the extension must see to.
+// (webRequest.onCompleted reports it), the extension must see to.
 package main

@@ -43,7 +43,7 @@ func await(v js.Value) (js.Value, error) {
 		return nil
 	})
 	rejected := js.FuncOf(func(_ js.Value, args []js.Value) any {
-		// What the hook says may name the page: it is not repeated.
+		// The hook's error may name the page: it is not repeated.
 		done <- outcome{err: errors.New("the embedder's hook failed")}
 		return nil
 	})

@@ -20,7 +20,7 @@
 // or followed by rubbish), or any set of 512-byte sectors survive; of unsynced
 // creations, renames and removals none, all, the first ones or any set. After
 // a Sync that FailWith made fail, what it should have written is partly lost
-// for good, although readers see it until the restart and later calls succeed.
+// permanently, although readers see it until the restart and later calls succeed.
 //
 // What is not: damage to synced bytes, and time.
 package crashfs
@@ -260,7 +260,7 @@ func (c *FS) SyncDir(name string) error {
 	return c.sync("syncdir", name, func() error { return c.disk.SyncDir(name) })
 }
 
-// String says in failing tests where the crash was.
+// String shows in failing tests where the crash was.
 func (c *FS) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -134,7 +134,7 @@ func (d *Disk) SyncDir(name string) error {
 
 // FailSync does to a file what a failed fsync does: some of what was written
 // since the last sync reaches the disk, and the rest never will, whatever later
-// syncs say. The content that readers see does not change.
+// syncs return. The content that readers see does not change.
 func (h *Handle) FailSync(r *rand.Rand) {
 	h.disk.mu.Lock()
 	defer h.disk.mu.Unlock()
@@ -158,7 +158,7 @@ func (d *Disk) Crash(r *rand.Rand) *Disk {
 	return &Disk{mode: Journaled, root: c.node(d.root)}
 }
 
-// strategy says which of the unsynced changes survive.
+// strategy selects which of the unsynced changes survive.
 type strategy int
 
 const (

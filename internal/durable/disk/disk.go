@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// A Mode says what a Disk remembers.
+// A Mode selects what a Disk remembers.
 type Mode int
 
 const (

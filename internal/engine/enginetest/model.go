@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/engine"
 )
 
-// The model says in the plainest way what each step gives.
+// The model computes in the plainest way what each step gives.
 
 func modelCount(t Table, key string) Table {
 	at, size, err := engine.Find(t.Columns, key)
@@ -64,7 +64,7 @@ func modelSort(t Table, columns []string) Table {
 	return out
 }
 
-// difference says how two tables differ, or nothing.
+// difference describes how two tables differ; "" if they do not.
 func difference(got, want Table) string {
 	if !slices.Equal(got.Columns, want.Columns) {
 		return fmt.Sprintf("columns %v, want %v", got.Columns, want.Columns)

@@ -123,7 +123,7 @@ func BenchmarkSteps(b *testing.B) {
 	}
 }
 
-// watchHeap samples the heap and returns a function that tells the highest.
+// watchHeap samples the heap and returns a function that returns the highest sample.
 func watchHeap(t testing.TB) func() uint64 {
 	runtime.GC()
 	var highest atomic.Uint64

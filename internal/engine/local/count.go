@@ -162,7 +162,7 @@ func (b *blocks) next(ctx context.Context, in durable.File, d *dataset, buf []by
 }
 
 // table is a hash table of fixed-width keys with open addressing. A slot is a
-// key and a value of 8 bytes, or a key and a byte that says that it is there.
+// key and a value of 8 bytes, or a key and a byte that marks it as present.
 type table struct {
 	key, stride int
 	seed        maphash.Seed

@@ -40,7 +40,7 @@ import (
 // MinMemory is the least MemoryBytes that can be asked for.
 const MinMemory = 64 << 10
 
-// ErrClosed says that the engine has been closed.
+// ErrClosed is returned if the engine has been closed.
 var ErrClosed = errors.New("engine is closed")
 
 // Options configure an engine. The zero value has good defaults.
@@ -186,7 +186,7 @@ func (e *Engine) take(name string, columns []engine.Column) (*dataset, durable.F
 }
 
 // newPath is called with e.mu held. Files have numbers, not the names of
-// datasets: some file systems do not tell upper from lower case.
+// datasets: some file systems do not distinguish upper and lower case.
 func (e *Engine) newPath(suffix string) string {
 	e.files++
 	return filepath.Join(e.dir, fmt.Sprintf("%06d%s", e.files, suffix))

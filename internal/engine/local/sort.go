@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-project/shoal/internal/engine"
 )
 
-// SortBy sorts rows. While they are being sorted the sort columns stand first
+// SortBy sorts rows. While they are being sorted the sort columns come first
 // in each row, so that the order is that of the bytes of the whole row.
 func (e *Engine) SortBy(ctx context.Context, in string, columns []string, out string) error {
 	d, err := e.lookup(in)

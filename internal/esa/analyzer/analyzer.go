@@ -52,12 +52,12 @@ type Config struct {
 	Lost func(loss.Loss) // default: none
 }
 
-// Metrics is told what happens, for counters. Methods must not block.
+// Metrics is notified of what happens, for counters. Methods must not block.
 type Metrics interface {
 	// Batch is called when a batch has reached a state: one that is released with its
 	// manifest and with its exact counts, which are the operator's; others with nil.
 	Batch(State, *Manifest, *OperatorCounts)
-	// Took says how long the release of a batch took, by the clock.
+	// Took is called with how long the release of a batch took, by the clock.
 	Took(time.Duration)
 }
 

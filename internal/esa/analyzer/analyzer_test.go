@@ -42,7 +42,7 @@ type bench struct {
 	exact  exactCounts
 }
 
-// exactCounts are what the operator is told of batches, by their IDs.
+// exactCounts are the operator's counts of batches, by their IDs.
 type exactCounts struct {
 	by map[string]analyzer.OperatorCounts
 }

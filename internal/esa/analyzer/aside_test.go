@@ -25,7 +25,7 @@ func (b *bench) newAnalyzer(t testing.TB, memory int64, retry bool) *analyzer.An
 }
 
 // A batch that needs more memory than there is does not end the process, is set
-// aside after so many tries, says so once in each process, keeps its file, holds up
+// aside after so many tries, reports so once in each process, keeps its file, holds up
 // no other batch, and is released when an operator has it tried again.
 func TestSetAside(t *testing.T) {
 	b := newBench(t, func(t *task.Task) { t.Threshold.T = 1 })
@@ -57,7 +57,7 @@ func TestSetAside(t *testing.T) {
 	}
 	wantAside()
 	b.release(t, b.Epoch(1), b.Report(t, b.Epoch(1), "other", 1))
-	b.newAnalyzer(t, 0, false) // the memory is there now, but nobody has asked for another try
+	b.newAnalyzer(t, 0, false) // the memory is there now, but no other try was requested
 	if err := b.a.Tick(t.Context()); err == nil || !strings.Contains(err.Error(), "set aside") {
 		t.Errorf("after a restart: %v", err)
 	}

@@ -33,7 +33,7 @@ const crowdBytes = 160
 // report shows.
 const valuesRows = 1 << 20
 
-// errMemory says that a batch has more crowds and values than fit.
+// errMemory is returned if a batch has more crowds and values than fit.
 var errMemory = errors.New("its crowds and their values need more memory than there is for them: raise batches.memory")
 
 // A counter counts the records of a batch. It holds one entry a crowd and one a

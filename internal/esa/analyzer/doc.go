@@ -31,10 +31,10 @@
 // of its key (Prochlo paper, section 4.2). The reports of a value are brought
 // together by a sort in the engine, so that memory stays bounded, and its key is
 // recovered from their shares. Each valid share is one record; a share that
-// occurs twice, or was forged, is none, and forged ones keep no value unreadable
+// occurs twice, or was forged, is not a record, and forged ones keep no value unreadable
 // while they are few: see package secretshare. The manifest counts them by cause. A value
 // with too few shares is written nowhere; the engine's files hold ciphertexts.
-// In "records" the rows of a value stand together. Where the crowd is constant,
+// In "records" the rows of a value are adjacent. Where the crowd is constant,
 // its estimated size includes the reports that stay unreadable; "values" is about
 // those that can be read.
 //
@@ -42,9 +42,9 @@
 //
 // A batch is accepted once: by its ID and digest, signed by the shuffler that
 // the task names. It is acknowledged when it is durable. Tables are written
-// whole or not at all and can be read only once the catalogue says so; a crash
+// whole or not at all and can be read only once they are in the catalogue; a crash
 // at any moment leads to the same tables in the end. When the task's retention
-// is over, the catalogue says that the tables have expired, and then they are
+// is over, the tables are marked as expired in the catalogue, and then they are
 // removed.
 //
 // BUG(shoal): an enum inside a list is not corrected for randomised response.

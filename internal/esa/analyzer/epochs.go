@@ -16,7 +16,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// What is said of an epoch of which nothing was released.
+// The states of an epoch of which nothing was released.
 const (
 	// EpochWaiting: the batch has closed, and the shuffler may still hand it over, or
 	// it is being released.
@@ -29,9 +29,9 @@ const (
 	EpochMissing = "missing"
 )
 
-// An Unreleased epoch is one of which nothing was released. Nothing is told of its
-// reports: how many there were below the minimum decides nothing for certain only as
-// long as nobody says it.
+// An Unreleased epoch is one of which nothing was released. Nothing is disclosed of
+// its reports: how many there were below the minimum decides nothing for certain
+// only as long as it is not disclosed.
 type Unreleased struct {
 	Epoch task.Epoch
 	State string

@@ -59,7 +59,7 @@ func (s sample) having(t dp.Threshold) estimate {
 	}
 	scale := (n + t.Bias()) / n
 	least, most := t.Within95(s.released)
-	if slope <= 0 { // the answers say nothing
+	if slope <= 0 { // the answers carry no information
 		return estimate{float64(s.shown) * scale, n * scale, 0, float64(most)}
 	}
 	shown := (float64(s.shown) - float64(s.answers)*s.p0) / slope

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A Manifest says what the tables of one batch are: the question, the rules
+// A Manifest describes the tables of one batch: the question, the rules
 // under which it was answered, what became of the reports, and the files.
 type Manifest struct {
 	Version  int    `json:"version"` // see [ManifestVersion]
@@ -17,7 +17,7 @@ type Manifest struct {
 	Question string `json:"question"`
 	Owner    string `json:"owner"`
 
-	// Rehearsal says that only simulated clients answered: see [task.IsRehearsal].
+	// Rehearsal reports that only simulated clients answered: see [task.IsRehearsal].
 	Rehearsal bool `json:"rehearsal,omitempty"`
 
 	Epoch uint64    `json:"epoch"`
@@ -38,7 +38,7 @@ type Parameters struct {
 	// Threshold describes the rule in words, with its numbers.
 	Threshold     string             `json:"threshold"`
 	MinBatch      uint32             `json:"min_batch"`
-	Total         string             `json:"total,omitempty"` // how the minimum is decided and the total told
+	Total         string             `json:"total,omitempty"` // how the minimum is decided and the total disclosed
 	Assumes       string             `json:"assumes"`
 	SaltEpochs    uint32             `json:"salt_epochs"` // in which reports of a client are counted
 	EpochSeconds  uint32             `json:"epoch_seconds"`
@@ -47,17 +47,17 @@ type Parameters struct {
 	CrowdFields   []string           `json:"crowd_fields"`
 	Flip          map[string]float64 `json:"flip,omitempty"` // randomised response, a field
 	RetentionDays uint32             `json:"retention_days"` // 0: until removed by hand
-	// ValuesShown says that the values table has only the values that some report
+	// ValuesShown reports that the values table has only the values that some report
 	// of the crowd shows: it would have had more than a million rows.
 	ValuesShown bool `json:"values_shown_only,omitempty"`
 }
 
-// ShufflerCounts are what the shuffler told, under its signature: all of it is
+// ShufflerCounts are what the shuffler disclosed, under its signature: all of it is
 // within the guarantee of the task.
 type ShufflerCounts struct {
 	// Reports is how many valid reports the batch had, with noise; within
 	// Within95 of the truth with a probability of 95 % or more. Both are nil
-	// where no number is told: of tasks without noise, and of batches that were
+	// where no number is disclosed: of tasks without noise, and of batches that were
 	// handed over by version 1.
 	Reports  *uint64 `json:"reports,omitempty"`
 	Within95 *uint64 `json:"reports_within_95,omitempty"`
@@ -65,7 +65,7 @@ type ShufflerCounts struct {
 
 // Total returns how many valid reports the batch had, with noise, and the ends of
 // an interval that holds the truth with a probability of 95 % or more; false where
-// no number is told. There were at least as many as records were released, so a
+// no number is disclosed. There were at least as many as records were released, so a
 // number that the noise carried below them is raised to them.
 func (m *Manifest) Total() (total, low, high uint64, told bool) {
 	c := m.Shuffler
@@ -85,7 +85,7 @@ type AnalyzerCounts struct {
 	Quorum  *QuorumCounts `json:"quorum,omitempty"` // of a task with a quorum
 }
 
-// OperatorCounts are what became of the rows of a batch: each is a record or stands
+// OperatorCounts are what became of the rows of a batch: each is a record or counted
 // under one cause. They are exact and so outside the guarantee of a threshold: they go
 // to the figures of operation, which are sums over all tasks, and are written nowhere.
 type OperatorCounts struct {

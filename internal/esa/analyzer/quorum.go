@@ -19,7 +19,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// QuorumCounts tell how many values of a task with a quorum could be read.
+// QuorumCounts counts how many values of a task with a quorum could be read.
 type QuorumCounts struct {
 	Shares    uint16 `json:"shares"`    // that a value needs
 	Recovered uint64 `json:"recovered"` // values
@@ -41,7 +41,7 @@ const orderWidth = 8
 const leastPiece = 1024
 
 // A sharing recovers the values of one batch from their shares. Memory is
-// bounded: the reports of one value stand together after a sort on the disk, and
+// bounded: the reports of one value are adjacent after a sort on the disk, and
 // are put together piece by piece.
 type sharing struct {
 	a       *Analyzer
@@ -66,7 +66,7 @@ type sharing struct {
 }
 
 // writeShared is writeRecords for a task with a quorum. The rows of a value
-// stand together, in an order that tells nothing: they are equal.
+// are adjacent, in an order that reveals nothing: they are equal.
 func (a *Analyzer) writeShared(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
 	s := newSharingOf(a, h, b)
 	s.batch, s.layout, s.counter, s.out = batch, l, c, w
@@ -175,8 +175,8 @@ func (s *sharing) open(ctx context.Context, out string, counts *outcome) error {
 	return w.Close()
 }
 
-// order returns where a share stands among those of its value: at random, so that
-// nobody who forges shares can choose with which others they are put together,
+// order returns the position of a share among those of its value: at random, so that
+// a forger of shares cannot choose with which others they are put together,
 // and equal shares side by side. It is a function of the batch, so that a
 // repetition gives the same.
 func (s *sharing) order(share secretshare.Share) [orderWidth]byte {
@@ -288,7 +288,7 @@ type piece struct {
 	below     uint64
 	forged    uint64
 	duplicate uint64
-	invalid   uint64 // the value is none that the schema allows
+	invalid   uint64 // values that the schema does not allow
 	err       error
 }
 
@@ -329,7 +329,7 @@ func (s *sharing) read(group []byte) piece {
 
 // choices is the randomness by which subsets of shares are drawn when some are
 // forged: a function of batch and value, so that a repetition gives the same.
-// Whoever forges shares does not know the batch that they will stand in.
+// A forger of shares does not know the batch that they will be in.
 type choices struct {
 	seed   [32]byte
 	about  []byte

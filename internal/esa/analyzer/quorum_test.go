@@ -115,7 +115,7 @@ func TestQuorum(t *testing.T) {
 	reports = append(reports, b.honest(t, e, "rare", shares-1)...)
 	replayed := b.content(t, e, encode(t, b, "replayed"))
 	for range shares {
-		reports = append(reports, b.sealed(t, e, replayed)) // one share, sealed anew each time
+		reports = append(reports, b.sealed(t, e, replayed)) // one share, sealed again each time
 	}
 	for range shares - 1 {
 		reports = append(reports, b.sealed(t, e, b.content(t, e, encode(t, b, "late"))))
@@ -152,7 +152,7 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
-// TestForgedShares: a forger who knows a value, and so its ciphertext, cannot
+// TestForgedShares: a forger that knows a value, and so its ciphertext, cannot
 // keep others from being counted, up to (n-t)/2 forged shares; and is never
 // counted.
 func TestForgedShares(t *testing.T) {
@@ -206,7 +206,7 @@ func TestConstantCrowd(t *testing.T) {
 }
 
 // TestManyShares: a value with more shares than one piece holds is counted
-// whole, with forged and repeated ones told apart.
+// whole, with forged and repeated ones counted separately.
 func TestManyShares(t *testing.T) {
 	if testing.Short() {
 		t.Skip("seals thousands of reports")

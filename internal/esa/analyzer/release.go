@@ -143,11 +143,11 @@ func (a *Analyzer) dueBatches(ctx context.Context) ([]Batch, error) {
 
 // MaxAttempts is how often the release of a batch is tried, by this process and
 // those before, before the batch is set aside. Tries that ended because the disk
-// was full, keys or the file were missing or the process was told to stop do not count; one that
-// ended the process does.
+// was full, keys or the file were missing or the process was stopped do not count;
+// one that ended the process does.
 const MaxAttempts = 8
 
-// errAside says that a batch was set aside.
+// errAside is returned if a batch was set aside.
 var errAside = fmt.Errorf("set aside after %d tries; the batch is kept, see \"shoal serve --retry-batches\"", MaxAttempts)
 
 // tryRelease releases a batch, unless it is too early to try again, or was tried
@@ -205,10 +205,10 @@ func passes(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || durable.IsFull(err) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errKeysGone) || errors.Is(err, errStore)
 }
 
-// errStore says that the catalogue could not be changed.
+// errStore is returned if the catalogue could not be changed.
 var errStore = errors.New("storing the release")
 
-// errKeysGone says that keys are missing, not that a batch is bad.
+// errKeysGone means that keys are missing, not that a batch is bad.
 var errKeysGone = errors.New("restore the analyzer's keys; the batch is kept until then")
 
 // release writes the tables of a batch and enters them into the catalogue. It
@@ -328,7 +328,7 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	return m, counts.exact, durable.WriteFile(a.config.FS, filepath.Join(dir, release.ManifestFile), append(text, '\n'), 0o600)
 }
 
-// errSmallCrowd says that records of a crowd were written that has too few.
+// errSmallCrowd means that records of a crowd were written that has too few.
 var errSmallCrowd = errors.New("a crowd has fewer records than any that its rule releases")
 
 // recordsTable writes the records and counts them. A crowd of which fewer records
@@ -382,8 +382,8 @@ type decoded struct {
 }
 
 // writeRecords opens the rows of a batch in parallel and writes those that are
-// records, in the order of the batch, which is random. A row that is none costs
-// only itself.
+// records, in the order of the batch, which is random. A row that is not a record
+// costs only itself.
 func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
 	header := batch.Header()
 	tag := header.TagSize()
@@ -459,8 +459,8 @@ func (h *hosted) counted(e task.Epoch, o esa.Opened, record task.Record) bool {
 	return err == nil && esa.CrowdTagOf(h.task, h.id, e, material) == o.Crowd
 }
 
-// expire removes the tables of a batch that have been kept as long as the task
-// says. The catalogue says so first.
+// expire removes the tables of a batch that have been kept for the retention of the
+// task. They are first marked as expired in the catalogue.
 func (a *Analyzer) expire(ctx context.Context, b Batch) error {
 	if now, sure := a.guard.Now(); b.Expires == 0 || !sure || now.Unix() < b.Expires {
 		return nil

@@ -14,13 +14,13 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A herald tells which states are reached.
+// A herald reports which states are reached.
 type herald chan analyzer.State
 
 func (h herald) Batch(s analyzer.State, _ *analyzer.Manifest, _ *analyzer.OperatorCounts) { h <- s }
 func (h herald) Took(time.Duration)                                                       {}
 
-// Run releases what arrives while it sleeps, and ends when it is told to.
+// Run releases what arrives while it sleeps, and ends when its context ends.
 func TestRun(t *testing.T) {
 	h := make(herald, 16)
 	b := &bench{World: hoptest.New(t, 1, nil), store: storetest.NewModel(), fs: durable.Mem()}

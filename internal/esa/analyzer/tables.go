@@ -60,7 +60,7 @@ type Entry struct {
 	Batch
 	// Manifest is nil before the release. It stays when the tables expire.
 	Manifest *Manifest
-	// Damaged says why the stored manifest cannot be read. Manifest then has only what
+	// Damaged is why the stored manifest cannot be read. Manifest then has only what
 	// is known otherwise: the task, the epoch, and of other batches of the task metric
 	// and times. It has no tables.
 	Damaged error
@@ -114,8 +114,8 @@ func entriesOf(all []Batch, err error) ([]Entry, error) {
 
 var errNoManifest = errors.New("it is null")
 
-// standIn gives the entries whose manifest cannot be read what others of the same
-// task say.
+// standIn gives the entries whose manifest cannot be read the values of others of
+// the same task.
 func standIn(entries []Entry) {
 	whole := map[task.ID]*Manifest{}
 	for _, e := range entries {
@@ -162,7 +162,7 @@ func (t *Tables) Rows(e Entry, table string) iter.Seq2[Row, error] {
 	return t.released(e).Rows(table)
 }
 
-// Batch returns what a catalogue says of a released batch.
+// Batch describes a released batch as a catalogue does.
 func (t *Tables) Batch(e Entry) release.Batch { return t.released(e) }
 
 // Released implements [release.Catalogue].
@@ -204,7 +204,7 @@ func (t *Tables) Export(ctx context.Context, w io.Writer, f release.Format, q re
 	return release.Export(ctx, t, w, f, q)
 }
 
-// batchColumns are what a row of the table of batches says of a batch of the
+// batchColumns are the columns of the table of batches for a batch of the
 // crowd route.
 var batchColumns = []Column{
 	{Name: "epoch", Type: Timestamp},
@@ -213,14 +213,14 @@ var batchColumns = []Column{
 	{Name: "state", Type: Text},
 	{Name: "format", Type: Integer}, // see [ManifestVersion]
 	{Name: "threshold", Type: Text},
-	{Name: "reports", Type: Integer}, // with noise; NULL where none is told
+	{Name: "reports", Type: Integer}, // with noise; NULL where none is disclosed
 	{Name: "reports_low", Type: Integer},
 	{Name: "reports_high", Type: Integer},
 	{Name: "released", Type: Integer},
 	{Name: "crowds", Type: Integer},
 }
 
-// released says of a batch what all routes say of theirs.
+// released describes a batch by what all routes have in common.
 func (t *Tables) released(e Entry) release.Batch {
 	m := e.Manifest
 	b := release.Batch{

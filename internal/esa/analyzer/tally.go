@@ -10,12 +10,12 @@ import (
 // A tally counts the answers of one field in one crowd. It is as large as there are
 // different answers, not as there are possible ones.
 type tally struct {
-	all   uint64 // answers that tell of every option
-	some  cells  // answers that tell of part of a set, by option
+	all   uint64 // answers that cover every option
+	some  cells  // answers that cover part of a set, by option
 	shown cells  // answers that show an option
 }
 
-// answers returns how many answers tell whether they show option k.
+// answers returns how many answers cover option k, shown or not.
 func (t *tally) answers(k int) uint64 { return t.all + t.some.get(k) }
 
 // add counts n equal answers, given as the columns of their field, and returns by

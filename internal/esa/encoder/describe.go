@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A Description says in words what a payload holds: for people, who see by it
+// A Description puts into words what a payload holds: for people, to show them
 // what leaves their device.
 type Description []FieldText
 
@@ -71,7 +71,7 @@ func (e *Encoder) text(f *task.Field, v task.Value) string {
 	return fmt.Sprintf("a %T", v)
 }
 
-// rangeText returns what a coarsened integer stands for.
+// rangeText returns the range of a coarsened integer.
 func rangeText(f *task.Field, low int64) string {
 	high := low
 	for i, b := range f.Buckets {

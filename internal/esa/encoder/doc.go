@@ -6,7 +6,7 @@
 // each a report of its own. [Encoder.Seal] makes the report. An outbox between
 // the two keeps the fragments and sends each at a random time.
 // [Encoder.Describe] shows people what a fragment holds, before and after
-// randomised response. [Encoder.LocalEpsilon] says how much the latter is worth
+// randomised response. [Encoder.LocalEpsilon] returns how much the latter is worth
 // on its own.
 //
 // # Security properties
@@ -28,7 +28,7 @@
 //     from itself, of which each report holds one share, bound to task and epoch
 //     (Prochlo paper, section 4.2; see package secretshare). Before that it is
 //     padded, so that all reports of the task have one length. What can be guessed
-//     is not hidden by it: whoever holds a ciphertext can encrypt the guess.
+//     is not hidden by it: a holder of a ciphertext can encrypt the guess.
 //
 // # Limits
 //
@@ -37,7 +37,7 @@
 // a client sends, and the epsilon that the plan prints for all of an epoch's
 // reports, are what bounds that.
 //
-// How many fragments a record gives is visible to whoever sees a client send:
-// for pairs and tuples it tells the length of the list. The elements of a
+// How many fragments a record gives is visible to any observer of a client's
+// traffic: for pairs and tuples it reveals the length of the list. The elements of a
 // sequence that are left over after its last whole tuple are not sent.
 package encoder

@@ -20,7 +20,7 @@ type Encoder struct {
 	deriver secretshare.Deriver // of the keys of a quorum
 }
 
-// A Fragment is one report before it is sealed. Nothing in it says which record
+// A Fragment is one report before it is sealed. Nothing in it reveals which record
 // it comes from, when it was made, or which fragments were made with it.
 type Fragment struct {
 	// Payload is what the analyzer will read: canonical, unpadded, after
@@ -166,6 +166,6 @@ func (e *Encoder) content(ctx context.Context, f Fragment, epoch task.Epoch) ([]
 	return esa.JoinShared(shared), nil
 }
 
-// ErrEpoch says that a report was to be sealed for an epoch outside the task's
+// ErrEpoch is returned if a report was to be sealed for an epoch outside the task's
 // life.
 var ErrEpoch = errors.New("the epoch is outside the task's life")

@@ -10,8 +10,7 @@ import (
 
 // A LocalEpsilon is what randomised response alone guarantees, against all
 // parties together and without any crowd: between any two records of the
-// schema. +Inf means no guarantee, as there is none for a value that is sent as
-// it is.
+// schema. +Inf means no guarantee, as for a value that is sent unchanged.
 type LocalEpsilon struct {
 	Record   float64 // all fragments of one record together
 	Fragment float64 // any one fragment
@@ -58,7 +57,7 @@ func (e *Encoder) LocalEpsilon() LocalEpsilon {
 func unitEpsilon(f *task.Field) float64 {
 	p := float64(f.Flip) / million
 	switch {
-	case f.Options() == 1: // there is nothing to tell
+	case f.Options() == 1: // there is nothing to disclose
 		return 0
 	case p == 0:
 		return math.Inf(1)

@@ -84,7 +84,7 @@ func (e *Encoder) apart(i int) int {
 }
 
 // pair returns the pair a <= b with number i in the order (0,0), (0,1), (1,1),
-// (0,2), ...: before those with a given b stand b(b+1)/2.
+// (0,2), ...: b(b+1)/2 pairs precede those with a given b.
 func pair(i int) (int, int) {
 	b := sort.Search(i+1, func(b int) bool { return (b+1)*(b+2)/2 > i })
 	return i - b*(b+1)/2, b

@@ -218,7 +218,7 @@ func TestBits(t *testing.T) {
 }
 
 // TestOrderOfFragmentsIsUniform covers an outbox that sends in order or cuts
-// the tail off: the position of a fragment tells nothing about it.
+// the tail off: the position of a fragment reveals nothing about it.
 func TestOrderOfFragmentsIsUniform(t *testing.T) {
 	e, x := newTask(t, only("seen"), func(x *task.Task) {
 		x.Fragment = task.Fragment{Kind: task.Tuples, M: 1}
@@ -248,7 +248,7 @@ func TestOrderOfFragmentsIsUniform(t *testing.T) {
 }
 
 // TestOneDrawARecord covers averaging: all fragments of a record carry the same
-// draw of a value, so that many fragments tell no more than one.
+// draw of a value, so that many fragments reveal no more than one.
 func TestOneDrawARecord(t *testing.T) {
 	schema := task.Schema{
 		{Name: "on", Kind: task.Bool, Flip: 499_999},

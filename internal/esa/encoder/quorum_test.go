@@ -64,7 +64,7 @@ func shared(t *testing.T, x *task.Task, content []byte) (string, secretshare.Sha
 }
 
 // TestQuorum: a payload becomes readable with the fifth report of it, and no
-// length tells one payload from another.
+// length distinguishes one payload from another.
 func TestQuorum(t *testing.T) {
 	e, x := newQuorum(t)
 	const url = "https://example.org/unlisted"
@@ -104,7 +104,7 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
-// TestQuorumOfAnotherEpoch: what a client says in two epochs cannot be linked or
+// TestQuorumOfAnotherEpoch: what a client reports in two epochs cannot be linked or
 // counted together.
 func TestQuorumOfAnotherEpoch(t *testing.T) {
 	e, x := newQuorum(t)

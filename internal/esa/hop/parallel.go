@@ -226,7 +226,7 @@ func OpenMany(o *esa.Opener, t *task.Task, e task.Epoch) Many {
 	return func(layers [][]byte) []esa.Opened {
 		results := make([]esa.Opened, len(layers))
 		sealed := make([]esa.Sealed, 0, len(layers))
-		at := make([]int, 0, len(layers)) // where they stand in layers
+		at := make([]int, 0, len(layers)) // their indexes in layers
 		for i, layer := range layers {
 			epoch, cause := epochOf(layer, t, e)
 			if cause != 0 {
@@ -242,7 +242,7 @@ func OpenMany(o *esa.Opener, t *task.Task, e task.Epoch) Many {
 	}
 }
 
-// epochOf returns the epoch that a layer says it is of, if a batch of epoch e
+// epochOf returns the epoch that a layer claims, if a batch of epoch e
 // may hold it.
 func epochOf(layer []byte, t *task.Task, e task.Epoch) (task.Epoch, esa.Cause) {
 	h, err := esa.ParseHeader(layer)

@@ -29,10 +29,10 @@ const ReceiptType = "application/shoal-receipt;v=1"
 // it takes any room.
 const SealHeader = "Shoal-Batch-Seal"
 
-// FormatSeal returns a seal, or a receipt, as it stands in headers and answers.
+// FormatSeal returns a seal, or a receipt, as written in headers and answers.
 func FormatSeal(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// ErrConflict says that a batch of this ID has been accepted with another
+// ErrConflict is returned if a batch of this ID has been accepted with another
 // digest.
 var ErrConflict = errors.New("another batch of this ID has been accepted")
 
@@ -52,7 +52,7 @@ var (
 	}
 )
 
-// An Intake says which batches are taken and what becomes of them.
+// An Intake decides which batches are taken and what becomes of them.
 type Intake struct {
 	FS       durable.FS
 	Dir      string // where batches are written while they arrive
@@ -219,7 +219,7 @@ func (in Intake) store(tmp string, head []byte, body io.Reader, size int64) (dig
 // onlyWriter hides other methods of a file from io.Copy.
 type onlyWriter struct{ io.Writer }
 
-// A sourceReader remembers the error of the reader below, to tell a broken
+// A sourceReader remembers the error of the reader below, to distinguish a broken
 // connection from a broken disk.
 type sourceReader struct {
 	r   io.Reader

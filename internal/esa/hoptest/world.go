@@ -170,8 +170,8 @@ func (w *World) Seal(t testing.TB, e task.Epoch, material string, payload []byte
 	return report
 }
 
-// Post sends a report to the first hop and returns the answer's status, or 0 if
-// there is none.
+// Post sends a report to the first hop and returns the answer's status, or 0
+// without an answer.
 func (w *World) Post(t testing.TB, report []byte) int {
 	t.Helper()
 	url := w.Parties[0].URL + "/tasks/" + w.ID.String() + "/reports"

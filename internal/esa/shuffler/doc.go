@@ -4,7 +4,7 @@
 //
 // A [Shuffler] is built by [New] from a [Config] and used through three doors:
 // its Handler takes reports and serves keys, its Run closes, processes and
-// hands over batches when they are due, and its Status tells how it is. Tick
+// hands over batches when they are due, and its Status reports its health. Tick
 // does what Run does, once, for programs that keep their own time.
 //
 // # The way of a batch
@@ -39,8 +39,8 @@
 //
 // Nothing that is stored or returned holds an address, a request header or the
 // time of an arrival; the order of arrival is in the log until the batch is
-// destroyed. The shuffler sees crowd tags, and whoever runs it can confirm
-// guesses of what a tag stands for. Noise is a function of the seed: who reads
+// destroyed. The shuffler sees crowd tags, and its operator can confirm
+// guesses of what a tag represents. Noise is a function of the seed: anyone who reads
 // the store while a batch is closed or processed can strip it.
 //
 // What goes on is the rows, in the last step each with its crowd's tag, and the
@@ -48,7 +48,7 @@
 // stay here: they are exact, for the operator, and summed over tasks.
 //
 // BUG(shoal): counting, joining and sorting take time that depends on the
-// data: whoever watches the machine's memory learns about the crowds.
+// data: an observer of the machine's memory learns about the crowds.
 //
 // BUG(shoal): a wall clock that is wrong when the process starts is believed.
 package shuffler

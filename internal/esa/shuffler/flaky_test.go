@@ -65,7 +65,7 @@ func (f *flakyAnalyzer) Advance(ctx context.Context, from analyzer.State, b anal
 }
 
 // A store that answers by an error, having made the change or not, holds
-// nothing up for good, loses nothing and doubles nothing, without a restart.
+// nothing up permanently, loses nothing and doubles nothing, without a restart.
 func TestFlakyStores(t *testing.T) {
 	world := hoptest.New(t, 1, func(t *task.Task) { t.Threshold.T, t.RetentionDays = 1, 1 })
 	truth := map[string][]int64{}
@@ -102,7 +102,7 @@ func TestFlakyStores(t *testing.T) {
 					c.Clock.Set(hoptest.Begin.AddDate(0, 0, 3))
 					c.finish(t)
 					if left := c.a.Status().Pending; len(left) != 0 {
-						t.Errorf("pending for good: %v", left)
+						t.Errorf("pending permanently: %v", left)
 					}
 					for _, dir := range []string{"analyzer/received", "analyzer/tables"} {
 						if entries, err := c.aFS.ReadDir(dir); err != nil || len(entries) != 0 {

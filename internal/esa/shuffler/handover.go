@@ -38,7 +38,7 @@ func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, st *stage
 	return digest, err
 }
 
-// told is the total that goes with a batch: the last shuffler tells it.
+// told is the total that goes with a batch: the last shuffler discloses it.
 func (r result) told(h *hosted) uint64 {
 	if h.threshold == nil {
 		return 0
@@ -93,7 +93,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16)) // all, so that the connection can be used again
 	switch resp.StatusCode {
 	case http.StatusCreated, http.StatusOK:
-		// Proxies and placeholder pages say 200 to everything.
+		// Proxies and placeholder pages answer 200 to everything.
 		if err != nil || string(answer) != hop.FormatSeal(b.Output[:]) {
 			return &unreachable{fmt.Errorf("answer %d, but without a receipt for this batch: something else answers in its place", resp.StatusCode)}
 		}

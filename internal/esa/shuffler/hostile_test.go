@@ -15,7 +15,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// What stands in the next hop's place and says yes to everything (a proxy with
+// What answers in the next hop's place and accepts everything (a proxy with
 // its own page, a parked domain) has not got the batch: it must wait.
 func TestOnlyAReceiptCounts(t *testing.T) {
 	c := newChain(t, nil)
@@ -43,7 +43,7 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Anybody can reach the address for batches. Who has not the identity key of
+// Anybody can reach the address for batches. A sender without the identity key of
 // the hop before must not cost disk or time.
 func TestStrangersBatchIsNotRead(t *testing.T) {
 	c := newChain(t, nil)

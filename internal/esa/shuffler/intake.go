@@ -20,7 +20,7 @@ const (
 )
 
 // postReport is the shell around accept: it reads no more of a request than
-// the longest report of the task, and nothing of who sent it.
+// the longest report of the task, and nothing of its sender.
 func (s *Shuffler) postReport(w http.ResponseWriter, r *http.Request) {
 	outcome := s.readReport(w, r)
 	s.config.Metrics.Report(outcome)
@@ -62,7 +62,7 @@ func (s *Shuffler) hosted(r *http.Request) *hosted {
 	return s.tasks[id]
 }
 
-// accept takes in one report. It returns Accepted only when the report is
+// accept receives one report. It returns Accepted only when the report is
 // durable. What it looks at is the report and the clock, nothing else.
 func (s *Shuffler) accept(ctx context.Context, h *hosted, report []byte) Outcome {
 	header, err := esa.ParseHeader(report)
@@ -97,7 +97,7 @@ func isOpen(t *task.Task, e task.Epoch, now int64) bool {
 }
 
 // intakeOf returns the intake of an open batch, which it begins if it is the
-// first report of its epoch, or the reason why there is none.
+// first report of its epoch, or the reason why it cannot.
 func (s *Shuffler) intakeOf(ctx context.Context, k Key) (*intake, Outcome) {
 	for range 2 {
 		s.mu.Lock()
@@ -149,7 +149,7 @@ func (s *Shuffler) reload(ctx context.Context) {
 		}
 	}
 	for key := range s.intakes {
-		if state := s.live.batches[key].State; state != Open && state != Closed { // it was closed although the store had said no
+		if state := s.live.batches[key].State; state != Open && state != Closed { // it was closed although the store had failed
 			delete(s.intakes, key)
 		}
 	}

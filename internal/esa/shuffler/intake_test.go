@@ -25,7 +25,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// Bad input costs only itself, is answered by a problem that says what to do,
+// Bad input costs only itself, is answered by a problem that describes what to do,
 // and leaves nothing behind.
 func TestBadReports(t *testing.T) {
 	c := newChain(t, nil)
@@ -339,8 +339,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A shuffler that was given keys of somebody else by whoever answers for the
-// analyzer must not pass them on.
+// A shuffler that was given somebody else's keys by a server in the analyzer's
+// place must not pass them on.
 func TestForeignKeysAreRefused(t *testing.T) {
 	c := newChain(t, nil)
 	forged := c.Parties[0].Keys.Config

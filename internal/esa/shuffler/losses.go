@@ -73,7 +73,7 @@ func (s *Shuffler) checkLog(k Key) {
 }
 
 // checkTaken compares the log of a batch that closes, in which no damage was found,
-// with what was taken in.
+// with the reports that were accepted.
 func (s *Shuffler) checkTaken(k Key, have int64) {
 	s.mu.Lock()
 	in := s.intakes[k]

@@ -38,7 +38,7 @@ func (s *Shuffler) openBatch(ctx context.Context, k Key) Outcome {
 	if first {
 		o.turn.Lock()
 		o.mu.Lock()
-		o.next = nil // who comes now is in the next group
+		o.next = nil // later callers are in the next group
 		o.mu.Unlock()
 		s.storeGroup(ctx, g)
 		o.turn.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/dp"
 )
 
-// A sortKey decides where a report comes to stand.
+// A sortKey decides the position of a report.
 type sortKey [aes.BlockSize]byte
 
 // An order is the permutation of a batch, twice over, as a function of its
@@ -20,7 +20,7 @@ type sortKey [aes.BlockSize]byte
 // The key of a report is a block cipher's image of its truncated digest. Under
 // a random permutation of 2^128 blocks the keys of n distinct digests are a
 // uniformly random sequence of n distinct blocks, so that each of the n!
-// orders has exactly the same probability; AES-256 stands in for the random
+// orders has exactly the same probability; AES-256 is used as the random
 // permutation.
 type order struct {
 	within cipher.Block // order inside a crowd: which records are dropped
@@ -52,5 +52,5 @@ func (o order) keyOf(dst, report []byte) {
 
 // finalKey writes the key by which the record with the given first key is
 // sorted in the end. The second order is independent of the first: that
-// certain keys survived the dropping says nothing about it.
+// certain keys survived the dropping reveals nothing about it.
 func (o order) finalKey(dst, first []byte) { o.final.Encrypt(dst, first) }

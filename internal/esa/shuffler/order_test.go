@@ -15,7 +15,7 @@ func keyOf(o order, report []byte) (k sortKey) {
 	return k
 }
 
-// permutation returns the order in which n reports come to stand, by the first
+// permutation returns the order of n reports after sorting, by the first
 // key or by the final one.
 func permutation(t testing.TB, seed dp.Seed, reports [][]byte, final bool) string {
 	t.Helper()
@@ -45,7 +45,7 @@ func seedOf(i uint64) dp.Seed {
 
 // Every order of 4 and of 5 reports is equally likely: chi-square over all
 // orders, for both keys, and for the pair of both orders of 3 reports, which
-// shows that the second says nothing about the first. The bounds are the
+// shows that the second reveals nothing about the first. The bounds are the
 // 1 - 10^-6 quantiles; the seeds are fixed, so that the test is not random.
 func TestPermutationIsUniform(t *testing.T) {
 	var reports [][]byte

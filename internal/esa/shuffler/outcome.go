@@ -14,7 +14,7 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Accepted    Outcome = iota // durable; the sender has been told so
+	Accepted    Outcome = iota // durable; this was acknowledged to the sender
 	UnknownTask                // no task of this shuffler
 	TooLarge                   // longer than any report of the task
 	Malformed                  // not a report of the task's form and size

@@ -31,7 +31,7 @@ type stage struct {
 	threshold dp.Threshold // nil at all hops but the last shuffler
 }
 
-// errUndersized says that a batch has fewer distinct valid reports than the
+// errUndersized is returned if a batch has fewer distinct valid reports than the
 // task's minimum.
 var errUndersized = errors.New("batch below its minimum")
 
@@ -97,8 +97,8 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (resu
 	return result{counts, total, goOn}, s.engine.Remove(ctx, s.dataset("marks"))
 }
 
-// enough decides whether there are enough distinct valid reports, and what is told
-// of their number. The noise is a function of the seed.
+// enough decides whether there are enough distinct valid reports, and what is
+// disclosed of their number. The noise is a function of the seed.
 func (s *stage) enough(valid uint64) (total uint64, ok bool) {
 	if s.total == nil {
 		return 0, valid >= s.minBatch
@@ -220,7 +220,7 @@ func (s *stage) rows(ctx context.Context, name string, each func(row []byte) err
 	}
 }
 
-// distinct applies each to the marks in order, to one of equal reports, and says
+// distinct applies each to the marks in order, to one of equal reports, with
 // whether it is the first of its crowd.
 func (s *stage) distinct(ctx context.Context, each func(mark []byte, first bool) error) error {
 	var last []byte

@@ -21,7 +21,7 @@ import (
 
 const testNext = 120
 
-// openTest opens reports without cryptography: a byte that says whether the
+// openTest opens reports without cryptography: a byte that gives whether the
 // report is valid, the crowd's tag, the next layer.
 func openTest(report []byte) (esa.Layer, esa.Cause) {
 	if report[0] != 0 {

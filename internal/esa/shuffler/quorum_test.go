@@ -23,7 +23,7 @@ func quorumChain(t *testing.T, kind task.CrowdKind) *chain {
 	})
 }
 
-// say sends what n clients say in an epoch, and returns the last report.
+// say sends the reports of n clients in an epoch, and returns the last report.
 func (c *chain) say(t *testing.T, epoch, n int, word string) []byte {
 	t.Helper()
 	enc, err := encoder.New(c.Task, c.ID)
@@ -95,7 +95,7 @@ func TestQuorumBehindCrowds(t *testing.T) {
 }
 
 // TestQuorumAlone: with one crowd of all, every report reaches the analyzer, and
-// what fewer than five clients say stays unreadable there.
+// what fewer than five clients report stays unreadable there.
 func TestQuorumAlone(t *testing.T) {
 	c := quorumChain(t, task.Constant)
 	c.say(t, 0, 6, "often")

@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/shuffler"
 )
 
-// A recorder counts what metrics are told.
+// A recorder counts the calls of its metrics.
 type recorder struct {
 	mu      sync.Mutex
 	reports map[shuffler.Outcome]int
@@ -36,7 +36,7 @@ func (r *recorder) Batch(s shuffler.State, _ esa.Counts) {
 
 func (r *recorder) Took(time.Duration) {}
 
-// exactCounts are what the analyzer's operator is told of batches, by their IDs.
+// exactCounts are the analyzer operator's counts of batches, by their IDs.
 type exactCounts struct {
 	of map[string]analyzer.OperatorCounts
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A herald tells which states are reached.
+// A herald reports which states are reached.
 type herald struct {
 	recorder
 	states chan shuffler.State
@@ -34,8 +34,8 @@ func (h *herald) next(c *chain) shuffler.State {
 	}
 }
 
-// Run closes and hands over by itself, as soon as the clock says so, also a
-// batch that is opened while it sleeps; and it ends when it is told to.
+// Run closes and hands over by itself, as soon as it is due by the clock, also a
+// batch that is opened while it sleeps; and it ends when its context ends.
 func TestRun(t *testing.T) {
 	c := newChain(t, nil)
 	p := c.Parties[0]

@@ -48,7 +48,7 @@ type intake struct {
 	mu      sync.RWMutex // held for reading while a report is appended
 	closing bool
 	own     bool                      // it has a log of its own; guarded by Shuffler.mu
-	listed  bool                      // the list of logs says so; guarded by Shuffler.mu
+	listed  bool                      // it is in the list of logs; guarded by Shuffler.mu
 	ending  bool                      // it closes; guarded by Shuffler.mu
 	taken   atomic.Int64              // reports that are stored or on the way
 	log     atomic.Pointer[sharedLog] // where the next report goes; nil if that is to be decided

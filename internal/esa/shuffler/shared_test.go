@@ -253,7 +253,7 @@ func TestOwnLogsOfEarlierVersion(t *testing.T) {
 }
 
 // Reports of a batch that the store does not know go where all reports of a batch
-// are, for whoever looks for them.
+// are, so that an operator can find them.
 func TestSharedReportsOfUnknownBatch(t *testing.T) {
 	c := newChain(t, nil)
 	for n := range 4 {
@@ -401,7 +401,7 @@ func TestAppendWhileOthersClose(t *testing.T) {
 	wantAll(t, c, senders*each)
 }
 
-// What the work on the largest batch needs is told until the batch is processed.
+// What the work on the largest batch needs is reported until the batch is processed.
 func TestNeed(t *testing.T) {
 	c, worlds := newMany(t, durable.Mem(), 2)
 	size := int64(0)

@@ -58,15 +58,15 @@ type Config struct {
 	Lost func(loss.Loss) // default: none
 }
 
-// Metrics is told what happens, for counters. All labels are bounded, and
-// nothing that it is told concerns one sender. Methods are called by many
+// Metrics is notified of what happens, for counters. All labels are bounded, and
+// nothing that it is called with concerns one sender. Methods are called by many
 // goroutines and must not block.
 type Metrics interface {
 	// Report is called for each report that arrives.
 	Report(Outcome)
 	// Batch is called when a batch has reached a state, with its counts.
 	Batch(State, esa.Counts)
-	// Took says how long the processing of a batch took, by the clock.
+	// Took is called with how long the processing of a batch took, by the clock.
 	Took(time.Duration)
 }
 
@@ -280,7 +280,7 @@ func (s *Shuffler) Handler() http.Handler {
 type Status struct {
 	Batches []BatchStatus // not destroyed, by task and epoch
 	Damaged int64         // records that the disk has lost, at least, as far as was noticed since the start
-	// ClockUnsure says that the clock has jumped forward and nothing closes.
+	// ClockUnsure reports that the clock has jumped forward and nothing closes.
 	ClockUnsure bool
 }
 
@@ -290,7 +290,7 @@ type BatchStatus struct {
 	Task   task.ID
 	Epoch  task.Epoch
 	State  State
-	// Reports is what has been taken in so far; for closed batches it is 0.
+	// Reports is what has been accepted so far; for closed batches it is 0.
 	Reports int64
 	// Attempts counts the failures of the present step, Err is the last.
 	Attempts int

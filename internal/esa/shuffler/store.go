@@ -10,7 +10,7 @@ import (
 )
 
 // A Batch is what a shuffler remembers about one task and epoch. Reports are
-// not in it: they stand in segment logs until the batch is destroyed. It holds
+// not in it: they are in segment logs until the batch is destroyed. It holds
 // no time, address or count of anything but the whole batch.
 type Batch struct {
 	Task  task.ID

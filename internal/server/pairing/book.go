@@ -46,7 +46,7 @@ type Pairing struct {
 	Keys           []byte `json:"keys,omitempty"` // a collector's signed KeyConfig
 }
 
-// String names the peer and tells no secret.
+// String names the peer and reveals no secret.
 func (p Pairing) String() string {
 	return fmt.Sprintf("%s %s (%s)", p.Role, p.Peer, p.Organisation)
 }
@@ -142,7 +142,7 @@ func (b *Book) Remove(identity string) error {
 	}
 	left := slices.DeleteFunc(slices.Clone(b.list), func(p Pairing) bool { return p.Peer == identity })
 	if len(left) == len(b.list) {
-		return fmt.Errorf("removing a pairing: there is none with %s", identity)
+		return fmt.Errorf("removing a pairing: no pairing with %s", identity)
 	}
 	return b.save(left)
 }

@@ -30,7 +30,7 @@ const (
 	invitationVersion = 1
 )
 
-// A Card is what an organisation tells others about itself.
+// A Card is an organisation's description of itself for others.
 type Card struct {
 	Version      int      `json:"version"`
 	Organisation string   `json:"organisation"`
@@ -52,8 +52,8 @@ type Card struct {
 // Has reports whether the organisation plays a role.
 func (c *Card) Has(role string) bool { return slices.Contains(c.Roles, role) }
 
-// SetCollector makes by the identity of the card's collector, which says that it
-// is that of the card's organisation: its KeyConfig is public, and without this
+// SetCollector makes by the identity of the card's collector, which proves by its
+// signature that it is that of the card's organisation: its KeyConfig is public, and without this
 // somebody else could put it into a card of their own and be given the token by
 // which leaders know the collector.
 func (c *Card) SetCollector(by task.IdentityKey) {
@@ -110,7 +110,7 @@ func (c *Card) validate() error {
 		return err
 	}
 	if _, err := ecdh.X25519().NewPublicKey(c.Key); err != nil {
-		return errors.New("its key is none of X25519")
+		return errors.New("its key is not an X25519 key")
 	}
 	if len(c.Organisation) > 256 || len(c.URL) > 2048 || len(c.Roles) > 16 {
 		return errors.New("a field is too long")
@@ -126,7 +126,7 @@ func (c *Card) validate() error {
 		return fmt.Errorf("collector: %w", err)
 	}
 	if !task.Verify(collector, collectorDomain, []byte(c.Identity), c.CollectorProof) {
-		return errors.New("the collector that it names has not signed that it is this organisation's: make the card anew")
+		return errors.New("the collector that it names has not signed that it is this organisation's: make a new card")
 	}
 	return nil
 }
@@ -187,7 +187,7 @@ func ParseKey(text string) (Key, error) {
 // Text returns the key with its secret, for a file that only its owner can read.
 func (k Key) Text() string { return pairingKeyPrefix + base64.RawURLEncoding.EncodeToString(k.secret) }
 
-// Public is the public half, as it stands in cards.
+// Public is the public half, as used in cards.
 func (k Key) Public() ([]byte, error) {
 	key, err := k.private()
 	if err != nil {

@@ -32,14 +32,14 @@ type secrets struct {
 
 const seedSize = 32
 
-// info binds what is sealed to who sends it to whom, and when.
+// info binds what is sealed to its sender, its recipient and the time.
 func (v *invitation) info(from *Card) []byte {
 	return fmt.Appendf(nil, "shoal pairing v1\n%s\n%s\n%d", from.Identity, v.To, v.Created)
 }
 
 // Invite pairs the leader me with the organisation of a card, as the helper, the
 // collector or both, and returns the line that it must accept. What the two share
-// already stays, but for the tokens, which are new; the leader accepts the one
+// already stays, except the tokens, which are new; the leader accepts the one
 // before them of a collector, too, and keeps those before them for a helper that has
 // not accepted the new one yet, see [Pairing.FormerTokens].
 func (b *Book) Invite(peer *Card, me Card, by task.IdentityKey, now time.Time, rand io.Reader) (string, error) {

@@ -198,7 +198,7 @@ func TestFormerTokens(t *testing.T) {
 	}
 }
 
-// TestRefused: what is not for us, from whom it says, or whole, is not accepted.
+// TestRefused: what is not for us, not from its stated sender, or not whole, is refused.
 func TestRefused(t *testing.T) {
 	a, b, other := newSide(t, "a", "leader"), newSide(t, "b", "helper"), newSide(t, "other", "helper")
 	c := newSide(t, "c", "collector")
@@ -244,7 +244,7 @@ func TestRefused(t *testing.T) {
 }
 
 // TestBorrowedCollector: a card that names somebody else's collector, whose keys
-// are public, is signed by nobody and brings no token.
+// are public, has no valid signature of it and brings no token.
 func TestBorrowedCollector(t *testing.T) {
 	c, thief := newSide(t, "c", "collector"), newSide(t, "thief", "collector")
 	thief.card.Collector, thief.card.CollectorKeys = c.card.Collector, c.card.CollectorKeys

@@ -78,7 +78,7 @@ const (
 	machineOffset = 4
 )
 
-// seal makes the kernel refuse, in all threads and for good, every call of
+// seal makes the kernel refuse, in all threads and permanently, every call of
 // forbidden: whatever a query does to DuckDB, the process opens no file.
 func seal() error {
 	calls := append(forbidden, otherCalls...)

@@ -14,7 +14,7 @@ import (
 
 // TestSeal holds the kernel to its part: even code that has taken over the
 // worker opens no file, writes none, reaches no host and starts no program. It
-// runs again in a process of its own, which is sealed for good.
+// runs again in a process of its own, which is sealed permanently.
 func TestSeal(t *testing.T) {
 	const marker = "SHOAL_TEST_SEAL"
 	if os.Getenv(marker) == "" {

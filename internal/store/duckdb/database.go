@@ -176,7 +176,7 @@ func (d *Database) find(ctx context.Context, text string) ([]Table, error) {
 }
 
 // Query runs one statement and returns up to rows of its rows (0: as many as
-// the limits allow). An error that the author of the text can mend is an
+// the limits allow). An error that the author of the text can correct is an
 // [*Error].
 func (d *Database) Query(ctx context.Context, text string, rows int) (*Result, error) {
 	switch {

@@ -11,7 +11,7 @@
 // became of its reports.
 //
 // The engine is DuckDB. It is C++, so it is only in programs built with the tag
-// duckdb and cgo; [Built] says whether this one is. Without it everything here
+// duckdb and cgo; [Built] reports whether this one is. Without it everything here
 // works but [Database.Query], which returns [ErrNotBuilt].
 //
 // # Security properties

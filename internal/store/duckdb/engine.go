@@ -16,7 +16,7 @@ import (
 	engine "github.com/duckdb/duckdb-go/v2"
 )
 
-// Built says whether the engine is in this program.
+// Built reports whether the engine is in this program.
 const Built = true
 
 // Work answers one request of a [Database] in another process, read from in, on
@@ -101,7 +101,7 @@ func settings(l Limits) string {
 	return "?" + v.Encode()
 }
 
-// lock ends the access to everything outside of the database, for good.
+// lock ends the access to everything outside of the database, permanently.
 var lock = []string{
 	"SET TimeZone = 'UTC'",
 	"SET disabled_filesystems = 'LocalFileSystem'",

@@ -58,7 +58,7 @@ func misbehave(how string) {
 		}
 	case "is silent":
 		time.Sleep(time.Hour)
-	default: // prints what it was told to
+	default: // prints how
 		fmt.Fprint(os.Stdout, opening+how+"\n")
 	}
 	os.Exit(0)

@@ -4,7 +4,7 @@ package duckdb
 
 import "io"
 
-// Built says whether the engine is in this program.
+// Built reports whether the engine is in this program.
 const Built = false
 
 // Work answers one request of a [Database] in another process. Without the

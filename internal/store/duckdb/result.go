@@ -36,7 +36,7 @@ type Column struct {
 type Result struct {
 	Columns []Column
 	Rows    [][]any
-	// Truncated says that there are more rows than the limits let out.
+	// Truncated reports that there are more rows than the limits let out.
 	Truncated bool
 	// Damaged are files that the query might have read and that are not what was
 	// released: their epochs are not in its tables.
@@ -96,7 +96,7 @@ func parseValue(t Type, raw json.RawMessage) (any, error) {
 	return s, err
 }
 
-// parseReal reads a number, or as a string one that JSON cannot say.
+// parseReal reads a number, or as a string one that JSON cannot represent.
 func parseReal(raw json.RawMessage) (float64, error) {
 	if raw[0] != '"' {
 		return strconv.ParseFloat(string(raw), 64)

@@ -55,12 +55,12 @@ func schemasOf(metrics []string) map[string]string {
 }
 
 // catalogue makes tables of the released batches of metrics that have schemas. Epochs
-// of one metric stand together, also where its tasks differ.
+// of one metric are in one table, also where its tasks differ.
 func catalogue(released []release.Batch, schemas map[string]string) []Table {
 	byMetric := map[string][]release.Batch{}
 	var metrics []string
 	for _, b := range released {
-		if b.Metric == "" { // its manifest cannot be read, and no other says what it is of
+		if b.Metric == "" { // its manifest cannot be read, and no other gives its metric
 			continue
 		}
 		if _, ok := byMetric[b.Metric]; !ok {

@@ -158,7 +158,7 @@ func nested(v any) any {
 	return readText(v)
 }
 
-// memory tells whether err says that the limit of memory was reached.
+// memory reports whether err means that the limit of memory was reached.
 func memory(err error) bool {
 	e, ok := errors.AsType[*engine.Error](err)
 	return ok && e.Type == engine.ErrorTypeOutOfMemory || strings.Contains(err.Error(), "Out of Memory")

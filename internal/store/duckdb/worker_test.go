@@ -9,8 +9,8 @@ import (
 )
 
 // TestTraitors: a worker that a query has taken over, or that died, costs this
-// query; it cannot make the caller hang, fill its memory, or read a result that
-// is none.
+// query; it cannot make the caller hang, fill its memory, or read an invalid
+// result.
 func TestTraitors(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -28,7 +28,7 @@ const (
 	Parquet Format = "parquet" // one file
 )
 
-// Write writes the rows of the result, and nothing that says whether it is
+// Write writes the rows of the result, and nothing that shows whether it is
 // truncated.
 func (r *Result) Write(w io.Writer, f Format) error {
 	b := bufio.NewWriterSize(w, 1<<16)
@@ -42,7 +42,7 @@ func (r *Result) Write(w io.Writer, f Format) error {
 	return b.Flush()
 }
 
-// Numeric tells whether a column holds numbers.
+// Numeric reports whether a column holds numbers.
 func (c Column) Numeric() bool { return c.Type == Integer || c.Type == Real }
 
 // plain writes a value exactly. NULL is empty.
@@ -162,7 +162,7 @@ func (r *Result) line(w io.Writer, cells []string, width []int) {
 	fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 }
 
-// csvText is plain, but for text that a spreadsheet or a terminal would act on.
+// csvText is plain, except for text that a spreadsheet or a terminal would act on.
 func csvText(v any) string {
 	switch v.(type) {
 	case string:

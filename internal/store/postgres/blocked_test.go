@@ -36,7 +36,7 @@ func commitJob(ctx context.Context, s *Helper, task dap.TaskID) error {
 
 // A foreign transaction holds the row of a task, as a replica that was stopped
 // does: the other tasks of this process go on, the changes of that one end with an
-// error that says so, readiness names it, and all goes on once the lock is gone.
+// error that reports it, readiness names it, and all goes on once the lock is gone.
 func TestOneTaskIsBlocked(t *testing.T) {
 	t.Parallel()
 	connection := postgrestest.With(postgrestest.Schema(t), "lock_timeout", "400ms")
@@ -100,7 +100,7 @@ func TestOneTaskIsBlocked(t *testing.T) {
 	}
 }
 
-// Where neither the operator nor the server says anything the limits are ours.
+// Where neither the operator nor the server sets limits they are ours.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	show := func(s *Helper, name string) (value string) {

@@ -69,7 +69,7 @@ type chaos struct {
 
 // TestChaos lets the database restart every few seconds and kills leaders and
 // helpers while reports arrive, also twice and at both leaders, and then collects
-// everything: each report that was acknowledged counts once. SHOAL_CHAOS says for
+// everything: each report that was acknowledged counts once. SHOAL_CHAOS sets for
 // how long; make chaos runs it for ten minutes.
 func TestChaos(t *testing.T) {
 	if testing.Short() {

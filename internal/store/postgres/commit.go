@@ -23,7 +23,7 @@ func (a *aggregator) Commit(ctx context.Context, c ledger.Change) error {
 	})
 }
 
-// commitChange makes a checked change within a transaction, but for writes that
+// commitChange makes a checked change within a transaction, except for writes that
 // it leaves in last: the caller adds its own and sends them. Whether the change
 // conflicts is known before, in one round trip.
 func commitChange(ctx context.Context, tx pgx.Tx, c *ledger.Change, last *pgx.Batch) error {

@@ -26,11 +26,11 @@
 // time, which the connection string or the server's configuration can set, and
 // connections of which the server does not answer are closed. What is late or cut
 // off fails with [ErrUnavailable] and has changed nothing, except with [ErrOutcome]. A
-// task has part of the pool only. [Helper.Unready] says what is wrong.
+// task has part of the pool only. [Helper.Unready] reports what is wrong.
 //
 // # Security
 //
-// Secrets come sealed and are opaque here; the values of columns that stand open
+// Secrets come sealed and are opaque here; the values of columns that are in clear
 // are task IDs, report IDs, times in units of the task, and counts. Deleted rows
 // stay in the files until VACUUM and the server's archive of its log stays as
 // long as its owner keeps it: sealed, so that they die with the storage key.

@@ -48,7 +48,7 @@ func TestKilledConnections(t *testing.T) {
 	ledgertest.Disturbed(t, s, passing, stop)
 }
 
-// The server crashes and comes back in the middle of commits, and readiness says
+// The server crashes and comes back in the middle of commits, and readiness reports
 // that it is away.
 func TestRestarts(t *testing.T) {
 	t.Parallel()

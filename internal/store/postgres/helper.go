@@ -57,7 +57,7 @@ func (s *Helper) CommitJob(ctx context.Context, c ledger.Change, j *helper.Job) 
 	}
 	return s.step(ctx, "committing a job to", c.Task, func(tx pgx.Tx) error {
 		// First the ledger: a job that is here twice then waits for itself, finds
-		// the ledger changed, and decided anew it has nothing to add but the job.
+		// the ledger changed, and decided again it has nothing to add but the job.
 		var b pgx.Batch
 		if err := commitChange(ctx, tx, &c, &b); err != nil {
 			return err

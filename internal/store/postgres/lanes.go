@@ -108,7 +108,7 @@ func (l *lanes) leave(task dap.TaskID, late bool) {
 	})
 }
 
-// blockedTasks says which tasks wait for locks, "" if none does.
+// blockedTasks lists which tasks wait for locks, "" if none does.
 func (l *lanes) blockedTasks() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,7 +160,7 @@ func (f *fault) text() string {
 // probeTimeout is how long a database may take to answer a probe.
 const probeTimeout = 2 * time.Second
 
-// Unready says why the database cannot be used as it should be, "" if it can: it
+// Unready returns why the database cannot be used as it should be, "" if it can: it
 // is away, it is slow, or changes of tasks wait for locks. It asks the server.
 func (a *aggregator) Unready(ctx context.Context) string {
 	probe, cancel := context.WithTimeout(ctx, probeTimeout)

@@ -44,7 +44,7 @@ func TestSchemasThatAreRefused(t *testing.T) {
 	}
 }
 
-// What goes wrong with a connection string tells no password.
+// What goes wrong with a connection string reveals no password.
 func TestErrorsHoldNoPassword(t *testing.T) {
 	for _, connection := range []string{
 		"postgres://user:hidden@localhost:port/db", "host=/nowhere user=u password=hidden dbname=d", "postgres://u:hidden@127.0.0.1:1/d?connect_timeout=1",
@@ -56,7 +56,7 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 	}
 }
 
-// A connection that would acknowledge before the server's log is on disk is told
+// A connection that would acknowledge before the server's log is on disk is set
 // to wait for it.
 func TestCommitsWaitForTheLog(t *testing.T) {
 	t.Parallel()

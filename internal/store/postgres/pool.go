@@ -37,12 +37,12 @@ var sessionDefaults = map[string]string{
 	"tcp_keepalives_count":                "4",
 }
 
-// ErrUnavailable says that the database cannot be reached, does not answer in
+// ErrUnavailable means that the database cannot be reached, does not answer in
 // time, or that another transaction holds a lock for too long. Nothing is half
 // done: try again later.
 var ErrUnavailable = errors.New("database unavailable")
 
-// ErrOutcome says that the connection was lost while a transaction was being
+// ErrOutcome means that the connection was lost while a transaction was being
 // committed: all of it has happened or nothing. Read what is stored, or repeat
 // the step, which then changes nothing a second time.
 var ErrOutcome = errors.New("outcome of a commit unknown")

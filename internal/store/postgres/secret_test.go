@@ -17,7 +17,7 @@ import (
 	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 )
 
-// No secret of a roster stands in the tables.
+// No secret of a roster is in the tables.
 func TestRosterSecretsAreNotInTheTables(t *testing.T) {
 	t.Parallel()
 	s, err := OpenLeader(t.Context(), postgrestest.Schema(t))

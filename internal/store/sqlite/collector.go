@@ -244,7 +244,7 @@ func (s *Collector) Advance(ctx context.Context, from collector.State, a collect
 	return nil
 }
 
-// beside returns what of a manifest stands in columns: metric, reports, end, expiry and
+// beside returns what of a manifest is kept in columns: metric, reports, end, expiry and
 // digest. Of one that cannot be read nothing is known, and the columns stay.
 func beside(manifest []byte) []any {
 	var m collector.Manifest

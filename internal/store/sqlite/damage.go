@@ -18,10 +18,10 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
-// errDamaged says that a file holds what no version of this package has written.
+// errDamaged means that a file holds what no version of this package has written.
 var errDamaged = errors.New("the store is damaged")
 
-// IsDamaged reports whether an error of a store says that its file is damaged: it
+// IsDamaged reports whether an error of a store means that its file is damaged: it
 // cannot be read as a database, or not as one of this package.
 func IsDamaged(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {

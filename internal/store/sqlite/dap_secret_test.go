@@ -12,7 +12,7 @@ import (
 	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 )
 
-// No secret of a roster stands in the files, also not in the log.
+// No secret of a roster is in the files, also not in the log.
 func TestRosterSecretsAreNotInTheFiles(t *testing.T) {
 	dir := t.TempDir()
 	s, err := OpenLeader(t.Context(), filepath.Join(dir, "leader.db"))

@@ -142,7 +142,7 @@ export class Client {
   /** @internal */
   async begin(): Promise<void> {
     if (!globalThis.crypto?.subtle) throw new Error("no WebCrypto: want https");
-    const bundle = await this.#o.bundle; // first, so that its failure is never one that nobody handles
+    const bundle = await this.#o.bundle; // first, so that its failure is never left unhandled
     const owner = parseOwner(this.#o.owner);
     const all = await openBundle(new Uint8Array(bundle as ArrayBuffer), owner);
     if (!this.#o.metrics?.length) throw new Error("no metrics");

@@ -11,7 +11,7 @@ export interface Job {
 
 export const seal = (job: Job): Promise<Bytes> => (job.crowd ? sealCrowd(job.crowd) : sealDap(job.dap!));
 
-// The worker is the module of the page once more; it is told by its name.
+// The worker is the module of the page once more; it is recognised by its name.
 if (typeof document === "undefined" && typeof postMessage === "function" && self.name === "shoal-seal") {
   addEventListener("message", async ({ data }: MessageEvent<Job>) => {
     try {

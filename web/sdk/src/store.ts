@@ -39,7 +39,7 @@ const done = <T>(r: IDBRequest<T>): Promise<T> =>
 
 /**
  * The outbox of this name of the page's origin, which all its tabs share. It returns
- * undefined if there is none and it is not to be made, and throws where the browser
+ * undefined if it does not exist and is not to be made, and throws where the browser
  * has no storage for it.
  */
 export async function indexedStore(name: string, make: boolean): Promise<Store | undefined> {

@@ -1,4 +1,4 @@
-// Tasks and key configurations: their canonical bytes, who signed them, and which of
+// Tasks and key configurations: their canonical bytes, their signatures, and which of
 // them this SDK answers. Formats: package metric/task.
 
 import type { HpkeConfig } from "./dap.js";

@@ -183,7 +183,7 @@ export class Uploader {
     throw new Refused(`report-error-${code}`);
   }
 
-  /** Makes a report in the worker, or here where there is none. */
+  /** Makes a report in the worker, or here without one. */
   async #run(job: Job): Promise<Bytes> {
     try {
       this.#worker ??= await startWorker();

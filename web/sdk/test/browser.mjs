@@ -80,7 +80,7 @@ async function people() {
   }, play);
   figures.recordMillis = record.slowest;
 
-  // What lies on the disk says nothing, and its keys cannot be read out.
+  // What is on the disk reveals nothing, and its keys cannot be read out.
   const disk = await p.evaluate(async () => {
     const db = await new Promise((resolve) => { indexedDB.open("person 0").onsuccess = (e) => resolve(e.target.result); });
     const get = (r) => new Promise((resolve) => { r.onsuccess = () => resolve(r.result); });

@@ -86,7 +86,7 @@ func checkShown(t *testing.T, file string, view View) {
 	}
 }
 
-// TestFields: values stand under the names of the draft.
+// TestFields: values are shown under the names of the draft.
 func TestFields(t *testing.T) {
 	req := &dap.CollectionJobReq{Query: dap.IntervalQuery(dap.Interval{Start: 7, Duration: 3}), Extensions: []dap.Extension{{Type: 9, Data: make([]byte, 40)}}}
 	body, err := dap.NewCodec(dap.DAP19()).Encode(req)

@@ -82,8 +82,8 @@ func (in *Input) setSums() *sums {
 }
 
 // nearestHalf returns which of n statements is true of nearest to half of all
-// people, or of more: who asks a question knows what it is about, and must not
-// have learnt it from the few who have it.
+// people, or of more: the author of a question knows what it is about, and must
+// not have learnt it from the few people it is true of.
 func (in *Input) nearestHalf(n int, holds func(i int, things []int) bool) int {
 	best, distance := 0, math.MaxInt
 	for i := range n {
@@ -151,7 +151,7 @@ func (s *Stage) metrics() []string {
 	return []string{s.config.Input.Metric, countMetric, histogramMetric}
 }
 
-// tell lets a device say what the aggregate questions ask of its owner.
+// tell lets a device record what the aggregate questions ask of its owner.
 func (s *sums) tell(c *shoal.Client, things []int) error {
 	if s == nil {
 		return nil
@@ -269,7 +269,7 @@ func (s *Stage) truth(metric string, bucket int) int {
 	return n
 }
 
-// sumSights says what the parties of the aggregate questions had before them.
+// sumSights lists what the parties of the aggregate questions could see.
 func (r *Result) sumSights() []Sight {
 	if len(r.Sums) == 0 {
 		return nil

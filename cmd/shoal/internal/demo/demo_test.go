@@ -27,7 +27,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 400 people of four tools each, drawn by popularity, and one who uses the rare one:
+	// 400 people of four tools each, drawn by popularity, and one person with the rare one:
 	// with 1600 reports a noised minimum of 1000 is missed in 1 of 10^15 runs.
 	in.Who = Zipf([32]byte{3}, 400, 4, 40)
 	for _, has := range in.Who {

@@ -8,8 +8,8 @@ import (
 	"github.com/shoal-project/shoal/metric"
 )
 
-// explain says what was promised, and what each party of this very run had
-// before it.
+// explain prints what was promised, and what each party of this very run could
+// see.
 func (s *Stage) explain(r *Result) error {
 	t, err := metric.Threshold(s.task.Threshold)
 	if err != nil {

@@ -146,7 +146,7 @@ func (s *Stage) live(ctx context.Context, people []*person, until time.Time) (in
 	return records, nil
 }
 
-// due says whether a person uses or sends something at now.
+// due reports whether a person uses or sends something at now.
 func (p *person) due(now time.Time) bool {
 	if !p.next.IsZero() && !p.next.After(now) {
 		return true

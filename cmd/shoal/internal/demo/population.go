@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// A Population says which things each simulated person has: indexes into a
+// A Population gives the things of each simulated person: indexes into a
 // list, distinct for each person.
 type Population [][]int
 
-// Zipf draws people who each have n distinct ones of things, the thing of rank
+// Zipf draws people with n distinct ones of things each, the thing of rank
 // r with a probability proportional to 1/r. Which thing has which rank, and
 // everything else, follows from the seed.
 func Zipf(seed [32]byte, people, n, things int) Population {
@@ -35,13 +35,13 @@ func Zipf(seed [32]byte, people, n, things int) Population {
 	return p
 }
 
-// Spread gives each occurrence of a thing, in order, to a person who does not
-// have that thing yet and has fewer than n: the first such person after the
-// last one who got it. The same list gives the same people.
+// Spread gives each occurrence of a thing, in order, to a person with fewer than
+// n things that do not include it: the first such person after the last one that
+// got it. The same list gives the same people.
 func Spread(occurrences []int, n int) Population {
 	var p Population
-	free := 0                 // everybody before has n things
-	next := make(map[int]int) // by thing: the first person who may get it
+	free := 0                 // all people before have n things
+	next := make(map[int]int) // by thing: the first person that may get it
 	for _, thing := range occurrences {
 		i := max(free, next[thing])
 		for i < len(p) && len(p[i]) >= n {

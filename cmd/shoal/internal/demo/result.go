@@ -37,7 +37,7 @@ type Result struct {
 type Crowd struct {
 	Label    string   `json:"crowd"`
 	Records  int64    `json:"records"`  // that were released
-	Estimate float64  `json:"estimate"` // of the people who have it
+	Estimate float64  `json:"estimate"` // of the number of people with it
 	Low      float64  `json:"low"`      // 95% interval
 	High     float64  `json:"high"`
 	True     int      `json:"true"`              // what the simulation knows
@@ -45,7 +45,7 @@ type Crowd struct {
 	Right    bool     `json:"members_right"`     // they are the true ones
 }
 
-// Suppressed are the crowds that nobody gets to see, as the simulation knows
+// Suppressed are the crowds that are not released, as the simulation knows
 // them.
 type Suppressed struct {
 	Crowds   int `json:"crowds"`
@@ -60,10 +60,10 @@ type Accuracy struct {
 	WorstErr  float64 `json:"worst_error"`
 	Inside    int     `json:"inside_interval"` // crowds whose truth lies in the 95% interval
 	Members   int     `json:"members_right"`   // crowds whose set came out right
-	Invented  int     `json:"invented"`        // released crowds that nobody has: must be 0
+	Invented  int     `json:"invented"`        // released crowds that no person has: must be 0
 }
 
-// A Sight says what one party of the demo could see.
+// A Sight describes what one party of the demo could see.
 type Sight struct {
 	Party string `json:"party"`
 	Sees  string `json:"sees"`

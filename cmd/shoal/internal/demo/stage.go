@@ -18,7 +18,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// Config says what to play.
+// Config selects what to play.
 type Config struct {
 	Input Input
 	Dir   string    // of all organisations; made if missing
@@ -29,7 +29,7 @@ type Config struct {
 	Console func(*server.Server) (http.Handler, error)
 	// ConsoleAddr is where the console listens; "" for any free loopback port.
 	ConsoleAddr string
-	// Progress is told how far a stage is; total 0 means unknown.
+	// Progress is called with how far a stage is; total 0 means unknown.
 	Progress func(stage string, done, total int)
 	Logger   *slog.Logger
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/shoal-project/shoal/internal/server"
 )
 
-// Browsing says who browses the test site.
+// Browsing describes the visitors of the test site.
 type Browsing struct {
 	Seed   uint64
 	People int

@@ -9,7 +9,7 @@ import (
 
 // Of the threshold that a crowd of pages or queries must pass: 20 reports must be
 // left after some 12, by drawing, were dropped. A crowd of certain reports
-// passes but for an accident of three standard deviations.
+// passes, unless the draw is three standard deviations off.
 const (
 	threshold = 20
 	drop      = 12

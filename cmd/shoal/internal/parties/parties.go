@@ -21,7 +21,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// Config says which organisations there are and what they are asked.
+// Config lists which organisations there are and what they are asked.
 type Config struct {
 	Dir   string    // of all organisations; made if missing
 	Start time.Time // the virtual clock's first reading
@@ -117,7 +117,7 @@ type founder struct {
 	roles        []server.RoleName
 }
 
-// founders says which organisations play which roles.
+// founders returns which organisations play which roles.
 func (p *Parties) founders() []founder {
 	last := founder{folder: "analyzer-org", name: "Example Metrics"}
 	var all []founder

@@ -19,7 +19,7 @@ type family struct {
 }
 
 // families follows the headers of POSIX and the C library: each name below
-// stands in a header of that subject. The table is data for a demonstration; a
+// is declared in a header of that subject. The table is data for a demonstration; a
 // function that is missing here only makes a bit 0.
 var families = [...]family{
 	{

@@ -33,7 +33,7 @@ type Answer struct {
 	Inside int    `json:"inside_interval"`  // rows whose interval holds the truth
 	Small  *Small `json:"small,omitempty"`  // crowds that were not released
 	Cut    int    `json:"cut,omitempty"`    // people whose value went beyond the bounds
-	Silent int    `json:"silent,omitempty"` // people who had nothing to say
+	Silent int    `json:"silent,omitempty"` // people without a value
 }
 
 // A Row is one number of an answer.
@@ -55,7 +55,7 @@ type Share struct {
 	True     float64 `json:"true"`
 }
 
-// Small are the crowds that nobody gets to see.
+// Small are the crowds that were not released.
 type Small struct {
 	Crowds  int `json:"crowds"`
 	Reports int `json:"reports"`
@@ -140,8 +140,8 @@ func need(t *task.Task) (reports float64, noised bool) {
 // certain is the probability with which enough people have an answer released.
 const certain = 0.999
 
-// tooFew says that so many reports are fewer than are needed, and what to do; ""
-// if they are not.
+// tooFew explains that so many reports are fewer than are needed, and what to do;
+// it returns "" if they are enough.
 func tooFew(t *task.Task, reports uint64, people int) string {
 	least, noised := need(t)
 	if float64(reports) >= least {
@@ -156,8 +156,8 @@ func tooFew(t *task.Task, reports uint64, people int) string {
 		reports, people, t.MinBatch, how, more, more)
 }
 
-// Shortages says, before anything is simulated, of which metrics there will be too
-// few reports, by metric name.
+// Shortages reports, before anything is simulated, of which metrics there will be
+// too few reports, by metric name.
 func Shortages(f *metric.File, v Values, people int) map[string]string {
 	short := map[string]string{}
 	for _, m := range f.Metrics {
@@ -196,7 +196,7 @@ func (a *Answer) readSums(q *question, b *release.Batch) error {
 			continue
 		}
 		estimate, ok := row[3].(float64)
-		if !ok { // a mean of nobody
+		if !ok { // a mean of no values
 			a.Reason = "too few people had a value"
 			continue
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// What people say unless it is given follows from the question's example where it
-// has one: invented, but of the right size.
+// What people answer unless it is given follows from the question's example where
+// it has one: invented, but of the right size.
 
 // parts is how many reports one record makes, at most.
 func parts(t *task.Task) int {
@@ -48,7 +48,7 @@ func ordinaryField(f *task.Field, example any) string {
 	return prefix + "uniform"
 }
 
-// ordinaryValue is the distribution of what people say to an aggregate question;
+// ordinaryValue is the distribution of people's answers to an aggregate question;
 // largest is the largest number of its example, or 0.
 func ordinaryValue(a *task.Aggregation, largest float64) string {
 	switch a.Kind {

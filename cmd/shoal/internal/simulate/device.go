@@ -54,7 +54,7 @@ func (q *question) label(row int) string {
 	return meaning.Label(row)
 }
 
-// An act is something that a person says.
+// An act is one answer of a person.
 type act struct {
 	at    time.Time
 	q     *question
@@ -70,7 +70,7 @@ type device struct {
 	caps   map[*question]map[string]int
 }
 
-// do says what is due at now. It mirrors what the client makes of a record, so
+// do records what is due at now. It mirrors what the client makes of a record, so
 // that the truth is known report by report.
 func (d *device) do(now time.Time) error {
 	var later []act
@@ -155,7 +155,7 @@ func (d *device) say(a act) error {
 	switch a.q.task.Aggregation.Kind {
 	case task.Count, task.Sum:
 		n := a.value.(int64)
-		if n == 0 { // somebody who did nothing does not say so
+		if n == 0 { // a person without events records none
 			o = shoal.Outcome{Status: shoal.Queued}
 			break
 		}

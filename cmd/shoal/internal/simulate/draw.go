@@ -11,10 +11,10 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A draw returns what one person says.
+// A draw returns the answer of one person.
 type draw func(*rand.Rand) any
 
-// errWord says that a distribution does not fit what is drawn.
+// errWord reports that a distribution does not fit what is drawn.
 func errWord(s spec, what string, words ...string) error {
 	if s.length != nil {
 		return fmt.Errorf("a length has a meaning for lists only, this is %s", what)

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// drawAggregate returns the draw of what a person says to an aggregate question:
+// drawAggregate returns the draw of a person's answer to an aggregate question:
 // an int64, a string, a []string, a []uint64 or a []float64. Numbers may go
 // beyond the question's bounds, as those of people do; the device cuts them.
 func drawAggregate(a *task.Aggregation, s spec) (draw, error) {

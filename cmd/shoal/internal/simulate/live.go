@@ -31,7 +31,7 @@ type crew struct {
 	progress func(stage string, done, total int)
 }
 
-// population says who answers.
+// population describes the people that answer.
 type population struct {
 	people int
 	seed   uint64
@@ -48,7 +48,7 @@ func (p population) source(person int, purpose byte) *rand.ChaCha8 {
 	return rand.NewChaCha8(seed)
 }
 
-// open makes the devices and decides what everybody says when, in the epoch that
+// open makes the devices and plans every person's answers, in the epoch that
 // begins now.
 func (c *crew) open(ctx context.Context, p population) error {
 	now := c.clock.Now()
@@ -80,7 +80,7 @@ func (c *crew) open(ctx context.Context, p population) error {
 	return nil
 }
 
-// plan decides what one person says in the epoch that begins at start.
+// plan decides the answers of one person in the epoch that begins at start.
 func (q *question) plan(r *rand.Rand, start time.Time) []act {
 	if r.Float64() >= *q.values.Share {
 		return nil
@@ -93,7 +93,7 @@ func (q *question) plan(r *rand.Rand, start time.Time) []act {
 	return acts
 }
 
-// live lets all devices say and send until a moment. The caller holds c alone.
+// live lets all devices record and send until a moment. The caller holds c alone.
 func (c *crew) live(ctx context.Context, until time.Time) error {
 	var due agenda
 	for i := range c.devices { // everybody wakes once: some reports need no act

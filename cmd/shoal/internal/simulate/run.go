@@ -17,12 +17,12 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// Config says what is simulated.
+// Config describes what is simulated.
 type Config struct {
 	File   *metric.File
 	Values Values // complete, see [Values.Complete]
 	People int
-	Seed   uint64 // of what people say
+	Seed   uint64 // of people's answers
 
 	Dir  string    // of all organisations; made if missing
 	Now  time.Time // the questions are sound at this moment, and all that is simulated lies before it
@@ -123,8 +123,8 @@ func lasts(t *task.Task) time.Duration {
 	return time.Duration(2*uint64(t.EpochSeconds)+uint64(t.MaxDelay)+uint64(t.ClockSkew))*time.Second + settling
 }
 
-// permit lets a server take what an owner may ask: its floors are the operators',
-// who are not simulated.
+// permit lets a server accept what an owner may ask: its floors are set by the
+// operators, and these are not simulated.
 func permit(c *server.Config, longest time.Duration) {
 	c.Floors = server.FloorsConfig{
 		MinThreshold: 2, MinBatch: 2, MaxEpsilon: 16, MaxDelta: 1e-5, MaxPerEpoch: 1 << 20, MaxPerCrowd: 1 << 20, AllowNaive: true,

@@ -15,7 +15,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// SendConfig says what is sent to servers that run.
+// SendConfig describes what is sent to running servers.
 type SendConfig struct {
 	Bundle []byte // of rehearsals alone
 	File   *metric.File
@@ -28,7 +28,7 @@ type SendConfig struct {
 	Progress func(stage string, done, total int)
 }
 
-// A Sent says what the simulated people sent for one question: the truth, to hold
+// A Sent counts what the simulated people sent for one question: the truth, to hold
 // against what the servers release.
 type Sent struct {
 	Metric  string    `json:"metric"` // as the servers call it

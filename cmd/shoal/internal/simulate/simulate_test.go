@@ -111,7 +111,7 @@ func TestEveryKind(t *testing.T) {
 	}
 }
 
-// TestSpecs: what is wrong with a distribution is said with the value and the limit.
+// TestSpecs: an error in a distribution is reported with the value and the limit.
 func TestSpecs(t *testing.T) {
 	text := &task.Field{Name: "program", Kind: task.String, Max: 4}
 	enum := &task.Field{Name: "theme", Kind: task.Enum, Values: []string{"dark", "light"}}

@@ -68,7 +68,7 @@ func (a *Answer) table(b *strings.Builder) {
 	}
 }
 
-// remarks say how good the answer is and what is not in it.
+// remarks describe how good the answer is and what is not in it.
 func (a *Answer) remarks(b *strings.Builder) {
 	if len(a.Rows) > 0 {
 		fmt.Fprintf(b, "  %d of %d intervals hold the truth\n", a.Inside, len(a.Rows))

@@ -15,7 +15,7 @@ import (
 type crowdTruth struct {
 	reports int
 	shown   map[string]map[string]int // field → value → reports that truly have it
-	answers map[string]int            // field → reports that say something of it
+	answers map[string]int            // field → reports with a value of it
 }
 
 // crowds counts the reports that devices made, by crowd label.
@@ -170,11 +170,11 @@ func setLabel(values []string, members release.Row) (string, bool) {
 	return "{" + strings.Join(in, " ") + "}", known
 }
 
-// sums adds up what people said to an aggregate question, uncut.
+// sums adds up people's answers to an aggregate question, uncut.
 type sums struct {
 	a       *task.Aggregation
 	rows    []float64
-	said    int // people who had something to say
+	said    int // people with a value
 	clipped int // of them, whose value went beyond the bounds
 }
 

@@ -13,17 +13,17 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// Values say what simulated people answer, by metric. What they leave out has a
+// Values describe what simulated people answer, by metric. What they leave out has a
 // default, see [Defaults].
 type Values map[string]MetricValues
 
-// MetricValues say what simulated people answer to one question.
+// MetricValues describe what simulated people answer to one question.
 type MetricValues struct {
-	// Share is the part of all people who have something to say in an epoch, 0 to 1.
+	// Share is the part of all people that answer in an epoch, 0 to 1.
 	Share *float64 `yaml:"share,omitempty"`
 	// Records is how many records each of them makes; for the method crowd.
 	Records int `yaml:"records,omitempty"`
-	// Value is the distribution of what they say; for the method aggregate.
+	// Value is the distribution of their answers; for the method aggregate.
 	Value string `yaml:"value,omitempty"`
 	// Fields are the distributions of a record's fields; for the method crowd.
 	Fields map[string]string `yaml:"fields,omitempty"`
@@ -32,7 +32,7 @@ type MetricValues struct {
 // maxRecords bounds the records of one person.
 const maxRecords = 1000
 
-// ReadValues reads a file of distributions; name stands for it in errors.
+// ReadValues reads a file of distributions; name is its name in errors.
 func ReadValues(name string, text []byte) (v Values, err error) {
 	defer func() {
 		if recover() != nil { // the decoder panics on some malformed documents
@@ -144,8 +144,7 @@ func (m MetricValues) complete(t *task.Task, o metric.Ordinary) (MetricValues, e
 	return m, err
 }
 
-// says returns the draw of what a person who has something to say says: for the
-// method crowd one record.
+// says returns the draw of a person's answer: for the method crowd one record.
 func (m MetricValues) says(t *task.Task) (draw, error) {
 	if t.Method == task.Aggregate {
 		s, err := parseSpec(m.Value)

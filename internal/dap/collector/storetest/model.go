@@ -135,7 +135,7 @@ func (m *Model) where(most int, keep func(collector.Ask) bool) ([]collector.Ask,
 	return all[max(0, len(all)-most):], err
 }
 
-// manifest decodes that of an ask; one that is no JSON says nothing.
+// manifest decodes that of an ask; one that is no JSON gives the zero value.
 func manifest(a collector.Ask) (m collector.Manifest) {
 	_ = json.Unmarshal(a.Manifest, &m)
 	return m

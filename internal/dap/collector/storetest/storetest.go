@@ -66,7 +66,7 @@ func wantParts(t *testing.T, s collector.Store, asks []collector.Ask) {
 	}
 }
 
-// partsOf returns what a store says of some asks.
+// partsOf returns what a store returns for some asks.
 func partsOf(t *testing.T, s collector.Store, asks []collector.Ask) map[string]any {
 	t.Helper()
 	parts := map[string]any{}
@@ -148,7 +148,7 @@ func testWay(t *testing.T, s collector.Store, reopen func(*testing.T) collector.
 		want(t, s, a)
 		want(t, reopen(t), a)
 	}
-	add(t, reopen(t), asked(1, 5), false) // the ID stays taken for good
+	add(t, reopen(t), asked(1, 5), false) // the ID stays taken permanently
 }
 
 func testAbandoned(t *testing.T, s collector.Store, reopen func(*testing.T) collector.Store) {

@@ -55,7 +55,8 @@ func cloneShare(s helper.Share) helper.Share {
 	return s
 }
 
-// put is a step that stores a job, if there is none or one in one of the states.
+// put is a step that stores a job, if the ID has no job or one in one of the
+// states.
 func (m *Model) put(j *helper.Job, over ...helper.State) storetest.Step {
 	next := cloneJob(*j)
 	return func() (func(), error) {

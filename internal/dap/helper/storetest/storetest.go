@@ -318,7 +318,7 @@ func testSweep(t *testing.T, s helper.Store) {
 	wantShare(t, s, young)
 }
 
-// Of many that commit one job at once, one succeeds and the others are told.
+// Of many that commit one job at once, one succeeds and the others get an error.
 func testConcurrency(t *testing.T, s helper.Store) {
 	begin(t, s)
 	var wg sync.WaitGroup

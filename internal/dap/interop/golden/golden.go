@@ -6,7 +6,7 @@
 //	…
 //	file.Exchanges = r.Take(task)
 //
-// A record has the bytes of the messages with what HTTP says of them, no headers by
+// A record has the bytes of the messages with their HTTP metadata, no headers by
 // which parties identify themselves, and no addresses but those of the loopback
 // interface in the task. With it are the keys of our parties, which were made for the
 // trial, so that the tests of this package can let our roles repeat their part
@@ -33,7 +33,7 @@ const (
 	Ours  = "ours"
 )
 
-// A Pairing says which implementation plays each part.
+// A Pairing names the implementation that plays each part.
 type Pairing struct {
 	Client    string `json:"client"`
 	Collector string `json:"collector"`
@@ -42,7 +42,7 @@ type Pairing struct {
 	Async     bool   `json:"async,omitempty"` // the helper answers aggregation jobs later
 }
 
-// String is the pairing as it stands in tables and file names.
+// String is the pairing as it is written in tables and file names.
 func (p Pairing) String() string {
 	s := strings.Join([]string{p.Client, p.Collector, p.Leader, p.Helper}, "-")
 	if p.Async {
@@ -84,7 +84,7 @@ type Exchange struct {
 	Answer     Bytes  `json:"answer,omitempty"`
 }
 
-// Bytes stand in JSON as base64.
+// Bytes are base64 in JSON.
 type Bytes []byte
 
 // MarshalText implements [encoding.TextMarshaler].

@@ -213,7 +213,7 @@ func (w *world) decode(body []byte) *dap.CollectionJobResp {
 	return resp
 }
 
-// recorded returns the last exchange with a party, nil if there is none.
+// recorded returns the last exchange with a party, nil if none was recorded.
 func (w *world) recorded(to, method, resource string) *golden.Exchange {
 	for i := len(w.file.Exchanges) - 1; i >= 0; i-- {
 		if e := &w.file.Exchanges[i]; e.To == to && e.Method == method && kind(e.Path) == resource {

@@ -15,8 +15,8 @@ import (
 // maxBody bounds a body that passes the recorder, in bytes.
 const maxBody = 64 << 20
 
-// A Recorder stands before one aggregator, passes requests on to it and keeps what
-// was said, by task. It is an [http.Handler] and safe for concurrent use.
+// A Recorder is a proxy in front of one aggregator: it forwards requests and keeps
+// the exchanges, by task. It is an [http.Handler] and safe for concurrent use.
 type Recorder struct {
 	role   string // leader or helper
 	prefix string // of the path, as long as the endpoint has it

@@ -42,7 +42,7 @@ func (s *suite) claims() {
 	s.want(s.plain.Renew(ctx, second), leader.ErrFenced, "renewing the former process's claim")
 	late := same
 	late.Until = at(3000)
-	s.must(s.plain.Renew(ctx, late)) // it had lapsed, and nobody has taken it
+	s.must(s.plain.Renew(ctx, late)) // it had lapsed, and no other process has taken it
 	late.Until = time.Time{}
 	s.must(s.plain.Renew(ctx, late))
 	third, err := s.plain.Claim(ctx, leader.Claim{Node: "n1", Disk: "d3", Until: at(1600)}, at(1502))

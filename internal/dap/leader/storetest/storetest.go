@@ -43,7 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) (store leader.Store, reopen func(
 type suite struct {
 	*testing.T
 	leader.Store              // as the node n1 sees it
-	plain        leader.Store // as nobody's
+	plain        leader.Store // without a claim
 	claim        leader.Claim
 	reopen       func(*testing.T) leader.Store
 }

@@ -13,8 +13,8 @@ import (
 
 // Bench measures commits of jobs of several sizes, one after another, as one
 // process makes them: reports of two days, and a total of 200 bytes for each. It
-// reports the time of a report, and how much size says that the store has grown,
-// in bytes a report.
+// reports the time of a report, and the growth of the store by size, in bytes a
+// report.
 func Bench(b *testing.B, open func(b *testing.B) (s ledger.Store, size func() int64)) {
 	for _, n := range []int{10, 100, 1000} {
 		b.Run(fmt.Sprint("job of ", n), func(b *testing.B) {

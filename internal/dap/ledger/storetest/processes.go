@@ -335,9 +335,9 @@ func (c *crowd) check(t *testing.T, s ledger.Store, acknowledged map[int]bool) {
 	}
 }
 
-// Interrupted commits with contexts that end at any moment, so that
-// nobody knows whether a step has happened, tries again as long as it takes, and
-// checks that nothing is lost and nothing counts twice.
+// Interrupted commits with contexts that end at any moment, so that it is not known
+// whether a step has happened, tries again as long as it takes, and checks that
+// nothing is lost and nothing counts twice.
 func Interrupted(t *testing.T, s ledger.Store) {
 	c, err := newCrowd()
 	if err != nil {

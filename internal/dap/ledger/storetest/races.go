@@ -111,7 +111,7 @@ func testCollectRace(t *testing.T, s ledger.Store, _ Reopen) {
 			c.Seen = append(c.Seen, ledger.Stamp{Place: sum.Place, Rev: sum.Rev})
 		}
 		if n == 0 {
-			continue // nobody was here yet
+			continue // nothing is committed yet
 		}
 		if err = s.Collect(t.Context(), c); err == nil {
 			collected = n

@@ -398,7 +398,7 @@ func testCompact(t *testing.T, s ledger.Store, reopen Reopen) {
 	}
 	s = reopen(t)
 	wantBlocks(t, s, page, 0, ids(3, 0, 1, 50), joined, ids(3, 0, 5, 46))
-	wantBlocks(t, s, page, 2, joined, ids(3, 0, 5, 46)) // who knew a part of it reads all of it
+	wantBlocks(t, s, page, 2, joined, ids(3, 0, 5, 46)) // a reader that knew a part of it reads all of it
 	missing := ids(3, 0, 6, 46, 47)
 	conflict(t, "compacting a block that is not there", s.Compact(t.Context(), task, compaction(4, 1, missing)))
 	all := ids(3, 0, 5, 46, 47, 48, 49, 50)
@@ -425,7 +425,7 @@ func testCompact(t *testing.T, s ledger.Store, reopen Reopen) {
 		t.Fatal(err)
 	}
 	s = reopen(t)
-	wantBlocks(t, s, page, 6, several...) // who knew all reads all
+	wantBlocks(t, s, page, 6, several...) // a reader that knew all reads all
 	conflict(t, "the number after those that were replaced", s.Commit(t.Context(), ledger.Change{Task: task, Blocks: []ledger.Block{ids(3, 0, 7, 98)}}))
 	commit(t, s, ledger.Change{Blocks: []ledger.Block{ids(3, 0, 9, 98)}})
 	if last, err := s.Last(t.Context(), task, page); err != nil || last != 9 {

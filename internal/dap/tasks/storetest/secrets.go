@@ -19,7 +19,7 @@ import (
 )
 
 // Secrets opens a roster of one task over a store and returns the secrets that it
-// has put there, by name, in the forms in which they could stand in a file: the
+// has put there, by name, in the forms in which they could be in a file: the
 // caller looks for them where the store keeps its bytes.
 func Secrets(ctx context.Context, s roster.Store, role dap.Role, keys *atrest.Keys, c clock.Clock, rand io.Reader) (map[string][]byte, error) {
 	r, err := roster.Open(ctx, s, roster.Config{Role: role, Keys: keys, Clock: c, Rand: rand})

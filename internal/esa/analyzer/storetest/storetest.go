@@ -161,7 +161,7 @@ func testWay(t *testing.T, s analyzer.Store, reopen func(*testing.T) analyzer.St
 		want(t, s, b)
 		want(t, reopen(t), b)
 	}
-	accept(t, reopen(t), received(task.ID{1}, 5), false) // the ID stays taken for good
+	accept(t, reopen(t), received(task.ID{1}, 5), false) // the ID stays taken permanently
 }
 
 func testOnce(t *testing.T, s analyzer.Store, _ func(*testing.T) analyzer.Store) {
