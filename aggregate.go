@@ -47,14 +47,14 @@ func (c *Client) say(name string, v any, add func(*aggregate.Tally, io.Reader) e
 	if c == nil {
 		return refused(TurnedOff, errors.New("telemetry was not opened"))
 	}
-	o := c.gather(name, add)
+	o := c.accumulate(name, add)
 	if c.o.Observe != nil {
 		c.o.Observe(name, v, o)
 	}
 	return o
 }
 
-func (c *Client) gather(name string, add func(*aggregate.Tally, io.Reader) error) Outcome {
+func (c *Client) accumulate(name string, add func(*aggregate.Tally, io.Reader) error) Outcome {
 	c.mu.RLock() // a change of mode waits for values that are under way
 	defer c.mu.RUnlock()
 	m, now, epoch, o := c.admit(name)
@@ -66,7 +66,7 @@ func (c *Client) gather(name string, add func(*aggregate.Tally, io.Reader) error
 	}
 	random := &watched{Reader: c.o.Rand}
 	clipped := false
-	put := func(g gathered) (outbox.Report, error) {
+	put := func(g accumulated) (outbox.Report, error) {
 		_, before := g.tally.Said()
 		if err := add(g.tally, random); err != nil {
 			return outbox.Report{}, err
@@ -79,7 +79,7 @@ func (c *Client) gather(name string, add func(*aggregate.Tally, io.Reader) error
 	err := c.keep(m, now, epoch, held, put)
 	switch {
 	case err == nil:
-		c.alarm.ring()
+		c.notify.set()
 		return Outcome{Status: Queued, Reports: 1, Clipped: clipped}
 	case errors.Is(err, aggregate.ErrUse) && !random.failed:
 		return refused(Invalid, fmt.Errorf("metric %q: %w", name, err))
@@ -98,7 +98,7 @@ type verdictError outbox.Verdict
 func (v verdictError) Error() string { return outbox.Verdict(v).String() }
 
 // keep changes the report of an epoch, or makes the first one.
-func (c *Client) keep(m *metric, now time.Time, epoch task.Epoch, held bool, put func(gathered) (outbox.Report, error)) error {
+func (c *Client) keep(m *metric, now time.Time, epoch task.Epoch, held bool, put func(accumulated) (outbox.Report, error)) error {
 	amend := func() (bool, error) {
 		return c.box.Amend(m.id, epoch, held, func(e outbox.Entry) (outbox.Report, error) {
 			g, err := m.parse(e.Record)
@@ -119,7 +119,7 @@ func (c *Client) keep(m *metric, now time.Time, epoch task.Epoch, held bool, put
 	if err != nil {
 		return err
 	}
-	con := m.gathering(now, epoch, r)
+	con := m.accumulating(now, epoch, r)
 	con.Held = held
 	verdicts, err := c.box.Add(con)
 	if err != nil || verdicts[0] == outbox.Accepted {
@@ -136,24 +136,26 @@ func (c *Client) keep(m *metric, now time.Time, epoch task.Epoch, held bool, put
 // What is gathered is kept in an entry of the outbox, as a version, the ID that
 // the report will have, and the tally. The ID is drawn once, so that a report
 // that is sealed to newer keys cannot count twice.
-type gathered struct {
+type accumulated struct {
 	id    dap.ReportID
 	tally *aggregate.Tally
 }
 
-const gatheredVersion = 1
+const accumulatedVersion = 1
 
-func (m *metric) begin(random io.Reader) (gathered, error) {
+func (m *metric) begin(random io.Reader) (accumulated, error) {
 	id, err := client.NewReportID(random)
-	return gathered{id, m.question.Empty()}, err
+	return accumulated{id, m.question.Empty()}, err
 }
 
-func (m *metric) parse(record []byte) (gathered, error) { return parseGathered(m.question, record) }
+func (m *metric) parse(record []byte) (accumulated, error) {
+	return parseAccumulated(m.question, record)
+}
 
-func parseGathered(q *aggregate.Question, record []byte) (gathered, error) {
-	var g gathered
-	if len(record) < 1+len(g.id) || record[0] != gatheredVersion {
-		return g, errors.New("what was gathered is of another version")
+func parseAccumulated(q *aggregate.Question, record []byte) (accumulated, error) {
+	var g accumulated
+	if len(record) < 1+len(g.id) || record[0] != accumulatedVersion {
+		return g, errors.New("what was accumulated is of another version")
 	}
 	copy(g.id[:], record[1:])
 	var err error
@@ -162,8 +164,8 @@ func parseGathered(q *aggregate.Question, record []byte) (gathered, error) {
 }
 
 // report is what the outbox holds of g, with words for the person.
-func (m *metric) report(g gathered) outbox.Report {
-	record := append([]byte{gatheredVersion}, g.id[:]...)
+func (m *metric) report(g accumulated) outbox.Report {
+	record := append([]byte{accumulatedVersion}, g.id[:]...)
 	recorded := g.tally.String()
 	if times, clipped := g.tally.Said(); clipped > 0 {
 		recorded += fmt.Sprintf(" (%d of %d values went beyond the bounds and were cut)", clipped, times)
@@ -174,9 +176,9 @@ func (m *metric) report(g gathered) outbox.Report {
 	}
 }
 
-// gathering makes of a report what the outbox takes: the one of its epoch, sent
+// accumulating makes of a report what the outbox takes: the one of its epoch, sent
 // after the epoch's end.
-func (m *metric) gathering(now time.Time, e task.Epoch, r outbox.Report) outbox.Contribution {
+func (m *metric) accumulating(now time.Time, e task.Epoch, r outbox.Report) outbox.Contribution {
 	t := m.task
 	return outbox.Contribution{
 		Task: m.id, TaskBytes: m.signed,

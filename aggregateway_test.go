@@ -26,7 +26,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/aggregate"
@@ -42,7 +42,7 @@ type deployment struct {
 	server                         *httptest.Server
 	leaderKey, helperKey, ownerKey task.IdentityKey
 	collectorKey                   task.IdentityKey
-	rosters                        map[dap.Role]*roster.Roster
+	registries                     map[dap.Role]*tasks.Registry
 	leader                         *leader.Leader
 	between, token                 auth.Token
 	collector                      *dap.PrivateKey
@@ -50,7 +50,7 @@ type deployment struct {
 
 func deploy(t *testing.T) *deployment {
 	t.Helper()
-	d := &deployment{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), rosters: map[dap.Role]*roster.Roster{}}
+	d := &deployment{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), registries: map[dap.Role]*tasks.Registry{}}
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
 	for _, k := range []*task.IdentityKey{&d.leaderKey, &d.helperKey, &d.ownerKey, &d.collectorKey} {
@@ -71,22 +71,22 @@ func deploy(t *testing.T) *deployment {
 	keys, err := atrest.New(key)
 	note(err)
 	for _, role := range []dap.Role{dap.Leader, dap.Helper} {
-		d.rosters[role], err = roster.Open(t.Context(), rostertest.NewModel(), roster.Config{Role: role, Keys: keys, Clock: d.clock, Rand: rand.Reader})
+		d.registries[role], err = tasks.Open(t.Context(), taskstest.NewModel(), tasks.Config{Role: role, Keys: keys, Clock: d.clock, Rand: rand.Reader})
 		note(err)
 	}
 	ours, theirs := leadertest.NewModel(), helpertest.NewModel()
 	config := ledger.Config{Keys: keys, Clock: d.clock, Rand: rand.Reader}
-	leaderBooks, err := ledger.New(ours, config)
+	leaderLedgers, err := ledger.New(ours, config)
 	note(err)
-	helperBooks, err := ledger.New(theirs, config)
+	helperLedgers, err := ledger.New(theirs, config)
 	note(err)
 	d.leader, err = leader.New(t.Context(), leader.Config{
-		Store: ours, Books: leaderBooks, Roster: d.rosters[dap.Leader], FS: durable.Mem(), Dir: "reports", Clock: d.clock,
+		Store: ours, Ledgers: leaderLedgers, Registry: d.registries[dap.Leader], FS: durable.Mem(), Dir: "reports", Clock: d.clock,
 		Failed: func(err error) { t.Errorf("the leader says: %v", err) },
 	})
 	note(err)
 	h, err := helper.New(helper.Config{
-		Store: theirs, Books: helperBooks, Roster: d.rosters[dap.Helper], Clock: d.clock,
+		Store: theirs, Ledgers: helperLedgers, Registry: d.registries[dap.Helper], Clock: d.clock,
 		Report: func(err error) { t.Errorf("the helper says: %v", err) },
 	})
 	note(err)
@@ -135,26 +135,26 @@ func (d *deployment) ask(file string) ([]byte, map[string]*task.Task) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	tasks := map[string]*task.Task{}
+	byMetric := map[string]*task.Task{}
 	for _, s := range bundle.Tasks {
 		t, err := task.Parse(s.Bytes)
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		tasks[t.Metric] = t
+		byMetric[t.Metric] = t
 		made := d.made(t)
 		verify, err := dap.DeriveVerifyKey(bytes.Repeat([]byte{7}, 32), made.ID())
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		e := roster.Entry{
+		e := tasks.Entry{
 			ID: made.ID(), Variant: made.Variant().String(), Config: made.Bytes(), Role: dap.Leader,
 			VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{0: *verify}, CollectorTokens: []auth.Hash{d.token.Hash()},
 			Outbound: d.between, Collector: d.collector.Config(), Leeway: time.Minute, Grace: taskconfig.Grace(t),
 		}
 		theirs := e
 		theirs.Role, theirs.Inbound, theirs.CollectorTokens, theirs.Outbound = dap.Helper, []auth.Hash{d.between.Hash()}, nil, auth.Token{}
-		if err := errors.Join(d.rosters[dap.Leader].Add(d.t.Context(), e), d.rosters[dap.Helper].Add(d.t.Context(), theirs)); err != nil {
+		if err := errors.Join(d.registries[dap.Leader].Add(d.t.Context(), e), d.registries[dap.Helper].Add(d.t.Context(), theirs)); err != nil {
 			d.t.Fatal(err)
 		}
 	}
@@ -162,7 +162,7 @@ func (d *deployment) ask(file string) ([]byte, map[string]*task.Task) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return b, tasks
+	return b, byMetric
 }
 
 func (d *deployment) made(t *task.Task) *dap.Task {
@@ -257,9 +257,9 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 	if !noisy {
 		text = regexp.MustCompile(`noise: \{.*\}`).ReplaceAllString(text, "noise: none")
 	}
-	bundle, tasks := d.ask(text)
+	bundle, byMetric := d.ask(text)
 	var names []string
-	for name := range tasks {
+	for name := range byMetric {
 		names = append(names, name)
 	}
 	const people = 100
@@ -280,7 +280,7 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 			}
 		}
 		c.Observe("theme", []string{"light", "dark"}[i%2])
-		if sent, refused := drain(t, c, d.clock, midnight.Add(day+6*time.Hour)); sent != len(tasks) || refused != 0 {
+		if sent, refused := drain(t, c, d.clock, midnight.Add(day+6*time.Hour)); sent != len(byMetric) || refused != 0 {
 			t.Fatalf("person %d: %d reports sent, %d refused", i, sent, refused)
 		}
 		_ = c.Close()
@@ -290,13 +290,13 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 		"feature.export": {75}, "pages.printed": {350}, "battery.hours": {10}, "theme": {50, 50, 0}, "start.milliseconds": {0, 25, 50, 0, 0, 0, 0, 0},
 		"plugins": {0, 0, 0, 0, 75, 0, 75, 0}, "hours": {0, 0, 0, 0, 0, 0, 0, 0, 0, 2250}, "model.update": {18.75, -37.5, 0, 9.375},
 	} {
-		r := d.collect(tasks[name], epoch0)
+		r := d.collect(byMetric[name], epoch0)
 		if r.Reports != people {
 			t.Errorf("%s: %d reports of %d people", name, r.Reports, people)
 		}
 		for i, x := range want {
 			row := r.Rows[i]
-			// Four times the interval of 95 % is a false alarm once in a million runs;
+			// Four times the interval of 95 % is a false notify once in a million runs;
 			// 0.05 is the quantisation of gradients.
 			half := (row.High - row.Low) / 2
 			if off := math.Abs(row.Estimate - x); off > 4*half+0.05 || (half > 0) != (noisy && name != "theme") {
@@ -304,7 +304,7 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 			}
 		}
 	}
-	if got := fmt.Sprint(d.collect(tasks["theme"], epoch0).Rows); got != "[{light 50 0 50 50} {dark 50 0 50 50} {high contrast 0 0 0 0}]" {
+	if got := fmt.Sprint(d.collect(byMetric["theme"], epoch0).Rows); got != "[{light 50 0 50 50} {dark 50 0 50 50} {high contrast 0 0 0 0}]" {
 		t.Errorf("without noise: %s", got)
 	}
 }

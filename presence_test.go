@@ -399,8 +399,8 @@ func TestTaskSignedAgain(t *testing.T) {
 	c := open(t, shoal.WithFS(a.options(old), fsys))
 	c.Add("m", 4)
 	_ = c.Close()
-	anew := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 2000})
-	c = open(t, shoal.WithFS(a.options(anew), fsys))
+	renewed := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 2000})
+	c = open(t, shoal.WithFS(a.options(renewed), fsys))
 	if got := c.Add("m", 1); got.Status != shoal.CapReached {
 		t.Errorf("the epoch has a report of the old task: %v", got)
 	}
@@ -408,7 +408,7 @@ func TestTaskSignedAgain(t *testing.T) {
 	if got := a.result(old, epoch0); got != "sum 4" {
 		t.Errorf("old task: %s", got)
 	}
-	if got := fmt.Sprint(a.epochs(old), a.epochs(anew)); got != fmt.Sprintf("[%d] [%d]", epoch0, epoch0+1) {
+	if got := fmt.Sprint(a.epochs(old), a.epochs(renewed)); got != fmt.Sprintf("[%d] [%d]", epoch0, epoch0+1) {
 		t.Errorf("epochs %s", got)
 	}
 }

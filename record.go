@@ -186,7 +186,7 @@ func (c *Client) record(name string, v any) Outcome {
 	}
 	o = outcome(name, verdicts)
 	if o.Reports > 0 {
-		c.alarm.ring()
+		c.notify.set()
 	}
 	return o
 }

@@ -17,15 +17,15 @@ import (
 // how long it waits after the outbox has failed.
 const poll = time.Minute
 
-// An alarm wakes a sender before its time. The zero alarm is ready.
-type alarm struct {
+// A notify wakes a sender before its time. The zero notify is ready.
+type notify struct {
 	mu   sync.Mutex
 	rung bool   // since the last set
 	wake func() // of the sender that sleeps
 }
 
-// ring wakes the sender, or keeps it from falling asleep.
-func (a *alarm) ring() {
+// set wakes the sender, or keeps it from falling asleep.
+func (a *notify) set() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.rung = true
@@ -35,7 +35,7 @@ func (a *alarm) ring() {
 }
 
 // sleep waits for t, for ring or for ctx.
-func (a *alarm) sleep(ctx context.Context, c clock.Clock, t time.Time) {
+func (a *notify) sleep(ctx context.Context, c clock.Clock, t time.Time) {
 	ctx, wake := context.WithCancel(ctx)
 	defer wake()
 	a.mu.Lock()
@@ -52,18 +52,18 @@ func (a *alarm) sleep(ctx context.Context, c clock.Clock, t time.Time) {
 
 // sendDue adds the reports that are required whatever the app records, and sends
 // what is due. An enrolment that fails keeps nothing else from being sent.
-func sendDue(ctx context.Context, box *outbox.Box, c *courier, d *tender) (outbox.Pass, error) {
+func sendDue(ctx context.Context, box *outbox.Box, c *uploader, d *presence) (outbox.Pass, error) {
 	now := c.clock.Now()
-	tended := d.tend(box, now)
+	filled := d.fill(box, now)
 	pass, err := box.SendDue(ctx, now, c, c)
 	if pass.Err == nil {
-		pass.Err = tended
+		pass.Err = filled
 	}
 	return pass, err
 }
 
 // run sends what is due until ctx ends. It calls report with what each pass did.
-func run(ctx context.Context, box *outbox.Box, c *courier, d *tender, a *alarm, report func(outbox.Pass, error)) {
+func run(ctx context.Context, box *outbox.Box, c *uploader, d *presence, a *notify, report func(outbox.Pass, error)) {
 	for ctx.Err() == nil {
 		now := c.clock.Now()
 		pass, err := sendDue(ctx, box, c, d)
@@ -85,7 +85,7 @@ func (c *Client) beginSender() {
 	ctx, cancel := context.WithCancel(c.sending)
 	go func() {
 		defer close(ended)
-		run(ctx, box, c.courier, c.tender, &c.alarm, func(outbox.Pass, error) {})
+		run(ctx, box, c.uploader, c.presence, &c.notify, func(outbox.Pass, error) {})
 	}()
 	c.stop = func() {
 		cancel()
@@ -121,7 +121,7 @@ func (c *Client) SendDue(ctx context.Context) (outbox.Pass, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(sending, cancel)()
-	return sendDue(ctx, box, c.courier, c.tender)
+	return sendDue(ctx, box, c.uploader, c.presence)
 }
 
 // AgentOptions are the settings of [Agent]. Dir is required.
@@ -156,6 +156,6 @@ func Agent(ctx context.Context, o AgentOptions) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 	defer box.Close()
-	run(ctx, box, newCourier(o.Transport, o.Clock, nil), newTender(rand.Reader, ""), new(alarm), o.Report)
+	run(ctx, box, newUploader(o.Transport, o.Clock, nil), newPresence(rand.Reader, ""), new(notify), o.Report)
 	return nil
 }

@@ -174,12 +174,12 @@ type Options struct {
 // opened goes on without. All methods may be called on it; those that would change
 // something ([Client.SetMode]) return an error.
 type Client struct {
-	o       Options
-	owner   string
-	metrics map[string]*metric
-	courier *courier
-	tender  *tender
-	alarm   alarm
+	o        Options
+	owner    string
+	metrics  map[string]*metric
+	uploader *uploader
+	presence *presence
+	notify   notify
 
 	mu     sync.RWMutex // guards what follows; read-locked by Record
 	mode   Mode
@@ -212,11 +212,11 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		return nil, fmt.Errorf("opening shoal: %w", err)
 	}
 	c := &Client{
-		o:       o,
-		owner:   task.FormatPublic(owner),
-		metrics: metrics,
-		courier: newCourier(o.Transport, o.Clock, []ed25519.PublicKey{owner}),
-		tender:  newTender(o.Rand, task.FormatPublic(owner)),
+		o:        o,
+		owner:    task.FormatPublic(owner),
+		metrics:  metrics,
+		uploader: newUploader(o.Transport, o.Clock, []ed25519.PublicKey{owner}),
+		presence: newPresence(o.Rand, task.FormatPublic(owner)),
 	}
 	c.sending, c.endCalls = context.WithCancel(context.Background())
 	if err := errors.Join(ctx.Err(), c.enter(o.Mode)); err != nil {
@@ -283,7 +283,7 @@ func (c *Client) settle(m Mode) error {
 	if _, err := c.box.Leave(func(e outbox.Enrolment) bool { return e.Owner == c.owner }); err != nil {
 		return err
 	}
-	c.tender.forget()
+	c.presence.forget()
 	mine := func(e outbox.Entry) bool { return e.Owner == c.owner }
 	var err error
 	if m == Local {
@@ -318,7 +318,7 @@ func (c *Client) enrol() error {
 	}
 	// What cannot be added now, on a full disk or to a full outbox, is tried again
 	// by the sender: it is no reason to go without telemetry.
-	_ = c.tender.tend(c.box, now)
+	_ = c.presence.fill(c.box, now)
 	return nil
 }
 

@@ -22,7 +22,7 @@ func TestTotals(t *testing.T) {
 			want[i] ^= b
 		}
 	}
-	for _, b := range []*book{w.leaderBook, w.helperBook} {
+	for _, b := range []*ledger{w.leaderLedger, w.helperLedger} {
 		total := b.totals[dap.Bucket{Unit: unit}]
 		if total.Count != 3 || total.Checksum != want || total.Interval != unit.Bucket() {
 			t.Errorf("count %d, checksum %x, interval %v", total.Count, total.Checksum, total.Interval)

@@ -68,7 +68,7 @@ func TestBatchChecks(t *testing.T) {
 	problem(dap.ProblemInvalidBatchSize)
 	w.aggregate(t, dap.BatchID{}, w.report(t, 1), w.report(t, 1))
 	// The helper has another report in place of one: same count.
-	total := w.helperBook.totals[dap.Bucket{Unit: unit}]
+	total := w.helperLedger.totals[dap.Bucket{Unit: unit}]
 	total.Checksum[0] ^= 1
 	problem(dap.ProblemBatchMismatch)
 	total.Checksum[0] ^= 1

@@ -35,7 +35,7 @@ func FuzzHelperInit(f *testing.F) {
 			}
 			return
 		}
-		resp, err := job.Response(newBook().commit(t, &job.Outcome))
+		resp, err := job.Response(newLedger().commit(t, &job.Outcome))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ func testRoundTrip(t *testing.T, v *dap.Variant, mode dap.BatchMode) {
 	if want := []uint64{0, 0, 0, 2, 0, 0, 0, 0, 0, 1}; err != nil || !slices.Equal(got, want) {
 		t.Fatalf("result %v, %v, want %v", got, err, want)
 	}
-	if i := w.leaderBook.batch(t, w, selector).Interval; i != (dap.Interval{Start: unit - 2, Duration: 3}) {
+	if i := w.leaderLedger.batch(t, w, selector).Interval; i != (dap.Interval{Start: unit - 2, Duration: 3}) {
 		t.Errorf("reports are of %v", i)
 	}
 	if _, err := w.collect(t, query, selector); dap.AbortOf(err) == nil || dap.AbortOf(err).Type != dap.ProblemBatchOverlap {
@@ -81,7 +81,7 @@ func TestReplay(t *testing.T) {
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
-	if a, b := w.helperBook.commit(t, &first.Outcome), w.helperBook.commit(t, &second.Outcome); a[0] != 0 || b[0] != dap.ReportReplayed {
+	if a, b := w.helperLedger.commit(t, &first.Outcome), w.helperLedger.commit(t, &second.Outcome); a[0] != 0 || b[0] != dap.ReportReplayed {
 		t.Errorf("concurrent jobs: %v, %v", a, b)
 	}
 	if _, err := first.Response(nil); err == nil {
@@ -93,7 +93,7 @@ func TestReplay(t *testing.T) {
 }
 
 func TestAdmit(t *testing.T) {
-	b := newBook()
+	b := newLedger()
 	b.collected[dap.Bucket{Unit: 3}] = true
 	b.seen[dap.ReportID{2}] = true
 	b.watermark = 2
@@ -166,7 +166,7 @@ func TestBadClients(t *testing.T) {
 				if fate[d.md.ID] != want || fate[good.Metadata.ID] != "committed" {
 					t.Errorf("the report: %s, want %s; the one beside it: %s", fate[d.md.ID], want, fate[good.Metadata.ID])
 				}
-				a, b := w.leaderBook.batch(t, w, dap.IntervalSelector(unit.Bucket())), w.helperBook.batch(t, w, dap.IntervalSelector(unit.Bucket()))
+				a, b := w.leaderLedger.batch(t, w, dap.IntervalSelector(unit.Bucket())), w.helperLedger.batch(t, w, dap.IntervalSelector(unit.Bucket()))
 				if a.Count != b.Count || a.Checksum != b.Checksum {
 					t.Errorf("leader has %d reports, helper %d", a.Count, b.Count)
 				}
@@ -279,7 +279,7 @@ func TestUnknownVerificationKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := job.Response(w.helperBook.commit(t, &job.Outcome))
+		resp, err := job.Response(w.helperLedger.commit(t, &job.Outcome))
 		if err != nil || len(resp.VerifyResps) != 2 || resp.VerifyResps[1].Error != dap.UnknownVerificationKey {
 			t.Errorf("%v, %v", resp, err)
 		}

@@ -42,7 +42,7 @@ func (r *run) begin(tb testing.TB) {
 	var reports []dap.Report
 	for _, s := range r.sent {
 		c := dap.Candidate{ID: s.Metadata.ID, Time: s.Metadata.Time, Bucket: r.task.Bucket(s.Metadata.Time, dap.BatchID{})}
-		if rapid.Bool().Draw(r.t, "in the job") && dap.Admit([]dap.Candidate{c}, r.leaderBook)[0] == 0 {
+		if rapid.Bool().Draw(r.t, "in the job") && dap.Admit([]dap.Candidate{c}, r.leaderLedger)[0] == 0 {
 			reports = append(reports, s)
 		}
 	}
@@ -74,7 +74,7 @@ func (r *run) deliver(tb testing.TB) {
 	}
 	// Two jobs over the same reports are one request, with one answer: the
 	// second one's commit finds them replayed.
-	for k, e := range r.leaderBook.commit(tb, &result.Outcome) {
+	for k, e := range r.leaderLedger.commit(tb, &result.Outcome) {
 		if e != 0 && e != dap.ReportReplayed {
 			tb.Fatalf("the helper committed report %v, the leader cannot: %v", result.Candidates()[k].ID, e)
 		}
@@ -121,7 +121,7 @@ func TestSchedules(t *testing.T) {
 				rt.Fatalf("measurement %d counts %d times", k, n)
 			}
 		}
-		if r.counted > uint64(len(r.sent)) || len(r.leaderBook.seen) > len(r.sent) {
+		if r.counted > uint64(len(r.sent)) || len(r.leaderLedger.seen) > len(r.sent) {
 			rt.Fatalf("%d of %d reports are counted", r.counted, len(r.sent))
 		}
 	})

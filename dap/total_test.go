@@ -15,7 +15,7 @@ func bigTotal(t testing.TB) (*world, *dap.Total) {
 	t.Helper()
 	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode)
 	w.aggregate(t, dap.BatchID{}, w.report(t, 1), w.report(t, 2), w.report(t, 3))
-	return w, w.helperBook.totals[dap.Bucket{Unit: unit}]
+	return w, w.helperLedger.totals[dap.Bucket{Unit: unit}]
 }
 
 func TestStoredTotals(t *testing.T) {

@@ -22,32 +22,32 @@ type world struct {
 	leader, helper *dap.Aggregator
 	leaderRing     *dap.Keyring
 	helperRing     *dap.Keyring
-	leaderBook     *book
-	helperBook     *book
+	leaderLedger   *ledger
+	helperLedger   *ledger
 	collector      *dap.PrivateKey
 	rand           *rand.ChaCha8
 	now            time.Time
 	reports        byte
 }
 
-// A book is one aggregator's storage.
-type book struct {
+// A ledger is one aggregator's storage.
+type ledger struct {
 	totals    map[dap.Bucket]*dap.Total
 	collected map[dap.Bucket]bool
 	seen      map[dap.ReportID]bool
 	watermark dap.Time
 }
 
-func newBook() *book {
-	return &book{make(map[dap.Bucket]*dap.Total), make(map[dap.Bucket]bool), make(map[dap.ReportID]bool), 0}
+func newLedger() *ledger {
+	return &ledger{make(map[dap.Bucket]*dap.Total), make(map[dap.Bucket]bool), make(map[dap.ReportID]bool), 0}
 }
 
-func (b *book) Collected(k dap.Bucket) bool { return b.collected[k] }
-func (b *book) Seen(id dap.ReportID) bool   { return b.seen[id] }
-func (b *book) Evicted(t dap.Time) bool     { return t < b.watermark }
+func (b *ledger) Collected(k dap.Bucket) bool { return b.collected[k] }
+func (b *ledger) Seen(id dap.ReportID) bool   { return b.seen[id] }
+func (b *ledger) Evicted(t dap.Time) bool     { return t < b.watermark }
 
 // commit is what a store does in one transaction.
-func (b *book) commit(t testing.TB, o *dap.Outcome) []dap.ReportError {
+func (b *ledger) commit(t testing.TB, o *dap.Outcome) []dap.ReportError {
 	t.Helper()
 	verdicts := dap.Admit(o.Candidates(), b)
 	totals, err := o.Totals(verdicts)
@@ -70,7 +70,7 @@ func (b *book) commit(t testing.TB, o *dap.Outcome) []dap.ReportError {
 }
 
 // batch is the total of a batch.
-func (b *book) batch(t testing.TB, w *world, s dap.BatchSelector) *dap.Total {
+func (b *ledger) batch(t testing.TB, w *world, s dap.BatchSelector) *dap.Total {
 	t.Helper()
 	sum := w.task.NewTotal()
 	for k, total := range b.totals {
@@ -92,7 +92,7 @@ func newWorld(t testing.TB, v *dap.Variant, mode dap.BatchMode) *world {
 	config := configuration()
 	config.BatchMode, config.MinBatchSize = mode, 2
 	w := &world{
-		task: newTask(t, v, config), hist: hist, leaderBook: newBook(), helperBook: newBook(),
+		task: newTask(t, v, config), hist: hist, leaderLedger: newLedger(), helperLedger: newLedger(),
 		collector: newKey(t, 77, task.KEMX25519), rand: rand.NewChaCha8([32]byte{1}), now: start(),
 	}
 	seed, err := dap.DeriveVerifyKey(upTo(9, 32), w.task.ID())
@@ -193,7 +193,7 @@ func (w *world) aggregate(t testing.TB, batch dap.BatchID, reports ...dap.Report
 	for _, r := range result.Rejected {
 		fate[r.ID] = "helper: " + r.Error.String()
 	}
-	verdicts := w.leaderBook.commit(t, &result.Outcome)
+	verdicts := w.leaderLedger.commit(t, &result.Outcome)
 	for i, c := range result.Candidates() {
 		fate[c.ID] = "committed"
 		if verdicts[i] != 0 {
@@ -215,7 +215,7 @@ func (w *world) help(t testing.TB, req *dap.AggregationJobInitReq) *dap.Aggregat
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := job.Response(w.helperBook.commit(t, &job.Outcome))
+	resp, err := job.Response(w.helperLedger.commit(t, &job.Outcome))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,23 +233,23 @@ func (w *world) collect(t testing.TB, query dap.Query, selector dap.BatchSelecto
 	if err := w.task.CheckCollection(&job); err != nil {
 		return nil, err
 	}
-	mine := w.leaderBook.batch(t, w, selector)
-	if err := w.task.CheckBatch(mine, w.leaderBook.overlaps(w, selector)); err != nil {
+	mine := w.leaderLedger.batch(t, w, selector)
+	if err := w.task.CheckBatch(mine, w.leaderLedger.overlaps(w, selector)); err != nil {
 		return nil, err
 	}
 	req := dap.AggregateShareReq{Job: job, Selector: selector, ReportCount: mine.Count, Checksum: mine.Checksum}
 	if err := w.task.CheckSelector(&req); err != nil {
 		return nil, err
 	}
-	theirs := w.helperBook.batch(t, w, selector)
-	if err := w.task.CheckBatch(theirs, w.helperBook.overlaps(w, selector)); err != nil {
+	theirs := w.helperLedger.batch(t, w, selector)
+	if err := w.task.CheckBatch(theirs, w.helperLedger.overlaps(w, selector)); err != nil {
 		return nil, err
 	}
 	if err := req.CheckAgreement(theirs); err != nil {
 		return nil, err
 	}
-	w.helperBook.mark(w, selector)
-	w.leaderBook.mark(w, selector)
+	w.helperLedger.mark(w, selector)
+	w.leaderLedger.mark(w, selector)
 	resp := dap.CollectionJobResp{ReportCount: mine.Count, Interval: mine.Interval}
 	var err error
 	if resp.LeaderShare, err = w.task.SealAggregateShare(w.collector.Config(), dap.Leader, &job, mine.Share.Bytes()); err != nil {
@@ -265,7 +265,7 @@ func (w *world) collect(t testing.TB, query dap.Query, selector dap.BatchSelecto
 	return w.hist.Unshard(shares, resp.ReportCount)
 }
 
-func (b *book) overlaps(w *world, s dap.BatchSelector) bool {
+func (b *ledger) overlaps(w *world, s dap.BatchSelector) bool {
 	for k := range b.collected {
 		if w.task.Selects(s, k) {
 			return true
@@ -274,7 +274,7 @@ func (b *book) overlaps(w *world, s dap.BatchSelector) bool {
 	return false
 }
 
-func (b *book) mark(w *world, s dap.BatchSelector) {
+func (b *ledger) mark(w *world, s dap.BatchSelector) {
 	if id, err := s.BatchID(); err == nil {
 		b.collected[dap.Bucket{Batch: id}] = true
 	}

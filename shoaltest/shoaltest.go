@@ -9,10 +9,10 @@
 //	recorded.AssertNothing("crash")
 //
 // What the app passes to Count, Add, Observe and Vector is asserted in the same way
-// (1 for Count), and [Recorder.Gathered] returns what it has come to:
+// (1 for Count), and [Recorder.Accumulated] returns what it has come to:
 //
 //	recorded.Assert("pages.printed", int64(3), int64(4))
-//	if got := recorded.Gathered("pages.printed"); got != "7" { ... }
+//	if got := recorded.Accumulated("pages.printed"); got != "7" { ... }
 //
 // Records pass the schema, the caps and the expiry of the app's own bundle, as
 // they do in production. What the recorder shows is what the app gave to
@@ -97,10 +97,10 @@ func (r *Recorder) Values(metric string) []any {
 	return append([]any(nil), r.queued[metric]...)
 }
 
-// Gathered returns what an aggregate metric has come to in the present epoch, in
+// Accumulated returns what an aggregate metric has come to in the present epoch, in
 // the words in which a person is shown it: "7", "100 to 999, one of 2 values". It
 // is "" if nothing was recorded.
-func (r *Recorder) Gathered(metric string) string {
+func (r *Recorder) Accumulated(metric string) string {
 	r.t.Helper()
 	entries, err := r.client.Pending()
 	if err != nil {

@@ -82,7 +82,7 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
-func TestGathered(t *testing.T) {
+func TestAccumulated(t *testing.T) {
 	const questions = `
 version: 1
 owner: Example
@@ -112,7 +112,7 @@ metrics:
 	}
 	s := &spy{TB: t}
 	client, recorded := shoaltest.Open(s, shoal.Options{Bundle: b, Owner: task.FormatPublic(owner.Public()), Metrics: []string{"pages.printed", "theme"}})
-	if got := recorded.Gathered("pages.printed"); got != "" {
+	if got := recorded.Accumulated("pages.printed"); got != "" {
 		t.Errorf("before anything was said: %q", got)
 	}
 	client.Add("pages.printed", 3)
@@ -121,7 +121,7 @@ metrics:
 	client.Observe("theme", "pink")
 	recorded.Assert("pages.printed", int64(3), int64(1))
 	recorded.Assert("theme", "dark")
-	if got := recorded.Gathered("pages.printed") + ", " + recorded.Gathered("theme"); got != "4, dark" {
+	if got := recorded.Accumulated("pages.printed") + ", " + recorded.Accumulated("theme"); got != "4, dark" {
 		t.Errorf("gathered %s", got)
 	}
 	if no := recorded.Refused(); len(no) != 1 || no[0].Outcome.Status != shoal.Invalid || no[0].Value != "pink" {

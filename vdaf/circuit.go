@@ -158,8 +158,8 @@ func (g *gadget[E]) eval(sp *space[E], poly []E, t E) E {
 	return f.Mul(sum, g.half)
 }
 
-// cut takes n elements off scratch memory.
-func cut[E field.Elem](scratch *[]E, n int) []E {
+// take takes n elements off scratch memory.
+func take[E field.Elem](scratch *[]E, n int) []E {
 	v := (*scratch)[:n:n]
 	*scratch = (*scratch)[n:]
 	return v

@@ -14,7 +14,7 @@ type pointCircuit[E field.Elem] struct {
 	poly   []E // coefficients of PolyEval, lowest first; nil for Mul
 	linear bool
 	outLen int
-	cut    func(out, meas []E)
+	decode func(out, meas []E)
 }
 
 func newPointCircuit[E field.Elem](f field.Field[E], length int, poly []E) (*pointCircuit[E], error) {
@@ -45,7 +45,7 @@ func (c *pointCircuit[E]) dims() dims {
 
 func (c *pointCircuit[E]) newSpace() *space[E] { return c.g.newSpace() }
 
-func (c *pointCircuit[E]) truncate(out, meas []E) { c.cut(out, meas) }
+func (c *pointCircuit[E]) truncate(out, meas []E) { c.decode(out, meas) }
 
 // eval is the gadget at values of its wires.
 func (c *pointCircuit[E]) eval(wires []E) E {
@@ -68,7 +68,7 @@ func (c *pointCircuit[E]) prove(scratch, proof, meas, proveRand, _ []E) {
 	poly := proof[g.arity:]
 	var wires [2][]E
 	for j := range g.arity {
-		w := cut(&scratch, g.n)
+		w := take(&scratch, g.n)
 		w[0] = proveRand[j]
 		clear(w[1+copy(w[1:], meas) : g.p])
 		wires[j] = w
@@ -99,7 +99,7 @@ func (c *pointCircuit[E]) provePairs(scratch, poly, meas []E, wires *[2][]E) {
 			poly[2*(k+1)] = m
 		}
 	}
-	odd := cut(&scratch, g.p)
+	odd := take(&scratch, g.p)
 	c.evalVec(odd, wires, g.p)
 	for i := range g.p - 1 {
 		poly[2*i+1] = odd[i]

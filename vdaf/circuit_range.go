@@ -17,7 +17,7 @@ type rangeCircuit[E field.Elem] struct {
 	outLen    int
 	sharesInv E
 	sum       func(meas []E) E
-	cut       func(out, meas []E)
+	decode    func(out, meas []E)
 }
 
 // newRangeCircuit makes the circuit for a measurement of the given length.
@@ -51,7 +51,7 @@ func (c *rangeCircuit[E]) dims() dims {
 
 func (c *rangeCircuit[E]) newSpace() *space[E] { return c.g.newSpace() }
 
-func (c *rangeCircuit[E]) truncate(out, meas []E) { c.cut(out, meas) }
+func (c *rangeCircuit[E]) truncate(out, meas []E) { c.decode(out, meas) }
 
 // proveScratch: a block of each kind of wire, powers of the joint randomness for
 // one of them, products, and the powers for the next column.
@@ -72,10 +72,10 @@ func (c *rangeCircuit[E]) prove(scratch, proof, meas, proveRand, jointRand []E) 
 	// The odd ones are sums over the products of two wires each. The wires are
 	// extended eight at a time; row k of a and b holds the k-th value of each.
 	const n = field.Rows
-	a, b := cut(&scratch, n*g.p), cut(&scratch, n*g.p)
-	total, rand := cut(&scratch, n*g.p), cut(&scratch, n*g.p)
+	a, b := take(&scratch, n*g.p), take(&scratch, n*g.p)
+	total, rand := take(&scratch, n*g.p), take(&scratch, n*g.p)
 	clear(total)
-	powers := cut(&scratch, g.calls)
+	powers := take(&scratch, g.calls)
 	copy(powers, jointRand)
 	for at := 0; at < c.chunk; at += n {
 		used := min(n, c.chunk-at)

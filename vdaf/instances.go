@@ -67,7 +67,7 @@ func Count(opts ...Option) (*Prio3[bool, uint64], error) {
 	}
 	circ.linear = true
 	circ.outLen = 1
-	circ.cut = copyTo[field.F64]
+	circ.decode = copyTo[field.F64]
 	return &Prio3[bool, uint64]{
 		Instance: finish(c, field.Field64(), circ, 1, turboShake),
 		encode:   func(dst []uint8, m bool) error { dst[0] = bit(m); return nil },
@@ -93,7 +93,7 @@ func Sum(limit uint64, opts ...Option) (*Prio3[uint64, uint64], error) {
 	}
 	w := weights(f, limit)
 	circ.outLen = 1
-	circ.cut = func(out, meas []field.F64) { decodeInts(f, out, meas, w) }
+	circ.decode = func(out, meas []field.F64) { decodeInts(f, out, meas, w) }
 	return &Prio3[uint64, uint64]{
 		Instance: finish(c, f, circ, 1, turboShake),
 		encode:   func(dst []uint8, m uint64) error { return encodeInt(dst, m, limit) },
@@ -241,7 +241,7 @@ func MultihotCountVec(length int, limit uint64, chunk int, opts ...Option) (*Pri
 	}
 	w := weights(f, limit)
 	circ.outLen = length
-	circ.cut = copyTo[field.F128]
+	circ.decode = copyTo[field.F128]
 	circ.sum = func(meas []field.F128) field.F128 {
 		return f.Sub(f.Sum(meas[:length]), f.Dot(meas[length:], w))
 	}
@@ -287,7 +287,7 @@ func newVecCircuit[E field.Elem](c config, f field.Field[E], length int, limit u
 	}
 	w := weights(f, limit)
 	circ.outLen = length
-	circ.cut = func(out, meas []E) { decodeInts(f, out, meas, w) }
+	circ.decode = func(out, meas []E) { decodeInts(f, out, meas, w) }
 	return circ, nil
 }
 

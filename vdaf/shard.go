@@ -196,18 +196,18 @@ func (s *sharding[E]) shard(rand io.Reader, nonce Nonce) (*Sharded, error) {
 func (e *engine[E]) newSharded() *Sharded {
 	n := e.sizes()
 	b := make([]byte, n.PublicShare+n.LeaderShare+(e.shares-1)*n.HelperShare)
-	cut := func(size int) []byte {
+	next := func(size int) []byte {
 		v := b[:size:size]
 		b = b[size:]
 		return v
 	}
 	out := &Sharded{InputShares: make([][]byte, e.shares)}
 	if n.PublicShare > 0 {
-		out.PublicShare = cut(n.PublicShare)
+		out.PublicShare = next(n.PublicShare)
 	}
-	out.InputShares[0] = cut(n.LeaderShare)
+	out.InputShares[0] = next(n.LeaderShare)
 	for j := 1; j < e.shares; j++ {
-		out.InputShares[j] = cut(n.HelperShare)
+		out.InputShares[j] = next(n.HelperShare)
 	}
 	return out
 }

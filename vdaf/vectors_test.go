@@ -133,7 +133,7 @@ func higherDegree() (*Prio3[uint64, uint64], error) {
 	if err != nil {
 		return nil, err
 	}
-	circ.outLen, circ.cut = 1, copyTo[field.F64]
+	circ.outLen, circ.decode = 1, copyTo[field.F64]
 	c, err := newConfig(0xFFFFFFFF, "Prio3HigherDegree", nil, nil)
 	return &Prio3[uint64, uint64]{
 		Instance: finish(c, f, circ, 1, turboShake),

@@ -41,8 +41,8 @@ type world struct {
 	shard     func(nonce vdaf.Nonce, i int) (*vdaf.Sharded, error)
 	unshard   func(shares [][]byte, n uint64) ([]uint64, error)
 	leader    *leader.Leader
-	rings     [2]*roster.Roster // leader, helper
-	token     auth.Token        // of the collector
+	rings     [2]*tasks.Registry // leader, helper
+	token     auth.Token         // of the collector
 	collector *dap.PrivateKey
 	url       string // of the leader
 	dir       string
@@ -87,35 +87,35 @@ func (w *world) start(t testing.TB, ctx context.Context, running *sync.WaitGroup
 	check(t, err)
 	between, err := auth.NewToken(rand.Reader)
 	check(t, err)
-	entry := roster.Entry{
+	entry := tasks.Entry{
 		ID: w.task.ID(), Variant: "dap-18", Config: encoded, Role: dap.Leader,
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{1: *secret}, VerifyWith: 1,
 		CollectorTokens: []auth.Hash{w.token.Hash()}, Outbound: between, Collector: w.collector.Config(), Leeway: 5 * time.Minute,
 	}
 	ours, theirs := w.stores(t, ctx)
-	var books [2]*ledger.Books
+	var ledgers [2]*ledger.Ledgers
 	for i, role := range []dap.Role{dap.Leader, dap.Helper} {
 		var store interface {
 			ledger.Store
-			roster.Store
+			tasks.Store
 		} = ours
 		if role == dap.Helper {
 			store = theirs
 			entry.Role, entry.Inbound, entry.CollectorTokens, entry.Outbound = role, []auth.Hash{between.Hash()}, nil, auth.Token{}
 		}
-		w.rings[i], err = roster.Open(ctx, store, roster.Config{Role: role, Keys: keys, Clock: w.clock, Rand: rand.Reader})
+		w.rings[i], err = tasks.Open(ctx, store, tasks.Config{Role: role, Keys: keys, Clock: w.clock, Rand: rand.Reader})
 		check(t, err)
 		check(t, w.rings[i].Add(ctx, entry))
-		books[i], err = ledger.New(store, ledger.Config{Keys: keys, Clock: w.clock, Rand: rand.Reader})
+		ledgers[i], err = ledger.New(store, ledger.Config{Keys: keys, Clock: w.clock, Rand: rand.Reader})
 		check(t, err)
 	}
 	w.leader, err = leader.New(ctx, leader.Config{
-		Store: ours, Books: books[0], Roster: w.rings[0], FS: durable.OS(), Dir: filepath.Join(w.dir, "reports"), Clock: w.clock,
+		Store: ours, Ledgers: ledgers[0], Registry: w.rings[0], FS: durable.OS(), Dir: filepath.Join(w.dir, "reports"), Clock: w.clock,
 		Failed: func(err error) { t.Errorf("leader: %v", err) },
 	})
 	check(t, err)
 	h, err := helper.New(helper.Config{
-		Store: theirs, Books: books[1], Roster: w.rings[1], Clock: w.clock, Report: func(err error) { t.Errorf("helper: %v", err) },
+		Store: theirs, Ledgers: ledgers[1], Registry: w.rings[1], Clock: w.clock, Report: func(err error) { t.Errorf("helper: %v", err) },
 	})
 	check(t, err)
 	for i, handler := range []http.Handler{w.leader.Handler(), h.Handler()} {
@@ -135,12 +135,12 @@ func (w *world) start(t testing.TB, ctx context.Context, running *sync.WaitGroup
 type (
 	leaderStore interface {
 		leader.Store
-		roster.Store
+		tasks.Store
 		io.Closer
 	}
 	helperStore interface {
 		helper.Store
-		roster.Store
+		tasks.Store
 		io.Closer
 	}
 )

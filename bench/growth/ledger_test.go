@@ -31,19 +31,19 @@ const (
 
 // A world is a helper's ledgers in SQLite.
 type world struct {
-	store  *sqlite.Helper
-	books  *ledger.Books
-	random *rand.ChaCha8
-	ring   *dap.Keyring
-	key    *dap.PrivateKey
-	prio   *vdaf.Prio3[bool, uint64]
+	store   *sqlite.Helper
+	ledgers *ledger.Ledgers
+	random  *rand.ChaCha8
+	ring    *dap.Keyring
+	key     *dap.PrivateKey
+	prio    *vdaf.Prio3[bool, uint64]
 }
 
 type member struct {
 	task   *dap.Task
 	helper *dap.Aggregator
 	leader *dap.Aggregator
-	book   *ledger.Book
+	ledger *ledger.Ledger
 }
 
 func must[T any](v T, err error) func(testing.TB) T {
@@ -63,7 +63,7 @@ func newWorld(b *testing.B) *world {
 	c := clock.NewVirtual(time.Unix(now, 0))
 	w.key = must(dap.GenerateKey(1, task.KEMX25519, w.random))(b)
 	w.ring = must(dap.NewKeyring(dap.DefaultRotation(), dap.HeldKey{Key: w.key, Created: c.Now().Add(-48 * time.Hour)}))(b)
-	w.books = must(ledger.New(w.store, ledger.Config{Keys: must(atrest.New(atrest.Key{1}))(b), Clock: c, Rand: w.random}))(b)
+	w.ledgers = must(ledger.New(w.store, ledger.Config{Keys: must(atrest.New(atrest.Key{1}))(b), Clock: c, Rand: w.random}))(b)
 	w.prio = must(vdaf.Count())(b)
 	return w
 }
@@ -81,7 +81,7 @@ func (w *world) member(b *testing.B, n int) *member {
 	verify := map[dap.VerificationKeyID]*vdaf.VerifyKey{0: {7}}
 	m.helper = must(dap.NewAggregator(m.task, dap.Helper, verify, time.Minute))(b)
 	m.leader = must(dap.NewAggregator(m.task, dap.Leader, verify, time.Minute))(b)
-	m.book = must(w.books.Open(b.Context(), m.task, 0))(b)
+	m.ledger = must(w.ledgers.Open(b.Context(), m.task, 0))(b)
 	return m
 }
 
@@ -151,11 +151,11 @@ func (w *world) outcome(b *testing.B, m *member) *dap.Outcome {
 func (w *world) commit(b *testing.B, all []*member) time.Duration {
 	for _, m := range all { // reads the page
 		one := dap.Candidate{ID: dap.ReportID{1}, Time: now / 3600, Bucket: m.task.Bucket(now/3600, dap.BatchID{})}
-		if _, err := m.book.Check(b.Context(), []dap.Candidate{one}); err != nil {
+		if _, err := m.ledger.Check(b.Context(), []dap.Candidate{one}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	if _, err := all[0].book.Commit(b.Context(), w.outcome(b, all[0]), nil); err != nil {
+	if _, err := all[0].ledger.Commit(b.Context(), w.outcome(b, all[0]), nil); err != nil {
 		b.Fatal(err)
 	}
 	var times []time.Duration
@@ -163,7 +163,7 @@ func (w *world) commit(b *testing.B, all []*member) time.Duration {
 		m := all[k*7919%len(all)]
 		o := w.outcome(b, m)
 		start := time.Now()
-		verdicts, err := m.book.Commit(b.Context(), o, nil)
+		verdicts, err := m.ledger.Commit(b.Context(), o, nil)
 		times = append(times, time.Since(start))
 		if err != nil || slices.ContainsFunc(verdicts, func(e dap.ReportError) bool { return e != 0 }) {
 			b.Fatal(verdicts, err)
@@ -199,7 +199,7 @@ func BenchmarkLedger(b *testing.B) {
 		}
 		runtime.GC()
 		ratio := float64(took) / float64(base)
-		fmt.Printf("%12d %8d %12v %8.2f %6d MiB\n", ids, tasks, took.Round(10*time.Microsecond), ratio, w.books.Cached()>>20)
+		fmt.Printf("%12d %8d %12v %8.2f %6d MiB\n", ids, tasks, took.Round(10*time.Microsecond), ratio, w.ledgers.Cached()>>20)
 		b.ReportMetric(float64(took.Microseconds()), "µs/commit")
 		b.ReportMetric(ratio, "ratio")
 	}

@@ -82,11 +82,11 @@ func (c *pairInviteCmd) Run(e *env) error {
 	if err != nil {
 		return setup(err)
 	}
-	book, err := server.OpenPairings(config)
+	pairings, err := server.OpenPairings(config)
 	if err != nil {
 		return setup(err)
 	}
-	line, err := book.Invite(card, me, identity, e.clock.Now(), rand.Reader)
+	line, err := pairings.Invite(card, me, identity, e.clock.Now(), rand.Reader)
 	if err != nil {
 		return setup(err)
 	}
@@ -119,11 +119,11 @@ func (c *pairAcceptCmd) Run(e *env) error {
 	if err != nil {
 		return setup(err)
 	}
-	book, err := server.OpenPairings(config)
+	pairings, err := server.OpenPairings(config)
 	if err != nil {
 		return setup(err)
 	}
-	made, err := book.Accept(text, &me, key, e.clock.Now())
+	made, err := pairings.Accept(text, &me, key, e.clock.Now())
 	if err != nil {
 		return setup(err)
 	}
@@ -160,11 +160,11 @@ func (c *pairListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	book, err := server.OpenPairings(config)
+	pairings, err := server.OpenPairings(config)
 	if err != nil {
 		return setup(err)
 	}
-	list, err := book.List()
+	list, err := pairings.List()
 	if err != nil {
 		return setup(err)
 	}
@@ -185,9 +185,9 @@ func (c *pairRemoveCmd) Run(*env) error {
 	if err != nil {
 		return err
 	}
-	book, err := server.OpenPairings(config)
+	pairings, err := server.OpenPairings(config)
 	if err != nil {
 		return setup(err)
 	}
-	return setup(book.Remove(c.Identity))
+	return setup(pairings.Remove(c.Identity))
 }

@@ -246,7 +246,7 @@ func Transport() *http.Transport {
 		Proxy:                  http.ProxyFromEnvironment,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS13},
 		TLSHandshakeTimeout:    20 * time.Second,
-		ResponseHeaderTimeout:  patience,
+		ResponseHeaderTimeout:  requestTimeout,
 		MaxResponseHeaderBytes: 16 << 10,
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
@@ -259,7 +259,7 @@ func httpClient(rt http.RoundTripper) *http.Client {
 	}
 	return &http.Client{
 		Transport:     rt,
-		Timeout:       patience,
+		Timeout:       requestTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	maxConfigs  = 1 << 17          // bytes of a list of HPKE configurations
-	defaultLife = time.Hour        // of a cached list whose answer has no max-age
-	longestLife = 24 * time.Hour   // at most, regardless of the answer
-	patience    = 60 * time.Second // with one request
+	maxConfigs     = 1 << 17          // bytes of a list of HPKE configurations
+	defaultLife    = time.Hour        // of a cached list whose answer has no max-age
+	longestLife    = 24 * time.Hour   // at most, regardless of the answer
+	requestTimeout = 60 * time.Second // with one request
 )
 
 // A Source is an aggregator as clients know it.

@@ -2,11 +2,11 @@
 // longer count, or does not know what to do with. It stays until an operator has
 // acknowledged it.
 //
-// The server keeps the list, one [Book] a data folder, and writes it when it
+// The server keeps the list, one [List] a data folder, and writes it when it
 // learns of something:
 //
-//	book, err := loss.Open(durable.OS(), "data")
-//	fresh, err := book.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "a file", Reports: 12})
+//	list, err := loss.Open(durable.OS(), "data")
+//	fresh, err := list.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "a file", Reports: 12})
 //
 // The operator's command reads the same list, with or without a server beside it,
 // and acknowledges what it has read; the server finds that in a second file, which
@@ -21,7 +21,7 @@
 // # Limits
 //
 // An acknowledged entry that is not found again goes after 90 days.
-// A book has about 1,000 places; what comes then is counted in one entry for each
+// A list has about 1,000 places; what comes then is counted in one entry for each
 // role and cause. One process writes the list at a time.
 package loss
 
@@ -86,8 +86,8 @@ type document struct {
 	Losses  []Loss `json:"losses"`
 }
 
-// A Book is the list of a server. Its methods are safe for concurrent use.
-type Book struct {
+// A List is the list of a server. Its methods are safe for concurrent use.
+type List struct {
 	fs  durable.FS
 	dir string
 
@@ -99,8 +99,8 @@ type Book struct {
 
 // Open reads the list in dir, which exists. A list that cannot be read is kept aside
 // and is a loss itself.
-func Open(fsys durable.FS, dir string) (*Book, error) {
-	b := &Book{fs: fsys, dir: dir, known: map[key]Loss{}, found: map[key]bool{}}
+func Open(fsys durable.FS, dir string) (*List, error) {
+	b := &List{fs: fsys, dir: dir, known: map[key]Loss{}, found: map[key]bool{}}
 	all, err := read(fsys, filepath.Join(dir, listFile))
 	if _, broken := errors.AsType[*brokenError](err); broken {
 		name := filepath.Join(dir, listFile)
@@ -150,7 +150,7 @@ func write(fsys durable.FS, name string, all []Loss) error {
 
 // Add enters a loss, durably, and reports whether it or a part of it is new. After
 // an error it is in the list of this process, and a later call writes it.
-func (b *Book) Add(l Loss) (fresh bool, err error) {
+func (b *List) Add(l Loss) (fresh bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old, known := b.known[l.key()]
@@ -169,7 +169,7 @@ func (b *Book) Add(l Loss) (fresh bool, err error) {
 }
 
 // Count adds reports to an entry, durably, for losses that have no place of their own.
-func (b *Book) Count(l Loss) error {
+func (b *List) Count(l Loss) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.Reports += b.known[l.key()].Reports
@@ -180,7 +180,7 @@ func (b *Book) Count(l Loss) error {
 
 // Replace makes the entries of a role and a cause those given, for what can pass,
 // and returns those that are new.
-func (b *Book) Replace(role string, cause Cause, all []Loss) (fresh []Loss, err error) {
+func (b *List) Replace(role string, cause Cause, all []Loss) (fresh []Loss, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	next := map[key]bool{}
@@ -207,7 +207,7 @@ func (b *Book) Replace(role string, cause Cause, all []Loss) (fresh []Loss, err 
 
 // Prune drops losses that were acknowledged [Kept] and longer before now and that this
 // process has not found again.
-func (b *Book) Prune(now time.Time) error {
+func (b *List) Prune(now time.Time) error {
 	acked, err := read(b.fs, filepath.Join(b.dir, ackFile))
 	if err != nil {
 		return fmt.Errorf("reading what is acknowledged: %w", err)
@@ -236,7 +236,7 @@ func (b *Book) Prune(now time.Time) error {
 }
 
 // save writes the list if it has changed. The caller holds b.mu.
-func (b *Book) save() error {
+func (b *List) save() error {
 	if !b.dirty {
 		return nil
 	}
@@ -259,7 +259,7 @@ func sorted(m map[key]Loss) []Loss {
 }
 
 // List returns the list with what was acknowledged of it.
-func (b *Book) List() (State, error) {
+func (b *List) State() (State, error) {
 	b.mu.Lock()
 	all := sorted(b.known)
 	err := b.save()

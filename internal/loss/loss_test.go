@@ -23,7 +23,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func open(t *testing.T, dir string) *loss.Book {
+func open(t *testing.T, dir string) *loss.List {
 	t.Helper()
 	b, err := loss.Open(durable.OS(), dir)
 	must(t, err)
@@ -56,8 +56,8 @@ func TestBook(t *testing.T) {
 	_, err = b.Add(two) // while the operator reads
 	must(t, err)
 	must(t, loss.Acknowledge(durable.OS(), dir, read, day))
-	for _, b := range []*loss.Book{b, open(t, dir)} {
-		st, err := b.List()
+	for _, b := range []*loss.List{b, open(t, dir)} {
+		st, err := b.State()
 		if got := counts(t, st, err); got != [2]int{1, 1} || st.Open[0] != two {
 			t.Errorf("acknowledged what was not known: %+v", st)
 		}
@@ -66,7 +66,7 @@ func TestBook(t *testing.T) {
 	if fresh, err := b.Add(one); err != nil || !fresh {
 		t.Errorf("more reports: fresh %v, %v", fresh, err)
 	}
-	st, err := b.List()
+	st, err := b.State()
 	if got := counts(t, st, err); got != [2]int{2, 0} {
 		t.Errorf("more reports than were acknowledged: %+v", st)
 	}
@@ -88,7 +88,7 @@ func TestReplace(t *testing.T) {
 	}{{[]loss.Loss{orphan("a"), orphan("b")}, 2, 3}, {[]loss.Loss{orphan("b")}, 0, 2}, {nil, 0, 1}} {
 		fresh, err := b.Replace("shuffler", loss.Orphaned, c.all)
 		must(t, err)
-		st, err := b.List()
+		st, err := b.State()
 		if got := counts(t, st, err); len(fresh) != c.fresh || got[0] != c.open {
 			t.Errorf("step %d: fresh %v, state %+v", i, fresh, st)
 		}
@@ -102,13 +102,13 @@ func TestDamagedList(t *testing.T) {
 	_, err := open(t, dir).Add(loss.Loss{Role: "leader", Cause: loss.Damaged, Place: "x"})
 	must(t, err)
 	must(t, os.Truncate(filepath.Join(dir, "losses.json"), 10))
-	st, err := open(t, dir).List()
+	st, err := open(t, dir).State()
 	if got := counts(t, st, err); got != [2]int{1, 0} || st.Open[0].Place != "losses.json" {
 		t.Errorf("state %+v", st)
 	}
 	must(t, loss.Acknowledge(durable.OS(), dir, st, day))
 	must(t, os.Truncate(filepath.Join(dir, "losses.acknowledged.json"), 10))
-	if st, err := open(t, dir).List(); err == nil || len(st.Open) != 1 {
+	if st, err := open(t, dir).State(); err == nil || len(st.Open) != 1 {
 		t.Errorf("damaged acknowledgements: %+v, %v", st, err)
 	}
 }
@@ -124,7 +124,7 @@ func TestManyPlaces(t *testing.T) {
 			t.Fatalf("place %d is not new", i)
 		}
 	}
-	st, err := b.List()
+	st, err := b.State()
 	must(t, err)
 	sum := int64(0)
 	for _, l := range st.Open {
@@ -156,11 +156,11 @@ func TestFullDisk(t *testing.T) {
 	if fresh, err := b.Add(loss.Loss{Role: "leader", Cause: loss.Missing, Place: "x"}); !fresh || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("on a full disk: fresh %v, %v", fresh, err)
 	}
-	if st, err := b.List(); err == nil || len(st.Open) != 1 {
+	if st, err := b.State(); err == nil || len(st.Open) != 1 {
 		t.Errorf("on a full disk: %+v, %v", st, err)
 	}
 	d.full = false
-	_, err = b.List()
+	_, err = b.State()
 	must(t, err)
 	st, err := loss.Read(d, ".")
 	if got := counts(t, st, err); got != [2]int{1, 0} {
@@ -172,7 +172,7 @@ func TestFullDisk(t *testing.T) {
 // the same place after that is a new one.
 func TestPrune(t *testing.T) {
 	dir := t.TempDir()
-	reopen := func() *loss.Book {
+	reopen := func() *loss.List {
 		b, err := loss.Open(durable.OS(), dir)
 		must(t, err)
 		return b
@@ -182,14 +182,14 @@ func TestPrune(t *testing.T) {
 		_, err := b.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: place, Reports: 5})
 		must(t, err)
 	}
-	st, err := b.List()
+	st, err := b.State()
 	must(t, err)
 	must(t, loss.Acknowledge(durable.OS(), dir, st, day))
 	_, err = b.Add(loss.Loss{Role: "shuffler", Cause: loss.Damaged, Place: "open", Reports: 1})
 	must(t, err)
 	count := func(open, acknowledged int) {
 		t.Helper()
-		st, err := b.List()
+		st, err := b.State()
 		if err != nil || len(st.Open) != open || len(st.Acknowledged) != acknowledged {
 			t.Errorf("%+v, %v; want %d open and %d acknowledged", st, err, open, acknowledged)
 		}

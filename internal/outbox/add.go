@@ -41,9 +41,9 @@ func (b *Box) wait(a *addition) {
 	b.pendingMu.Unlock()
 	select {
 	case <-a.done:
-	case b.turn <- struct{}{}:
+	case b.sem <- struct{}{}:
 		b.serve(a)
-		<-b.turn
+		<-b.sem
 	}
 }
 
@@ -144,7 +144,7 @@ func (s *session) add(c *Contribution, r Report) (Verdict, error) {
 	e := &Entry{
 		ID: st.next, Task: c.Task, Owner: c.Owner, Metric: c.Metric, Destination: c.Destination,
 		Epoch: c.Epoch, Stage: Waiting, At: c.At, SendBy: c.SendBy, NotAfter: c.NotAfter,
-		Record: append([]byte(nil), r.Record...), Recorded: r.Recorded, Encoded: r.Encoded, Keeps: c.Keep,
+		Record: append([]byte(nil), r.Record...), Recorded: r.Recorded, Encoded: r.Encoded, Resealable: c.Keep,
 	}
 	if c.Held {
 		e.Stage = Held

@@ -83,8 +83,8 @@ type Box struct {
 
 	sending sync.Mutex // held by the one pass that runs
 
-	// turn is the lock of all fields below: a caller locks it by putting a value in.
-	turn    chan struct{}
+	// sem is the lock of all fields below: a caller locks it by putting a value in.
+	sem     chan struct{}
 	closed  bool
 	journal journal
 	state   *state // nil: to be read
@@ -95,7 +95,7 @@ type Box struct {
 // Open opens the outbox in dir, which it makes if it is missing. It reports
 // what was found damaged; that is no error.
 func Open(dir string, o Options) (*Box, Recovery, error) {
-	b := &Box{o: o.withDefaults(), dir: dir, shared: o.FS == nil, turn: make(chan struct{}, 1)}
+	b := &Box{o: o.withDefaults(), dir: dir, shared: o.FS == nil, sem: make(chan struct{}, 1)}
 	if b.o.FS == nil {
 		b.o.FS = durable.OS()
 	}
@@ -122,8 +122,8 @@ func (b *Box) prepareDir() error {
 func (b *Box) Close() error {
 	b.sending.Lock()
 	defer b.sending.Unlock()
-	b.turn <- struct{}{}
-	defer func() { <-b.turn }()
+	b.sem <- struct{}{}
+	defer func() { <-b.sem }()
 	b.closed = true
 	b.state = nil
 	return nil
@@ -141,12 +141,12 @@ type session struct {
 // locked runs f in a session. If f fails, or its changes cannot be made
 // durable, none of them counts.
 func (b *Box) locked(f func(*session) error) error {
-	b.turn <- struct{}{}
-	defer func() { <-b.turn }()
+	b.sem <- struct{}{}
+	defer func() { <-b.sem }()
 	return b.session(f)
 }
 
-// session is locked for a caller that holds the turn.
+// session is locked for a caller that holds the lock.
 func (b *Box) session(f func(*session) error) (err error) {
 	if b.closed {
 		return ErrClosed
@@ -415,7 +415,7 @@ func (s *session) readOn(synced uint64) error {
 
 // Recovery returns what was found wrong since Open.
 func (b *Box) Recovery() Recovery {
-	b.turn <- struct{}{}
-	defer func() { <-b.turn }()
+	b.sem <- struct{}{}
+	defer func() { <-b.sem }()
 	return b.repairs
 }

@@ -45,15 +45,15 @@ type Entry struct {
 	Epoch       task.Epoch
 	Stage       Stage
 
-	At        time.Time // when it was recorded
-	NotBefore time.Time // when it is sent, or tried again
-	SendBy    time.Time // no send is planned for later
-	NotAfter  time.Time // dropped then
-	Attempts  int       // sends without an answer that settles it
-	Keeps     bool      // the record stays when it is sealed, see Contribution.Keep
-	Resealed  bool      // it was sealed a second time, or waits for that
+	At         time.Time // when it was recorded
+	NotBefore  time.Time // when it is sent, or tried again
+	SendBy     time.Time // no send is planned for later
+	NotAfter   time.Time // dropped then
+	Attempts   int       // sends without an answer that settles it
+	Resealable bool      // the record stays when it is sealed, see Contribution.Keep
+	Resealed   bool      // it was sealed a second time, or waits for that
 
-	Record   []byte // for the Sealer; nil once sealed, unless Keeps is set
+	Record   []byte // for the Sealer; nil once sealed, unless Resealable is set
 	Recorded string // for people: what the app recorded
 	Encoded  string // for people: what leaves the device, inside the encryption
 	Report   []byte // the sealed bytes; nil before

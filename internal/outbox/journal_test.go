@@ -53,11 +53,11 @@ func everyOp() []op {
 }
 
 // gatherOps has one op of each kind that came with what gathers.
-func gatherOps() []op {
+func accumulateOps() []op {
 	e := &Entry{
 		ID: 17, Task: task.ID{2}, Owner: "owner", Metric: "g", Destination: "https://x.example", Epoch: 20777, Stage: Waiting,
 		At: noon, NotBefore: noon.Add(time.Hour), SendBy: noon.Add(2 * time.Hour), NotAfter: noon.Add(3 * time.Hour),
-		Record: []byte("zero"), Recorded: "nothing", Encoded: "shares", Keeps: true,
+		Record: []byte("zero"), Recorded: "nothing", Encoded: "shares", Resealable: true,
 	}
 	again := *e
 	again.ID, again.Resealed, again.Stage, again.Report = 18, true, Sealed, []byte("second")
@@ -92,7 +92,7 @@ func FuzzOps(f *testing.F) {
 	for _, o := range everyOp() {
 		f.Add(encodeOps(f, []op{o}))
 	}
-	for _, o := range gatherOps() {
+	for _, o := range accumulateOps() {
 		f.Add(encodeOps(f, []op{o}))
 	}
 	f.Add(encodeOps(f, everyOp()))
@@ -113,7 +113,7 @@ func FuzzOps(f *testing.F) {
 }
 
 func TestOpsRoundTrip(t *testing.T) {
-	want := append(everyOp(), gatherOps()...)
+	want := append(everyOp(), accumulateOps()...)
 	got, err := decodeOps(encodeOps(t, want))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v, %v", got, err)
@@ -143,7 +143,7 @@ func TestFirstCiphertextStays(t *testing.T) {
 // A snapshot is the state again.
 func TestSnapshot(t *testing.T) {
 	s := newState()
-	for _, o := range append(everyOp(), gatherOps()...) {
+	for _, o := range append(everyOp(), accumulateOps()...) {
 		if _, drop := o.(done); !drop {
 			o.apply(s)
 		}
@@ -193,7 +193,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // The journal of today is read, and written, by every later version.
 func TestGoldenJournal(t *testing.T) {
 	testGoldenJournal(t, "testdata/journal.golden", everyOp())
-	testGoldenJournal(t, "testdata/journal-gather.golden", gatherOps())
+	testGoldenJournal(t, "testdata/journal-gather.golden", accumulateOps())
 }
 
 func testGoldenJournal(t *testing.T, name string, ops []op) {

@@ -147,7 +147,7 @@ func TestMarks(t *testing.T) {
 // The journal of version 1 is read, nothing of it is lost, and it becomes one of
 // version 2 whose truncation is noticed.
 func TestVersion1(t *testing.T) {
-	for name, want := range map[string][]op{"journal-v1.golden": everyOp(), "journal-gather-v1.golden": gatherOps()} {
+	for name, want := range map[string][]op{"journal-v1.golden": everyOp(), "journal-gather-v1.golden": accumulateOps()} {
 		file, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			t.Fatal(err)

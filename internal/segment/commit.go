@@ -80,7 +80,7 @@ func (l *Log) commit(b *batch) error {
 	a := l.active
 	frame(b.buf, a.seed)
 	if _, err := a.file.WriteAt(b.buf, a.size); err != nil {
-		return l.cutBack(err)
+		return l.truncateBack(err)
 	}
 	if err := a.file.Sync(); err != nil {
 		return l.retire(err)
@@ -150,7 +150,7 @@ func (l *Log) finish() error {
 	foot := footer{records: a.records, size: a.size}
 	a.hash.Sum(foot.digest[:0])
 	if _, err := a.file.WriteAt(foot.append(nil, a.seed), a.size); err != nil {
-		return diskError(l.cutBack(err))
+		return diskError(l.truncateBack(err))
 	}
 	if err := a.file.Sync(); err != nil {
 		return diskError(l.retire(err))
@@ -171,8 +171,8 @@ func (l *Log) finish() error {
 	return nil
 }
 
-// cutBack removes what a failed write has left behind the durable records.
-func (l *Log) cutBack(cause error) error {
+// truncateBack removes what a failed write has left behind the durable records.
+func (l *Log) truncateBack(cause error) error {
 	if err := l.active.file.Truncate(l.active.size); err != nil {
 		return l.retire(errors.Join(cause, err))
 	}

@@ -108,7 +108,7 @@ func (l *Log) loadFile(number uint64, suffix string, r *Recovery) error {
 	}
 	s.number, s.sealed = number, suffix == segSuffix
 	if !s.sealed {
-		r.Torn += s.cutTail()
+		r.Torn += s.truncateTail()
 	}
 	for _, g := range s.gaps {
 		r.Damaged = append(r.Damaged, Damage{path, g.start, g.end - g.start, g.records})
@@ -128,9 +128,9 @@ func (l *Log) loadFile(number uint64, suffix string, r *Recovery) error {
 	return err
 }
 
-// cutTail drops the gap at the end of an open segment, which almost always is
+// truncateTail drops the gap at the end of an open segment, which almost always is
 // a write that was not finished, and returns its size in bytes.
-func (s *segment) cutTail() int64 {
+func (s *segment) truncateTail() int64 {
 	n := len(s.gaps)
 	if n == 0 || s.gaps[n-1].end != s.size {
 		return 0

@@ -119,17 +119,17 @@ func (w *world) pair() {
 }
 
 // card is what an organisation pairs with.
-func (w *world) card(o *org) (pairing.Card, task.IdentityKey, *pairing.Book) {
+func (w *world) card(o *org) (pairing.Card, task.IdentityKey, *pairing.File) {
 	w.t.Helper()
 	c, key, err := Card(o.config(), w.clock.Now())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	book, err := OpenPairings(o.config())
+	pairings, err := OpenPairings(o.config())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return c, key, book
+	return c, key, pairings
 }
 
 // invite lets a answer b's card, and returns the invitation.
@@ -144,8 +144,8 @@ func (w *world) invite() string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ours, ourKey, ourBook := w.card(w.a)
-	invitation, err := ourBook.Invite(parsed, ours, ourKey, w.clock.Now(), rand.Reader)
+	ours, ourKey, ourLedger := w.card(w.a)
+	invitation, err := ourLedger.Invite(parsed, ours, ourKey, w.clock.Now(), rand.Reader)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -155,12 +155,12 @@ func (w *world) invite() string {
 // accept lets b accept an invitation.
 func (w *world) accept(invitation string) {
 	w.t.Helper()
-	theirs, _, book := w.card(w.b)
+	theirs, _, pairings := w.card(w.b)
 	key, err := PairingKey(w.b.config())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := book.Accept(invitation, &theirs, key, w.clock.Now()); err != nil {
+	if _, err := pairings.Accept(invitation, &theirs, key, w.clock.Now()); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -312,11 +312,11 @@ func (w *world) checkAggregateMetrics() {
 // of a sender anywhere.
 func (w *world) checkSecrets() {
 	w.t.Helper()
-	book, err := OpenPairings(w.b.config())
+	pairings, err := OpenPairings(w.b.config())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	list, err := book.List()
+	list, err := pairings.List()
 	if err != nil || len(list) != 2 {
 		w.t.Fatalf("%d pairings, %v", len(list), err)
 	}
@@ -361,11 +361,11 @@ func TestPairingRemoved(t *testing.T) {
 		{w.b, w.a.identity, "leader", dap.AggregateSharePath(made.ID(), dap.AggregateShareID{1}), 404, 404},
 		{w.a, task.FormatPublic(w.task.Hops[2].Identity), "collector", dap.CollectionJobPath(made.ID(), dap.CollectionJobID{1}), 404, 401},
 	} {
-		book, err := OpenPairings(tt.of.config())
+		pairings, err := OpenPairings(tt.of.config())
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, ok, err := book.Find(tt.peer, tt.role)
+		p, ok, err := pairings.Find(tt.peer, tt.role)
 		if err != nil || !ok {
 			t.Fatalf("no pairing with %s (%v)", tt.peer, err)
 		}
@@ -393,7 +393,7 @@ func TestPairingRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		ask(tt.in, "urn:shoal:problem:notFound")
-		if err := book.Remove(tt.peer); err != nil {
+		if err := pairings.Remove(tt.peer); err != nil {
 			t.Fatal(err)
 		}
 		_ = w.settle(2 * time.Minute) // the other one's requests fail
@@ -404,7 +404,7 @@ func TestPairingRemoved(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if p, ok, err = book.Find(tt.peer, tt.role); err != nil || !ok {
+		if p, ok, err = pairings.Find(tt.peer, tt.role); err != nil || !ok {
 			t.Fatalf("no new pairing with %s (%v)", tt.peer, err)
 		}
 		if err := w.settle(2 * time.Minute); err != nil {
@@ -564,7 +564,7 @@ func TestRenewedPairing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := w.a.server.aggregatorNamed(LeaderRole).roster.Lookup(t.Context(), made.ID())
+		s, err := w.a.server.aggregatorNamed(LeaderRole).registry.Lookup(t.Context(), made.ID())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -267,4 +267,4 @@ func PairingKey(c Config) (pairing.Key, error) {
 }
 
 // OpenPairings opens the organisation's pairings.
-func OpenPairings(c Config) (*pairing.Book, error) { return pairing.OpenBook(c.pairingsPath()) }
+func OpenPairings(c Config) (*pairing.File, error) { return pairing.OpenFile(c.pairingsPath()) }

@@ -29,16 +29,16 @@ import (
 // An aggregator runs the leader or the helper of an organisation: its keys, its
 // store, its tasks. Tasks can be added while it runs.
 type aggregator struct {
-	server  *Server
-	role    RoleName
-	store   io.Closer
-	roster  *roster.Roster
-	handler http.Handler
-	run     func(ctx context.Context, failed func(error)) error
-	tick    func(ctx context.Context) error
-	close   func() error
-	// unwell returns why the role cannot do its work now, "" if it can.
-	unwell func() string
+	server   *Server
+	role     RoleName
+	store    io.Closer
+	registry *tasks.Registry
+	handler  http.Handler
+	run      func(ctx context.Context, failed func(error)) error
+	tick     func(ctx context.Context) error
+	close    func() error
+	// unhealthy returns why the role cannot do its work now, "" if it can.
+	unhealthy func() string
 	// refresh sets the role's gauges; nil: it has none.
 	refresh func(context.Context, *metrics) error
 
@@ -50,20 +50,20 @@ type aggregator struct {
 // aggregatorStores are what the two roles need of a database.
 type leaderStore interface {
 	leader.Store
-	roster.Store
+	tasks.Store
 	io.Closer
 	identified
 }
 
 type helperStore interface {
 	helper.Store
-	roster.Store
+	tasks.Store
 	io.Closer
 	identified
 }
 
 func (s *Server) openAggregator(ctx context.Context, r RoleName) (*aggregator, error) {
-	a := &aggregator{server: s, role: r, waiting: map[task.ID]string{}, close: func() error { return nil }, unwell: func() string { return "" }}
+	a := &aggregator{server: s, role: r, waiting: map[task.ID]string{}, close: func() error { return nil }, unhealthy: func() string { return "" }}
 	var err error
 	if r == LeaderRole {
 		err = a.openLeader(ctx)
@@ -77,8 +77,8 @@ func (s *Server) openAggregator(ctx context.Context, r RoleName) (*aggregator, e
 	return a, nil
 }
 
-// open opens the roster and the ledgers over a store.
-func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store, ledgers ledger.Store) (*ledger.Books, error) {
+// open opens the registry and the ledgers over a store.
+func (a *aggregator) open(ctx context.Context, role dap.Role, taskStore tasks.Store, ledgers ledger.Store) (*ledger.Ledgers, error) {
 	s := a.server
 	if s.data.replaced { // another database: what counted is forgotten
 		if err := s.openRestored(true); err != nil {
@@ -99,13 +99,13 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store
 	}
 	rotation := rotationFor(time.Duration(s.config.Aggregates.Expiry))
 	rotation.KEMs = kems
-	a.roster, err = roster.Open(ctx, tasks, roster.Config{Role: role, Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, Rotation: rotation})
+	a.registry, err = tasks.Open(ctx, taskStore, tasks.Config{Role: role, Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, Rotation: rotation})
 	if err != nil {
 		return nil, err
 	}
 	c := ledger.Config{Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, CacheBytes: int64(s.config.Aggregates.ReplayMemory)}
 	if role == dap.Leader {
-		c.Linger = linger
+		c.ExpiryGrace = expiryGrace
 	}
 	if !s.restored.IsZero() {
 		c.NotBefore = s.restored.Add(s.longestSkew())
@@ -118,13 +118,13 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, tasks roster.Store
 // helper until the report expires, and has jobs that began before for some time more.
 func rotationFor(expiry time.Duration) dap.Rotation {
 	rotation := dap.DefaultRotation()
-	rotation.Expired = max(rotation.Expired, expiry+linger)
+	rotation.Expired = max(rotation.Expired, expiry+expiryGrace)
 	return rotation
 }
 
-// linger is how long reports that have expired are still counted by the leader's
+// expiryGrace is how long reports that have expired are still counted by the leader's
 // jobs that were begun before: longer than all rounds of a job take.
-const linger = 7 * 24 * time.Hour
+const expiryGrace = 7 * 24 * time.Hour
 
 func (a *aggregator) openLeader(ctx context.Context) error {
 	s := a.server
@@ -139,15 +139,15 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 	if err := s.dropNode(ctx, store); err != nil {
 		return err
 	}
-	books, err := a.open(ctx, dap.Leader, store, store)
+	ledgers, err := a.open(ctx, dap.Leader, store, store)
 	if err != nil {
 		return err
 	}
 	l, err := leader.New(ctx, leader.Config{
-		Store: store, Node: s.config.Aggregates.Node, Books: books, Roster: a.roster, FS: s.o.FS, Dir: filepath.Join(s.config.Data, string(LeaderRole)),
+		Store: store, Node: s.config.Aggregates.Node, Ledgers: ledgers, Registry: a.registry, FS: s.o.FS, Dir: filepath.Join(s.config.Data, string(LeaderRole)),
 		Clock: s.o.Clock, Rand: s.o.Rand, Client: s.o.Client, Workers: s.config.Batches.Workers, LogAge: a.logAge(),
 		LeaseTime: s.config.Leader.LeaseTime.D(), FirstPause: s.config.Leader.FirstPause.D(), LongPause: s.config.Leader.LongestPause.D(),
-		Patience: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
+		CollectionTimeout: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
 		OpenAtUpload: s.config.Leader.OpenAtUpload, Withdrawn: a.withdrawn,
 		Metrics: leaderMetrics{s.metrics}, Lost: s.lost(LeaderRole), Failed: func(err error) { s.failed("leader", err) },
 	})
@@ -160,7 +160,7 @@ func (a *aggregator) openLeader(ctx context.Context) error {
 	a.handler, a.run, a.close = l.Handler(), l.Run, l.Close
 	a.tick = l.Tick
 	watch := &leaderWatch{server: s, status: l.Status, warned: map[string]time.Time{}, listed: map[leader.LossCause]int64{}}
-	a.unwell, a.refresh = watch.unwell, watch.refresh
+	a.unhealthy, a.refresh = watch.unhealthy, watch.refresh
 	return nil
 }
 
@@ -177,12 +177,12 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 	if err := s.confirm(ctx, a.role, store); err != nil {
 		return err
 	}
-	books, err := a.open(ctx, dap.Helper, store, store)
+	ledgers, err := a.open(ctx, dap.Helper, store, store)
 	if err != nil {
 		return err
 	}
 	config := helper.Config{
-		Store: store, Roster: a.roster, Books: books, Clock: s.o.Clock, Rand: s.o.Rand, Workers: s.config.Batches.Workers,
+		Store: store, Registry: a.registry, Ledgers: ledgers, Clock: s.o.Clock, Rand: s.o.Rand, Workers: s.config.Batches.Workers,
 		Async: s.config.Aggregates.Async, Metrics: helperMetrics{s.metrics}, Report: func(err error) { s.failed("helper", err) },
 	}
 	s.config.Helper.limit(&config)
@@ -193,7 +193,7 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 	a.handler = h.Handler()
 	a.run = func(ctx context.Context, _ func(error)) error { return h.Run(ctx) }
 	a.tick = func(ctx context.Context) error { return errors.Join(h.Finish(ctx), h.Tick(ctx)) }
-	a.unwell = func() string {
+	a.unhealthy = func() string {
 		if h.Status().Err != nil {
 			return "the helper's store fails"
 		}
@@ -211,8 +211,8 @@ func (a *aggregator) database() {
 	if !ok {
 		return
 	}
-	role := a.unwell
-	a.unwell = func() string {
+	role := a.unhealthy
+	a.unhealthy = func() string {
 		if why := db.Unready(context.Background()); why != "" {
 			return fmt.Sprintf("the %s's database: %s", a.role, why)
 		}
@@ -282,12 +282,12 @@ func (a *aggregator) withdrawn(id dap.TaskID) bool {
 }
 
 // entry is a task as the role serves it. The text is what it still waits for.
-func (a *aggregator) entry(t Task) (*roster.Entry, string, error) {
+func (a *aggregator) entry(t Task) (*tasks.Entry, string, error) {
 	made, err := taskconfig.New(t.Task, t.ID)
 	if err != nil {
 		return nil, "", err
 	}
-	e := &roster.Entry{
+	e := &tasks.Entry{
 		ID: made.ID(), Variant: made.Variant().String(), Config: made.Bytes(), Role: dap.Leader, VerifyWith: 1,
 		Leeway: time.Duration(t.Task.ClockSkew) * time.Second, Grace: taskconfig.Grace(t.Task),
 		ShoalTask: t.Signed.Bytes,
@@ -319,7 +319,7 @@ func (a *aggregator) entry(t Task) (*roster.Entry, string, error) {
 }
 
 // secrets adds to an entry what was agreed by pairing.
-func (a *aggregator) secrets(e *roster.Entry, p, collector *pairing.Pairing) error {
+func (a *aggregator) secrets(e *tasks.Entry, p, collector *pairing.Pairing) error {
 	key, err := dap.DeriveVerifyKey(p.Seed, e.ID)
 	if err != nil {
 		return err
@@ -372,16 +372,16 @@ func waitsFor(p task.Party) string {
 	return fmt.Sprintf("waits for pairing with the %s %s: run \"shoal pair\"", p.Role, task.FormatPublic(p.Identity))
 }
 
-// serve adds a task to the roster, or brings the one that is there up to date.
-func (a *aggregator) serve(ctx context.Context, e *roster.Entry) error {
-	s, err := a.roster.Lookup(ctx, e.ID)
-	if errors.Is(err, roster.ErrUnknown) {
-		return a.roster.Add(ctx, *e)
+// serve adds a task to the registry, or brings the one that is there up to date.
+func (a *aggregator) serve(ctx context.Context, e *tasks.Entry) error {
+	s, err := a.registry.Lookup(ctx, e.ID)
+	if errors.Is(err, tasks.ErrUnknown) {
+		return a.registry.Add(ctx, *e)
 	}
 	if err != nil || sameSecrets(s.Entry, e) {
 		return err
 	}
-	return a.roster.Update(ctx, e.ID, func(old *roster.Entry) error {
+	return a.registry.Update(ctx, e.ID, func(old *tasks.Entry) error {
 		// The verification key stays: reports may have been verified with it.
 		old.Inbound, old.CollectorTokens = e.Inbound, e.CollectorTokens
 		if old.Outbound != e.Outbound {
@@ -395,7 +395,7 @@ func (a *aggregator) serve(ctx context.Context, e *roster.Entry) error {
 	})
 }
 
-func sameSecrets(a, b *roster.Entry) bool {
+func sameSecrets(a, b *tasks.Entry) bool {
 	return slices.Equal(a.Inbound, b.Inbound) && slices.Equal(a.CollectorTokens, b.CollectorTokens) &&
 		a.Outbound == b.Outbound && a.Expiry == b.Expiry
 }
@@ -412,7 +412,7 @@ func (a *aggregator) state(ctx context.Context, t Task) string {
 	if err != nil {
 		return err.Error()
 	}
-	s, err := a.roster.Lookup(ctx, made.ID())
+	s, err := a.registry.Lookup(ctx, made.ID())
 	switch {
 	case err != nil:
 		return "not served"
@@ -433,7 +433,7 @@ func (a *aggregator) disable(ctx context.Context, t Task) error {
 	if err != nil {
 		return err
 	}
-	return a.roster.Disable(ctx, made.ID())
+	return a.registry.Disable(ctx, made.ID())
 }
 
 // ServeHTTP passes a request to the role, and signs the list of HPKE
@@ -446,7 +446,7 @@ func (a *aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	held := &heldBody{ResponseWriter: w, status: http.StatusOK}
 	a.handler.ServeHTTP(held, r)
 	if held.status == http.StatusOK {
-		role, cache := dap.Leader, a.roster.Keyring().Plan().Cache
+		role, cache := dap.Leader, a.registry.Keyring().Plan().Cache
 		if a.role == HelperRole {
 			role = dap.Helper
 		}
@@ -474,14 +474,14 @@ func (h *heldBody) Write(b []byte) (int, error) {
 
 // doTick does what is due, once.
 func (a *aggregator) doTick(ctx context.Context) error {
-	return errors.Join(a.sync(ctx), a.roster.Refresh(ctx), a.tick(ctx))
+	return errors.Join(a.sync(ctx), a.registry.Refresh(ctx), a.tick(ctx))
 }
 
 // work does the role's periodic work until ctx ends.
 func (a *aggregator) work(ctx context.Context) error {
 	failed := func(err error) { a.server.failed(string(a.role), err) }
 	var group sync.WaitGroup
-	group.Go(func() { _ = a.roster.Run(ctx, failed) }) // both end with their context only
+	group.Go(func() { _ = a.registry.Run(ctx, failed) }) // both end with their context only
 	group.Go(func() { _ = a.run(ctx, failed) })
 	group.Wait()
 	return nil

@@ -209,7 +209,7 @@ func (b *backup) role(ctx context.Context, r RoleName) error {
 	case CollectorRole:
 		return b.tables(ctx, b.config.collectorStore(), r)
 	case LeaderRole, HelperRole:
-		return b.roster(ctx, r)
+		return b.registry(ctx, r)
 	}
 	return nil // a shuffler's reports and batches are not to be kept anywhere else
 }
@@ -266,9 +266,9 @@ func (b *backup) unchanged(ctx context.Context, store, copied string) (bool, err
 	return x == y, errors.Join(err1, err2)
 }
 
-// roster copies the tasks and keys of an aggregator, from file or database, and
+// registry copies the tasks and keys of an aggregator, from file or database, and
 // nothing of what it counted.
-func (b *backup) roster(ctx context.Context, r RoleName) error {
+func (b *backup) registry(ctx context.Context, r RoleName) error {
 	to := filepath.Join(b.dir, storesPart, storeName(r))
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
@@ -297,7 +297,7 @@ func (b *backup) roster(ctx context.Context, r RoleName) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(roster.Copy(ctx, only, source), only.Close()); err != nil {
+	if err := errors.Join(tasks.Copy(ctx, only, source), only.Close()); err != nil {
 		return err
 	}
 	if err := sqlite.Snapshot(ctx, part, to); err != nil { // without a write-ahead log beside it
@@ -311,7 +311,7 @@ func (b *backup) roster(ctx context.Context, r RoleName) error {
 }
 
 type aggregatorStore interface {
-	roster.Store
+	tasks.Store
 	io.Closer
 }
 

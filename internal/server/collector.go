@@ -17,8 +17,8 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A gatherer runs the collector of an organisation.
-type gatherer struct {
+// A collectorHost runs the collector of an organisation.
+type collectorHost struct {
 	server *Server
 	store  io.Closer
 	c      *collector.Collector
@@ -29,7 +29,7 @@ type gatherer struct {
 	waiting map[task.ID]string // for what the others wait
 }
 
-func (s *Server) openCollector(ctx context.Context) (*gatherer, error) {
+func (s *Server) openCollector(ctx context.Context) (*collectorHost, error) {
 	private, err := s.collectorKeys()
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (s *Server) openCollector(ctx context.Context) (*gatherer, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &gatherer{server: s, store: store, c: c, tokens: map[task.ID]string{}, waiting: map[task.ID]string{}}, nil
+	return &collectorHost{server: s, store: store, c: c, tokens: map[task.ID]string{}, waiting: map[task.ID]string{}}, nil
 }
 
 func (s *Server) collectorKeys() ([]*dap.PrivateKey, error) {
@@ -65,7 +65,7 @@ func (s *Server) collectorKeys() ([]*dap.PrivateKey, error) {
 
 // syncKeys adds a key that was made while the server runs. It is called with
 // mu held.
-func (g *gatherer) syncKeys() error {
+func (g *collectorHost) syncKeys() error {
 	s := g.server
 	config, err := collectorConfig(s.config, s.collector)
 	if err != nil || bytes.Equal(config, g.keys) {
@@ -84,7 +84,7 @@ func (g *gatherer) syncKeys() error {
 }
 
 // sync lets the collector ask for what the organisation's tasks and pairings allow.
-func (g *gatherer) sync(ctx context.Context) error {
+func (g *collectorHost) sync(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	errs := []error{g.syncKeys()}
@@ -110,7 +110,7 @@ func (g *gatherer) sync(ctx context.Context) error {
 }
 
 // serve is called with mu held.
-func (g *gatherer) serve(ctx context.Context, t Task, text string) error {
+func (g *collectorHost) serve(ctx context.Context, t Task, text string) error {
 	token, err := auth.ParseToken(text)
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (g *gatherer) serve(ctx context.Context, t Task, text string) error {
 	return nil
 }
 
-func (g *gatherer) state(t Task) string {
+func (g *collectorHost) state(t Task) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if wait := g.waiting[t.ID]; wait != "" {
@@ -135,11 +135,11 @@ func (g *gatherer) state(t Task) string {
 	return stateServed
 }
 
-func (g *gatherer) tick(ctx context.Context) error {
+func (g *collectorHost) tick(ctx context.Context) error {
 	return errors.Join(g.sync(ctx), g.c.Tick(ctx))
 }
 
-func (g *gatherer) work(ctx context.Context) error {
+func (g *collectorHost) work(ctx context.Context) error {
 	_ = g.c.Run(ctx, func(err error) { g.server.failed("collector", err) }) // it ends with its context only
 	return nil
 }
@@ -173,14 +173,14 @@ func (s *Server) DAPTask(t Task) (dap.TaskID, error) {
 // Pending returns what the collector waits for, or had to give up, of one task, the
 // newest.
 func (s *Server) Pending(ctx context.Context, t Task) ([]CollectionView, error) {
-	if s.gatherer == nil {
+	if s.collectorHost == nil {
 		return nil, nil
 	}
 	id, err := s.DAPTask(t)
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.gatherer.c.Status(ctx, id, mostEpochs)
+	all, err := s.collectorHost.c.Status(ctx, id, mostEpochs)
 	if err != nil {
 		return nil, err
 	}
@@ -200,13 +200,13 @@ func (s *Server) Pending(ctx context.Context, t Task) ([]CollectionView, error) 
 
 // Collect asks for a batch of a task by hand.
 func (s *Server) Collect(ctx context.Context, t Task, start, end time.Time) error {
-	if s.gatherer == nil {
+	if s.collectorHost == nil {
 		return errors.New("this organisation is no collector")
 	}
 	id, err := s.DAPTask(t)
 	if err != nil {
 		return err
 	}
-	_, err = s.gatherer.c.Collect(ctx, id, start, end)
+	_, err = s.collectorHost.c.Collect(ctx, id, start, end)
 	return err
 }

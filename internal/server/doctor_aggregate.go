@@ -30,12 +30,12 @@ func (d *doctor) aggregateKeys() {
 	d.database()
 	_, err := PairingKey(c)
 	d.verdict("pairing key", err, "%s", c.pairingKeyPath())
-	book, err := OpenPairings(c)
+	pairings, err := OpenPairings(c)
 	if err != nil {
 		d.say(Failure, "pairings", "%v", err)
 		return
 	}
-	list, err := book.List()
+	list, err := pairings.List()
 	if !d.verdict("pairings", err, "%d", len(list)) {
 		return
 	}
@@ -47,7 +47,7 @@ func (d *doctor) aggregateKeys() {
 			if i == t.Hop || !needed(t.Role(), p.Role) {
 				continue
 			}
-			if _, ok, _ := book.Find(task.FormatPublic(p.Identity), p.Role.String()); !ok && !d.own(p) {
+			if _, ok, _ := pairings.Find(task.FormatPublic(p.Identity), p.Role.String()); !ok && !d.own(p) {
 				d.say(Warning, "task "+t.Task.Metric, "as %s: %s", t.Role(), waitsFor(p))
 			}
 		}

@@ -182,7 +182,7 @@ func (h *host) start(ctx context.Context, tasks []*task.Task) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
 	h.setTasks(tasks)
-	if _, err := h.turn(ctx); err != nil {
+	if _, err := h.rotate(ctx); err != nil {
 		return err
 	}
 	m, err := h.build(ctx, tasks, h.keys())
@@ -210,14 +210,14 @@ func (h *host) keys() shuffler.Keys {
 	return shuffler.Keys{Private: h.ring.keys, Config: h.ring.config}
 }
 
-// turn brings the keyring up to date. It is called with keysMu held.
-func (h *host) turn(ctx context.Context) (bool, error) {
+// rotate brings the keyring up to date. It is called with keysMu held.
+func (h *host) rotate(ctx context.Context) (bool, error) {
 	oldest, busy, err := h.unfinished(ctx)
 	if err != nil {
 		return false, err
 	}
 	grace := h.server.config.Keys.Grace.D()
-	return h.ring.turn(h.server.o.Clock.Now(), func(k task.Key) time.Time {
+	return h.ring.rotate(h.server.o.Clock.Now(), func(k task.Key) time.Time {
 		if h.orphaned.Load() {
 			return farFuture // it is not known of which epoch they are
 		}
@@ -231,11 +231,11 @@ func (h *host) turn(ctx context.Context) (bool, error) {
 // farFuture is later than any time that a clock of a server reads.
 var farFuture = time.Unix(1<<40, 0)
 
-// turnKeys renews the keys and hands them to the member.
-func (h *host) turnKeys(ctx context.Context) error {
+// rotateKeys renews the keys and hands them to the member.
+func (h *host) rotateKeys(ctx context.Context) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
-	changed, err := h.turn(ctx)
+	changed, err := h.rotate(ctx)
 	if err != nil || !changed {
 		return err
 	}
@@ -289,8 +289,8 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.handler.ServeHTTP(w, r)
 }
 
-// cut ends the bodies of all requests that are served.
-func (h *host) cut() {
+// endBodies ends the bodies of all requests that are served.
+func (h *host) endBodies() {
 	h.servedMu.Lock()
 	defer h.servedMu.Unlock()
 	for c := range h.served {
@@ -298,14 +298,14 @@ func (h *host) cut() {
 	}
 }
 
-// patience is how long requests may go on while the member waits to be
+// drainTimeout is how long requests may go on while the member waits to be
 // replaced. New ones wait as long.
-const patience = 2 * time.Second
+const drainTimeout = 2 * time.Second
 
 // lock waits until no request is served. Bodies that do not end soon are cut:
 // the sender of a batch may take an hour, and offers it again.
 func (h *host) lock() {
-	late := time.NewTicker(patience)
+	late := time.NewTicker(drainTimeout)
 	locked := make(chan struct{})
 	go func() {
 		for {
@@ -313,7 +313,7 @@ func (h *host) lock() {
 			case <-locked:
 				return
 			case <-late.C:
-				h.cut()
+				h.endBodies()
 			}
 		}
 	}()

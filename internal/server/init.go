@@ -80,7 +80,7 @@ func Init(dir string, o Organisation, now time.Time, random io.Reader) (string, 
 			continue
 		}
 		k := keyring{file: c.roleKeysPath(r), role: taskRole(r), identity: identity, settings: c.Keys, rand: random}
-		if _, err := k.turn(now, func(task.Key) time.Time { return farFuture }); err != nil {
+		if _, err := k.rotate(now, func(task.Key) time.Time { return farFuture }); err != nil {
 			return "", "", fmt.Errorf("writing an organisation: %w", err)
 		}
 	}

@@ -33,9 +33,9 @@ type keyring struct {
 	from   time.Time         // when that begins
 	until  time.Time         // when it ends
 
-	first   time.Time     // the first turn
-	last    time.Time     // the latest turn
-	ran     time.Duration // from the first turn to the latest, by the monotonic clock
+	first   time.Time     // the first rotation
+	last    time.Time     // the latest rotation
+	ran     time.Duration // from the first rotation to the latest, by the monotonic clock
 	trusted time.Duration // when, on that clock, the wall clock will have gone evenly for long enough
 	// running reads that clock; tests have one of their own.
 	running func(now time.Time) time.Duration
@@ -87,11 +87,11 @@ func (k *keyring) open() error {
 	return nil
 }
 
-// turn brings the keyring up to date at the moment now: it adds keys that are
+// rotate brings the keyring up to date at the moment now: it adds keys that are
 // due, deletes those that are past neededUntil, and renews the announcement. It
 // returns whether anything changed. The file is written before a new key is
 // announced.
-func (k *keyring) turn(now time.Time, neededUntil func(task.Key) time.Time) (bool, error) {
+func (k *keyring) rotate(now time.Time, neededUntil func(task.Key) time.Time) (bool, error) {
 	next := slices.Clone(k.keys)
 	if k.believes(now) {
 		next = slices.DeleteFunc(next, func(p *esa.PrivateKey) bool {

@@ -41,7 +41,7 @@ func TestKeyringTurns(t *testing.T) {
 	grace := k.settings.Grace.D()
 	needed := func(key task.Key) time.Time { return neededUntil(tasks, grace, key) }
 	for now := noon; now.Before(noon.AddDate(1, 0, 0)); now = now.Add(6 * time.Hour) {
-		if _, err := k.turn(now, needed); err != nil {
+		if _, err := k.rotate(now, needed); err != nil {
 			t.Fatal(err)
 		}
 		c, err := task.OpenKeyConfig(k.config, k.identity.Public(), task.Shuffler, now)
@@ -71,7 +71,7 @@ func TestKeyringTurns(t *testing.T) {
 func TestKeyringDestroys(t *testing.T) {
 	k := newKeyring(t)
 	needed := func(key task.Key) time.Time { return time.Unix(key.NotAfter, 0) }
-	if _, err := k.turn(noon, needed); err != nil {
+	if _, err := k.rotate(noon, needed); err != nil {
 		t.Fatal(err)
 	}
 	old, err := os.Open(k.file) // as seen by a process that kept the file open
@@ -84,7 +84,7 @@ func TestKeyringDestroys(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := noon.AddDate(0, 0, 8)
-	if _, err := k.turn(later, needed); err != nil {
+	if _, err := k.rotate(later, needed); err != nil {
 		t.Fatal(err)
 	}
 	now, err := os.ReadFile(k.file)
@@ -128,10 +128,10 @@ func TestKeyringDoubtsTheClock(t *testing.T) {
 	var running time.Duration
 	k.running = func(time.Time) time.Duration { return running }
 	needed := func(key task.Key) time.Time { return time.Unix(key.NotAfter, 0) }
-	turn := func(now time.Time, ran time.Duration) {
+	rotate := func(now time.Time, ran time.Duration) {
 		t.Helper()
 		running = ran
-		if _, err := k.turn(now, needed); err != nil {
+		if _, err := k.rotate(now, needed); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,21 +145,21 @@ func TestKeyringDoubtsTheClock(t *testing.T) {
 			t.Errorf("%d keys can be used, want one of each mechanism", n)
 		}
 	}
-	turn(noon, 0)
+	rotate(noon, 0)
 	first := k.keys[0].Public().ID
 	held := func() bool {
 		return slices.ContainsFunc(k.keys, func(p *esa.PrivateKey) bool { return p.Public().ID == first })
 	}
-	turn(noon.Add(2*time.Hour), 2*time.Hour)
-	turn(noon.AddDate(0, 1, 0), 2*time.Hour+30*time.Second) // somebody's hand slips
+	rotate(noon.Add(2*time.Hour), 2*time.Hour)
+	rotate(noon.AddDate(0, 1, 0), 2*time.Hour+30*time.Second) // somebody's hand slips
 	if !held() {
 		t.Error("a clock that had just jumped destroyed a key")
 	}
-	turn(noon.Add(2*time.Hour+time.Minute), 2*time.Hour+time.Minute)
+	rotate(noon.Add(2*time.Hour+time.Minute), 2*time.Hour+time.Minute)
 	usable(noon.Add(2*time.Hour + time.Minute))
-	turn(noon.AddDate(0, 0, 7), 7*24*time.Hour)
+	rotate(noon.AddDate(0, 0, 7), 7*24*time.Hour)
 	usable(noon.AddDate(0, 0, 7))
-	turn(noon.AddDate(0, 0, 8), 8*24*time.Hour)
+	rotate(noon.AddDate(0, 0, 8), 8*24*time.Hour)
 	if held() {
 		t.Error("a key that nobody needs was kept by a clock that goes evenly")
 	}
@@ -169,7 +169,7 @@ func TestKeyringDoubtsTheClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := len(again.keys)
-	if _, err := again.turn(noon.AddDate(5, 0, 0), needed); err != nil || len(again.keys) < n {
+	if _, err := again.rotate(noon.AddDate(5, 0, 0), needed); err != nil || len(again.keys) < n {
 		t.Errorf("a clock that nobody has watched yet destroyed a key: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func (s *Server) keys() []keyView {
 		h.keysMu.Unlock()
 	}
 	for _, a := range s.aggregators {
-		ring := a.roster.Keyring()
+		ring := a.registry.Keyring()
 		plan := ring.Plan()
 		for _, k := range ring.Keys() {
 			config := k.Key.Config()
@@ -36,7 +36,7 @@ func (s *Server) keys() []keyView {
 			views = append(views, keyView{string(a.role), fmt.Sprint(config.ID), kemName(config.KEM), plan.State(k.Created, now).String(), end.UTC()})
 		}
 	}
-	if s.gatherer == nil {
+	if s.collectorHost == nil {
 		return views
 	}
 	keys, err := readCollectorKeys(s.config)

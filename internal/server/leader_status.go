@@ -26,8 +26,8 @@ type leaderWatch struct {
 	listed map[leader.LossCause]int64 // of the reports that were given up since the start, those in the list of losses; used by refresh alone
 }
 
-// unwell returns why the leader cannot do its work now.
-func (w *leaderWatch) unwell() string {
+// unhealthy returns why the leader cannot do its work now.
+func (w *leaderWatch) unhealthy() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	st, err := w.status(ctx)

@@ -26,15 +26,15 @@ func TestNodeStatus(t *testing.T) {
 	w := &leaderWatch{server: s, status: func(context.Context) (leader.Status, error) { return st, failure }, warned: map[string]time.Time{}}
 
 	st.Node = leader.NodeStatus{Name: "a", Until: now.Add(time.Minute), Err: errors.New("connection refused")}
-	if why := w.unwell(); why != "" {
+	if why := w.unhealthy(); why != "" {
 		t.Errorf("not ready while the lease lasts: %s", why)
 	}
 	st.Node.Until = now
-	if why := w.unwell(); !strings.Contains(why, `the lease on the name "a" has lapsed`) {
+	if why := w.unhealthy(); !strings.Contains(why, `the lease on the name "a" has lapsed`) {
 		t.Errorf("reason %q after the lease has lapsed", why)
 	}
 	st.Node.Err, failure = fmt.Errorf("renewing: %w", leader.ErrFenced), errors.New("connection refused")
-	if why := w.unwell(); !strings.Contains(why, `the name "a" belongs to another process`) {
+	if why := w.unhealthy(); !strings.Contains(why, `the name "a" belongs to another process`) {
 		t.Errorf("reason %q after the name was taken", why)
 	}
 	failure = nil

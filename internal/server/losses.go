@@ -85,7 +85,7 @@ type lossKey struct {
 
 // lossReasons lists, for each role and cause, what was lost and is not acknowledged.
 func (s *Server) lossReasons() []string {
-	st, err := s.losses.List()
+	st, err := s.losses.State()
 	var reasons []string
 	if err != nil {
 		reasons = append(reasons, "the list of losses cannot be read or written")
@@ -112,7 +112,7 @@ func (s *Server) refreshLosses() {
 	if err := s.losses.Prune(s.o.Clock.Now()); err != nil {
 		s.failed("losses", err)
 	}
-	st, err := s.losses.List()
+	st, err := s.losses.State()
 	if err != nil {
 		s.failed("losses", err)
 	}

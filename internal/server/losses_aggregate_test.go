@@ -94,7 +94,7 @@ func TestGivenUp(t *testing.T) {
 	w.a.start()
 	watch = &leaderWatch{server: w.a.server, listed: map[leader.LossCause]int64{}}
 	watch.refreshLosses(leader.Status{Lost: map[leader.LossCause]int64{leader.LostExpired: 1}})
-	list, err := w.a.server.losses.List()
+	list, err := w.a.server.losses.State()
 	must(t, err)
 	if len(list.Open) != 1 || list.Open[0].Reports != 10 {
 		t.Errorf("list %+v, want one entry with 10 reports", list.Open)

@@ -131,8 +131,8 @@ func (s *Server) TaskState(ctx context.Context, t Task) string {
 			return a.state(ctx, t)
 		}
 	}
-	if role == CollectorRole && s.gatherer != nil {
-		return s.gatherer.state(t)
+	if role == CollectorRole && s.collectorHost != nil {
+		return s.collectorHost.state(t)
 	}
 	return stateServed
 }

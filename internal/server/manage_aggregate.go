@@ -137,7 +137,7 @@ func (s *Server) postRotate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, a := range s.aggregators {
-		if err := a.roster.Renew(r.Context()); err != nil {
+		if err := a.registry.Renew(r.Context()); err != nil {
 			s.failed("keys", err)
 			problems.unavailable.write(w, "A new key could not be stored.")
 			return

@@ -164,9 +164,9 @@ func (w *mutualWorld) transport(by *authority) *http.Transport {
 // tokenOf is the token by which a peer is known to an organisation.
 func tokenOf(t *testing.T, of *org, peer, role string) string {
 	t.Helper()
-	book, err := OpenPairings(of.config())
+	pairings, err := OpenPairings(of.config())
 	must(t, err)
-	p, ok, err := book.Find(peer, role)
+	p, ok, err := pairings.Find(peer, role)
 	if err != nil || !ok {
 		t.Fatalf("no pairing with %s (%v)", peer, err)
 	}

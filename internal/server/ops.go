@@ -56,7 +56,7 @@ func (s *Server) unready() []string {
 	}
 	reasons = append(reasons, s.lossReasons()...)
 	for _, a := range s.aggregators {
-		if why := a.unwell(); why != "" {
+		if why := a.unhealthy(); why != "" {
 			reasons = append(reasons, why)
 		}
 	}

@@ -136,7 +136,7 @@ func (s *Server) aggregatorOf(r *http.Request) *aggregator {
 		return nil
 	}
 	for _, a := range s.aggregators {
-		if _, err := a.roster.Lookup(r.Context(), id); err == nil {
+		if _, err := a.registry.Lookup(r.Context(), id); err == nil {
 			return a
 		}
 	}

@@ -198,8 +198,8 @@ func (r *restoring) database(ctx context.Context, role RoleName, stored string) 
 		return err
 	}
 	defer to.Close()
-	err = roster.Copy(ctx, to, from)
-	if errors.Is(err, roster.ErrNotEmpty) {
+	err = tasks.Copy(ctx, to, from)
+	if errors.Is(err, tasks.ErrNotEmpty) {
 		r.remark("%s: the database has tasks and was left as it is", role)
 		return nil
 	}

@@ -19,18 +19,18 @@ func (a *aggregator) revoke(ctx context.Context, t Task) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.roster.Lookup(ctx, made.ID())
-	if errors.Is(err, roster.ErrUnknown) {
+	s, err := a.registry.Lookup(ctx, made.ID())
+	if errors.Is(err, tasks.ErrUnknown) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	party, role := t.Task.Hops[2], task.Collector
-	tokens := func(e *roster.Entry) *[]auth.Hash { return &e.CollectorTokens }
+	tokens := func(e *tasks.Entry) *[]auth.Hash { return &e.CollectorTokens }
 	if a.role == HelperRole {
 		party, role = t.Task.Hops[0], task.Leader
-		tokens = func(e *roster.Entry) *[]auth.Hash { return &e.Inbound }
+		tokens = func(e *tasks.Entry) *[]auth.Hash { return &e.Inbound }
 	}
 	p, err := a.pairing(party, role)
 	if err != nil || p != nil && p.Token != "" {
@@ -40,7 +40,7 @@ func (a *aggregator) revoke(ctx context.Context, t Task) error {
 	if slices.Equal(*tokens(s.Entry), nobody) {
 		return nil
 	}
-	return a.roster.Update(ctx, made.ID(), func(e *roster.Entry) error {
+	return a.registry.Update(ctx, made.ID(), func(e *tasks.Entry) error {
 		*tokens(e) = nobody
 		return nil
 	})

@@ -99,27 +99,27 @@ type Server struct {
 	tokens   *Tokens
 	unlock   func() error
 	data     *installation
-	losses   *loss.Book
+	losses   *loss.List
 	gone     []holding       // what was missing or damaged, and is given up
 	checker  release.Checker // of released files
 	refused  refusals
 	keyIDs   map[string]string // by role, as logKeys saw them; used by refresh alone
 
-	listeners   []listener
-	hosts       []*host       // one a role of the crowd route
-	aggregators []*aggregator // one or none: leader or helper
-	gatherer    *gatherer     // nil if the organisation is no collector
-	pairings    *pairing.Book
-	collector   task.IdentityKey // the collector's, if the organisation is one
-	restored    time.Time        // when data was last restored or given up; zero for never
-	gates       *gates
-	network     func(*http.Request) netip.Prefix // of a sender; not valid if that is unknown
-	pace        pace
-	bodies      buffers
-	need        atomic.Int64 // bytes that the work on the largest batch may take
-	draining    atomic.Bool
-	closing     sync.Once
-	closed      error // what closing returned
+	listeners     []listener
+	hosts         []*host        // one a role of the crowd route
+	aggregators   []*aggregator  // one or none: leader or helper
+	collectorHost *collectorHost // nil if the organisation is no collector
+	pairings      *pairing.File
+	collector     task.IdentityKey // the collector's, if the organisation is one
+	restored      time.Time        // when data was last restored or given up; zero for never
+	gates         *gates
+	network       func(*http.Request) netip.Prefix // of a sender; not valid if that is unknown
+	pace          pace
+	bodies        buffers
+	need          atomic.Int64 // bytes that the work on the largest batch may take
+	draining      atomic.Bool
+	closing       sync.Once
+	closed        error // what closing returned
 
 	dapTasks sync.Map // from task.ID to dap.TaskID: computing it takes a moment
 
@@ -216,7 +216,7 @@ func (s *Server) openRole(ctx context.Context, r RoleName) error {
 		return err
 	case CollectorRole:
 		g, err := s.openCollector(ctx)
-		s.gatherer = g
+		s.collectorHost = g
 		return err
 	}
 	h, err := s.newHost(ctx, r)
@@ -236,8 +236,8 @@ func (s *Server) syncAggregates(ctx context.Context) {
 			s.failed(string(a.role)+" tasks", err)
 		}
 	}
-	if s.gatherer != nil {
-		if err := s.gatherer.sync(ctx); err != nil {
+	if s.collectorHost != nil {
+		if err := s.collectorHost.sync(ctx); err != nil {
 			s.failed("collector tasks", err)
 		}
 	}
@@ -440,17 +440,17 @@ func (s *Server) Run(ctx context.Context) error {
 		for _, a := range s.aggregators {
 			group.Go(func() error { return a.work(ctx) })
 		}
-		if s.gatherer != nil {
-			group.Go(func() error { return s.gatherer.work(ctx) })
+		if s.collectorHost != nil {
+			group.Go(func() error { return s.collectorHost.work(ctx) })
 		}
 	}
 	return group.Wait()
 }
 
-// maintain turns the keyrings and refreshes the gauges, now and then.
+// maintain rotates the keyrings and refreshes the gauges, now and then.
 func (s *Server) maintain(ctx context.Context) error {
 	for {
-		if err := s.turnKeys(ctx); err != nil {
+		if err := s.rotateKeys(ctx); err != nil {
 			s.failed("keys", err)
 		}
 		s.syncAggregates(ctx)
@@ -465,7 +465,7 @@ func (s *Server) maintain(ctx context.Context) error {
 // retention. What fails is tried again at a later tick; the errors are joined.
 func (s *Server) Tick(ctx context.Context) error {
 	var errs []error
-	if err := s.turnKeys(ctx); err != nil {
+	if err := s.rotateKeys(ctx); err != nil {
 		errs = append(errs, err)
 	}
 	for _, h := range s.hosts {
@@ -480,8 +480,8 @@ func (s *Server) Tick(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", a.role, err))
 		}
 	}
-	if s.gatherer != nil {
-		if err := s.gatherer.tick(ctx); err != nil {
+	if s.collectorHost != nil {
+		if err := s.collectorHost.tick(ctx); err != nil {
 			s.noticeDamage("collector", err)
 			errs = append(errs, fmt.Errorf("collector: %w", err))
 		}
@@ -490,10 +490,10 @@ func (s *Server) Tick(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (s *Server) turnKeys(ctx context.Context) error {
+func (s *Server) rotateKeys(ctx context.Context) error {
 	var errs []error
 	for _, h := range s.hosts {
-		if err := h.turnKeys(ctx); err != nil {
+		if err := h.rotateKeys(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -553,8 +553,8 @@ func (s *Server) release() error {
 	for _, a := range s.aggregators {
 		errs = append(errs, a.release())
 	}
-	if s.gatherer != nil {
-		errs = append(errs, s.gatherer.store.Close())
+	if s.collectorHost != nil {
+		errs = append(errs, s.collectorHost.store.Close())
 	}
 	if s.unlock != nil {
 		errs = append(errs, s.unlock())

@@ -159,11 +159,11 @@ func (d *deployment) pair() {
 	d.must(err)
 	invitation, err := ourBook.Invite(parsed, ours, ourKey, now, rand.Reader)
 	d.must(err)
-	book, err := server.OpenPairings(d.b.config)
+	pairings, err := server.OpenPairings(d.b.config)
 	d.must(err)
 	key, err := server.PairingKey(d.b.config)
 	d.must(err)
-	_, err = book.Accept(invitation, &theirs, key, now)
+	_, err = pairings.Accept(invitation, &theirs, key, now)
 	d.must(err)
 }
 

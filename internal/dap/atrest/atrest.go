@@ -4,7 +4,7 @@
 //
 // A role has a list of keys. The first one seals, every one opens, so that keys
 // rotate by putting a new one in front and keeping the old ones as long as
-// something is left that they sealed. Rosters are resealed when they are opened,
+// something is left that they sealed. Registries are resealed when they are opened,
 // totals when the next report comes into them; what else there is goes with its
 // expiry, after which an old key can leave the list. Where several processes share a
 // store, all of them get a new key at the end of their lists before one has it in

@@ -53,7 +53,7 @@ func (c *Collector) ask(ctx context.Context, q *Question, a Ask) (Ask, time.Dura
 	}
 	if err != nil {
 		c.config.Metrics.Request("failed")
-		return a, 0, errors.Join(err, c.patience(ctx, &a, "the leader could not be reached"))
+		return a, 0, errors.Join(err, c.abandonLate(ctx, &a, "the leader could not be reached"))
 	}
 	next := a
 	switch {
@@ -88,7 +88,7 @@ func (c *Collector) ask(ctx context.Context, q *Question, a Ask) (Ask, time.Dura
 			return next, pause, err
 		}
 	}
-	return next, pause, c.patience(ctx, &next, "not enough reports arrived")
+	return next, pause, c.abandonLate(ctx, &next, "not enough reports arrived")
 }
 
 // seen reports whether an answer is that of an ask before. In the leader-selected
@@ -160,7 +160,7 @@ func (c *Collector) refused(ctx context.Context, q *Question, a Ask, p exchange.
 				return a, pause, err
 			}
 		}
-		return a, pause, c.patience(ctx, &a, "not enough reports arrived")
+		return a, pause, c.abandonLate(ctx, &a, "not enough reports arrived")
 	case p.Abort != nil && final(p.Abort.Type):
 		next := a
 		next.State, next.Reason = Abandoned, "the leader refuses: "+p.Abort.Error()
@@ -173,7 +173,7 @@ func (c *Collector) refused(ctx context.Context, q *Question, a Ask, p exchange.
 		}
 		return c.store(ctx, a, next, pause)
 	}
-	return a, pause, errors.Join(p, c.patience(ctx, &a, "the leader refuses: "+p.Error()))
+	return a, pause, errors.Join(p, c.abandonLate(ctx, &a, "the leader refuses: "+p.Error()))
 }
 
 // early reports whether a problem means that there is no batch yet. Where the leader
@@ -210,9 +210,9 @@ func (c *Collector) store(ctx context.Context, a, next Ask, pause time.Duration)
 	return next, pause, nil
 }
 
-// patience abandons an ask that has waited too long.
-func (c *Collector) patience(ctx context.Context, a *Ask, reason string) error {
-	if c.config.Clock.Now().Before(time.Unix(a.Created, 0).Add(c.config.Patience)) {
+// abandonLate abandons an ask that has waited too long.
+func (c *Collector) abandonLate(ctx context.Context, a *Ask, reason string) error {
+	if c.config.Clock.Now().Before(time.Unix(a.Created, 0).Add(c.config.CollectionTimeout)) {
 		return nil
 	}
 	next := *a

@@ -29,10 +29,10 @@ type Config struct {
 	// Poll is how long to wait before a leader is asked again that gave no
 	// Retry-After; default 30 s.
 	Poll time.Duration
-	// Patience is how long an ask goes on without an answer, from when it was
+	// CollectionTimeout is how long an ask goes on without an answer, from when it was
 	// made; default a week. Then it is abandoned.
-	Patience time.Duration
-	Metrics  Metrics // default: none
+	CollectionTimeout time.Duration
+	Metrics           Metrics // default: none
 }
 
 // Metrics counts events. Its methods must not block.
@@ -80,7 +80,7 @@ func New(c Config) (*Collector, error) {
 	c.FS = cmp.Or(c.FS, durable.OS())
 	c.Clock = cmp.Or(c.Clock, clock.System())
 	c.Poll = cmp.Or(c.Poll, 30*time.Second)
-	c.Patience = cmp.Or(c.Patience, 7*24*time.Hour)
+	c.CollectionTimeout = cmp.Or(c.CollectionTimeout, 7*24*time.Hour)
 	if c.Metrics == nil {
 		c.Metrics = noMetrics{}
 	}

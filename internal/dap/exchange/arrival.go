@@ -52,7 +52,7 @@ type Arrival struct {
 	waiting  bool
 	since    time.Time // of waiting
 	deadline time.Time // of the connection; zero: none was set
-	cut      bool
+	dropped  bool
 }
 
 // Arrive puts an Arrival in the place of a request's body and returns it.
@@ -74,7 +74,7 @@ func (a *Arrival) Read(b []byte) (int, error) {
 	if a.arrived(n, err) {
 		return n, err
 	}
-	return n, ErrCut
+	return n, ErrTruncated
 }
 
 // Close closes the body.
@@ -83,8 +83,8 @@ func (a *Arrival) Close() error { return a.body.Close() }
 func (a *Arrival) wait() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.cut {
-		return ErrCut
+	if a.dropped {
+		return ErrTruncated
 	}
 	a.waiting, a.since = true, a.clock.Now()
 	end := time.Now().Add(a.credit)
@@ -107,10 +107,10 @@ func (a *Arrival) arrived(n int, err error) bool {
 	a.credit = min(a.pace.Pause, a.credit-waited+earns(n, a.pace.PerSecond))
 	a.crowded = min(a.pace.Pause, a.crowded-waited+earns(n, a.pace.Crowded))
 	a.waiting = false
-	if err == io.EOF && !a.cut { // what is done with the request takes its time
+	if err == io.EOF && !a.dropped { // what is done with the request takes its time
 		_ = a.control.SetReadDeadline(time.Time{})
 	}
-	return !a.cut
+	return !a.dropped
 }
 
 // waited returns how long the current read waits. A clock that goes back costs
@@ -127,7 +127,7 @@ func (a *Arrival) waited() time.Duration {
 func (a *Arrival) behind() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.waiting || a.cut {
+	if !a.waiting || a.dropped {
 		return 0
 	}
 	return a.pace.Pause - a.crowded + a.waited()
@@ -137,10 +137,10 @@ func (a *Arrival) behind() time.Duration {
 func (a *Arrival) end() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.waiting || a.cut {
+	if !a.waiting || a.dropped {
 		return false
 	}
-	a.cut = true
+	a.dropped = true
 	// While the read waits the handler runs: the connection is still this request's.
 	if err := a.control.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		go func() { _ = a.body.Close() }() // may wait for the read
@@ -148,10 +148,10 @@ func (a *Arrival) end() bool {
 	return true
 }
 
-// CutSlowest cuts the arrival that is furthest behind the pace for crowded times,
-// if one is so by a second or more, and returns it. Its handler answers with [ErrCut].
+// DropSlowest cuts the arrival that is furthest behind the pace for crowded times,
+// if one is so by a second or more, and returns it. Its handler answers with [ErrTruncated].
 // Callers keep others from changing the set.
-func CutSlowest[V any](set map[*Arrival]V) (*Arrival, bool) {
+func DropSlowest[V any](set map[*Arrival]V) (*Arrival, bool) {
 	for {
 		var slowest *Arrival
 		most := idleBehind

@@ -139,24 +139,24 @@ func TestCutSlowest(t *testing.T) {
 		c.Advance(500 * time.Millisecond)
 		second := read(t, c)
 		set := map[*exchange.Arrival]bool{first.a: true, second.a: true}
-		if _, found := exchange.CutSlowest(set); found {
+		if _, found := exchange.DropSlowest(set); found {
 			t.Fatal("one who is not behind was cut")
 		}
 		c.Advance(900 * time.Millisecond)
 		first.send(t, 9000) // 1.4 s, less 0.9 s
 		c.Advance(200 * time.Millisecond)
-		cut, found := exchange.CutSlowest(set)
-		if !found || cut != second.a {
+		dropped, found := exchange.DropSlowest(set)
+		if !found || dropped != second.a {
 			t.Fatal("another than the slowest was cut")
 		}
 		synctest.Wait()
-		if !errors.Is(second.err, exchange.ErrCut) {
+		if !errors.Is(second.err, exchange.ErrTruncated) {
 			t.Errorf("the read that waited: %v", second.err)
 		}
-		if _, err := second.a.Read(make([]byte, 1)); !errors.Is(err, exchange.ErrCut) {
+		if _, err := second.a.Read(make([]byte, 1)); !errors.Is(err, exchange.ErrTruncated) {
 			t.Errorf("the next read: %v", err)
 		}
-		if _, found := exchange.CutSlowest(set); found {
+		if _, found := exchange.DropSlowest(set); found {
 			t.Error("somebody was cut twice, or is not behind")
 		}
 		// A few bytes now and then do not help.
@@ -164,7 +164,7 @@ func TestCutSlowest(t *testing.T) {
 			c.Advance(400 * time.Millisecond)
 			first.send(t, 1)
 		}
-		if cut, found := exchange.CutSlowest(set); !found || cut != first.a {
+		if dropped, found := exchange.DropSlowest(set); !found || dropped != first.a {
 			t.Error("one who drips was not cut")
 		}
 	})
@@ -212,7 +212,7 @@ func TestCutConnections(t *testing.T) {
 		set := map[*exchange.Arrival]bool{<-arrivals: true}
 		for found := false; !found; { // until the read waits
 			c.Advance(time.Second)
-			_, found = exchange.CutSlowest(set)
+			_, found = exchange.DropSlowest(set)
 			runtime.Gosched()
 		}
 		if got := <-status; got != http.StatusRequestTimeout {

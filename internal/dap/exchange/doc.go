@@ -10,7 +10,7 @@
 // urn:shoal:problem; everything else is our fault, and its answer reveals nothing.
 // [CheckType] and [Body] look at a request, [Send], [Later] and [Done] answer it.
 // An [Arrival] is a body whose sender has to keep a [Pace], and loses its place to
-// others if it is slow ([CutSlowest]).
+// others if it is slow ([DropSlowest]).
 //
 // # Client
 //

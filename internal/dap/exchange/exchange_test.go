@@ -203,7 +203,7 @@ func TestBody(t *testing.T) {
 	if p.Status != 413 || ours {
 		t.Errorf("not announced: %v", p)
 	}
-	if err := read(io.MultiReader(strings.NewReader("01"), brokenReader{}), -1); !errors.Is(err, exchange.ErrCut) {
+	if err := read(io.MultiReader(strings.NewReader("01"), brokenReader{}), -1); !errors.Is(err, exchange.ErrTruncated) {
 		t.Errorf("cut: %v", err)
 	}
 }

@@ -30,7 +30,7 @@ type Problem struct {
 var (
 	ErrMediaType    = Problem{Status: http.StatusUnsupportedMediaType, Name: "unsupportedMediaType", Title: "The body has another media type than this resource takes."}
 	ErrTooLarge     = Problem{Status: http.StatusRequestEntityTooLarge, Name: "tooLarge", Title: "The body is larger than this resource takes."}
-	ErrCut          = Problem{Status: http.StatusRequestTimeout, Name: "cut", Title: "The body ended early or did not arrive in time. Try again."}
+	ErrTruncated    = Problem{Status: http.StatusRequestTimeout, Name: "cut", Title: "The body ended early or did not arrive in time. Try again."}
 	ErrBusy         = Problem{Status: http.StatusTooManyRequests, Name: "busy", Title: "Too much work at once. Try again later."}
 	ErrUnavailable  = Problem{Status: http.StatusServiceUnavailable, Name: "unavailable", Title: "The server cannot do this now. Try again later.", Retry: 30 * time.Second}
 	ErrUnauthorized = Problem{Status: http.StatusUnauthorized, Name: "unauthorized", Title: "A valid token is needed."}

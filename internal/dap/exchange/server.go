@@ -42,7 +42,7 @@ func Body(w http.ResponseWriter, r *http.Request, limit int64) (io.Reader, error
 	if r.ContentLength > limit {
 		return nil, ErrTooLarge.Because("%d bytes, want at most %d", r.ContentLength, limit)
 	}
-	return cutReader{http.MaxBytesReader(w, r.Body, limit)}, nil
+	return truncatedReader{http.MaxBytesReader(w, r.Body, limit)}, nil
 }
 
 // ReadBody returns all of a request's body.
@@ -54,10 +54,10 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return io.ReadAll(in)
 }
 
-// A cutReader turns the errors of a connection into [ErrCut].
-type cutReader struct{ in io.Reader }
+// A truncatedReader turns the errors of a connection into [ErrTruncated].
+type truncatedReader struct{ in io.Reader }
 
-func (c cutReader) Read(b []byte) (int, error) {
+func (c truncatedReader) Read(b []byte) (int, error) {
 	n, err := c.in.Read(b)
 	if err == nil || err == io.EOF {
 		return n, err
@@ -65,7 +65,7 @@ func (c cutReader) Read(b []byte) (int, error) {
 	if _, tooLarge := err.(*http.MaxBytesError); tooLarge { //nolint:errorlint // the reader's own
 		return n, err
 	}
-	return n, ErrCut
+	return n, ErrTruncated
 }
 
 // Send answers a request with a message.

@@ -16,7 +16,7 @@ import (
 // takeJob stores a job to be handled later, and answers that it is taken (section
 // "Asynchronous Request Handling"). What makes the whole job fail before a key is
 // used is reported at once.
-func (h *Helper) takeJob(ctx context.Context, w http.ResponseWriter, s *roster.Serving, req *dap.AggregationJobInitReq, job *Job) error {
+func (h *Helper) takeJob(ctx context.Context, w http.ResponseWriter, s *tasks.Serving, req *dap.AggregationJobInitReq, job *Job) error {
 	if err := s.Task.CheckInit(req); err != nil {
 		return err
 	}
@@ -56,14 +56,14 @@ func (h *Helper) finish(ctx context.Context, k JobKey) error {
 	if job.State != Waiting {
 		return nil
 	}
-	s, err := h.config.Roster.Lookup(ctx, k.Task)
-	if errors.Is(err, roster.ErrUnknown) { // it was removed, or this process has not heard of it
-		if err := h.config.Roster.Refresh(ctx); err != nil {
+	s, err := h.config.Registry.Lookup(ctx, k.Task)
+	if errors.Is(err, tasks.ErrUnknown) { // it was removed, or this process has not heard of it
+		if err := h.config.Registry.Refresh(ctx); err != nil {
 			return fmt.Errorf("job %v: %w", k.ID, err)
 		}
-		s, err = h.config.Roster.Lookup(ctx, k.Task)
+		s, err = h.config.Registry.Lookup(ctx, k.Task)
 	}
-	if errors.Is(err, roster.ErrUnknown) {
+	if errors.Is(err, tasks.ErrUnknown) {
 		return h.fail(ctx, job, &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: "the task was removed before the job was handled"})
 	}
 	if err != nil {
@@ -112,7 +112,7 @@ func (h *Helper) adopt(ctx context.Context, before time.Time) error {
 	}
 	for _, k := range keys {
 		peer := "" // of tasks that are not known here
-		if s, err := h.config.Roster.Lookup(ctx, k.Task); err == nil {
+		if s, err := h.config.Registry.Lookup(ctx, k.Task); err == nil {
 			peer = peerOf(s)
 		}
 		h.pending.add(k, peer)

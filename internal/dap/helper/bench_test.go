@@ -102,17 +102,17 @@ func newLoad(b testing.TB, kind func(testing.TB) (uint32, []byte, func(vdaf.Nonc
 	keys, err := atrest.New(key)
 	must(err)
 	time := clock.NewVirtual(l.now)
-	tasks, err := roster.Open(b.Context(), l.store, roster.Config{Role: dap.Helper, Keys: keys, Clock: time, Rand: rand.Reader})
+	registry, err := tasks.Open(b.Context(), l.store, tasks.Config{Role: dap.Helper, Keys: keys, Clock: time, Rand: rand.Reader})
 	must(err)
-	must(tasks.Add(b.Context(), roster.Entry{
+	must(registry.Add(b.Context(), tasks.Entry{
 		ID: l.task.ID(), Variant: "dap-18", Config: encoded, Role: dap.Helper,
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{0: *seed},
 		Inbound:    []auth.Hash{l.token.Hash()}, Collector: collector.Config(),
 	}))
-	l.keys = tasks.Keyring().Configs(l.now)
-	books, err := ledger.New(l.store, ledger.Config{Keys: keys, Clock: time, Rand: rand.Reader})
+	l.keys = registry.Keyring().Configs(l.now)
+	ledgers, err := ledger.New(l.store, ledger.Config{Keys: keys, Clock: time, Rand: rand.Reader})
 	must(err)
-	h, err := helper.New(helper.Config{Store: l.store, Roster: tasks, Books: books, Clock: time, Report: func(err error) { b.Error(err) }})
+	h, err := helper.New(helper.Config{Store: l.store, Registry: registry, Ledgers: ledgers, Clock: time, Report: func(err error) { b.Error(err) }})
 	must(err)
 	l.server = httptest.NewServer(h.Handler())
 	b.Cleanup(func() { l.server.Close(); l.store.Close() })

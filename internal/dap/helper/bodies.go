@@ -42,12 +42,12 @@ type peerBodies struct {
 
 // A body is one request.
 type body struct {
-	all  *bodies
-	peer string
-	of   *peerBodies
-	held int64 // bytes; 0 once they are given back
-	in   *exchange.Arrival
-	cut  bool
+	all     *bodies
+	peer    string
+	of      *peerBodies
+	held    int64 // bytes; 0 once they are given back
+	in      *exchange.Arrival
+	dropped bool
 }
 
 func newBodies(most int64, perPeer int) *bodies {
@@ -87,12 +87,12 @@ func (b *bodies) grow(one *body, by int64) Refusal {
 		return PeerLimit
 	}
 	for b.bytes > one.held && b.bytes+by > b.most {
-		slow, found := exchange.CutSlowest(b.reading)
+		slow, found := exchange.DropSlowest(b.reading)
 		if !found {
 			return QueueFull
 		}
 		other := b.reading[slow]
-		other.cut = true
+		other.dropped = true
 		b.stop(other)
 		b.free(other)
 	}
@@ -137,7 +137,7 @@ func (one *body) end() {
 
 // beginBody lets a request be read: with a bound on how many and how much of its
 // leader's are, and at a pace. The memory counts until the body is ended.
-func (h *Helper) beginBody(w http.ResponseWriter, r *http.Request, s *roster.Serving) (*body, error) {
+func (h *Helper) beginBody(w http.ResponseWriter, r *http.Request, s *tasks.Serving) (*body, error) {
 	task := s.Task.ID()
 	one, why := h.bodies.begin(peerOf(s), exchange.Arrive(w, r, h.config.Clock, h.config.Pace), r.ContentLength)
 	if why != 0 {
@@ -170,7 +170,7 @@ func (m *metered) Read(p []byte) (int, error) {
 func (one *body) reserve(bytes int64) Refusal {
 	one.all.mu.Lock()
 	defer one.all.mu.Unlock()
-	if one.cut || bytes <= one.held {
+	if one.dropped || bytes <= one.held {
 		return 0 // a sender that is cut notices by its connection
 	}
 	return one.all.grow(one, max(bodyStep, bytes-one.held))

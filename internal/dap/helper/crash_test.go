@@ -239,7 +239,7 @@ func TestConcurrentShares(t *testing.T) {
 func TestTwoProcesses(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), dap.TimeIntervalMode)
 	first := w.handler
-	w.boot(w.store) // another process, with books of its own
+	w.boot(w.store) // another process, with ledgers of its own
 	handlers := []http.Handler{first, w.handler}
 	w.handler = http.HandlerFunc(func(a http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.Header.Get("X-Process"))

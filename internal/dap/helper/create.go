@@ -20,7 +20,7 @@ import (
 var errBusy error = exchange.ErrBusy.After(time.Second)
 
 // postJob creates an aggregation job whose ID is made of the request.
-func (h *Helper) postJob(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) postJob(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	if s.Task.Variant().ClientChoosesIDs() {
 		w.Header().Set("Allow", "PUT")
 		return exchange.ErrMethod
@@ -29,7 +29,7 @@ func (h *Helper) postJob(w http.ResponseWriter, r *http.Request, s *roster.Servi
 }
 
 // putJob creates an aggregation job whose ID the leader has chosen.
-func (h *Helper) putJob(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) putJob(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	if !s.Task.Variant().ClientChoosesIDs() {
 		w.Header().Set("Allow", "POST, GET, DELETE")
 		return exchange.ErrMethod
@@ -43,7 +43,7 @@ func (h *Helper) putJob(w http.ResponseWriter, r *http.Request, s *roster.Servin
 
 // createJob answers a request that creates a job (section "Helper
 // Initialization"). chosen is the ID if the leader chooses it.
-func (h *Helper) createJob(w http.ResponseWriter, r *http.Request, s *roster.Serving, chosen *dap.AggregationJobID) error {
+func (h *Helper) createJob(w http.ResponseWriter, r *http.Request, s *tasks.Serving, chosen *dap.AggregationJobID) error {
 	began := h.config.Clock.Now()
 	task := s.Task.ID()
 	if err := h.admit(s, began); err != nil {
@@ -117,7 +117,7 @@ func (h *Helper) refusedBody(task dap.TaskID, err error) {
 }
 
 // admit refuses a request whose task or leader has sent too much.
-func (h *Helper) admit(s *roster.Serving, now time.Time) error {
+func (h *Helper) admit(s *tasks.Serving, now time.Time) error {
 	task := s.Task.ID()
 	if wait := h.perTask.check(task, now); wait > 0 {
 		h.config.Metrics.Refused(&task, TaskLimit)
@@ -133,9 +133,9 @@ func (h *Helper) admit(s *roster.Serving, now time.Time) error {
 // peerOf is the leader that has sent a request, for limits and fairness: the
 // endpoint that the task names, whose token the request carries. Addresses do not
 // matter.
-func peerOf(s *roster.Serving) string { return s.Task.Config().Leader }
+func peerOf(s *tasks.Serving) string { return s.Task.Config().Leader }
 
-func (h *Helper) spend(s *roster.Serving, reports int) {
+func (h *Helper) spend(s *tasks.Serving, reports int) {
 	now := h.config.Clock.Now()
 	h.perTask.spend(s.Task.ID(), reports, now)
 	h.perPeer.spend(peerOf(s), reports, now)
@@ -143,11 +143,11 @@ func (h *Helper) spend(s *roster.Serving, reports int) {
 
 // readJob reads a request as it arrives: what is malformed or too large ends it
 // there. The job has its ID and digest, and in the asynchronous mode the request.
-func (h *Helper) readJob(w http.ResponseWriter, r *http.Request, s *roster.Serving, chosen *dap.AggregationJobID, one *body) (*dap.AggregationJobInitReq, *Job, error) {
+func (h *Helper) readJob(w http.ResponseWriter, r *http.Request, s *tasks.Serving, chosen *dap.AggregationJobID, one *body) (*dap.AggregationJobInitReq, *Job, error) {
 	codec := h.codec(s.Task)
 	digest := sha256.New()
 	if chosen == nil {
-		digest = h.config.Roster.ResourceKey().AggregationJobHash(s.Task.ID())
+		digest = h.config.Registry.ResourceKey().AggregationJobHash(s.Task.ID())
 	}
 	body, err := exchange.Body(w, r, codec.Limits().Body)
 	if err != nil {
@@ -189,19 +189,19 @@ func decodeJob(c dap.Codec, body io.Reader) (*dap.AggregationJobInitReq, error) 
 // handleJob verifies the reports of a request, commits those that are valid, and
 // returns the answer. It fails with ErrExists if the job is there in the
 // meantime, and with a [dap.Abort] if the job fails as a whole.
-func (h *Helper) handleJob(ctx context.Context, s *roster.Serving, req *dap.AggregationJobInitReq, job *Job) ([]byte, error) {
-	verified, err := s.Aggregator.HelperInit(req, h.config.Clock.Now(), h.config.Roster.Keyring())
+func (h *Helper) handleJob(ctx context.Context, s *tasks.Serving, req *dap.AggregationJobInitReq, job *Job) ([]byte, error) {
+	verified, err := s.Aggregator.HelperInit(req, h.config.Clock.Now(), h.config.Registry.Keyring())
 	if err != nil {
 		return nil, err
 	}
-	book, err := h.book(ctx, s)
+	taskLedger, err := h.ledger(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	codec := s.Task.Codec()
 	var answer []byte
 	var resp *dap.AggregationJobResp
-	_, err = book.Commit(ctx, &verified.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
+	_, err = taskLedger.Commit(ctx, &verified.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
 		if resp, err = verified.Response(verdicts); err != nil {
 			return err
 		}
@@ -234,7 +234,7 @@ func causes(resp *dap.AggregationJobResp) map[dap.ReportError]int {
 }
 
 // repeat answers a request that creates a job that is there. Nothing changes.
-func (h *Helper) repeat(w http.ResponseWriter, s *roster.Serving, req *dap.AggregationJobInitReq, digest Digest, job *Job) error {
+func (h *Helper) repeat(w http.ResponseWriter, s *tasks.Serving, req *dap.AggregationJobInitReq, digest Digest, job *Job) error {
 	if job.Digest != digest {
 		return exchange.ErrMutation
 	}
@@ -242,7 +242,7 @@ func (h *Helper) repeat(w http.ResponseWriter, s *roster.Serving, req *dap.Aggre
 	if job.State != Done || job.Response != nil {
 		return h.represent(w, s, job)
 	}
-	verified, err := s.Aggregator.HelperInit(req, h.config.Clock.Now(), h.config.Roster.Keyring())
+	verified, err := s.Aggregator.HelperInit(req, h.config.Clock.Now(), h.config.Registry.Keyring())
 	if err != nil {
 		return exchange.ErrNoLongerKept.Because("the job was handled, and its answer cannot be made again: %v", err)
 	}

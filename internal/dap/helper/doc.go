@@ -6,7 +6,7 @@
 // its Handler serves the protocol, its Run handles what was taken for later and
 // forgets what need not be kept, and its Status reports its state. Tick and Finish
 // do what Run does, once, for programs that keep their own time. Tasks, tokens and
-// keys are those of a [roster.Roster], and can change while it serves.
+// keys are those of a [tasks.Registry], and can change while it serves.
 //
 // # The way of a job
 //
@@ -16,7 +16,7 @@
 // is sent away with 429 if the turn does not come. Its reports are opened and verified
 // together, and an error in one of them is reported for that one only. Then one
 // transaction holds everything: the IDs of the reports that count and their sums
-// ([ledger.Book]), and the record of the job. Only after it the leader has its
+// ([ledger.Ledger]), and the record of the job. Only after it the leader has its
 // answer: a leader that lost the answer sends the request again.
 //
 // The ID of a job is a keyed hash of the request, so that the same request is the
@@ -54,7 +54,7 @@
 // length that is announced counts from the start. A leader can replay requests to make the helper work: that
 // is what the limits are for.
 //
-// BUG(shoal): a request for a task that is not in memory makes the roster look in
+// BUG(shoal): a request for a task that is not in memory makes the registry look in
 // its store, once a second at most, and so can take longer than one for a task
 // that is served.
 //

@@ -14,7 +14,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/helper/storetest"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 )
 
 // A helper that serves no task yet: clients already get its HPKE keys. In place of
@@ -36,16 +36,16 @@ func example(ctx context.Context) error {
 		return err
 	}
 	time := clock.NewVirtual(time.Unix(1_700_000_000, 0))
-	tasks, err := roster.Open(ctx, rostertest.NewModel(), roster.Config{Role: dap.Helper, Keys: keys, Clock: time, Rand: rand.Reader})
+	registry, err := tasks.Open(ctx, taskstest.NewModel(), tasks.Config{Role: dap.Helper, Keys: keys, Clock: time, Rand: rand.Reader})
 	if err != nil {
 		return err
 	}
 	store := storetest.NewModel()
-	books, err := ledger.New(store, ledger.Config{Keys: keys, Clock: time, Rand: rand.Reader})
+	ledgers, err := ledger.New(store, ledger.Config{Keys: keys, Clock: time, Rand: rand.Reader})
 	if err != nil {
 		return err
 	}
-	h, err := helper.New(helper.Config{Store: store, Roster: tasks, Books: books, Clock: time})
+	h, err := helper.New(helper.Config{Store: store, Registry: registry, Ledgers: ledgers, Clock: time})
 	if err != nil {
 		return err
 	}

@@ -21,14 +21,14 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// A Config is what a [Helper] is made of. Store, Roster and Books are needed, the
+// A Config is what a [Helper] is made of. Store, Registry and Ledgers are needed, the
 // last over the first.
 type Config struct {
-	Store  Store
-	Roster *roster.Roster
-	Books  *ledger.Books
-	Clock  clock.Clock // default: the system's
-	Rand   io.Reader   // noise; default: crypto/rand
+	Store    Store
+	Registry *tasks.Registry
+	Ledgers  *ledger.Ledgers
+	Clock    clock.Clock // default: the system's
+	Rand     io.Reader   // noise; default: crypto/rand
 
 	// Async makes the helper take jobs at once and handle them later, so that a
 	// leader has to ask for the answer.
@@ -58,7 +58,7 @@ type Config struct {
 	Report  func(error) // called with faults of the helper, which no peer learns; default: none
 }
 
-// A Helper plays the helper's part for the tasks of a roster. It is safe for
+// A Helper plays the helper's part for the tasks of a registry. It is safe for
 // concurrent use.
 type Helper struct {
 	config  Config
@@ -76,8 +76,8 @@ type Helper struct {
 // New returns a helper. It serves at once; jobs that wait from before are handled
 // once [Helper.Run] runs.
 func New(c Config) (*Helper, error) {
-	if c.Store == nil || c.Roster == nil || c.Books == nil {
-		return nil, errors.New("starting helper: store, roster and books must be given")
+	if c.Store == nil || c.Registry == nil || c.Ledgers == nil {
+		return nil, errors.New("starting helper: store, registry and ledgers must be given")
 	}
 	if c.Clock == nil {
 		c.Clock = clock.System()
@@ -141,7 +141,7 @@ func (h *Helper) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hpke_config", h.getConfig)
 	mux.HandleFunc("OPTIONS /hpke_config", func(w http.ResponseWriter, _ *http.Request) { exchange.Preflight(w, http.MethodGet) })
-	for pattern, do := range map[string]func(http.ResponseWriter, *http.Request, *roster.Serving) error{
+	for pattern, do := range map[string]func(http.ResponseWriter, *http.Request, *tasks.Serving) error{
 		"POST /tasks/{task}/aggregation_jobs":        h.postJob,
 		"PUT /tasks/{task}/aggregation_jobs/{id}":    h.putJob,
 		"POST /tasks/{task}/aggregation_jobs/{id}":   h.continueJob,
@@ -159,7 +159,7 @@ func (h *Helper) Handler() http.Handler {
 }
 
 // serve finds the task of a request and checks that its leader has sent it.
-func (h *Helper) serve(w http.ResponseWriter, r *http.Request, do func(http.ResponseWriter, *http.Request, *roster.Serving) error) {
+func (h *Helper) serve(w http.ResponseWriter, r *http.Request, do func(http.ResponseWriter, *http.Request, *tasks.Serving) error) {
 	s, id, err := h.task(r)
 	if err == nil {
 		err = do(w, r, s)
@@ -179,7 +179,7 @@ func (h *Helper) serve(w http.ResponseWriter, r *http.Request, do func(http.Resp
 // task returns the task that a request names. To a caller that does not hold its
 // token a task looks as if it did not exist, so that IDs cannot be tried out
 // (section "Predictable or Enumerable Task IDs").
-func (h *Helper) task(r *http.Request) (*roster.Serving, *dap.TaskID, error) {
+func (h *Helper) task(r *http.Request) (*tasks.Serving, *dap.TaskID, error) {
 	unrecognized := &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: "the task is not served here, or not for the token of the request"}
 	id, err := dap.ParseTaskID(r.PathValue("task"))
 	if err != nil {
@@ -189,8 +189,8 @@ func (h *Helper) task(r *http.Request) (*roster.Serving, *dap.TaskID, error) {
 	if !ok {
 		return nil, &id, unrecognized
 	}
-	s, err := h.config.Roster.Lookup(r.Context(), id)
-	if errors.Is(err, roster.ErrUnknown) {
+	s, err := h.config.Registry.Lookup(r.Context(), id)
+	if errors.Is(err, tasks.ErrUnknown) {
 		_ = token.Matches(make([]auth.Hash, 1)) // takes the time that a task's check takes
 		return nil, &id, unrecognized
 	}
@@ -206,7 +206,7 @@ func (h *Helper) task(r *http.Request) (*roster.Serving, *dap.TaskID, error) {
 // getConfig serves the HPKE configurations (section "HPKE Configuration
 // Request").
 func (h *Helper) getConfig(w http.ResponseWriter, _ *http.Request) {
-	ring := h.config.Roster.Keyring()
+	ring := h.config.Registry.Keyring()
 	list := ring.Configs(h.config.Clock.Now())
 	exchange.AllowOrigins(w.Header())
 	if len(list) == 0 {
@@ -236,9 +236,9 @@ func (h *Helper) codec(t *dap.Task) dap.Codec {
 	return t.Codec().WithLimits(dap.LimitsFor(t.Instance(), int(most)))
 }
 
-// book returns the task's ledger.
-func (h *Helper) book(ctx context.Context, s *roster.Serving) (*ledger.Book, error) {
-	return h.config.Books.Open(ctx, s.Task, s.Entry.Expiry)
+// ledger returns the task's ledger.
+func (h *Helper) ledger(ctx context.Context, s *tasks.Serving) (*ledger.Ledger, error) {
+	return h.config.Ledgers.Open(ctx, s.Task, s.Entry.Expiry)
 }
 
 // locate names a resource in the header Location, under the endpoint that the

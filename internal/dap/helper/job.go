@@ -11,7 +11,7 @@ import (
 )
 
 // job returns the job that a request names.
-func (h *Helper) job(r *http.Request, s *roster.Serving) (*Job, error) {
+func (h *Helper) job(r *http.Request, s *tasks.Serving) (*Job, error) {
 	id, err := dap.ParseAggregationJobID(r.PathValue("id"))
 	if err != nil {
 		return nil, unrecognizedJob()
@@ -33,7 +33,7 @@ func unrecognizedJob() error {
 // getJob answers a leader that asks for the result of a job that was taken. The
 // parameter step is the step that the leader is at; there is no step but 0 with
 // Prio3.
-func (h *Helper) getJob(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) getJob(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	job, err := h.job(r, s)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (h *Helper) getJob(w http.ResponseWriter, r *http.Request, s *roster.Servin
 }
 
 // represent answers with the state of a job.
-func (h *Helper) represent(w http.ResponseWriter, s *roster.Serving, job *Job) error {
+func (h *Helper) represent(w http.ResponseWriter, s *tasks.Serving, job *Job) error {
 	switch job.State {
 	case Waiting:
 		locate(w, s.Task, dap.AggregationJobPath(job.Task, job.ID)+"?step=0")
@@ -75,7 +75,7 @@ func (h *Helper) represent(w http.ResponseWriter, s *roster.Serving, job *Job) e
 
 // continueJob refuses to take a job to its next step: with Prio3 no report waits
 // for one (section "Helper Continuation").
-func (h *Helper) continueJob(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) continueJob(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	job, err := h.job(r, s)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (h *Helper) continueJob(w http.ResponseWriter, r *http.Request, s *roster.S
 
 // deleteJob forgets a job but not its reports (section "Aggregation Job
 // Abandonment and Deletion"). One that waits is not handled any more.
-func (h *Helper) deleteJob(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) deleteJob(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	job, err := h.job(r, s)
 	if err != nil {
 		return err

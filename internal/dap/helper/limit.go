@@ -13,7 +13,7 @@ type Rate struct {
 }
 
 // buckets are the token buckets of a set of names. Names are those of tasks and
-// peers in the roster, so that there are not more than an operator has agreed to.
+// peers in the registry, so that there are not more than an operator has agreed to.
 type buckets[K comparable] struct {
 	rate Rate
 

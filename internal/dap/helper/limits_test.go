@@ -104,7 +104,7 @@ func TestNew(t *testing.T) {
 		"no reports":                   func(c *helperConfig) { c.MaxReports = -1 },
 		"records shorter than answers": func(c *helperConfig) { c.KeepRecords, c.KeepResponses = time.Hour, 2*time.Hour },
 	} {
-		c := helperConfig{Store: w.store, Roster: w.roster, Books: w.books}
+		c := helperConfig{Store: w.store, Registry: w.registry, Ledgers: w.ledgers}
 		spoil(&c)
 		if _, err := helper.New(c); err == nil {
 			t.Errorf("%s: a helper", name)

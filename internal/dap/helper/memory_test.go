@@ -50,7 +50,7 @@ func TestMemory(t *testing.T) {
 		begin("c", 300, QueueFull)
 		c.Advance(time.Second)
 		third, _ := begin("c", 300, 0)
-		if err := <-failed; !errors.Is(err, exchange.ErrCut) {
+		if err := <-failed; !errors.Is(err, exchange.ErrTruncated) {
 			t.Errorf("the slow one was read with %v", err)
 		}
 		slow.end()

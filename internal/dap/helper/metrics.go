@@ -24,7 +24,7 @@ func (r Refusal) String() string {
 	return [...]string{"none", "no_task", "queue_full", "task_limit", "peer_limit", "bad_request"}[min(r, BadRequest)]
 }
 
-// Metrics counts events. Labels are bounded: tasks are those of the roster, and no
+// Metrics counts events. Labels are bounded: tasks are those of the registry, and no
 // argument concerns one client. Methods are called by many goroutines and must not
 // block.
 type Metrics interface {
@@ -36,7 +36,7 @@ type Metrics interface {
 	// Share is called when a batch was collected.
 	Share(task dap.TaskID)
 	// Refused is called for a request that is refused as a whole. The task is nil
-	// if it is not in the roster.
+	// if it is not in the registry.
 	Refused(task *dap.TaskID, why Refusal)
 	// Took reports how long a job of so many reports took, from the request's first
 	// byte to its commit, by the clock.

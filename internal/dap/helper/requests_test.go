@@ -280,7 +280,7 @@ func TestHpkeConfig(t *testing.T) {
 	a := w.as(auth.Token{}, "GET", "hpke_config", "", nil)
 	var list dap.HpkeConfigList
 	w.must(w.task.Codec().Decode(&list, a.Body.Bytes()))
-	want := w.roster.Keyring().Configs(w.clock.Now())
+	want := w.registry.Keyring().Configs(w.clock.Now())
 	if a.Code != 200 || len(list) != 1 || list[0].ID != want[0].ID || !bytes.Equal(list[0].PublicKey, want[0].PublicKey) {
 		t.Errorf("%d %+v", a.Code, list)
 	}

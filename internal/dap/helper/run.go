@@ -127,13 +127,13 @@ func (h *Helper) sweep(ctx context.Context, now time.Time) error {
 // expire evicts the report IDs and batches beyond the expiry of each task.
 func (h *Helper) expire(ctx context.Context) error {
 	var errs []error
-	for _, s := range h.config.Roster.List() {
+	for _, s := range h.config.Registry.List() {
 		if s.Entry.Expiry == 0 {
 			continue
 		}
-		book, err := h.book(ctx, s)
+		taskLedger, err := h.ledger(ctx, s)
 		if err == nil {
-			err = book.Expire(ctx)
+			err = taskLedger.Expire(ctx)
 		}
 		errs = append(errs, err)
 	}

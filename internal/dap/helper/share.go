@@ -20,7 +20,7 @@ import (
 var errNoShare error = exchange.ErrNotFound.Because("the aggregate share was not created here, or is forgotten")
 
 // postShare creates an aggregate share whose ID is made of the request.
-func (h *Helper) postShare(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) postShare(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	if s.Task.Variant().ClientChoosesIDs() {
 		w.Header().Set("Allow", "PUT")
 		return exchange.ErrMethod
@@ -29,7 +29,7 @@ func (h *Helper) postShare(w http.ResponseWriter, r *http.Request, s *roster.Ser
 }
 
 // putShare creates an aggregate share whose ID the leader has chosen.
-func (h *Helper) putShare(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) putShare(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	if !s.Task.Variant().ClientChoosesIDs() {
 		w.Header().Set("Allow", "GET, DELETE")
 		return exchange.ErrMethod
@@ -43,7 +43,7 @@ func (h *Helper) putShare(w http.ResponseWriter, r *http.Request, s *roster.Serv
 
 // createShare answers a leader that wants the aggregate share of a batch
 // (section "Obtaining Aggregate Shares"). From then on the batch is collected.
-func (h *Helper) createShare(w http.ResponseWriter, r *http.Request, s *roster.Serving, chosen *dap.AggregateShareID) error {
+func (h *Helper) createShare(w http.ResponseWriter, r *http.Request, s *tasks.Serving, chosen *dap.AggregateShareID) error {
 	if err := exchange.CheckType(r, dap.TypeAggregateShareReq); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (h *Helper) createShare(w http.ResponseWriter, r *http.Request, s *roster.S
 	}
 	began := h.config.Clock.Now()
 	share := &Share{Task: s.Task.ID(), State: Done, Digest: sha256.Sum256(body), Made: h.now()}
-	share.ID = h.config.Roster.ResourceKey().AggregateShare(share.Task, body)
+	share.ID = h.config.Registry.ResourceKey().AggregateShare(share.Task, body)
 	if chosen != nil {
 		share.ID = *chosen
 	}
@@ -104,12 +104,12 @@ func shareLimit(c dap.Codec) int64 {
 // collect marks the batch of a request collected and stores its share, with
 // noise added and sealed to the collector, in one step. What an attempt made that
 // the store did not take is dropped with its noise.
-func (h *Helper) collect(ctx context.Context, s *roster.Serving, req *dap.AggregateShareReq, share *Share) error {
-	book, err := h.book(ctx, s)
+func (h *Helper) collect(ctx context.Context, s *tasks.Serving, req *dap.AggregateShareReq, share *Share) error {
+	taskLedger, err := h.ledger(ctx, s)
 	if err != nil {
 		return err
 	}
-	return book.Collect(ctx, req.Selector, func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
+	return taskLedger.Collect(ctx, req.Selector, func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
 		if err := req.CheckAgreement(total); err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ const grain = 250 * time.Millisecond
 
 // blur waits until the time that a request took does not reveal to the leader how
 // long the noise took, which depends on the noise.
-func (h *Helper) blur(ctx context.Context, s *roster.Serving, began time.Time) {
+func (h *Helper) blur(ctx context.Context, s *tasks.Serving, began time.Time) {
 	if s.Task.Noise().Mechanism == dp.NoNoise {
 		return
 	}
@@ -144,7 +144,7 @@ func (h *Helper) blur(ctx context.Context, s *roster.Serving, began time.Time) {
 }
 
 // repeatShare answers a request that creates a share that is there.
-func (h *Helper) repeatShare(w http.ResponseWriter, s *roster.Serving, digest Digest, share *Share) error {
+func (h *Helper) repeatShare(w http.ResponseWriter, s *tasks.Serving, digest Digest, share *Share) error {
 	if share.Digest != digest {
 		return exchange.ErrMutation
 	}
@@ -157,7 +157,7 @@ func (h *Helper) repeatShare(w http.ResponseWriter, s *roster.Serving, digest Di
 }
 
 // share returns the share that a request names.
-func (h *Helper) share(r *http.Request, s *roster.Serving) (*Share, error) {
+func (h *Helper) share(r *http.Request, s *tasks.Serving) (*Share, error) {
 	id, err := dap.ParseAggregateShareID(r.PathValue("id"))
 	if err != nil {
 		return nil, errNoShare
@@ -173,7 +173,7 @@ func (h *Helper) share(r *http.Request, s *roster.Serving) (*Share, error) {
 }
 
 // getShare gives out a share again.
-func (h *Helper) getShare(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) getShare(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	share, err := h.share(r, s)
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (h *Helper) getShare(w http.ResponseWriter, r *http.Request, s *roster.Serv
 
 // deleteShare forgets a share, but not that its batch was collected (section
 // "Aggregate Share Deletion").
-func (h *Helper) deleteShare(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (h *Helper) deleteShare(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	share, err := h.share(r, s)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/helper/storetest"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -33,18 +33,18 @@ func start() time.Time { return time.Unix(int64(unit)*3600, 0) }
 // A world is a helper over a store in memory, with a leader and clients beside it
 // that do no I/O. Everything in it is the same in every run.
 type world struct {
-	t       testing.TB
-	rand    *rand.ChaCha8
-	clock   *clock.Virtual
-	keys    *atrest.Keys
-	keyText string // of the first of keys
-	store   helper.Store
-	roster  *roster.Roster
-	tasks   roster.Store
-	books   *ledger.Books
-	helper  *helper.Helper
-	handler http.Handler
-	config  helper.Config // of the helper
+	t        testing.TB
+	rand     *rand.ChaCha8
+	clock    *clock.Virtual
+	keys     *atrest.Keys
+	keyText  string // of the first of keys
+	store    helper.Store
+	registry *tasks.Registry
+	tasks    tasks.Store
+	ledgers  *ledger.Ledgers
+	helper   *helper.Helper
+	handler  http.Handler
+	config   helper.Config // of the helper
 
 	task       *dap.Task
 	hist       *vdaf.Prio3[int, []uint64]
@@ -61,7 +61,7 @@ type setting func(*world, *dap.TaskConfiguration, *helper.Config)
 
 func newWorld(t testing.TB, v *dap.Variant, mode dap.BatchMode, settings ...setting) *world {
 	t.Helper()
-	w := &world{t: t, rand: rand.NewChaCha8([32]byte{1}), clock: clock.NewVirtual(start()), store: storetest.NewModel(), tasks: rostertest.NewModel()}
+	w := &world{t: t, rand: rand.NewChaCha8([32]byte{1}), clock: clock.NewVirtual(start()), store: storetest.NewModel(), tasks: taskstest.NewModel()}
 	key, err := atrest.GenerateKey(w.rand)
 	w.must(err)
 	w.keyText = key.Text()
@@ -94,7 +94,7 @@ func newWorld(t testing.TB, v *dap.Variant, mode dap.BatchMode, settings ...sett
 	w.leaderRing, _, err = w.leaderRing.Rotate(w.clock.Now(), w.rand)
 	w.must(err)
 	w.boot(w.store)
-	w.must(w.roster.Add(t.Context(), roster.Entry{
+	w.must(w.registry.Add(t.Context(), tasks.Entry{
 		ID: w.task.ID(), Variant: v.String(), Config: encoded, Role: dap.Helper,
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{4: *seed}, VerifyWith: 4,
 		Inbound: []auth.Hash{w.token.Hash()}, Collector: w.collector.Config(), Leeway: 5 * time.Minute,
@@ -107,14 +107,14 @@ func (w *world) boot(s helper.Store) {
 	w.t.Helper()
 	var err error
 	w.store = s
-	w.roster, err = roster.Open(w.t.Context(), w.tasks, roster.Config{Role: dap.Helper, Keys: w.keys, Clock: w.clock, Rand: w.rand})
+	w.registry, err = tasks.Open(w.t.Context(), w.tasks, tasks.Config{Role: dap.Helper, Keys: w.keys, Clock: w.clock, Rand: w.rand})
 	w.must(err)
-	books, err := ledger.New(s, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand})
+	ledgers, err := ledger.New(s, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand})
 	w.must(err)
 	c := w.config
-	c.Store, c.Roster, c.Books, c.Clock, c.Rand = s, w.roster, books, w.clock, w.rand
+	c.Store, c.Registry, c.Ledgers, c.Clock, c.Rand = s, w.registry, ledgers, w.clock, w.rand
 	c.Report = func(err error) { w.errs = append(w.errs, err) }
-	w.books = books
+	w.ledgers = ledgers
 	w.helper, err = helper.New(c)
 	w.must(err)
 	w.handler = w.helper.Handler()
@@ -143,7 +143,7 @@ func (w *world) draft(bucket int) draft {
 	shares, err := w.hist.Shard(w.rand, w.task.Context(), vdaf.Nonce(d.md.ID), bucket)
 	w.must(err)
 	d.public, d.leader.Payload, d.helper.Payload = shares.PublicShare, shares.InputShares[0], shares.InputShares[1]
-	d.helperKey = w.roster.Keyring().Configs(w.clock.Now())[0]
+	d.helperKey = w.registry.Keyring().Configs(w.clock.Now())[0]
 	return d
 }
 
@@ -309,14 +309,14 @@ func wantFates(t testing.TB, got []dap.ReportError, want ...dap.ReportError) {
 }
 
 type (
-	entry        = roster.Entry
+	entry        = tasks.Entry
 	helperConfig = helper.Config
 )
 
-// update changes the task's entry in the roster.
+// update changes the task's entry in the registry.
 func (w *world) update(change func(*entry)) {
 	w.t.Helper()
-	w.must(w.roster.Update(context.Background(), w.task.ID(), func(e *entry) error { change(e); return nil }))
+	w.must(w.registry.Update(context.Background(), w.task.ID(), func(e *entry) error { change(e); return nil }))
 }
 
 // checksum is what the helper has in a batch.
@@ -328,11 +328,11 @@ func (w *world) checksum(s dap.BatchSelector) dap.Checksum {
 // total reads a batch from the helper's store.
 func (w *world) total(s dap.BatchSelector) *dap.Total {
 	w.t.Helper()
-	books, err := ledger.New(w.store, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand})
+	ledgers, err := ledger.New(w.store, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand})
 	w.must(err)
-	book, err := books.Open(context.Background(), w.task, 0)
+	taskLedger, err := ledgers.Open(context.Background(), w.task, 0)
 	w.must(err)
-	total, _, err := book.Batch(context.Background(), s)
+	total, _, err := taskLedger.Batch(context.Background(), s)
 	w.must(err)
 	return total
 }

@@ -26,13 +26,13 @@ import (
 // LeaderStore is all that a leader stores.
 type LeaderStore interface {
 	leader.Store
-	roster.Store
+	tasks.Store
 }
 
 // HelperStore is all that a helper stores.
 type HelperStore interface {
 	helper.Store
-	roster.Store
+	tasks.Store
 }
 
 // Stores are where an aggregator keeps its state. Leader and helper have one each,
@@ -44,18 +44,18 @@ type Stores struct {
 
 // An Aggregator plays leader or helper, task by task.
 type Aggregator struct {
-	variant      *dap.Variant
-	leader       *leader.Leader
-	helper       *helper.Helper
-	leaderRoster *roster.Roster
-	helperRoster *roster.Roster
+	variant        *dap.Variant
+	leader         *leader.Leader
+	helper         *helper.Helper
+	leaderRegistry *tasks.Registry
+	helperRegistry *tasks.Registry
 }
 
 // NewAggregator returns an aggregator with its files under dir. Run and Close it.
 // The keys that seal what it stores last as long as the process.
 func NewAggregator(ctx context.Context, v *dap.Variant, stores Stores, dir string, async bool) (*Aggregator, error) {
 	a := &Aggregator{variant: v}
-	books := func(role dap.Role, store ledger.Store, tasks roster.Store) (*roster.Roster, *ledger.Books, error) {
+	ledgers := func(role dap.Role, store ledger.Store, taskStore tasks.Store) (*tasks.Registry, *ledger.Ledgers, error) {
 		key, err := atrest.GenerateKey(rand.Reader)
 		if err != nil {
 			return nil, nil, err
@@ -64,29 +64,29 @@ func NewAggregator(ctx context.Context, v *dap.Variant, stores Stores, dir strin
 		if err != nil {
 			return nil, nil, err
 		}
-		r, err := roster.Open(ctx, tasks, roster.Config{Role: role, Keys: keys, Clock: clock.System(), Rand: rand.Reader})
+		r, err := tasks.Open(ctx, taskStore, tasks.Config{Role: role, Keys: keys, Clock: clock.System(), Rand: rand.Reader})
 		if err != nil {
 			return nil, nil, err
 		}
 		b, err := ledger.New(store, ledger.Config{Keys: keys, Clock: clock.System(), Rand: rand.Reader})
 		return r, b, err
 	}
-	var b *ledger.Books
+	var b *ledger.Ledgers
 	var err error
-	if a.leaderRoster, b, err = books(dap.Leader, stores.Leader, stores.Leader); err != nil {
+	if a.leaderRegistry, b, err = ledgers(dap.Leader, stores.Leader, stores.Leader); err != nil {
 		return nil, fmt.Errorf("starting leader: %w", err)
 	}
 	a.leader, err = leader.New(ctx, leader.Config{
-		Store: stores.Leader, Books: b, Roster: a.leaderRoster, FS: durable.OS(), Dir: filepath.Join(dir, "reports"),
+		Store: stores.Leader, Ledgers: b, Registry: a.leaderRegistry, FS: durable.OS(), Dir: filepath.Join(dir, "reports"),
 		LogAge: time.Second, FirstPause: 200 * time.Millisecond, LongPause: 2 * time.Second,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if a.helperRoster, b, err = books(dap.Helper, stores.Helper, stores.Helper); err != nil {
+	if a.helperRegistry, b, err = ledgers(dap.Helper, stores.Helper, stores.Helper); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting helper: %w", err), a.leader.Close())
 	}
-	a.helper, err = helper.New(helper.Config{Store: stores.Helper, Roster: a.helperRoster, Books: b, Async: async, Poll: time.Second})
+	a.helper, err = helper.New(helper.Config{Store: stores.Helper, Registry: a.helperRegistry, Ledgers: b, Async: async, Poll: time.Second})
 	if err != nil {
 		return nil, errors.Join(err, a.leader.Close())
 	}
@@ -96,9 +96,9 @@ func NewAggregator(ctx context.Context, v *dap.Variant, stores Stores, dir strin
 // Keyring returns the HPKE keys of the leader or the helper.
 func (a *Aggregator) Keyring(role dap.Role) *dap.Keyring {
 	if role == dap.Leader {
-		return a.leaderRoster.Keyring()
+		return a.leaderRegistry.Keyring()
 	}
-	return a.helperRoster.Keyring()
+	return a.helperRegistry.Keyring()
 }
 
 // Run works until ctx is done, and passes failures to failed.
@@ -166,7 +166,7 @@ func (a *Aggregator) addTask(r *http.Request, in aggregatorTask) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("leader_authentication_token: %w", err)
 	}
-	e := roster.Entry{
+	e := tasks.Entry{
 		ID: t.ID(), Variant: a.variant.String(), Config: t.Bytes(),
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{0: vdaf.VerifyKey(in.VerifyKey)}, Collector: collector, Leeway: time.Minute,
 	}
@@ -177,11 +177,11 @@ func (a *Aggregator) addTask(r *http.Request, in aggregatorTask) (any, error) {
 			return nil, fmt.Errorf("collector_authentication_token: %w", err)
 		}
 		e.Role, e.Outbound, e.OutboundHeader, e.CollectorTokens = dap.Leader, peer, auth.Header, []auth.Hash{token.Hash()}
-		err = a.leaderRoster.Add(r.Context(), e)
+		err = a.leaderRegistry.Add(r.Context(), e)
 		return success(), err
 	case "helper":
 		e.Role, e.Inbound = dap.Helper, []auth.Hash{peer.Hash()}
-		err = a.helperRoster.Add(r.Context(), e)
+		err = a.helperRegistry.Add(r.Context(), e)
 		return success(), err
 	}
 	return nil, fmt.Errorf("role %q, want leader or helper", in.Role)

@@ -15,7 +15,7 @@ import (
 
 // again returns the job for those reports that were rejected as too early, when
 // they no longer are, or how many such reports are given up.
-func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.ReportUploadStatus) ([]Job, int) {
+func (l *Leader) again(s *tasks.Serving, j *Job, b *begun, rejected []dap.ReportUploadStatus) ([]Job, int) {
 	var parts []jobPart
 	for _, r := range rejected {
 		if p, ok := b.reports[r.ID]; ok && r.Error.Retryable() {
@@ -54,7 +54,7 @@ func (l *Leader) again(s *roster.Serving, j *Job, b *begun, rejected []dap.Repor
 // before. After a refusal the request is another, as far as that can be: a helper
 // may keep its answers. Only after the job has ended here is it deleted there, for
 // a job whose answer is deleted cannot be found again.
-func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause error) error {
+func (l *Leader) abandon(ctx context.Context, s *tasks.Serving, w *lot, cause error) error {
 	ctx = context.WithoutCancel(ctx)
 	l.started.take(jobKey{w.job.Task, w.job.Number})
 	left, expired, err := l.countable(ctx, s, w)
@@ -78,7 +78,7 @@ func (l *Leader) abandon(ctx context.Context, s *roster.Serving, w *lot, cause e
 
 // countable returns the reports of a job that may still be counted, and those that
 // have expired.
-func (l *Leader) countable(ctx context.Context, s *roster.Serving, w *lot) (left, expired []jobPart, err error) {
+func (l *Leader) countable(ctx context.Context, s *tasks.Serving, w *lot) (left, expired []jobPart, err error) {
 	j := &w.job
 	if w.records == nil {
 		if w.records, err = l.readReports(*j); err != nil {
@@ -92,11 +92,11 @@ func (l *Leader) countable(ctx context.Context, s *roster.Serving, w *lot) (left
 		candidates = append(candidates, dap.Candidate{ID: m.ID, Time: m.Time, Bucket: s.Task.Bucket(m.Time, j.Batch)})
 		parts = append(parts, jobPart{p.at, m.Time})
 	}
-	book, err := l.book(ctx, s)
+	taskLedger, err := l.ledger(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	verdicts, err := book.Check(ctx, candidates)
+	verdicts, err := taskLedger.Check(ctx, candidates)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,7 +114,7 @@ func (l *Leader) countable(ctx context.Context, s *roster.Serving, w *lot) (left
 }
 
 // renew returns the jobs for the reports of one that is abandoned.
-func (l *Leader) renew(s *roster.Serving, j *Job, left []jobPart, cause error) []Job {
+func (l *Leader) renew(s *tasks.Serving, j *Job, left []jobPart, cause error) []Job {
 	split := tooLarge(cause) && j.Reports > 1 // it ends some time
 	refused := !split && !errors.Is(cause, errChanged)
 	if refused && j.Refused > 0 {
@@ -170,7 +170,7 @@ func successor(j *Job, parts []jobPart, now time.Time) (Job, bool) {
 }
 
 // forget lets the helper clean up, once and without insisting.
-func (l *Leader) forget(ctx context.Context, s *roster.Serving, w *lot) {
+func (l *Leader) forget(ctx context.Context, s *tasks.Serving, w *lot) {
 	at := cmp.Or(w.job.Location, w.at)
 	if at == "" && s.Task.Variant().ClientChoosesIDs() && w.job.Digest != [32]byte{} {
 		at = dap.Resolve(s.Task.Config().Helper, dap.AggregationJobPath(w.job.Task, dap.AggregationJobID(w.job.Digest[:16])))

@@ -100,7 +100,7 @@ func (l *Leader) confirm(ctx context.Context, j Job, cause error) error {
 // over reports whether the helper need not be asked any more for a job: all its
 // reports have expired or, in a task without expiry, the collection timeout has
 // passed since they were due. A clock that has jumped is not believed.
-func (l *Leader) over(ctx context.Context, s *roster.Serving, j *Job) (bool, error) {
+func (l *Leader) over(ctx context.Context, s *tasks.Serving, j *Job) (bool, error) {
 	now, sure := l.guard.Now()
 	if !sure {
 		return false, nil
@@ -110,21 +110,21 @@ func (l *Leader) over(ctx context.Context, s *roster.Serving, j *Job) (bool, err
 		return false, err
 	}
 	if s.Entry.Expiry > 0 {
-		book, err := l.book(ctx, s)
+		taskLedger, err := l.ledger(ctx, s)
 		if err != nil {
 			return false, err
 		}
-		return end <= book.Oldest(), nil
+		return end <= taskLedger.Oldest(), nil
 	}
 	since := j.Created
 	if at, err := s.Task.Config().TimePrecision.Start(end); err == nil {
 		since = later(since, at)
 	}
-	return !now.Before(since.Add(l.config.Patience)), nil
+	return !now.Before(since.Add(l.config.CollectionTimeout)), nil
 }
 
 // giveUp ends a job whose reports are of no use any more.
-func (l *Leader) giveUp(ctx context.Context, s *roster.Serving, w *lot) error {
+func (l *Leader) giveUp(ctx context.Context, s *tasks.Serving, w *lot) error {
 	ctx = context.WithoutCancel(ctx)
 	l.started.take(jobKey{w.job.Task, w.job.Number})
 	left, expired, err := l.countable(ctx, s, w)

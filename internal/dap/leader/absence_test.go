@@ -106,7 +106,7 @@ func TestLongAbsence(t *testing.T) {
 // what was waited for; those that have not expired wait on.
 func TestExpiresWhileAway(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
-	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+	must(t, w.registry.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error {
 		e.Expiry = 48 * time.Hour
 		return nil
 	}))
@@ -142,7 +142,7 @@ func TestExpiresWhileAway(t *testing.T) {
 
 // Where reports do not expire, the collection timeout bounds the wait.
 func TestCollectionTimeoutWhileAway(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Patience = 36 * time.Hour })
+	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.CollectionTimeout = 36 * time.Hour })
 	w.uploadAndCollect(t, 4)
 	w.wire.RoundTripper = &faultyWire{w.wire.RoundTripper, absences()["404"]}
 	w.tickAlong(t, 36, time.Hour)
@@ -181,11 +181,11 @@ func TestRefusedLater(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
 	h := w.useHelper(t, true)
 	at, q := w.uploadAndCollect(t, 4)
-	entry := func(change func(*roster.Entry)) {
-		must(t, w.theirs.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error { change(e); return nil }))
+	entry := func(change func(*tasks.Entry)) {
+		must(t, w.theirs.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error { change(e); return nil }))
 	}
-	var right roster.Entry
-	entry(func(e *roster.Entry) {
+	var right tasks.Entry
+	entry(func(e *tasks.Entry) {
 		right = *e.Clone()
 		e.VerifyKeys[5], e.VerifyWith = e.VerifyKeys[4], 5
 		delete(e.VerifyKeys, 4) // the helper does not know the key of the leader's jobs
@@ -194,7 +194,7 @@ func TestRefusedLater(t *testing.T) {
 	must(t, h.Finish(t.Context()))
 	w.clock.Advance(time.Minute)
 	w.tickAlong(t, 1, time.Minute) // it is refused, and asked once more
-	entry(func(e *roster.Entry) { e.VerifyKeys, e.VerifyWith = right.VerifyKeys, 4 })
+	entry(func(e *tasks.Entry) { e.VerifyKeys, e.VerifyWith = right.VerifyKeys, 4 })
 	for range 8 {
 		w.tickAlong(t, 1, 5*time.Minute)
 		must(t, h.Finish(t.Context()))

@@ -167,7 +167,7 @@ func TestFolderIsMissing(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, *world){
 		"open": func(*testing.T, *world) {},
 		"sealed": func(t *testing.T, w *world) {
-			must(t, w.roster.Disable(t.Context(), w.task.ID()))
+			must(t, w.registry.Disable(t.Context(), w.task.ID()))
 			w.clock.Advance(time.Minute)
 			_ = w.leader.Tick(t.Context())
 		},

@@ -45,7 +45,7 @@ var errHelperFailed = exchange.Problem{Status: http.StatusFailedDependency, Name
 // Initialization"). A request that equals that of a job which is there returns
 // that job. When the job was deleted, or failed for lack of reports or of the
 // helper's share, the same request makes a new one.
-func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	if s.Task.Variant().ClientChoosesIDs() {
 		w.Header().Set("Allow", "PUT")
 		return exchange.ErrMethod
@@ -64,7 +64,7 @@ func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *roste
 			return l.created(w, r, s, c)
 		}
 	}
-	key := l.config.Roster.ResourceKey()
+	key := l.config.Registry.ResourceKey()
 	named := body
 	for serial := uint64(1); ; serial++ {
 		c, fresh, err := l.createCollection(r.Context(), s, key.CollectionJob(s.Task.ID(), named), body)
@@ -80,13 +80,13 @@ func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *roste
 }
 
 // created answers a request that has created a collection job, or named one.
-func (l *Leader) created(w http.ResponseWriter, r *http.Request, s *roster.Serving, c Collection) error {
+func (l *Leader) created(w http.ResponseWriter, r *http.Request, s *tasks.Serving, c Collection) error {
 	w.Header().Set("Location", dap.Resolve(s.Task.Config().Leader, dap.CollectionJobPath(s.Task.ID(), c.ID)))
 	return l.answer(w, r, s, c, http.StatusCreated)
 }
 
 // putCollection is the same where the collector chooses the ID.
-func (l *Leader) putCollection(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (l *Leader) putCollection(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	if !s.Task.Variant().ClientChoosesIDs() {
 		w.Header().Set("Allow", "GET, DELETE")
 		return exchange.ErrMethod
@@ -121,7 +121,7 @@ func readCollection(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // createCollection returns the collection job of an ID. It creates a missing one if
 // the request can be answered.
-func (l *Leader) createCollection(ctx context.Context, s *roster.Serving, id dap.CollectionJobID, body []byte) (Collection, bool, error) {
+func (l *Leader) createCollection(ctx context.Context, s *tasks.Serving, id dap.CollectionJobID, body []byte) (Collection, bool, error) {
 	c, err := l.config.Store.Collection(ctx, s.Task.ID(), id)
 	if !errors.Is(err, ErrUnknown) {
 		return c, false, err
@@ -137,14 +137,14 @@ func (l *Leader) createCollection(ctx context.Context, s *roster.Serving, id dap
 	c, fresh, err := l.config.Store.CreateCollection(context.WithoutCancel(ctx), c)
 	if err == nil && fresh {
 		l.config.Metrics.Collection(Waiting)
-		l.wake.gather.set()
+		l.wake.collections.set()
 	}
 	return c, fresh, err
 }
 
 // checkCollection validates a request in the draft's order, and returns its
 // interval in the time-interval mode.
-func (l *Leader) checkCollection(ctx context.Context, s *roster.Serving, body []byte) (dap.Interval, error) {
+func (l *Leader) checkCollection(ctx context.Context, s *tasks.Serving, body []byte) (dap.Interval, error) {
 	var req dap.CollectionJobReq
 	if err := s.Task.Codec().Decode(&req, body); err != nil {
 		return dap.Interval{}, err
@@ -164,18 +164,18 @@ func (l *Leader) checkCollection(ctx context.Context, s *roster.Serving, body []
 	if _, err := collectableAt(s, i); err != nil {
 		return dap.Interval{}, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: err.Error()}
 	}
-	book, err := l.book(ctx, s)
+	taskLedger, err := l.ledger(ctx, s)
 	if err != nil {
 		return dap.Interval{}, err
 	}
-	_, collected, err := book.Batch(ctx, dap.IntervalSelector(i))
+	_, collected, err := taskLedger.Batch(ctx, dap.IntervalSelector(i))
 	if err != nil {
 		return dap.Interval{}, err
 	}
 	if collected {
 		return dap.Interval{}, &dap.Abort{Type: dap.ProblemBatchOverlap, Detail: "a part of the batch was collected before"}
 	}
-	if err := l.checkExpired(ctx, book, s.Task.ID(), i); err != nil {
+	if err := l.checkExpired(ctx, taskLedger, s.Task.ID(), i); err != nil {
 		return dap.Interval{}, err
 	}
 	return i, invalid
@@ -183,18 +183,18 @@ func (l *Leader) checkCollection(ctx context.Context, s *roster.Serving, body []
 
 // checkExpired fails if reports of an interval that were counted have expired: the
 // helper may have forgotten them, or this leader, and the rest is not the whole.
-func (l *Leader) checkExpired(ctx context.Context, book *ledger.Book, task dap.TaskID, i dap.Interval) error {
+func (l *Leader) checkExpired(ctx context.Context, taskLedger *ledger.Ledger, task dap.TaskID, i dap.Interval) error {
 	end, err := i.End()
 	if err != nil {
 		return err
 	}
-	if end <= book.Oldest() {
+	if end <= taskLedger.Oldest() {
 		return l.expiredBatch(ctx, task, i, "the reports of the whole interval have expired")
 	}
-	if i.Start < book.Kept() {
+	if i.Start < taskLedger.Kept() {
 		return l.expiredBatch(ctx, task, i, "reports of a part of the interval may have been deleted, they have expired: ask for a later one")
 	}
-	gone, err := hasExpired(ctx, book, i)
+	gone, err := hasExpired(ctx, taskLedger, i)
 	if err == nil && gone {
 		err = l.expiredBatch(ctx, task, i, "reports of a part of the interval have expired: ask for a later one")
 	}
@@ -216,19 +216,19 @@ func (l *Leader) expiredBatch(ctx context.Context, task dap.TaskID, i dap.Interv
 
 // hasExpired reports whether a batch has reports that have expired. They are
 // still here, see [ledger.Config], and the helper may have forgotten them.
-func hasExpired(ctx context.Context, book *ledger.Book, i dap.Interval) (bool, error) {
-	oldest := book.Oldest()
+func hasExpired(ctx context.Context, taskLedger *ledger.Ledger, i dap.Interval) (bool, error) {
+	oldest := taskLedger.Oldest()
 	if i.Start >= oldest {
 		return false, nil
 	}
 	old := dap.Interval{Start: i.Start, Duration: min(i.Duration, dap.Duration(oldest-i.Start))}
-	total, _, err := book.Batch(ctx, dap.IntervalSelector(old))
+	total, _, err := taskLedger.Batch(ctx, dap.IntervalSelector(old))
 	return err == nil && total.Count > 0, err
 }
 
 // collectableAt returns when the batch of an interval may be frozen: after its
 // end and the task's grace. It fails with [dap.ErrTime].
-func collectableAt(s *roster.Serving, i dap.Interval) (time.Time, error) {
+func collectableAt(s *tasks.Serving, i dap.Interval) (time.Time, error) {
 	if i.Duration == 0 {
 		return time.Time{}, nil
 	}
@@ -245,7 +245,7 @@ func collectableAt(s *roster.Serving, i dap.Interval) (time.Time, error) {
 
 // getCollection serves the state of a collection job, and its result once there
 // is one.
-func (l *Leader) getCollection(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (l *Leader) getCollection(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	id, err := dap.ParseCollectionJobID(r.PathValue("job"))
 	if err != nil {
 		return exchange.ErrNotFound
@@ -304,7 +304,7 @@ func (l *Leader) awaitCollection(ctx context.Context, task dap.TaskID, id dap.Co
 }
 
 // answer writes the state of a collection job.
-func (l *Leader) answer(w http.ResponseWriter, r *http.Request, s *roster.Serving, c Collection, status int) error {
+func (l *Leader) answer(w http.ResponseWriter, r *http.Request, s *tasks.Serving, c Collection, status int) error {
 	switch c.State {
 	case Done:
 		w.Header().Set("Cache-Control", "no-store")
@@ -346,7 +346,7 @@ func coarse(missing, minimum uint64) uint64 {
 // deleteCollection gives up a collection job (section "Collection Job Deletion").
 // What was collected stays collected. A batch that the leader had selected for a
 // job that was not ready is not selected again.
-func (l *Leader) deleteCollection(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (l *Leader) deleteCollection(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	id, err := dap.ParseCollectionJobID(r.PathValue("job"))
 	if err != nil {
 		return exchange.ErrNotFound
@@ -413,5 +413,5 @@ func (l *Leader) collectionChanged(c Collection) {
 	}
 	l.announce()
 	l.wake.intake.set()
-	l.wake.gather.set()
+	l.wake.collections.set()
 }

@@ -78,7 +78,7 @@ func TestCollectorTokens(t *testing.T) {
 
 func (w *world) helperToken(t testing.TB) auth.Token {
 	t.Helper()
-	s, err := w.roster.Lookup(t.Context(), w.task.ID())
+	s, err := w.registry.Lookup(t.Context(), w.task.ID())
 	must(t, err)
 	return s.Entry.Outbound
 }
@@ -298,7 +298,7 @@ func TestHelperRefusesShare(t *testing.T) {
 // A helper that never gives its share fails the collection in the end, by a
 // problem that is not the draft's, and the collector may try again.
 func TestHelperNeverGivesShare(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Attempts, c.Patience = 4, time.Hour })
+	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Attempts, c.CollectionTimeout = 4, time.Hour })
 	at, q := w.uploadAndCollect(t, 4)
 	w.helper.refuse = func(r *http.Request) *http.Response {
 		if strings.Contains(r.URL.Path, "aggregate_shares") {
@@ -382,7 +382,7 @@ func TestExpiry(t *testing.T) {
 // stored in time but not aggregated are not counted.
 func TestReportsExpire(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
-	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+	must(t, w.registry.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error {
 		e.Expiry = 24 * time.Hour
 		return nil
 	}))

@@ -77,7 +77,7 @@ func (l *Leader) logsHere(ctx context.Context) (logs []Log, unwritten map[logKey
 	unwritten = make(map[logKey]bool)
 	var errs []error
 	for _, info := range all {
-		if info.State == LogCut && info.Jobs == 0 {
+		if info.State == LogDone && info.Jobs == 0 {
 			continue // its files may be gone already
 		}
 		logs = append(logs, info)

@@ -40,7 +40,7 @@
 // not know the task or the token, or has a server in front of it that answers in its
 // place is asked again, with pauses that grow to [Config.LongPause] or as long as it
 // asks for, until the reports have expired or, if they never do, for
-// [Config.Patience]. [Status] contains since when each helper is waited for.
+// [Config.CollectionTimeout]. [Status] contains since when each helper is waited for.
 //
 // A problem of DAP about the job itself is a refusal: the reports go into one new
 // job with another request, into two if the helper answers that the one was too

@@ -13,12 +13,12 @@ import (
 	leadertest "github.com/shoal-project/shoal/internal/dap/leader/storetest"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
 // A leader without tasks yet: it offers its HPKE configurations, and takes
-// reports as soon as the roster has a task. Real ones keep their state in
+// reports as soon as the registry has a task. Real ones keep their state in
 // internal/store/sqlite or internal/store/postgres and their reports on durable.OS.
 func Example() {
 	ctx := context.Background()
@@ -31,15 +31,15 @@ func Example() {
 		panic(err)
 	}
 	store := leadertest.NewModel()
-	books, err := ledger.New(store, ledger.Config{Keys: keys, Clock: clock.System(), Rand: rand.Reader})
+	ledgers, err := ledger.New(store, ledger.Config{Keys: keys, Clock: clock.System(), Rand: rand.Reader})
 	if err != nil {
 		panic(err)
 	}
-	tasks, err := roster.Open(ctx, rostertest.NewModel(), roster.Config{Role: dap.Leader, Keys: keys, Clock: clock.System(), Rand: rand.Reader})
+	registry, err := tasks.Open(ctx, taskstest.NewModel(), tasks.Config{Role: dap.Leader, Keys: keys, Clock: clock.System(), Rand: rand.Reader})
 	if err != nil {
 		panic(err)
 	}
-	l, err := leader.New(ctx, leader.Config{Store: store, Books: books, Roster: tasks, FS: durable.Mem(), Dir: "reports"})
+	l, err := leader.New(ctx, leader.Config{Store: store, Ledgers: ledgers, Registry: registry, FS: durable.Mem(), Dir: "reports"})
 	if err != nil {
 		panic(err)
 	}

@@ -12,12 +12,12 @@ import (
 )
 
 // expiring returns a world whose reports expire after a day, and are kept longer.
-func expiring(t *testing.T, linger time.Duration) *world {
+func expiring(t *testing.T, expiryGrace time.Duration) *world {
 	t.Helper()
 	w := newWorld(t, dap.DAP18(), nil, nil)
-	w.linger = linger
+	w.expiryGrace = expiryGrace
 	w.restart(t)
-	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+	must(t, w.registry.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error {
 		e.Expiry = 24 * time.Hour
 		return nil
 	}))
@@ -27,9 +27,9 @@ func expiring(t *testing.T, linger time.Duration) *world {
 // A collection that waits for reports ends when all of its interval has expired,
 // whether reports were counted or not.
 func TestAllExpiresWhileWaiting(t *testing.T) {
-	for _, linger := range []time.Duration{0, 48 * time.Hour} {
+	for _, expiryGrace := range []time.Duration{0, 48 * time.Hour} {
 		for _, counted := range []bool{false, true} {
-			w := expiring(t, linger)
+			w := expiring(t, expiryGrace)
 			q := w.unit(t, 1)
 			w.upload(t, w.report(t, 0, 0), w.report(t, 1, 0)) // one is missing
 			at := w.collect(t, q)
@@ -44,10 +44,10 @@ func TestAllExpiresWhileWaiting(t *testing.T) {
 			w.tickAlong(t, 3, time.Minute)
 			abort := problemOf(t, w.do("GET", at, "", nil, w.token))
 			if abort.Type != dap.ProblemBatchInvalid || !strings.Contains(abort.Detail, "whole interval have expired") {
-				t.Errorf("kept %v longer, counted %v: %v", linger, counted, abort)
+				t.Errorf("kept %v longer, counted %v: %v", expiryGrace, counted, abort)
 			}
 			if lost := strings.Contains(abort.Detail, "2 accepted reports were not counted"); lost == counted {
-				t.Errorf("kept %v longer, counted %v: %q", linger, counted, abort.Detail)
+				t.Errorf("kept %v longer, counted %v: %q", expiryGrace, counted, abort.Detail)
 			}
 			if n := w.seen.lost[leader.LostExpired]; (n == 2) == counted {
 				t.Errorf("counted %v: %d reports lost", counted, n)
@@ -62,8 +62,8 @@ func TestAllExpiresWhileWaiting(t *testing.T) {
 // A collection whose counted reports expire while it waits for more is refused: the
 // result would lack them.
 func TestPartExpiresWhileWaiting(t *testing.T) {
-	for _, linger := range []time.Duration{0, 48 * time.Hour} {
-		w := expiring(t, linger)
+	for _, expiryGrace := range []time.Duration{0, 48 * time.Hour} {
+		w := expiring(t, expiryGrace)
 		q := w.unit(t, 24)
 		w.upload(t, w.report(t, 0, 0), w.report(t, 1, 0))
 		w.clock.Advance(2 * precision)
@@ -80,21 +80,21 @@ func TestPartExpiresWhileWaiting(t *testing.T) {
 		}
 		w.tickAlong(t, 4, time.Minute)
 		rec := w.do("GET", at, "", nil, w.token)
-		if linger > 0 && rec.Code == 200 { // they are here: nothing is missing
+		if expiryGrace > 0 && rec.Code == 200 { // they are here: nothing is missing
 			if got := w.open(t, rec.Body.Bytes(), q); !slices.Equal(got, ones(7)) {
 				t.Errorf("result %v", got)
 			}
 			continue
 		}
 		if abort := problemOf(t, rec); abort.Type != dap.ProblemBatchInvalid || !strings.Contains(abort.Detail, "of a part of the interval") {
-			t.Errorf("kept %v longer: %v", linger, abort)
+			t.Errorf("kept %v longer: %v", expiryGrace, abort)
 		}
 		start, _ := q.Interval()
 		rest := dap.IntervalQuery(dap.Interval{Start: start.Start + 20, Duration: 4})
 		later := w.collect(t, rest)
 		w.tickAlong(t, 4, time.Minute)
 		if got := w.result(t, later, rest); got == nil {
-			t.Errorf("kept %v longer: no result of what is left", linger)
+			t.Errorf("kept %v longer: no result of what is left", expiryGrace)
 		}
 	}
 }

@@ -106,9 +106,9 @@ func TestHelperAsksForYears(t *testing.T) {
 // the answer came.
 func TestExpiredWhileInJob(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
-	w.linger = 48 * time.Hour
+	w.expiryGrace = 48 * time.Hour
 	w.restart(t)
-	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+	must(t, w.registry.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error {
 		e.Expiry = 24 * time.Hour
 		return nil
 	}))
@@ -133,9 +133,9 @@ func TestExpiredWhileInJob(t *testing.T) {
 // not asked for; what is left of it can be.
 func TestExpiredPart(t *testing.T) {
 	w := newWorld(t, dap.DAP18(), nil, nil)
-	w.linger = 48 * time.Hour
+	w.expiryGrace = 48 * time.Hour
 	w.restart(t)
-	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+	must(t, w.registry.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error {
 		e.Expiry = 24 * time.Hour
 		return nil
 	}))
@@ -183,7 +183,7 @@ func TestRefusedJob(t *testing.T) {
 // Reports that the helper refuses in two jobs are given up: that is counted and
 // logged, and the leader is left with nothing to do.
 func TestHelperRefusesTwice(t *testing.T) {
-	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.Patience = 48 * time.Hour })
+	w := newWorld(t, dap.DAP18(), nil, func(c *leader.Config) { c.CollectionTimeout = 48 * time.Hour })
 	at, _ := w.uploadAndCollect(t, 4)
 	w.helper.refuse = func(*http.Request) *http.Response {
 		return problem(400, &dap.Abort{Type: dap.ProblemInvalidMessage, Detail: "never"})
@@ -338,8 +338,8 @@ func TestChangedRequest(t *testing.T) {
 	w.restart(t)
 	other, err := dap.DeriveVerifyKey(bytes.Repeat([]byte{8}, 32), w.task.ID())
 	must(t, err)
-	for _, r := range []*roster.Roster{w.roster, w.theirs} {
-		must(t, r.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+	for _, r := range []*tasks.Registry{w.registry, w.theirs} {
+		must(t, r.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error {
 			e.VerifyKeys = map[dap.VerificationKeyID]vdaf.VerifyKey{4: *other}
 			return nil
 		}))
@@ -363,10 +363,10 @@ func TestDisabledTaskWaits(t *testing.T) {
 	for i := range 4 {
 		w.upload(t, w.report(t, i, 0))
 	}
-	must(t, w.roster.Disable(t.Context(), w.task.ID()))
+	must(t, w.registry.Disable(t.Context(), w.task.ID()))
 	w.clock.Advance(time.Minute)
 	w.tickAlong(t, 10, time.Hour)
-	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error { e.Disabled = false; return nil }))
+	must(t, w.registry.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error { e.Disabled = false; return nil }))
 	at := w.collect(t, q)
 	w.tickAlong(t, 3, time.Hour)
 	if got := w.result(t, at, q); !slices.Equal(got, ones(4)) {

@@ -138,7 +138,7 @@ func TestUploadProblems(t *testing.T) {
 	if rec = w.sendBody(huge); rec.Code != 413 {
 		t.Errorf("a body beyond the limit: %d", rec.Code)
 	}
-	must(t, w.roster.Disable(t.Context(), w.task.ID()))
+	must(t, w.registry.Disable(t.Context(), w.task.ID()))
 	if abort := problemOf(t, w.sendBody(good)); abort.Type != dap.ProblemUnrecognizedTask {
 		t.Errorf("a disabled task: %v", abort)
 	}

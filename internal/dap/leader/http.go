@@ -35,7 +35,7 @@ func (l *Leader) Handler() http.Handler {
 }
 
 // A handler serves one resource of a task.
-type handler func(w http.ResponseWriter, r *http.Request, s *roster.Serving) error
+type handler func(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error
 
 // handle finds the task, and turns errors into answers.
 func (l *Leader) handle(h handler) http.HandlerFunc {
@@ -44,11 +44,11 @@ func (l *Leader) handle(h handler) http.HandlerFunc {
 		var task *dap.TaskID
 		if err == nil {
 			task = &id
-			var s *roster.Serving
-			if s, err = l.config.Roster.Lookup(r.Context(), id); err == nil {
+			var s *tasks.Serving
+			if s, err = l.config.Registry.Lookup(r.Context(), id); err == nil {
 				err = h(w, r, s)
 			}
-			if errors.Is(err, roster.ErrUnknown) {
+			if errors.Is(err, tasks.ErrUnknown) {
 				err = &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: "there is no task of this ID"}
 			}
 		} else {
@@ -65,7 +65,7 @@ func (l *Leader) handle(h handler) http.HandlerFunc {
 
 // collector admits requests with a token of the task.
 func (l *Leader) collector(h handler) handler {
-	return func(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+	return func(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 		if !auth.Allowed(r.Header, s.Entry.CollectorTokens) {
 			return exchange.ErrUnauthorized
 		}
@@ -77,7 +77,7 @@ func (l *Leader) collector(h handler) handler {
 // Request").
 func (l *Leader) getConfigs(w http.ResponseWriter, _ *http.Request) {
 	exchange.AllowOrigins(w.Header())
-	ring := l.config.Roster.Keyring()
+	ring := l.config.Registry.Keyring()
 	list := ring.Configs(l.config.Clock.Now())
 	if len(list) == 0 {
 		exchange.Refuse(w, nil, exchange.ErrUnavailable)

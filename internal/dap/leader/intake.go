@@ -329,14 +329,14 @@ func (l *Leader) sizeOf(k logKey) (int64, error) {
 	return n, nil
 }
 
-// A bell wakes a loop. It remembers one signal.
-type bell chan struct{}
+// A signal wakes a loop. It remembers one signal.
+type signal chan struct{}
 
-func newBell() bell { return make(bell, 1) }
+func newSignal() signal { return make(signal, 1) }
 
-func (b bell) set() {
+func (s signal) set() {
 	select {
-	case b <- struct{}{}:
+	case s <- struct{}{}:
 	default:
 	}
 }

@@ -97,11 +97,11 @@ func (l *Leader) work(ctx context.Context, w lot) error {
 	case refusal(err):
 		return l.confirm(ctx, w.job, err)
 	case isAbsence(err) && ctx.Err() == nil:
-		over, bookErr := l.over(ctx, s, &w.job)
+		over, ledgerErr := l.over(ctx, s, &w.job)
 		if over {
 			return errors.Join(l.failure(&w.job, err), l.giveUp(ctx, s, &w))
 		}
-		err = errors.Join(err, bookErr)
+		err = errors.Join(err, ledgerErr)
 	}
 	p, _ := errors.AsType[exchange.Problem](err)
 	return l.postpone(ctx, w.job, err, p.Retry)
@@ -118,8 +118,8 @@ func (l *Leader) failure(j *Job, err error) error {
 }
 
 // servingOf returns a task that is served.
-func (l *Leader) servingOf(ctx context.Context, task dap.TaskID) (*roster.Serving, error) {
-	s, err := l.config.Roster.Lookup(ctx, task)
+func (l *Leader) servingOf(ctx context.Context, task dap.TaskID) (*tasks.Serving, error) {
+	s, err := l.config.Registry.Lookup(ctx, task)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (l *Leader) giveBack(ctx context.Context, j Job, cause error) error {
 
 // advance makes a job's request, sends it, or asks for the result, and commits
 // the answer.
-func (l *Leader) advance(ctx context.Context, s *roster.Serving, w *lot) error {
+func (l *Leader) advance(ctx context.Context, s *tasks.Serving, w *lot) error {
 	b := l.started.take(jobKey{w.job.Task, w.job.Number})
 	if b == nil {
 		var err error
@@ -186,7 +186,7 @@ func (l *Leader) advance(ctx context.Context, s *roster.Serving, w *lot) error {
 
 // begin makes the request of a job from its reports. The first time its digest
 // is stored, before anybody sees the request; later it must be the same.
-func (l *Leader) begin(ctx context.Context, s *roster.Serving, w *lot) (*begun, error) {
+func (l *Leader) begin(ctx context.Context, s *tasks.Serving, w *lot) (*begun, error) {
 	j := &w.job
 	if w.records == nil {
 		var err error
@@ -211,7 +211,7 @@ func (l *Leader) begin(ctx context.Context, s *roster.Serving, w *lot) (*begun, 
 	})
 	var req *dap.AggregationJobInitReq
 	var err error
-	if b.job, req, err = s.Aggregator.LeaderInit(j.Key, j.Batch, reports, j.Created, l.config.Roster.Keyring()); err != nil {
+	if b.job, req, err = s.Aggregator.LeaderInit(j.Key, j.Batch, reports, j.Created, l.config.Registry.Keyring()); err != nil {
 		return nil, err
 	}
 	b.empty = len(req.VerifyInits) == 0
@@ -232,7 +232,7 @@ func (l *Leader) begin(ctx context.Context, s *roster.Serving, w *lot) (*begun, 
 // ask sends the request, or asks for the result of a job that the helper works
 // on. Both may be done again and again. A helper that refuses to give the result
 // may have moved or forgotten the job: only its answer to the request counts.
-func (l *Leader) ask(ctx context.Context, s *roster.Serving, j *Job, b *begun) (*exchange.Response, error) {
+func (l *Leader) ask(ctx context.Context, s *tasks.Serving, j *Job, b *begun) (*exchange.Response, error) {
 	method, path := s.Task.Variant().CreateAggregationJob(j.Task, dap.AggregationJobID(j.Digest[:16]))
 	r := exchange.Request{
 		Method: method, URL: dap.Resolve(s.Task.Config().Helper, path),
@@ -286,7 +286,7 @@ func lostJob(err error) bool {
 }
 
 // await gives a job back until the helper is ready.
-func (l *Leader) await(ctx context.Context, s *roster.Serving, w *lot, b *begun, answer *exchange.Response) error {
+func (l *Leader) await(ctx context.Context, s *tasks.Serving, w *lot, b *begun, answer *exchange.Response) error {
 	j := w.job
 	held := j.Lease
 	if answer.Location != "" {
@@ -304,12 +304,12 @@ func (l *Leader) await(ctx context.Context, s *roster.Serving, w *lot, b *begun,
 }
 
 // finish commits the answer and ends the job, in one step.
-func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun, resp *dap.AggregationJobResp) error {
+func (l *Leader) finish(ctx context.Context, s *tasks.Serving, w *lot, b *begun, resp *dap.AggregationJobResp) error {
 	result, err := s.Aggregator.LeaderFinish(b.job, resp)
 	if err != nil {
 		return err
 	}
-	book, err := l.book(ctx, s)
+	taskLedger, err := l.ledger(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -319,7 +319,7 @@ func (l *Leader) finish(ctx context.Context, s *roster.Serving, w *lot, b *begun
 	var counted int
 	var gone []jobPart
 	candidates := result.Candidates()
-	verdicts, err := book.Commit(ctx, &result.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
+	verdicts, err := taskLedger.Commit(ctx, &result.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
 		counted, gone = 0, slices.Clone(expired)
 		for i, e := range verdicts {
 			switch e {
@@ -362,6 +362,6 @@ func (b *begun) expired(rejected []dap.ReportUploadStatus) []jobPart {
 
 // jobEnded wakes what may have waited for a job to end.
 func (l *Leader) jobEnded() {
-	l.wake.gather.set()
-	l.wake.clean.set()
+	l.wake.collections.set()
+	l.wake.gc.set()
 }

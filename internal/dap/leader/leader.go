@@ -25,11 +25,11 @@ import (
 
 // A Config is what a [Leader] is made of. The first group is required.
 type Config struct {
-	Store  Store          // of this leader alone, shared by its nodes
-	Books  *ledger.Books  // over Store; their Linger exceeds the time that jobs take while the helper is away
-	Roster *roster.Roster // the tasks and their secrets
-	FS     durable.FS     // holds Dir
-	Dir    string         // reports; made if missing; of this process alone
+	Store    Store           // of this leader alone, shared by its nodes
+	Ledgers  *ledger.Ledgers // over Store; their ExpiryGrace exceeds the time that jobs take while the helper is away
+	Registry *tasks.Registry // the tasks and their secrets
+	FS       durable.FS      // holds Dir
+	Dir      string          // reports; made if missing; of this process alone
 
 	Node   string       // the name of this node among those that share Store; default "leader"
 	Clock  clock.Clock  // default: the system's
@@ -42,23 +42,23 @@ type Config struct {
 	RecentIDs   int   // reports of a task that are recognised when uploaded again; default 65,536, up to twice as many are kept
 	// OpenAtUpload opens the leader's share of each report when it is uploaded, and
 	// refuses a report that does not open. It is opened again in its job.
-	OpenAtUpload bool
-	LogReports   int           // a log with so many reports is closed; default 50,000
-	LogBytes     int64         // the same by size; default 64 MiB
-	LogAge       time.Duration // the same by age; default 30 s
-	JobReports   int           // of an aggregation job, at most; default 1000
-	JobBytes     int64         // of a job's reports, at most, unless one is larger; default 16 MiB
-	BatchWindow  time.Duration // of the report times in a batch that the leader selects; default: any times
-	Workers      int           // jobs at once; default: twice the CPUs
-	LeaseTime    time.Duration // how long a worker may take for a job; default 10 minutes
-	ClaimTime    time.Duration // how long the node's name is leased, renewed five times in that time; default 5 minutes
-	Attempts     int           // for the helper's share, at least, before a collection fails; default 30
-	Rounds       int           // of jobs in which the helper finds a report too early, before it is given up; default 3
-	FirstPause   time.Duration // after a failure, doubled each time; default 1 s
-	LongPause    time.Duration // the longest of these; default 10 minutes
-	Patience     time.Duration // how long a collection waits, after its grace, and a job for the helper if reports do not expire; default 7 days
-	Settle       time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
-	Results      time.Duration // how long the answer to a collection is kept, if the task has no expiry, and after that the count of lost reports; default 30 days
+	OpenAtUpload      bool
+	LogReports        int           // a log with so many reports is closed; default 50,000
+	LogBytes          int64         // the same by size; default 64 MiB
+	LogAge            time.Duration // the same by age; default 30 s
+	JobReports        int           // of an aggregation job, at most; default 1000
+	JobBytes          int64         // of a job's reports, at most, unless one is larger; default 16 MiB
+	BatchWindow       time.Duration // of the report times in a batch that the leader selects; default: any times
+	Workers           int           // jobs at once; default: twice the CPUs
+	LeaseTime         time.Duration // how long a worker may take for a job; default 10 minutes
+	ClaimTime         time.Duration // how long the node's name is leased, renewed five times in that time; default 5 minutes
+	Attempts          int           // for the helper's share, at least, before a collection fails; default 30
+	Rounds            int           // of jobs in which the helper finds a report too early, before it is given up; default 3
+	FirstPause        time.Duration // after a failure, doubled each time; default 1 s
+	LongPause         time.Duration // the longest of these; default 10 minutes
+	CollectionTimeout time.Duration // how long a collection waits, after its grace, and a job for the helper if reports do not expire; default 7 days
+	Settle            time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
+	Results           time.Duration // how long the answer to a collection is kept, if the task has no expiry, and after that the count of lost reports; default 30 days
 
 	// Withdrawn reports whether a task takes no more reports. Those that it has taken
 	// are aggregated and collected. Default: no task.
@@ -71,8 +71,8 @@ type Config struct {
 
 // withDefaults fills in what was not given.
 func (c Config) withDefaults() (Config, error) {
-	if c.Store == nil || c.Books == nil || c.Roster == nil || c.FS == nil || c.Dir == "" {
-		return c, errors.New("store, books, roster, files and directory must be given")
+	if c.Store == nil || c.Ledgers == nil || c.Registry == nil || c.FS == nil || c.Dir == "" {
+		return c, errors.New("store, ledgers, registry, files and directory must be given")
 	}
 	if c.Clock == nil {
 		c.Clock = clock.System()
@@ -109,7 +109,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Rounds = cmp.Or(c.Rounds, 3)
 	c.FirstPause = cmp.Or(c.FirstPause, time.Second)
 	c.LongPause = cmp.Or(c.LongPause, 10*time.Minute)
-	c.Patience = cmp.Or(c.Patience, 7*24*time.Hour)
+	c.CollectionTimeout = cmp.Or(c.CollectionTimeout, 7*24*time.Hour)
 	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
 	c.Results = cmp.Or(c.Results, 30*24*time.Hour)
 	return c, nil
@@ -141,7 +141,7 @@ func (noMetrics) Lost(LossCause, int)        {}
 func (noMetrics) Job(JobOutcome)             {}
 func (noMetrics) Collection(CollectionState) {}
 
-// A Leader plays the leader's part for the tasks of a roster. Its methods are
+// A Leader plays the leader's part for the tasks of a registry. Its methods are
 // safe for concurrent use.
 type Leader struct {
 	config  Config
@@ -152,9 +152,9 @@ type Leader struct {
 	losses  [LostEarly + 1]atomic.Int64
 	claimed claimed // this process's claim on the node's name
 
-	wake struct{ intake, jobs, gather, clean bell }
+	wake struct{ intake, jobs, collections, gc signal }
 
-	cutting, driving, gathering, cleaning sync.Mutex // one of each at a time
+	creating, driving, collecting, sweeping sync.Mutex // one of each at a time
 
 	mu       sync.Mutex // guards what follows
 	intakes  map[dap.TaskID]*intake
@@ -184,7 +184,7 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 		progress: make(map[collectionKey]progress),
 		missing:  make(map[dap.TaskID]error),
 	}
-	l.wake.intake, l.wake.jobs, l.wake.gather, l.wake.clean = newBell(), newBell(), newBell(), newBell()
+	l.wake.intake, l.wake.jobs, l.wake.collections, l.wake.gc = newSignal(), newSignal(), newSignal(), newSignal()
 	if err := l.recover(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting leader: %w", err), l.Close())
 	}
@@ -251,9 +251,9 @@ func (l *Leader) Close() error {
 // now returns the time in whole seconds, as the store keeps it.
 func (l *Leader) now() time.Time { return l.config.Clock.Now().Truncate(time.Second) }
 
-// book returns the ledger of a task.
-func (l *Leader) book(ctx context.Context, s *roster.Serving) (*ledger.Book, error) {
-	return l.config.Books.Open(ctx, s.Task, s.Entry.Expiry)
+// ledger returns the ledger of a task.
+func (l *Leader) ledger(ctx context.Context, s *tasks.Serving) (*ledger.Ledger, error) {
+	return l.config.Ledgers.Open(ctx, s.Task, s.Entry.Expiry)
 }
 
 func compareKeys(a, b logKey) int {

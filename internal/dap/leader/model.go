@@ -9,14 +9,14 @@ import (
 
 // A LogState is how far an intake log has come:
 //
-//	LogOpen ─> LogSealed ─> LogCut ─> gone
+//	LogOpen ─> LogSealed ─> LogDone ─> gone
 type LogState uint8
 
 // The states of a log.
 const (
 	LogOpen   LogState = 1 // takes reports
 	LogSealed LogState = 2 // takes no more; its reports are in no job yet
-	LogCut    LogState = 3 // its reports are in jobs, or were refused; it goes when the jobs have ended
+	LogDone   LogState = 3 // its reports are in jobs, or were refused; it goes when the jobs have ended
 )
 
 // String returns the state's name, fit for a metric label.
@@ -26,7 +26,7 @@ func (s LogState) String() string {
 		return "open"
 	case LogSealed:
 		return "sealed"
-	case LogCut:
+	case LogDone:
 		return "cut"
 	}
 	return fmt.Sprintf("log state %d", uint8(s))

@@ -41,7 +41,7 @@ func (p *places) take(a *exchange.Arrival, most int) bool {
 		if p.going >= most { // they leave at once: this bounds the memory all the same
 			return false
 		}
-		slow, found := exchange.CutSlowest(p.held)
+		slow, found := exchange.DropSlowest(p.held)
 		if !found {
 			return false
 		}

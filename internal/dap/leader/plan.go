@@ -107,9 +107,9 @@ func (p *planner) batch(t dap.Time) (*Batch, error) {
 }
 
 // cut returns the change for the store.
-func (p *planner) cut() Cut {
-	c := Cut{Log: p.log}
-	c.Log.State = LogCut
+func (p *planner) creation() JobCreation {
+	c := JobCreation{Log: p.log}
+	c.Log.State = LogDone
 	for _, j := range p.order {
 		job := Job{
 			Task: p.log.Task, Node: p.log.Node, Log: p.log.Number, Span: j.span, Batch: j.batch,

@@ -54,7 +54,7 @@ func TestPlan(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c := p.cut()
+		c := p.creation()
 		room := make(map[dap.BatchID]uint64)
 		windows := make(map[dap.BatchID]dap.Time)
 		for _, b := range append(known, c.Batches...) {

@@ -21,10 +21,10 @@ import (
 func (w *world) useHelper(t testing.TB, async bool) *helper.Helper {
 	t.Helper()
 	store := helpertest.NewModel()
-	books, err := ledger.New(store, ledger.Config{Keys: w.keys(t), Clock: w.clock, Rand: w.rand})
+	ledgers, err := ledger.New(store, ledger.Config{Keys: w.keys(t), Clock: w.clock, Rand: w.rand})
 	must(t, err)
 	h, err := helper.New(helper.Config{
-		Store: store, Books: books, Roster: w.theirs, Clock: w.clock, Rand: w.rand, Async: async,
+		Store: store, Ledgers: ledgers, Registry: w.theirs, Clock: w.clock, Rand: w.rand, Async: async,
 		Report: func(err error) { t.Errorf("the helper says: %v", err) },
 	})
 	must(t, err)

@@ -15,7 +15,7 @@ import (
 // send sends a request to the helper of a task, once with each token of the leader
 // until the helper knows one: after a pairing was renewed it may know only a former
 // one. When it has accepted the newest, the former ones are forgotten.
-func (l *Leader) send(ctx context.Context, s *roster.Serving, r exchange.Request) (*exchange.Response, error) {
+func (l *Leader) send(ctx context.Context, s *tasks.Serving, r exchange.Request) (*exchange.Response, error) {
 	r.Token, r.Header = s.Entry.Outbound, s.Entry.OutboundHeader
 	answer, err := l.client.Do(ctx, r)
 	if len(s.Entry.Former) == 0 {
@@ -56,9 +56,9 @@ func unknownToken(err error) bool {
 
 // accepted forgets the former tokens of a task whose helper knows the present one. If
 // that cannot be stored, the next answer brings it about.
-func (l *Leader) accepted(ctx context.Context, s *roster.Serving) {
+func (l *Leader) accepted(ctx context.Context, s *tasks.Serving) {
 	known := []auth.Hash{s.Entry.Outbound.Hash()}
-	err := l.config.Roster.Update(context.WithoutCancel(ctx), s.Task.ID(), func(e *roster.Entry) error {
+	err := l.config.Registry.Update(context.WithoutCancel(ctx), s.Task.ID(), func(e *tasks.Entry) error {
 		if e.Outbound.Matches(known) {
 			e.Former = nil
 		}

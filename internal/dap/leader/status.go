@@ -10,7 +10,7 @@ import (
 
 // A Status is a picture of the leader for health checks and pages.
 type Status struct {
-	Tasks []TaskStatus // those in the roster
+	Tasks []TaskStatus // those in the registry
 	// ClockUnsure is true while the clock is not trusted, after it has jumped
 	// forward: nothing is collected or expires until it has proved right.
 	ClockUnsure bool
@@ -74,7 +74,7 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 	errs := []error{err}
 	st.Dropped, err = l.config.Store.Drops(ctx)
 	errs = append(errs, err)
-	for _, s := range l.config.Roster.List() {
+	for _, s := range l.config.Registry.List() {
 		id := s.Task.ID()
 		t := TaskStatus{Task: id, Disabled: s.Entry.Disabled, Stored: l.intake(id).stored.Load()}
 		if t.Jobs, t.InJobs, err = l.config.Store.Jobs(ctx, id); err != nil {
@@ -89,7 +89,7 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 			t.Helper.Err = l.missing[id]
 		}
 		for k, o := range l.logs {
-			if k.task == id && o.info.State != LogCut {
+			if k.task == id && o.info.State != LogDone {
 				t.Waiting += o.log.Len()
 			}
 		}

@@ -68,8 +68,8 @@ type Holder struct {
 	Until time.Time // when its lease lapses or has lapsed; zero: it has none
 }
 
-// A Cut turns a sealed log into jobs.
-type Cut struct {
+// A JobCreation turns a sealed log into jobs.
+type JobCreation struct {
 	Log     Log
 	Jobs    []Job   // whose Number the store gives
 	Batches []Batch // new ones that jobs are for; Assigned is for the store to count
@@ -148,16 +148,16 @@ type Store interface {
 	Logs(ctx context.Context, node string) ([]Log, error)
 	// LastLog returns the highest number that BeginLog has given in a task, 0 if
 	// none, and how many logs up to number upto, of all nodes, are not cut yet.
-	LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, uncut int, err error)
+	LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error)
 	// SealLog takes a log from [LogOpen] to [LogSealed] with its records, or
 	// fails with [ErrConflict].
 	SealLog(ctx context.Context, log Log) error
-	// Cut takes a log from [LogSealed] to [LogCut] and adds its jobs and batches;
+	// CreateJobs takes a log from [LogSealed] to [LogCut] and adds its jobs and batches;
 	// the reports of the jobs are added to Assigned of their batches. It fails
 	// with [ErrConflict] if the log is in another state or the batch of a job is
 	// taken, and with [ErrBusy] if a job overlaps a collection that is
 	// [Draining].
-	Cut(ctx context.Context, cut Cut) error
+	CreateJobs(ctx context.Context, c JobCreation) error
 	// DropLog forgets a log in state [LogCut]. It fails with [ErrBusy] while a
 	// job refers to it. A log that is not there is not an error.
 	DropLog(ctx context.Context, task dap.TaskID, number uint64) error

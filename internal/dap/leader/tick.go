@@ -26,7 +26,7 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 			failed(err)
 		}
 	}
-	loop := func(work func() error, wake bell, due func(context.Context) time.Time) func() error {
+	loop := func(work func() error, wake signal, due func(context.Context) time.Time) func() error {
 		return func() error {
 			for {
 				var err error
@@ -46,17 +46,17 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 		}
 	}
 	var g errgroup.Group
-	never := make(bell)
+	never := make(signal)
 	g.Go(loop(func() error { return l.keepClaim(ctx) }, never, func(context.Context) time.Time { return later(l.renewDue(), l.now().Add(l.config.FirstPause)) }))
-	g.Go(loop(func() error { _, err := l.takeIn(ctx); return err }, l.wake.intake, l.intakeDue))
+	g.Go(loop(func() error { _, err := l.createDueJobs(ctx); return err }, l.wake.intake, l.intakeDue))
 	g.Go(loop(func() error { return l.drive(ctx, report) }, l.wake.jobs, l.jobsDue))
-	g.Go(loop(func() error { _, err := l.gather(ctx); return err }, l.wake.gather, l.gatherDue))
-	g.Go(loop(func() error { return l.clean(ctx) }, l.wake.clean, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
+	g.Go(loop(func() error { _, err := l.driveCollections(ctx); return err }, l.wake.collections, l.collectionsDue))
+	g.Go(loop(func() error { return l.collectGarbage(ctx) }, l.wake.gc, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
 	return g.Wait()
 }
 
 // sleep waits until it is time, or wake is set.
-func (l *Leader) sleep(ctx context.Context, wake bell, until time.Time) {
+func (l *Leader) sleep(ctx context.Context, wake signal, until time.Time) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -81,24 +81,24 @@ func (l *Leader) Tick(ctx context.Context) error {
 func (l *Leader) tick(ctx context.Context) error {
 	var errs []error
 	for ctx.Err() == nil {
-		cut, err := l.takeIn(ctx)
+		cut, err := l.createDueJobs(ctx)
 		errs = append(errs, err, l.drive(ctx, func(err error) { errs = append(errs, err) }))
-		moved, err := l.gather(ctx)
+		moved, err := l.driveCollections(ctx)
 		errs = append(errs, err)
 		if !cut && !moved {
 			break
 		}
 	}
-	errs = append(errs, l.clean(ctx))
+	errs = append(errs, l.collectGarbage(ctx))
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// takeIn closes the logs that are due and puts their reports into jobs.
-func (l *Leader) takeIn(ctx context.Context) (bool, error) {
-	l.cutting.Lock()
-	defer l.cutting.Unlock()
+// createDueJobs closes the logs that are due and puts their reports into jobs.
+func (l *Leader) createDueJobs(ctx context.Context) (bool, error) {
+	l.creating.Lock()
+	defer l.creating.Unlock()
 	rotated := errors.Join(l.adoptLogs(ctx), l.rotate(ctx, l.now()))
-	cut, err := l.cutLogs(ctx)
+	cut, err := l.createJobs(ctx)
 	return cut, errors.Join(rotated, err)
 }
 
@@ -132,8 +132,8 @@ func (l *Leader) jobsDue(ctx context.Context) time.Time {
 	return earlier(due, now.Add(maxSleep))
 }
 
-// gatherDue returns when the next collection job is due.
-func (l *Leader) gatherDue(ctx context.Context) time.Time {
+// collectionsDue returns when the next collection job is due.
+func (l *Leader) collectionsDue(ctx context.Context) time.Time {
 	now := l.now()
 	due := now.Add(maxSleep)
 	pending, err := l.config.Store.Collections(ctx)
@@ -145,7 +145,7 @@ func (l *Leader) gatherDue(ctx context.Context) time.Time {
 			due = earlier(due, c.Due)
 			continue
 		}
-		s, err := l.config.Roster.Lookup(ctx, c.Task)
+		s, err := l.config.Registry.Lookup(ctx, c.Task)
 		if err != nil {
 			continue
 		}
@@ -177,18 +177,18 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// clean forgets what is of no use any more: logs whose jobs have ended, and
+// collectGarbage forgets what is of no use any more: logs whose jobs have ended, and
 // reports, batches and results that have expired.
-func (l *Leader) clean(ctx context.Context) error {
-	l.cleaning.Lock()
-	defer l.cleaning.Unlock()
+func (l *Leader) collectGarbage(ctx context.Context) error {
+	l.sweeping.Lock()
+	defer l.sweeping.Unlock()
 	logs, err := l.config.Store.Logs(ctx, l.config.Node)
 	if err != nil {
 		return fmt.Errorf("reading logs: %w", err)
 	}
 	var errs []error
 	for _, info := range logs {
-		if info.State != LogCut || info.Jobs > 0 {
+		if info.State != LogDone || info.Jobs > 0 {
 			continue
 		}
 		if err := l.drop(ctx, info); err != nil {
@@ -237,8 +237,8 @@ func (l *Leader) closeLog(k logKey) error {
 // expire forgets what is older than the tasks' expiry.
 func (l *Leader) expire(ctx context.Context, now time.Time) error {
 	var errs []error
-	for _, s := range l.config.Roster.List() {
-		book, err := l.book(ctx, s)
+	for _, s := range l.config.Registry.List() {
+		taskLedger, err := l.ledger(ctx, s)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -246,7 +246,7 @@ func (l *Leader) expire(ctx context.Context, now time.Time) error {
 		keep := l.config.Results
 		if s.Entry.Expiry > 0 {
 			keep = s.Entry.Expiry
-			errs = append(errs, book.Expire(ctx))
+			errs = append(errs, taskLedger.Expire(ctx))
 		}
 		before, err := s.Task.Config().TimePrecision.Time(now.Add(-keep))
 		if err != nil {

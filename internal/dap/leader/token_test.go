@@ -16,7 +16,7 @@ import (
 func (w *world) renew(t testing.TB) auth.Token {
 	t.Helper()
 	token := w.newToken(t)
-	must(t, w.roster.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+	must(t, w.registry.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error {
 		e.Renew(token)
 		return nil
 	}))
@@ -26,7 +26,7 @@ func (w *world) renew(t testing.TB) auth.Token {
 // learn makes the helper know exactly some tokens.
 func (w *world) learn(t testing.TB, tokens ...auth.Token) {
 	t.Helper()
-	must(t, w.theirs.Update(t.Context(), w.task.ID(), func(e *roster.Entry) error {
+	must(t, w.theirs.Update(t.Context(), w.task.ID(), func(e *tasks.Entry) error {
 		e.Inbound = nil
 		for _, token := range tokens {
 			e.Inbound = append(e.Inbound, token.Hash())
@@ -41,7 +41,7 @@ func (w *world) learn(t testing.TB, tokens ...auth.Token) {
 // former returns how many former tokens the leader keeps.
 func (w *world) former(t testing.TB) int {
 	t.Helper()
-	s, err := w.roster.Lookup(t.Context(), w.task.ID())
+	s, err := w.registry.Lookup(t.Context(), w.task.ID())
 	must(t, err)
 	return len(s.Entry.Former)
 }

@@ -25,7 +25,7 @@ const (
 // the body turns out to be malformed, or the disk to be full, reports of earlier
 // chunks are kept although the answer is an error: a client that sends them again
 // changes nothing. A body of one chunk is taken whole or not at all.
-func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *roster.Serving) error {
+func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *tasks.Serving) error {
 	exchange.AllowOrigins(w.Header())
 	if s.Entry.Disabled || l.config.Withdrawn(s.Task.ID()) {
 		return &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: "the task takes no more reports"}
@@ -50,8 +50,8 @@ func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *roster.S
 	if err != nil {
 		return err
 	}
-	u := &uploading{leader: l, serving: s, intake: in, now: l.config.Clock.Now(), keys: l.config.Roster.Keyring()}
-	if u.book, err = l.book(r.Context(), s); err != nil {
+	u := &uploading{leader: l, serving: s, intake: in, now: l.config.Clock.Now(), keys: l.config.Registry.Keyring()}
+	if u.ledger, err = l.ledger(r.Context(), s); err != nil {
 		return err
 	}
 	if err := u.read(r.Context(), codec, body); err != nil {
@@ -72,11 +72,11 @@ func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *roster.S
 // uploading is the state of one upload.
 type uploading struct {
 	leader  *Leader
-	serving *roster.Serving
+	serving *tasks.Serving
 	intake  *intake
 	now     time.Time
 	keys    *dap.Keyring
-	book    *ledger.Book
+	ledger  *ledger.Ledger
 
 	refused []dap.ReportUploadStatus // in the order of the request
 	checked []dap.ReportUploadStatus // with [Config.OpenAtUpload], all of the chunk in order; error 0: in ids
@@ -169,7 +169,7 @@ func (u *uploading) check(r *dap.Report) dap.ReportError {
 	if e := u.serving.Aggregator.CheckUpload(r, u.now, u.keys); e != 0 {
 		return e
 	}
-	e := u.book.Late(u.serving.Task.Bucket(r.Metadata.Time, dap.BatchID{}), r.Metadata.Time)
+	e := u.ledger.Late(u.serving.Task.Bucket(r.Metadata.Time, dap.BatchID{}), r.Metadata.Time)
 	if e == dap.BatchCollected {
 		return dap.ReportReplayed // as the draft has it on upload
 	}
@@ -216,7 +216,7 @@ func unclaimedError(err error) error {
 func appendError(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return exchange.ErrCut
+		return exchange.ErrTruncated
 	case errors.Is(err, segment.ErrFull):
 		return exchange.ErrUnavailable.After(time.Minute)
 	case errors.Is(err, ErrFenced):

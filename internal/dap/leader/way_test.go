@@ -119,7 +119,7 @@ func TestWayOfSelectedBatches(t *testing.T) {
 // helper that loses answers.
 func TestRestarts(t *testing.T) {
 	for _, mode := range []func(*dap.TaskConfiguration){nil, leaderSelected} {
-		w := newWorld(t, dap.DAP18(), mode, func(c *leader.Config) { c.Patience = 100 * time.Hour })
+		w := newWorld(t, dap.DAP18(), mode, func(c *leader.Config) { c.CollectionTimeout = 100 * time.Hour })
 		w.helper.async, w.helper.lose = true, 2
 		q := w.unit(t, 1)
 		if mode != nil {

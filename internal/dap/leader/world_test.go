@@ -24,7 +24,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	ledgertest "github.com/shoal-project/shoal/internal/dap/ledger/storetest"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
@@ -38,23 +38,23 @@ func begin() time.Time { return time.Unix(480_010*3600, 0).UTC() }
 // A world is a leader, a helper whose behaviour can be scripted, clients and a
 // collector of one task of Histogram(buckets).
 type world struct {
-	clock     *clock.Virtual
-	rand      *rand.ChaCha8
-	task      *dap.Task
-	hist      *vdaf.Prio3[int, []uint64]
-	roster    *roster.Roster
-	fs        durable.FS
-	store     leader.Store
-	leader    *leader.Leader
-	tweak     func(*leader.Config)
-	seen      *counts
-	helper    *scripted
-	theirs    *roster.Roster // the helper's
-	wire      *wire          // to the helper
-	collector *dap.PrivateKey
-	token     auth.Token
-	reports   uint32
-	linger    time.Duration // of the ledger; heeded by start
+	clock       *clock.Virtual
+	rand        *rand.ChaCha8
+	task        *dap.Task
+	hist        *vdaf.Prio3[int, []uint64]
+	registry    *tasks.Registry
+	fs          durable.FS
+	store       leader.Store
+	leader      *leader.Leader
+	tweak       func(*leader.Config)
+	seen        *counts
+	helper      *scripted
+	theirs      *tasks.Registry // the helper's
+	wire        *wire           // to the helper
+	collector   *dap.PrivateKey
+	token       auth.Token
+	reports     uint32
+	expiryGrace time.Duration // of the ledger; heeded by start
 }
 
 const buckets = 16
@@ -88,32 +88,32 @@ func newWorld(t testing.TB, v *dap.Variant, change func(*dap.TaskConfiguration),
 	return w
 }
 
-// enroll makes both rosters and the helper.
+// enroll makes both registries and the helper.
 func (w *world) enroll(t testing.TB, v *dap.Variant, config []byte) {
 	t.Helper()
 	secret, err := dap.DeriveVerifyKey(bytes.Repeat([]byte{7}, 32), w.task.ID())
 	must(t, err)
 	token := w.newToken(t)
-	e := roster.Entry{
+	e := tasks.Entry{
 		ID: w.task.ID(), Variant: v.String(), Config: config, Role: dap.Leader,
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{4: *secret}, VerifyWith: 4,
 		CollectorTokens: []auth.Hash{w.token.Hash()}, Outbound: token, Collector: w.collector.Config(),
 		Leeway: 5 * time.Minute, Grace: 10 * time.Minute,
 	}
-	w.roster = w.newRoster(t, dap.Leader)
-	must(t, w.roster.Add(t.Context(), e))
+	w.registry = w.newRegistry(t, dap.Leader)
+	must(t, w.registry.Add(t.Context(), e))
 	e.Role, e.Inbound = dap.Helper, []auth.Hash{token.Hash()}
 	e.CollectorTokens, e.Outbound = nil, auth.Token{}
-	w.theirs = w.newRoster(t, dap.Helper)
+	w.theirs = w.newRegistry(t, dap.Helper)
 	must(t, w.theirs.Add(t.Context(), e))
 	s, err := w.theirs.Lookup(t.Context(), w.task.ID())
 	must(t, err)
 	store := ledgertest.NewModel()
-	books, err := ledger.New(store, ledger.Config{Keys: w.keys(t), Clock: w.clock, Rand: w.rand})
+	ledgers, err := ledger.New(store, ledger.Config{Keys: w.keys(t), Clock: w.clock, Rand: w.rand})
 	must(t, err)
-	book, err := books.Open(t.Context(), w.task, 0)
+	taskLedger, err := ledgers.Open(t.Context(), w.task, 0)
 	must(t, err)
-	w.helper = &scripted{clock: w.clock, serving: s, ring: w.theirs.Keyring, book: book, store: store, jobs: map[string]*answer{}, shares: map[string]*answer{}}
+	w.helper = &scripted{clock: w.clock, serving: s, ring: w.theirs.Keyring, ledger: taskLedger, store: store, jobs: map[string]*answer{}, shares: map[string]*answer{}}
 	w.wire = &wire{w.helper}
 }
 
@@ -133,9 +133,9 @@ func (w *world) keys(t testing.TB) *atrest.Keys {
 	return keys
 }
 
-func (w *world) newRoster(t testing.TB, role dap.Role) *roster.Roster {
+func (w *world) newRegistry(t testing.TB, role dap.Role) *tasks.Registry {
 	t.Helper()
-	r, err := roster.Open(t.Context(), rostertest.NewModel(), roster.Config{Role: role, Keys: w.keys(t), Clock: w.clock, Rand: w.rand})
+	r, err := tasks.Open(t.Context(), taskstest.NewModel(), tasks.Config{Role: role, Keys: w.keys(t), Clock: w.clock, Rand: w.rand})
 	must(t, err)
 	return r
 }
@@ -150,12 +150,12 @@ func (w *world) start() error {
 	if err != nil {
 		return err
 	}
-	books, err := ledger.New(w.store, ledger.Config{Keys: keys, Clock: w.clock, Rand: w.rand, Parts: 1, Linger: w.linger})
+	ledgers, err := ledger.New(w.store, ledger.Config{Keys: keys, Clock: w.clock, Rand: w.rand, Parts: 1, ExpiryGrace: w.expiryGrace})
 	if err != nil {
 		return err
 	}
 	c := leader.Config{
-		Store: w.store, Books: books, Roster: w.roster, FS: w.fs, Dir: "leader", Clock: w.clock, Rand: w.rand,
+		Store: w.store, Ledgers: ledgers, Registry: w.registry, FS: w.fs, Dir: "leader", Clock: w.clock, Rand: w.rand,
 		Client: &http.Client{Transport: w.wire}, Workers: 1, Metrics: w.seen, JobReports: 4,
 		Failed: func(err error) { w.seen.failed(err) },
 	}
@@ -207,7 +207,7 @@ func (w *world) seal(t testing.TB, md dap.ReportMetadata, bucket int, spoil func
 		spoil(&mine, &theirs)
 	}
 	now := w.clock.Now()
-	r.LeaderShare, err = w.task.SealInputShare(w.roster.Keyring().Configs(now)[0], dap.Leader, &md, r.PublicShare, &mine)
+	r.LeaderShare, err = w.task.SealInputShare(w.registry.Keyring().Configs(now)[0], dap.Leader, &md, r.PublicShare, &mine)
 	must(t, err)
 	r.HelperShare, err = w.task.SealInputShare(w.helper.ring().Configs(now)[0], dap.Helper, &md, r.PublicShare, &theirs)
 	must(t, err)
@@ -347,9 +347,9 @@ type wire struct{ http.RoundTripper }
 // http.RoundTripper.
 type scripted struct {
 	clock   clock.Clock
-	serving *roster.Serving
+	serving *tasks.Serving
 	ring    func() *dap.Keyring
-	book    *ledger.Book
+	ledger  *ledger.Ledger
 	store   ledger.Store
 
 	mu       sync.Mutex
@@ -496,7 +496,7 @@ func (h *scripted) job(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	verdicts, err := h.book.Commit(context.Background(), &job.Outcome, nil)
+	verdicts, err := h.ledger.Commit(context.Background(), &job.Outcome, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -519,7 +519,7 @@ func (h *scripted) share(body []byte) (out []byte, err error) {
 	if err := s.Task.CheckSelector(&req); err != nil {
 		return nil, err
 	}
-	err = h.book.Collect(context.Background(), req.Selector, func(_ context.Context, total *dap.Total, c ledger.Collection) error {
+	err = h.ledger.Collect(context.Background(), req.Selector, func(_ context.Context, total *dap.Total, c ledger.Collection) error {
 		if err := req.CheckAgreement(total); err != nil {
 			return err
 		}

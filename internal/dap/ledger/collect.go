@@ -20,17 +20,17 @@ func (p Place) compare(q Place) int {
 
 // Batch returns what a batch has now, and whether a part of it was collected: to
 // see whether it is large enough, without collecting it.
-func (b *Book) Batch(ctx context.Context, s dap.BatchSelector) (total *dap.Total, collected bool, err error) {
-	if err := b.take(ctx); err != nil {
+func (b *Ledger) Batch(ctx context.Context, s dap.BatchSelector) (total *dap.Total, collected bool, err error) {
+	if err := b.lock(ctx); err != nil {
 		return nil, false, err
 	}
-	defer b.give()
+	defer b.unlock()
 	total, _, collected, err = b.batch(ctx, s)
 	return total, collected, err
 }
 
-// batch reads a batch. The turn is held.
-func (b *Book) batch(ctx context.Context, s dap.BatchSelector) (*dap.Total, []Stamp, bool, error) {
+// batch reads a batch. The lock is held.
+func (b *Ledger) batch(ctx context.Context, s dap.BatchSelector) (*dap.Total, []Stamp, bool, error) {
 	if err := b.refresh(ctx); err != nil {
 		return nil, nil, false, err
 	}
@@ -38,7 +38,7 @@ func (b *Book) batch(ctx context.Context, s dap.BatchSelector) (*dap.Total, []St
 	if err != nil {
 		return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.task.ID(), err)
 	}
-	sums, err := b.books.store.Sums(ctx, b.task.ID(), s)
+	sums, err := b.ledgers.store.Sums(ctx, b.task.ID(), s)
 	if err != nil {
 		return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.task.ID(), err)
 	}
@@ -60,7 +60,7 @@ func (b *Book) batch(ctx context.Context, s dap.BatchSelector) (*dap.Total, []St
 // A Take stores a collection together with the role's own record, in one
 // transaction, with the promises of [Store]. The total is the batch's, and the
 // caller's to keep: add noise to it, seal it. An error that matches [ErrConflict]
-// makes the book read the batch again, any other ends the collection. What was
+// makes the ledger read the batch again, any other ends the collection. What was
 // made of the total of an attempt that failed must never leave.
 type Take func(ctx context.Context, total *dap.Total, c Collection) error
 
@@ -68,14 +68,14 @@ type Take func(ctx context.Context, total *dap.Total, c Collection) error
 // an [dap.Abort]. Once take has returned nil, no report is committed to the batch
 // any more, and the batch's totals are deleted. With take nil the collection is
 // stored alone.
-func (b *Book) Collect(ctx context.Context, s dap.BatchSelector, take Take) error {
+func (b *Ledger) Collect(ctx context.Context, s dap.BatchSelector, take Take) error {
 	if take == nil {
-		take = func(ctx context.Context, _ *dap.Total, c Collection) error { return b.books.store.Collect(ctx, c) }
+		take = func(ctx context.Context, _ *dap.Total, c Collection) error { return b.ledgers.store.Collect(ctx, c) }
 	}
-	if err := b.take(ctx); err != nil {
+	if err := b.lock(ctx); err != nil {
 		return err
 	}
-	defer b.give()
+	defer b.unlock()
 	for range attempts {
 		total, stamps, collected, err := b.batch(ctx, s)
 		if err != nil {
@@ -96,8 +96,8 @@ func (b *Book) Collect(ctx context.Context, s dap.BatchSelector, take Take) erro
 }
 
 // collected notes a collection that the store has just taken, so that Check knows
-// of it at once. The turn is held.
-func (b *Book) collected(s dap.BatchSelector) error {
+// of it at once. The lock is held.
+func (b *Ledger) collected(s dap.BatchSelector) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.generation++
@@ -107,12 +107,12 @@ func (b *Book) collected(s dap.BatchSelector) error {
 // Evict forgets all reports before a time, rounded down to a window of the
 // layout, and the batches of such reports, collected or not. Later reports of
 // that time are dropped (section "Reducing Storage Requirements").
-func (b *Book) Evict(ctx context.Context, before dap.Time) error {
+func (b *Ledger) Evict(ctx context.Context, before dap.Time) error {
 	watermark := before - before%dap.Time(b.layout.Window)
-	if err := b.take(ctx); err != nil {
+	if err := b.lock(ctx); err != nil {
 		return err
 	}
-	defer b.give()
+	defer b.unlock()
 	for range attempts {
 		if err := b.refresh(ctx); err != nil {
 			return err
@@ -120,7 +120,7 @@ func (b *Book) Evict(ctx context.Context, before dap.Time) error {
 		if watermark <= b.watermark {
 			return nil
 		}
-		err := b.books.store.Evict(ctx, b.task.ID(), b.generation, watermark)
+		err := b.ledgers.store.Evict(ctx, b.task.ID(), b.generation, watermark)
 		if err == nil || !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -128,11 +128,11 @@ func (b *Book) Evict(ctx context.Context, before dap.Time) error {
 	return fmt.Errorf("evicting from the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
 }
 
-// Expire evicts what is older than the expiry of [Books.Open] and the Linger of
+// Expire evicts what is older than the expiry of [Ledgers.Open] and the ExpiryGrace of
 // [Config], by the clock of that: one that is set forward by mistake takes away what is not collected.
-func (b *Book) Expire(ctx context.Context) error {
+func (b *Ledger) Expire(ctx context.Context) error {
 	b.mu.RLock()
-	before := b.horizon(b.books.config.Linger)
+	before := b.horizon(b.ledgers.config.ExpiryGrace)
 	b.mu.RUnlock()
 	return b.Evict(ctx, before)
 }

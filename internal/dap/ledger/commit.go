@@ -11,17 +11,17 @@ import (
 	"github.com/shoal-project/shoal/dap"
 )
 
-// A state is what a book knows, as [dap.Admit] sees it. It answers for the
-// candidates that it was made for, while the turn or mu is held.
+// A state is what a ledger knows, as [dap.Admit] sees it. It answers for the
+// candidates that it was made for, while the lock or mu is held.
 type state struct {
-	book    *Book
+	ledger  *Ledger
 	horizon dap.Time
 	seen    map[dap.ReportID]bool
 }
 
 // Collected implements [dap.Ledger].
 func (s *state) Collected(b dap.Bucket) bool {
-	return s.book.marks.collected(s.book.task.Config().BatchMode, b)
+	return s.ledger.marks.collected(s.ledger.task.Config().BatchMode, b)
 }
 
 // Seen implements [dap.Ledger].
@@ -30,10 +30,10 @@ func (s *state) Seen(id dap.ReportID) bool { return s.seen[id] }
 // Evicted implements [dap.Ledger].
 func (s *state) Evicted(t dap.Time) bool { return t < s.horizon }
 
-// look reads the pages of the candidates and returns the state that decides on
-// them. The turn is held.
-func (b *Book) look(ctx context.Context, candidates []dap.Candidate, fresh bool) (*state, map[Page]*cachedPage, error) {
-	s := &state{book: b, horizon: b.horizon(b.books.config.Linger), seen: make(map[dap.ReportID]bool)}
+// view reads the pages of the candidates and returns the state that decides on
+// them. The lock is held.
+func (b *Ledger) view(ctx context.Context, candidates []dap.Candidate, fresh bool) (*state, map[Page]*cachedPage, error) {
+	s := &state{ledger: b, horizon: b.horizon(b.ledgers.config.ExpiryGrace), seen: make(map[dap.ReportID]bool)}
 	pages := make(map[Page]*cachedPage)
 	for i := range candidates {
 		c := &candidates[i]
@@ -66,7 +66,7 @@ func (b *Book) look(ctx context.Context, candidates []dap.Candidate, fresh bool)
 // Late returns, from what is in memory, why a report comes too late to be accepted:
 // [dap.BatchCollected], [dap.ReportDropped], or 0. It reads nothing from the
 // store, and may miss what other processes have collected a short while ago.
-func (b *Book) Late(bucket dap.Bucket, t dap.Time) dap.ReportError {
+func (b *Ledger) Late(bucket dap.Bucket, t dap.Time) dap.ReportError {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if t < b.horizon(0) {
@@ -78,35 +78,35 @@ func (b *Book) Late(bucket dap.Bucket, t dap.Time) dap.ReportError {
 	return 0
 }
 
-// Oldest returns the time before which reports have expired: [Book.Late] drops
+// Oldest returns the time before which reports have expired: [Ledger.Late] drops
 // them, and other aggregators may have forgotten them.
-func (b *Book) Oldest() dap.Time {
+func (b *Ledger) Oldest() dap.Time {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.horizon(0)
 }
 
 // Kept returns the time from which on everything that was counted is here, as of the
-// last look at the store, such as that of [Book.Batch]: what is older was evicted.
-func (b *Book) Kept() dap.Time {
+// last look at the store, such as that of [Ledger.Batch]: what is older was evicted.
+func (b *Ledger) Kept() dap.Time {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.watermark
 }
 
-// Check returns what [Book.Commit] would answer for candidates now, 0 for a report
+// Check returns what [Ledger.Commit] would answer for candidates now, 0 for a report
 // that may be aggregated. What other processes have committed may be missing, so
 // that it is good enough to leave out reports early, and not to count one.
-func (b *Book) Check(ctx context.Context, candidates []dap.Candidate) ([]dap.ReportError, error) {
-	if verdicts := b.glance(candidates); verdicts != nil {
+func (b *Ledger) Check(ctx context.Context, candidates []dap.Candidate) ([]dap.ReportError, error) {
+	if verdicts := b.peek(candidates); verdicts != nil {
 		return verdicts, nil
 	}
-	if err := b.take(ctx); err != nil {
+	if err := b.lock(ctx); err != nil {
 		return nil, err
 	}
-	defer b.give()
+	defer b.unlock()
 	for range attempts {
-		s, _, err := b.look(ctx, candidates, false)
+		s, _, err := b.view(ctx, candidates, false)
 		if err == nil {
 			return dap.Admit(candidates, s), nil
 		}
@@ -117,18 +117,18 @@ func (b *Book) Check(ctx context.Context, candidates []dap.Candidate) ([]dap.Rep
 	return nil, fmt.Errorf("reading the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
 }
 
-// glance is [Book.Check] for candidates about which nothing has to be read, else nil:
+// peek is [Ledger.Check] for candidates about which nothing has to be read, else nil:
 // it does not wait for a commit that is under way.
-func (b *Book) glance(candidates []dap.Candidate) []dap.ReportError {
+func (b *Ledger) peek(candidates []dap.Candidate) []dap.ReportError {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	s := &state{book: b, horizon: b.horizon(b.books.config.Linger), seen: make(map[dap.ReportID]bool)}
+	s := &state{ledger: b, horizon: b.horizon(b.ledgers.config.ExpiryGrace), seen: make(map[dap.ReportID]bool)}
 	for i := range candidates {
 		c := &candidates[i]
 		if c.Time < s.horizon {
 			continue
 		}
-		p := b.books.cache.get(cacheKey{b.task.ID(), b.layout.Page(c.ID, c.Time)})
+		p := b.ledgers.cache.get(cacheKey{b.task.ID(), b.layout.Page(c.ID, c.Time)})
 		if p == nil {
 			return nil
 		}
@@ -145,7 +145,7 @@ func (b *Book) glance(candidates []dap.Candidate) []dap.ReportError {
 
 // An Apply stores a change together with the role's own record, in one
 // transaction, with the promises of [Store]. An error that matches [ErrConflict]
-// makes the book decide again, any other ends the commit.
+// makes the ledger decide again, any other ends the commit.
 type Apply func(ctx context.Context, c Change, verdicts []dap.ReportError) error
 
 // attempts bounds how often a step is tried. Each lost attempt is a step that
@@ -160,14 +160,14 @@ const attempts = 1000
 // [ErrConflict]) must be looked up before it is tried again: if it has happened,
 // its own reports are found replayed. The same holds for two goroutines with the
 // same job: apply must fail for the second one because the job is there.
-func (b *Book) Commit(ctx context.Context, o *dap.Outcome, apply Apply) ([]dap.ReportError, error) {
+func (b *Ledger) Commit(ctx context.Context, o *dap.Outcome, apply Apply) ([]dap.ReportError, error) {
 	if apply == nil {
-		apply = func(ctx context.Context, c Change, _ []dap.ReportError) error { return b.books.store.Commit(ctx, c) }
+		apply = func(ctx context.Context, c Change, _ []dap.ReportError) error { return b.ledgers.store.Commit(ctx, c) }
 	}
-	if err := b.take(ctx); err != nil {
+	if err := b.lock(ctx); err != nil {
 		return nil, err
 	}
-	defer b.give()
+	defer b.unlock()
 	for n := range attempts {
 		verdicts, err := b.commit(ctx, o, apply, n > 0)
 		if err == nil || !errors.Is(err, ErrConflict) {
@@ -180,9 +180,9 @@ func (b *Book) Commit(ctx context.Context, o *dap.Outcome, apply Apply) ([]dap.R
 	return nil, fmt.Errorf("committing to the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
 }
 
-// commit makes one attempt. The turn is held.
-func (b *Book) commit(ctx context.Context, o *dap.Outcome, apply Apply, fresh bool) ([]dap.ReportError, error) {
-	s, pages, err := b.look(ctx, o.Candidates(), fresh)
+// commit makes one attempt. The lock is held.
+func (b *Ledger) commit(ctx context.Context, o *dap.Outcome, apply Apply, fresh bool) ([]dap.ReportError, error) {
+	s, pages, err := b.view(ctx, o.Candidates(), fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -199,14 +199,14 @@ func (b *Book) commit(ctx context.Context, o *dap.Outcome, apply Apply, fresh bo
 	for i := range c.Blocks {
 		at := c.Blocks[i].Page
 		pages[at].append(&c.Blocks[i])
-		b.books.cache.put(cacheKey{b.task.ID(), at}, pages[at])
+		b.ledgers.cache.put(cacheKey{b.task.ID(), at}, pages[at])
 		b.compact(ctx, at, pages[at])
 	}
 	return verdicts, nil
 }
 
 // blocks returns the IDs of the admitted candidates by page.
-func (b *Book) blocks(candidates []dap.Candidate, verdicts []dap.ReportError, pages map[Page]*cachedPage) []Block {
+func (b *Ledger) blocks(candidates []dap.Candidate, verdicts []dap.ReportError, pages map[Page]*cachedPage) []Block {
 	ids := make(map[Page][]dap.ReportID)
 	for i := range candidates {
 		if verdicts[i] == 0 {
@@ -233,10 +233,10 @@ func join(ids []dap.ReportID) []byte {
 }
 
 // addTotals adds the deltas of the totals to a change.
-func (b *Book) addTotals(c *Change, totals map[dap.Bucket]*dap.Total) {
+func (b *Ledger) addTotals(c *Change, totals map[dap.Bucket]*dap.Total) {
 	for bucket, total := range totals {
 		latest := total.Interval.Start + dap.Time(total.Interval.Duration) - 1
-		c.Deltas = append(c.Deltas, Delta{Place{bucket, b.books.part}, latest})
+		c.Deltas = append(c.Deltas, Delta{Place{bucket, b.ledgers.part}, latest})
 	}
 	slices.SortFunc(c.Deltas, func(x, y Delta) int { return x.Place.compare(y.Place) })
 	c.Merge = func(p Place, old []byte) ([]byte, error) {
@@ -259,7 +259,7 @@ func (b *Book) addTotals(c *Change, totals map[dap.Bucket]*dap.Total) {
 }
 
 // where is the place as it is bound to a sealed total.
-func (b *Book) where(p Place) [][]byte {
+func (b *Ledger) where(p Place) [][]byte {
 	id := b.task.ID()
 	unit := binary.BigEndian.AppendUint64(nil, uint64(p.Bucket.Unit))
 	return [][]byte{id[:], unit, p.Bucket.Batch[:], {p.Part}}
@@ -267,17 +267,17 @@ func (b *Book) where(p Place) [][]byte {
 
 const totalKind = "dap total"
 
-func (b *Book) sealTotal(p Place, total *dap.Total) ([]byte, error) {
+func (b *Ledger) sealTotal(p Place, total *dap.Total) ([]byte, error) {
 	plain, err := total.MarshalBinary()
 	if err != nil {
 		return nil, err
 	}
 	defer clear(plain)
-	return b.books.config.Keys.Seal(plain, totalKind, b.where(p)...), nil
+	return b.ledgers.config.Keys.Seal(plain, totalKind, b.where(p)...), nil
 }
 
-func (b *Book) openTotal(p Place, sealed []byte) (*dap.Total, error) {
-	plain, err := b.books.config.Keys.Open(sealed, totalKind, b.where(p)...)
+func (b *Ledger) openTotal(p Place, sealed []byte) (*dap.Total, error) {
+	plain, err := b.ledgers.config.Keys.Open(sealed, totalKind, b.where(p)...)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %v of task %v: %w", p.Bucket, b.task.ID(), err)
 	}

@@ -13,10 +13,10 @@ const (
 
 // compact joins the small blocks at the end of a page when there are many, and puts
 // what is kept whole in order when it has grown. The commit has happened: an error
-// here costs space and no more, and the next commit tries again. The turn is held.
-func (b *Book) compact(ctx context.Context, at Page, c *cachedPage) {
+// here costs space and no more, and the next commit tries again. The lock is held.
+func (b *Ledger) compact(ctx context.Context, at Page, c *cachedPage) {
 	switch {
-	case c.ids.len() >= b.books.sizes.run:
+	case c.ids.len() >= b.ledgers.sizes.run:
 		b.order(ctx, at, c)
 	case len(c.tail) >= compactAfter:
 		b.join(ctx, at, c)
@@ -24,7 +24,7 @@ func (b *Book) compact(ctx context.Context, at Page, c *cachedPage) {
 }
 
 // join makes one block of the small ones at the end of a page.
-func (b *Book) join(ctx context.Context, at Page, c *cachedPage) {
+func (b *Ledger) join(ctx context.Context, at Page, c *cachedPage) {
 	count, after := len(c.tail), c.tail[0].seq-1
 	blocks, err := b.read(ctx, at, after, c.seq)
 	if err != nil && !errors.Is(err, ErrConflict) {
@@ -32,7 +32,7 @@ func (b *Book) join(ctx context.Context, at Page, c *cachedPage) {
 	}
 	joined, failure := merge(blocks)
 	if err == nil && failure == nil && len(blocks) == count {
-		err = b.books.store.Compact(ctx, b.task.ID(), Compaction{After: after, Last: c.seq, Count: count, Blocks: []Block{joined}})
+		err = b.ledgers.store.Compact(ctx, b.task.ID(), Compaction{After: after, Last: c.seq, Count: count, Blocks: []Block{joined}})
 	} else {
 		err = ErrConflict
 	}
@@ -46,13 +46,13 @@ func (b *Book) join(ctx context.Context, at Page, c *cachedPage) {
 			c.tail = []blockSize{{joined.Seq, n}}
 		}
 	case errors.Is(err, ErrConflict): // another process was here: read the page again
-		b.books.cache.drop(cacheKey{b.task.ID(), at})
+		b.ledgers.cache.drop(cacheKey{b.task.ID(), at})
 	}
 }
 
 // order puts the blocks after the last run in order, as a run, and joins the last
-// runs if there are enough of them. The turn is held.
-func (b *Book) order(ctx context.Context, at Page, c *cachedPage) {
+// runs if there are enough of them. The lock is held.
+func (b *Ledger) order(ctx context.Context, at Page, c *cachedPage) {
 	r, err := b.rewrite(ctx, at, c.seed, Compaction{After: c.after, Last: c.seq, Count: c.loose}, c.seq)
 	if err == nil {
 		c.mu.Lock()
@@ -63,14 +63,14 @@ func (b *Book) order(ctx context.Context, at Page, c *cachedPage) {
 		err = b.joinRuns(ctx, at, c)
 	}
 	if errors.Is(err, ErrConflict) {
-		b.books.cache.drop(cacheKey{b.task.ID(), at})
+		b.ledgers.cache.drop(cacheKey{b.task.ID(), at})
 		return
 	}
-	b.books.cache.put(cacheKey{b.task.ID(), at}, c)
+	b.ledgers.cache.put(cacheKey{b.task.ID(), at}, c)
 }
 
 // joinRuns makes one long run of the last short ones.
-func (b *Book) joinRuns(ctx context.Context, at Page, c *cachedPage) error {
+func (b *Ledger) joinRuns(ctx context.Context, at Page, c *cachedPage) error {
 	first, n, count := len(c.runs)-joinRuns, 0, 0
 	if first < 0 {
 		return nil
@@ -79,7 +79,7 @@ func (b *Book) joinRuns(ctx context.Context, at Page, c *cachedPage) error {
 		n, count = n+r.n, count+len(r.chunks)
 	}
 	from := c.runs[first].after
-	if n > b.books.sizes.long+b.books.sizes.long/4 {
+	if n > b.ledgers.sizes.long+b.ledgers.sizes.long/4 {
 		return nil
 	}
 	for i := first + 1; i < len(c.runs); i++ {
@@ -101,8 +101,8 @@ func (b *Book) joinRuns(ctx context.Context, at Page, c *cachedPage) error {
 // orderEarlier puts what has been read of a page in order while there is more to
 // read. It goes to the end of the page, where it is read again, and is forgotten
 // here. If that fails it is kept whole.
-func (b *Book) orderEarlier(ctx context.Context, at Page, c *cachedPage) {
-	end, err := b.books.store.Last(ctx, b.task.ID(), at)
+func (b *Ledger) orderEarlier(ctx context.Context, at Page, c *cachedPage) {
+	end, err := b.ledgers.store.Last(ctx, b.task.ID(), at)
 	if err != nil {
 		return
 	}
@@ -116,7 +116,7 @@ func (b *Book) orderEarlier(ctx context.Context, at Page, c *cachedPage) {
 
 // rewrite puts the blocks that a compaction replaces in order, with numbers after
 // end, the last one of the page.
-func (b *Book) rewrite(ctx context.Context, at Page, seed maphash.Seed, change Compaction, end uint32) (*run, error) {
+func (b *Ledger) rewrite(ctx context.Context, at Page, seed maphash.Seed, change Compaction, end uint32) (*run, error) {
 	blocks, err := b.read(ctx, at, change.After, change.Last)
 	if err != nil {
 		return nil, err
@@ -128,8 +128,8 @@ func (b *Book) rewrite(ctx context.Context, at Page, seed maphash.Seed, change C
 	if err != nil {
 		return nil, err
 	}
-	change.Blocks = all.split(b.books.sizes.chunk, end)
-	if err := b.books.store.Compact(ctx, b.task.ID(), change); err != nil {
+	change.Blocks = all.split(b.ledgers.sizes.chunk, end)
+	if err := b.ledgers.store.Compact(ctx, b.task.ID(), change); err != nil {
 		return nil, err
 	}
 	return newRun(change.After, change.Blocks, seed), nil

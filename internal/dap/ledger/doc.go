@@ -4,16 +4,16 @@
 //
 // # Use
 //
-// [New] makes the [Books] of an aggregator over a [Store], and [Books.Open] the
-// [Book] of a task, which commits the outcome of an aggregation job:
+// [New] makes the [Ledgers] of an aggregator over a [Store], and [Ledgers.Open] the
+// [Ledger] of a task, which commits the outcome of an aggregation job:
 //
-//	verdicts, err := book.Commit(ctx, &job.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
+//	verdicts, err := ledger.Commit(ctx, &job.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
 //		return store.CommitJob(ctx, c, record(verdicts)) // the role's own record, in the same transaction
 //	})
 //
 // and collects a batch:
 //
-//	err := book.Collect(ctx, selector, func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
+//	err := ledger.Collect(ctx, selector, func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
 //		return store.CollectShare(ctx, c, sealed(total))
 //	})
 //
@@ -22,10 +22,10 @@
 //
 // # How it works
 //
-// Everything is optimistic. A book keeps a copy of what it has read, decides with
+// Everything is optimistic. A ledger keeps a copy of what it has read, decides with
 // [dap.Admit] in memory, and hands the store a [Change] that names the state that
 // it was decided on. If the store has moved on, it answers [ErrConflict] and
-// changes nothing; the book reads what is new and decides again. Many processes can
+// changes nothing; the ledger reads what is new and decides again. Many processes can
 // share one store.
 //
 // The IDs of a task are in pages by the time of their reports: a page is an
@@ -37,7 +37,7 @@
 //
 // # Security
 //
-// Totals are shares of what people reported: the book seals them before they go
+// Totals are shares of what people reported: the ledger seals them before they go
 // to the store, for their task and bucket. IDs are random and not encrypted. A store
 // that is lost or put back to an older state (a restored backup) would count
 // reports twice; after that set [Config.NotBefore] beyond all reports that may have
@@ -48,6 +48,6 @@
 // A report is known by its ID and its time: a client that makes two reports of one
 // ID with times in different windows has two reports, as if it had made two IDs.
 // Marks of batches that the leader selected are never deleted, 32 bytes each; all else
-// goes with [Book.Expire]. Memory is bounded by [Config.CacheBytes]; a page is read as
+// goes with [Ledger.Expire]. Memory is bounded by [Config.CacheBytes]; a page is read as
 // a whole when a job first needs it, 16 bytes an ID.
 package ledger

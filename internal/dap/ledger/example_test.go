@@ -41,19 +41,19 @@ func Example() {
 		log.Fatal(err)
 	}
 	store := storetest.NewModel() // in production, sqlite.OpenHelper or postgres.OpenHelper
-	books, err := ledger.New(store, ledger.Config{Keys: keys, Clock: clock.System(), Rand: rand.Reader})
+	ledgers, err := ledger.New(store, ledger.Config{Keys: keys, Clock: clock.System(), Rand: rand.Reader})
 	if err != nil {
 		log.Fatal(err)
 	}
-	book, err := books.Open(ctx, task, 60*24*time.Hour)
+	taskLedger, err := ledgers.Open(ctx, task, 60*24*time.Hour)
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Jobs commit with book.Commit. Is there enough to collect?
+	// Jobs commit with ledger.Commit. Is there enough to collect?
 	day := dap.IntervalSelector(dap.Interval{Start: 480_000, Duration: 24})
-	total, collected, err := book.Batch(ctx, day)
+	total, collected, err := taskLedger.Batch(ctx, day)
 	fmt.Println(total.Count, collected, err)
-	fmt.Println(book.Collect(ctx, day, nil))
+	fmt.Println(taskLedger.Collect(ctx, day, nil))
 	// Output:
 	// 0 false <nil>
 	// invalidBatchSize: fewer reports than the task's minimum of 100

@@ -1,7 +1,7 @@
 package ledger
 
 // SetSizes makes pages be put in order when they are small.
-func (bs *Books) SetSizes(chunk, least, run, long int) { bs.sizes = sizes{chunk, least, run, long} }
+func (bs *Ledgers) SetSizes(chunk, least, run, long int) { bs.sizes = sizes{chunk, least, run, long} }
 
 // Limit returns how many bytes of report IDs may be in memory.
-func (bs *Books) Limit() int64 { return bs.cache.limit }
+func (bs *Ledgers) Limit() int64 { return bs.cache.limit }

@@ -82,8 +82,8 @@ func TestCommitsDoNotGrow(t *testing.T) {
 	for _, n := range []int{1_000, 30_000, 1_200_000} {
 		w := newWorld(t, dap.TimeIntervalMode, 4)
 		s := &counting{Store: storetest.NewModel()}
-		books := w.books(t, s, func(c *ledger.Config) { c.CacheBytes = limit })
-		book, err := books.Open(t.Context(), w.task, 0)
+		ledgers := w.ledgers(t, s, func(c *ledger.Config) { c.CacheBytes = limit })
+		taskLedger, err := ledgers.Open(t.Context(), w.task, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestCommitsDoNotGrow(t *testing.T) {
 		page := ledger.DefaultLayout(3600).Page(dap.ReportID{}, first)
 		fill(t, s.Store, w.task.ID(), page, old, 1000)
 		commit := func(ids []dap.ReportID, want dap.ReportError) {
-			verdicts, err := book.Commit(t.Context(), w.forged(t, ids...), nil)
+			verdicts, err := taskLedger.Commit(t.Context(), w.forged(t, ids...), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +126,7 @@ func TestCommitsDoNotGrow(t *testing.T) {
 		if s.rows > jobs*each*5/4 || s.ids > s.rows*4096 {
 			t.Errorf("%d IDs: %d commits of %d replayed reports read %d rows with %d IDs", n, jobs, each, s.rows, s.ids)
 		}
-		if cached := books.Cached(); cached > limit {
+		if cached := ledgers.Cached(); cached > limit {
 			t.Errorf("%d IDs: %d bytes are in memory, the limit is %d", n, cached, limit)
 		}
 	}
@@ -137,19 +137,19 @@ func TestBusyTaskLeavesOthersTheirPages(t *testing.T) {
 	s := &counting{Store: storetest.NewModel()}
 	r := rand.NewChaCha8([32]byte{3})
 	page := ledger.DefaultLayout(3600).Page(dap.ReportID{}, first)
-	var books *ledger.Books
-	var all []*ledger.Book
+	var ledgers *ledger.Ledgers
+	var all []*ledger.Ledger
 	var worlds []*world
 	for k := range 3 {
 		w := newWorld(t, dap.TimeIntervalMode, 4+k)
-		if books == nil {
-			books = w.books(t, s, func(c *ledger.Config) { c.CacheBytes = 3 << 20 })
+		if ledgers == nil {
+			ledgers = w.ledgers(t, s, func(c *ledger.Config) { c.CacheBytes = 3 << 20 })
 		}
-		book, err := books.Open(t.Context(), w.task, 0)
+		taskLedger, err := ledgers.Open(t.Context(), w.task, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, worlds = append(all, book), append(worlds, w)
+		all, worlds = append(all, taskLedger), append(worlds, w)
 	}
 	fill(t, s.Store, worlds[0].task.ID(), page, randomIDs(r, 1_500_000), 500_000) // 3.4 MB of filters
 	fill(t, s.Store, worlds[1].task.ID(), page, randomIDs(r, 20_000), 1000)
@@ -173,8 +173,8 @@ func TestBusyTaskLeavesOthersTheirPages(t *testing.T) {
 	if quiet > 0 {
 		t.Errorf("beside a busy task 20 commits of two others read %d rows", quiet)
 	}
-	if cached := books.Cached(); cached > books.Limit() {
-		t.Errorf("%d bytes are in memory, the limit is %d", cached, books.Limit())
+	if cached := ledgers.Cached(); cached > ledgers.Limit() {
+		t.Errorf("%d bytes are in memory, the limit is %d", cached, ledgers.Limit())
 	}
 }
 
@@ -185,15 +185,15 @@ func TestOrderedPagesOfTwoProcesses(t *testing.T) {
 		w := newWorld(t, dap.TimeIntervalMode, 4)
 		s := storetest.NewModel()
 		r := rand.New(rand.NewChaCha8([32]byte{seed}))
-		var all []*ledger.Book
+		var all []*ledger.Ledger
 		for range 2 {
-			books := w.books(t, s, func(c *ledger.Config) { c.CacheBytes = 1 << (11 + seed) })
-			books.SetSizes(4, 16, 32, 256)
-			book, err := books.Open(t.Context(), w.task, 0)
+			ledgers := w.ledgers(t, s, func(c *ledger.Config) { c.CacheBytes = 1 << (11 + seed) })
+			ledgers.SetSizes(4, 16, 32, 256)
+			taskLedger, err := ledgers.Open(t.Context(), w.task, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, book)
+			all = append(all, taskLedger)
 		}
 		ids := randomIDs(rand.NewChaCha8([32]byte{seed, 1}), 1500)
 		counted := map[dap.ReportID]bool{}
@@ -208,11 +208,11 @@ func TestOrderedPagesOfTwoProcesses(t *testing.T) {
 					some = append(some, id)
 				}
 			}
-			book := all[r.IntN(2)]
+			taskLedger := all[r.IntN(2)]
 			if r.IntN(3) == 0 {
-				book = all[0]
+				taskLedger = all[0]
 			}
-			verdicts, err := book.Commit(t.Context(), w.forged(t, some...), nil)
+			verdicts, err := taskLedger.Commit(t.Context(), w.forged(t, some...), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

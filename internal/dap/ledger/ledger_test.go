@@ -40,7 +40,7 @@ func TestConcurrentCommits(t *testing.T) {
 	var accepted [n]atomic.Int32
 	var wg sync.WaitGroup
 	for process := range 3 {
-		book := w.open(t, store)
+		taskLedger := w.open(t, store)
 		for g := range 4 {
 			order := rand.New(rand.NewPCG(uint64(process), uint64(g))).Perm(n)
 			var jobs []*dap.Outcome
@@ -49,7 +49,7 @@ func TestConcurrentCommits(t *testing.T) {
 			}
 			wg.Go(func() {
 				for k, job := range jobs {
-					verdicts, err := book.Commit(t.Context(), job, nil)
+					verdicts, err := taskLedger.Commit(t.Context(), job, nil)
 					if err != nil {
 						t.Error(err)
 						return
@@ -85,14 +85,14 @@ func TestCollectAgainstCommits(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, n)
 	for round := range 20 {
 		store := storetest.NewModel()
-		books := []*ledger.Book{w.open(t, store), w.open(t, store)}
+		ledgers := []*ledger.Ledger{w.open(t, store), w.open(t, store)}
 		var mu sync.Mutex
 		var accepted []int
 		var wg sync.WaitGroup
 		for i := range n {
 			job := w.job(t, i)
 			wg.Go(func() {
-				verdicts, err := books[i%2].Commit(t.Context(), job, nil)
+				verdicts, err := ledgers[i%2].Commit(t.Context(), job, nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -106,7 +106,7 @@ func TestCollectAgainstCommits(t *testing.T) {
 		}
 		var got *dap.Total
 		for got == nil && !t.Failed() {
-			err := books[round%2].Collect(t.Context(), whole(w), func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
+			err := ledgers[round%2].Collect(t.Context(), whole(w), func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
 				if err := store.Collect(ctx, c); err != nil {
 					return err
 				}
@@ -122,7 +122,7 @@ func TestCollectAgainstCommits(t *testing.T) {
 			t.Fatal("nothing was collected")
 		}
 		equal(t, "collected", got, w.sum(t, accepted...))
-		total, collected, err := books[0].Batch(t.Context(), whole(w))
+		total, collected, err := ledgers[0].Batch(t.Context(), whole(w))
 		if err != nil || !collected || total.Count != 0 {
 			t.Fatalf("%d reports after the collection, %v", total.Count, err)
 		}
@@ -164,7 +164,7 @@ func TestCrashes(t *testing.T) {
 type crashing struct {
 	w       *world
 	model   *storetest.Model
-	book    *ledger.Book
+	ledger  *ledger.Ledger
 	done    map[int]bool
 	crashes int
 }
@@ -177,19 +177,19 @@ func (c *crashing) restart(t *testing.T, err error) {
 	}
 	c.crashes++
 	if c.model.Crashed() {
-		c.model, c.book = c.model.Restart(), nil
+		c.model, c.ledger = c.model.Restart(), nil
 	}
 }
 
-// opened returns the book.
-func (c *crashing) opened(t *testing.T) *ledger.Book {
-	for c.book == nil {
+// opened returns the ledger.
+func (c *crashing) opened(t *testing.T) *ledger.Ledger {
+	for c.ledger == nil {
 		var err error
-		if c.book, err = c.w.books(t, c.model).Open(t.Context(), c.w.task, 0); err != nil {
+		if c.ledger, err = c.w.ledgers(t, c.model).Open(t.Context(), c.w.task, 0); err != nil {
 			c.restart(t, err)
 		}
 	}
-	return c.book
+	return c.ledger
 }
 
 func (c *crashing) record(k int) storetest.Step {
@@ -229,16 +229,16 @@ func (c *crashing) collect(t *testing.T, members []int) {
 func TestExpiry(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 12) // of the first 4 days
 	store := storetest.NewModel()
-	books := w.books(t, store)
-	book := must(books.Open(t.Context(), w.task, 28*24*time.Hour))(t) // the clock is 30 days later
-	verdicts := must(book.Commit(t.Context(), w.job(t, all(12)...), nil))(t)
+	ledgers := w.ledgers(t, store)
+	taskLedger := must(ledgers.Open(t.Context(), w.task, 28*24*time.Hour))(t) // the clock is 30 days later
+	verdicts := must(taskLedger.Commit(t.Context(), w.job(t, all(12)...), nil))(t)
 	for i, v := range verdicts {
 		old := w.inits[i].Share.Metadata.Time < first+48
 		if old && v != dap.ReportDropped || !old && v != 0 {
 			t.Errorf("report %d: %v", i, v)
 		}
 	}
-	if err := book.Expire(t.Context()); err != nil {
+	if err := taskLedger.Expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if head := must(store.Head(t.Context(), w.task.ID(), 0))(t); head.Watermark != first+48 {
@@ -247,7 +247,7 @@ func TestExpiry(t *testing.T) {
 	other := w.open(t, store)
 	w.clock.Advance(26 * time.Hour)
 	defer w.clock.Advance(-26 * time.Hour)
-	if err := book.Expire(t.Context()); err != nil {
+	if err := taskLedger.Expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if v := must(other.Commit(t.Context(), w.job(t, 7, 11), nil))(t); v[0] != dap.ReportDropped || v[1] != dap.ReportReplayed {
@@ -256,7 +256,7 @@ func TestExpiry(t *testing.T) {
 	if b := must(store.Blocks(t.Context(), w.task.ID(), ledger.Page{Window: uint64(first+48) / 24}, 0))(t); len(b) != 0 {
 		t.Error("an expired page is still there")
 	}
-	if _, err := books.Open(t.Context(), w.task, -1); err == nil {
+	if _, err := ledgers.Open(t.Context(), w.task, -1); err == nil {
 		t.Error("a negative expiry was taken")
 	}
 }
@@ -266,30 +266,30 @@ func TestCommitAfterExpiry(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 12)
 	store := storetest.NewModel()
 	const day = 24 * time.Hour
-	books := w.books(t, store, func(c *ledger.Config) { c.Linger = day })
-	book := must(books.Open(t.Context(), w.task, 28*day))(t) // the clock is 30 days later
-	c := w.job(t, 4).Candidates()[0]                         // of the second day
-	if e := book.Late(c.Bucket, c.Time); e != dap.ReportDropped {
+	ledgers := w.ledgers(t, store, func(c *ledger.Config) { c.ExpiryGrace = day })
+	taskLedger := must(ledgers.Open(t.Context(), w.task, 28*day))(t) // the clock is 30 days later
+	c := w.job(t, 4).Candidates()[0]                                 // of the second day
+	if e := taskLedger.Late(c.Bucket, c.Time); e != dap.ReportDropped {
 		t.Errorf("taking it in: %v", e)
 	}
-	if err := book.Expire(t.Context()); err != nil {
+	if err := taskLedger.Expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if v := must(book.Check(t.Context(), []dap.Candidate{c}))(t); v[0] != 0 {
+	if v := must(taskLedger.Check(t.Context(), []dap.Candidate{c}))(t); v[0] != 0 {
 		t.Errorf("verdict %v", v)
 	}
-	if v := must(book.Commit(t.Context(), w.job(t, 0, 4), nil))(t); v[0] != dap.ReportDropped || v[1] != 0 {
+	if v := must(taskLedger.Commit(t.Context(), w.job(t, 0, 4), nil))(t); v[0] != dap.ReportDropped || v[1] != 0 {
 		t.Errorf("verdicts %v, want the report of the first day dropped and that of the second counted", v)
 	}
 	w.clock.Advance(day)
 	defer w.clock.Advance(-day)
-	if err := book.Expire(t.Context()); err != nil {
+	if err := taskLedger.Expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if v := must(book.Commit(t.Context(), w.job(t, 4), nil))(t); v[0] != dap.ReportDropped {
+	if v := must(taskLedger.Commit(t.Context(), w.job(t, 4), nil))(t); v[0] != dap.ReportDropped {
 		t.Errorf("a day later: %v", v)
 	}
-	if _, err := ledger.New(store, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand, Linger: -1}); err == nil {
+	if _, err := ledger.New(store, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand, ExpiryGrace: -1}); err == nil {
 		t.Error("a negative time was taken")
 	}
 }
@@ -298,15 +298,15 @@ func TestCommitAfterExpiry(t *testing.T) {
 func TestCheck(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 9)
 	store := storetest.NewModel()
-	book := w.open(t, store)
-	must(book.Commit(t.Context(), w.job(t, 0, 4, 8), nil))(t)
-	if err := book.Collect(t.Context(), dap.IntervalSelector(dap.Interval{Start: first, Duration: 30}), nil); err != nil {
+	taskLedger := w.open(t, store)
+	must(taskLedger.Commit(t.Context(), w.job(t, 0, 4, 8), nil))(t)
+	if err := taskLedger.Collect(t.Context(), dap.IntervalSelector(dap.Interval{Start: first, Duration: 30}), nil); err != nil {
 		t.Fatal(err)
 	}
 	want := []dap.ReportError{dap.BatchCollected, dap.BatchCollected, dap.BatchCollected, dap.BatchCollected, dap.BatchCollected, 0, 0, 0, dap.ReportReplayed}
 	candidates := w.job(t, all(9)...).Candidates()
 	for range 2 { // the second time from memory
-		for _, b := range []*ledger.Book{book, w.open(t, store)} {
+		for _, b := range []*ledger.Ledger{taskLedger, w.open(t, store)} {
 			if have := must(b.Check(t.Context(), candidates))(t); !slices.Equal(have, want) {
 				t.Errorf("verdicts %v, want %v", have, want)
 			}
@@ -318,19 +318,19 @@ func TestCheck(t *testing.T) {
 func TestCacheIsBounded(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 24)
 	const limit = 3000 // two pages
-	books := w.books(t, storetest.NewModel(), func(c *ledger.Config) { c.CacheBytes = limit })
-	book := must(books.Open(t.Context(), w.task, 0))(t)
+	ledgers := w.ledgers(t, storetest.NewModel(), func(c *ledger.Config) { c.CacheBytes = limit })
+	taskLedger := must(ledgers.Open(t.Context(), w.task, 0))(t)
 	for round := range 2 {
 		for i := range 24 {
 			want := dap.ReportError(0)
 			if round > 0 {
 				want = dap.ReportReplayed
 			}
-			if v := must(book.Commit(t.Context(), w.job(t, i), nil))(t); v[0] != want {
+			if v := must(taskLedger.Commit(t.Context(), w.job(t, i), nil))(t); v[0] != want {
 				t.Errorf("report %d in round %d: %v", i, round, v[0])
 			}
-			if books.Cached() > limit {
-				t.Fatalf("%d bytes of IDs in memory, the limit is %d", books.Cached(), limit)
+			if ledgers.Cached() > limit {
+				t.Fatalf("%d bytes of IDs in memory, the limit is %d", ledgers.Cached(), limit)
 			}
 		}
 	}
@@ -341,7 +341,7 @@ func TestCacheIsBounded(t *testing.T) {
 func TestSmallBlocksAreJoined(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 3) // all on one day
 	store := storetest.NewModel()
-	books := []*ledger.Book{w.open(t, store), w.open(t, store), w.open(t, store)}
+	ledgers := []*ledger.Ledger{w.open(t, store), w.open(t, store), w.open(t, store)}
 	page := ledger.Page{Window: uint64(first) / 24}
 	const n = 200
 	var ids []dap.ReportID
@@ -350,7 +350,7 @@ func TestSmallBlocksAreJoined(t *testing.T) {
 		w.rand.Read(init.Share.Metadata.ID[:])
 		ids = append(ids, init.Share.Metadata.ID)
 		o := w.forged(t, init.Share.Metadata.ID)
-		if v := must(books[i%7%3].Commit(t.Context(), o, nil))(t); v[0] != 0 {
+		if v := must(ledgers[i%7%3].Commit(t.Context(), o, nil))(t); v[0] != 0 {
 			t.Fatalf("report %d: %v", i, v[0])
 		}
 	}
@@ -370,7 +370,7 @@ func TestSmallBlocksAreJoined(t *testing.T) {
 	if len(blocks) > 64 {
 		t.Errorf("%d blocks for %d commits", len(blocks), n)
 	}
-	for _, b := range append(books, w.open(t, store)) {
+	for _, b := range append(ledgers, w.open(t, store)) {
 		if v := must(b.Commit(t.Context(), w.forged(t, ids...), nil))(t); slices.ContainsFunc(v, func(e dap.ReportError) bool { return e != dap.ReportReplayed }) {
 			t.Error("a report is not found after its block was joined")
 		}
@@ -381,8 +381,8 @@ func TestSmallBlocksAreJoined(t *testing.T) {
 func TestTotalsAreSealed(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 4)
 	store := storetest.NewModel()
-	book := w.open(t, store)
-	must(book.Commit(t.Context(), w.job(t, all(4)...), nil))(t)
+	taskLedger := w.open(t, store)
+	must(taskLedger.Commit(t.Context(), w.job(t, all(4)...), nil))(t)
 	sums := must(store.Sums(t.Context(), w.task.ID(), whole(w)))(t)
 	if len(sums) != 4 {
 		t.Fatalf("%d sums", len(sums))
@@ -420,12 +420,12 @@ func (m *mover) Sums(ctx context.Context, id dap.TaskID, s dap.BatchSelector) ([
 func TestWaitingEnds(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 3)
 	store := storetest.NewModel()
-	book := w.open(t, store)
+	taskLedger := w.open(t, store)
 	inside, leave := make(chan struct{}), make(chan struct{})
 	done := make(chan error)
 	job, other := w.job(t, 0), w.job(t, 1)
 	go func() {
-		_, err := book.Commit(t.Context(), job, func(ctx context.Context, c ledger.Change, _ []dap.ReportError) error {
+		_, err := taskLedger.Commit(t.Context(), job, func(ctx context.Context, c ledger.Change, _ []dap.ReportError) error {
 			close(inside)
 			<-leave
 			return store.Commit(ctx, c)
@@ -435,11 +435,11 @@ func TestWaitingEnds(t *testing.T) {
 	<-inside
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := book.Commit(ctx, other, nil); !errors.Is(err, context.Canceled) {
+	if _, err := taskLedger.Commit(ctx, other, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want Canceled", err)
 	}
 	// Meanwhile what is in memory can be asked.
-	if v := must(book.Check(t.Context(), nil))(t); len(v) != 0 {
+	if v := must(taskLedger.Check(t.Context(), nil))(t); len(v) != 0 {
 		t.Error(v)
 	}
 	close(leave)
@@ -452,20 +452,20 @@ func TestWaitingEnds(t *testing.T) {
 func TestApplyFails(t *testing.T) {
 	w := newWorld(t, dap.TimeIntervalMode, 3)
 	store := storetest.NewModel()
-	book := w.open(t, store)
+	taskLedger := w.open(t, store)
 	mine := errors.New("the job is there already")
-	if _, err := book.Commit(t.Context(), w.job(t, 0, 1), func(context.Context, ledger.Change, []dap.ReportError) error { return mine }); !errors.Is(err, mine) {
+	if _, err := taskLedger.Commit(t.Context(), w.job(t, 0, 1), func(context.Context, ledger.Change, []dap.ReportError) error { return mine }); !errors.Is(err, mine) {
 		t.Errorf("%v", err)
 	}
-	must(book.Commit(t.Context(), w.job(t, 0, 1), nil))(t)
-	if err := book.Collect(t.Context(), whole(w), func(context.Context, *dap.Total, ledger.Collection) error { return mine }); !errors.Is(err, mine) {
+	must(taskLedger.Commit(t.Context(), w.job(t, 0, 1), nil))(t)
+	if err := taskLedger.Collect(t.Context(), whole(w), func(context.Context, *dap.Total, ledger.Collection) error { return mine }); !errors.Is(err, mine) {
 		t.Errorf("%v", err)
 	}
-	if total, collected, err := book.Batch(t.Context(), whole(w)); err != nil || collected || total.Count != 2 {
+	if total, collected, err := taskLedger.Batch(t.Context(), whole(w)); err != nil || collected || total.Count != 2 {
 		t.Errorf("%v %v", collected, err)
 	}
 	never := func(context.Context, ledger.Change, []dap.ReportError) error { return ledger.ErrConflict }
-	if _, err := book.Commit(t.Context(), w.job(t, 2), never); !errors.Is(err, ledger.ErrConflict) {
+	if _, err := taskLedger.Commit(t.Context(), w.job(t, 2), never); !errors.Is(err, ledger.ErrConflict) {
 		t.Errorf("%v, want ErrConflict in the end", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 )
 
-// A cachedPage is what a book knows of a page: everything up to block seq. Most of
+// A cachedPage is what a ledger knows of a page: everything up to block seq. Most of
 // a long page is in runs; what came later is kept whole, which is at most about
 // sizes.run IDs once it has been put in order.
 type cachedPage struct {
@@ -22,7 +22,7 @@ type cachedPage struct {
 	after uint32 // the last number in a run
 	loose int    // how many blocks come after it
 	seq   uint32
-	tail  []blockSize // the small blocks at the page's end, see [Book.compact]
+	tail  []blockSize // the small blocks at the page's end, see [Ledger.compact]
 }
 
 func newCachedPage() *cachedPage {
@@ -138,10 +138,10 @@ func within(old *run, blocks []Block, r *run) bool {
 }
 
 // page returns a page of the task, reading it if it is not in memory or, with
-// fresh, what is new in it. The turn is held.
-func (b *Book) page(ctx context.Context, p Page, fresh bool) (*cachedPage, error) {
+// fresh, what is new in it. The lock is held.
+func (b *Ledger) page(ctx context.Context, p Page, fresh bool) (*cachedPage, error) {
 	key := cacheKey{b.task.ID(), p}
-	c := b.books.cache.get(key)
+	c := b.ledgers.cache.get(key)
 	if c != nil && !fresh {
 		return c, nil
 	}
@@ -149,17 +149,17 @@ func (b *Book) page(ctx context.Context, p Page, fresh bool) (*cachedPage, error
 		c = newCachedPage()
 	}
 	if err := b.load(ctx, p, c); err != nil {
-		b.books.cache.drop(key) // it may have forgotten what it would have read
+		b.ledgers.cache.drop(key) // it may have forgotten what it would have read
 		return nil, fmt.Errorf("reading page %v of task %v: %w", p, b.task.ID(), err)
 	}
-	b.books.cache.put(key, c)
+	b.ledgers.cache.put(key, c)
 	return c, nil
 }
 
 // load reads what is new in a page. Blocks that are found in order make a run.
-func (b *Book) load(ctx context.Context, p Page, c *cachedPage) error {
+func (b *Ledger) load(ctx context.Context, p Page, c *cachedPage) error {
 	var chain []Block // in order
-	size := &b.books.sizes
+	size := &b.ledgers.sizes
 	ids, most := 0, size.long
 	flush := func() {
 		if ids >= size.least {
@@ -180,7 +180,7 @@ func (b *Book) load(ctx context.Context, p Page, c *cachedPage) error {
 		}
 	}
 	for after := c.seq; ; {
-		blocks, err := b.books.store.Blocks(ctx, b.task.ID(), p, after)
+		blocks, err := b.ledgers.store.Blocks(ctx, b.task.ID(), p, after)
 		if err != nil {
 			return err
 		}
@@ -210,10 +210,10 @@ func (b *Book) load(ctx context.Context, p Page, c *cachedPage) error {
 
 // confirm reads whether an ID is in one of the chunks that may hold it. It fails with
 // [ErrConflict] if another process has put the page in another order: it is read
-// again then. The turn is held.
-func (b *Book) confirm(ctx context.Context, p Page, c *cachedPage, id dap.ReportID, all []suspect) (bool, error) {
+// again then. The lock is held.
+func (b *Ledger) confirm(ctx context.Context, p Page, c *cachedPage, id dap.ReportID, all []suspect) (bool, error) {
 	for _, s := range all {
-		block, err := b.books.store.Block(ctx, b.task.ID(), p, s.chunk.seq)
+		block, err := b.ledgers.store.Block(ctx, b.task.ID(), p, s.chunk.seq)
 		if err == nil {
 			err = block.Check()
 		}
@@ -222,7 +222,7 @@ func (b *Book) confirm(ctx context.Context, p Page, c *cachedPage, id dap.Report
 		}
 		if err != nil {
 			if errors.Is(err, ErrConflict) {
-				b.books.cache.drop(cacheKey{b.task.ID(), p})
+				b.ledgers.cache.drop(cacheKey{b.task.ID(), p})
 			}
 			return false, fmt.Errorf("reading block %d of page %v of task %v: %w", s.chunk.seq, p, b.task.ID(), err)
 		}
@@ -237,8 +237,8 @@ func (b *Book) confirm(ctx context.Context, p Page, c *cachedPage, id dap.Report
 }
 
 // missed counts a look into a run without a filter, and makes the filter again when
-// the looks have cost as much. The turn is held.
-func (b *Book) missed(ctx context.Context, p Page, c *cachedPage, r *run) error {
+// the looks have cost as much. The lock is held.
+func (b *Ledger) missed(ctx context.Context, p Page, c *cachedPage, r *run) error {
 	c.mu.Lock()
 	wanted := false
 	if r.filter == nil {
@@ -246,7 +246,7 @@ func (b *Book) missed(ctx context.Context, p Page, c *cachedPage, r *run) error 
 		wanted = r.misses >= len(r.chunks)
 	}
 	c.mu.Unlock()
-	if !wanted || int64(r.n)*9/4 > b.books.config.CacheBytes/2 {
+	if !wanted || int64(r.n)*9/4 > b.ledgers.config.CacheBytes/2 {
 		return nil
 	}
 	blocks, err := b.read(ctx, p, r.after, r.last)
@@ -256,22 +256,22 @@ func (b *Book) missed(ctx context.Context, p Page, c *cachedPage, r *run) error 
 		}
 	}
 	if err != nil {
-		b.books.cache.drop(cacheKey{b.task.ID(), p})
+		b.ledgers.cache.drop(cacheKey{b.task.ID(), p})
 		return err
 	}
 	f := newFilter(blocks, r.n, c.seed)
 	c.mu.Lock()
 	r.filter, r.misses = f, 0
 	c.mu.Unlock()
-	b.books.cache.put(cacheKey{b.task.ID(), p}, c)
+	b.ledgers.cache.put(cacheKey{b.task.ID(), p}, c)
 	return nil
 }
 
 // read returns the blocks with numbers above after, up to last.
-func (b *Book) read(ctx context.Context, p Page, after, last uint32) ([]Block, error) {
+func (b *Ledger) read(ctx context.Context, p Page, after, last uint32) ([]Block, error) {
 	var all []Block
 	for after < last {
-		blocks, err := b.books.store.Blocks(ctx, b.task.ID(), p, after)
+		blocks, err := b.ledgers.store.Blocks(ctx, b.task.ID(), p, after)
 		if err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/ledger/storetest"
 )
 
-// A naive ledger keeps everything in plain sets and has one user: what the books
+// A naive ledger keeps everything in plain sets and has one user: what the ledgers
 // must do, whichever process uses them.
 type naive struct {
 	w         *world
@@ -93,11 +93,11 @@ func (n *naive) evict(before dap.Time) {
 
 // A schedule is processes that share a store, under a random sequence of steps.
 type schedule struct {
-	w     *world
-	t     *rapid.T
-	store *storetest.Model
-	books []*ledger.Book
-	naive *naive
+	w       *world
+	t       *rapid.T
+	store   *storetest.Model
+	ledgers []*ledger.Ledger
+	naive   *naive
 	// counted is how often each report was in a batch that was collected.
 	counted []int
 }
@@ -121,13 +121,13 @@ func (s *schedule) selector() dap.BatchSelector {
 	})
 }
 
-func (s *schedule) book() *ledger.Book {
-	return s.books[rapid.IntRange(0, len(s.books)-1).Draw(s.t, "process")]
+func (s *schedule) ledger() *ledger.Ledger {
+	return s.ledgers[rapid.IntRange(0, len(s.ledgers)-1).Draw(s.t, "process")]
 }
 
 func (s *schedule) commit(t *testing.T) {
 	reports := s.some()
-	verdicts, err := s.book().Commit(t.Context(), s.w.job(t, reports...), nil)
+	verdicts, err := s.ledger().Commit(t.Context(), s.w.job(t, reports...), nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func settled(have, want []dap.ReportError) bool {
 func (s *schedule) collect(t *testing.T) {
 	sel := s.selector()
 	members, collected := s.naive.members(sel)
-	err := s.book().Collect(t.Context(), sel, func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
+	err := s.ledger().Collect(t.Context(), sel, func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
 		if !sameTotal(t, total, s.w.sum(t, members...)) {
 			s.t.Fatalf("batch %v: a total of %d reports, want that of %v", sel, total.Count, members)
 		}
@@ -180,15 +180,15 @@ func (s *schedule) evicted(sel dap.BatchSelector) bool {
 
 func (s *schedule) evict(t *testing.T) {
 	before := first + dap.Time(rapid.IntRange(0, 3*len(s.w.inits)).Draw(s.t, "before"))
-	if err := s.book().Evict(t.Context(), before); err != nil {
+	if err := s.ledger().Evict(t.Context(), before); err != nil {
 		s.t.Fatal(err)
 	}
 	s.naive.evict(before)
 }
 
 func (s *schedule) restart(t *testing.T) {
-	at := rapid.IntRange(0, len(s.books)-1).Draw(s.t, "process")
-	s.books[at] = s.w.open(t, s.store, func(c *ledger.Config) { c.CacheBytes = 2000 })
+	at := rapid.IntRange(0, len(s.ledgers)-1).Draw(s.t, "process")
+	s.ledgers[at] = s.w.open(t, s.store, func(c *ledger.Config) { c.CacheBytes = 2000 })
 }
 
 // Whatever several processes do to one store, the verdicts and totals are those
@@ -200,7 +200,7 @@ func TestSchedules(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				s := &schedule{w: w, t: rt, store: storetest.NewModel(), naive: newNaive(w), counted: make([]int, len(w.inits))}
 				for range 3 {
-					s.books = append(s.books, w.open(t, s.store))
+					s.ledgers = append(s.ledgers, w.open(t, s.store))
 				}
 				steps := map[string]func(*testing.T){"commit": s.commit, "collect": s.collect, "evict": s.evict, "restart": s.restart}
 				for range 20 {

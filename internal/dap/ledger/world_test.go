@@ -128,8 +128,8 @@ func (w *world) forged(t testing.TB, ids ...dap.ReportID) *dap.Outcome {
 	return &must(w.helper.HelperInit(req, w.clock.Now(), w.ring))(t).Outcome
 }
 
-// books opens the books of one process over a store.
-func (w *world) books(t testing.TB, s ledger.Store, change ...func(*ledger.Config)) *ledger.Books {
+// ledgers opens the ledgers of one process over a store.
+func (w *world) ledgers(t testing.TB, s ledger.Store, change ...func(*ledger.Config)) *ledger.Ledgers {
 	t.Helper()
 	c := ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand}
 	for _, f := range change {
@@ -138,9 +138,9 @@ func (w *world) books(t testing.TB, s ledger.Store, change ...func(*ledger.Confi
 	return must(ledger.New(s, c))(t)
 }
 
-func (w *world) open(t testing.TB, s ledger.Store, change ...func(*ledger.Config)) *ledger.Book {
+func (w *world) open(t testing.TB, s ledger.Store, change ...func(*ledger.Config)) *ledger.Ledger {
 	t.Helper()
-	return must(w.books(t, s, change...).Open(t.Context(), w.task, 0))(t)
+	return must(w.ledgers(t, s, change...).Open(t.Context(), w.task, 0))(t)
 }
 
 // sum returns the total of some reports.

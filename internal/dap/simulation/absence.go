@@ -115,7 +115,7 @@ func (w *world) renew() error {
 	if err != nil {
 		return err
 	}
-	err = w.leaders[0].roster.Update(w.ctx, w.task.ID(), func(e *roster.Entry) error {
+	err = w.leaders[0].registry.Update(w.ctx, w.task.ID(), func(e *tasks.Entry) error {
 		e.Renew(token)
 		return nil
 	})
@@ -123,7 +123,7 @@ func (w *world) renew() error {
 		return err
 	}
 	w.renewal = func() error {
-		return w.helpers[0].roster.Update(w.ctx, w.task.ID(), func(e *roster.Entry) error {
+		return w.helpers[0].registry.Update(w.ctx, w.task.ID(), func(e *tasks.Entry) error {
 			e.Inbound = []auth.Hash{token.Hash()}
 			return nil
 		})

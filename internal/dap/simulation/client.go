@@ -45,7 +45,7 @@ func (w *world) makeReport(flaw string) (*report, error) {
 	if l.down() || h.down() {
 		return nil, nil
 	}
-	leaderKeys, helperKeys := l.roster.Keyring().Configs(now), h.roster.Keyring().Configs(now)
+	leaderKeys, helperKeys := l.registry.Keyring().Configs(now), h.registry.Keyring().Configs(now)
 	if len(w.reports) == buckets || len(leaderKeys) == 0 || len(helperKeys) == 0 {
 		return nil, nil
 	}

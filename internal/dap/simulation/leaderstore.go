@@ -54,20 +54,20 @@ func (s leaderLink) Logs(ctx context.Context, node string) ([]leader.Log, error)
 	return read(s.link, func() ([]leader.Log, error) { return s.Store.Logs(ctx, node) })
 }
 
-func (s leaderLink) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, uncut int, err error) {
+func (s leaderLink) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error) {
 	_, err = read(s.link, func() (struct{}, error) {
-		last, uncut, err = s.Store.LastLog(ctx, task, upto)
+		last, undone, err = s.Store.LastLog(ctx, task, upto)
 		return struct{}{}, err
 	})
-	return last, uncut, err
+	return last, undone, err
 }
 
 func (s leaderLink) SealLog(ctx context.Context, log leader.Log) error {
 	return alter(s.link, func() error { return s.Store.SealLog(ctx, log) })
 }
 
-func (s leaderLink) Cut(ctx context.Context, cut leader.Cut) error {
-	return alter(s.link, func() error { return s.Store.Cut(ctx, cut) })
+func (s leaderLink) CreateJobs(ctx context.Context, creation leader.JobCreation) error {
+	return alter(s.link, func() error { return s.Store.CreateJobs(ctx, creation) })
 }
 
 func (s leaderLink) DropLog(ctx context.Context, task dap.TaskID, number uint64) error {

@@ -16,7 +16,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
 )
@@ -40,21 +40,21 @@ type node interface {
 	tick(ctx context.Context) error
 	// refresh reads keys and tasks again, as every process does now and then.
 	refresh(ctx context.Context) error
-	ledgers() *ledger.Books
+	allLedgers() *ledger.Ledgers
 }
 
 // A process is what the two kinds of node have in common.
 type process struct {
-	name    string
-	setting Setting
-	role    dap.Role
-	clock   *clock.Virtual
-	rand    io.Reader
-	keys    *atrest.Keys
-	secrets *rostertest.Model // of all nodes of the role; never crashes: it is tested by itself
-	link    *link
-	roster  *roster.Roster
-	books   *ledger.Books
+	name     string
+	setting  Setting
+	role     dap.Role
+	clock    *clock.Virtual
+	rand     io.Reader
+	keys     *atrest.Keys
+	secrets  *taskstest.Model // of all nodes of the role; never crashes: it is tested by itself
+	link     *link
+	registry *tasks.Registry
+	ledgers  *ledger.Ledgers
 }
 
 // rotation is short, so that keys turn within a run. Expired keys are kept long,
@@ -70,18 +70,18 @@ const refreshEvery = 10 * time.Minute
 
 func (p *process) open(ctx context.Context, store ledger.Store) error {
 	var err error
-	p.roster, err = roster.Open(ctx, p.secrets, roster.Config{Role: p.role, Keys: p.keys, Clock: p.clock, Rand: p.rand, Rotation: rotation(), Refresh: refreshEvery})
+	p.registry, err = tasks.Open(ctx, p.secrets, tasks.Config{Role: p.role, Keys: p.keys, Clock: p.clock, Rand: p.rand, Rotation: rotation(), Refresh: refreshEvery})
 	if err != nil {
 		return err
 	}
-	p.books, err = ledger.New(store, ledger.Config{Keys: p.keys, Clock: p.clock, Rand: p.rand, CacheBytes: 1 << 16, Parts: 3})
+	p.ledgers, err = ledger.New(store, ledger.Config{Keys: p.keys, Clock: p.clock, Rand: p.rand, CacheBytes: 1 << 16, Parts: 3})
 	return err
 }
 
 func (p *process) String() string                    { return p.role.String() + " " + p.name }
 func (p *process) id() string                        { return p.name }
-func (p *process) ledgers() *ledger.Books            { return p.books }
-func (p *process) refresh(ctx context.Context) error { return p.roster.Refresh(ctx) }
+func (p *process) allLedgers() *ledger.Ledgers       { return p.ledgers }
+func (p *process) refresh(ctx context.Context) error { return p.registry.Refresh(ctx) }
 
 // A leaderNode is a node of the leader.
 type leaderNode struct {
@@ -109,10 +109,10 @@ func (n *leaderNode) start(ctx context.Context) error {
 
 func (n *leaderNode) config(store leader.Store) leader.Config {
 	c := leader.Config{
-		Store: store, Books: n.books, Roster: n.roster, FS: durable.FS(n.disk), Dir: "reports", Node: n.name,
+		Store: store, Ledgers: n.ledgers, Registry: n.registry, FS: durable.FS(n.disk), Dir: "reports", Node: n.name,
 		Clock: n.clock, Rand: n.rand, Client: n.client,
 		RecentIDs: 4, LogReports: n.setting.LogReports, LogAge: 10 * time.Minute, JobReports: n.setting.JobReports, Workers: 1,
-		LeaseTime: 10 * time.Minute, FirstPause: time.Second, LongPause: time.Minute, Patience: 60 * 24 * time.Hour, Results: 365 * 24 * time.Hour,
+		LeaseTime: 10 * time.Minute, FirstPause: time.Second, LongPause: time.Minute, CollectionTimeout: 60 * 24 * time.Hour, Results: 365 * 24 * time.Hour,
 	}
 	if n.setting.Abandon {
 		c.Attempts = 3
@@ -172,7 +172,7 @@ func (n *helperNode) start(ctx context.Context) error {
 		return err
 	}
 	h, err := helper.New(helper.Config{
-		Store: store, Roster: n.roster, Books: n.books, Clock: n.clock, Rand: n.rand, Async: n.setting.Async, Poll: time.Second, Workers: 1,
+		Store: store, Registry: n.registry, Ledgers: n.ledgers, Clock: n.clock, Rand: n.rand, Async: n.setting.Async, Poll: time.Second, Workers: 1,
 	})
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func Run(ctx context.Context, s Setting) (Stats, error) {
 
 func (w *world) play() error {
 	for w.step = range w.setting.Steps {
-		if err := w.turn(); err != nil {
+		if err := w.event(); err != nil {
 			return fmt.Errorf("step %d: %w", w.step, err)
 		}
 		if w.broken != nil {
@@ -68,8 +68,8 @@ var events = []event{
 	{6, "replay", (*world).replay},
 }
 
-// turn lets one thing happen.
-func (w *world) turn() error {
+// event lets one thing happen.
+func (w *world) event() error {
 	if err := w.faults(); err != nil {
 		return err
 	}
@@ -264,11 +264,11 @@ func (w *world) snapshot() (string, bool) {
 func (w *world) total(n node, s dap.BatchSelector) (*dap.Total, bool, error) {
 	w.looking++
 	defer func() { w.looking-- }()
-	book, err := n.ledgers().Open(w.ctx, w.task, w.setting.Expiry)
+	taskLedger, err := n.allLedgers().Open(w.ctx, w.task, w.setting.Expiry)
 	if err != nil {
 		return nil, false, err
 	}
-	return book.Batch(w.ctx, s)
+	return taskLedger.Batch(w.ctx, s)
 }
 
 // anyHelper returns a helper that is up, nil if none is.

@@ -264,7 +264,7 @@ func (w *world) accountExpiry() error {
 		return nil
 	}
 	n := w.leaders[0]
-	book, err := n.books.Open(w.ctx, w.task, w.setting.Expiry)
+	taskLedger, err := n.ledgers.Open(w.ctx, w.task, w.setting.Expiry)
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (w *world) accountExpiry() error {
 		if err != nil {
 			return err
 		}
-		if collected || t < book.Kept() { // the result has expired, or what was counted was deleted
+		if collected || t < taskLedger.Kept() { // the result has expired, or what was counted was deleted
 			continue
 		}
 		lost, err := n.shared.Losses(w.ctx, w.task.ID(), unit)

@@ -20,7 +20,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	leadertest "github.com/shoal-project/shoal/internal/dap/leader/storetest"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
@@ -195,7 +195,7 @@ func (w *world) makeNodes() error {
 			return process{}, err
 		}
 		keys, err := atrest.New(key)
-		return process{setting: s, role: role, clock: w.clock, rand: source, keys: keys, secrets: rostertest.NewModel()}, err
+		return process{setting: s, role: role, clock: w.clock, rand: source, keys: keys, secrets: taskstest.NewModel()}, err
 	}
 	l, err := process(dap.Leader)
 	if err != nil {
@@ -270,17 +270,17 @@ func (w *world) makeTask() error {
 	if err != nil {
 		return err
 	}
-	entry := roster.Entry{
+	entry := tasks.Entry{
 		ID: w.task.ID(), Variant: w.setting.Variant.String(), Config: b, Role: dap.Leader,
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{1: *key}, VerifyWith: 1,
 		CollectorTokens: []auth.Hash{w.token.Hash()}, Outbound: peer, Collector: w.collector.Config(),
 		Leeway: 5 * time.Minute, Grace: 30 * time.Minute, Expiry: w.setting.Expiry,
 	}
-	if err := w.leaders[0].roster.Add(w.ctx, entry); err != nil {
+	if err := w.leaders[0].registry.Add(w.ctx, entry); err != nil {
 		return err
 	}
 	entry.Role, entry.CollectorTokens, entry.Outbound, entry.Inbound = dap.Helper, nil, auth.Token{}, []auth.Hash{peer.Hash()}
-	return w.helpers[0].roster.Add(w.ctx, entry)
+	return w.helpers[0].registry.Add(w.ctx, entry)
 }
 
 // now returns the time in the task's units.

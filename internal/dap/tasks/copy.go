@@ -1,4 +1,4 @@
-package roster
+package tasks
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 )
 
 // ErrNotEmpty means that a store has tasks already.
-var ErrNotEmpty = errors.New("the roster has tasks")
+var ErrNotEmpty = errors.New("the registry has tasks")
 
 // Copy puts everything of one store into another that is empty, as it is sealed:
 // for backups. It fails with [ErrNotEmpty], and changes nothing, if there are
@@ -15,14 +15,14 @@ var ErrNotEmpty = errors.New("the roster has tasks")
 func Copy(ctx context.Context, to, from Store) error {
 	have, err := to.Tasks(ctx, 0)
 	if err != nil {
-		return fmt.Errorf("copying a roster: %w", err)
+		return fmt.Errorf("copying a registry: %w", err)
 	}
 	if len(have) > 0 {
 		return ErrNotEmpty
 	}
 	tasks, err := from.Tasks(ctx, 0)
 	if err != nil {
-		return fmt.Errorf("copying a roster: %w", err)
+		return fmt.Errorf("copying a registry: %w", err)
 	}
 	for _, name := range []string{ringName, resourceName} {
 		s, err := from.Secret(ctx, name)
@@ -30,12 +30,12 @@ func Copy(ctx context.Context, to, from Store) error {
 			_, err = to.PutSecret(ctx, name, 0, s.Sealed)
 		}
 		if err != nil {
-			return fmt.Errorf("copying a roster: %s: %w", name, err)
+			return fmt.Errorf("copying a registry: %s: %w", name, err)
 		}
 	}
 	for _, t := range tasks {
 		if _, err := to.PutTask(ctx, t.Task, 0, t.Sealed); err != nil {
-			return fmt.Errorf("copying a roster: task %v: %w", t.Task, err)
+			return fmt.Errorf("copying a registry: task %v: %w", t.Task, err)
 		}
 	}
 	return nil

@@ -1,10 +1,10 @@
-// Package roster is which tasks an aggregator serves, and with which secrets:
+// Package registry is which tasks an aggregator serves, and with which secrets:
 // the tasks with their verification keys and tokens, the HPKE keys that clients
 // seal reports to, and the key that makes resource IDs.
 //
 // # Use
 //
-//	r, err := roster.Open(ctx, store, roster.Config{Role: dap.Helper, Keys: keys, Clock: clock.System(), Rand: rand.Reader})
+//	r, err := tasks.Open(ctx, store, tasks.Config{Role: dap.Helper, Keys: keys, Clock: clock.System(), Rand: rand.Reader})
 //	err = r.Add(ctx, entry)          // at any time; other processes see it after a refresh
 //	serving, err := r.Lookup(ctx, id) // ErrUnknown: answer unrecognizedTask
 //	configs := r.Keyring().Configs(now)
@@ -20,4 +20,4 @@
 // ([atrest.Keys]). Entries print redacted. Inbound tokens are kept as hashes
 // only. An HPKE key that is gone is deleted from the store by the next rotation;
 // the database may keep its bytes, sealed, until it reuses the space.
-package roster
+package tasks

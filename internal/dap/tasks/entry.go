@@ -1,4 +1,4 @@
-package roster
+package tasks
 
 import (
 	"bytes"
@@ -121,7 +121,7 @@ func (e *Entry) Clone() *Entry {
 }
 
 // String names the entry by its task and reveals nothing about its secrets.
-func (e Entry) String() string { return fmt.Sprintf("roster.Entry(%v, redacted)", e.ID) }
+func (e Entry) String() string { return fmt.Sprintf("tasks.Entry(%v, redacted)", e.ID) }
 
 // GoString is [Entry.String].
 func (e Entry) GoString() string { return e.String() }

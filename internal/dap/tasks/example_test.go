@@ -1,4 +1,4 @@
-package roster_test
+package tasks_test
 
 import (
 	"context"
@@ -24,8 +24,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	store := storetest.NewModel() // in production, sqlite.OpenHelper or postgres.OpenHelper
-	c := roster.Config{Role: dap.Helper, Keys: keys, Clock: clock.System(), Rand: rand.Reader}
-	r, err := roster.Open(ctx, store, c)
+	c := tasks.Config{Role: dap.Helper, Keys: keys, Clock: clock.System(), Rand: rand.Reader}
+	r, err := tasks.Open(ctx, store, c)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package roster
+package tasks
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ const (
 )
 
 // secret reads a secret, nil if the store has none of the name.
-func (r *Roster) secret(ctx context.Context, name string) ([]byte, error) {
+func (r *Registry) secret(ctx context.Context, name string) ([]byte, error) {
 	s, err := r.store.Secret(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s: %w", name, err)
@@ -36,7 +36,7 @@ func (r *Roster) secret(ctx context.Context, name string) ([]byte, error) {
 }
 
 // readResourceKey reads the resource key, and creates it if the store has none.
-func (r *Roster) readResourceKey(ctx context.Context) error {
+func (r *Registry) readResourceKey(ctx context.Context) error {
 	for {
 		plain, err := r.secret(ctx, resourceName)
 		if err != nil {
@@ -98,7 +98,7 @@ func decodeRing(plan dap.Rotation, b []byte) (*dap.Keyring, error) {
 
 // readRing reads the HPKE keys from the store into memory. While the store has
 // what was read before, that is not decoded again.
-func (r *Roster) readRing(ctx context.Context) (*heldRing, error) {
+func (r *Registry) readRing(ctx context.Context) (*heldRing, error) {
 	stored, err := r.store.Secret(ctx, ringName)
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s: %w", ringName, err)
@@ -122,23 +122,23 @@ func (r *Roster) readRing(ctx context.Context) (*heldRing, error) {
 
 // Rotate reads the HPKE keys and makes those that are due, once for all
 // processes: keys that are gone are deleted, successors made.
-func (r *Roster) Rotate(ctx context.Context) error {
-	return r.turn(ctx, func(ring *dap.Keyring) (*dap.Keyring, bool, error) {
+func (r *Registry) Rotate(ctx context.Context) error {
+	return r.updateRing(ctx, func(ring *dap.Keyring) (*dap.Keyring, bool, error) {
 		return ring.Rotate(r.config.Clock.Now(), r.config.Rand)
 	})
 }
 
 // Renew makes new HPKE keys before they are due. They are offered to clients when
 // all processes know them.
-func (r *Roster) Renew(ctx context.Context) error {
-	return r.turn(ctx, func(ring *dap.Keyring) (*dap.Keyring, bool, error) {
+func (r *Registry) Renew(ctx context.Context) error {
+	return r.updateRing(ctx, func(ring *dap.Keyring) (*dap.Keyring, bool, error) {
 		next, err := ring.Renew(r.config.Clock.Now(), r.config.Rand)
 		return next, true, err
 	})
 }
 
-// turn changes the HPKE keys in the store and in memory.
-func (r *Roster) turn(ctx context.Context, change func(*dap.Keyring) (*dap.Keyring, bool, error)) error {
+// updateRing replaces the HPKE keys in the store and in memory.
+func (r *Registry) updateRing(ctx context.Context, change func(*dap.Keyring) (*dap.Keyring, bool, error)) error {
 	for {
 		held, err := r.readRing(ctx)
 		if err != nil {
@@ -171,13 +171,13 @@ func (r *Roster) turn(ctx context.Context, change func(*dap.Keyring) (*dap.Keyri
 
 // Refresh reads what other processes have changed, and rotates the HPKE keys if
 // that is due.
-func (r *Roster) Refresh(ctx context.Context) error {
+func (r *Registry) Refresh(ctx context.Context) error {
 	return errors.Join(r.Rotate(ctx), r.refreshTasks(ctx))
 }
 
 // Run refreshes until the context ends, and returns its error then. What goes
-// wrong meanwhile goes to report: the roster serves what it has and tries again.
-func (r *Roster) Run(ctx context.Context, report func(error)) error {
+// wrong meanwhile goes to report: the registry serves what it has and tries again.
+func (r *Registry) Run(ctx context.Context, report func(error)) error {
 	for {
 		if err := r.config.Clock.Until(ctx, r.config.Clock.Now().Add(r.config.Refresh)); err != nil {
 			return err

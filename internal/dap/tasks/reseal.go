@@ -1,4 +1,4 @@
-package roster
+package tasks
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 // reseal seals again what is not sealed with the first storage key, so that the
 // other keys can leave the list once nothing else needs them. What another process
 // changes meanwhile is left to it.
-func (r *Roster) reseal(ctx context.Context) error {
+func (r *Registry) reseal(ctx context.Context) error {
 	records, err := r.store.Tasks(ctx, 0)
 	if err != nil {
 		return fmt.Errorf("resealing tasks: %w", err)
 	}
 	for _, record := range records {
 		id := record.Task
-		sealed, err := r.sealedAnew(record.Sealed, entryKind, id[:])
+		sealed, err := r.resealed(record.Sealed, entryKind, id[:])
 		if err != nil {
 			return fmt.Errorf("resealing task %v: %w", id, err)
 		}
@@ -35,7 +35,7 @@ func (r *Roster) reseal(ctx context.Context) error {
 		if secret.Revision == 0 {
 			continue
 		}
-		sealed, err := r.sealedAnew(secret.Sealed, secretKind, []byte(name))
+		sealed, err := r.resealed(secret.Sealed, secretKind, []byte(name))
 		if err != nil {
 			return fmt.Errorf("resealing the %s: %w", name, err)
 		}
@@ -49,9 +49,9 @@ func (r *Roster) reseal(ctx context.Context) error {
 	return nil
 }
 
-// sealedAnew returns the same secret under the first key, nil if it is that
+// resealed returns the same secret under the first key, nil if it is that
 // already.
-func (r *Roster) sealedAnew(sealed []byte, kind string, where []byte) ([]byte, error) {
+func (r *Registry) resealed(sealed []byte, kind string, where []byte) ([]byte, error) {
 	if r.config.Keys.Current(sealed) {
 		return nil, nil
 	}

@@ -1,4 +1,4 @@
-package roster
+package tasks
 
 import (
 	"context"
@@ -22,9 +22,9 @@ type Secret struct {
 
 // ErrConflict means that a record or a secret is not the one that a change was
 // made to. Read it again and try again.
-var ErrConflict = errors.New("the roster has changed")
+var ErrConflict = errors.New("the registry has changed")
 
-// A Store keeps the roster of one aggregator.
+// A Store keeps the registry of one aggregator.
 //
 // Durability: when a method that changes something returns nil, the change
 // survives a crash and a power loss. When it fails with ErrConflict, nothing has

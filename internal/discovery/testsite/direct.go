@@ -29,8 +29,8 @@ type direct struct {
 
 // Limits of an anonymous fetch.
 const (
-	patience = 10 * time.Second
-	largest  = 2 << 20
+	fetchTimeout = 10 * time.Second
+	largest      = 2 << 20
 )
 
 // Render fetches a page as a browser renders it for an anonymous request.
@@ -66,8 +66,8 @@ func (d *direct) Fetch(ctx context.Context, u discovery.URL) (discovery.Response
 	r := d.site.Serve(h, target, view)
 	media, parameters, err := mime.ParseMediaType(r.Type)
 	switch {
-	case r.Wait > patience:
-		return discovery.Response{}, fmt.Errorf("fetching anonymously: no answer within %s", patience)
+	case r.Wait > fetchTimeout:
+		return discovery.Response{}, fmt.Errorf("fetching anonymously: no answer within %s", fetchTimeout)
 	case r.Status != 200:
 		return discovery.Response{}, fmt.Errorf("fetching anonymously: %w: status %d", discovery.ErrPrivate, r.Status)
 	case err != nil || !u.Accepts(media):

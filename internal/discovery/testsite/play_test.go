@@ -14,7 +14,7 @@ import (
 )
 
 // overNetwork starts the site's servers and returns the fetcher that reaches them.
-func overNetwork(t *testing.T, s *Site, patience time.Duration) discovery.Fetcher {
+func overNetwork(t *testing.T, s *Site, fetchTimeout time.Duration) discovery.Fetcher {
 	t.Helper()
 	n, err := s.Listen(t.Context())
 	if err != nil {
@@ -25,7 +25,7 @@ func overNetwork(t *testing.T, s *Site, patience time.Duration) discovery.Fetche
 			t.Error(err)
 		}
 	})
-	f, err := fetch.New(fetch.Options{Dial: n.Dial, Roots: n.Roots(), Timeout: patience})
+	f, err := fetch.New(fetch.Options{Dial: n.Dial, Roots: n.Roots(), Timeout: fetchTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ type Engine struct {
 	workers int
 	seed    maphash.Seed
 
-	turn chan struct{} // holds one token while a step runs
+	sem  chan struct{} // holds one token while a step runs
 	slab []byte        // memory of the steps; belongs to the one that runs
 
 	mu       sync.Mutex // guards all below
@@ -116,7 +116,7 @@ func New(dir string, o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		fs: o.FS, dir: dir, memory: o.MemoryBytes, workers: o.Workers, seed: maphash.MakeSeed(),
-		turn: make(chan struct{}, 1), datasets: map[string]*dataset{},
+		sem: make(chan struct{}, 1), datasets: map[string]*dataset{},
 	}
 	if err := e.sweep(); err != nil {
 		return nil, fmt.Errorf("engine: removing old files: %w", err)
@@ -142,8 +142,8 @@ func (e *Engine) sweep() error {
 // Close waits for a step that runs, removes all datasets, and the directory if
 // nothing else is in it. Writers and Readers must not be used afterwards.
 func (e *Engine) Close() error {
-	e.turn <- struct{}{}
-	defer func() { <-e.turn }()
+	e.sem <- struct{}{}
+	defer func() { <-e.sem }()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {

@@ -216,7 +216,7 @@ func (w *sortedWriter) divide(end int64) error {
 	if err := w.engine.enter(w.ctx); err != nil {
 		return err
 	}
-	defer func() { <-w.engine.turn }()
+	defer func() { <-w.engine.sem }()
 	for i := range w.dataset.buckets {
 		b := &w.dataset.buckets[i]
 		if !large(b) {

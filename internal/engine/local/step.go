@@ -34,7 +34,7 @@ func (e *Engine) run(ctx context.Context, out string, columns []engine.Column, w
 	if err := e.enter(ctx); err != nil {
 		return err
 	}
-	defer func() { <-e.turn }()
+	defer func() { <-e.sem }()
 	d, f, err := e.take(out, columns)
 	if err != nil {
 		return err
@@ -63,12 +63,12 @@ func (e *Engine) fits(width int) error {
 // enter waits until no other step runs.
 func (e *Engine) enter(ctx context.Context) error {
 	select {
-	case e.turn <- struct{}{}:
+	case e.sem <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	if err := ctx.Err(); err != nil {
-		<-e.turn
+		<-e.sem
 		return err
 	}
 	return nil

@@ -97,16 +97,16 @@ func PutBatch(w http.ResponseWriter, r *http.Request, in Intake) {
 	problem.Write(w)
 }
 
-// A hand-over may take leastPatience and a second more for each slowestPeer
+// A hand-over may take minTimeout and a second more for each slowestPeer
 // bytes, at either end.
 const (
-	leastPatience = 2 * time.Minute
-	slowestPeer   = 1 << 18
+	minTimeout  = 2 * time.Minute
+	slowestPeer = 1 << 18
 )
 
-// Patience returns how long the hand-over of a batch of size bytes may take.
-func Patience(size int64) time.Duration {
-	return leastPatience + time.Duration(size/slowestPeer)*time.Second
+// Timeout returns how long the hand-over of a batch of size bytes may take.
+func Timeout(size int64) time.Duration {
+	return minTimeout + time.Duration(size/slowestPeer)*time.Second
 }
 
 // limitTime sets the end of an exchange, which was short until its sender was
@@ -152,7 +152,7 @@ func (in Intake) take(w http.ResponseWriter, r *http.Request) (esa.BatchDigest, 
 	if r.ContentLength >= 0 && r.ContentLength != size {
 		return none, false, refusal(badBatch)
 	}
-	limitTime(w, Patience(size))
+	limitTime(w, Timeout(size))
 	tmp := filepath.Join(in.Dir, fmt.Sprintf("arriving-%d.tmp", in.Serial.Add(1)))
 	defer in.FS.Remove(tmp) // gone if it was accepted
 	stored, err := in.store(tmp, head, body, size)

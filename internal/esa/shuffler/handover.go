@@ -71,7 +71,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 		return err
 	}
 	// A peer that hangs must not hold up the other batches for ever.
-	ctx, cancel := context.WithTimeout(ctx, hop.Patience(info.Size()))
+	ctx, cancel := context.WithTimeout(ctx, hop.Timeout(info.Size()))
 	defer cancel()
 	url := fmt.Sprintf("%s/tasks/%v/batches/%v", h.next().URL, b.Task, b.ID)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, io.NewSectionReader(f, 0, info.Size()))

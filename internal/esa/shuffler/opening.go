@@ -10,7 +10,7 @@ import (
 // busy with others: at the beginning of an epoch all tasks have one, and a
 // transaction each would hold up the reports of all.
 type opening struct {
-	turn sync.Mutex // held while a group is stored
+	order sync.Mutex // held while a group is stored
 
 	mu   sync.Mutex // guards next
 	next *openGroup
@@ -36,12 +36,12 @@ func (s *Shuffler) openBatch(ctx context.Context, k Key) Outcome {
 	g.keys[k] = struct{}{}
 	o.mu.Unlock()
 	if first {
-		o.turn.Lock()
+		o.order.Lock()
 		o.mu.Lock()
 		o.next = nil // later callers are in the next group
 		o.mu.Unlock()
 		s.storeGroup(ctx, g)
-		o.turn.Unlock()
+		o.order.Unlock()
 		close(g.done)
 	}
 	<-g.done

@@ -80,7 +80,7 @@ func SignCard(c Card, by task.IdentityKey) (string, error) {
 // ParseCard reads a card and checks that the identity that it names has signed it.
 // White space around it is ignored.
 func ParseCard(text string) (*Card, error) {
-	body, signature, err := cut(cardPrefix, text)
+	body, signature, err := splitSigned(cardPrefix, text)
 	if err != nil {
 		return nil, fmt.Errorf("reading a card: %w", err)
 	}
@@ -145,7 +145,7 @@ func line(prefix string, body, signature []byte) string {
 }
 
 // cut takes a line apart into what is signed and the signature.
-func cut(prefix, text string) (body, signature []byte, err error) {
+func splitSigned(prefix, text string) (body, signature []byte, err error) {
 	text = strings.TrimSpace(text)
 	rest, ok := strings.CutPrefix(text, prefix)
 	if !ok || len(text) > maxLine {

@@ -10,10 +10,10 @@
 // answers with an invitation, again one line, which the other accepts:
 //
 //	card, err := pairing.SignCard(card, identity)          // the helper; the line goes to the leader
-//	line, err := book.Invite(card, me, identity, now, rand) // the leader; the line goes to the helper
-//	done, err := book.Accept(line, me, now)                 // the helper
+//	line, err := pairings.Invite(card, me, identity, now, rand) // the leader; the line goes to the helper
+//	done, err := pairings.Accept(line, me, now)                 // the helper
 //
-// A [Book] is the file in which an organisation keeps what came of it.
+// A [File] is the file in which an organisation keeps what came of it.
 //
 // # Security
 //
@@ -29,8 +29,8 @@
 // mistakes early.
 //
 // An invitation can be accepted again, which changes nothing, but not after a
-// newer one. Secrets stay in the files: the book and the key that opens
-// invitations are readable by their owner only. A reader of the book of leader
+// newer one. Secrets stay in the files: the file and the key that opens
+// invitations are readable by their owner only. A reader of the file of leader
 // or helper can make reports pass whose proofs are false, and can ask in the
 // leader's name; it opens no report.
 package pairing

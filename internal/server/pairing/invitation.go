@@ -42,7 +42,7 @@ func (v *invitation) info(from *Card) []byte {
 // already stays, except the tokens, which are new; the leader accepts the one
 // before them of a collector, too, and keeps those before them for a helper that has
 // not accepted the new one yet, see [Pairing.FormerTokens].
-func (b *Book) Invite(peer *Card, me Card, by task.IdentityKey, now time.Time, rand io.Reader) (string, error) {
+func (b *File) Invite(peer *Card, me Card, by task.IdentityKey, now time.Time, rand io.Reader) (string, error) {
 	text, err := b.invite(peer, me, by, now, rand)
 	if err != nil {
 		return "", fmt.Errorf("inviting %s: %w", peer.Identity, err)
@@ -50,7 +50,7 @@ func (b *Book) Invite(peer *Card, me Card, by task.IdentityKey, now time.Time, r
 	return text, nil
 }
 
-func (b *Book) invite(peer *Card, me Card, by task.IdentityKey, now time.Time, rand io.Reader) (string, error) {
+func (b *File) invite(peer *Card, me Card, by task.IdentityKey, now time.Time, rand io.Reader) (string, error) {
 	if !me.Has(leaderRole) {
 		return "", errors.New("only a leader invites: it makes the secrets; a helper and a collector accept")
 	}
@@ -134,7 +134,7 @@ func (v *invitation) seal(s *secrets, from, to *Card) error {
 // open checks an invitation for the organisation me and returns the leader's card
 // and the secrets.
 func open(text string, me *Card, key Key) (*invitation, *Card, *secrets, error) {
-	body, signature, err := cut(invitePrefix, text)
+	body, signature, err := splitSigned(invitePrefix, text)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -179,8 +179,8 @@ func open(text string, me *Card, key Key) (*invitation, *Card, *secrets, error) 
 }
 
 // Accept takes an invitation, or the card of a collector, and returns what is new
-// in the book: nothing if it was there already.
-func (b *Book) Accept(text string, me *Card, key Key, now time.Time) ([]Pairing, error) {
+// in the file: nothing if it was there already.
+func (b *File) Accept(text string, me *Card, key Key, now time.Time) ([]Pairing, error) {
 	made, err := b.accept(text, me, key, now)
 	if err != nil {
 		return nil, fmt.Errorf("accepting: %w", err)
@@ -188,7 +188,7 @@ func (b *Book) Accept(text string, me *Card, key Key, now time.Time) ([]Pairing,
 	return made, nil
 }
 
-func (b *Book) accept(text string, me *Card, key Key, now time.Time) ([]Pairing, error) {
+func (b *File) accept(text string, me *Card, key Key, now time.Time) ([]Pairing, error) {
 	if IsCard(text) {
 		c, err := ParseCard(text)
 		if err != nil {
@@ -255,7 +255,7 @@ func (v *invitation) pairings(from *Card, s *secrets, me *Card) ([]Pairing, erro
 
 // collector makes the pairing with the collector of a card. A token that is there
 // stays.
-func (b *Book) collector(c *Card, now time.Time) (Pairing, error) {
+func (b *File) collector(c *Card, now time.Time) (Pairing, error) {
 	if _, err := c.collectorKeys(now); err != nil {
 		return Pairing{}, fmt.Errorf("the collector's keys: %w", err)
 	}

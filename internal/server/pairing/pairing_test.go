@@ -27,7 +27,7 @@ type side struct {
 	card     pairing.Card
 	identity task.IdentityKey
 	key      pairing.Key
-	book     *pairing.Book
+	pairings *pairing.File
 	file     string
 }
 
@@ -35,7 +35,7 @@ func newSide(t testing.TB, name string, roles ...string) *side {
 	t.Helper()
 	s := &side{identity: must(task.GenerateIdentityKey(rand.Reader)), key: must(pairing.GenerateKey(rand.Reader))}
 	s.file = filepath.Join(t.TempDir(), "pairings.json")
-	s.book = must(pairing.OpenBook(s.file))
+	s.pairings = must(pairing.OpenFile(s.file))
 	s.card = pairing.Card{
 		Version: 1, Organisation: name, URL: "https://" + name + ".example", Identity: task.FormatPublic(s.identity.Public()),
 		Roles: roles, Key: must(s.key.Public()), Created: noon.Unix(),
@@ -69,7 +69,7 @@ func (s *side) parsed() *pairing.Card { return must(pairing.ParseCard(s.line()))
 
 func (s *side) find(t *testing.T, identity, role string) pairing.Pairing {
 	t.Helper()
-	p, ok, err := s.book.Find(identity, role)
+	p, ok, err := s.pairings.Find(identity, role)
 	if err != nil || !ok {
 		t.Fatalf("%s knows no %s %s (%v)", s.card.Organisation, role, identity, err)
 	}
@@ -78,7 +78,7 @@ func (s *side) find(t *testing.T, identity, role string) pairing.Pairing {
 
 func invite(t testing.TB, from, to *side, now time.Time) string {
 	t.Helper()
-	line, err := from.book.Invite(to.parsed(), from.card, from.identity, now, rand.Reader)
+	line, err := from.pairings.Invite(to.parsed(), from.card, from.identity, now, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func invite(t testing.TB, from, to *side, now time.Time) string {
 
 func accept(t *testing.T, s *side, line string) {
 	t.Helper()
-	if _, err := s.book.Accept(line, &s.card, s.key, noon); err != nil {
+	if _, err := s.pairings.Accept(line, &s.card, s.key, noon); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -98,7 +98,7 @@ func accept(t *testing.T, s *side, line string) {
 func TestTwoOrganisations(t *testing.T) {
 	a, b := newSide(t, "a", "leader", "collector"), newSide(t, "b", "helper")
 	for range 2 { // the second time changes nothing
-		if err := a.book.PairSelf(a.parsed(), noon, rand.Reader); err != nil {
+		if err := a.pairings.PairSelf(a.parsed(), noon, rand.Reader); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestTwoOrganisations(t *testing.T) {
 	if info := must(os.Stat(b.file)); info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %o", info.Mode().Perm())
 	}
-	again := must(pairing.OpenBook(b.file))
+	again := must(pairing.OpenFile(b.file))
 	if list := must(again.List()); len(list) != 2 {
 		t.Errorf("%d pairings are in the file, want 2", len(list))
 	}
@@ -159,13 +159,13 @@ func TestAgain(t *testing.T) {
 	if string(before.Seed) != string(after.Seed) || before.Token == after.Token || after.Former != before.Token {
 		t.Error("want the same seed, and another token with the one before it kept")
 	}
-	if _, err := b.book.Accept(first, &b.card, b.key, noon); err == nil || !strings.Contains(err.Error(), "newer invitation") {
+	if _, err := b.pairings.Accept(first, &b.card, b.key, noon); err == nil || !strings.Contains(err.Error(), "newer invitation") {
 		t.Errorf("an old invitation: %v", err)
 	}
-	if err := b.book.Remove(a.card.Identity); err != nil {
+	if err := b.pairings.Remove(a.card.Identity); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, _ := b.book.Find(a.card.Identity, "leader"); ok {
+	if _, ok, _ := b.pairings.Find(a.card.Identity, "leader"); ok {
 		t.Error("a pairing that was removed is there")
 	}
 }
@@ -224,21 +224,21 @@ func TestRefused(t *testing.T) {
 		"expired keys":    {b, late.line(), "the collector's keys"},
 		"another role":    {c, invite(t, a, newLike(c, "helper"), noon), "another role"},
 	} {
-		if _, err := tt.to.book.Accept(tt.line, &tt.to.card, tt.to.key, noon); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := tt.to.pairings.Accept(tt.line, &tt.to.card, tt.to.key, noon); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q in it", name, err, tt.want)
 		}
-		if list := must(tt.to.book.List()); len(list) > 0 {
+		if list := must(tt.to.pairings.List()); len(list) > 0 {
 			t.Errorf("%s: something was kept", name)
 		}
 	}
 	b.key = must(pairing.GenerateKey(rand.Reader))
-	if _, err := b.book.Accept(line, &b.card, b.key, noon); err == nil || !strings.Contains(err.Error(), "another card") {
+	if _, err := b.pairings.Accept(line, &b.card, b.key, noon); err == nil || !strings.Contains(err.Error(), "another card") {
 		t.Errorf("with another key: %v", err)
 	}
-	if _, err := b.book.Invite(a.parsed(), b.card, b.identity, noon, rand.Reader); err == nil {
+	if _, err := b.pairings.Invite(a.parsed(), b.card, b.identity, noon, rand.Reader); err == nil {
 		t.Error("a helper invited")
 	}
-	if _, err := a.book.Invite(a.parsed(), a.card, a.identity, noon, rand.Reader); err == nil {
+	if _, err := a.pairings.Invite(a.parsed(), a.card, a.identity, noon, rand.Reader); err == nil {
 		t.Error("an organisation invited itself")
 	}
 }
@@ -268,7 +268,7 @@ func TestOpenToOthers(t *testing.T) {
 	if err := os.WriteFile(name, []byte("[]"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pairing.OpenBook(name); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := pairing.OpenFile(name); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a file that others can read: %v", err)
 	}
 }
@@ -312,8 +312,8 @@ func FuzzAccept(f *testing.F) {
 	f.Add(a.line())
 	f.Add("shoal-invitation:")
 	f.Fuzz(func(t *testing.T, text string) {
-		book := must(pairing.OpenBook(filepath.Join(t.TempDir(), "pairings.json")))
-		made, err := book.Accept(text, &b.card, b.key, noon)
+		pairings := must(pairing.OpenFile(filepath.Join(t.TempDir(), "pairings.json")))
+		made, err := pairings.Accept(text, &b.card, b.key, noon)
 		if err == nil && strings.TrimSpace(text) != line {
 			t.Errorf("accepted %q: %v", text, made)
 		}

@@ -74,7 +74,7 @@ func run(parent context.Context, worker []string, r request) (*Result, error) {
 		return nil, &Error{fmt.Sprintf("the query took longer than %v and was stopped", r.Limits.Time)}
 	case ctx.Err() != nil && parent.Err() != nil:
 		return nil, fmt.Errorf("running the query: %w", parent.Err())
-	case errors.Is(err, errCut):
+	case errors.Is(err, errTruncated):
 		return nil, fmt.Errorf("the query's process ended early, most likely for lack of memory (%v; %s): "+
 			"make the query smaller with WHERE, LIMIT or GROUP BY", died, firstLine(stderr.String()))
 	}
@@ -82,8 +82,8 @@ func run(parent context.Context, worker []string, r request) (*Result, error) {
 }
 
 var (
-	errCut     = errors.New("the result is incomplete")
-	errTimeout = errors.New("timeout")
+	errTruncated = errors.New("the result is incomplete")
+	errTimeout   = errors.New("timeout")
 )
 
 // readResult reads what a worker writes.
@@ -95,7 +95,7 @@ func readResult(r io.Reader) (*Result, error) {
 		tail
 	}
 	if err := d.Decode(&first); err != nil {
-		return nil, errCut
+		return nil, errTruncated
 	}
 	if first.Columns == nil {
 		return nil, first.tail.err()
@@ -104,7 +104,7 @@ func readResult(r io.Reader) (*Result, error) {
 	for {
 		var line json.RawMessage
 		if err := d.Decode(&line); err != nil {
-			return nil, errCut
+			return nil, errTruncated
 		}
 		if line[0] == '[' {
 			row, err := result.parse(line)
@@ -116,7 +116,7 @@ func readResult(r io.Reader) (*Result, error) {
 		}
 		var last tail
 		if err := json.Unmarshal(line, &last); err != nil {
-			return nil, errCut
+			return nil, errTruncated
 		}
 		result.Truncated = last.Cut
 		result.settle()
@@ -133,7 +133,7 @@ func (t tail) err() error {
 	case t.Failed != "":
 		return fmt.Errorf("running the query: %s", t.Failed)
 	case !t.End:
-		return errCut
+		return errTruncated
 	}
 	return nil
 }

@@ -81,10 +81,10 @@ func Show(v any, most int) string {
 	default:
 		s = plain(v)
 	}
-	return cut(release.Visible(s), most)
+	return truncate(release.Visible(s), most)
 }
 
-func cut(s string, most int) string {
+func truncate(s string, most int) string {
 	if most <= 0 || utf8.RuneCountInString(s) <= most {
 		return s
 	}
@@ -116,7 +116,7 @@ func (r *Result) text(w io.Writer) error {
 	cells := make([][]string, 0, len(r.Rows)+1)
 	names := make([]string, len(r.Columns))
 	for i, c := range r.Columns {
-		names[i] = cut(release.Visible(c.Name), widest)
+		names[i] = truncate(release.Visible(c.Name), widest)
 	}
 	cells = append(cells, names)
 	for _, row := range r.Rows {

@@ -41,7 +41,7 @@ const (
 const chaosClaim = 10 * time.Second
 
 // openRole opens what both roles have.
-func openRole(ctx context.Context, role dap.Role, key string, tasks roster.Store, books ledger.Store) (*roster.Roster, *ledger.Books, error) {
+func openRole(ctx context.Context, role dap.Role, key string, taskStore tasks.Store, ledgers ledger.Store) (*tasks.Registry, *ledger.Ledgers, error) {
 	k, err := atrest.ParseKey(key)
 	if err != nil {
 		return nil, nil, err
@@ -50,11 +50,11 @@ func openRole(ctx context.Context, role dap.Role, key string, tasks roster.Store
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := roster.Open(ctx, tasks, roster.Config{Role: role, Keys: keys, Clock: clock.System(), Rand: rand.Reader})
+	r, err := tasks.Open(ctx, taskStore, tasks.Config{Role: role, Keys: keys, Clock: clock.System(), Rand: rand.Reader})
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := ledger.New(books, ledger.Config{Keys: keys, Clock: clock.System(), Rand: rand.Reader})
+	b, err := ledger.New(ledgers, ledger.Config{Keys: keys, Clock: clock.System(), Rand: rand.Reader})
 	return r, b, err
 }
 
@@ -82,12 +82,12 @@ func TestChaosProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tasks, books, err := openRole(ctx, dap.Leader, os.Getenv(chaosKey), s, s)
+		taskStore, ledgers, err := openRole(ctx, dap.Leader, os.Getenv(chaosKey), s, s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		l, err := leader.New(ctx, leader.Config{
-			Store: s, Books: books, Roster: tasks, FS: durable.OS(), Dir: os.Getenv(chaosDir), Node: os.Getenv(chaosNode),
+			Store: s, Ledgers: ledgers, Registry: taskStore, FS: durable.OS(), Dir: os.Getenv(chaosDir), Node: os.Getenv(chaosNode),
 			Client: &http.Client{Transport: rerouted{func() string { return os.Getenv(chaosHelper) }}, Timeout: 20 * time.Second},
 			LogAge: time.Second, JobReports: 100, LeaseTime: 20 * time.Second, FirstPause: 100 * time.Millisecond, LongPause: 2 * time.Second,
 			ClaimTime: chaosClaim, Failed: report,
@@ -102,11 +102,11 @@ func TestChaosProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tasks, books, err := openRole(ctx, dap.Helper, os.Getenv(chaosKey), s, s)
+		taskStore, ledgers, err := openRole(ctx, dap.Helper, os.Getenv(chaosKey), s, s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := helper.New(helper.Config{Store: s, Roster: tasks, Books: books, Report: report})
+		h, err := helper.New(helper.Config{Store: s, Registry: taskStore, Ledgers: ledgers, Report: report})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ type chaos struct {
 	collector *dap.PrivateKey
 	token     auth.Token
 	store     leader.Store
-	keys      [2]*roster.Roster // of leader and helper, as the clients see them
+	keys      [2]*tasks.Registry // of leader and helper, as the clients see them
 
 	uploads, repeated, kills, restarts atomic.Int64
 	lost, twice, results               int
@@ -135,21 +135,21 @@ func newChaos(t *testing.T) *chaos {
 		schema := c.server.Schema(t)
 		key, err := atrest.GenerateKey(rand.Reader)
 		c.must(err)
-		var tasks roster.Store
+		var taskStore tasks.Store
 		if role == dap.Leader {
 			s, err := postgres.OpenLeader(t.Context(), schema)
 			c.must(err)
 			t.Cleanup(func() { s.Close() })
-			tasks, c.store = s, s
+			taskStore, c.store = s, s
 		} else {
 			s, err := postgres.OpenHelper(t.Context(), schema)
 			c.must(err)
 			t.Cleanup(func() { s.Close() })
-			tasks = s
+			taskStore = s
 		}
 		keys, err := atrest.New(key)
 		c.must(err)
-		c.keys[i], err = roster.Open(t.Context(), tasks, roster.Config{Role: role, Keys: keys, Clock: systemClock(), Rand: rand.Reader})
+		c.keys[i], err = tasks.Open(t.Context(), taskStore, tasks.Config{Role: role, Keys: keys, Clock: systemClock(), Rand: rand.Reader})
 		c.must(err)
 		for n := range 2 {
 			v := &chaosVictim{name: fmt.Sprintf("%v %d", role, n), log: log, env: []string{
@@ -198,7 +198,7 @@ func (c *chaos) addTasks() {
 		c.must(err)
 		secret, err := dap.DeriveVerifyKey(bytes.Repeat([]byte{5}, 32), made.ID())
 		c.must(err)
-		e := roster.Entry{
+		e := tasks.Entry{
 			ID: made.ID(), Variant: dap.DAP18().String(), Config: b, Role: dap.Leader,
 			VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{1: *secret}, VerifyWith: 1,
 			CollectorTokens: []auth.Hash{c.token.Hash()}, Outbound: peer, Collector: c.collector.Config(), Leeway: time.Minute,

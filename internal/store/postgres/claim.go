@@ -179,7 +179,7 @@ func dropLogs(ctx context.Context, tx pgx.Tx, d *leader.Dropped) error {
 		(SELECT count(*) FROM dap_logs l WHERE node = $1 AND (state <> $2 OR EXISTS (SELECT 1 FROM dap_jobs j WHERE j.task = l.task AND j.log = l.number))),
 		(SELECT count(*) FROM dap_logs WHERE node = $1 AND state = $3),
 		((SELECT coalesce(sum(records), 0) FROM dap_logs WHERE node = $1 AND state <> $2) + (SELECT coalesce(sum(reports), 0) FROM dap_jobs WHERE node = $1))::bigint`,
-		d.Node, int16(leader.LogCut), int16(leader.LogOpen)).Scan(&d.Logs, &d.Open, &reports)
+		d.Node, int16(leader.LogDone), int16(leader.LogOpen)).Scan(&d.Logs, &d.Open, &reports)
 	if err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func (s *Leader) Holders(ctx context.Context, c leader.Collection) ([]leader.Hol
 			SELECT node, 1 AS logs, 0 AS jobs FROM dap_logs WHERE task = $1 AND number <= $2 AND state <> $3
 			UNION ALL SELECT node, 0, 1 FROM dap_jobs WHERE task = $1
 				AND CASE WHEN $5::bigint > $4::bigint THEN span_start < $5 AND $4 < span_end ELSE length($6::bytea) > 0 AND batch = $6 END
-		) h GROUP BY h.node`, c.Task[:], number(c.Upto), int16(leader.LogCut), start, end, batchColumn(&c.Batch))
+		) h GROUP BY h.node`, c.Task[:], number(c.Upto), int16(leader.LogDone), start, end, batchColumn(&c.Batch))
 	if err != nil {
 		return nil, fmt.Errorf("reading what collection job %v of task %v waits for: %w", c.ID, c.Task, err)
 	}

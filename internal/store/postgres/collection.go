@@ -203,7 +203,7 @@ func settled(ctx context.Context, tx pgx.Tx, c *leader.Collection) error {
 			AND CASE WHEN $5::bigint > $4::bigint THEN span_start < $5 AND $4 < span_end ELSE length($6::bytea) > 0 AND batch = $6 END),
 		(SELECT count(*) FROM dap_collections WHERE task = $1 AND state = $7 AND job <> $8
 			AND CASE WHEN $5::bigint > $4::bigint THEN interval_start < $5 AND $4 < interval_end ELSE length($6::bytea) > 0 AND batch = $6 END)`,
-		c.Task[:], number(c.Upto), int16(leader.LogCut), start, end, batchColumn(&c.Batch), int16(leader.Draining), c.ID[:]).Scan(&logs, &jobs, &others)
+		c.Task[:], number(c.Upto), int16(leader.LogDone), start, end, batchColumn(&c.Batch), int16(leader.Draining), c.ID[:]).Scan(&logs, &jobs, &others)
 	if err == nil && logs+jobs+others > 0 {
 		return leader.ErrBusy
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // aggregator is what leader and helper have in common: the ledgers of their tasks
-// and their roster.
+// and their registry.
 type aggregator struct{ pool *database }
 
 // A Leader is what a DAP leader stores, in a schema of a PostgreSQL database. Any
@@ -26,9 +26,9 @@ type Helper struct{ aggregator }
 
 var (
 	_ ledger.Store = (*Leader)(nil)
-	_ roster.Store = (*Leader)(nil)
+	_ tasks.Store  = (*Leader)(nil)
 	_ ledger.Store = (*Helper)(nil)
-	_ roster.Store = (*Helper)(nil)
+	_ tasks.Store  = (*Helper)(nil)
 )
 
 // OpenLeader connects to a leader's schema, filling it if it is empty.

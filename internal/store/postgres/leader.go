@@ -133,15 +133,15 @@ func (s *Leader) Logs(ctx context.Context, node string) ([]leader.Log, error) {
 }
 
 // LastLog implements [leader.Store].
-func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, uncut int, err error) {
+func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error) {
 	var have int64
 	err = s.pool.QueryRow(ctx, `SELECT coalesce((SELECT last_log FROM dap_intakes WHERE task = $1), 0),
 		(SELECT count(*) FROM dap_logs WHERE task = $1 AND number <= $2 AND state <> 3)`, // LogCut, as the index has it
-		task[:], number(upto)).Scan(&have, &uncut)
+		task[:], number(upto)).Scan(&have, &undone)
 	if err != nil {
 		return 0, 0, fmt.Errorf("reading the logs of task %v: %w", task, err)
 	}
-	return uint64(have), uncut, nil
+	return uint64(have), undone, nil
 }
 
 // SealLog implements [leader.Store].
@@ -161,29 +161,29 @@ func (s *Leader) SealLog(ctx context.Context, log leader.Log) error {
 }
 
 // Cut implements [leader.Store].
-func (s *Leader) Cut(ctx context.Context, cut leader.Cut) error {
-	err := s.alone(ctx, cut.Log.Task, func(tx pgx.Tx) error {
+func (s *Leader) CreateJobs(ctx context.Context, creation leader.JobCreation) error {
+	err := s.alone(ctx, creation.Log.Task, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		b.Queue(`UPDATE dap_logs SET state = $1 WHERE task = $2 AND number = $3 AND state = $4`,
-			int16(leader.LogCut), cut.Log.Task[:], number(cut.Log.Number), int16(leader.LogSealed)).Exec(only(leader.ErrConflict))
-		for i := range cut.Batches {
-			batch := &cut.Batches[i]
+			int16(leader.LogDone), creation.Log.Task[:], number(creation.Log.Number), int16(leader.LogSealed)).Exec(only(leader.ErrConflict))
+		for i := range creation.Batches {
+			batch := &creation.Batches[i]
 			b.Queue(`INSERT INTO dap_batches (task, batch, unit, assigned, count, taken) VALUES ($1, $2, $3, $4, $5, false)`,
 				batch.Task[:], batch.ID[:], number(uint64(batch.Window)), number(batch.Assigned), number(batch.Count))
 		}
 		if err := send(ctx, tx, &b); err != nil {
 			return err
 		}
-		if err := mayAdd(ctx, tx, cut.Log.Task, cut.Jobs); err != nil {
+		if err := mayAdd(ctx, tx, creation.Log.Task, creation.Jobs); err != nil {
 			return err
 		}
-		if err := addJobs(ctx, tx, cut.Jobs); err != nil {
+		if err := addJobs(ctx, tx, creation.Jobs); err != nil {
 			return err
 		}
-		return addLosses(ctx, tx, cut.Log.Task, cut.Lost)
+		return addLosses(ctx, tx, creation.Log.Task, creation.Lost)
 	})
 	if err != nil {
-		return fmt.Errorf("cutting log %d of task %v: %w", cut.Log.Number, cut.Log.Task, err)
+		return fmt.Errorf("cutting log %d of task %v: %w", creation.Log.Number, creation.Log.Task, err)
 	}
 	return nil
 }
@@ -232,7 +232,7 @@ func (s *Leader) DropLog(ctx context.Context, task dap.TaskID, n uint64) error {
 			return nil
 		case err != nil:
 			return err
-		case leader.LogState(state) != leader.LogCut:
+		case leader.LogState(state) != leader.LogDone:
 			return leader.ErrConflict
 		case jobs > 0:
 			return leader.ErrBusy

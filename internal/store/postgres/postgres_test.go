@@ -16,7 +16,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	ledgertest "github.com/shoal-project/shoal/internal/dap/ledger/storetest"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 )
 
 func openHelper(t testing.TB, connection string) *Helper {
@@ -48,9 +48,9 @@ func TestLedger(t *testing.T) {
 	})
 }
 
-func TestRoster(t *testing.T) {
-	rostertest.Run(t, func(t *testing.T) (roster.Store, func(*testing.T) roster.Store) {
-		return reopening(t, func(h *Helper) roster.Store { return h })
+func TestRegistry(t *testing.T) {
+	taskstest.Run(t, func(t *testing.T) (tasks.Store, func(*testing.T) tasks.Store) {
+		return reopening(t, func(h *Helper) tasks.Store { return h })
 	})
 }
 

@@ -14,11 +14,11 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 )
 
-// No secret of a roster is in the tables.
-func TestRosterSecretsAreNotInTheTables(t *testing.T) {
+// No secret of a registry is in the tables.
+func TestRegistrySecretsAreNotInTheTables(t *testing.T) {
 	t.Parallel()
 	s, err := OpenLeader(t.Context(), postgrestest.Schema(t))
 	if err != nil {
@@ -30,7 +30,7 @@ func TestRosterSecretsAreNotInTheTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := clock.NewVirtual(time.Unix(1_800_000_000, 0))
-	secrets, err := rostertest.Secrets(t.Context(), s, dap.Leader, keys, now, rand.NewChaCha8([32]byte{4}))
+	secrets, err := taskstest.Secrets(t.Context(), s, dap.Leader, keys, now, rand.NewChaCha8([32]byte{4}))
 	if err != nil {
 		t.Fatal(err)
 	}

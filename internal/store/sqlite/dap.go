@@ -11,7 +11,7 @@ import (
 )
 
 // aggregator is what the files of leader and helper have in common: the ledgers
-// of their tasks and their roster.
+// of their tasks and their registry.
 type aggregator struct{ db *sql.DB }
 
 // A Leader is what a DAP leader stores, in one SQLite file. Several processes on
@@ -27,9 +27,9 @@ type Helper struct{ aggregator }
 
 var (
 	_ ledger.Store = (*Leader)(nil)
-	_ roster.Store = (*Leader)(nil)
+	_ tasks.Store  = (*Leader)(nil)
 	_ ledger.Store = (*Helper)(nil)
-	_ roster.Store = (*Helper)(nil)
+	_ tasks.Store  = (*Helper)(nil)
 )
 
 // OpenLeader opens a leader's file, creating it if it is not there.

@@ -205,7 +205,7 @@ func settled(ctx context.Context, tx *sql.Tx, c *leader.Collection) error {
 			AND CASE WHEN ?5 > ?4 THEN span_start < ?5 AND ?4 < span_end ELSE length(?6) > 0 AND batch = ?6 END),
 		(SELECT count(*) FROM dap_collections WHERE task = ?1 AND state = ?7 AND job <> ?8
 			AND CASE WHEN ?5 > ?4 THEN interval_start < ?5 AND ?4 < interval_end ELSE length(?6) > 0 AND batch = ?6 END)`,
-		c.Task[:], int64(c.Upto), leader.LogCut, start, end, batch, leader.Draining, c.ID[:]).Scan(&logs, &jobs, &others)
+		c.Task[:], int64(c.Upto), leader.LogDone, start, end, batch, leader.Draining, c.ID[:]).Scan(&logs, &jobs, &others)
 	if err == nil && logs+jobs+others > 0 {
 		return leader.ErrBusy
 	}

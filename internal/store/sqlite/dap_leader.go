@@ -88,14 +88,14 @@ func (s *Leader) Logs(ctx context.Context, node string) ([]leader.Log, error) {
 }
 
 // LastLog implements [leader.Store].
-func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, uncut int, err error) {
+func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT coalesce((SELECT last_log FROM dap_intakes WHERE task = ?1), 0),
 		(SELECT count(*) FROM dap_logs WHERE task = ?1 AND number <= ?2 AND state <> 3)`, // LogCut, as the index has it
-		task[:], int64(min(upto, math.MaxInt64))).Scan(&last, &uncut)
+		task[:], int64(min(upto, math.MaxInt64))).Scan(&last, &undone)
 	if err != nil {
 		return 0, 0, fmt.Errorf("reading the logs of task %v: %w", task, err)
 	}
-	return last, uncut, nil
+	return last, undone, nil
 }
 
 // SealLog implements [leader.Store].
@@ -111,32 +111,32 @@ func (s *Leader) SealLog(ctx context.Context, log leader.Log) error {
 }
 
 // Cut implements [leader.Store].
-func (s *Leader) Cut(ctx context.Context, cut leader.Cut) error {
+func (s *Leader) CreateJobs(ctx context.Context, creation leader.JobCreation) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		err := changed(tx.ExecContext(ctx, `UPDATE dap_logs SET state = ? WHERE task = ? AND number = ? AND state = ?`,
-			leader.LogCut, cut.Log.Task[:], int64(cut.Log.Number), leader.LogSealed))
+			leader.LogDone, creation.Log.Task[:], int64(creation.Log.Number), leader.LogSealed))
 		if err != nil {
 			return err
 		}
-		for _, b := range cut.Batches {
+		for _, b := range creation.Batches {
 			_, err := tx.ExecContext(ctx, `INSERT INTO dap_batches (task, batch, window, assigned, count, taken) VALUES (?, ?, ?, ?, ?, 0)`,
 				b.Task[:], b.ID[:], int64(b.Window), int64(b.Assigned), int64(b.Count))
 			if err != nil {
 				return err
 			}
 		}
-		for i := range cut.Jobs {
-			if err := mayAdd(ctx, tx, &cut.Jobs[i]); err != nil {
+		for i := range creation.Jobs {
+			if err := mayAdd(ctx, tx, &creation.Jobs[i]); err != nil {
 				return err
 			}
 		}
-		if err := addJobs(ctx, tx, cut.Jobs); err != nil {
+		if err := addJobs(ctx, tx, creation.Jobs); err != nil {
 			return err
 		}
-		return addLosses(ctx, tx, cut.Log.Task, cut.Lost)
+		return addLosses(ctx, tx, creation.Log.Task, creation.Lost)
 	})
 	if err != nil {
-		return fmt.Errorf("cutting log %d of task %v: %w", cut.Log.Number, cut.Log.Task, err)
+		return fmt.Errorf("cutting log %d of task %v: %w", creation.Log.Number, creation.Log.Task, err)
 	}
 	return nil
 }
@@ -231,7 +231,7 @@ func (s *Leader) DropLog(ctx context.Context, task dap.TaskID, number uint64) er
 		if err != nil {
 			return err
 		}
-		if state != leader.LogCut {
+		if state != leader.LogDone {
 			return leader.ErrConflict
 		}
 		var jobs int

@@ -9,11 +9,11 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 )
 
-// No secret of a roster is in the files, also not in the log.
-func TestRosterSecretsAreNotInTheFiles(t *testing.T) {
+// No secret of a registry is in the files, also not in the log.
+func TestRegistrySecretsAreNotInTheFiles(t *testing.T) {
 	dir := t.TempDir()
 	s, err := OpenLeader(t.Context(), filepath.Join(dir, "leader.db"))
 	if err != nil {
@@ -25,7 +25,7 @@ func TestRosterSecretsAreNotInTheFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := clock.NewVirtual(time.Unix(1_800_000_000, 0))
-	secrets, err := rostertest.Secrets(t.Context(), s, dap.Leader, keys, now, rand.NewChaCha8([32]byte{4}))
+	secrets, err := taskstest.Secrets(t.Context(), s, dap.Leader, keys, now, rand.NewChaCha8([32]byte{4}))
 	if err != nil {
 		t.Fatal(err)
 	}

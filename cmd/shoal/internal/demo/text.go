@@ -48,7 +48,7 @@ func (r *Result) answer(b *strings.Builder) {
 	fmt.Fprintf(b, "%-*s  %14s\n", width, "crowd", "people ± 95%")
 	for _, c := range top {
 		bar := int(c.Estimate/top[0].Estimate*24 + 0.5)
-		fmt.Fprintf(b, "%-*s  %8.0f ± %-3.0f  %-24s  %s\n", width, cut(release.Visible(c.Label), width), c.Estimate, (c.High-c.Low)/2,
+		fmt.Fprintf(b, "%-*s  %8.0f ± %-3.0f  %-24s  %s\n", width, truncate(release.Visible(c.Label), width), c.Estimate, (c.High-c.Low)/2,
 			strings.Repeat("█", bar), strings.Join(c.Members, " "))
 	}
 	if n := len(r.Released) - len(top); n > 0 {
@@ -108,8 +108,8 @@ func (r *Result) sums(b *strings.Builder) {
 	}
 }
 
-// cut shortens a label to n characters.
-func cut(s string, n int) string {
+// truncate shortens a label to n characters.
+func truncate(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s
 	}

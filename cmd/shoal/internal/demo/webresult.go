@@ -126,7 +126,7 @@ func top(b *strings.Builder, what string, crowds []Crowd) {
 	}
 	fmt.Fprintf(b, "%-*s  %14s  %5s\n", width, what, "people ± 95%", "truth")
 	for _, c := range shown {
-		fmt.Fprintf(b, "%-*s  %8.0f ± %-3.0f  %5d\n", width, cut(c.Label, width), c.Estimate, (c.High-c.Low)/2, c.True)
+		fmt.Fprintf(b, "%-*s  %8.0f ± %-3.0f  %5d\n", width, truncate(c.Label, width), c.Estimate, (c.High-c.Low)/2, c.True)
 	}
 	if n := len(crowds) - len(shown); n > 0 {
 		fmt.Fprintf(b, "and %d crowds more\n", n)

@@ -60,7 +60,7 @@ func card(o organisation, now time.Time) (pairing.Card, task.IdentityKey, error)
 	return server.Card(c, now)
 }
 
-func pairings(o organisation) (*pairing.Book, error) {
+func pairings(o organisation) (*pairing.File, error) {
 	c, err := server.Load(o.config)
 	if err != nil {
 		return nil, err

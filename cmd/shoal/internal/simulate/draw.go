@@ -136,7 +136,7 @@ func drawChoice(values []string, s spec) (func(*rand.Rand) int, error) {
 // drawNumber draws a number from low to high; what lies outside becomes the
 // nearest end.
 func drawNumber(low, high float64, s spec) (func(*rand.Rand) float64, error) {
-	cut := func(f func(*rand.Rand) float64) func(*rand.Rand) float64 {
+	clamp := func(f func(*rand.Rand) float64) func(*rand.Rand) float64 {
 		return func(r *rand.Rand) float64 { return min(max(f(r), low), high) }
 	}
 	switch {
@@ -166,7 +166,7 @@ func drawNumber(low, high float64, s spec) (func(*rand.Rand) float64, error) {
 		if a > b {
 			return nil, fmt.Errorf("uniform: %g is above %g", a, b)
 		}
-		return cut(func(r *rand.Rand) float64 { return a + r.Float64()*(b-a) }), nil
+		return clamp(func(r *rand.Rand) float64 { return a + r.Float64()*(b-a) }), nil
 	case s.word == "normal":
 		if err := s.args(2, 2, math.Inf(-1)); err != nil {
 			return nil, err
@@ -174,12 +174,12 @@ func drawNumber(low, high float64, s spec) (func(*rand.Rand) float64, error) {
 		if s.numbers[1] < 0 {
 			return nil, fmt.Errorf("normal: deviation %g is below 0", s.numbers[1])
 		}
-		return cut(func(r *rand.Rand) float64 { return s.numbers[0] + s.numbers[1]*r.NormFloat64() }), nil
+		return clamp(func(r *rand.Rand) float64 { return s.numbers[0] + s.numbers[1]*r.NormFloat64() }), nil
 	case s.word == "exponential":
 		if err := s.args(1, 1, 0); err != nil {
 			return nil, err
 		}
-		return cut(func(r *rand.Rand) float64 { return s.numbers[0] * r.ExpFloat64() }), nil
+		return clamp(func(r *rand.Rand) float64 { return s.numbers[0] * r.ExpFloat64() }), nil
 	case s.word == "zipf":
 		if err := s.args(1, 2, 0); err != nil {
 			return nil, err
@@ -189,7 +189,7 @@ func drawNumber(low, high float64, s spec) (func(*rand.Rand) float64, error) {
 			return nil, fmt.Errorf("zipf: %g values, want 1 or more", s.numbers[0])
 		}
 		pick := ranked(n, s)
-		return cut(func(r *rand.Rand) float64 { return low + float64(pick(r)) }), nil
+		return clamp(func(r *rand.Rand) float64 { return low + float64(pick(r)) }), nil
 	}
 	return nil, errWord(s, "a number", "normal MEAN DEVIATION", "uniform LOW HIGH", "exponential MEAN", "zipf N EXPONENT", "weights NUMBER=WEIGHT, ...", "constant NUMBER")
 }

@@ -40,7 +40,7 @@ func (a *Answer) table(b *strings.Builder) {
 	}
 	cells := [][4]string{{"", "estimate", "95% interval", "in truth"}}
 	for _, r := range rows {
-		cells = append(cells, [4]string{cut(release.Visible(r.Label), 40), figure(r.Estimate), figure(r.Low) + " to " + figure(r.High), figure(r.True)})
+		cells = append(cells, [4]string{truncate(release.Visible(r.Label), 40), figure(r.Estimate), figure(r.Low) + " to " + figure(r.High), figure(r.True)})
 	}
 	var width [4]int
 	for _, c := range cells {
@@ -136,8 +136,8 @@ func pad(s string, width int, right bool) string {
 	return s + space
 }
 
-// cut shortens a label to n characters.
-func cut(s string, n int) string {
+// truncate shortens a label to n characters.
+func truncate(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s
 	}

@@ -23,7 +23,7 @@ import (
 	leadertest "github.com/shoal-project/shoal/internal/dap/leader/storetest"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	rostertest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
@@ -100,8 +100,8 @@ func (w *world) must(err error) {
 }
 
 // entry is the task as an aggregator has it.
-func (w *world) entry(role dap.Role) roster.Entry {
-	e := roster.Entry{
+func (w *world) entry(role dap.Role) tasks.Entry {
+	e := tasks.Entry{
 		ID: w.task.ID(), Variant: dap.Janus().String(), Config: w.task.Bytes(), Role: role,
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{0: vdaf.VerifyKey(w.file.VerifyKey)}, Collector: w.collector.Config(), Leeway: time.Minute,
 	}
@@ -113,23 +113,23 @@ func (w *world) entry(role dap.Role) roster.Entry {
 	return e
 }
 
-// roster returns a roster with the HPKE key of a text and the task. It writes the key
-// in the form in which rosters store theirs.
-func (w *world) roster(role dap.Role, key string) *roster.Roster {
+// registry returns a registry with the HPKE key of a text and the task. It writes the key
+// in the form in which registries store theirs.
+func (w *world) registry(role dap.Role, key string) *tasks.Registry {
 	w.t.Helper()
-	store := rostertest.NewModel()
+	store := taskstest.NewModel()
 	plain, err := json.Marshal([]map[string]any{{"key": key, "created": w.file.Recorded.Add(-24 * time.Hour)}})
 	w.must(err)
 	const name = "hpke keys"
 	_, err = store.PutSecret(w.t.Context(), name, 0, w.keys.Seal(plain, "dap aggregator secret", []byte(name)))
 	w.must(err)
-	r, err := roster.Open(w.t.Context(), store, roster.Config{Role: role, Keys: w.keys, Clock: w.clock, Rand: w.rand})
+	r, err := tasks.Open(w.t.Context(), store, tasks.Config{Role: role, Keys: w.keys, Clock: w.clock, Rand: w.rand})
 	w.must(err)
 	w.must(r.Add(w.t.Context(), w.entry(role)))
 	return r
 }
 
-func (w *world) books(store ledger.Store) *ledger.Books {
+func (w *world) ledgers(store ledger.Store) *ledger.Ledgers {
 	w.t.Helper()
 	b, err := ledger.New(store, ledger.Config{Keys: w.keys, Clock: w.clock, Rand: w.rand})
 	w.must(err)
@@ -141,7 +141,7 @@ func (w *world) startHelper() {
 	store := helpertest.NewModel()
 	var err error
 	w.helper, err = helper.New(helper.Config{
-		Store: store, Roster: w.roster(dap.Helper, w.file.HelperKey), Books: w.books(store), Clock: w.clock, Rand: w.rand,
+		Store: store, Registry: w.registry(dap.Helper, w.file.HelperKey), Ledgers: w.ledgers(store), Clock: w.clock, Rand: w.rand,
 		Async: w.file.Pairing.Async, Report: func(err error) { w.t.Error(err) },
 	})
 	w.must(err)
@@ -158,7 +158,7 @@ func (w *world) startLeader() {
 	}
 	var err error
 	w.leader, err = leader.New(w.t.Context(), leader.Config{
-		Store: store, Books: w.books(store), Roster: w.roster(dap.Leader, w.file.LeaderKey), FS: durable.Mem(), Dir: "leader",
+		Store: store, Ledgers: w.ledgers(store), Registry: w.registry(dap.Leader, w.file.LeaderKey), FS: durable.Mem(), Dir: "leader",
 		Clock: w.clock, Rand: w.rand, Client: &http.Client{Transport: wire}, Workers: 1, Failed: func(err error) { w.t.Error(err) },
 	})
 	w.must(err)

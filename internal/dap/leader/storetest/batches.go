@@ -120,7 +120,7 @@ func (m *Model) Drain(_ context.Context, c leader.Collection) error {
 		if have.State != leader.Waiting {
 			return leader.ErrConflict
 		}
-		if m.uncut(c.Task, c.Upto) > 0 || m.draining(func(o *leader.Collection) bool { return o.Task == c.Task && o.Clashes(&c) }) {
+		if m.undone(c.Task, c.Upto) > 0 || m.draining(func(o *leader.Collection) bool { return o.Task == c.Task && o.Clashes(&c) }) {
 			return leader.ErrBusy
 		}
 		for _, j := range m.jobs {

@@ -85,7 +85,7 @@ func (m *Model) DropNode(_ context.Context, node string, now time.Time) (d leade
 				continue
 			}
 			logs = append(logs, k)
-			if l.State != leader.LogCut {
+			if l.State != leader.LogDone {
 				d.Logs++
 				d.Reports += uint64(l.Records)
 			} else if busy[k] {
@@ -129,7 +129,7 @@ func (m *Model) Holders(_ context.Context, c leader.Collection) (all []leader.Ho
 	err = m.Read(func() error {
 		found := make(map[string]leader.Holder)
 		for _, l := range m.logs {
-			if l.Task == c.Task && l.Number <= c.Upto && l.State != leader.LogCut {
+			if l.Task == c.Task && l.Number <= c.Upto && l.State != leader.LogDone {
 				h := found[l.Node]
 				h.Logs++
 				found[l.Node] = h

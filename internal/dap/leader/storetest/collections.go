@@ -103,7 +103,7 @@ func (s *suite) drain() {
 	s.want(s.Drain(ctx, c), leader.ErrBusy, "a log is not cut")
 	far := job(log, 0, dap.BatchID{})
 	far.Span = dap.Interval{Start: 102, Duration: 5}
-	s.must(s.Cut(ctx, leader.Cut{Log: log, Jobs: []leader.Job{job(log, 0, dap.BatchID{}), far}}))
+	s.must(s.CreateJobs(ctx, leader.JobCreation{Log: log, Jobs: []leader.Job{job(log, 0, dap.BatchID{}), far}}))
 	s.want(s.Drain(ctx, c), leader.ErrBusy, "a job overlaps")
 	jobs, err := s.Lease(ctx, "n1", at(9), at(50), 9)
 	s.must(err)
@@ -115,10 +115,10 @@ func (s *suite) drain() {
 	c.Rev++
 	s.equal(s.stored(c), c, "frozen")
 	s.want(s.Drain(ctx, c), leader.ErrConflict, "freezing twice")
-	s.want(s.Cut(ctx, leader.Cut{Log: later, Jobs: []leader.Job{job(later, 0, dap.BatchID{})}}), leader.ErrBusy, "a job for a frozen batch")
+	s.want(s.CreateJobs(ctx, leader.JobCreation{Log: later, Jobs: []leader.Job{job(later, 0, dap.BatchID{})}}), leader.ErrBusy, "a job for a frozen batch")
 	after := job(later, 0, dap.BatchID{})
 	after.Span = dap.Interval{Start: 102, Duration: 1}
-	s.must(s.Cut(ctx, leader.Cut{Log: later, Jobs: []leader.Job{after}}))
+	s.must(s.CreateJobs(ctx, leader.JobCreation{Log: later, Jobs: []leader.Job{after}}))
 
 	o := s.create(collection(2, dap.Interval{Start: 100, Duration: 2}))
 	o.State = leader.Draining
@@ -132,7 +132,7 @@ func (s *suite) drainBatch() {
 	ctx := s.Context()
 	log := s.sealed(taskA)
 	one, two := dap.BatchID{1}, dap.BatchID{2}
-	s.must(s.Cut(ctx, leader.Cut{
+	s.must(s.CreateJobs(ctx, leader.JobCreation{
 		Log: log, Jobs: []leader.Job{job(log, 0, one)},
 		Batches: []leader.Batch{{Task: taskA, ID: one}, {Task: taskA, ID: two}},
 	}))
@@ -154,7 +154,7 @@ func (s *suite) drainBatch() {
 		s.Fatalf("a batch was taken twice: %v", err)
 	}
 	more := s.sealed(taskA)
-	if err := s.Cut(ctx, leader.Cut{Log: more, Jobs: []leader.Job{job(more, 0, two)}}); err == nil {
+	if err := s.CreateJobs(ctx, leader.JobCreation{Log: more, Jobs: []leader.Job{job(more, 0, two)}}); err == nil {
 		s.Fatal("a job was made for a batch that is taken")
 	}
 	s.must(s.ForgetBatches(ctx, taskA, 1))

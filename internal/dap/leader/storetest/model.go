@@ -131,18 +131,18 @@ func (m *Model) Logs(_ context.Context, node string) (all []leader.Log, err erro
 }
 
 // LastLog implements [leader.Store].
-func (m *Model) LastLog(_ context.Context, task dap.TaskID, upto uint64) (last uint64, uncut int, err error) {
+func (m *Model) LastLog(_ context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error) {
 	err = m.Read(func() error {
-		last, uncut = m.lastLog[task], m.uncut(task, upto)
+		last, undone = m.lastLog[task], m.undone(task, upto)
 		return nil
 	})
-	return last, uncut, err
+	return last, undone, err
 }
 
-func (m *Model) uncut(task dap.TaskID, upto uint64) int {
+func (m *Model) undone(task dap.TaskID, upto uint64) int {
 	n := 0
 	for _, l := range m.logs {
-		if l.Task == task && l.Number <= upto && l.State != leader.LogCut {
+		if l.Task == task && l.Number <= upto && l.State != leader.LogDone {
 			n++
 		}
 	}
@@ -161,20 +161,20 @@ func (m *Model) SealLog(_ context.Context, log leader.Log) error {
 	})
 }
 
-// Cut implements [leader.Store].
-func (m *Model) Cut(_ context.Context, cut leader.Cut) error {
+// CreateJobs implements [leader.Store].
+func (m *Model) CreateJobs(_ context.Context, creation leader.JobCreation) error {
 	return m.change(func() (func(), error) {
-		k := logKey{cut.Log.Task, cut.Log.Number}
+		k := logKey{creation.Log.Task, creation.Log.Number}
 		log, ok := m.logs[k]
 		if !ok || log.State != leader.LogSealed {
 			return nil, leader.ErrConflict
 		}
 		fresh := make(map[dap.BatchID]bool)
-		for _, b := range cut.Batches {
+		for _, b := range creation.Batches {
 			fresh[b.ID] = true
 		}
-		for i := range cut.Jobs {
-			j := &cut.Jobs[i]
+		for i := range creation.Jobs {
+			j := &creation.Jobs[i]
 			b, known := m.batches[batchKey{j.Task, j.Batch}]
 			if j.Batch != (dap.BatchID{}) && !fresh[j.Batch] && (!known || b.value.Taken) {
 				return nil, leader.ErrConflict
@@ -184,14 +184,14 @@ func (m *Model) Cut(_ context.Context, cut leader.Cut) error {
 			}
 		}
 		return func() {
-			log.State = leader.LogCut
+			log.State = leader.LogDone
 			m.logs[k] = log
-			for _, b := range cut.Batches {
+			for _, b := range creation.Batches {
 				*m.serial++
 				m.batches[batchKey{b.Task, b.ID}] = numbered[leader.Batch]{*m.serial, b}
 			}
-			m.addJobs(cut.Jobs)
-			m.addLosses(cut.Log.Task, cut.Lost)
+			m.addJobs(creation.Jobs)
+			m.addLosses(creation.Log.Task, creation.Lost)
 		}, nil
 	})
 }
@@ -258,7 +258,7 @@ func (m *Model) DropLog(_ context.Context, task dap.TaskID, number uint64) error
 	return m.change(func() (func(), error) {
 		k := logKey{task, number}
 		log, ok := m.logs[k]
-		if ok && log.State != leader.LogCut {
+		if ok && log.State != leader.LogDone {
 			return nil, leader.ErrConflict
 		}
 		for _, j := range m.jobs {

@@ -80,7 +80,7 @@ func (s *suite) fence() {
 	changes := map[string]func(leader.Store) error{
 		"BeginLog":  func(st leader.Store) error { _, err := st.BeginLog(ctx, taskA, "n1"); return err },
 		"SealLog":   func(st leader.Store) error { l := open; l.State = leader.LogSealed; return st.SealLog(ctx, l) },
-		"Cut":       func(st leader.Store) error { return st.Cut(ctx, leader.Cut{Log: sealed}) },
+		"Cut":       func(st leader.Store) error { return st.CreateJobs(ctx, leader.JobCreation{Log: sealed}) },
 		"DropLog":   func(st leader.Store) error { return st.DropLog(ctx, taskA, log.Number) },
 		"Lease":     func(st leader.Store) error { _, err := st.Lease(ctx, "n1", at(60), at(90), 9); return err },
 		"Release":   func(st leader.Store) error { return st.Release(ctx, "n1") },
@@ -127,9 +127,9 @@ func (s *suite) everything() any {
 	s.must(err)
 	blocks, err := s.Blocks(ctx, taskA, ledger.Page{Window: 1}, 0)
 	s.must(err)
-	last, uncut, err := s.LastLog(ctx, taskA, 99)
+	last, undone, err := s.LastLog(ctx, taskA, 99)
 	s.must(err)
-	return []any{logs, jobs, reports, due.Unix(), pending, len(blocks), last, uncut}
+	return []any{logs, jobs, reports, due.Unix(), pending, len(blocks), last, undone}
 }
 
 // fenceUnderLoad takes a node's name while its process changes the store, many
@@ -199,11 +199,11 @@ func (s *suite) dropNode() {
 	}
 	one := dap.BatchID{1}
 	cut := seal(begin("n2"))
-	s.must(theirs.Cut(ctx, leader.Cut{Log: cut, Jobs: []leader.Job{job(cut, 0, one), job(cut, 4, one)}, Batches: []leader.Batch{{Task: taskA, ID: one}}}))
+	s.must(theirs.CreateJobs(ctx, leader.JobCreation{Log: cut, Jobs: []leader.Job{job(cut, 0, one), job(cut, 4, one)}, Batches: []leader.Batch{{Task: taskA, ID: one}}}))
 	seal(begin("n2"))
 	open := begin("n2")
 	mine := s.sealed(taskA)
-	s.must(s.Cut(ctx, leader.Cut{Log: mine, Jobs: []leader.Job{job(mine, 0, one)}}))
+	s.must(s.CreateJobs(ctx, leader.JobCreation{Log: mine, Jobs: []leader.Job{job(mine, 0, one)}}))
 
 	c := s.create(collection(1, dap.Interval{Start: 100, Duration: 2}))
 	c.Upto = open.Number
@@ -252,7 +252,7 @@ func (s *suite) dropNode() {
 func (s *suite) order() {
 	ctx := s.Context()
 	log := s.sealed(taskA)
-	s.must(s.Cut(ctx, leader.Cut{Log: log, Batches: []leader.Batch{{Task: taskA, ID: dap.BatchID{1}}, {Task: taskA, ID: dap.BatchID{2}}}}))
+	s.must(s.CreateJobs(ctx, leader.JobCreation{Log: log, Batches: []leader.Batch{{Task: taskA, ID: dap.BatchID{1}}, {Task: taskA, ID: dap.BatchID{2}}}}))
 	first, second := s.create(collection(7, dap.Interval{})), s.create(collection(3, dap.Interval{})) // in one second
 	s.create(collection(1, dap.Interval{Start: 5, Duration: 1}))
 	first.Batch, second.Batch = dap.BatchID{1}, dap.BatchID{2}
@@ -267,8 +267,8 @@ func (s *suite) order() {
 func (s *suite) losses() {
 	ctx := s.Context()
 	log := s.sealed(taskA)
-	s.must(s.Cut(ctx, leader.Cut{Log: log, Jobs: []leader.Job{job(log, 0, dap.BatchID{})}, Lost: []leader.Loss{{Unit: 5, Reports: 2}, {Unit: 7, Reports: 1}}}))
-	s.want(s.Cut(ctx, leader.Cut{Log: log, Lost: []leader.Loss{{Unit: 5, Reports: 2}}}), leader.ErrConflict, "cutting twice")
+	s.must(s.CreateJobs(ctx, leader.JobCreation{Log: log, Jobs: []leader.Job{job(log, 0, dap.BatchID{})}, Lost: []leader.Loss{{Unit: 5, Reports: 2}, {Unit: 7, Reports: 1}}}))
+	s.want(s.CreateJobs(ctx, leader.JobCreation{Log: log, Lost: []leader.Loss{{Unit: 5, Reports: 2}}}), leader.ErrConflict, "cutting twice")
 	jobs, err := s.Lease(ctx, "n1", at(9), at(50), 1)
 	s.must(err)
 	s.must(s.EndJob(ctx, leader.End{Job: jobs[0], Lost: []leader.Loss{{Unit: 7, Reports: 4}}}, nil))

@@ -103,11 +103,11 @@ func job(log leader.Log, first int64, batch dap.BatchID) leader.Job {
 func (s *suite) jobs(task dap.TaskID, n int) leader.Log {
 	s.Helper()
 	log := s.sealed(task)
-	cut := leader.Cut{Log: log}
+	creation := leader.JobCreation{Log: log}
 	for i := range n {
-		cut.Jobs = append(cut.Jobs, job(log, int64(i), dap.BatchID{}))
+		creation.Jobs = append(creation.Jobs, job(log, int64(i), dap.BatchID{}))
 	}
-	s.must(s.Cut(s.Context(), cut))
+	s.must(s.CreateJobs(s.Context(), creation))
 	return log
 }
 
@@ -138,17 +138,17 @@ func (s *suite) logs() {
 	elsewhere, err := s.Logs(ctx, "n2")
 	s.must(err)
 	s.equal(elsewhere, []leader.Log{other}, "logs of the other node")
-	last, uncut, err := s.LastLog(ctx, taskA, all[1].Number)
+	last, undone, err := s.LastLog(ctx, taskA, all[1].Number)
 	s.must(err)
-	if last != all[2].Number || uncut != 2 {
-		s.Fatalf("last log %d, %d not cut", last, uncut)
+	if last != all[2].Number || undone != 2 {
+		s.Fatalf("last log %d, %d not cut", last, undone)
 	}
 	s.want(s.DropLog(ctx, taskA, first.Number), leader.ErrConflict, "dropping a log that is not cut")
-	s.must(s.Cut(ctx, leader.Cut{Log: first}))
+	s.must(s.CreateJobs(ctx, leader.JobCreation{Log: first}))
 	s.must(s.DropLog(ctx, taskA, first.Number))
 	s.must(s.DropLog(ctx, taskA, first.Number))
-	if last, uncut, err = s.LastLog(ctx, taskA, all[2].Number); err != nil || last != all[2].Number || uncut != 2 {
-		s.Fatalf("last log %d, %d not cut, error %v", last, uncut, err)
+	if last, undone, err = s.LastLog(ctx, taskA, all[2].Number); err != nil || last != all[2].Number || undone != 2 {
+		s.Fatalf("last log %d, %d not cut, error %v", last, undone, err)
 	}
 	if last, _, err = s.LastLog(ctx, dap.TaskID{9}, 5); err != nil || last != 0 {
 		s.Fatalf("last log of a task without logs: %d, error %v", last, err)
@@ -160,10 +160,10 @@ func (s *suite) cut() {
 	log := s.sealed(taskA)
 	open, err := s.BeginLog(ctx, taskA, "n1")
 	s.must(err)
-	s.want(s.Cut(ctx, leader.Cut{Log: open}), leader.ErrConflict, "cutting an open log")
-	cut := leader.Cut{Log: log, Jobs: []leader.Job{job(log, 0, dap.BatchID{}), job(log, 4, dap.BatchID{})}}
-	s.must(s.Cut(ctx, cut))
-	s.want(s.Cut(ctx, cut), leader.ErrConflict, "cutting twice")
+	s.want(s.CreateJobs(ctx, leader.JobCreation{Log: open}), leader.ErrConflict, "cutting an open log")
+	creation := leader.JobCreation{Log: log, Jobs: []leader.Job{job(log, 0, dap.BatchID{}), job(log, 4, dap.BatchID{})}}
+	s.must(s.CreateJobs(ctx, creation))
+	s.want(s.CreateJobs(ctx, creation), leader.ErrConflict, "cutting twice")
 	s.again()
 	jobs, reports, err := s.Jobs(ctx, taskA)
 	if err != nil || jobs != 2 || reports != 6 {
@@ -171,14 +171,14 @@ func (s *suite) cut() {
 	}
 	logs, err := s.Logs(ctx, "n1")
 	s.must(err)
-	if logs[0].Jobs != 2 || logs[0].State != leader.LogCut || logs[0].Records != 10 {
+	if logs[0].Jobs != 2 || logs[0].State != leader.LogDone || logs[0].Records != 10 {
 		s.Fatalf("log %+v", logs[0])
 	}
 	s.want(s.DropLog(ctx, taskA, log.Number), leader.ErrBusy, "dropping a log with jobs")
 	leased, err := s.Lease(ctx, "n1", at(9), at(60), 9)
 	s.must(err)
 	for i, j := range leased {
-		want := cut.Jobs[i]
+		want := creation.Jobs[i]
 		want.Number, want.Attempts, want.Lease = j.Number, 1, at(60)
 		s.equal(j, want, "a job")
 	}
@@ -372,7 +372,7 @@ func (s *suite) batches() {
 	ctx := s.Context()
 	log := s.sealed(taskA)
 	one, two := dap.BatchID{1}, dap.BatchID{2}
-	s.must(s.Cut(ctx, leader.Cut{
+	s.must(s.CreateJobs(ctx, leader.JobCreation{
 		Log: log, Jobs: []leader.Job{job(log, 0, one), job(log, 1, two)},
 		Batches: []leader.Batch{{Task: taskA, ID: two, Window: 7}, {Task: taskA, ID: one}},
 	}))
@@ -390,8 +390,8 @@ func (s *suite) batches() {
 		s.Fatalf("batches of another task: %v, error %v", others, err)
 	}
 	more := s.sealed(taskA)
-	s.want(s.Cut(ctx, leader.Cut{Log: more, Jobs: []leader.Job{job(more, 0, dap.BatchID{3})}}), leader.ErrConflict, "a job for a batch that is not there")
-	s.must(s.Cut(ctx, leader.Cut{Log: more, Jobs: []leader.Job{job(more, 0, one)}}))
+	s.want(s.CreateJobs(ctx, leader.JobCreation{Log: more, Jobs: []leader.Job{job(more, 0, dap.BatchID{3})}}), leader.ErrConflict, "a job for a batch that is not there")
+	s.must(s.CreateJobs(ctx, leader.JobCreation{Log: more, Jobs: []leader.Job{job(more, 0, one)}}))
 	if have, err = s.Batches(ctx, taskA); err != nil || have[1].Assigned != 6 {
 		s.Fatalf("batches %+v, error %v", have, err)
 	}

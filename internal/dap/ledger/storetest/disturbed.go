@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 )
 
-// Disturbed commits from several books at once while the caller disturbs the store
+// Disturbed commits from several ledgers at once while the caller disturbs the store
 // until stop (it ends connections, restarts the database), tries each commit again as long as
 // it fails, and checks that nothing is lost and nothing counts twice. Every error
 // must be one that passing allows.
@@ -36,9 +36,9 @@ func Disturbed(t *testing.T, s ledger.Store, passing func(error) bool, stop func
 		wg.Go(func() {
 			for job := range jobs {
 				for try := 0; ; try++ {
-					book, err := c.book(t.Context(), s) // knows nothing, as after a start
+					taskLedger, err := c.ledger(t.Context(), s) // knows nothing, as after a start
 					if err == nil {
-						err = commitAll(t, c, book, job)
+						err = commitAll(t, c, taskLedger, job)
 					}
 					if err == nil {
 						break
@@ -59,7 +59,7 @@ func Disturbed(t *testing.T, s ledger.Store, passing func(error) bool, stop func
 	t.Logf("%d attempts failed", failed)
 	stop()
 	for try := 0; try < 100; try++ { // connections that have ended meanwhile are noticed by their next use
-		if _, err := c.book(t.Context(), s); err == nil {
+		if _, err := c.ledger(t.Context(), s); err == nil {
 			break
 		} else if !passing(err) {
 			t.Fatal(err)
@@ -70,11 +70,11 @@ func Disturbed(t *testing.T, s ledger.Store, passing func(error) bool, stop func
 	}
 }
 
-func commitAll(t *testing.T, c *crowd, book *ledger.Book, job []int) error {
+func commitAll(t *testing.T, c *crowd, taskLedger *ledger.Ledger, job []int) error {
 	o, err := c.job(job)
 	if err != nil {
 		return err
 	}
-	_, err = book.Commit(t.Context(), o, nil)
+	_, err = taskLedger.Commit(t.Context(), o, nil)
 	return err
 }

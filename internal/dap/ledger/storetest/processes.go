@@ -109,16 +109,16 @@ func newCrowd() (*crowd, error) {
 	return c, nil
 }
 
-func (c *crowd) book(ctx context.Context, s ledger.Store) (*ledger.Book, error) {
+func (c *crowd) ledger(ctx context.Context, s ledger.Store) (*ledger.Ledger, error) {
 	keys, err := atrest.New(atrest.Key{3})
 	if err != nil {
 		return nil, err
 	}
-	books, err := ledger.New(s, ledger.Config{Keys: keys, Clock: clock.NewVirtual(c.now), Rand: rand.NewChaCha8([32]byte{byte(os.Getpid())})})
+	ledgers, err := ledger.New(s, ledger.Config{Keys: keys, Clock: clock.NewVirtual(c.now), Rand: rand.NewChaCha8([32]byte{byte(os.Getpid())})})
 	if err != nil {
 		return nil, err
 	}
-	return books.Open(ctx, c.task, 0)
+	return ledgers.Open(ctx, c.task, 0)
 }
 
 // job verifies some reports.
@@ -140,7 +140,7 @@ func (c *crowd) job(reports []int) (*dap.Outcome, error) {
 // work commits all reports in jobs of a random order, each report in two of them,
 // and writes the reports of each job once its commit is acknowledged.
 func (c *crowd) work(ctx context.Context, s ledger.Store, seed uint64, out io.Writer) error {
-	book, err := c.book(ctx, s)
+	taskLedger, err := c.ledger(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (c *crowd) work(ctx context.Context, s ledger.Store, seed uint64, out io.Wr
 		if err != nil {
 			return err
 		}
-		if _, err := book.Commit(ctx, o, nil); err != nil {
+		if _, err := taskLedger.Commit(ctx, o, nil); err != nil {
 			return err
 		}
 		fmt.Fprintln(out, strings.Trim(fmt.Sprint(job), "[]"))
@@ -296,7 +296,7 @@ func (c *child) run(t *testing.T, seen *noted, jobs int, moment time.Duration) {
 // totals.
 func (c *crowd) check(t *testing.T, s ledger.Store, acknowledged map[int]bool) {
 	t.Helper()
-	book, err := c.book(t.Context(), s)
+	taskLedger, err := c.ledger(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func (c *crowd) check(t *testing.T, s ledger.Store, acknowledged map[int]bool) {
 			}
 		}
 	}
-	total, _, err := book.Batch(t.Context(), interval(19_990, crowdDays))
+	total, _, err := taskLedger.Batch(t.Context(), interval(19_990, crowdDays))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func Interrupted(t *testing.T, s ledger.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	book, err := c.book(t.Context(), s)
+	taskLedger, err := c.ledger(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +358,7 @@ func Interrupted(t *testing.T, s ledger.Store) {
 			// A connection that was cut takes its time to come back.
 			limit := time.Millisecond << min(try, 10)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.Int64N(int64(limit))))
-			_, err := book.Commit(ctx, o, nil)
+			_, err := taskLedger.Commit(ctx, o, nil)
 			done = err == nil
 			if err != nil && ctx.Err() == nil {
 				t.Fatal(err)

@@ -15,12 +15,12 @@ import (
 // ErrCrashed is what a [Model] returns from its crash on.
 var ErrCrashed = errors.New("store crashed")
 
-// A Model is a [roster.Store] in memory that can crash just before or just after
+// A Model is a [tasks.Store] in memory that can crash just before or just after
 // a change takes effect.
 type Model struct {
 	mu      sync.Mutex
-	tasks   map[dap.TaskID]roster.Record
-	secrets map[string]roster.Secret
+	tasks   map[dap.TaskID]tasks.Record
+	secrets map[string]tasks.Secret
 	newest  uint64
 	calls   int
 	crashAt int  // number of the call that crashes; 0: none
@@ -28,11 +28,11 @@ type Model struct {
 	dead    bool
 }
 
-var _ roster.Store = (*Model)(nil)
+var _ tasks.Store = (*Model)(nil)
 
 // NewModel returns an empty store.
 func NewModel() *Model {
-	return &Model{tasks: make(map[dap.TaskID]roster.Record), secrets: make(map[string]roster.Secret)}
+	return &Model{tasks: make(map[dap.TaskID]tasks.Record), secrets: make(map[string]tasks.Secret)}
 }
 
 // CrashAt makes the nth change from now crash, n >= 1, before or after it has
@@ -62,7 +62,7 @@ func (m *Model) change(have, want uint64, apply func()) error {
 		return ErrCrashed
 	}
 	if have != want {
-		return roster.ErrConflict
+		return tasks.ErrConflict
 	}
 	apply()
 	if m.dead {
@@ -71,44 +71,44 @@ func (m *Model) change(have, want uint64, apply func()) error {
 	return nil
 }
 
-// PutTask implements [roster.Store].
+// PutTask implements [tasks.Store].
 func (m *Model) PutTask(_ context.Context, task dap.TaskID, revision uint64, sealed []byte) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := m.change(m.tasks[task].Revision, revision, func() {
 		m.newest++
-		m.tasks[task] = roster.Record{Task: task, Revision: m.newest, Sealed: bytes.Clone(sealed)}
+		m.tasks[task] = tasks.Record{Task: task, Revision: m.newest, Sealed: bytes.Clone(sealed)}
 	})
 	return m.newest, err
 }
 
-// Tasks implements [roster.Store].
-func (m *Model) Tasks(_ context.Context, since uint64) ([]roster.Record, error) {
+// Tasks implements [tasks.Store].
+func (m *Model) Tasks(_ context.Context, since uint64) ([]tasks.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead {
 		return nil, ErrCrashed
 	}
-	all := slices.SortedFunc(maps.Values(m.tasks), func(a, b roster.Record) int { return int(a.Revision) - int(b.Revision) })
-	return slices.DeleteFunc(all, func(r roster.Record) bool { return r.Revision <= since }), nil
+	all := slices.SortedFunc(maps.Values(m.tasks), func(a, b tasks.Record) int { return int(a.Revision) - int(b.Revision) })
+	return slices.DeleteFunc(all, func(r tasks.Record) bool { return r.Revision <= since }), nil
 }
 
-// Secret implements [roster.Store].
-func (m *Model) Secret(_ context.Context, name string) (roster.Secret, error) {
+// Secret implements [tasks.Store].
+func (m *Model) Secret(_ context.Context, name string) (tasks.Secret, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead {
-		return roster.Secret{}, ErrCrashed
+		return tasks.Secret{}, ErrCrashed
 	}
 	return m.secrets[name], nil
 }
 
-// PutSecret implements [roster.Store].
+// PutSecret implements [tasks.Store].
 func (m *Model) PutSecret(_ context.Context, name string, revision uint64, sealed []byte) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	err := m.change(m.secrets[name].Revision, revision, func() {
-		m.secrets[name] = roster.Secret{Revision: revision + 1, Sealed: bytes.Clone(sealed)}
+		m.secrets[name] = tasks.Secret{Revision: revision + 1, Sealed: bytes.Clone(sealed)}
 	})
 	return m.secrets[name].Revision, err
 }

@@ -18,11 +18,11 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// Secrets opens a roster of one task over a store and returns the secrets that it
+// Secrets opens a registry of one task over a store and returns the secrets that it
 // has put there, by name, in the forms in which they could be in a file: the
 // caller looks for them where the store keeps its bytes.
-func Secrets(ctx context.Context, s roster.Store, role dap.Role, keys *atrest.Keys, c clock.Clock, rand io.Reader) (map[string][]byte, error) {
-	r, err := roster.Open(ctx, s, roster.Config{Role: role, Keys: keys, Clock: c, Rand: rand})
+func Secrets(ctx context.Context, s tasks.Store, role dap.Role, keys *atrest.Keys, c clock.Clock, rand io.Reader) (map[string][]byte, error) {
+	r, err := tasks.Open(ctx, s, tasks.Config{Role: role, Keys: keys, Clock: c, Rand: rand})
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func Secrets(ctx context.Context, s roster.Store, role dap.Role, keys *atrest.Ke
 	}
 	held := r.Keyring().Keys()
 	if len(held) == 0 {
-		return nil, errors.New("the roster has no HPKE key")
+		return nil, errors.New("the registry has no HPKE key")
 	}
 	text, err := held[0].Key.Text()
 	if err != nil {
@@ -63,7 +63,7 @@ func Secrets(ctx context.Context, s roster.Store, role dap.Role, keys *atrest.Ke
 }
 
 // entry returns an entry of a task of counts.
-func entry(role dap.Role, verify vdaf.VerifyKey, token auth.Token, rand io.Reader) (*roster.Entry, error) {
+func entry(role dap.Role, verify vdaf.VerifyKey, token auth.Token, rand io.Reader) (*tasks.Entry, error) {
 	count, err := vdaf.Count()
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func entry(role dap.Role, verify vdaf.VerifyKey, token auth.Token, rand io.Reade
 	if err != nil {
 		return nil, err
 	}
-	e := &roster.Entry{
+	e := &tasks.Entry{
 		ID: dap.TaskprovID(encoded), Variant: "dap-18", Config: encoded, Role: role,
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{0: verify}, Collector: collector.Config(), Leeway: time.Minute,
 	}

@@ -1,4 +1,4 @@
-// Package storetest holds the conformance suite of [roster.Store] and a model of
+// Package storetest holds the conformance suite of [tasks.Store] and a model of
 // a store that can crash.
 //
 // An implementation's test calls [Run] with a function that opens a fresh store.
@@ -18,10 +18,10 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// Run checks a store against the promises of [roster.Store]. Open returns an
+// Run checks a store against the promises of [tasks.Store]. Open returns an
 // empty store; reopen closes it and opens what it has left behind.
-func Run(t *testing.T, open func(t *testing.T) (store roster.Store, reopen func(t *testing.T) roster.Store)) {
-	for name, test := range map[string]func(*testing.T, roster.Store, func(*testing.T) roster.Store){
+func Run(t *testing.T, open func(t *testing.T) (store tasks.Store, reopen func(t *testing.T) tasks.Store)) {
+	for name, test := range map[string]func(*testing.T, tasks.Store, func(*testing.T) tasks.Store){
 		"tasks": testTasks, "secrets": testSecrets, "one of many wins": testConcurrent, "no revision is missed": testFollow,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -31,7 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) (store roster.Store, reopen func(
 	}
 }
 
-func put(t *testing.T, s roster.Store, id byte, revision uint64, sealed string) uint64 {
+func put(t *testing.T, s tasks.Store, id byte, revision uint64, sealed string) uint64 {
 	t.Helper()
 	r, err := s.PutTask(t.Context(), dap.TaskID{id}, revision, []byte(sealed))
 	if err != nil {
@@ -40,7 +40,7 @@ func put(t *testing.T, s roster.Store, id byte, revision uint64, sealed string) 
 	return r
 }
 
-func wantTasks(t *testing.T, s roster.Store, since uint64, want ...roster.Record) {
+func wantTasks(t *testing.T, s tasks.Store, since uint64, want ...tasks.Record) {
 	t.Helper()
 	have, err := s.Tasks(t.Context(), since)
 	if err != nil {
@@ -51,7 +51,7 @@ func wantTasks(t *testing.T, s roster.Store, since uint64, want ...roster.Record
 	}
 }
 
-func testTasks(t *testing.T, s roster.Store, reopen func(*testing.T) roster.Store) {
+func testTasks(t *testing.T, s tasks.Store, reopen func(*testing.T) tasks.Store) {
 	wantTasks(t, s, 0)
 	one := put(t, s, 1, 0, "one")
 	two := put(t, s, 2, 0, "two")
@@ -60,18 +60,18 @@ func testTasks(t *testing.T, s roster.Store, reopen func(*testing.T) roster.Stor
 		t.Fatalf("revisions %d, %d, %d do not increase", one, two, again)
 	}
 	s = reopen(t)
-	second := roster.Record{Task: dap.TaskID{2}, Revision: two, Sealed: []byte("two")}
-	first := roster.Record{Task: dap.TaskID{1}, Revision: again, Sealed: []byte("one, again")}
+	second := tasks.Record{Task: dap.TaskID{2}, Revision: two, Sealed: []byte("two")}
+	first := tasks.Record{Task: dap.TaskID{1}, Revision: again, Sealed: []byte("one, again")}
 	wantTasks(t, s, 0, second, first)
 	wantTasks(t, s, one, second, first)
 	wantTasks(t, s, two, first)
 	wantTasks(t, s, again)
 	for _, revision := range []uint64{0, one, two, again + 1} {
-		if _, err := s.PutTask(t.Context(), dap.TaskID{1}, revision, []byte("wrong")); !errors.Is(err, roster.ErrConflict) {
+		if _, err := s.PutTask(t.Context(), dap.TaskID{1}, revision, []byte("wrong")); !errors.Is(err, tasks.ErrConflict) {
 			t.Errorf("over revision %d: %v, want ErrConflict", revision, err)
 		}
 	}
-	if _, err := s.PutTask(t.Context(), dap.TaskID{3}, again, []byte("wrong")); !errors.Is(err, roster.ErrConflict) {
+	if _, err := s.PutTask(t.Context(), dap.TaskID{3}, again, []byte("wrong")); !errors.Is(err, tasks.ErrConflict) {
 		t.Errorf("a new task over a revision: %v, want ErrConflict", err)
 	}
 	wantTasks(t, s, 0, second, first)
@@ -80,7 +80,7 @@ func testTasks(t *testing.T, s roster.Store, reopen func(*testing.T) roster.Stor
 	}
 }
 
-func testSecrets(t *testing.T, s roster.Store, reopen func(*testing.T) roster.Store) {
+func testSecrets(t *testing.T, s tasks.Store, reopen func(*testing.T) tasks.Store) {
 	want := func(name string, revision uint64, sealed string) {
 		t.Helper()
 		have, err := s.Secret(t.Context(), name)
@@ -98,11 +98,11 @@ func testSecrets(t *testing.T, s roster.Store, reopen func(*testing.T) roster.St
 		want("b", 0, "")
 	}
 	for _, revision := range []uint64{0, 2, 4} {
-		if _, err := s.PutSecret(t.Context(), "a", revision, []byte("wrong")); !errors.Is(err, roster.ErrConflict) {
+		if _, err := s.PutSecret(t.Context(), "a", revision, []byte("wrong")); !errors.Is(err, tasks.ErrConflict) {
 			t.Errorf("over revision %d: %v, want ErrConflict", revision, err)
 		}
 	}
-	if _, err := s.PutSecret(t.Context(), "b", 1, []byte("wrong")); !errors.Is(err, roster.ErrConflict) {
+	if _, err := s.PutSecret(t.Context(), "b", 1, []byte("wrong")); !errors.Is(err, tasks.ErrConflict) {
 		t.Errorf("a new secret over a revision: %v, want ErrConflict", err)
 	}
 	s = reopen(t)
@@ -110,35 +110,35 @@ func testSecrets(t *testing.T, s roster.Store, reopen func(*testing.T) roster.St
 	want("b", 0, "")
 }
 
-func testConcurrent(t *testing.T, s roster.Store, _ func(*testing.T) roster.Store) {
+func testConcurrent(t *testing.T, s tasks.Store, _ func(*testing.T) tasks.Store) {
 	var wg sync.WaitGroup
-	var tasks, secrets atomic.Int32
+	var taskStore, secrets atomic.Int32
 	for range 8 {
 		wg.Go(func() {
 			for _, try := range []struct {
 				won *atomic.Int32
 				put func() (uint64, error)
 			}{
-				{&tasks, func() (uint64, error) { return s.PutTask(t.Context(), dap.TaskID{1}, 0, []byte("x")) }},
+				{&taskStore, func() (uint64, error) { return s.PutTask(t.Context(), dap.TaskID{1}, 0, []byte("x")) }},
 				{&secrets, func() (uint64, error) { return s.PutSecret(t.Context(), "a", 0, []byte("x")) }},
 			} {
 				if _, err := try.put(); err == nil {
 					try.won.Add(1)
-				} else if !errors.Is(err, roster.ErrConflict) {
+				} else if !errors.Is(err, tasks.ErrConflict) {
 					t.Errorf("%v, want ErrConflict", err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if tasks.Load() != 1 || secrets.Load() != 1 {
-		t.Errorf("%d tasks and %d secrets of 8 were stored, want 1 and 1", tasks.Load(), secrets.Load())
+	if taskStore.Load() != 1 || secrets.Load() != 1 {
+		t.Errorf("%d tasks and %d secrets of 8 were stored, want 1 and 1", taskStore.Load(), secrets.Load())
 	}
 }
 
 // A reader that only asks for what is newer than the newest it has seen sees
 // every task, while others are being stored.
-func testFollow(t *testing.T, s roster.Store, _ func(*testing.T) roster.Store) {
+func testFollow(t *testing.T, s tasks.Store, _ func(*testing.T) tasks.Store) {
 	const writers, each = 4, 8
 	var wg sync.WaitGroup
 	for w := range writers {

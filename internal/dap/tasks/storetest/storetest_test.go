@@ -9,9 +9,9 @@ import (
 )
 
 func TestModel(t *testing.T) {
-	Run(t, func(*testing.T) (roster.Store, func(*testing.T) roster.Store) {
+	Run(t, func(*testing.T) (tasks.Store, func(*testing.T) tasks.Store) {
 		m := NewModel()
-		return m, func(*testing.T) roster.Store {
+		return m, func(*testing.T) tasks.Store {
 			m = m.Restart()
 			return m
 		}

@@ -24,7 +24,7 @@ type aggregation struct {
 
 // aggregation returns the aggregate task of an entry: one that keeps its record,
 // see [metric.gathering].
-func (c *courier) aggregation(e outbox.Entry) (*aggregation, error) {
+func (c *uploader) aggregation(e outbox.Entry) (*aggregation, error) {
 	c.mu.Lock()
 	a := c.dap[e.Task]
 	c.mu.Unlock()
@@ -44,7 +44,7 @@ func (c *courier) aggregation(e outbox.Entry) (*aggregation, error) {
 	return a, nil
 }
 
-func (c *courier) newAggregation(t *task.Task, id task.ID) (*aggregation, error) {
+func (c *uploader) newAggregation(t *task.Task, id task.ID) (*aggregation, error) {
 	q, err := aggregate.New(&t.Aggregation)
 	if err != nil {
 		return nil, err
@@ -61,12 +61,12 @@ func (c *courier) newAggregation(t *task.Task, id task.ID) (*aggregation, error)
 
 // sealAggregate makes the upload of what was gathered. Its time is the epoch,
 // nothing finer.
-func (c *courier) sealAggregate(ctx context.Context, e outbox.Entry) ([]byte, error) {
+func (c *uploader) sealAggregate(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	a, err := c.aggregation(e)
 	if err != nil {
 		return nil, err
 	}
-	g, err := parseGathered(a.question, e.Record)
+	g, err := parseAccumulated(a.question, e.Record)
 	if err != nil {
 		return nil, &outbox.Refused{Cause: "unreadable", Err: err}
 	}
@@ -81,7 +81,7 @@ func (c *courier) sealAggregate(ctx context.Context, e outbox.Entry) ([]byte, er
 	return client.Encode(a.dap, r)
 }
 
-func (c *courier) sendAggregate(ctx context.Context, e outbox.Entry, report []byte) error {
+func (c *uploader) sendAggregate(ctx context.Context, e outbox.Entry, report []byte) error {
 	a, err := c.aggregation(e)
 	if err != nil {
 		return err

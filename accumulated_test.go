@@ -10,7 +10,7 @@ import (
 
 // Whatever is in an entry of the outbox, it is read as what it writes, or
 // refused.
-func FuzzGathered(f *testing.F) {
+func FuzzAccumulated(f *testing.F) {
 	a := task.Aggregation{Kind: task.Multihot, Labels: []string{"a", "b", "c"}, Max: 2, Variant: "dap-18"}
 	a, err := aggregate.WithChunk(a)
 	if err != nil {
@@ -30,9 +30,9 @@ func FuzzGathered(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(m.report(g).Record)
-	f.Add([]byte{gatheredVersion})
+	f.Add([]byte{accumulatedVersion})
 	f.Fuzz(func(t *testing.T, record []byte) {
-		g, err := parseGathered(q, record)
+		g, err := parseAccumulated(q, record)
 		if err != nil {
 			return
 		}

@@ -12,10 +12,10 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A tender sees to it that each task in which the device takes part with its
+// A presence sees to it that each task in which the device takes part with its
 // presence hidden has a report for every epoch, whether the app records anything or
 // not. It is safe for concurrent use.
-type tender struct {
+type presence struct {
 	random io.Reader
 	owner  string // whose enrolments count; "" means all
 
@@ -24,15 +24,15 @@ type tender struct {
 	done    map[task.ID]task.Epoch // the first epoch not yet done; guarded by mu
 }
 
-func newTender(random io.Reader, owner string) *tender {
-	return &tender{random: random, owner: owner, metrics: map[task.ID]*metric{}, done: map[task.ID]task.Epoch{}}
+func newPresence(random io.Reader, owner string) *presence {
+	return &presence{random: random, owner: owner, metrics: map[task.ID]*metric{}, done: map[task.ID]task.Epoch{}}
 }
 
-// tend adds what is missing at now: for each epoch from the enrolment on that has
+// fill adds what is missing at now: for each epoch from the enrolment on that has
 // begun and whose reports can still be sent. It forgets enrolments of tasks that
 // are over. The outbox's caps let it add one report for an epoch, whatever was
 // forgotten here.
-func (d *tender) tend(box *outbox.Box, now time.Time) error {
+func (d *presence) fill(box *outbox.Box, now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	enrolled, err := box.Enrolments()
@@ -46,7 +46,7 @@ func (d *tender) tend(box *outbox.Box, now time.Time) error {
 		}
 		m, err := d.metric(e)
 		if err == nil {
-			err = d.tendOne(box, m, e, now)
+			err = d.fillOne(box, m, e, now)
 		}
 		failed = errors.Join(failed, err)
 	}
@@ -54,7 +54,7 @@ func (d *tender) tend(box *outbox.Box, now time.Time) error {
 }
 
 // metric opens the task of an enrolment, which its app has checked before.
-func (d *tender) metric(e outbox.Enrolment) (*metric, error) {
+func (d *presence) metric(e outbox.Enrolment) (*metric, error) {
 	if m := d.metrics[e.Task]; m != nil {
 		return m, nil
 	}
@@ -73,7 +73,7 @@ func (d *tender) metric(e outbox.Enrolment) (*metric, error) {
 	return m, nil
 }
 
-func (d *tender) tendOne(box *outbox.Box, m *metric, e outbox.Enrolment, now time.Time) error {
+func (d *presence) fillOne(box *outbox.Box, m *metric, e outbox.Enrolment, now time.Time) error {
 	t := m.task
 	current := t.EpochAt(now)
 	late := task.Epoch(t.MaxDelay/t.EpochSeconds) + 1 // epochs whose reports can still be sent
@@ -93,7 +93,7 @@ func (d *tender) tendOne(box *outbox.Box, m *metric, e outbox.Enrolment, now tim
 		if err != nil {
 			return err
 		}
-		verdicts, err := box.Add(m.gathering(now, epoch, m.report(g)))
+		verdicts, err := box.Add(m.accumulating(now, epoch, m.report(g)))
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (d *tender) tendOne(box *outbox.Box, m *metric, e outbox.Enrolment, now tim
 }
 
 // forget makes the next pass check all epochs again.
-func (d *tender) forget() {
+func (d *presence) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.done)

@@ -28,15 +28,15 @@ const (
 	keysType    = "application/shoal-keys;v=1"
 	problemType = "application/problem+json"
 
-	maxKeys    = 1 << 20          // bytes of a list of key configurations
-	maxProblem = 4 << 10          // bytes of a problem document that are read
-	keysFor    = time.Hour        // how long key configurations are used before they are fetched again
-	patience   = 60 * time.Second // with one request
+	maxKeys        = 1 << 20          // bytes of a list of key configurations
+	maxProblem     = 4 << 10          // bytes of a problem document that are read
+	keysFor        = time.Hour        // how long key configurations are used before they are fetched again
+	requestTimeout = 60 * time.Second // with one request
 )
 
-// A courier seals reports and takes them to the first party of their task. It
+// A uploader seals reports and takes them to the first party of their task. It
 // knows one way only. It is safe for concurrent use.
-type courier struct {
+type uploader struct {
 	client *http.Client
 	clock  clock.Clock
 	owners []ed25519.PublicKey // whose tasks are accepted; nil: those of any owner that signed
@@ -56,14 +56,14 @@ type destination struct {
 	until   time.Time  // when keys are to be fetched again
 }
 
-func newCourier(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey) *courier {
+func newUploader(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey) *uploader {
 	if rt == nil {
 		rt = client.Transport()
 	}
-	return &courier{
+	return &uploader{
 		client: &http.Client{
 			Transport:     rt,
-			Timeout:       patience,
+			Timeout:       requestTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		clock:  c,
@@ -76,8 +76,8 @@ func newCourier(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey)
 }
 
 // Seal implements [outbox.Sealer].
-func (c *courier) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
-	if e.Keeps {
+func (c *uploader) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
+	if e.Resealable {
 		return c.sealAggregate(ctx, e)
 	}
 	d, err := c.destination(ctx, e)
@@ -97,7 +97,7 @@ func (c *courier) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 
 // destination returns the task of an entry and current keys of its parties,
 // which it fetches when they are missing or old.
-func (c *courier) destination(ctx context.Context, e outbox.Entry) (*destination, error) {
+func (c *uploader) destination(ctx context.Context, e outbox.Entry) (*destination, error) {
 	now := c.clock.Now()
 	c.mu.Lock()
 	d := c.known[e.Task]
@@ -141,14 +141,14 @@ func validUntil(now time.Time, configs []*task.KeyConfig, keys []task.Key) time.
 }
 
 // forget drops the cached keys of a task, so that its next report fetches them again.
-func (c *courier) forget(id task.ID) {
+func (c *uploader) forget(id task.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, id)
 }
 
 // openTask checks again the task that is stored with an entry.
-func (c *courier) openTask(e outbox.Entry) (*task.Task, error) {
+func (c *uploader) openTask(e outbox.Entry) (*task.Task, error) {
 	t, id, err := openSigned(e.TaskBytes, c.owners)
 	if err != nil {
 		return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
@@ -161,7 +161,7 @@ func (c *courier) openTask(e outbox.Entry) (*task.Task, error) {
 
 // fetchKeys asks the first party for the key configurations of all and checks
 // their signatures.
-func (c *courier) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now time.Time) ([]*task.KeyConfig, error) {
+func (c *uploader) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now time.Time) ([]*task.KeyConfig, error) {
 	req, err := newRequest(ctx, http.MethodGet, t.Hops[0].URL, id, "keys", nil)
 	if err != nil {
 		return nil, err
@@ -192,8 +192,8 @@ func (c *courier) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now t
 }
 
 // Send implements [outbox.Sender].
-func (c *courier) Send(ctx context.Context, e outbox.Entry, report []byte) error {
-	if e.Keeps {
+func (c *uploader) Send(ctx context.Context, e outbox.Entry, report []byte) error {
+	if e.Resealable {
 		return c.sendAggregate(ctx, e, report)
 	}
 	if err := task.ValidURL(e.Destination); err != nil {

@@ -17,10 +17,10 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// gather takes collection jobs as far as they go, and reports whether one moved.
-func (l *Leader) gather(ctx context.Context) (bool, error) {
-	l.gathering.Lock()
-	defer l.gathering.Unlock()
+// driveCollections takes collection jobs as far as they go, and reports whether one moved.
+func (l *Leader) driveCollections(ctx context.Context) (bool, error) {
+	l.collecting.Lock()
+	defer l.collecting.Unlock()
 	pending, err := l.config.Store.Collections(ctx)
 	if err != nil {
 		return false, fmt.Errorf("reading collection jobs: %w", err)
@@ -85,7 +85,7 @@ func (l *Leader) advanceCollection(ctx context.Context, c Collection) (moved boo
 // it has become.
 func (l *Leader) step(ctx context.Context, c Collection) (Collection, error) {
 	s, err := l.servingOf(ctx, c.Task)
-	if errors.Is(err, roster.ErrUnknown) || errors.Is(err, errDisabled) {
+	if errors.Is(err, tasks.ErrUnknown) || errors.Is(err, errDisabled) {
 		return c, nil
 	}
 	if err != nil {
@@ -118,7 +118,7 @@ func ignoreConflict(err error) error {
 
 // prepare waits for the grace, for the logs that may hold reports of the batch,
 // and for enough reports, and then freezes the batch.
-func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (Collection, error) {
+func (l *Leader) prepare(ctx context.Context, s *tasks.Serving, c Collection) (Collection, error) {
 	at, err := collectableAt(s, c.Interval)
 	if err != nil {
 		return l.fail(ctx, c, &dap.Abort{Type: dap.ProblemBatchInvalid, Detail: err.Error()})
@@ -129,11 +129,11 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 	if c.Interval.Duration == 0 {
 		return l.selectBatch(ctx, s, c)
 	}
-	book, err := l.book(ctx, s)
+	taskLedger, err := l.ledger(ctx, s)
 	if err != nil {
 		return c, err
 	}
-	if ready, next, err := l.logsCut(ctx, c); err != nil || next.Rev != c.Rev {
+	if ready, next, err := l.jobsCreated(ctx, c); err != nil || next.Rev != c.Rev {
 		return next, err
 	} else if !ready {
 		return l.waitForNodes(ctx, c, dap.BatchID{}, at)
@@ -141,7 +141,7 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 	if wait, err := l.looksAgain(ctx, c); wait || err != nil {
 		return c, err
 	}
-	total, collected, err := book.Batch(ctx, c.selector())
+	total, collected, err := taskLedger.Batch(ctx, c.selector())
 	if err != nil {
 		return c, err
 	}
@@ -150,13 +150,13 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 		if abort.Type != dap.ProblemInvalidBatchSize {
 			return l.fail(ctx, c, abort)
 		}
-		if next, err := l.failExpired(ctx, book, c); err != nil || next.Rev != c.Rev {
+		if next, err := l.failExpired(ctx, taskLedger, c); err != nil || next.Rev != c.Rev {
 			return next, err
 		}
 		return l.wait(ctx, s, c, total.Count, at)
 	}
-	if c.Interval.Start < book.Kept() { // it was whole when it was asked for
-		return l.failExpired(ctx, book, c)
+	if c.Interval.Start < taskLedger.Kept() { // it was whole when it was asked for
+		return l.failExpired(ctx, taskLedger, c)
 	}
 	next, err := l.drain(ctx, c)
 	if errors.Is(err, ErrBusy) {
@@ -167,15 +167,15 @@ func (l *Leader) prepare(ctx context.Context, s *roster.Serving, c Collection) (
 
 // failExpired fails a collection whose batch cannot be whole any more because
 // reports have expired. As long as jobs run that may add to it, nothing is decided.
-func (l *Leader) failExpired(ctx context.Context, book *ledger.Book, c Collection) (Collection, error) {
-	if c.Interval.Start >= book.Oldest() {
+func (l *Leader) failExpired(ctx context.Context, taskLedger *ledger.Ledger, c Collection) (Collection, error) {
+	if c.Interval.Start >= taskLedger.Oldest() {
 		return c, nil
 	}
 	holders, err := l.config.Store.Holders(ctx, c)
 	if err != nil || len(holders) > 0 {
 		return c, err
 	}
-	err = l.checkExpired(ctx, book, c.Task, c.Interval)
+	err = l.checkExpired(ctx, taskLedger, c.Task, c.Interval)
 	if abort := dap.AbortOf(err); abort != nil {
 		l.config.Failed(fmt.Errorf("collection job %v of task %v fails: %s", c.ID, c.Task, abort.Detail))
 		return l.fail(ctx, c, abort)
@@ -193,7 +193,7 @@ func dueSince(c *Collection, at time.Time) time.Time { return later(at, c.Create
 func (l *Leader) waitForNodes(ctx context.Context, c Collection, batch dap.BatchID, at time.Time) (Collection, error) {
 	k := collectionKey{c.Task, c.ID}
 	since, now := dueSince(&c, at), l.config.Clock.Now()
-	late := !now.Before(since.Add(l.config.Patience))
+	late := !now.Before(since.Add(l.config.CollectionTimeout))
 	l.mu.Lock()
 	p := l.progress[k]
 	l.mu.Unlock()
@@ -223,10 +223,10 @@ func (l *Leader) waitForNodes(ctx context.Context, c Collection, batch dap.Batch
 	})
 }
 
-// logsCut reports whether the logs that were there when the collection was due
+// jobsCreated reports whether the logs that were there when the collection was due
 // are cut into jobs. The first time it asks for it.
-func (l *Leader) logsCut(ctx context.Context, c Collection) (bool, Collection, error) {
-	last, uncut, err := l.config.Store.LastLog(ctx, c.Task, c.Upto)
+func (l *Leader) jobsCreated(ctx context.Context, c Collection) (bool, Collection, error) {
+	last, undone, err := l.config.Store.LastLog(ctx, c.Task, c.Upto)
 	if err != nil {
 		return false, c, err
 	}
@@ -239,7 +239,7 @@ func (l *Leader) logsCut(ctx context.Context, c Collection) (bool, Collection, e
 		l.wake.intake.set()
 		return false, c, nil
 	}
-	return uncut == 0, c, nil
+	return undone == 0, c, nil
 }
 
 // lookEvery is how often a batch that jobs may still add to is looked at: to read
@@ -262,11 +262,11 @@ func (l *Leader) looksAgain(ctx context.Context, c Collection) (bool, error) {
 
 // wait notes how many reports are missing, and gives up when none can be
 // expected to come any more.
-func (l *Leader) wait(ctx context.Context, s *roster.Serving, c Collection, have uint64, since time.Time) (Collection, error) {
+func (l *Leader) wait(ctx context.Context, s *tasks.Serving, c Collection, have uint64, since time.Time) (Collection, error) {
 	least := s.Task.Config().MinBatchSize
 	missing := least - min(have, least)
 	since = dueSince(&c, since)
-	if l.now().Before(since.Add(l.config.Patience)) {
+	if l.now().Before(since.Add(l.config.CollectionTimeout)) {
 		l.mu.Lock()
 		l.progress[collectionKey{c.Task, c.ID}] = progress{missing: missing, looked: l.config.Clock.Now()}
 		l.mu.Unlock()
@@ -279,7 +279,7 @@ func (l *Leader) wait(ctx context.Context, s *roster.Serving, c Collection, have
 }
 
 // selectBatch takes the oldest batch that has enough reports.
-func (l *Leader) selectBatch(ctx context.Context, s *roster.Serving, c Collection) (Collection, error) {
+func (l *Leader) selectBatch(ctx context.Context, s *tasks.Serving, c Collection) (Collection, error) {
 	batches, err := l.config.Store.Batches(ctx, c.Task)
 	if err != nil {
 		return c, err
@@ -297,7 +297,7 @@ func (l *Leader) selectBatch(ctx context.Context, s *roster.Serving, c Collectio
 		most = max(most, b.Count)
 	}
 	// Reports that wait in logs may fill one.
-	ready, next, err := l.logsCut(ctx, c)
+	ready, next, err := l.jobsCreated(ctx, c)
 	if err != nil || next.Rev != c.Rev {
 		return next, err
 	}
@@ -332,12 +332,12 @@ func (l *Leader) fail(ctx context.Context, c Collection, abort *dap.Abort) (Coll
 
 // fetchShare asks the helper for its share of a frozen batch (section "Obtaining
 // Aggregate Shares"), and then ends the collection.
-func (l *Leader) fetchShare(ctx context.Context, s *roster.Serving, c Collection) (Collection, error) {
-	book, err := l.book(ctx, s)
+func (l *Leader) fetchShare(ctx context.Context, s *tasks.Serving, c Collection) (Collection, error) {
+	taskLedger, err := l.ledger(ctx, s)
 	if err != nil {
 		return c, err
 	}
-	total, collected, err := book.Batch(ctx, c.selector())
+	total, collected, err := taskLedger.Batch(ctx, c.selector())
 	if err != nil {
 		return c, err
 	}
@@ -366,12 +366,12 @@ func (l *Leader) fetchShare(ctx context.Context, s *roster.Serving, c Collection
 	if err := s.Task.Codec().Decode(&share, answer.Body); err != nil {
 		return c, fmt.Errorf("%w: %w", exchange.ErrAnswer, err)
 	}
-	return l.end(ctx, s, book, c, &job, share.Encrypted)
+	return l.end(ctx, s, taskLedger, c, &job, share.Encrypted)
 }
 
 // askShare sends the request to the helper, or asks for the result of one that
 // the helper works on.
-func (l *Leader) askShare(ctx context.Context, s *roster.Serving, c *Collection, job *dap.CollectionJobReq) (*exchange.Response, error) {
+func (l *Leader) askShare(ctx context.Context, s *tasks.Serving, c *Collection, job *dap.CollectionJobReq) (*exchange.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.config.LeaseTime)
 	defer cancel()
 	codec := s.Task.Codec()
@@ -408,7 +408,7 @@ func shareID(request []byte) dap.AggregateShareID {
 }
 
 // awaitShare notes where the helper works on its share.
-func (l *Leader) awaitShare(ctx context.Context, s *roster.Serving, c Collection, answer *exchange.Response) (Collection, error) {
+func (l *Leader) awaitShare(ctx context.Context, s *tasks.Serving, c Collection, answer *exchange.Response) (Collection, error) {
 	if answer.Location != "" {
 		c.Location = answer.Location
 	}
@@ -435,7 +435,7 @@ func (l *Leader) shareFailed(ctx context.Context, c Collection, cause error) (Co
 		return next, errors.Join(ignoreConflict(err))
 	}
 	c.Attempts++
-	if c.Attempts >= l.config.Attempts && l.now().After(c.Created.Add(l.config.Patience)) {
+	if c.Attempts >= l.config.Attempts && l.now().After(c.Created.Add(l.config.CollectionTimeout)) {
 		next, err := l.fail(ctx, c, &dap.Abort{Detail: "the helper did not give its share"})
 		return next, errors.Join(cause, ignoreConflict(err))
 	}
@@ -453,7 +453,7 @@ func (l *Leader) shareFailed(ctx context.Context, c Collection, cause error) (Co
 
 // end adds the leader's noise, seals its share, and stores the result in one
 // step with the mark that the batch is collected. Only then can the share leave.
-func (l *Leader) end(ctx context.Context, s *roster.Serving, book *ledger.Book, c Collection, job *dap.CollectionJobReq, helper dap.HpkeCiphertext) (Collection, error) {
+func (l *Leader) end(ctx context.Context, s *tasks.Serving, taskLedger *ledger.Ledger, c Collection, job *dap.CollectionJobReq, helper dap.HpkeCiphertext) (Collection, error) {
 	done := c
 	var lost uint64
 	if c.Interval.Duration > 0 {
@@ -462,8 +462,8 @@ func (l *Leader) end(ctx context.Context, s *roster.Serving, book *ledger.Book, 
 			return c, err
 		}
 	}
-	err := book.Collect(ctx, c.selector(), func(ctx context.Context, total *dap.Total, mark ledger.Collection) error {
-		if c.Interval.Duration > 0 && c.Interval.Start < book.Kept() {
+	err := taskLedger.Collect(ctx, c.selector(), func(ctx context.Context, total *dap.Total, mark ledger.Collection) error {
+		if c.Interval.Duration > 0 && c.Interval.Start < taskLedger.Kept() {
 			return l.expiredBatch(ctx, c.Task, c.Interval, "reports of a part of the interval have expired and were deleted")
 		}
 		if total.Count != c.Count || total.Checksum != c.Checksum {

@@ -15,7 +15,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 )
 
-// A Config is the configuration of [Books]. Keys, Clock and Rand are needed.
+// A Config is the configuration of [Ledgers]. Keys, Clock and Rand are needed.
 type Config struct {
 	Keys  *atrest.Keys // seal the totals
 	Clock clock.Clock
@@ -25,11 +25,11 @@ type Config struct {
 	// it is full the task with the most gives way, and its commits read 64 KiB for each
 	// report and million IDs that it has no memory for.
 	CacheBytes int64
-	// Linger is how much longer than the expiry of [Books.Open] a report can be
-	// committed and its ID is kept; [Book.Late] heeds the expiry alone. A leader
+	// ExpiryGrace is how much longer than the expiry of [Ledgers.Open] a report can be
+	// committed and its ID is kept; [Ledger.Late] heeds the expiry alone. A leader
 	// accepts no report that is too old, but what the helper has counted meanwhile it
 	// must count, however long the answer took. 0 means not at all.
-	Linger time.Duration
+	ExpiryGrace time.Duration
 	// NotBefore drops all reports before a time, rounded up to the time precision of
 	// their task, whatever the store has forgotten: after a store was lost or put back
 	// to an older state. Zero means none.
@@ -44,21 +44,21 @@ const (
 	defaultParts      = 8
 )
 
-// Books are the ledgers of one aggregator over one store. They are safe for
+// Ledgers are the ledgers of one aggregator over one store. They are safe for
 // concurrent use.
-type Books struct {
+type Ledgers struct {
 	store  Store
 	config Config
 	part   uint8
 	cache  cache
 	sizes  sizes
 
-	mu    sync.Mutex
-	books map[dap.TaskID]*Book
+	mu      sync.Mutex
+	ledgers map[dap.TaskID]*Ledger
 }
 
-// New returns the books over a store.
-func New(store Store, c Config) (*Books, error) {
+// New returns the ledgers over a store.
+func New(store Store, c Config) (*Ledgers, error) {
 	if c.Keys == nil || c.Clock == nil || c.Rand == nil {
 		return nil, errors.New("opening ledgers: keys, clock and randomness are needed")
 	}
@@ -68,30 +68,30 @@ func New(store Store, c Config) (*Books, error) {
 	if c.Parts == 0 {
 		c.Parts = defaultParts
 	}
-	if c.CacheBytes < 0 || c.Parts < 0 || c.Parts > 256 || c.Linger < 0 {
-		return nil, fmt.Errorf("opening ledgers: cache of %d bytes, %d parts and %v longer, want 1 or more, 1 to 256, and not negative", c.CacheBytes, c.Parts, c.Linger)
+	if c.CacheBytes < 0 || c.Parts < 0 || c.Parts > 256 || c.ExpiryGrace < 0 {
+		return nil, fmt.Errorf("opening ledgers: cache of %d bytes, %d parts and %v longer, want 1 or more, 1 to 256, and not negative", c.CacheBytes, c.Parts, c.ExpiryGrace)
 	}
 	var b [1]byte
 	if _, err := io.ReadFull(c.Rand, b[:]); err != nil {
 		return nil, fmt.Errorf("opening ledgers: reading randomness: %w", err)
 	}
-	return &Books{
+	return &Ledgers{
 		store: store, config: c, part: uint8(int(b[0]) % c.Parts),
-		cache: cache{limit: c.CacheBytes, pages: make(map[cacheKey]*list.Element), tasks: make(map[dap.TaskID]*cacheTask)},
-		books: make(map[dap.TaskID]*Book),
-		sizes: defaultSizes,
+		cache:   cache{limit: c.CacheBytes, pages: make(map[cacheKey]*list.Element), tasks: make(map[dap.TaskID]*cacheTask)},
+		ledgers: make(map[dap.TaskID]*Ledger),
+		sizes:   defaultSizes,
 	}, nil
 }
 
-// Open returns the book of a task, and begins the task's ledger if the task has
+// Open returns the ledger of a task, and begins the task's ledger if the task has
 // none. Reports older than expiry are dropped, 0 means never; the expiry of the
 // last call holds.
-func (bs *Books) Open(ctx context.Context, task *dap.Task, expiry time.Duration) (*Book, error) {
+func (bs *Ledgers) Open(ctx context.Context, task *dap.Task, expiry time.Duration) (*Ledger, error) {
 	if expiry < 0 {
 		return nil, fmt.Errorf("opening the ledger of task %v: negative expiry %v", task.ID(), expiry)
 	}
 	bs.mu.Lock()
-	b := bs.books[task.ID()]
+	b := bs.ledgers[task.ID()]
 	bs.mu.Unlock()
 	if b == nil {
 		layout, err := bs.store.Begin(ctx, task.ID(), DefaultLayout(task.Config().TimePrecision))
@@ -101,34 +101,34 @@ func (bs *Books) Open(ctx context.Context, task *dap.Task, expiry time.Duration)
 		if err := layout.Validate(); err != nil {
 			return nil, fmt.Errorf("opening the ledger of task %v: %w", task.ID(), err)
 		}
-		b = &Book{books: bs, task: task, layout: layout, turn: make(chan struct{}, 1)}
+		b = &Ledger{ledgers: bs, task: task, layout: layout, sem: make(chan struct{}, 1)}
 		if err := b.refresh(ctx); err != nil {
 			return nil, err
 		}
 	}
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
-	if first := bs.books[task.ID()]; first != nil {
+	if first := bs.ledgers[task.ID()]; first != nil {
 		b = first
 	}
-	bs.books[task.ID()] = b
+	bs.ledgers[task.ID()] = b
 	b.expiry.Store(int64(expiry))
 	return b, nil
 }
 
 // Cached returns how many bytes of report IDs are in memory.
-func (bs *Books) Cached() int64 { return bs.cache.size() }
+func (bs *Ledgers) Cached() int64 { return bs.cache.size() }
 
-// A Book is the ledger of one task. It is safe for concurrent use, and so are
-// many books of the same task, in any number of processes.
-type Book struct {
-	books  *Books
-	task   *dap.Task
-	layout Layout
-	expiry atomic.Int64
+// A Ledger is the ledger of one task. It is safe for concurrent use, and so are
+// many ledgers of the same task, in any number of processes.
+type Ledger struct {
+	ledgers *Ledgers
+	task    *dap.Task
+	layout  Layout
+	expiry  atomic.Int64
 
-	// turn is held by the one that changes the ledger, or reads for it.
-	turn chan struct{}
+	// sem is held by the one that changes the ledger, or reads for it.
+	sem chan struct{}
 
 	mu         sync.RWMutex // guards what follows; to write, both are held
 	generation uint64
@@ -136,24 +136,24 @@ type Book struct {
 	marks      marks
 }
 
-// Task returns the book's task.
-func (b *Book) Task() *dap.Task { return b.task }
+// Task returns the ledger's task.
+func (b *Ledger) Task() *dap.Task { return b.task }
 
-// take waits for the turn, as long as the context lasts.
-func (b *Book) take(ctx context.Context) error {
+// lock waits for the lock, as long as the context lasts.
+func (b *Ledger) lock(ctx context.Context) error {
 	select {
-	case b.turn <- struct{}{}:
+	case b.sem <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the ledger of task %v: %w", b.task.ID(), ctx.Err())
 	}
 }
 
-func (b *Book) give() { <-b.turn }
+func (b *Ledger) unlock() { <-b.sem }
 
-// refresh reads what is new in the head. The turn is held.
-func (b *Book) refresh(ctx context.Context) error {
-	head, err := b.books.store.Head(ctx, b.task.ID(), b.generation)
+// refresh reads what is new in the head. The lock is held.
+func (b *Ledger) refresh(ctx context.Context) error {
+	head, err := b.ledgers.store.Head(ctx, b.task.ID(), b.generation)
 	if err != nil {
 		return fmt.Errorf("reading the ledger of task %v: %w", b.task.ID(), err)
 	}
@@ -169,8 +169,8 @@ func (b *Book) refresh(ctx context.Context) error {
 }
 
 // floor is [Config.NotBefore] in units of the task's time precision.
-func (b *Book) floor() dap.Time {
-	at, precision := b.books.config.NotBefore, b.task.Config().TimePrecision
+func (b *Ledger) floor() dap.Time {
+	at, precision := b.ledgers.config.NotBefore, b.task.Config().TimePrecision
 	if at.IsZero() {
 		return 0
 	}
@@ -182,14 +182,14 @@ func (b *Book) floor() dap.Time {
 }
 
 // horizon returns the time before which reports are dropped now, if they are kept
-// for so much longer. The turn or mu is held.
-func (b *Book) horizon(linger time.Duration) dap.Time {
+// for so much longer. The lock or mu is held.
+func (b *Ledger) horizon(expiryGrace time.Duration) dap.Time {
 	first := max(b.watermark, b.floor())
 	expiry := time.Duration(b.expiry.Load())
 	if expiry == 0 {
 		return first
 	}
-	oldest, err := b.task.Config().TimePrecision.Time(b.books.config.Clock.Now().Add(-expiry - linger))
+	oldest, err := b.task.Config().TimePrecision.Time(b.ledgers.config.Clock.Now().Add(-expiry - expiryGrace))
 	if err != nil { // before 1970: nothing has expired
 		return first
 	}

@@ -1,4 +1,4 @@
-package roster
+package tasks
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 // with [dap.ProblemUnrecognizedTask].
 var ErrUnknown = errors.New("unknown task")
 
-// A Config is the configuration of a [Roster]. Role, Keys, Clock and Rand are
+// A Config is the configuration of a [Registry]. Role, Keys, Clock and Rand are
 // needed.
 type Config struct {
 	Role  dap.Role     // of all tasks
@@ -48,9 +48,9 @@ type Serving struct {
 	revision uint64
 }
 
-// A Roster is an aggregator's tasks and keys, in memory. It is safe for
+// A Registry is an aggregator's tasks and keys, in memory. It is safe for
 // concurrent use.
-type Roster struct {
+type Registry struct {
 	store    Store
 	config   Config
 	resource dap.ResourceKey
@@ -71,15 +71,15 @@ type heldRing struct {
 	sealed   []byte
 }
 
-// Open reads a roster from a store; in an empty store it makes the first HPKE
+// Open reads a registry from a store; in an empty store it makes the first HPKE
 // keys and the resource key. What is sealed with another storage key than the first
 // one of the list is resealed.
-func Open(ctx context.Context, store Store, c Config) (*Roster, error) {
+func Open(ctx context.Context, store Store, c Config) (*Registry, error) {
 	if c.Keys == nil || c.Clock == nil || c.Rand == nil {
-		return nil, errors.New("opening roster: keys, clock and randomness are needed")
+		return nil, errors.New("opening registry: keys, clock and randomness are needed")
 	}
 	if c.Role != dap.Leader && c.Role != dap.Helper {
-		return nil, fmt.Errorf("opening roster: the %v does not aggregate, want leader or helper", c.Role)
+		return nil, fmt.Errorf("opening registry: the %v does not aggregate, want leader or helper", c.Role)
 	}
 	if c.Rotation.Active == 0 {
 		kems := c.Rotation.KEMs
@@ -87,7 +87,7 @@ func Open(ctx context.Context, store Store, c Config) (*Roster, error) {
 		c.Rotation.KEMs = kems
 	}
 	if err := c.Rotation.Validate(); err != nil {
-		return nil, fmt.Errorf("opening roster: %w", err)
+		return nil, fmt.Errorf("opening registry: %w", err)
 	}
 	if c.Refresh == 0 {
 		c.Refresh = time.Minute
@@ -96,37 +96,37 @@ func Open(ctx context.Context, store Store, c Config) (*Roster, error) {
 		}
 	}
 	if c.Refresh < 0 || c.Refresh >= c.Rotation.Pending && c.Rotation.Pending > 0 {
-		return nil, fmt.Errorf("opening roster: refreshed every %v, want less than the %v that keys are pending", c.Refresh, c.Rotation.Pending)
+		return nil, fmt.Errorf("opening registry: refreshed every %v, want less than the %v that keys are pending", c.Refresh, c.Rotation.Pending)
 	}
-	r := &Roster{store: store, config: c, tasks: make(map[dap.TaskID]*Serving)}
+	r := &Registry{store: store, config: c, tasks: make(map[dap.TaskID]*Serving)}
 	if err := r.reseal(ctx); err != nil {
-		return nil, fmt.Errorf("opening roster: %w", err)
+		return nil, fmt.Errorf("opening registry: %w", err)
 	}
 	if err := r.readResourceKey(ctx); err != nil {
-		return nil, fmt.Errorf("opening roster: %w", err)
+		return nil, fmt.Errorf("opening registry: %w", err)
 	}
 	if err := r.Rotate(ctx); err != nil {
-		return nil, fmt.Errorf("opening roster: %w", err)
+		return nil, fmt.Errorf("opening registry: %w", err)
 	}
 	if err := r.Refresh(ctx); err != nil {
-		return nil, fmt.Errorf("opening roster: %w", err)
+		return nil, fmt.Errorf("opening registry: %w", err)
 	}
 	return r, nil
 }
 
 // ResourceKey returns the key that makes the IDs of resources. It is one for all
 // processes and never changes.
-func (r *Roster) ResourceKey() *dap.ResourceKey { return &r.resource }
+func (r *Registry) ResourceKey() *dap.ResourceKey { return &r.resource }
 
 // Keyring returns the HPKE keys as they are now.
-func (r *Roster) Keyring() *dap.Keyring { return r.ring.Load().ring }
+func (r *Registry) Keyring() *dap.Keyring { return r.ring.Load().ring }
 
-// unknownEvery bounds how often an unknown task makes the roster ask the store,
+// unknownEvery bounds how often an unknown task makes the registry ask the store,
 // so that requests for tasks that do not exist cost no more than a look-up.
 const unknownEvery = time.Second
 
 // Lookup returns a task that is served or disabled. It fails with [ErrUnknown].
-func (r *Roster) Lookup(ctx context.Context, id dap.TaskID) (*Serving, error) {
+func (r *Registry) Lookup(ctx context.Context, id dap.TaskID) (*Serving, error) {
 	if s := r.held(id); s != nil {
 		return s, nil
 	}
@@ -150,7 +150,7 @@ func (r *Roster) Lookup(ctx context.Context, id dap.TaskID) (*Serving, error) {
 }
 
 // held returns a task in memory, nil if it is not there or was removed.
-func (r *Roster) held(id dap.TaskID) *Serving {
+func (r *Registry) held(id dap.TaskID) *Serving {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if s := r.tasks[id]; s != nil && s.Entry != nil {
@@ -160,7 +160,7 @@ func (r *Roster) held(id dap.TaskID) *Serving {
 }
 
 // List returns all tasks by ID.
-func (r *Roster) List() []*Serving {
+func (r *Registry) List() []*Serving {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	all := slices.DeleteFunc(slices.Collect(maps.Values(r.tasks)), func(s *Serving) bool { return s.Entry == nil })
@@ -169,7 +169,7 @@ func (r *Roster) List() []*Serving {
 }
 
 // serving makes what an entry needs to be served.
-func (r *Roster) serving(e *Entry, revision uint64) (*Serving, error) {
+func (r *Registry) serving(e *Entry, revision uint64) (*Serving, error) {
 	t, err := e.Task()
 	if err != nil {
 		return nil, fmt.Errorf("task %v: %w", e.ID, err)
@@ -194,10 +194,10 @@ func (r *Roster) serving(e *Entry, revision uint64) (*Serving, error) {
 const entryKind = "dap task entry"
 
 // Add adds a task. It fails with [ErrConflict] if the store has it.
-func (r *Roster) Add(ctx context.Context, e Entry) error { return r.put(ctx, e.Clone(), 0) }
+func (r *Registry) Add(ctx context.Context, e Entry) error { return r.put(ctx, e.Clone(), 0) }
 
 // put stores an entry over a revision and serves it.
-func (r *Roster) put(ctx context.Context, e *Entry, revision uint64) error {
+func (r *Registry) put(ctx context.Context, e *Entry, revision uint64) error {
 	s, err := r.serving(e, 0)
 	if err != nil {
 		return fmt.Errorf("storing a task: %w", err)
@@ -217,7 +217,7 @@ func (r *Roster) put(ctx context.Context, e *Entry, revision uint64) error {
 
 // serve replaces a task by a newer state of it, which has no entry if the task
 // was removed.
-func (r *Roster) serve(id dap.TaskID, s *Serving) {
+func (r *Registry) serve(id dap.TaskID, s *Serving) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old := r.tasks[id]; old == nil || old.revision < s.revision {
@@ -228,7 +228,7 @@ func (r *Roster) serve(id dap.TaskID, s *Serving) {
 // Update changes what may change of a task: everything but its ID, variant,
 // configuration and role. change gets a copy to alter, perhaps more than once. It
 // fails with [ErrUnknown], and with what change returns.
-func (r *Roster) Update(ctx context.Context, id dap.TaskID, change func(*Entry) error) error {
+func (r *Registry) Update(ctx context.Context, id dap.TaskID, change func(*Entry) error) error {
 	for range 10 {
 		s, err := r.Lookup(ctx, id)
 		if err != nil {
@@ -254,7 +254,7 @@ func (r *Roster) Update(ctx context.Context, id dap.TaskID, change func(*Entry) 
 
 // Disable ends a task: no uploads, jobs and collections any more. What is stored
 // of it stays until it expires.
-func (r *Roster) Disable(ctx context.Context, id dap.TaskID) error {
+func (r *Registry) Disable(ctx context.Context, id dap.TaskID) error {
 	return r.Update(ctx, id, func(e *Entry) error {
 		e.Disabled = true
 		return nil
@@ -265,7 +265,7 @@ func (r *Roster) Disable(ctx context.Context, id dap.TaskID) error {
 // never be added again: which of its reports counted stays known, and what is
 // stored elsewhere of it expires as before. It fails with [ErrUnknown], and with
 // an error if the task is not disabled.
-func (r *Roster) Remove(ctx context.Context, id dap.TaskID) error {
+func (r *Registry) Remove(ctx context.Context, id dap.TaskID) error {
 	if err := r.refreshTasks(ctx); err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func (r *Roster) Remove(ctx context.Context, id dap.TaskID) error {
 }
 
 // refreshTasks reads the tasks that the store has new.
-func (r *Roster) refreshTasks(ctx context.Context) error {
+func (r *Registry) refreshTasks(ctx context.Context) error {
 	r.refreshing.Lock()
 	defer r.refreshing.Unlock()
 	records, err := r.store.Tasks(ctx, r.newest)

@@ -20,7 +20,7 @@ type lot struct {
 func (l *Leader) drive(ctx context.Context, report func(error)) error {
 	l.driving.Lock()
 	defer l.driving.Unlock()
-	d := &driver{leader: l, report: report, slots: make(chan struct{}, l.config.Workers), ended: newBell()}
+	d := &driver{leader: l, report: report, slots: make(chan struct{}, l.config.Workers), ended: newSignal()}
 	return d.run(ctx)
 }
 
@@ -30,7 +30,7 @@ type driver struct {
 	leader *Leader
 	report func(error)
 	slots  chan struct{} // held by workers
-	ended  bell
+	ended  signal
 
 	mu      sync.Mutex // also held while report is called
 	running int
@@ -118,7 +118,7 @@ func (l *Leader) load(job Job) (lot, error) {
 }
 
 func (l *Leader) readReports(job Job) ([][]byte, error) {
-	o, err := l.log(Log{Task: job.Task, Number: job.Log, Node: job.Node, State: LogCut, Jobs: 1}, false)
+	o, err := l.log(Log{Task: job.Task, Number: job.Log, Node: job.Node, State: LogDone, Jobs: 1}, false)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func TestTransport(t *testing.T) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()
-	c := newCourier(trusting(s), clock.System(), nil)
+	c := newUploader(trusting(s), clock.System(), nil)
 	for range 3 {
 		if err := c.Send(t.Context(), outbox.Entry{Destination: s.URL}, []byte("report")); err != nil {
 			t.Fatal(err)
@@ -60,11 +60,11 @@ func TestTransport(t *testing.T) {
 	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS12}
 	old.StartTLS()
 	defer old.Close()
-	c = newCourier(trusting(old), clock.System(), nil)
+	c = newUploader(trusting(old), clock.System(), nil)
 	if err := c.Send(t.Context(), outbox.Entry{Destination: old.URL}, []byte("report")); err == nil {
 		t.Error("a report was sent by TLS 1.2")
 	}
-	c = newCourier(nil, clock.System(), nil)
+	c = newUploader(nil, clock.System(), nil)
 	if err := c.Send(t.Context(), outbox.Entry{Destination: s.URL}, []byte("report")); err == nil {
 		t.Error("a report was sent to a server whose certificate nobody has signed")
 	}
@@ -78,8 +78,8 @@ func (n never) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("no")
 }
 
-func TestCourierKnowsOneWayOnly(t *testing.T) {
-	c := newCourier(never{t}, clock.System(), nil)
+func TestUploaderKnowsOneWayOnly(t *testing.T) {
+	c := newUploader(never{t}, clock.System(), nil)
 	for _, to := range []string{"http://192.0.2.1", "http://shuffler.example", "ftp://127.0.0.1", "https://a:b@x.example", ""} {
 		if err := c.Send(t.Context(), outbox.Entry{Destination: to}, []byte("report")); err == nil {
 			t.Errorf("a report was sent to %q", to)
@@ -98,7 +98,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		h := http.Header{"Content-Type": {keysType}}
 		return &http.Response{StatusCode: http.StatusOK, Header: h, Body: io.NopCloser(zeros{}), Request: r}, nil
 	})
-	c := newCourier(endless, clock.System(), nil)
+	c := newUploader(endless, clock.System(), nil)
 	tk := &task.Task{Hops: []task.Party{{URL: "https://x.example"}}}
 	if _, err := c.fetchKeys(context.Background(), tk, task.ID{}, c.clock.Now()); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("endless keys: %v", err)

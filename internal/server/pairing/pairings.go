@@ -80,9 +80,9 @@ func (p *Pairing) FormerTokens() ([]auth.Token, error) {
 	return all, nil
 }
 
-// A Book is the file of an organisation's pairings. It is safe for concurrent use
+// A File is the file of an organisation's pairings. It is safe for concurrent use
 // in one process; a running server sees what the command line changes.
-type Book struct {
+type File struct {
 	name string
 
 	mu    sync.Mutex
@@ -91,16 +91,16 @@ type Book struct {
 	list  []Pairing
 }
 
-// OpenBook opens the file name. A file that does not exist holds no pairings.
-func OpenBook(name string) (*Book, error) {
-	b := &Book{name: name}
+// OpenFile opens the file name. A file that does not exist holds no pairings.
+func OpenFile(name string) (*File, error) {
+	b := &File{name: name}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b, b.refresh()
 }
 
 // List returns all pairings.
-func (b *Book) List() ([]Pairing, error) {
+func (b *File) List() ([]Pairing, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.refresh(); err != nil {
@@ -110,7 +110,7 @@ func (b *Book) List() ([]Pairing, error) {
 }
 
 // Find returns the pairing with an identity in a role, or false.
-func (b *Book) Find(identity, role string) (Pairing, bool, error) {
+func (b *File) Find(identity, role string) (Pairing, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.refresh(); err != nil {
@@ -120,12 +120,12 @@ func (b *Book) Find(identity, role string) (Pairing, bool, error) {
 	return p, ok, nil
 }
 
-func (b *Book) find(identity, role string) (Pairing, bool) {
+func (b *File) find(identity, role string) (Pairing, bool) {
 	p, ok, err := b.Find(identity, role)
 	return p, ok && err == nil
 }
 
-func (b *Book) findHeld(identity, role string) (Pairing, bool) {
+func (b *File) findHeld(identity, role string) (Pairing, bool) {
 	i := slices.IndexFunc(b.list, func(p Pairing) bool { return p.Peer == identity && p.Role == role })
 	if i < 0 {
 		return Pairing{}, false
@@ -134,7 +134,7 @@ func (b *Book) findHeld(identity, role string) (Pairing, bool) {
 }
 
 // Remove forgets the pairings with an identity.
-func (b *Book) Remove(identity string) error {
+func (b *File) Remove(identity string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.refresh(); err != nil {
@@ -149,7 +149,7 @@ func (b *Book) Remove(identity string) error {
 
 // put adds pairings or replaces those with the same peer and role; what another
 // invitation brought and the new one does not stays.
-func (b *Book) put(made ...Pairing) error {
+func (b *File) put(made ...Pairing) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.refresh(); err != nil {
@@ -186,7 +186,7 @@ func (b *Book) put(made ...Pairing) error {
 }
 
 // refresh reads the file if it has changed. It is called with mu held.
-func (b *Book) refresh() error {
+func (b *File) refresh() error {
 	info, err := os.Stat(b.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		b.list, b.stamp, b.size = nil, time.Time{}, 0
@@ -214,7 +214,7 @@ func (b *Book) refresh() error {
 }
 
 // save writes the file. It is called with mu held.
-func (b *Book) save(list []Pairing) error {
+func (b *File) save(list []Pairing) error {
 	text, err := json.MarshalIndent(list, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing pairings: %w", err)
@@ -229,7 +229,7 @@ func (b *Book) save(list []Pairing) error {
 // PairSelf pairs the roles of one organisation with each other: a leader and a
 // collector share a token, and a leader or a helper learns the collector's keys.
 // It changes nothing if that has been done.
-func (b *Book) PairSelf(me *Card, now time.Time, rand io.Reader) error {
+func (b *File) PairSelf(me *Card, now time.Time, rand io.Reader) error {
 	if !me.Has(collectorRole) || !me.Has(leaderRole) && !me.Has(helperRole) {
 		return nil
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // gathering is the one report of an epoch, which gathers until the epoch ends.
-func gathering(at time.Time, metric, record string) outbox.Contribution {
+func accumulating(at time.Time, metric, record string) outbox.Contribution {
 	c := contribution(at, metric, record)
 	c.PerEpoch, c.Keep, c.From, c.MaxDelay = 1, true, c.End, 12*time.Hour
 	c.Reports[0].Crowd = []byte("all")
@@ -42,10 +42,10 @@ func amend(t *testing.T, b *outbox.Box, c outbox.Contribution, record string) bo
 }
 
 // What gathers is sent after its epoch, once, with what was amended last.
-func TestGathers(t *testing.T) {
+func TestAccumulats(t *testing.T) {
 	fsys := durable.Mem()
 	b := open(t, "box", outbox.Options{FS: fsys})
-	c := gathering(epoch0.Add(time.Hour), "m", "zero")
+	c := accumulating(epoch0.Add(time.Hour), "m", "zero")
 	addAll(t, b, c)
 	if vs, err := b.Add(c); err != nil || vs[0] != outbox.CapReached {
 		t.Errorf("a second one: %v, %v", vs, err)
@@ -90,7 +90,7 @@ func TestMadeUpLater(t *testing.T) {
 			fsys := durable.Mem()
 			for k := range 40 {
 				b := open(t, fmt.Sprint("box", k), outbox.Options{FS: fsys, Rand: rand.NewChaCha8([32]byte{byte(k)})})
-				c := gathering(epoch0.Add(time.Hour), "m", "zero")
+				c := accumulating(epoch0.Add(time.Hour), "m", "zero")
 				now := c.End.Add(after)
 				if late {
 					c.At = now
@@ -117,7 +117,7 @@ func TestMadeUpLater(t *testing.T) {
 func TestConcurrentAmendments(t *testing.T) {
 	disk := crashfs.New(1)
 	b := open(t, "box", outbox.Options{FS: disk})
-	c := gathering(epoch0, "m", "0")
+	c := accumulating(epoch0, "m", "0")
 	addAll(t, b, c)
 	before := disk.Calls()
 	broken := errors.New("broken")
@@ -152,7 +152,7 @@ func TestConcurrentAmendments(t *testing.T) {
 // Nothing changes what was sealed, also if it is to be sealed again.
 func TestSealedIsNotAmended(t *testing.T) {
 	b := open(t, "box", outbox.Options{FS: durable.Mem()})
-	c := gathering(epoch0, "m", "zero")
+	c := accumulating(epoch0, "m", "zero")
 	addAll(t, b, c)
 	p := newPost()
 	p.fail = func(outbox.Entry) error { return errors.New("down") }
@@ -195,7 +195,7 @@ func (f sealer) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) { retu
 // sent.
 func TestAmendedWhileSealed(t *testing.T) {
 	b := open(t, "box", outbox.Options{FS: durable.Mem()})
-	c := gathering(epoch0, "m", "old")
+	c := accumulating(epoch0, "m", "old")
 	addAll(t, b, c)
 	p := newPost()
 	seals := 0
@@ -314,8 +314,8 @@ func TestEnrolments(t *testing.T) {
 
 // Invariant 1 for what gathers: whatever call the power fails at, an amendment
 // that was acknowledged is in what is sent, and one report is sent.
-func TestGatheringCrashAtEveryCall(t *testing.T) {
-	c := gathering(epoch0, "m", "0")
+func TestAccumulatingCrashAtEveryCall(t *testing.T) {
+	c := accumulating(epoch0, "m", "0")
 	work := func(disk durable.FS, done *int, p *post) error {
 		b, _, err := outbox.Open("box", outbox.Options{FS: disk, Clock: clock.NewVirtual(epoch0)})
 		if err != nil {

@@ -1,4 +1,4 @@
-package roster_test
+package tasks_test
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 // A process is one of several that share a store.
 type process struct {
-	config roster.Config
+	config tasks.Config
 	clock  *clock.Virtual
 	rand   *rand.ChaCha8
 }
@@ -40,13 +40,13 @@ func newProcess(t testing.TB, role dap.Role) *process {
 		t.Fatal(err)
 	}
 	p := &process{clock: clock.NewVirtual(start), rand: rand.NewChaCha8([32]byte{9})}
-	p.config = roster.Config{Role: role, Keys: keys, Clock: p.clock, Rand: p.rand}
+	p.config = tasks.Config{Role: role, Keys: keys, Clock: p.clock, Rand: p.rand}
 	return p
 }
 
-func (p *process) open(t testing.TB, s roster.Store) *roster.Roster {
+func (p *process) open(t testing.TB, s tasks.Store) *tasks.Registry {
 	t.Helper()
-	r, err := roster.Open(t.Context(), s, p.config)
+	r, err := tasks.Open(t.Context(), s, p.config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func (p *process) open(t testing.TB, s roster.Store) *roster.Roster {
 }
 
 // entry returns an entry of the nth task.
-func (p *process) entry(t testing.TB, n byte) roster.Entry {
+func (p *process) entry(t testing.TB, n byte) tasks.Entry {
 	t.Helper()
 	count, err := vdaf.Count()
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *process) entry(t testing.TB, n byte) roster.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := roster.Entry{
+	e := tasks.Entry{
 		ID: dap.TaskprovID(encoded), Variant: "dap-18", Config: encoded, Role: p.config.Role,
 		VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{4: vdaf.VerifyKey(bytes.Repeat([]byte{0xab}, 32))}, VerifyWith: 4,
 		Collector: collector.Config(), Leeway: time.Minute, Grace: time.Hour, Expiry: 30 * 24 * time.Hour,
@@ -96,9 +96,9 @@ func (p *process) entry(t testing.TB, n byte) roster.Entry {
 }
 
 // same compares all fields of entries.
-func same(t *testing.T, have, want *roster.Entry) {
+func same(t *testing.T, have, want *tasks.Entry) {
 	t.Helper()
-	type open roster.Entry // has no methods that hide it
+	type open tasks.Entry // has no methods that hide it
 	if h, w := fmt.Sprintf("%+v", (*open)(have)), fmt.Sprintf("%+v", (*open)(want)); h != w {
 		t.Errorf("%s,\nwant %s", h, w)
 	}
@@ -126,21 +126,21 @@ func TestTasksAreSharedAndStay(t *testing.T) {
 		store := storetest.NewModel()
 		one, two := p.open(t, store), p.open(t, store)
 		e := p.entry(t, 1)
-		if _, err := two.Lookup(t.Context(), e.ID); !errors.Is(err, roster.ErrUnknown) {
+		if _, err := two.Lookup(t.Context(), e.ID); !errors.Is(err, tasks.ErrUnknown) {
 			t.Fatalf("%v, want ErrUnknown", err)
 		}
 		if err := one.Add(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
-		if err := one.Add(t.Context(), e); !errors.Is(err, roster.ErrConflict) {
+		if err := one.Add(t.Context(), e); !errors.Is(err, tasks.ErrConflict) {
 			t.Errorf("%v, want ErrConflict", err)
 		}
 		// The other process has just asked for it; a second later it asks again.
-		if _, err := two.Lookup(t.Context(), e.ID); !errors.Is(err, roster.ErrUnknown) {
+		if _, err := two.Lookup(t.Context(), e.ID); !errors.Is(err, tasks.ErrUnknown) {
 			t.Errorf("%v, want ErrUnknown: requests for unknown tasks must not reach the store each", err)
 		}
 		p.clock.Advance(time.Second)
-		for _, r := range []*roster.Roster{one, two, p.open(t, store)} {
+		for _, r := range []*tasks.Registry{one, two, p.open(t, store)} {
 			s, err := r.Lookup(t.Context(), e.ID)
 			if err != nil {
 				t.Fatal(err)
@@ -169,7 +169,7 @@ func TestUpdates(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Two processes change one task: neither change gets lost.
-	if err := two.Update(t.Context(), e.ID, func(e *roster.Entry) error {
+	if err := two.Update(t.Context(), e.ID, func(e *tasks.Entry) error {
 		e.Inbound = append(e.Inbound, auth.Hash{7})
 		return nil
 	}); err != nil {
@@ -192,27 +192,27 @@ func TestUpdates(t *testing.T) {
 		t.Errorf("the other process serves it on: %v", err)
 	}
 	own := errors.New("no")
-	if err := one.Update(t.Context(), e.ID, func(*roster.Entry) error { return own }); !errors.Is(err, own) {
+	if err := one.Update(t.Context(), e.ID, func(*tasks.Entry) error { return own }); !errors.Is(err, own) {
 		t.Errorf("%v", err)
 	}
-	for what, change := range map[string]func(*roster.Entry){
-		"ID":           func(e *roster.Entry) { e.ID[0]++ },
-		"config":       func(e *roster.Entry) { e.Config[0]++ },
-		"variant":      func(e *roster.Entry) { e.Variant = "dap-19" },
-		"role":         func(e *roster.Entry) { e.Role = dap.Leader },
-		"no token":     func(e *roster.Entry) { e.Inbound = nil },
-		"key":          func(e *roster.Entry) { e.VerifyWith = 5 },
-		"no key":       func(e *roster.Entry) { e.VerifyKeys = nil },
-		"leeway":       func(e *roster.Entry) { e.Leeway = -1 },
-		"short expiry": func(e *roster.Entry) { e.Expiry = e.Grace },
-		"collector":    func(e *roster.Entry) { e.Collector.PublicKey = nil },
-		"header":       func(e *roster.Entry) { e.OutboundHeader = "X-Token" },
+	for what, change := range map[string]func(*tasks.Entry){
+		"ID":           func(e *tasks.Entry) { e.ID[0]++ },
+		"config":       func(e *tasks.Entry) { e.Config[0]++ },
+		"variant":      func(e *tasks.Entry) { e.Variant = "dap-19" },
+		"role":         func(e *tasks.Entry) { e.Role = dap.Leader },
+		"no token":     func(e *tasks.Entry) { e.Inbound = nil },
+		"key":          func(e *tasks.Entry) { e.VerifyWith = 5 },
+		"no key":       func(e *tasks.Entry) { e.VerifyKeys = nil },
+		"leeway":       func(e *tasks.Entry) { e.Leeway = -1 },
+		"short expiry": func(e *tasks.Entry) { e.Expiry = e.Grace },
+		"collector":    func(e *tasks.Entry) { e.Collector.PublicKey = nil },
+		"header":       func(e *tasks.Entry) { e.OutboundHeader = "X-Token" },
 	} {
-		if err := one.Update(t.Context(), e.ID, func(e *roster.Entry) error { change(e); return nil }); err == nil {
+		if err := one.Update(t.Context(), e.ID, func(e *tasks.Entry) error { change(e); return nil }); err == nil {
 			t.Errorf("%s: the change was taken", what)
 		}
 	}
-	if err := one.Update(t.Context(), dap.TaskID{1}, func(*roster.Entry) error { return nil }); !errors.Is(err, roster.ErrUnknown) {
+	if err := one.Update(t.Context(), dap.TaskID{1}, func(*tasks.Entry) error { return nil }); !errors.Is(err, tasks.ErrUnknown) {
 		t.Errorf("%v, want ErrUnknown", err)
 	}
 	bad := p.entry(t, 2)
@@ -233,7 +233,7 @@ func TestRemove(t *testing.T) {
 	store := storetest.NewModel()
 	one, two := p.open(t, store), p.open(t, store)
 	e, other := p.entry(t, 1), p.entry(t, 2)
-	for _, e := range []roster.Entry{e, other} {
+	for _, e := range []tasks.Entry{e, other} {
 		if err := one.Add(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
@@ -250,18 +250,18 @@ func TestRemove(t *testing.T) {
 	if err := one.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range []*roster.Roster{one, two, p.open(t, store)} {
+	for _, r := range []*tasks.Registry{one, two, p.open(t, store)} {
 		p.clock.Advance(time.Minute)
-		if _, err := r.Lookup(t.Context(), e.ID); !errors.Is(err, roster.ErrUnknown) {
+		if _, err := r.Lookup(t.Context(), e.ID); !errors.Is(err, tasks.ErrUnknown) {
 			t.Errorf("%v, want ErrUnknown", err)
 		}
 		if list := r.List(); len(list) != 1 || list[0].Entry.ID != other.ID {
 			t.Errorf("%d tasks are left", len(list))
 		}
-		if err := r.Add(t.Context(), e); !errors.Is(err, roster.ErrConflict) {
+		if err := r.Add(t.Context(), e); !errors.Is(err, tasks.ErrConflict) {
 			t.Errorf("a removed task comes back: %v", err)
 		}
-		if err := r.Remove(t.Context(), e.ID); !errors.Is(err, roster.ErrUnknown) {
+		if err := r.Remove(t.Context(), e.ID); !errors.Is(err, tasks.ErrUnknown) {
 			t.Errorf("removed twice: %v", err)
 		}
 	}
@@ -286,7 +286,7 @@ func newTokenOf(t testing.TB, p *process) auth.Token {
 func TestRotation(t *testing.T) {
 	p := newProcess(t, dap.Helper)
 	store := storetest.NewModel()
-	rosters := []*roster.Roster{p.open(t, store), p.open(t, store)}
+	registries := []*tasks.Registry{p.open(t, store), p.open(t, store)}
 	type offer struct {
 		id   dap.HpkeConfigID
 		pub  string
@@ -297,7 +297,7 @@ func TestRotation(t *testing.T) {
 	for step := range 365 * 24 * 2 {
 		p.clock.Advance(30 * time.Minute)
 		now := p.clock.Now()
-		r := rosters[step%2]
+		r := registries[step%2]
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -316,7 +316,7 @@ func TestRotation(t *testing.T) {
 			continue
 		}
 		for _, o := range offers {
-			key := rosters[(step+1)%2].Keyring().Find(o.id, now)
+			key := registries[(step+1)%2].Keyring().Find(o.id, now)
 			if key == nil || string(key.Config().PublicKey) != o.pub {
 				t.Fatalf("the other process lacks key %d, which was offered at %v, at %v", o.id, o.when, now)
 			}
@@ -331,7 +331,7 @@ func TestRotation(t *testing.T) {
 }
 
 // At each change of the store a crash, before it or after it: opened again, the
-// roster works, and nothing that was acknowledged is gone.
+// registry works, and nothing that was acknowledged is gone.
 func TestCrashes(t *testing.T) {
 	for n := 1; n <= 6; n++ {
 		for _, after := range []bool{false, true} {
@@ -344,7 +344,7 @@ func TestCrashes(t *testing.T) {
 			added := false
 			for tries := 0; ; tries++ {
 				err := func() error {
-					r, err := roster.Open(t.Context(), m, p.config)
+					r, err := tasks.Open(t.Context(), m, p.config)
 					if err != nil {
 						return err
 					}
@@ -355,7 +355,7 @@ func TestCrashes(t *testing.T) {
 						t.Error("an HPKE key that was offered is gone")
 					}
 					resource, ring = *r.ResourceKey(), r.Keyring().Configs(p.clock.Now())
-					if err := r.Add(t.Context(), e); err != nil && (!errors.Is(err, roster.ErrConflict) || tries == 0) {
+					if err := r.Add(t.Context(), e); err != nil && (!errors.Is(err, tasks.ErrConflict) || tries == 0) {
 						return err
 					}
 					added = true
@@ -415,7 +415,7 @@ var errFlaky = errors.New("flaky")
 
 // A flaky store fails to read as long as it is set to.
 type flaky struct {
-	roster.Store
+	tasks.Store
 	mu   sync.Mutex
 	down bool
 }
@@ -426,7 +426,7 @@ func (f *flaky) fail(down bool) {
 	f.down = down
 }
 
-func (f *flaky) Tasks(ctx context.Context, since uint64) ([]roster.Record, error) {
+func (f *flaky) Tasks(ctx context.Context, since uint64) ([]tasks.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
@@ -507,7 +507,7 @@ func TestNewStorageKey(t *testing.T) {
 		return keys
 	}
 	p.config.Keys = list(atrest.Key{2})
-	if _, err := roster.Open(t.Context(), store, p.config); !errors.Is(err, atrest.ErrSealed) {
+	if _, err := tasks.Open(t.Context(), store, p.config); !errors.Is(err, atrest.ErrSealed) {
 		t.Fatalf("without the old key: %v, want ErrSealed", err)
 	}
 	p.config.Keys = list(atrest.Key{2}, atrest.Key{1})
@@ -529,26 +529,26 @@ func TestNewStorageKey(t *testing.T) {
 
 func TestConfigsThatAreRefused(t *testing.T) {
 	p := newProcess(t, dap.Leader)
-	for what, change := range map[string]func(*roster.Config){
-		"no keys":         func(c *roster.Config) { c.Keys = nil },
-		"no clock":        func(c *roster.Config) { c.Clock = nil },
-		"no randomness":   func(c *roster.Config) { c.Rand = nil },
-		"collector":       func(c *roster.Config) { c.Role = dap.Collector },
-		"rare refreshs":   func(c *roster.Config) { c.Refresh = time.Hour },
-		"negative":        func(c *roster.Config) { c.Refresh = -1 },
-		"short expiry":    func(c *roster.Config) { c.Rotation = dap.DefaultRotation(); c.Rotation.Expired = time.Hour },
-		"little rand":     func(c *roster.Config) { c.Rand = strings.NewReader("short") },
-		"little rand yet": func(c *roster.Config) { c.Rand = strings.NewReader(strings.Repeat("x", 40)) },
+	for what, change := range map[string]func(*tasks.Config){
+		"no keys":         func(c *tasks.Config) { c.Keys = nil },
+		"no clock":        func(c *tasks.Config) { c.Clock = nil },
+		"no randomness":   func(c *tasks.Config) { c.Rand = nil },
+		"collector":       func(c *tasks.Config) { c.Role = dap.Collector },
+		"rare refreshs":   func(c *tasks.Config) { c.Refresh = time.Hour },
+		"negative":        func(c *tasks.Config) { c.Refresh = -1 },
+		"short expiry":    func(c *tasks.Config) { c.Rotation = dap.DefaultRotation(); c.Rotation.Expired = time.Hour },
+		"little rand":     func(c *tasks.Config) { c.Rand = strings.NewReader("short") },
+		"little rand yet": func(c *tasks.Config) { c.Rand = strings.NewReader(strings.Repeat("x", 40)) },
 	} {
 		c := p.config
 		change(&c)
-		if _, err := roster.Open(t.Context(), storetest.NewModel(), c); err == nil {
-			t.Errorf("%s: the roster was opened", what)
+		if _, err := tasks.Open(t.Context(), storetest.NewModel(), c); err == nil {
+			t.Errorf("%s: the registry was opened", what)
 		}
 	}
 	c := p.config
 	c.Rotation.KEMs = []uint16{task.KEMXWing, task.KEMX25519}
-	r, err := roster.Open(t.Context(), storetest.NewModel(), c)
+	r, err := tasks.Open(t.Context(), storetest.NewModel(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,12 @@ import (
 	"github.com/shoal-project/shoal/internal/segment"
 )
 
-// cutLogs puts the reports of sealed logs into jobs, and reports whether it did.
-func (l *Leader) cutLogs(ctx context.Context) (bool, error) {
+// createJobs puts the reports of sealed logs into jobs, and reports whether it did.
+func (l *Leader) createJobs(ctx context.Context) (bool, error) {
 	var errs []error
 	worked := false
 	for _, o := range l.sealedLogs() {
-		err := l.cutLog(ctx, o)
+		err := l.createJobsOf(ctx, o)
 		switch {
 		case err == nil:
 			worked = true
@@ -29,8 +29,8 @@ func (l *Leader) cutLogs(ctx context.Context) (bool, error) {
 	}
 	if worked {
 		l.wake.jobs.set()
-		l.wake.gather.set()
-		l.wake.clean.set()
+		l.wake.collections.set()
+		l.wake.gc.set()
 	}
 	return worked, errors.Join(errs...)
 }
@@ -49,8 +49,8 @@ func (l *Leader) sealedLogs() []*openLog {
 	return all
 }
 
-// cutLog puts the reports of one log into jobs.
-func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
+// createJobsOf puts the reports of one log into jobs.
+func (l *Leader) createJobsOf(ctx context.Context, o *openLog) error {
 	s, err := l.servingOf(ctx, o.info.Task)
 	if errors.Is(err, errDisabled) {
 		return ErrBusy // as long as it is
@@ -62,11 +62,11 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 	if err != nil {
 		return err
 	}
-	book, err := l.book(ctx, s)
+	taskLedger, err := l.ledger(ctx, s)
 	if err != nil {
 		return err
 	}
-	verdicts, err := book.Check(ctx, candidates)
+	verdicts, err := taskLedger.Check(ctx, candidates)
 	if err != nil {
 		return fmt.Errorf("admitting reports: %w", err)
 	}
@@ -78,7 +78,7 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 	for i, c := range candidates {
 		e := verdicts[i]
 		if e == 0 { // not too old for a new job, although those that run may count it
-			e = book.Late(c.Bucket, c.Time)
+			e = taskLedger.Late(c.Bucket, c.Time)
 		}
 		if e != 0 {
 			l.config.Metrics.Rejected(e)
@@ -91,26 +91,26 @@ func (l *Leader) cutLog(ctx context.Context, o *openLog) error {
 			return err
 		}
 	}
-	cut := p.cut()
-	cut.Lost = lossesOf(expired)
-	if err := l.config.Store.Cut(ctx, cut); err != nil {
+	creation := p.creation()
+	creation.Lost = lossesOf(expired)
+	if err := l.config.Store.CreateJobs(ctx, creation); err != nil {
 		if errors.Is(err, ErrConflict) {
 			return errors.Join(err, l.reloadLogs(ctx))
 		}
 		return fmt.Errorf("making jobs: %w", err)
 	}
 	l.mu.Lock()
-	o.info = cut.Log
+	o.info = creation.Log
 	l.mu.Unlock()
 	if n := len(expired); n > 0 {
 		l.countLost(LostExpired, n)
-		l.config.Failed(fmt.Errorf("log %d of task %v: %d accepted reports are not counted: %v", cut.Log.Number, cut.Log.Task, n, LostExpired))
+		l.config.Failed(fmt.Errorf("log %d of task %v: %d accepted reports are not counted: %v", creation.Log.Number, creation.Log.Task, n, LostExpired))
 	}
 	return nil
 }
 
 // candidates returns the reports of a log and the records that hold them.
-func (l *Leader) candidates(s *roster.Serving, o *openLog) ([]dap.Candidate, []int64, error) {
+func (l *Leader) candidates(s *tasks.Serving, o *openLog) ([]dap.Candidate, []int64, error) {
 	var all []dap.Candidate
 	var at []int64
 	n := int64(0)
@@ -139,7 +139,7 @@ func (l *Leader) candidates(s *roster.Serving, o *openLog) ([]dap.Candidate, []i
 	return all, at, nil
 }
 
-func (l *Leader) planner(ctx context.Context, s *roster.Serving, o *openLog) (*planner, error) {
+func (l *Leader) planner(ctx context.Context, s *tasks.Serving, o *openLog) (*planner, error) {
 	config := s.Task.Config()
 	p := &planner{
 		log: o.info, key: s.Entry.VerifyWith, now: l.now(), precision: config.TimePrecision,

@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// PutTask implements [roster.Store].
+// PutTask implements [tasks.Store].
 func (a *aggregator) PutTask(ctx context.Context, task dap.TaskID, revision uint64, sealed []byte) (uint64, error) {
 	var next uint64
 	err := transact(ctx, a.db, func(tx *sql.Tx) error {
@@ -20,7 +20,7 @@ func (a *aggregator) PutTask(ctx context.Context, task dap.TaskID, revision uint
 			return err
 		}
 		if have != revision {
-			return roster.ErrConflict
+			return tasks.ErrConflict
 		}
 		if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(revision), 0) + 1 FROM dap_tasks`).Scan(&next); err != nil {
 			return err
@@ -35,16 +35,16 @@ func (a *aggregator) PutTask(ctx context.Context, task dap.TaskID, revision uint
 	return next, nil
 }
 
-// Tasks implements [roster.Store].
-func (a *aggregator) Tasks(ctx context.Context, since uint64) ([]roster.Record, error) {
+// Tasks implements [tasks.Store].
+func (a *aggregator) Tasks(ctx context.Context, since uint64) ([]tasks.Record, error) {
 	rows, err := a.db.QueryContext(ctx, `SELECT task, revision, sealed FROM dap_tasks WHERE revision > ? ORDER BY revision`, int64(min(since, math.MaxInt64)))
 	if err != nil {
 		return nil, fmt.Errorf("reading tasks: %w", err)
 	}
 	defer rows.Close()
-	var all []roster.Record
+	var all []tasks.Record
 	for rows.Next() {
-		var r roster.Record
+		var r tasks.Record
 		if err := rows.Scan(exactly(r.Task[:]), &r.Revision, &r.Sealed); err != nil {
 			return nil, fmt.Errorf("reading tasks: %w", err)
 		}
@@ -56,17 +56,17 @@ func (a *aggregator) Tasks(ctx context.Context, since uint64) ([]roster.Record, 
 	return all, nil
 }
 
-// Secret implements [roster.Store].
-func (a *aggregator) Secret(ctx context.Context, name string) (roster.Secret, error) {
-	var s roster.Secret
+// Secret implements [tasks.Store].
+func (a *aggregator) Secret(ctx context.Context, name string) (tasks.Secret, error) {
+	var s tasks.Secret
 	err := a.db.QueryRowContext(ctx, `SELECT revision, sealed FROM dap_secrets WHERE name = ?`, name).Scan(&s.Revision, &s.Sealed)
 	if err != nil && !isNone(err) {
-		return roster.Secret{}, fmt.Errorf("reading secret %q: %w", name, err)
+		return tasks.Secret{}, fmt.Errorf("reading secret %q: %w", name, err)
 	}
 	return s, nil
 }
 
-// PutSecret implements [roster.Store].
+// PutSecret implements [tasks.Store].
 func (a *aggregator) PutSecret(ctx context.Context, name string, revision uint64, sealed []byte) (uint64, error) {
 	err := transact(ctx, a.db, func(tx *sql.Tx) error {
 		var have uint64
@@ -75,7 +75,7 @@ func (a *aggregator) PutSecret(ctx context.Context, name string, revision uint64
 			return err
 		}
 		if have != revision {
-			return roster.ErrConflict
+			return tasks.ErrConflict
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO dap_secrets (name, revision, sealed) VALUES (?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, sealed = excluded.sealed`, name, int64(revision)+1, sealed)
