@@ -23,7 +23,7 @@ func (s *Leader) fence(b *pgx.Batch) {
 	b.Queue(lockClaim, s.claim.Node, number(s.claim.Token)).QueryRow(func(row pgx.Row) error {
 		var one int
 		err := row.Scan(&one)
-		if isNone(err) {
+		if isNoRows(err) {
 			return leader.ErrFenced
 		}
 		return err
@@ -37,7 +37,7 @@ func (s *Leader) fenced(ctx context.Context, q querier) error {
 	if err == nil && uint64(token) == s.claim.Token {
 		return nil
 	}
-	if err == nil || isNone(err) {
+	if err == nil || isNoRows(err) {
 		return leader.ErrFenced
 	}
 	return err

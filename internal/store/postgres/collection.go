@@ -119,7 +119,7 @@ func replaceCollection(ctx context.Context, tx pgx.Tx, c *leader.Collection, che
 	var from int16
 	err := tx.QueryRow(ctx, `SELECT state FROM dap_collections WHERE task = $1 AND job = $2 AND rev = $3 FOR UPDATE`,
 		c.Task[:], c.ID[:], number(c.Rev)).Scan(&from)
-	if isNone(err) {
+	if isNoRows(err) {
 		return leader.ErrConflict
 	}
 	if err != nil {

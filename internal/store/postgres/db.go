@@ -181,8 +181,8 @@ func contended(err error) bool {
 	return code == serialization || code == deadlock
 }
 
-// isNone reports whether a query had no row.
-func isNone(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+// isNoRows reports whether a query had no row.
+func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
 // only returns a check that a statement has changed one row.
 func only(otherwise error) func(pgconn.CommandTag) error {

@@ -30,7 +30,7 @@ func (s *Helper) Job(ctx context.Context, task dap.TaskID, id dap.AggregationJob
 	var made int64
 	err := s.pool.QueryRow(ctx, `SELECT state, digest, made, request, verdicts, response, problem FROM dap_jobs WHERE task = $1 AND job = $2`,
 		task[:], id[:]).Scan(&state, &digest, &made, &j.Request, &j.Verdicts, &j.Response, &j.Problem)
-	if isNone(err) {
+	if isNoRows(err) {
 		return nil, helper.ErrNone
 	}
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Helper) FailJob(ctx context.Context, j *helper.Job) error {
 		var state int16
 		err := tx.QueryRow(ctx, `SELECT state FROM dap_jobs WHERE task = $1 AND job = $2 FOR UPDATE`, j.Task[:], j.ID[:]).Scan(&state)
 		switch {
-		case isNone(err):
+		case isNoRows(err):
 			return helper.ErrNone
 		case err != nil:
 			return err
@@ -132,7 +132,7 @@ func (s *Helper) Share(ctx context.Context, task dap.TaskID, id dap.AggregateSha
 	var made int64
 	err := s.pool.QueryRow(ctx, `SELECT state, digest, made, response FROM dap_shares WHERE task = $1 AND share = $2`,
 		task[:], id[:]).Scan(&state, &digest, &made, &share.Response)
-	if isNone(err) {
+	if isNoRows(err) {
 		return nil, helper.ErrNone
 	}
 	if err != nil {

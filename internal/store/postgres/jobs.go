@@ -199,7 +199,7 @@ func (s *Leader) endJob(ctx context.Context, tx pgx.Tx, end *leader.End) (*pgx.B
 	b.Queue(`DELETE FROM dap_jobs WHERE id = $1 AND task = $2 AND lease = $3 RETURNING reports, batch`,
 		number(j.Number), j.Task[:], seconds(j.Lease)).QueryRow(func(row pgx.Row) error { return row.Scan(&reports, &batch) })
 	err := send(ctx, tx, &b)
-	if isNone(err) {
+	if isNoRows(err) {
 		return nil, leader.ErrConflict
 	}
 	if err != nil {

@@ -228,7 +228,7 @@ func (s *Leader) DropLog(ctx context.Context, task dap.TaskID, n uint64) error {
 		err := tx.QueryRow(ctx, `SELECT state, (SELECT count(*) FROM dap_jobs WHERE task = $1 AND log = $2)
 			FROM dap_logs WHERE task = $1 AND number = $2`, task[:], number(n)).Scan(&state, &jobs)
 		switch {
-		case isNone(err):
+		case isNoRows(err):
 			return nil
 		case err != nil:
 			return err

@@ -41,7 +41,7 @@ func scanLedger(row pgx.Row) (ledgerRow, error) {
 	var span, generation, watermark int64
 	var shards int32
 	err := row.Scan(&r.id, &span, &shards, &generation, &watermark)
-	if isNone(err) {
+	if isNoRows(err) {
 		return r, ledger.ErrNotBegun
 	}
 	r.Layout = ledger.Layout{Window: dap.Duration(span), Shards: uint16(shards)}
@@ -171,7 +171,7 @@ func (a *aggregator) Block(ctx context.Context, task dap.TaskID, page ledger.Pag
 	b := ledger.Block{Page: page, Seq: seq}
 	err := a.pool.QueryRow(ctx, `SELECT ids FROM dap_blocks WHERE ledger = (SELECT id FROM dap_ledgers WHERE task = $1) AND page = $2 AND shard = $3 AND seq = $4`,
 		task[:], int64(min(page.Window, math.MaxInt64)), int16(page.Shard), int64(seq)).Scan(&b.IDs)
-	if isNone(err) {
+	if isNoRows(err) {
 		err = ledger.ErrConflict
 	}
 	if err != nil {

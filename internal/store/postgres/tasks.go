@@ -21,7 +21,7 @@ func (a *aggregator) PutTask(ctx context.Context, task dap.TaskID, revision uint
 		}
 		var have int64
 		err := tx.QueryRow(ctx, `SELECT revision FROM dap_tasks WHERE task = $1`, task[:]).Scan(&have)
-		if err != nil && !isNone(err) {
+		if err != nil && !isNoRows(err) {
 			return err
 		}
 		if uint64(have) != revision {
@@ -63,7 +63,7 @@ func (a *aggregator) Secret(ctx context.Context, name string) (tasks.Secret, err
 	var s tasks.Secret
 	var revision int64
 	err := a.pool.QueryRow(ctx, `SELECT revision, sealed FROM dap_secrets WHERE name = $1`, name).Scan(&revision, &s.Sealed)
-	if err != nil && !isNone(err) {
+	if err != nil && !isNoRows(err) {
 		return tasks.Secret{}, fmt.Errorf("reading secret %q: %w", name, err)
 	}
 	s.Revision = uint64(revision)

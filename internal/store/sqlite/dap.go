@@ -58,5 +58,5 @@ func (a *aggregator) Installation(ctx context.Context) (string, error) {
 	return installation(ctx, a.db)
 }
 
-// isNone reports whether a query had no row.
-func isNone(err error) bool { return errors.Is(err, sql.ErrNoRows) }
+// isNoRows reports whether a query had no row.
+func isNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }

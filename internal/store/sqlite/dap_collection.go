@@ -84,7 +84,7 @@ func (s *Leader) CreateCollection(ctx context.Context, c leader.Collection) (lea
 
 func readCollection(ctx context.Context, q rowReader, task dap.TaskID, id dap.CollectionJobID) (leader.Collection, error) {
 	c, err := scanCollection(q.QueryRowContext(ctx, `SELECT `+collectionColumns+` FROM dap_collections WHERE task = ? AND job = ?`, task[:], id[:]).Scan)
-	if isNone(err) {
+	if isNoRows(err) {
 		err = leader.ErrUnknown
 	}
 	return c, err
@@ -122,7 +122,7 @@ func (s *Leader) Collections(ctx context.Context) ([]leader.Collection, error) {
 func replaceCollection(ctx context.Context, tx *sql.Tx, c *leader.Collection, check func(from leader.CollectionState) error) error {
 	var from leader.CollectionState
 	err := tx.QueryRowContext(ctx, `SELECT state FROM dap_collections WHERE task = ? AND job = ? AND rev = ?`, c.Task[:], c.ID[:], int64(c.Rev)).Scan(&from)
-	if isNone(err) {
+	if isNoRows(err) {
 		return leader.ErrConflict
 	}
 	if err != nil {

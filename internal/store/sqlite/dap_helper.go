@@ -20,7 +20,7 @@ func (s *Helper) Job(ctx context.Context, task dap.TaskID, id dap.AggregationJob
 	var made int64
 	err := s.db.QueryRowContext(ctx, `SELECT state, digest, made, request, verdicts, response, problem FROM dap_jobs WHERE task = ? AND job = ?`,
 		task[:], id[:]).Scan(&j.State, &digest, &made, &j.Request, &j.Verdicts, &j.Response, &j.Problem)
-	if isNone(err) {
+	if isNoRows(err) {
 		return nil, helper.ErrNone
 	}
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *Helper) FailJob(ctx context.Context, j *helper.Job) error {
 		var state helper.State
 		err := tx.QueryRowContext(ctx, `SELECT state FROM dap_jobs WHERE task = ? AND job = ?`, j.Task[:], j.ID[:]).Scan(&state)
 		switch {
-		case isNone(err):
+		case isNoRows(err):
 			return helper.ErrNone
 		case err != nil:
 			return err
@@ -142,7 +142,7 @@ func (s *Helper) Share(ctx context.Context, task dap.TaskID, id dap.AggregateSha
 	var made int64
 	err := s.db.QueryRowContext(ctx, `SELECT state, digest, made, response FROM dap_shares WHERE task = ? AND share = ?`,
 		task[:], id[:]).Scan(&share.State, &digest, &made, &share.Response)
-	if isNone(err) {
+	if isNoRows(err) {
 		return nil, helper.ErrNone
 	}
 	if err != nil {

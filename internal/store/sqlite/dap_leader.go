@@ -225,7 +225,7 @@ func (s *Leader) DropLog(ctx context.Context, task dap.TaskID, number uint64) er
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		var state leader.LogState
 		err := tx.QueryRowContext(ctx, `SELECT state FROM dap_logs WHERE task = ? AND number = ?`, task[:], int64(number)).Scan(&state)
-		if isNone(err) {
+		if isNoRows(err) {
 			return nil
 		}
 		if err != nil {
@@ -373,7 +373,7 @@ func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Chan
 		var batch []byte
 		err := tx.QueryRowContext(ctx, `DELETE FROM dap_jobs WHERE id = ? AND task = ? AND lease = ? RETURNING reports, batch`,
 			int64(j.Number), j.Task[:], seconds(j.Lease)).Scan(&reports, &batch)
-		if isNone(err) {
+		if isNoRows(err) {
 			return leader.ErrConflict
 		}
 		if err != nil {

@@ -28,7 +28,7 @@ func ledgerOf(ctx context.Context, q rowReader, task dap.TaskID) (ledgerRow, err
 	var r ledgerRow
 	err := q.QueryRowContext(ctx, `SELECT id, window, shards, generation, watermark FROM dap_ledgers WHERE task = ?`, task[:]).
 		Scan(&r.id, &r.Layout.Window, &r.Layout.Shards, &r.Generation, &r.Watermark)
-	if isNone(err) {
+	if isNoRows(err) {
 		err = ledger.ErrNotBegun
 	}
 	return r, err
@@ -142,7 +142,7 @@ func (a *aggregator) Block(ctx context.Context, task dap.TaskID, page ledger.Pag
 	b := ledger.Block{Page: page, Seq: seq}
 	err := a.db.QueryRowContext(ctx, `SELECT ids FROM dap_blocks WHERE ledger = (SELECT id FROM dap_ledgers WHERE task = ?) AND window = ? AND shard = ? AND seq = ?`,
 		task[:], int64(min(page.Window, math.MaxInt64)), page.Shard, seq).Scan(&b.IDs)
-	if isNone(err) {
+	if isNoRows(err) {
 		err = ledger.ErrConflict
 	}
 	if err != nil {
@@ -266,7 +266,7 @@ func addDelta(ctx context.Context, tx *sql.Tx, id int64, d ledger.Delta, merge f
 	var old []byte
 	err := tx.QueryRowContext(ctx, `SELECT id, sealed FROM dap_sums WHERE ledger = ? AND unit = ? AND batch = ? AND part = ?`,
 		id, int64(d.Place.Bucket.Unit), batchColumn(&d.Place.Bucket.Batch), d.Place.Part).Scan(&row, &old)
-	fresh := isNone(err)
+	fresh := isNoRows(err)
 	if err != nil && !fresh {
 		return err
 	}

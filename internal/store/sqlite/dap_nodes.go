@@ -17,7 +17,7 @@ func (s *Leader) change(ctx context.Context, do func(*sql.Tx) error) error {
 	return transact(ctx, s.db, func(tx *sql.Tx) error {
 		var token uint64
 		err := tx.QueryRowContext(ctx, `SELECT token FROM dap_nodes WHERE node = ?`, s.claim.Node).Scan(&token)
-		if err != nil && !isNone(err) {
+		if err != nil && !isNoRows(err) {
 			return err
 		}
 		if token == 0 || token != s.claim.Token {
@@ -35,7 +35,7 @@ func newestClaim(ctx context.Context, tx *sql.Tx, node string) (leader.Claim, er
 	c := leader.Claim{Node: node}
 	var until int64
 	err := tx.QueryRowContext(ctx, `SELECT disk, token, until FROM dap_nodes WHERE node = ?`, node).Scan(&c.Disk, &c.Token, &until)
-	if isNone(err) {
+	if isNoRows(err) {
 		return c, nil
 	}
 	c.Until = timeOf(until)

@@ -16,7 +16,7 @@ func (a *aggregator) PutTask(ctx context.Context, task dap.TaskID, revision uint
 	err := transact(ctx, a.db, func(tx *sql.Tx) error {
 		var have uint64
 		err := tx.QueryRowContext(ctx, `SELECT revision FROM dap_tasks WHERE task = ?`, task[:]).Scan(&have)
-		if err != nil && !isNone(err) {
+		if err != nil && !isNoRows(err) {
 			return err
 		}
 		if have != revision {
@@ -60,7 +60,7 @@ func (a *aggregator) Tasks(ctx context.Context, since uint64) ([]tasks.Record, e
 func (a *aggregator) Secret(ctx context.Context, name string) (tasks.Secret, error) {
 	var s tasks.Secret
 	err := a.db.QueryRowContext(ctx, `SELECT revision, sealed FROM dap_secrets WHERE name = ?`, name).Scan(&s.Revision, &s.Sealed)
-	if err != nil && !isNone(err) {
+	if err != nil && !isNoRows(err) {
 		return tasks.Secret{}, fmt.Errorf("reading secret %q: %w", name, err)
 	}
 	return s, nil
@@ -71,7 +71,7 @@ func (a *aggregator) PutSecret(ctx context.Context, name string, revision uint64
 	err := transact(ctx, a.db, func(tx *sql.Tx) error {
 		var have uint64
 		err := tx.QueryRowContext(ctx, `SELECT revision FROM dap_secrets WHERE name = ?`, name).Scan(&have)
-		if err != nil && !isNone(err) {
+		if err != nil && !isNoRows(err) {
 			return err
 		}
 		if have != revision {
