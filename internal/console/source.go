@@ -88,10 +88,23 @@ type Batch struct {
 	ReleasedCrowds int64
 }
 
+// Text says what the state of an epoch without results means, or nothing.
+func (b Batch) Text() string {
+	switch b.State {
+	case analyzer.EpochTooFew:
+		return "Fewer reports than the minimum, or none. Nothing was lost."
+	case analyzer.EpochMissing:
+		return "Reports may be lost, or the shuffler has not stated that none are: its operator knows more."
+	case analyzer.EpochWaiting:
+		return "The shuffler has not handed anything over, and has not stated that there is nothing."
+	}
+	return ""
+}
+
 // Arrived reports whether any batch has come from the shuffler.
 func (a Answer) Arrived() bool {
 	return slices.ContainsFunc(a.Batches, func(b Batch) bool {
-		return b.State != analyzer.EpochWaiting && b.State != analyzer.EpochTooFew
+		return b.State != analyzer.EpochWaiting && b.State != analyzer.EpochTooFew && b.State != analyzer.EpochMissing
 	})
 }
 

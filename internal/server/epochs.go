@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/dap/collector"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric/task"
@@ -25,18 +27,22 @@ func (s *Server) Unreleased(ctx context.Context, t Task, most int) ([]analyzer.U
 	if t.Role() != task.Analyzer || s.Tables() == nil {
 		return nil, nil
 	}
-	return s.Tables().Unreleased(ctx, t.Task, t.ID, s.o.Clock.Now(), s.config.Keys.Grace.D(), most)
+	return s.Tables().Unreleased(ctx, t.Task, t.ID, s.span(most))
+}
+
+// span is of the newest epochs.
+func (s *Server) span(most int) analyzer.Span {
+	return analyzer.Span{Now: s.o.Clock.Now(), Grace: s.config.Keys.Grace.D(), Since: s.restored, Before: math.MaxInt64, Most: most}
 }
 
 // epochs is a catalogue with a row for each epoch, also where nothing was released.
 // Such a row has no tables.
 type epochs struct {
 	release.Catalogue
-	tables *analyzer.Tables  // nil if the organisation is no analyzer
-	sums   *collector.Tables // nil if it is no collector
-	tasks  func() []Task     // as an analyzer or a collector
-	now    func() time.Time
-	grace  time.Duration
+	tables *analyzer.Tables     // nil if the organisation is no analyzer
+	sums   *collector.Tables    // nil if it is no collector
+	tasks  func() []Task        // as an analyzer or a collector
+	span   func() analyzer.Span // the newest epochs
 }
 
 var _ release.Stamper = (*epochs)(nil)
@@ -72,16 +78,24 @@ func (c *epochs) Metrics(ctx context.Context) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// Stamps implements [release.Stamper]: an epoch that has closed has a row.
+// Stamps implements [release.Stamper]: an epoch that has closed has a row, which changes
+// with what is stated and when the grace is over.
 func (c *epochs) Stamps(ctx context.Context) (map[string]string, error) {
 	all, err := release.Stamps(ctx, c.Catalogue)
 	if err != nil || all == nil {
 		return nil, err
 	}
-	now := c.now()
+	var stated map[task.ID]int64
+	if c.tables != nil {
+		if stated, err = c.tables.StatedChanges(ctx); err != nil {
+			return nil, err
+		}
+	}
+	span := c.span()
 	for _, t := range c.tasks() {
-		open := t.Task.EpochAt(now.Add(-time.Duration(t.Task.MaxDelay+t.Task.ClockSkew) * time.Second))
-		all[t.Task.Metric] += fmt.Sprint(" ", open)
+		late := time.Duration(t.Task.MaxDelay+t.Task.ClockSkew) * time.Second
+		open, graced := t.Task.EpochAt(span.Now.Add(-late)), t.Task.EpochAt(span.Now.Add(-late-span.Grace))
+		all[t.Task.Metric] += fmt.Sprint(" ", open, graced, stated[t.ID])
 	}
 	return all, nil
 }
@@ -106,7 +120,7 @@ func (c *epochs) gaps(ctx context.Context, t Task) (all []release.Batch, err err
 	if t.Role() == task.Collector {
 		return c.asked(ctx, t)
 	}
-	gaps, err := c.tables.Unreleased(ctx, t.Task, t.ID, c.now(), c.grace, mostEpochs)
+	gaps, err := c.tables.Unreleased(ctx, t.Task, t.ID, c.span())
 	for _, u := range gaps {
 		all = append(all, analyzer.UnreleasedBatch(t.Task, t.ID, u))
 	}
@@ -125,7 +139,7 @@ func (c *epochs) asked(ctx context.Context, t Task) (all []release.Batch, err er
 	for _, a := range asks {
 		start, end := q.Span(a)
 		closed := end.Add(time.Duration(t.Task.MaxDelay+t.Task.ClockSkew) * time.Second)
-		all = append(all, collector.UnreleasedBatch(t.Task, t.ID, a, start, end, a.Epoch(closed, c.now())))
+		all = append(all, collector.UnreleasedBatch(t.Task, t.ID, a, start, end, a.Epoch(closed, c.span().Now)))
 	}
 	return all, err
 }
@@ -146,7 +160,7 @@ func (s *Server) Epochs() release.Catalogue {
 	if released == nil {
 		return nil
 	}
-	c := &epochs{Catalogue: released, tables: s.Tables(), sums: s.Aggregates(), now: s.o.Clock.Now, grace: s.config.Keys.Grace.D()}
+	c := &epochs{Catalogue: released, tables: s.Tables(), sums: s.Aggregates(), span: func() analyzer.Span { return s.span(mostEpochs) }}
 	c.tasks = func() []Task { return c.rowsOf(s.Tasks()) }
 	return c
 }
@@ -163,7 +177,12 @@ func OpenEpochs(ctx context.Context, c Config, now time.Time) (release.Catalogue
 	if err != nil {
 		return released, done, nil //nolint:nilerr // what was released can be read all the same
 	}
-	all := &epochs{Catalogue: released, grace: c.Keys.Grace.D(), now: func() time.Time { return now }}
+	restored, err := readRestored(c)
+	if err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	span := analyzer.Span{Now: now, Grace: c.Keys.Grace.D(), Since: restored, Before: math.MaxInt64, Most: mostEpochs}
+	all := &epochs{Catalogue: released, span: func() analyzer.Span { return span }}
 	closers := []func() error{done}
 	shut := func() error {
 		var errs []error
@@ -190,12 +209,14 @@ func OpenEpochs(ctx context.Context, c Config, now time.Time) (release.Catalogue
 
 // withUnreleased adds the epochs of a page of which nothing was released to the entries
 // of a task.
-func (s *Server) withUnreleased(t Task, p page, entries []analyzer.Entry, views []batchView) []batchView {
+func (s *Server) withUnreleased(t Task, p page, entries []analyzer.Entry, stated esa.Coverage, views []batchView) []batchView {
 	at := make(map[uint64]int, len(views))
 	for i, v := range views {
 		at[v.Epoch] = i
 	}
-	for _, u := range s.Tables().Gaps(t.Task, s.o.Clock.Now(), s.config.Keys.Grace.D(), entries, p.before, p.most) {
+	span := s.span(p.most)
+	span.Before = p.before
+	for _, u := range s.Tables().Gaps(t.Task, span, entries, stated) {
 		i, known := at[uint64(u.Epoch)]
 		if !known {
 			views = append(views, batchView{Epoch: uint64(u.Epoch), Start: t.Task.Start(u.Epoch), End: t.Task.Start(u.Epoch + 1), State: u.State})

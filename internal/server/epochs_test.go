@@ -30,6 +30,7 @@ func TestRowOfEachEpoch(t *testing.T) {
 		w.closeEpoch()
 		_ = w.tick(w.a, w.b)
 		w.clock.Set(w.task.Start(w.task.EpochAt(w.clock.Now()) + 1).Add(time.Minute))
+		_ = w.tick(w.a, w.b) // what has closed is stated
 	}
 	for _, n := range []int{300, 3, 300} { // each step takes two epochs; in the second nothing is sent
 		epochOf(map[bool]string{true: "released", false: "too few"}[n == 300])

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -75,6 +76,15 @@ func (o *org) spoil(t *testing.T, r RoleName, query string, args ...any) {
 	o.start()
 }
 
+// beside opens the tables of an organisation as a command does while its server runs.
+func (o *org) beside(t *testing.T) release.Catalogue {
+	t.Helper()
+	all, done, err := OpenEpochs(t.Context(), o.config(), o.w.clock.Now())
+	must(t, err)
+	t.Cleanup(func() { must(t, done()) })
+	return all
+}
+
 // TestDamagedManifest: one manifest in a catalogue that cannot be read costs its epoch,
 // by name; all others are served. On 0caf301 nothing of the organisation was.
 func TestDamagedManifest(t *testing.T) {
@@ -102,6 +112,15 @@ func TestDamagedManifest(t *testing.T) {
 	}
 	if status, _, body := get(t, url+"/batches", token); status != http.StatusOK || strings.Count(string(body), `"damaged"`) != 1 || strings.Count(string(body), `"released"`) < 2 {
 		t.Errorf("batches: %d\n%s", status, body)
+	}
+	for where, catalogue := range map[string]release.Catalogue{"in the server": w.b.server.Epochs(), "beside it": w.b.beside(t)} { // what SQL reads
+		rows, err := release.OfMetric(t.Context(), catalogue, "fruit")
+		must(t, err)
+		for _, b := range rows {
+			if bad := b.Epoch == epochs[1]; bad != (b.Row[3] == "damaged") || bad != (b.Damaged != nil) || bad && b.Row[4] != nil {
+				t.Errorf("%s: epoch %d has the row %v", where, b.Epoch, b.Row)
+			}
+		}
 	}
 	_, damaged, err := Fsck(t.Context(), w.b.config())
 	if err != nil || len(damaged) != 1 || damaged[0].Epoch != epochs[1] || damaged[0].Metric != "fruit" || !damaged[0].Start.Equal(w.task.Start(epochs[1])) {

@@ -108,16 +108,17 @@ func networkOf(host string) netip.Prefix {
 // gates are those of the public listener. Reading and serving have gates of their
 // own: a body that does not come holds no place of those that are here.
 type gates struct {
-	reading, serving, keys, batches, peers *gate
+	reading, serving, keys, batches, statements, peers *gate
 }
 
 func newGates(c IntakeConfig) *gates {
 	return &gates{
-		reading: newGate(4*c.MaxConcurrent, c.MaxPerNetwork),
-		serving: newGate(c.MaxConcurrent, 0),
-		keys:    newGate(keySlots, keySlots/4),
-		batches: newGate(batchSlots, 0),
-		peers:   newGate(peerSlots, 0),
+		reading:    newGate(4*c.MaxConcurrent, c.MaxPerNetwork),
+		serving:    newGate(c.MaxConcurrent, 0),
+		keys:       newGate(keySlots, keySlots/4),
+		batches:    newGate(batchSlots, 0),
+		statements: newGate(keySlots, keySlots/4), // short bodies that are read before the sender is known
+		peers:      newGate(peerSlots, 0),
 	}
 }
 

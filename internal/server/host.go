@@ -110,6 +110,7 @@ func (s *Server) openShuffler(ctx context.Context, h *host) error {
 			Clock: s.o.Clock, Rand: s.o.Rand, Identity: s.identity, Keys: keys, Tasks: tasks, Client: s.o.Client,
 			MaxReports: s.config.Intake.MaxBatchReports, MaxHandOver: int64(s.config.Batches.MaxBytes),
 			Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics, s.shufflerBatch}, Lost: s.lost(ShufflerRole), Withdrawn: s.takesNoReports,
+			Since: s.restored,
 		})
 	}
 	h.waiting = func(ctx context.Context) ([]pending, error) {
@@ -412,6 +413,7 @@ func (h *host) refresh(ctx context.Context, m *metrics) error {
 	case *shuffler.Shuffler:
 		h.server.need.Store(member.Need())
 		m.damaged.WithLabelValues(role).Set(float64(member.Damaged()))
+		m.unstated.WithLabelValues(role).Set(float64(member.Unstated()))
 	case *analyzer.Analyzer:
 		m.aside.WithLabelValues(role).Set(float64(member.Status().Aside))
 	}

@@ -344,6 +344,10 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 	case task.Leader, task.Helper: // what is not released must not be visible
 		return views, nil
 	case task.Analyzer:
+		stated, err := s.Tables().Stated(ctx, t.ID)
+		if err != nil {
+			return nil, err
+		}
 		entries, err := s.Tables().Before(ctx, t.ID, p.before, p.most)
 		if err != nil {
 			return nil, err
@@ -355,14 +359,13 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 			}
 			view(e.Epoch, e.Status(), e.Manifest)
 		}
-		if p.before < math.MaxInt64 { // after a later batch earlier ones are not to be expected
-			last, err := s.Tables().Newest(ctx, t.ID, 1)
+		if p.before < math.MaxInt64 && len(entries) == 0 { // rows begin with the first batch
+			entries, err = s.Tables().Newest(ctx, t.ID, 1)
 			if err != nil {
 				return nil, err
 			}
-			entries = append(entries, last...)
 		}
-		return p.newest(s.withUnreleased(t, p, entries, views)), nil
+		return p.newest(s.withUnreleased(t, p, entries, stated, views)), nil
 	}
 	if m := s.firstHost([]RoleName{ShufflerRole}).shuffler(); m != nil {
 		for _, b := range m.LiveOf(t.ID) {

@@ -32,6 +32,7 @@ type metrics struct {
 	helperWait       *prometheus.GaugeVec     // role
 	helperReports    *prometheus.GaugeVec     // role
 	damaged          *prometheus.GaugeVec     // role
+	unstated         *prometheus.GaugeVec     // role
 	losses           *prometheus.GaugeVec     // role, cause, state
 	lossReports      *prometheus.GaugeVec     // role, cause, state
 	dropped          *prometheus.GaugeVec     // role
@@ -76,6 +77,7 @@ func newMetrics() *metrics {
 	m.helperWait = gauge("helper_wait_seconds", "Seconds since which a helper has not answered; the longest.", "role")
 	m.helperReports = gauge("helper_wait_reports", "Reports in jobs that wait for helpers that do not answer.", "role")
 	m.damaged = gauge("reports_damaged", "Accepted reports that the disk has lost, at least, since the start.", "role")
+	m.unstated = gauge("tasks_unstated", "Tasks of which the next hop does not have the newest statement which epochs are complete.", "role")
 	m.losses = gauge("losses", "Places where acknowledged reports were lost or wait for a decision: open until an operator acknowledges them.", "role", "cause", "state")
 	m.lossReports = gauge("losses_reports", "Acknowledged reports that were lost or wait for a decision, at least.", "role", "cause", "state")
 	m.dropped = gauge("reports_dropped", "Accepted reports that were given up with servers that were lost, as far as their number is known.", "role")

@@ -30,15 +30,17 @@ var publicRoutes = []struct {
 	{routeReport, reportPattern, []RoleName{ShufflerRole}, true},
 	{routeTaskKeys, "GET /tasks/{task}/keys", []RoleName{ShufflerRole}, false},
 	{routeBatch, "PUT /tasks/{task}/batches/{batch}", []RoleName{AnalyzerRole, ShufflerRole}, true},
+	{routeStatement, "PUT /tasks/{task}/statement", []RoleName{AnalyzerRole, ShufflerRole}, false},
 	{"keys", "GET /keys/shuffler", []RoleName{ShufflerRole}, false},
 	{"keys", "GET /keys/analyzer", []RoleName{AnalyzerRole}, false},
 }
 
 const (
-	routeBatch    = "batch"
-	routeTaskKeys = "task_keys"
-	routeReport   = "report"
-	reportPattern = "POST /tasks/{task}/reports"
+	routeBatch     = "batch"
+	routeStatement = "statement"
+	routeTaskKeys  = "task_keys"
+	routeReport    = "report"
+	reportPattern  = "POST /tasks/{task}/reports"
 )
 
 // public returns the handler of the public listener.
@@ -66,6 +68,8 @@ func (s *Server) public() http.Handler {
 			serve = forPages(s.readFirst(serve))
 		case routeBatch:
 			serve = s.through(s.gates.batches, serve)
+		case routeStatement:
+			serve = s.through(s.gates.statements, serve)
 		case routeTaskKeys:
 			serve = forPages(s.through(s.gates.keys, serve))
 		default:

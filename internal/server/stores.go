@@ -69,6 +69,9 @@ func (s *Server) confirm(ctx context.Context, r RoleName, store identified) erro
 	if err != nil || !other || s.gaveUp(storeHolding(r)) {
 		return err
 	}
+	if err := s.openRestored(true); err != nil { // what was in the former one is not known
+		return err
+	}
 	s.lost(r)(loss.Loss{Cause: loss.Missing, Place: string(r) + ".db", Detail: "the store is another one than before, and the server was started with --new-data: reports in the former one are not counted"})
 	return nil
 }

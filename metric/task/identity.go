@@ -19,6 +19,7 @@ const (
 	TaskDomain      Domain = "shoal task v1"
 	KeyConfigDomain Domain = "shoal key config v1"
 	BatchDomain     Domain = "shoal batch v1"
+	StatementDomain Domain = "shoal statement v1"
 )
 
 // input returns what is signed: the domain, a zero byte, the body.

@@ -287,10 +287,12 @@ func (a *Analyzer) file(id esa.BatchID) string {
 // Handler serves
 //
 //	PUT /tasks/{task}/batches/{batch}  a batch of the last shuffler
+//	PUT /tasks/{task}/statement        which epochs are complete, by the last shuffler
 //	GET /keys/analyzer                 the analyzer's key config
 func (a *Analyzer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /tasks/{task}/batches/{batch}", a.putBatch)
+	mux.HandleFunc("PUT /tasks/{task}/statement", a.putStatement)
 	mux.HandleFunc("GET /keys/analyzer", func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
 		config := a.keys.Config
@@ -312,6 +314,17 @@ func (a *Analyzer) putBatch(w http.ResponseWriter, r *http.Request) {
 		Task: h.task, ID: h.id, From: h.hop() - 1, MaxBytes: a.config.MaxBatch,
 		Accept: a.accept,
 	})
+}
+
+// putStatement takes what the last shuffler states.
+func (a *Analyzer) putStatement(w http.ResponseWriter, r *http.Request) {
+	id, err := task.ParseID(r.PathValue("task"))
+	h := a.tasks[id]
+	if err != nil || h == nil {
+		hop.UnknownTask.Write(w)
+		return
+	}
+	hop.PutStatement(w, r, h.task, h.id, h.hop()-1, a.config.Store.Learn)
 }
 
 // accept enters a verified batch into the catalogue, once.

@@ -25,6 +25,13 @@
 // cover the noise that was added on purpose, and nothing else: not what clients
 // failed to send.
 //
+// # Epochs without a batch
+//
+// [Tables.Unreleased] says of each epoch of which nothing was released what is known:
+// the shuffler states which epochs are complete, so that one without a batch had too few
+// reports, and which are lost. Without a statement an epoch is waited for, and then
+// missing. There is no figure of any of them.
+//
 // # Quorum
 //
 // Of a task with [task.Quorum] the innermost layer holds a ciphertext and a share

@@ -11,21 +11,23 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// The states of an epoch of which nothing was released.
+// What is known of an epoch of which nothing was released.
 const (
 	// EpochWaiting: the batch has closed, and the shuffler may still hand it over, or
 	// it is being released.
 	EpochWaiting = "waiting"
-	// EpochTooFew: the shuffler has not handed over a batch, although it had the time
-	// or handed over a later one. It had too few reports, by the noised minimum of the
-	// task; that the shuffler has lost it looks the same from here.
+	// EpochTooFew: the shuffler has stated that it has lost nothing of the epoch, and there
+	// is no batch. It had too few reports, by the noised minimum of the task, or none.
 	EpochTooFew = "too few"
-	// EpochMissing: the batch was received and its file is gone, or was discarded.
+	// EpochMissing: the shuffler has stated that reports may be lost, or has not stated
+	// anything in the time that it has; or the batch was received and its file is gone, or
+	// was discarded, or data of the analyzer was lost in which it could have been.
 	EpochMissing = "missing"
 )
 
@@ -37,66 +39,78 @@ type Unreleased struct {
 	State string
 }
 
-// settleTime is how long after the close of a batch a later one may overtake it.
-const settleTime = time.Hour
+// A Span of epochs is what [UnreleasedOf] is asked for.
+type Span struct {
+	Now    time.Time
+	Grace  time.Duration // how long the shuffler may take to hand a batch over, and to state that there is none
+	Since  time.Time     // when data of the analyzer was last given up or restored; zero for never
+	Before task.Epoch    // the first that is not wanted
+	Most   int           // the newest, at most so many
+}
 
-// UnreleasedOf returns the epochs of a task that have closed before now and of which
-// nothing was released, at most so many, the newest, ordered by epoch: those since the
-// first batch that the catalogue has, or the newest alone where it has none. grace is how
-// long the shuffler may take to hand a batch over; entries are all that the catalogue
-// has of these epochs, which are below before, and may hold later ones; gone reports
-// whether the file of a received batch is gone.
-func UnreleasedOf(t *task.Task, now time.Time, grace time.Duration, entries []Entry, before task.Epoch, most int, gone func(Batch) bool) []Unreleased {
+// UnreleasedOf returns the epochs of a task that have closed and of which nothing was
+// released, ordered by epoch: those since the first batch that the catalogue has, or the
+// newest alone where it has none. entries are all that the catalogue has of these epochs,
+// and may hold later ones; stated is what the shuffler had stated before they were read;
+// gone reports whether the file of a received batch is gone.
+func UnreleasedOf(t *task.Task, want Span, entries []Entry, stated esa.Coverage, gone func(Batch) bool) []Unreleased {
 	have := make(map[task.Epoch]Entry, len(entries))
-	var newest task.Epoch
 	for _, e := range entries {
 		have[e.Epoch] = e
-		newest = max(newest, e.Epoch)
 	}
-	first := t.EpochAt(time.Unix(t.NotBefore, 0))
+	first, most := t.EpochAt(time.Unix(t.NotBefore, 0)), want.Most
 	if len(entries) == 0 {
 		most = min(most, 1)
 	} else {
 		first = max(first, slices.MinFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Epoch, b.Epoch) }).Epoch)
 	}
-	if before == 0 {
+	if want.Before == 0 {
 		return nil
 	}
-	last := min(t.EpochAt(now), t.EpochAt(time.Unix(t.Expires, 0)), before-1)
+	last := min(t.EpochAt(want.Now), t.EpochAt(time.Unix(t.Expires, 0)), want.Before-1)
 	var all []Unreleased
 	released := 0
 	for e := last; e >= first && len(all)+released < most; e-- {
-		closes := t.Closes(e)
-		if entry, ok := have[e]; ok {
-			switch {
-			case entry.State == Released || entry.State == Expired:
-				released++
-			case entry.State == Discarded:
-				all = append(all, Unreleased{e, EpochMissing})
-			case gone(entry.Batch):
-				all = append(all, Unreleased{e, EpochMissing})
-			default:
-				all = append(all, Unreleased{e, EpochWaiting})
-			}
-		} else if t.Covers(e) && !closes.After(now) {
-			overtaken := e < newest && now.After(closes.Add(settleTime))
-			if overtaken || now.After(closes.Add(grace)) {
-				all = append(all, Unreleased{e, EpochTooFew})
-			} else {
-				all = append(all, Unreleased{e, EpochWaiting})
-			}
+		entry, ok := have[e]
+		switch {
+		case ok && (entry.State == Released || entry.State == Expired):
+			released++
+		case ok && (entry.State == Discarded || gone(entry.Batch)):
+			all = append(all, Unreleased{e, EpochMissing})
+		case ok:
+			all = append(all, Unreleased{e, EpochWaiting})
+		case t.Covers(e) && !t.Closes(e).After(want.Now):
+			all = append(all, Unreleased{e, want.without(t.Closes(e), e, stated)})
 		}
 		if e == 0 {
 			break
 		}
 	}
-	slices.SortFunc(all, func(a, b Unreleased) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	slices.Reverse(all)
 	return all
 }
 
+// without returns the state of an epoch of which the catalogue knows no batch. Before
+// Since, it may have known one.
+func (s Span) without(closes time.Time, e task.Epoch, stated esa.Coverage) string {
+	switch {
+	case stated.Lost.Has(e):
+		return EpochMissing
+	case stated.Complete.Has(e) && !closes.Before(s.Since):
+		return EpochTooFew
+	case s.Now.After(closes.Add(s.Grace)):
+		return EpochMissing
+	}
+	return EpochWaiting
+}
+
 // Unreleased is [UnreleasedOf] of the newest epochs of a task.
-func (t *Tables) Unreleased(ctx context.Context, of *task.Task, id task.ID, now time.Time, grace time.Duration, most int) ([]Unreleased, error) {
-	batches, err := t.store.Outline(ctx, id, math.MaxInt64, most)
+func (t *Tables) Unreleased(ctx context.Context, of *task.Task, id task.ID, want Span) ([]Unreleased, error) {
+	stated, err := t.Stated(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	batches, err := t.store.Outline(ctx, id, math.MaxInt64, want.Most)
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
@@ -104,12 +118,25 @@ func (t *Tables) Unreleased(ctx context.Context, of *task.Task, id task.ID, now 
 	for i, b := range batches {
 		entries[i].Batch = b
 	}
-	return t.Gaps(of, now, grace, entries, math.MaxInt64, most), nil
+	want.Before = math.MaxInt64
+	return t.Gaps(of, want, entries, stated), nil
+}
+
+// Stated returns what the shuffler has stated of a task. It is read before the batches
+// that it is compared with: a batch comes before the statement that it has come.
+func (t *Tables) Stated(ctx context.Context, id task.ID) (esa.Coverage, error) {
+	return t.store.Stated(ctx, id)
+}
+
+// StatedChanges returns for each task of which something was stated how often that has
+// changed.
+func (t *Tables) StatedChanges(ctx context.Context) (map[task.ID]int64, error) {
+	return t.store.StatedChanges(ctx)
 }
 
 // Gaps is [UnreleasedOf] with the files that are there.
-func (t *Tables) Gaps(of *task.Task, now time.Time, grace time.Duration, entries []Entry, before task.Epoch, most int) []Unreleased {
-	return UnreleasedOf(of, now, grace, entries, before, most, t.isGone)
+func (t *Tables) Gaps(of *task.Task, want Span, entries []Entry, stated esa.Coverage) []Unreleased {
+	return UnreleasedOf(of, want, entries, stated, t.isGone)
 }
 
 // isGone reports whether the file of a received batch is gone.

@@ -130,4 +130,12 @@ type Store interface {
 	// Advance replaces the batch with b's ID, if it is in state from. If it is
 	// not, the error matches [ErrConflict].
 	Advance(ctx context.Context, from State, b Batch) error
+	// Learn merges what the shuffler states of a task with what it has stated before,
+	// see [esa.Coverage.Merge].
+	Learn(ctx context.Context, id task.ID, c esa.Coverage) error
+	// Stated returns what the shuffler has stated of a task.
+	Stated(ctx context.Context, id task.ID) (esa.Coverage, error)
+	// StatedChanges returns for each task of which something was stated how often that
+	// has changed.
+	StatedChanges(ctx context.Context) (map[task.ID]int64, error)
 }

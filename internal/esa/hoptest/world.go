@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -206,7 +207,7 @@ func (n *Network) Serve(p *Party, h http.Handler) {
 // Client returns a client of the network.
 func (n *Network) Client() *http.Client { return &http.Client{Transport: n} }
 
-// Variants returns how many different bodies have been put at one address, at
+// Variants returns how many different batches have been put at one address, at
 // most over all addresses.
 func (n *Network) Variants() int {
 	n.mu.Lock()
@@ -239,7 +240,7 @@ func (n *Network) RoundTrip(r *http.Request) (*http.Response, error) {
 	in.RemoteAddr = "203.0.113.77:4711"
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, in)
-	if r.Method == http.MethodPut {
+	if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/batches/") {
 		n.remember(r.URL.Path, body)
 	}
 	if n.Lose != nil && n.Lose(r) {

@@ -35,6 +35,15 @@
 // batch; at the end of the window they are destroyed. Clients count their caps
 // over the window.
 //
+// # Statements
+//
+// Of an epoch with too few reports the next hop gets nothing. So that it can tell that
+// from a loss, the shuffler states of each task which epochs are complete and which are
+// lost ([esa.Statement]), ten minutes after an epoch has closed, and again when that
+// changes. What it states follows from its [History]: since when the store is unbroken,
+// until when batches are decided, and the gaps that losses have left. A loss is noted
+// before any batch goes on.
+//
 // # Security
 //
 // Nothing that is stored or returned holds an address, a request header or the
@@ -43,8 +52,9 @@
 // guesses of what a tag represents. Noise is a function of the seed: anyone who reads
 // the store while a batch is closed or processed can strip it.
 //
-// What goes on is the rows, in the last step each with its crowd's tag, and the
-// noised total. The counts of what was received, refused, suppressed and dropped
+// What goes on is the rows, in the last step each with its crowd's tag, the
+// noised total, and statements, which do not show whether an epoch had few reports or
+// none. The counts of what was received, refused, suppressed and dropped
 // stay here: they are exact, for the operator, and summed over tasks.
 //
 // BUG(shoal): counting, joining and sorting take time that depends on the

@@ -63,7 +63,7 @@ func (s *Shuffler) deliver(ctx context.Context, h *hosted, b Batch) error {
 func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 	f, err := s.config.FS.OpenFile(s.outFile(b.Key()), os.O_RDONLY, 0)
 	if err != nil {
-		return s.unreadable(s.outFile(b.Key()), err)
+		return s.unreadable(h, b, s.outFile(b.Key()), err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -82,7 +82,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 	req.Header.Set("Content-Type", hop.BatchType)
 	seal, err := esa.ReadBatchSeal(f, info.Size())
 	if err != nil {
-		return s.unreadable(s.outFile(b.Key()), err)
+		return s.unreadable(h, b, s.outFile(b.Key()), err)
 	}
 	req.Header.Set(hop.SealHeader, hop.FormatSeal(seal))
 	resp, err := s.peers.client.Do(req)
@@ -106,7 +106,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 		return &unreachable{err}
 	}
 	if damage := s.checkOut(h, b, f, info.Size()); damage != nil { // it is ours to find out why it is refused
-		return errors.Join(err, s.unreadable(s.outFile(b.Key()), damage))
+		return errors.Join(err, s.unreadable(h, b, s.outFile(b.Key()), damage))
 	}
 	return err
 }

@@ -90,7 +90,7 @@ func (s *Shuffler) finally(file string) string {
 func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {
 	f, err := s.config.FS.OpenFile(s.inFile(b.Key()), os.O_RDONLY, 0)
 	if err != nil {
-		return nil, s.unreadable(s.inFile(b.Key()), err)
+		return nil, s.unreadable(h, b, s.inFile(b.Key()), err)
 	}
 	in := &input{close: func() { f.Close() }}
 	info, err := f.Stat()
@@ -106,5 +106,5 @@ func (s *Shuffler) openReceived(h *hosted, b Batch) (*input, error) {
 		}
 	}
 	in.close()
-	return nil, fmt.Errorf("opening the batch of the hop before: %w", s.unreadable(s.inFile(b.Key()), err))
+	return nil, fmt.Errorf("opening the batch of the hop before: %w", s.unreadable(h, b, s.inFile(b.Key()), err))
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/shoal-project/shoal/dp"
@@ -15,6 +16,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/internal/segment"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A place is where a log is damaged.
@@ -41,7 +43,7 @@ func (s *Shuffler) lost(damage ...segment.Damage) {
 		}
 	}
 	for file, n := range files {
-		s.config.Lost(loss.Loss{Cause: loss.Damaged, Place: s.placeOf(file), Reports: n, Detail: "the disk has changed or cut off a log; its other reports count"})
+		s.lose(loss.Loss{Cause: loss.Damaged, Place: s.placeOf(file), Reports: n, Detail: "the disk has changed or cut off a log; its other reports count"})
 	}
 }
 
@@ -68,7 +70,7 @@ func (s *Shuffler) placeOf(file string) string {
 // checkLog looks for the log of a batch that is closed.
 func (s *Shuffler) checkLog(k Key) {
 	if _, err := s.config.FS.Stat(s.logDir(k)); errors.Is(err, fs.ErrNotExist) {
-		s.config.Lost(loss.Loss{Cause: loss.Missing, Place: s.placeOf(s.logDir(k)), Detail: "the folder with the reports of a batch is gone"})
+		s.lose(loss.Loss{Cause: loss.Missing, Place: s.placeOf(s.logDir(k)), Detail: "the folder with the reports of a batch is gone"}, k)
 	}
 }
 
@@ -81,10 +83,10 @@ func (s *Shuffler) checkTaken(k Key, have int64) {
 	if in == nil || in.taken.Load() <= have {
 		return
 	}
-	s.config.Lost(loss.Loss{
+	s.lose(loss.Loss{
 		Cause: loss.Missing, Place: s.placeOf(s.logDir(k)), Reports: in.taken.Load() - have,
 		Detail: "files of the log of a batch have gone since the server started; its other reports count",
-	})
+	}, k)
 }
 
 // checkDigest compares a sealed log that shows no damage with the one that was
@@ -93,17 +95,22 @@ func (s *Shuffler) checkDigest(b Batch, log *segment.Log) {
 	if digest, err := log.Digest(); err == nil && digest == b.Input {
 		return
 	}
-	s.config.Lost(loss.Loss{Cause: loss.Missing, Place: s.placeOf(s.logDir(b.Key())), Detail: "the log of a batch is not the one that was sealed: files of it are gone"})
+	s.lose(loss.Loss{Cause: loss.Missing, Place: s.placeOf(s.logDir(b.Key())), Detail: "the log of a batch is not the one that was sealed: files of it are gone"}, b.Key())
 }
 
 // unreadable reports that the file of a batch cannot be used, and returns the error.
 // The batch waits: the file may be restored.
-func (s *Shuffler) unreadable(file string, err error) error {
+func (s *Shuffler) unreadable(h *hosted, b Batch, file string, err error) error {
 	l := loss.Loss{Cause: loss.Damaged, Place: s.placeOf(file), Detail: "a batch waits for this file: restore it"}
 	if errors.Is(err, fs.ErrNotExist) {
 		l.Cause = loss.Missing
 	}
-	s.config.Lost(l)
+	if b.State == Processed && h.shows() {
+		s.config.Lost(l)
+		s.stating.spoil(b.Key())
+	} else {
+		s.lose(l, b.Key())
+	}
 	return err
 }
 
@@ -198,7 +205,7 @@ func (s *Shuffler) checkShared() error {
 			return err
 		}
 		if err != nil {
-			s.config.Lost(loss.Loss{Cause: loss.Missing, Place: s.placeOf(dir), Detail: "a log with reports of open batches is gone"})
+			s.lose(loss.Loss{Cause: loss.Missing, Place: s.placeOf(dir), Detail: "a log with reports of open batches is gone"})
 		}
 	}
 	return nil
@@ -226,6 +233,7 @@ func (s *Shuffler) findStrays() error {
 		}
 		if !empty {
 			s.strays = append(s.strays, e.Name())
+			s.noteStray(e.Name())
 			continue
 		}
 		if err := durable.RemoveAll(s.config.FS, dir); err != nil {
@@ -233,6 +241,22 @@ func (s *Shuffler) findStrays() error {
 		}
 	}
 	return nil
+}
+
+// noteStray notes a gap for a folder of which the store does not know, if it holds
+// reports of clients: a batch of the hop before comes again.
+func (s *Shuffler) noteStray(name string) {
+	if _, err := s.config.FS.Stat(filepath.Join(s.config.Dir, name, filepath.Base(s.logDir(Key{})))); err != nil {
+		return
+	}
+	var of []Key
+	for id := range s.tasks {
+		text, ok := strings.CutPrefix(name, fmt.Sprintf("%x-", id[:8]))
+		if e, err := strconv.ParseUint(text, 10, 62); ok && err == nil {
+			of = append(of, Key{id, task.Epoch(e)})
+		}
+	}
+	s.noteGap(foundGap{place: name, of: of})
 }
 
 // isEmpty reports whether no file is below a folder.
@@ -309,6 +333,7 @@ func (s *Shuffler) Discard(ctx context.Context, place string) error {
 
 // discard takes a batch of a task that is not served to its end, unreleased.
 func (s *Shuffler) discard(ctx context.Context, b Batch) error {
+	s.noteGap(foundGap{place: "discarded " + s.placeOf(s.dir(b.Key())), task: b.Task})
 	s.stop(b.Key())
 	if err := s.settle(b.Key()); err != nil {
 		return err

@@ -50,6 +50,9 @@ type Config struct {
 	Workers     int           // goroutines that open reports; default: the CPUs
 	Settle      time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Metrics     Metrics       // default: none
+	// Since is when the store, the files or both were last given up or put back from a
+	// backup: of what came before then nothing is known. The zero time is never.
+	Since time.Time
 	// Withdrawn reports whether a task takes no more reports. Those that it has taken
 	// are processed. Default: all take reports.
 	Withdrawn func(task.ID) bool
@@ -89,6 +92,7 @@ type Shuffler struct {
 	acceptMu sync.Mutex    // one batch from the hop before at a time
 	serial   atomic.Uint64 // of batches that arrive
 	opening  opening
+	stating  stating
 
 	mu      sync.Mutex
 	keys    Keys
@@ -153,6 +157,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 		retry:   map[Key]attempt{},
 		away:    map[string]attempt{},
 		damaged: map[place]int64{},
+		stating: newStating(),
 	}
 	for _, t := range c.Tasks {
 		if err := s.host(t); err != nil {
@@ -162,7 +167,11 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 	if err := s.SetKeys(c.Keys); err != nil {
 		return nil, fmt.Errorf("starting shuffler: %w", err)
 	}
-	if err := s.recover(ctx); err != nil {
+	err := s.recover(ctx)
+	if err == nil {
+		err = s.openHistory(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting shuffler: %w", err), s.Close())
 	}
 	return s, nil
@@ -266,12 +275,14 @@ func (s *Shuffler) Close() error {
 //	POST /tasks/{task}/reports          a report, at the first hop
 //	GET  /tasks/{task}/keys             the key configs of all hops, at the first hop
 //	PUT  /tasks/{task}/batches/{batch}  a batch, at later hops
+//	PUT  /tasks/{task}/statement        which epochs are complete, at later hops
 //	GET  /keys/shuffler                 the shuffler's own key config
 func (s *Shuffler) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /tasks/{task}/reports", s.postReport)
 	mux.HandleFunc("GET /tasks/{task}/keys", s.getTaskKeys)
 	mux.HandleFunc("PUT /tasks/{task}/batches/{batch}", s.putBatch)
+	mux.HandleFunc("PUT /tasks/{task}/statement", s.takeStatement)
 	mux.HandleFunc("GET /keys/shuffler", s.getKeys)
 	return mux
 }
@@ -282,6 +293,9 @@ type Status struct {
 	Damaged int64         // records that the disk has lost, at least, as far as was noticed since the start
 	// ClockUnsure reports that the clock has jumped forward and nothing closes.
 	ClockUnsure bool
+	// Unstated is of how many tasks the next hop does not have, or does not take, the
+	// statement which epochs are complete.
+	Unstated int
 }
 
 // A BatchStatus is a batch in a [Status].
@@ -303,7 +317,7 @@ func (s *Shuffler) Status() Status {
 	damaged := s.Damaged()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{ClockUnsure: !sure, Damaged: damaged}
+	st := Status{ClockUnsure: !sure, Damaged: damaged, Unstated: s.stating.unstated()}
 	for _, key := range s.live.keys() {
 		b := s.live.batches[key]
 		out := BatchStatus{Task: b.Task, Epoch: b.Epoch, State: b.State, Attempts: s.retry[key].n, Err: s.retry[key].err}
@@ -332,6 +346,9 @@ func (s *Shuffler) LiveOf(id task.ID) []Batch {
 	return s.live.of(id)
 }
 
+// Unstated is the figure of [Status].
+func (s *Shuffler) Unstated() int { return s.stating.unstated() }
+
 // ClockUnsure reports whether the clock has jumped forward, so that nothing closes.
 func (s *Shuffler) ClockUnsure() bool {
 	_, sure := s.guard.Now()
@@ -341,6 +358,9 @@ func (s *Shuffler) ClockUnsure() bool {
 // apply changes the store and, once that is durable, the picture in memory.
 // Callers hold tickMu or create the batch; s.mu must not be held.
 func (s *Shuffler) apply(ctx context.Context, changes ...Change) error {
+	if err := s.recordGaps(ctx); err != nil { // before what was lost can be destroyed
+		return err
+	}
 	err := s.config.Store.Apply(ctx, changes...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -351,6 +371,7 @@ func (s *Shuffler) apply(ctx context.Context, changes ...Change) error {
 	for _, c := range changes {
 		delete(s.retry, c.To.Key())
 		s.hold(c.To)
+		s.stating.changed(s.tasks[c.To.Task], c.To)
 		s.config.Metrics.Batch(c.To.State, c.To.Counts)
 	}
 	return nil

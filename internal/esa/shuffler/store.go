@@ -70,4 +70,15 @@ type Store interface {
 	// Apply makes all changes at once. It returns an error that matches
 	// [ErrConflict], and changes nothing, if any From does not hold.
 	Apply(ctx context.Context, changes ...Change) error
+	// History returns what was kept last, and whether anything was.
+	History(ctx context.Context) (History, bool, error)
+	// Keep changes the history: Since and Through become those of h, gaps are added
+	// whose places are not known, and those that end before Since are forgotten; of
+	// Sent the entries of h are replaced or added.
+	Keep(ctx context.Context, h History) error
+	// Learn merges what the hop before states of a task with what it has stated
+	// before, see [esa.Coverage.Merge].
+	Learn(ctx context.Context, id task.ID, c esa.Coverage) error
+	// Stated returns what the hop before has stated of a task.
+	Stated(ctx context.Context, id task.ID) (esa.Coverage, error)
 }

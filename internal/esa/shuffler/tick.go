@@ -74,8 +74,8 @@ func (s *Shuffler) due() time.Time {
 }
 
 // Tick does everything that is due now: it closes batches, processes them,
-// hands them over and destroys what has been handed over. Each batch goes as
-// far as it can; the errors of those that could not go on are joined. Batches
+// hands them over, destroys what has been handed over, and states which epochs are
+// complete. Each batch goes as far as it can; the errors of those that could not go on are joined. Batches
 // that are not due cost nothing.
 func (s *Shuffler) Tick(ctx context.Context) error {
 	s.tickMu.Lock()
@@ -94,7 +94,11 @@ func (s *Shuffler) Tick(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		s.reschedule(s.live.batches[key])
+		s.noteLate(key, now)
 		s.mu.Unlock()
+	}
+	if ctx.Err() == nil {
+		errs = append(errs, s.state(ctx))
 	}
 	return errors.Join(append(errs, ctx.Err())...)
 }

@@ -25,7 +25,8 @@ import (
 
 // A chain is a world whose shuffler and analyzer run.
 type chain struct {
-	lost func(loss.Loss) // may be nil
+	lost  func(loss.Loss) // may be nil
+	since time.Time       // when data was restored
 	*hoptest.World
 	engine  engine.Engine
 	store   shuffler.Store
@@ -72,7 +73,7 @@ func (c *chain) startShuffler(t testing.TB) error {
 	s, err := shuffler.New(t.Context(), shuffler.Config{
 		Store: c.store, FS: c.fs, Dir: "shuffler", Engine: c.engine, Clock: c.Clock, Rand: hoptest.Random(c.seeds),
 		Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(), MaxReports: 1 << 20, Workers: 2,
-		Metrics: &c.metrics, Lost: c.lost,
+		Metrics: &c.metrics, Lost: c.lost, Since: c.since,
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,8 @@ type Model struct {
 
 	mu      sync.Mutex
 	batches map[esa.BatchID]analyzer.Batch
+	stated  map[task.ID]esa.Coverage
+	changes map[task.ID]int64 // of stated
 	calls   int
 	crashAt int  // number of the call that crashes; 0: none
 	after   bool // whether that call takes effect
@@ -38,7 +40,9 @@ type Model struct {
 var _ analyzer.Store = (*Model)(nil)
 
 // NewModel returns an empty store.
-func NewModel() *Model { return &Model{batches: map[esa.BatchID]analyzer.Batch{}} }
+func NewModel() *Model {
+	return &Model{batches: map[esa.BatchID]analyzer.Batch{}, stated: map[task.ID]esa.Coverage{}, changes: map[task.ID]int64{}}
+}
 
 // CrashAt makes the nth change from now crash, n >= 1, before or after it has
 // taken effect.
@@ -60,7 +64,7 @@ func (m *Model) Restart() *Model {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dead = true
-	return &Model{batches: maps.Clone(m.batches)}
+	return &Model{batches: maps.Clone(m.batches), stated: maps.Clone(m.stated), changes: maps.Clone(m.changes)}
 }
 
 func (m *Model) stopped() bool { return m.dead || m.Crashed != nil && m.Crashed() }
@@ -245,4 +249,41 @@ func (m *Model) Advance(_ context.Context, from analyzer.State, b analyzer.Batch
 		return analyzer.ErrConflict
 	}
 	return m.change(func() { m.batches[b.ID] = b })
+}
+
+// Learn implements [analyzer.Store].
+func (m *Model) Learn(_ context.Context, id task.ID, c esa.Coverage) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return ErrCrashed
+	}
+	merged := m.stated[id].Merge(c)
+	if merged.Equal(m.stated[id]) {
+		return nil
+	}
+	return m.change(func() {
+		m.stated[id] = merged
+		m.changes[id]++
+	})
+}
+
+// Stated implements [analyzer.Store].
+func (m *Model) Stated(_ context.Context, id task.ID) (esa.Coverage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return esa.Coverage{}, ErrCrashed
+	}
+	return m.stated[id], nil
+}
+
+// StatedChanges implements [analyzer.Store].
+func (m *Model) StatedChanges(context.Context) (map[task.ID]int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped() {
+		return nil, ErrCrashed
+	}
+	return maps.Clone(m.changes), nil
 }

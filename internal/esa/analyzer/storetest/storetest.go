@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) (store analyzer.Store, reopen fun
 	for name, test := range map[string]func(*testing.T, analyzer.Store, func(*testing.T) analyzer.Store){
 		"way of a batch": testWay, "accept once": testOnce, "illegal changes": testIllegal,
 		"order": testOrder, "one of many wins": testConcurrent, "tries": testTries,
+		"statements": testStated,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, reopen := open(t)
@@ -250,4 +251,55 @@ func testConcurrent(t *testing.T, s analyzer.Store, _ func(*testing.T) analyzer.
 	if fresh.Load() != 1 {
 		t.Errorf("%d of 8 were told that their batch is new, want 1", fresh.Load())
 	}
+}
+
+// testStated: what is stated is merged, and stays.
+func testStated(t *testing.T, s analyzer.Store, reopen func(*testing.T) analyzer.Store) {
+	a, b := task.ID{1}, task.ID{0xff}
+	span := func(first, last task.Epoch) esa.Epochs { return esa.EpochsOf(esa.Span{First: first, Last: last}) }
+	want := map[task.ID]esa.Coverage{}
+	changes := map[task.ID]int64{}
+	check := func() {
+		t.Helper()
+		for _, id := range []task.ID{a, b, {7}} {
+			if have, err := s.Stated(t.Context(), id); err != nil || !have.Equal(want[id]) {
+				t.Fatalf("of task %v %+v is stated, %v, want %+v", id, have, err, want[id])
+			}
+		}
+		have, err := s.StatedChanges(t.Context())
+		if err != nil || len(have) != len(changes) {
+			t.Fatalf("changes %v, %v, want %v", have, err, changes)
+		}
+		for id, n := range changes {
+			if have[id] != n {
+				t.Fatalf("changes %v, want %v", have, changes)
+			}
+		}
+	}
+	check()
+	for _, step := range []struct {
+		id      task.ID
+		c       esa.Coverage
+		changes bool
+	}{
+		{a, esa.Coverage{Complete: span(5, 9)}, true},
+		{a, esa.Coverage{Complete: span(5, 9)}, false},
+		{b, esa.Coverage{Lost: span(1, 1)}, true},
+		{a, esa.Coverage{Complete: span(5, 12)}, true},
+		{a, esa.Coverage{Complete: span(5, 8)}, false}, // an older one comes late
+		{a, esa.Coverage{Complete: span(20, 30), Lost: span(9, 15)}, true},
+		{a, esa.Coverage{Complete: span(10, 10)}, false}, // a loss stays
+		{b, esa.Coverage{}, false},
+	} {
+		if err := s.Learn(t.Context(), step.id, step.c); err != nil {
+			t.Fatal(err)
+		}
+		want[step.id] = want[step.id].Merge(step.c)
+		if step.changes {
+			changes[step.id]++
+		}
+		check()
+	}
+	s = reopen(t)
+	check()
 }

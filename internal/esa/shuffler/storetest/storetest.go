@@ -7,6 +7,7 @@ package storetest
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -26,11 +27,70 @@ func Run(t *testing.T, open func(t *testing.T) (store shuffler.Store, reopen fun
 	for name, test := range map[string]func(*testing.T, shuffler.Store, func(*testing.T) shuffler.Store){
 		"way of a batch": testWay, "conflicts": testConflicts, "all or nothing": testAtomic,
 		"illegal changes": testIllegal, "order": testOrder, "one of many wins": testConcurrent,
+		"history": testHistory, "statements": testStated,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, reopen := open(t)
 			test(t, store, reopen)
 		})
+	}
+}
+
+// testHistory: the history is what was kept last, with all gaps since its beginning.
+func testHistory(t *testing.T, s shuffler.Store, reopen func(*testing.T) shuffler.Store) {
+	if h, known, err := s.History(t.Context()); err != nil || known {
+		t.Fatalf("a new store has the history %+v, %v", h, err)
+	}
+	a, b := task.ID{1}, task.ID{2}
+	for i, step := range []struct{ keep, want shuffler.History }{
+		{shuffler.History{}, shuffler.History{}},
+		{shuffler.History{Since: 3, Through: 9}, shuffler.History{Since: 3, Through: 9}},
+		{
+			shuffler.History{Since: 3, Through: 20, Gaps: []shuffler.Gap{{Place: "b", After: 9, Until: 20}}, Sent: map[task.ID][32]byte{a: {1}}},
+			shuffler.History{Since: 3, Through: 20, Gaps: []shuffler.Gap{{Place: "b", After: 9, Until: 20}}, Sent: map[task.ID][32]byte{a: {1}}},
+		},
+		{
+			shuffler.History{Since: 3, Through: 30, Gaps: []shuffler.Gap{{Place: "b", After: 20, Until: 30}, {Place: "a", After: 20, Until: 30, Task: b}}, Sent: map[task.ID][32]byte{a: {2}, b: {3}}},
+			shuffler.History{Since: 3, Through: 30, Gaps: []shuffler.Gap{{Place: "a", After: 20, Until: 30, Task: b}, {Place: "b", After: 9, Until: 20}}, Sent: map[task.ID][32]byte{a: {2}, b: {3}}},
+		},
+		{
+			shuffler.History{Since: 21, Through: 30},
+			shuffler.History{Since: 21, Through: 30, Gaps: []shuffler.Gap{{Place: "a", After: 20, Until: 30, Task: b}}, Sent: map[task.ID][32]byte{a: {2}, b: {3}}},
+		},
+	} {
+		if err := s.Keep(t.Context(), step.keep); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			have, known, err := s.History(t.Context())
+			if err != nil || !known || have.Since != step.want.Since || have.Through != step.want.Through ||
+				!slices.Equal(have.Gaps, step.want.Gaps) || !maps.Equal(have.Sent, step.want.Sent) {
+				t.Fatalf("step %d: history %+v, %v, want %+v", i, have, err, step.want)
+			}
+			s = reopen(t)
+		}
+	}
+}
+
+// testStated: what is stated is merged, and stays.
+func testStated(t *testing.T, s shuffler.Store, reopen func(*testing.T) shuffler.Store) {
+	span := func(first, last task.Epoch) esa.Epochs { return esa.EpochsOf(esa.Span{First: first, Last: last}) }
+	want := map[task.ID]esa.Coverage{}
+	for _, c := range []esa.Coverage{
+		{}, {Complete: span(5, 9)}, {Complete: span(5, 12)}, {Complete: span(5, 8)}, {Complete: span(20, 30), Lost: span(9, 15)}, {Complete: span(10, 10)},
+	} {
+		for _, id := range []task.ID{{1}, {0xff}} {
+			if err := s.Learn(t.Context(), id, c); err != nil {
+				t.Fatal(err)
+			}
+			want[id] = want[id].Merge(c)
+		}
+		for _, id := range []task.ID{{1}, {0xff}, {7}} {
+			if have, err := s.Stated(t.Context(), id); err != nil || !have.Equal(want[id]) {
+				t.Fatalf("of task %v %+v is stated, %v, want %+v", id, have, err, want[id])
+			}
+		}
+		s = reopen(t)
 	}
 }
 
