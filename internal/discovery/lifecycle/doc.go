@@ -55,6 +55,21 @@
 // emitted: what a crash interrupts is lost rather than reported twice. If the store
 // cannot be written nothing is fetched or reported.
 //
+// # Parts
+//
+// An Engine passes each event to the part that it is for, and stores what changed:
+//
+//   - visits: what the tabs show, where each page was reached from, private mode
+//   - queue: the records that wait, when each is due, and which one is fetched
+//   - planner: what to fetch for a page, and for evidence
+//   - examiner: the fetches, the comparisons and what follows from them
+//   - reporter: the messages, through the sanitizer
+//   - memory: which pages are private, what was reported, what questions remember
+//   - journal: which of these changed, sealed and stored in one step
+//   - trail: the decisions and the figures
+//
+// Inside, URLs are parsed; they are text in events, traces and the store.
+//
 // # Determinism
 //
 // Given equal configurations, stores and answers of the fetcher, and the bytes

@@ -2,12 +2,8 @@ package lifecycle
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,77 +14,91 @@ import (
 
 // An Engine follows one person's visits. It is safe for concurrent use: while
 // one call waits for a fetch, others are served.
+//
+// It gives each event to the part that it is for: visits is what the tabs show,
+// queue what waits, examiner fetches and compares, reporter makes messages, memory
+// is what is known of the past, and journal stores what the parts have changed.
 type Engine struct {
-	config Config
-	vault  *vault
-
 	mu       sync.Mutex
-	now      time.Time
-	records  map[string]*record // by key: shown, and waiting
-	pages    map[string]*record // those that wait, by URL
-	private  *filter            // nil until something is private
-	reported map[int]*filter    // by day
-	memories map[string]*memory // of questions, by name
-	fetched  time.Time          // the last time that something was fetched
-	bundles  map[string]uint64  // the highest version seen of each series of bundles
-	updated  bool               // bundles must outlast the clearing of the store
+	scene    *scene
+	trail    *trail
+	journal  *journal
+	meta     *meta
+	memory   *memory
+	queue    *queue
+	visits   *visits
+	reporter *reporter
+	examiner *examiner
 
-	tabs        map[int64]*tab
-	sitemaps    map[string]misses // by site, in memory only
-	recent      *recent
-	off         bool           // private mode
-	privateTabs map[int64]bool // tabs in private mode
-	current     *record        // being fetched, over several ticks
-	busy        bool           // a fetch is under way
-	generation  uint64         // changes when what is under way must be forgotten
-	uncleared   bool           // clearing the store failed
-	forgotten   int            // how often everything was
-
-	dirty  []item
-	traces []Trace
-	outbox []message.Record // to be emitted after the next commit
-	stats  Stats
+	busy      bool // a fetch is under way
+	uncleared bool // clearing the store failed
+	forgotten int  // how often everything was
 }
 
 // New makes an engine and reads its store. Pages that were shown when an
 // earlier engine ended count as closed. It returns ErrStore, wrapped, if the
 // store does not open.
 func New(ctx context.Context, c Config) (*Engine, error) {
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("making a discovery engine: %w", err)
-	}
-	v, err := newVault(c.Key, c.Rand)
+	e, err := open(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery engine: %w", err)
 	}
-	e := &Engine{config: c, vault: v}
-	e.forget()
-	if err := e.load(ctx); err != nil {
-		return nil, fmt.Errorf("making a discovery engine: %w", err)
+	return e, nil
+}
+
+func open(ctx context.Context, c Config) (*Engine, error) {
+	if err := c.check(); err != nil {
+		return nil, err
 	}
-	if err := e.seenBundle(c.Bundle); err != nil {
-		return nil, fmt.Errorf("making a discovery engine: %w", err)
+	v, err := newVault(c.Key, c.Rand)
+	if err != nil {
+		return nil, err
 	}
-	for _, r := range e.sorted() {
-		if r.Open {
-			r.Open = false
-			if err := e.wait(r); err != nil {
-				return nil, fmt.Errorf("making a discovery engine: %w", err)
-			}
-			e.touch(labelRecord, r.id)
-		}
-		if old := e.pages[r.name()]; old != nil {
-			due := old.Due
-			if r.Due.After(due) {
-				due = r.Due
-			}
-			e.merge(old, r)
-			old.Due = due
-			continue
-		}
-		e.index(r)
+	e := assemble(&scene{config: c, vault: v})
+	if err := e.journal.load(ctx); err != nil {
+		return nil, err
+	}
+	if !e.memory.whole() {
+		return nil, ErrStore
+	}
+	if err := e.meta.admit(c.Bundle); err != nil {
+		return nil, err
+	}
+	if err := e.queue.resume(); err != nil {
+		return nil, err
 	}
 	return e, nil
+}
+
+// assemble joins the parts of an engine.
+func assemble(s *scene) *Engine {
+	t := &trail{scene: s}
+	j := &journal{store: s.config.Store, vault: s.vault}
+	known := &meta{Bundles: make(map[string]uint64)}
+	m := newMemory(s, j)
+	q := &queue{scene: s, journal: j, trail: t, memory: m}
+	p := &planner{scene: s, memory: m}
+	v := &visits{scene: s, trail: t, memory: m, queue: q, planner: p, mode: mode{tabs: make(map[int64]bool)}}
+	r := &reporter{scene: s, trail: t, memory: m, queue: q}
+	x := &examiner{scene: s, trail: t, journal: j, meta: known, memory: m, queue: q, visits: v, planner: p, reporter: r}
+	j.parts = map[string]part{
+		labelRecord: q, labelMeta: known, labelPrivate: m.private, labelReported: m.reported, labelQuestion: m.questions,
+	}
+	e := &Engine{scene: s, trail: t, journal: j, meta: known, memory: m, queue: q, visits: v, reporter: r, examiner: x}
+	e.reset()
+	return e
+}
+
+// reset drops all that the engine remembers in memory. What it knows of bundles,
+// of the time of the last fetch and of private mode is not of the history: it stays.
+func (e *Engine) reset() {
+	e.trail.reset()
+	e.memory.reset()
+	e.queue.reset()
+	e.visits.reset()
+	e.examiner.planner.reset()
+	e.reporter.outbox = nil
+	e.forgotten++
 }
 
 // SetBundle goes on with another bundle, for one that was downloaded and opened.
@@ -102,48 +112,17 @@ func (e *Engine) SetBundle(ctx context.Context, b *bundle.Bundle) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.seenBundle(b); err != nil {
+	if err := e.meta.admit(b); err != nil {
 		return fmt.Errorf("discovery: changing the bundle: %w", err)
 	}
-	e.updated = true
-	e.touch(labelMeta, "")
-	if err := e.commit(ctx); err != nil {
+	e.meta.updated = true
+	e.journal.touch(labelMeta, "")
+	if err := e.journal.commit(ctx); err != nil {
 		return fmt.Errorf("discovery: changing the bundle: %w", err)
 	}
-	e.config.Bundle = b
-	e.config.Sanitizer.SetBundle(b)
+	e.scene.config.Bundle = b
+	e.scene.config.Sanitizer.SetBundle(b)
 	return nil
-}
-
-// seenBundle remembers the version of a bundle, or refuses it as too old.
-func (e *Engine) seenBundle(b *bundle.Bundle) error {
-	if b == nil {
-		return nil
-	}
-	newest := e.bundles[b.Name()]
-	if b.Version() < newest {
-		return fmt.Errorf("%w: %s version %d, after %d", bundle.ErrDowngraded, b.Name(), b.Version(), newest)
-	}
-	e.bundles[b.Name()] = b.Version()
-	return nil
-}
-
-// forget drops all that the engine remembers in memory.
-func (e *Engine) forget() {
-	e.records, e.pages = make(map[string]*record), make(map[string]*record)
-	e.private, e.reported, e.memories = nil, make(map[int]*filter), make(map[string]*memory)
-	e.tabs, e.recent = make(map[int64]*tab), newRecent()
-	e.sitemaps = make(map[string]misses)
-	if e.bundles == nil {
-		e.bundles = make(map[string]uint64) // reveals nothing of the history: it is kept
-	}
-	if e.privateTabs == nil {
-		e.privateTabs = make(map[int64]bool)
-	}
-	e.current, e.dirty, e.traces, e.outbox = nil, nil, nil, nil
-	e.generation++
-	e.forgotten++
-	e.stats = Stats{Reasons: make(map[string]int)}
 }
 
 // Handle takes an event: events of one person, one after the other. An event
@@ -153,41 +132,40 @@ func (e *Engine) forget() {
 // the engine can go on.
 func (e *Engine) Handle(ctx context.Context, ev Event) error {
 	if ev.At.IsZero() {
-		ev.At = e.config.Clock.Now()
+		ev.At = e.scene.config.Clock.Now()
 	}
 	if err := ev.Check(); err != nil {
 		return fmt.Errorf("discovery: %w", err)
 	}
 	e.mu.Lock()
 	if e.uncleared {
-		if err := e.clearStore(ctx); err != nil {
+		if err := e.clear(ctx); err != nil {
 			e.mu.Unlock()
 			return fmt.Errorf("discovery: %w", err)
 		}
 	}
 	e.setTime(ev.At)
 	err := e.handle(ctx, ev)
-	if err == nil || len(e.dirty) > 0 {
-		err = errors.Join(err, e.commit(ctx))
+	if err == nil || len(e.journal.dirty) > 0 {
+		err = errors.Join(err, e.journal.commit(ctx))
 	}
 	var job *job
-	if err == nil && ev.Kind == Tick && !e.off && !e.busy {
-		if job, err = e.next(ctx); err != nil {
-			e.outbox = nil // what is not stored as reported must not be emitted
+	if err == nil && ev.Kind == Tick && !e.visits.mode.off && !e.busy {
+		if job, err = e.examiner.next(ctx); err != nil {
+			e.reporter.outbox = nil // what is not remembered as reported must not be reported
 		}
 	}
-	e.flush()
+	e.trail.flush()
 	if job != nil {
 		e.busy = true
 		e.mu.Unlock()
-		response, failure := e.fetch(ctx, job)
+		response, failure := job.fetch(ctx, e.scene.config.Fetcher, e.scene.config.Renderer)
 		e.mu.Lock()
 		e.busy = false
-		err = e.conclude(ctx, job, response, failure)
-		e.flush()
+		err = e.examiner.conclude(ctx, job, response, failure)
+		e.trail.flush()
 	}
-	out, forgotten := e.outbox, e.forgotten
-	e.outbox = nil
+	out, forgotten := e.reporter.take(), e.forgotten
 	e.mu.Unlock()
 	return errors.Join(err, e.deliver(ctx, out, forgotten))
 }
@@ -205,89 +183,109 @@ func (e *Engine) deliver(ctx context.Context, out []message.Record, forgotten in
 		if cleared() {
 			break
 		}
-		if emitErr := e.config.Emit(r); emitErr != nil {
+		if emitErr := e.scene.config.Emit(r); emitErr != nil {
 			err = errors.Join(err, fmt.Errorf("discovery: giving a message to the outbox: %w", emitErr))
 		}
 	}
-	if len(out) > 0 && e.config.Purge != nil && cleared() {
-		if purgeErr := e.config.Purge(ctx); purgeErr != nil {
+	if len(out) > 0 && e.scene.config.Purge != nil && cleared() {
+		if purgeErr := e.scene.config.Purge(ctx); purgeErr != nil {
 			err = errors.Join(err, fmt.Errorf("discovery: purging the outbox: %w", purgeErr))
 		}
 	}
 	return err
 }
 
+// handle gives an event to the part that it is for.
 func (e *Engine) handle(ctx context.Context, ev Event) error {
 	switch {
+	case ev.Kind == Cleared && ev.URL == "":
+		return e.clearAll(ctx)
 	case ev.Kind == Cleared:
-		return e.cleared(ctx, ev)
+		e.clearPage(ev.URL)
+		return nil
 	case ev.Kind == Private:
-		return e.privateMode(ev)
-	case e.off:
-		if ev.Kind == Closed {
-			delete(e.privateTabs, ev.Tab)
-		}
+		e.visits.private(ev)
 		return nil
-	case ev.Tab != 0 && e.privateTabs[ev.Tab]:
-		if ev.Kind == Closed {
-			delete(e.privateTabs, ev.Tab)
-		}
+	case e.visits.mode.ignores(ev):
 		return nil
+	case ev.Kind != Tick:
+		return e.visits.handle(ev)
 	}
-	switch ev.Kind {
-	case Navigated:
-		return e.navigated(ev)
-	case Activity:
-		return e.activity(ev)
-	case Signature:
-		return e.signature(ev)
-	case Hidden:
-		if t := e.tabs[ev.Tab]; t != nil && t.visit != nil && t.visit.id != "" {
-			e.touch(labelRecord, t.visit.id)
+	if err := e.visits.sweep(); err != nil {
+		return err
+	}
+	e.memory.reported.expire()
+	e.queue.expire()
+	e.memory.questions.expire()
+	return nil
+}
+
+// clearAll forgets the history, and what waits in the outbox.
+func (e *Engine) clearAll(ctx context.Context) error {
+	err := e.clear(ctx)
+	if purge := e.scene.config.Purge; purge != nil {
+		if purgeErr := purge(ctx); purgeErr != nil {
+			err = errors.Join(err, fmt.Errorf("purging the outbox: %w", purgeErr))
 		}
-	case Closed:
-		return e.closed(ev)
-	case Tick:
-		return e.sweep()
+	}
+	e.trail.text(StageCleared, Ignored, "", "", discovery.Decision{})
+	return err
+}
+
+// clear forgets everything, on the disk too. If that fails the next event
+// tries again before anything else is done.
+func (e *Engine) clear(ctx context.Context) error {
+	e.reset()
+	e.uncleared = true
+	if err := e.journal.clear(ctx); err != nil {
+		return err
+	}
+	e.uncleared = false
+	if e.meta.updated {
+		e.journal.touch(labelMeta, "") // the versions of bundles are not of the history
 	}
 	return nil
+}
+
+// clearPage forgets one page of the history.
+func (e *Engine) clearPage(url string) {
+	u, err := discovery.ParseURL(url)
+	if err != nil {
+		return // it was never kept
+	}
+	u = u.WithoutFragment()
+	clean := u // of a search, whatever else its URL holds, and whether the bundle has expired or not
+	if b := e.scene.config.Bundle; b != nil {
+		if s, ok := b.SearchPage(u); ok {
+			clean = s.Clean
+		}
+	}
+	holds := func(r *record) bool {
+		return r.url == u || r.source == u || r.search != nil && r.search.Clean == clean
+	}
+	e.visits.remove(u, clean, holds)
+	e.queue.remove(holds)
+	e.trail.text(StageCleared, Ignored, url, "", discovery.Decision{})
 }
 
 // setTime takes the time of an event. A clock that was set back makes nothing
 // wait for longer than it would have waited from now.
 func (e *Engine) setTime(now time.Time) {
-	e.now = now.UTC().Round(0)
-	if e.fetched.After(e.now) {
-		e.fetched = e.now
+	e.scene.now = now.UTC().Round(0)
+	if e.meta.Fetched.After(e.scene.now) {
+		e.meta.Fetched = e.scene.now
 	}
-}
-
-// explain records a decision; flush passes it to Config.Explain.
-func (e *Engine) explain(s Stage, o Outcome, url, reason string, d discovery.Decision) {
-	if reason != "" {
-		e.stats.Reasons[reason]++
-	}
-	if e.config.Explain != nil {
-		e.traces = append(e.traces, Trace{e.now, s, o, url, reason, d})
-	}
-}
-
-func (e *Engine) flush() {
-	for _, t := range e.traces {
-		e.config.Explain(t)
-	}
-	e.traces = e.traces[:0]
 }
 
 // Stats returns what the engine did since it was made or the history cleared.
 func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.stats
-	s.Pending = len(e.pages)
-	s.PrivateRate = e.private.rate()
-	s.Reasons = make(map[string]int, len(e.stats.Reasons))
-	for k, v := range e.stats.Reasons {
+	s := e.trail.stats
+	s.Pending = len(e.queue.waiting)
+	s.PrivateRate = e.memory.private.filter.rate()
+	s.Reasons = make(map[string]int, len(e.trail.stats.Reasons))
+	for k, v := range e.trail.stats.Reasons {
 		s.Reasons[k] = v
 	}
 	return s
@@ -306,45 +304,10 @@ func (e *Engine) Pending() []Waiter {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var all []Waiter
-	for _, r := range e.sorted() {
-		if !r.Open {
-			all = append(all, Waiter{r.URL, r.Query, r.Last, r.Due})
+	for _, r := range e.queue.sorted() {
+		if !r.open {
+			all = append(all, Waiter{r.url.String(), r.query, r.last, r.due})
 		}
 	}
 	return all
 }
-
-// sorted returns the records in the order in which they are due.
-func (e *Engine) sorted() []*record {
-	all := make([]*record, 0, len(e.records))
-	for _, r := range e.records {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b *record) int {
-		if c := a.Due.Compare(b.Due); c != 0 {
-			return c
-		}
-		return strings.Compare(a.id, b.id)
-	})
-	return all
-}
-
-// uniform draws a duration below limit, in milliseconds.
-func (e *Engine) uniform(limit time.Duration) (time.Duration, error) {
-	n := uint64(limit / time.Millisecond)
-	if n == 0 {
-		return 0, nil
-	}
-	var b [8]byte
-	for {
-		if _, err := io.ReadFull(e.config.Rand, b[:]); err != nil {
-			return 0, fmt.Errorf("drawing a time: %w", err)
-		}
-		// Reject the values that would make some results likelier.
-		if v := binary.BigEndian.Uint64(b[:]); v < (1<<64-1)/n*n {
-			return time.Duration(v%n) * time.Millisecond, nil
-		}
-	}
-}
-
-func day(t time.Time) int { return int(t.Unix() / (24 * 60 * 60)) }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/shoal-project/shoal/internal/discovery"
 )
 
 // The false positives that the documentation states, when a filter is new and
@@ -82,7 +84,7 @@ func TestGrants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Engine{vault: v, reported: make(map[int]*filter)}
+	e := &reports{scene: &scene{vault: v}, days: make(map[int]*filter)}
 	for d := range keptDays {
 		f, err := newFilter(reportedShape, random)
 		if err != nil {
@@ -91,13 +93,20 @@ func TestGrants(t *testing.T) {
 		for range 700 {
 			f.add(tag(random.Uint64()))
 		}
-		e.reported[d] = f
+		e.days[d] = f
+	}
+	page := func(name any) discovery.URL {
+		u, err := discovery.ParseURL(fmt.Sprint("https://example.org/", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
 	}
 	const n = 5000
 	once, by := 0, 0
 	for i := range n {
-		all := e.pageGrants(fmt.Sprint("https://example.org/", i))
-		if e.wasTold(all[0]) {
+		all := v.pageGrants(page(i))
+		if e.has(all[0]) {
 			once++
 		}
 		if e.granted(all) {
@@ -107,16 +116,16 @@ func TestGrants(t *testing.T) {
 	if once < n/100 || by > n/1000 {
 		t.Errorf("of %d never told, %d by one tag and %d by all: want at least %d, and at most %d", n, once, by, n/100, n/1000)
 	}
-	told := e.pageGrants("https://example.org/told")
+	told := v.pageGrants(page("told"))
 	for _, tg := range told {
-		e.reported[3].add(tg)
+		e.days[3].add(tg)
 	}
 	if !e.granted(told) {
 		t.Error("what was told is not known")
 	}
-	other := e.pageGrants("https://example.org/other")
+	other := v.pageGrants(page("other"))
 	for d, tg := range other {
-		e.reported[d].add(tg)
+		e.days[d].add(tg)
 	}
 	if e.granted(other) {
 		t.Error("tags of different days count together")

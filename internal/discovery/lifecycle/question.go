@@ -41,7 +41,7 @@ type Observation struct {
 // A Memory is what a question remembers: short values under keys of which it
 // keeps truncated keyed hashes only.
 type Memory struct {
-	m     *memory
+	m     *notes
 	vault *vault
 	name  string
 	limit int
@@ -75,8 +75,8 @@ func (m *Memory) Put(value string, at time.Time, key ...string) {
 
 func (m *Memory) tag(key []string) tag { return m.vault.tag("question "+m.name, key...) }
 
-// memory is the state of one question.
-type memory struct {
+// notes are the state of one question.
+type notes struct {
 	entries map[tag]entry
 	changed bool
 }
@@ -87,7 +87,7 @@ type entry struct {
 }
 
 // expire forgets what is older than retention, and reports whether anything was.
-func (m *memory) expire(now time.Time, retention time.Duration) bool {
+func (m *notes) expire(now time.Time, retention time.Duration) bool {
 	n := len(m.entries)
 	for t, e := range m.entries {
 		if now.Sub(e.at) > retention {
@@ -98,7 +98,7 @@ func (m *memory) expire(now time.Time, retention time.Duration) bool {
 }
 
 // encode writes the entries in the order of their tags: tag, seconds, value.
-func (m *memory) encode() ([]byte, error) {
+func (m *notes) encode() []byte {
 	tags := make([]tag, 0, len(m.entries))
 	for t := range m.entries {
 		tags = append(tags, t)
@@ -112,11 +112,11 @@ func (m *memory) encode() ([]byte, error) {
 		b = append(b, byte(len(e.value)))
 		b = append(b, e.value...)
 	}
-	return b, nil
+	return b
 }
 
-func decodeMemory(b []byte) (*memory, error) {
-	m := &memory{entries: make(map[tag]entry)}
+func decodeNotes(b []byte) (*notes, error) {
+	m := &notes{entries: make(map[tag]entry)}
 	for len(b) > 0 {
 		if len(b) < 17 || len(b) < 17+int(b[16]) {
 			return nil, ErrStore
@@ -128,29 +128,62 @@ func decodeMemory(b []byte) (*memory, error) {
 	return m, nil
 }
 
-// ask puts all questions about what was found.
-func (e *Engine) ask(o Observation) {
-	for _, q := range e.config.Questions {
-		m := e.memories[q.Name]
+// A survey is what the questions remember.
+type survey struct {
+	scene   *scene
+	journal *journal
+	notes   map[string]*notes // by the name of the question
+}
+
+// ask puts all questions about what was found, and gives the answers to out.
+func (s *survey) ask(o Observation, out *reporter) {
+	for _, q := range s.scene.config.Questions {
+		m := s.notes[q.Name]
 		if m == nil {
-			m = &memory{entries: make(map[tag]entry)}
-			e.memories[q.Name] = m
+			m = &notes{entries: make(map[tag]entry)}
+			s.notes[q.Name] = m
 		}
-		m.changed = m.expire(e.now, q.Retention)
-		values := q.Ask(&Memory{m, e.vault, q.Name, q.Entries}, o)
+		m.changed = m.expire(s.scene.now, q.Retention)
+		values := q.Ask(&Memory{m, s.scene.vault, q.Name, q.Entries}, o)
 		if m.changed {
-			e.touch(labelQuestion, q.Name)
+			s.journal.touch(labelQuestion, q.Name)
 		}
 		if values == nil {
 			continue
 		}
 		answer, err := message.NewAnswer(q.Schema, values)
 		if err != nil {
-			e.explain(StageQuestion, Dropped, q.Name, err.Error(), discovery.Decision{})
+			out.trail.text(StageQuestion, Dropped, q.Name, err.Error(), discovery.Decision{})
 			continue
 		}
-		e.emit(answer, q.Name)
+		out.emit(answer, q.Name)
 	}
+}
+
+// expire forgets what is older than the questions want to remember.
+func (s *survey) expire() {
+	for _, q := range s.scene.config.Questions {
+		if m := s.notes[q.Name]; m != nil && m.expire(s.scene.now, q.Retention) {
+			s.journal.touch(labelQuestion, q.Name)
+		}
+	}
+}
+
+func (s *survey) encode(name string) ([]byte, error) {
+	m := s.notes[name]
+	if m == nil || len(m.entries) == 0 {
+		return nil, nil
+	}
+	return m.encode(), nil
+}
+
+func (s *survey) restore(name string, data []byte) error {
+	m, err := decodeNotes(data)
+	if err != nil {
+		return err
+	}
+	s.notes[name] = m
+	return nil
 }
 
 // Bounds of questions.

@@ -1,14 +1,7 @@
 package lifecycle
 
 import (
-	"context"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/discovery"
@@ -17,249 +10,106 @@ import (
 
 // A record is a page or a search on its way: shown, waiting, or being fetched.
 type record struct {
-	id string // its key in the store
+	id string // its key in the store; empty until the page has a signature
 
-	URL   string    `json:"url"` // without fragment; of a search, the clean URL
-	Open  bool      `json:"open,omitempty"`
-	First time.Time `json:"first"` // of the visits
-	Last  time.Time `json:"last"`  // activity
-	Due   time.Time `json:"due"`   // not to be fetched before
+	url    discovery.URL // without fragment; of a search, the clean URL
+	query  bool          // it is a search
+	open   bool          // it is shown
+	first  time.Time     // of the visits
+	last   time.Time     // activity
+	due    time.Time     // not to be fetched before
+	search *bundle.Search
+	source discovery.URL        // the page before; zero if there is none
+	before *discovery.Signature // of the page as it was shown
+	counts Counts
 
-	Search *search              `json:"search,omitempty"` // of a search; of a page, the search that led straight to it: depth 1
-	Query  bool                 `json:"query,omitempty"`  // it is a search
-	Before *discovery.Signature `json:"before,omitempty"` // of the page as it was shown
-	Counts Counts               `json:"counts"`
-	Source string               `json:"source,omitempty"` // the page before
-
-	Attempts int `json:"attempts,omitempty"` // of the present fetch
-	Fetches  int `json:"fetches,omitempty"`  // in total
-
-	url  discovery.URL // URL, parsed
-	host string        // of url, while the engine holds the page
-	step *step         // what is known since it became due; not stored
+	attempts int   // of the present fetch
+	fetches  int   // all of them
+	step     *step // what is known since it became due; not stored
 }
 
-// A search is what a search page is known by, as it is stored.
-type search struct {
+// A name is what a waiting record is found by: searches and pages apart.
+type name struct {
+	url   discovery.URL
+	query bool
+}
+
+func (r *record) name() name { return name{r.url, r.query} }
+
+// String returns the name as it is hashed.
+func (n name) String() string {
+	if n.query {
+		return "search " + n.url.String()
+	}
+	return n.url.String()
+}
+
+// sourced tells whether the page before is known.
+func (r *record) sourced() bool { return r.source != discovery.URL{} }
+
+// A storedRecord is a record in the store. Its URLs are text.
+type storedRecord struct {
+	URL   string    `json:"url"`
+	Open  bool      `json:"open,omitempty"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	Due   time.Time `json:"due"`
+
+	Search *storedSearch        `json:"search,omitempty"` // of a search; of a page, the search that led straight to it
+	Query  bool                 `json:"query,omitempty"`
+	Before *discovery.Signature `json:"before,omitempty"`
+	Counts Counts               `json:"counts"`
+	Source string               `json:"source,omitempty"`
+
+	Attempts int `json:"attempts,omitempty"`
+	Fetches  int `json:"fetches,omitempty"`
+}
+
+// A storedSearch is a search in the store.
+type storedSearch struct {
 	Engine string `json:"engine"`
 	Query  string `json:"query"`
 	Clean  string `json:"clean"`
 }
 
-func searchOf(s bundle.Search) *search { return &search{s.Engine, s.Query, s.Clean.String()} }
-
-// The plaintext of a stored record begins with its label, which identifies its
-// kind once it is opened.
-const (
-	labelRecord   = "record"
-	labelMeta     = "meta"
-	labelPrivate  = "private"
-	labelReported = "reported"
-	labelQuestion = "question"
-)
-
-// An item names what is stored: a label, and which one of its kind.
-type item struct {
-	label string
-	part  string // key of a record, number of a chunk, day and number, name of a question
+func (r *record) encode() ([]byte, error) {
+	s := storedRecord{
+		URL: r.url.String(), Open: r.open, First: r.first, Last: r.last, Due: r.due, Query: r.query,
+		Before: r.before, Counts: r.counts, Attempts: r.attempts, Fetches: r.fetches,
+	}
+	if r.search != nil {
+		s.Search = &storedSearch{r.search.Engine, r.search.Query, r.search.Clean.String()}
+	}
+	if r.sourced() {
+		s.Source = r.source.String()
+	}
+	return json.Marshal(s)
 }
 
-func (v *vault) key(i item) string {
-	if i.label == labelRecord {
-		return i.part
+// decodeRecord reads what encode wrote. It returns ErrStore for all else.
+func decodeRecord(id string, data []byte) (*record, error) {
+	var s storedRecord
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, ErrStore
 	}
-	return v.name(i.label, i.part)
-}
-
-func wrap(i item, data []byte) []byte {
-	b := make([]byte, 0, 4+len(i.label)+len(i.part)+len(data))
-	for _, s := range []string{i.label, i.part} {
-		b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
-		b = append(b, s...)
+	r := &record{
+		id: id, query: s.Query, open: s.Open, first: s.First, last: s.Last, due: s.Due,
+		before: s.Before, counts: s.Counts, attempts: s.Attempts, fetches: s.Fetches,
 	}
-	return append(b, data...)
-}
-
-func unwrap(b []byte) (item, []byte, error) {
-	var parts [2]string
-	for i := range parts {
-		if len(b) < 2 || len(b)-2 < int(binary.BigEndian.Uint16(b)) {
-			return item{}, nil, ErrStore
-		}
-		n := 2 + int(binary.BigEndian.Uint16(b))
-		parts[i], b = string(b[2:n]), b[n:]
+	var err error
+	if r.url, err = discovery.ParseURL(s.URL); err != nil || r.query && s.Search == nil {
+		return nil, ErrStore
 	}
-	return item{parts[0], parts[1]}, b, nil
-}
-
-// meta is what an engine remembers beside records and filters.
-type meta struct {
-	Fetched time.Time         `json:"fetched"`           // the last time that something was fetched
-	Bundles map[string]uint64 `json:"bundles,omitempty"` // the highest version seen of each series
-}
-
-// touch marks an item as changed; commit will store it.
-func (e *Engine) touch(label, part string) {
-	i := item{label, part}
-	if !slices.Contains(e.dirty, i) {
-		e.dirty = append(e.dirty, i)
-	}
-}
-
-// commit stores what changed, in one step. After an error it stays changed,
-// and the next commit tries again.
-func (e *Engine) commit(ctx context.Context) error {
-	if len(e.dirty) == 0 {
-		return nil
-	}
-	changes := make([]Change, 0, len(e.dirty))
-	for _, i := range e.dirty {
-		key := e.vault.key(i)
-		data, err := e.data(i)
-		if err != nil {
-			return fmt.Errorf("storing the state of the engine: %w", err)
-		}
-		if data == nil {
-			changes = append(changes, Change{Key: key})
-			continue
-		}
-		sealed, err := e.vault.seal(key, wrap(i, data))
-		if err != nil {
-			return fmt.Errorf("storing the state of the engine: %w", err)
-		}
-		changes = append(changes, Change{key, sealed})
-	}
-	if err := e.config.Store.Apply(ctx, changes); err != nil {
-		return fmt.Errorf("storing the state of the engine: %w", err)
-	}
-	e.dirty = e.dirty[:0]
-	return nil
-}
-
-// data returns what is to be stored of an item, nil if it is to be removed.
-func (e *Engine) data(i item) ([]byte, error) {
-	switch i.label {
-	case labelRecord:
-		r := e.records[i.part]
-		if r == nil {
-			return nil, nil
-		}
-		return json.Marshal(r)
-	case labelMeta:
-		return json.Marshal(meta{e.fetched, e.bundles})
-	case labelPrivate:
-		n, err := strconv.Atoi(i.part)
-		if err != nil || e.private == nil {
-			return nil, err
-		}
-		return e.private.chunks[n], nil
-	case labelReported:
-		day, n, err := dayPart(i.part)
-		if err != nil || e.reported[day] == nil {
-			return nil, err
-		}
-		return e.reported[day].chunks[n], nil
-	case labelQuestion:
-		m := e.memories[i.part]
-		if m == nil || len(m.entries) == 0 {
-			return nil, nil
-		}
-		return m.encode()
-	}
-	return nil, errors.New("an item of no kind")
-}
-
-func dayName(day, chunk int) string { return fmt.Sprintf("%d/%d", day, chunk) }
-
-func dayPart(s string) (day, chunk int, err error) {
-	a, b, ok := strings.Cut(s, "/")
-	if !ok {
-		return 0, 0, ErrStore
-	}
-	if day, err = strconv.Atoi(a); err != nil {
-		return 0, 0, ErrStore
-	}
-	if chunk, err = strconv.Atoi(b); err != nil || chunk < 0 || chunk >= reportedShape.chunks {
-		return 0, 0, ErrStore
-	}
-	return day, chunk, nil
-}
-
-// load reads the store. Whatever does not open or makes no sense is an error:
-// going on without it could forget what is private.
-func (e *Engine) load(ctx context.Context) error {
-	err := e.config.Store.Load(ctx, func(key string, value []byte) error {
-		plain, err := e.vault.open(key, value)
-		if err != nil {
-			return err
-		}
-		i, data, err := unwrap(plain)
-		if err != nil || e.vault.key(i) != key {
-			return ErrStore
-		}
-		return e.restore(i, data)
-	})
-	if err != nil {
-		return err
-	}
-	if e.private != nil && !e.private.whole() {
-		return ErrStore
-	}
-	for _, f := range e.reported {
-		if !f.whole() {
-			return ErrStore
+	if s.Source != "" {
+		if r.source, err = discovery.ParseURL(s.Source); err != nil {
+			return nil, ErrStore
 		}
 	}
-	return nil
-}
-
-func (e *Engine) restore(i item, data []byte) error {
-	switch i.label {
-	case labelRecord:
-		r := &record{id: i.part}
-		if err := json.Unmarshal(data, r); err != nil {
-			return ErrStore
+	if s.Search != nil {
+		r.search = &bundle.Search{Engine: s.Search.Engine, Query: s.Search.Query}
+		if r.search.Clean, err = discovery.ParseURL(s.Search.Clean); err != nil {
+			return nil, ErrStore
 		}
-		var err error
-		if r.url, err = discovery.ParseURL(r.URL); err != nil || r.Query && r.Search == nil {
-			return ErrStore
-		}
-		e.records[r.id] = r
-	case labelMeta:
-		var m meta
-		if err := json.Unmarshal(data, &m); err != nil {
-			return ErrStore
-		}
-		e.fetched = m.Fetched
-		for series, version := range m.Bundles {
-			e.bundles[series], e.updated = version, true
-		}
-	case labelPrivate:
-		if e.private == nil {
-			e.private = &filter{shape: privateShape}
-		}
-		if n, err := strconv.Atoi(i.part); err != nil || !e.private.restore(n, data) {
-			return ErrStore
-		}
-	case labelReported:
-		day, n, err := dayPart(i.part)
-		if err != nil {
-			return err
-		}
-		if e.reported[day] == nil {
-			e.reported[day] = &filter{shape: reportedShape}
-		}
-		if !e.reported[day].restore(n, data) {
-			return ErrStore
-		}
-	case labelQuestion:
-		m, err := decodeMemory(data)
-		if err != nil {
-			return err
-		}
-		e.memories[i.part] = m
-	default:
-		return ErrStore
 	}
-	return nil
+	return r, nil
 }

@@ -87,6 +87,53 @@ const (
 	reasonResults   = "the result page cannot be read"
 )
 
+// A trail collects the decisions about one event, and counts them.
+type trail struct {
+	scene  *scene
+	traces []Trace
+	stats  Stats
+}
+
+// reset forgets what was decided.
+func (t *trail) reset() {
+	t.traces = nil
+	t.stats = Stats{Reasons: make(map[string]int)}
+}
+
+// page records a decision about a page.
+func (t *trail) page(s Stage, o Outcome, u discovery.URL, reason string, d discovery.Decision) {
+	if t.count(reason) {
+		t.add(s, o, u.String(), reason, d)
+	}
+}
+
+// text records a decision about what is no page: a search, a question, an event.
+func (t *trail) text(s Stage, o Outcome, about, reason string, d discovery.Decision) {
+	if t.count(reason) {
+		t.add(s, o, about, reason, d)
+	}
+}
+
+// count counts a reason, and tells whether traces are wanted.
+func (t *trail) count(reason string) bool {
+	if reason != "" {
+		t.stats.Reasons[reason]++
+	}
+	return t.scene.config.Explain != nil
+}
+
+func (t *trail) add(s Stage, o Outcome, about, reason string, d discovery.Decision) {
+	t.traces = append(t.traces, Trace{t.scene.now, s, o, about, reason, d})
+}
+
+// flush gives the decisions to Config.Explain.
+func (t *trail) flush() {
+	for _, tr := range t.traces {
+		t.scene.config.Explain(tr)
+	}
+	t.traces = t.traces[:0]
+}
+
 // Stats counts what an engine did since it was made. Nothing in it identifies a
 // page or a search.
 type Stats struct {
