@@ -169,7 +169,7 @@ func (l *HpkeConfigList) unmarshal(r *reader) {
 		*l = append(*l, c)
 	})
 	if id, twice := l.repeated(); twice {
-		r.malformed("HPKE configurations", fmt.Sprintf("ID %d stands twice", id))
+		r.malformed("HPKE configurations", fmt.Sprintf("duplicate ID %d", id))
 	}
 }
 
@@ -178,7 +178,7 @@ func (l *HpkeConfigList) marshal(w *writer) {
 		w.fail("HPKE configurations", "none")
 	}
 	if id, twice := l.repeated(); twice {
-		w.fail("HPKE configurations", fmt.Sprintf("ID %d stands twice", id))
+		w.fail("HPKE configurations", fmt.Sprintf("duplicate ID %d", id))
 	}
 	w.list16("HPKE configurations", func(w *writer) {
 		for i := range *l {

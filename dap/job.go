@@ -179,7 +179,7 @@ func distinct(n int, id func(int) ReportID) error {
 	seen := make(map[ReportID]bool, n)
 	for i := range n {
 		if seen[id(i)] {
-			return &Abort{Type: ProblemInvalidMessage, Detail: fmt.Sprintf("report %v stands twice", id(i))}
+			return &Abort{Type: ProblemInvalidMessage, Detail: fmt.Sprintf("duplicate report %v", id(i))}
 		}
 		seen[id(i)] = true
 	}

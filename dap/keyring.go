@@ -65,7 +65,7 @@ func (p Rotation) Validate() error {
 			return fmt.Errorf("key rotation: %w", err)
 		}
 		if slices.Contains(p.KEMs[:i], kem) {
-			return fmt.Errorf("key rotation: KEM %#04x stands twice", kem)
+			return fmt.Errorf("key rotation: duplicate KEM %#04x", kem)
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ func (c *collectCmd) Run(e *env) error {
 		return err
 	}
 	if !config.Has(server.CollectorRole) {
-		return setup(errors.New("collecting: this organisation is no collector"))
+		return setup(errors.New("collecting: this organisation is not a collector"))
 	}
 	list, err := c.tasks(e)
 	if err != nil {

@@ -75,7 +75,7 @@ func (m *manager) do(ctx context.Context, method, path string, body []byte, out 
 	if resp.StatusCode >= 300 {
 		var p struct{ Title, Detail string }
 		if json.Unmarshal(b, &p) != nil || p.Title == "" {
-			return fmt.Errorf("the server answers %d", resp.StatusCode)
+			return fmt.Errorf("HTTP %d from the server", resp.StatusCode)
 		}
 		if p.Detail == "" {
 			return errors.New(p.Title)

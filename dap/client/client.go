@@ -87,9 +87,9 @@ type Answer struct {
 
 func (a *Answer) Error() string {
 	if a.Problem == "" {
-		return fmt.Sprintf("answer %d", a.Status)
+		return fmt.Sprintf("HTTP %d", a.Status)
 	}
-	return fmt.Sprintf("answer %d: %s: %s", a.Status, a.Problem, a.Detail)
+	return fmt.Sprintf("HTTP %d: %s: %s", a.Status, a.Problem, a.Detail)
 }
 
 // Temporary reports whether the same request may succeed later: the server is in
@@ -229,7 +229,7 @@ func (c *Client) Post(ctx context.Context, body []byte) ([]dap.ReportUploadStatu
 		return nil, nil
 	}
 	if kind, err := dap.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != dap.TypeUploadErrors || len(answer) > maxAnswer {
-		return nil, fmt.Errorf("answer %d with something else than upload errors: something stands in the leader's place", resp.StatusCode)
+		return nil, fmt.Errorf("HTTP %d with something else than upload errors: a proxy may answer in the leader's place", resp.StatusCode)
 	}
 	var errs dap.UploadErrors
 	if err := c.task.Codec().Decode(&errs, answer); err != nil {

@@ -46,7 +46,7 @@ func GenerateKey(kem KEM, notBefore, notAfter time.Time, rand io.Reader) (*Priva
 
 func newPrivateKey(key stdhpke.PrivateKey, kem KEM, notBefore, notAfter time.Time) (*PrivateKey, error) {
 	if notBefore.After(notAfter) {
-		return nil, fmt.Errorf("a key valid from %v to %v, which is no time", notBefore.UTC(), notAfter.UTC())
+		return nil, fmt.Errorf("key: not_after %[2]v is not after not_before %[1]v", notBefore.UTC(), notAfter.UTC())
 	}
 	public := task.NewKey(uint16(kem), key.PublicKey().Bytes(), notBefore, notAfter)
 	many, err := openerOfMany(kem, key)

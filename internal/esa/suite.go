@@ -147,7 +147,7 @@ func openLayer(key hpke.PrivateKey, h *Header, layer []byte) ([]byte, error) {
 	}
 	plaintext, err := recipient.Open(layer[:headerSize], layer[end:])
 	if err != nil {
-		return nil, errors.New("the seal does not open")
+		return nil, errors.New("decryption failed")
 	}
 	return plaintext, nil
 }

@@ -43,7 +43,7 @@ const TagSize = 16
 
 // ErrOpen means that a message was not sealed to the key with this info and this
 // additional data, or was altered.
-var ErrOpen = errors.New("the HPKE message does not open")
+var ErrOpen = errors.New("HPKE decryption failed")
 
 // A Key is a private key. It prints redacted. It is safe for concurrent use.
 type Key struct {

@@ -63,7 +63,7 @@ func writeAggregateKeys(c Config, now time.Time, random io.Reader) error {
 // by itself; leader and helper must be given the new card.
 func RenewCollectorKey(c Config, now time.Time, random io.Reader) error {
 	if !c.Has(CollectorRole) {
-		return errors.New("making a collector's key: this organisation is no collector")
+		return errors.New("making a collector's key: this organisation is not a collector")
 	}
 	return addCollectorKey(c, now, random)
 }

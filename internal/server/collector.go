@@ -201,7 +201,7 @@ func (s *Server) Pending(ctx context.Context, t Task) ([]CollectionView, error) 
 // Collect asks for a batch of a task by hand.
 func (s *Server) Collect(ctx context.Context, t Task, start, end time.Time) error {
 	if s.collectorHost == nil {
-		return errors.New("this organisation is no collector")
+		return errors.New("this organisation is not a collector")
 	}
 	id, err := s.DAPTask(t)
 	if err != nil {

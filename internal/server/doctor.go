@@ -368,7 +368,7 @@ func (d *doctor) peer(ctx context.Context, name string, p task.Party) {
 		d.say(Failure, name, "cannot be reached: %v", unwrapNet(err))
 		return
 	case resp.StatusCode != http.StatusOK:
-		d.say(Failure, name, "answers %d to a question for its keys: is it a shoal server of that role?", resp.StatusCode)
+		d.say(Failure, name, "HTTP %d to a request for its keys: is it a shoal server of that role?", resp.StatusCode)
 		return
 	}
 	now := d.o.Clock.Now()

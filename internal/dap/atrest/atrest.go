@@ -130,7 +130,7 @@ func New(first Key, former ...Key) (*Keys, error) {
 		n := key{id: [idSize]byte(digest[:])}
 		for _, o := range ks.list {
 			if o.id == n.id {
-				return nil, fmt.Errorf("storage key %d stands twice in the list", i+1)
+				return nil, fmt.Errorf("duplicate storage key %d", i+1)
 			}
 		}
 		block, err := aes.NewCipher(k[:])

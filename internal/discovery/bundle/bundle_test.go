@@ -90,14 +90,14 @@ func TestParseRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, replacement, want string }{
-		{`"format": 1`, `"format": 1, "format": 1`, `the key "format" stands twice`},
+		{`"format": 1`, `"format": 1, "format": 1`, `duplicate key "format"`},
 		{`"format": 1`, `"format": 1, "extra": 1`, `unknown field "extra"`},
 		{`"version": 1`, `"version": 0`, "version 0"},
 		{`"version": 1`, `"version": -1`, "cannot unmarshal"},
 		{`"expires": "2027-11-30`, `"expires": "2036-11-30`, "at most 400 days"},
 		{`"expires": "2027-11-30`, `"expires": "2026-10-30`, "at most 400 days"},
 		{`"name": "finch"`, `"name": "Finch"`, `engine "Finch": name`},
-		{`"name": "marlin"`, `"name": "finch"`, `engine "finch": stands twice`},
+		{`"name": "marlin"`, `"name": "finch"`, `engine "finch": duplicate`},
 		{`"scheme": "https"`, `"scheme": "ftp"`, `scheme "ftp"`},
 		{`["finch.example.net"]`, `["Finch.example.net"]`, `host "Finch.example.net"`},
 		{`["finch.example.net"]`, `["*.*.example.net"]`, `host "*.*.example.net"`},

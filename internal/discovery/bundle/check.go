@@ -34,7 +34,7 @@ func compile(doc *Document) (*Bundle, error) {
 	for i := range doc.Engines {
 		e, err := compileEngine(&doc.Engines[i], doc.Format)
 		if err == nil && seen[e.name] {
-			err = errors.New("stands twice")
+			err = errors.New("duplicate")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("engine %q: %w", doc.Engines[i].Name, err)
@@ -163,7 +163,7 @@ func compileStyle(doc *Style, most bounds) (style, error) {
 	for i := range doc.Input {
 		in, err := compileInput(&doc.Input[i], most)
 		if err == nil && s.input(in.name) != nil {
-			err = errors.New("stands twice")
+			err = errors.New("duplicate")
 		}
 		if err != nil {
 			return s, fmt.Errorf("input %q: %w", doc.Input[i].Name, err)

@@ -184,7 +184,7 @@ func keysOnce(source []byte) error {
 		top := &stack[len(stack)-1]
 		if key, ok := token.(string); ok && top.key {
 			if top.keys[key] {
-				return fmt.Errorf("the key %q stands twice", key)
+				return fmt.Errorf("duplicate key %q", key)
 			}
 			top.keys[key], top.key = true, false
 			continue

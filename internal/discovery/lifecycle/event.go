@@ -240,7 +240,7 @@ func keysOnce(line []byte) error {
 		inObject := len(open) > 0 && open[len(open)-1] != nil
 		if name, ok := t.(string); ok && inObject && key {
 			if open[len(open)-1][name] || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
-				return errors.New("a key that stands twice, or that no event has")
+				return errors.New("a duplicate key, or one that no event has")
 			}
 			open[len(open)-1][name] = true
 			key = false

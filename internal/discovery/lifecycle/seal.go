@@ -50,7 +50,7 @@ func (Key) MarshalText() ([]byte, error) {
 // ErrStore is returned by New, wrapped, if a record cannot be opened: the key
 // is another one, or the store is damaged. To go on with what is left could
 // forget what is private; the embedder may clear the store instead.
-var ErrStore = errors.New("the store does not open with this key, or is damaged")
+var ErrStore = errors.New("decrypting the store failed: another key, or damage")
 
 // A tag is a truncated keyed hash: it is kept in place of a URL, a query or a
 // host that must not be kept.

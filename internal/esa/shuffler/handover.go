@@ -95,13 +95,13 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 	case http.StatusCreated, http.StatusOK:
 		// Proxies and placeholder pages answer 200 to everything.
 		if err != nil || string(answer) != hop.FormatSeal(b.Output[:]) {
-			return &unreachable{fmt.Errorf("answer %d, but without a receipt for this batch: something else answers in its place", resp.StatusCode)}
+			return &unreachable{fmt.Errorf("HTTP %d, but without a receipt for this batch: something else answers in its place", resp.StatusCode)}
 		}
 		return nil
 	case http.StatusConflict:
 		return errors.New("it has accepted another batch of this epoch (409): the two stores do not fit together; an operator must look")
 	}
-	err = fmt.Errorf("answer %d", resp.StatusCode)
+	err = fmt.Errorf("HTTP %d", resp.StatusCode)
 	if resp.StatusCode >= 500 {
 		return &unreachable{err}
 	}

@@ -143,7 +143,7 @@ func (ps *peers) fetch(ctx context.Context, p task.Party) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answer %d", resp.StatusCode)
+		return nil, fmt.Errorf("HTTP %d", resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, hop.MaxKeyConfig+1))
 	if err != nil {

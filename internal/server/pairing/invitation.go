@@ -164,11 +164,11 @@ func open(text string, me *Card, key Key) (*invitation, *Card, *secrets, error) 
 	}
 	recipient, err := hpke.NewRecipient(v.Enc, private, hpke.HKDFSHA256(), hpke.AES256GCM(), v.info(from))
 	if err != nil {
-		return nil, nil, nil, errors.New("it does not open")
+		return nil, nil, nil, errors.New("decryption failed")
 	}
 	plain, err := recipient.Open(nil, v.Sealed)
 	if err != nil {
-		return nil, nil, nil, errors.New("it does not open: it was made for another card of this organisation; send the present one")
+		return nil, nil, nil, errors.New("decryption failed: it was made for another card of this organisation; send the present one")
 	}
 	defer clear(plain)
 	var s secrets

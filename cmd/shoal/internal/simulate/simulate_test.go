@@ -140,7 +140,7 @@ func TestSpecs(t *testing.T) {
 		{set, "chances c=0.3", `"c" is not one of the values`},
 		{flag, "each 0.3", "each has no meaning for yes or no; want one of"},
 		{list, "1 to 5 of uniform", "5 elements, the record takes 4"},
-		{list, "3 to 1 of uniform", "3 to 1 is no length"},
+		{list, "3 to 1 of uniform", "3 to 1 is not a range of lengths"},
 		{list, "1 to 2 of 1 to 2 of uniform", "a list of lists"},
 		{number, "gauss 3 4", `unknown distribution "gauss"`},
 		{number, "normal NaN 3", `"NaN" is not a number from -1e15 to 1e15`},

@@ -37,7 +37,7 @@ func parseSpec(text string) (spec, error) {
 		b, err2 := strconv.Atoi(strings.TrimSpace(high))
 		if err1 == nil && err2 == nil {
 			if a < 0 || b < a || b > maxNumbers {
-				return spec{}, fmt.Errorf("%q: %d to %d is no length", text, a, b)
+				return spec{}, fmt.Errorf("%q: %d to %d is not a range of lengths", text, a, b)
 			}
 			s, err := parseSpec(of)
 			if err == nil && s.length != nil {
