@@ -74,7 +74,8 @@ func (l *Log) End() error {
 
 // Split copies the records of a log into other logs, durably: one segment a target,
 // whose order is that of the records. Segments all of whose records go to one target
-// are not copied, but moved. Call [Log.End] before, and [Remove] afterwards.
+// are not copied, but moved, unless they are damaged: the target would report that
+// again. Call [Log.End] before, and [Remove] afterwards.
 //
 // It may be repeated after an error or a crash, with equal answers of To: each
 // record gets to its target once. In between no log may take over the directory and
@@ -135,7 +136,7 @@ func (p *splitting) segment(seg segment) error {
 	if !mixed {
 		return p.move(seg, only)
 	}
-	for record, err := range p.records(seg) {
+	for record, err := range p.records(seg, func() {}) {
 		if err != nil {
 			return err
 		}
@@ -148,12 +149,12 @@ func (p *splitting) segment(seg segment) error {
 	return nil
 }
 
-// classify returns the target of all records of a segment, -1 if they have no target,
-// and whether there are others, or records that go to none.
+// classify returns the target of all records of a segment, -1 if there is none,
+// and whether there are others, records that go to none, or damage.
 func (p *splitting) classify(seg segment) (only int, mixed bool, err error) {
 	only = -1
-	left := false
-	for record, err := range p.records(seg) {
+	left := len(seg.gaps) > 0
+	for record, err := range p.records(seg, func() { left = true }) {
 		if err != nil {
 			return -1, false, err
 		}
@@ -170,12 +171,14 @@ func (p *splitting) classify(seg segment) (only int, mixed bool, err error) {
 	return only, left && only >= 0, nil
 }
 
-// records yields the records of one segment. Damage costs the records it hits.
-func (p *splitting) records(seg segment) iter.Seq2[[]byte, error] {
+// records yields the records of one segment. Damage costs the records it hits, and
+// damaged is called for it.
+func (p *splitting) records(seg segment, damaged func()) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		r := &reading{log: p.log, segment: seg}
 		r.run(func(record []byte, err error) bool {
 			if d, ok := errors.AsType[Damage](err); ok {
+				damaged()
 				if p.split.Lost != nil {
 					p.split.Lost(d)
 				}
