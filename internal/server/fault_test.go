@@ -16,13 +16,18 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
-// fullDisk is a file system that has no space while full is set.
+// fullDisk is a file system that has no space while full is set, below a folder if
+// below is set.
 type fullDisk struct {
 	durable.FS
-	full *atomic.Bool
+	full  *atomic.Bool
+	below string
 }
 
 func (d fullDisk) OpenFile(name string, flag int, perm fs.FileMode) (durable.File, error) {
+	if !strings.HasPrefix(name, d.below) {
+		return d.FS.OpenFile(name, flag, perm)
+	}
 	if d.full.Load() && flag&os.O_CREATE != 0 {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOSPC}
 	}
@@ -57,7 +62,7 @@ func (f fullFile) WriteAt(b []byte, at int64) (int, error) {
 func TestDiskFull(t *testing.T) {
 	w := newWorld(t)
 	full := new(atomic.Bool)
-	w.a.fs = fullDisk{durable.OS(), full}
+	w.a.fs = fullDisk{FS: durable.OS(), full: full}
 	w.b.start()
 	w.a.start()
 	w.send(w.reports(160, "apple"))
