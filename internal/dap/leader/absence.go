@@ -142,7 +142,7 @@ func (l *Leader) giveUp(ctx context.Context, s *tasks.Serving, w *lot) error {
 // endWithout ends a job without counting its reports, puts next in its place, and
 // reports whether that was done by this worker.
 func (l *Leader) endWithout(ctx context.Context, j Job, lost []Loss, next ...Job) (bool, error) {
-	err := l.config.Store.EndJob(ctx, End{Job: j, Next: next, Lost: lost}, nil)
+	err := l.endJob(ctx, End{Job: j, Next: next, Lost: lost}, nil)
 	if errors.Is(err, ErrConflict) {
 		return false, nil
 	}
@@ -156,7 +156,7 @@ func (l *Leader) endWithout(ctx context.Context, j Job, lost []Loss, next ...Job
 		}
 	}
 	l.config.Metrics.Job(JobAbandoned)
-	l.jobEnded()
+	l.jobEnded(&j, len(next))
 	l.wake.jobs.set()
 	return true, nil
 }

@@ -409,6 +409,7 @@ func (l *Leader) collectionChanged(c Collection) {
 	if c.ended() {
 		l.mu.Lock()
 		delete(l.progress, collectionKey{c.Task, c.ID})
+		l.unblock(c.Task)
 		l.mu.Unlock()
 	}
 	l.announce()

@@ -236,7 +236,7 @@ func (l *Leader) jobsCreated(ctx context.Context, c Collection) (bool, Collectio
 			return false, c, err
 		}
 		c.Rev++
-		l.wake.intake.set()
+		l.want(c.Task, c.Upto)
 		return false, c, nil
 	}
 	return undone == 0, c, nil

@@ -10,9 +10,11 @@
 //
 // # The way of a report
 //
-// An uploaded report is acknowledged when it is durable in an intake log of its
-// task ([Log], package segment). A log is closed when it is full or old, or when a
-// collection waits for it. Its reports are then put into aggregation jobs ([Job])
+// An uploaded report is acknowledged when it is durable in the intake log (package
+// segment), which the tasks share: one fdatasync serves all reports that wait, and the
+// number of open files does not depend on tasks. When it is full or old, or when a
+// collection waits for a task's reports in it, the next one is begun, and its reports
+// are moved to logs of their tasks ([Log]). They are then put into aggregation jobs ([Job])
 // as soon as they can be (section "Eager Aggregation"), without those that the
 // ledger has seen or that come too late. A job only names its reports: the
 // request is made from them when a worker takes the job, and made again, byte for
@@ -61,7 +63,12 @@
 // (batchMismatch).
 //
 // A process may stop at any moment. What was acknowledged is on the disk, what was
-// decided is in the store, and the next process goes on from there.
+// decided is in the store, and the next process goes on from there. Damage to the
+// intake log costs the reports that it hits. It is reported for each task that is known
+// to lack some, or for all that may, where the process has ended meanwhile.
+//
+// While reports cannot be moved to logs of their tasks, because the disk is full, they
+// stay where they are, in at most nine intake logs.
 //
 // Reports can expire before they are counted: in a log, or in a job that the helper
 // does not answer. Then a result of the time-interval mode states how many it lacks

@@ -12,7 +12,7 @@ import (
 func (l *Leader) SetGuard(g *clock.Guard) { l.guard = g }
 
 // TakeIn closes the logs that are due and puts their reports into jobs.
-func (l *Leader) TakeIn(ctx context.Context) { _, _ = l.createDueJobs(ctx) }
+func (l *Leader) TakeIn(ctx context.Context) { _, _ = l.createDueJobs(ctx, true) }
 
 // BeginLog begins a log of a task, as the first report does before it is written.
 func (l *Leader) BeginLog(ctx context.Context, task dap.TaskID) error {

@@ -329,7 +329,7 @@ func (l *Leader) finish(ctx context.Context, s *tasks.Serving, w *lot, b *begun,
 				gone = append(gone, jobPart{time: candidates[i].Time})
 			}
 		}
-		return l.config.Store.EndJob(ctx, End{Job: w.job, Counted: uint64(counted), Next: next, Lost: lossesOf(gone)}, &c)
+		return l.endJob(ctx, End{Job: w.job, Counted: uint64(counted), Next: next, Lost: lossesOf(gone)}, &c)
 	})
 	if err != nil {
 		return err
@@ -345,7 +345,7 @@ func (l *Leader) finish(ctx context.Context, s *tasks.Serving, w *lot, b *begun,
 			l.config.Metrics.Rejected(e)
 		}
 	}
-	l.jobEnded()
+	l.jobEnded(&w.job, len(next))
 	return errors.Join(l.lost(&w.job, LostEarly, early), l.lost(&w.job, LostExpired, len(gone)))
 }
 
@@ -360,8 +360,26 @@ func (b *begun) expired(rejected []dap.ReportUploadStatus) []jobPart {
 	return parts
 }
 
-// jobEnded wakes what may have waited for a job to end.
-func (l *Leader) jobEnded() {
+// endJob ends a job in the store.
+func (l *Leader) endJob(ctx context.Context, e End, c *ledger.Change) error {
+	err := l.config.Store.EndJob(ctx, e, c)
+	if err != nil {
+		l.recount.Store(true) // it may have done it
+	}
+	return err
+}
+
+// jobEnded notes that a job has ended and so many have followed it, and wakes what
+// may have waited for that.
+func (l *Leader) jobEnded(j *Job, next int) {
+	l.mu.Lock()
+	if o := l.logs[logKey{j.Task, j.Log}]; o != nil {
+		o.jobs += next - 1
+		l.removable(o)
+	}
+	l.mu.Unlock()
+	if l.recount.Load() {
+		l.wake.gc.set()
+	}
 	l.wake.collections.set()
-	l.wake.gc.set()
 }

@@ -5,56 +5,88 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
+	"time"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	"github.com/shoal-project/shoal/internal/segment"
 )
 
+// blocked are sealed logs that wait for something: for a batch to be collected, or
+// for their task.
+type blocked struct {
+	logs map[dap.TaskID][]*taskLog
+	due  time.Time // when they are tried again, at the latest; collections may end at another node
+}
+
+// block lets a log wait for a time. The caller holds Leader.mu.
+func (b *blocked) block(o *taskLog, until time.Time) {
+	if len(b.logs) == 0 || until.Before(b.due) {
+		b.due = until
+	}
+	b.logs[o.key.task] = append(b.logs[o.key.task], o)
+}
+
+// unblock lets the logs of a task be tried again. The caller holds Leader.mu.
+func (l *Leader) unblock(task dap.TaskID) {
+	l.sealed = append(l.blocked.logs[task], l.sealed...)
+	delete(l.blocked.logs, task)
+}
+
 // createJobs puts the reports of sealed logs into jobs, and reports whether it did.
-func (l *Leader) createJobs(ctx context.Context) (bool, error) {
+// Those that wait for something are tried if it is time, or all says so.
+func (l *Leader) createJobs(ctx context.Context, all bool) (bool, error) {
 	var errs []error
 	worked := false
-	for _, o := range l.sealedLogs() {
+	for _, o := range l.sealedLogs(all) {
 		err := l.createJobsOf(ctx, o)
+		var again time.Time
 		switch {
 		case err == nil:
 			worked = true
+			continue
+		case errors.Is(err, errDisabled):
+			again = l.now().Add(maxSleep)
 		case errors.Is(err, ErrBusy): // until a collection has ended, which rings
+			again = l.now().Add(lookEvery)
 		default:
-			errs = append(errs, fmt.Errorf("log %d of task %v: %w", o.info.Number, o.info.Task, err))
+			errs = append(errs, fmt.Errorf("log %d of task %v: %w", o.key.number, o.key.task, err))
 		}
+		l.mu.Lock()
+		if again.IsZero() {
+			l.sealed = append(l.sealed, o)
+		} else {
+			l.blocked.block(o, again)
+		}
+		l.mu.Unlock()
 	}
 	if worked {
 		l.wake.jobs.set()
 		l.wake.collections.set()
-		l.wake.gc.set()
 	}
 	return worked, errors.Join(errs...)
 }
 
-// sealedLogs returns the logs of this node that wait for their jobs, the oldest
-// of each task first.
-func (l *Leader) sealedLogs() []*openLog {
+// sealedLogs returns the logs of this node that wait for their jobs, the oldest of
+// each task first, and forgets them.
+func (l *Leader) sealedLogs(all bool) []*taskLog {
+	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var all []*openLog
-	for _, k := range slices.SortedFunc(maps.Keys(l.logs), compareKeys) {
-		if o := l.logs[k]; o.info.State == LogSealed {
-			all = append(all, o)
+	if len(l.blocked.logs) > 0 && (all || !now.Before(l.blocked.due)) {
+		for task := range l.blocked.logs {
+			l.unblock(task)
 		}
 	}
-	return all
+	logs := l.sealed
+	l.sealed = nil
+	slices.SortStableFunc(logs, func(a, b *taskLog) int { return compareKeys(a.key, b.key) })
+	return logs
 }
 
 // createJobsOf puts the reports of one log into jobs.
-func (l *Leader) createJobsOf(ctx context.Context, o *openLog) error {
-	s, err := l.servingOf(ctx, o.info.Task)
-	if errors.Is(err, errDisabled) {
-		return ErrBusy // as long as it is
-	}
+func (l *Leader) createJobsOf(ctx context.Context, o *taskLog) error {
+	s, err := l.servingOf(ctx, o.key.task)
 	if err != nil {
 		return err
 	}
@@ -95,13 +127,16 @@ func (l *Leader) createJobsOf(ctx context.Context, o *openLog) error {
 	creation.Lost = lossesOf(expired)
 	if err := l.config.Store.CreateJobs(ctx, creation); err != nil {
 		if errors.Is(err, ErrConflict) {
-			return errors.Join(err, l.reloadLogs(ctx))
+			return l.reload(ctx, o)
 		}
 		return fmt.Errorf("making jobs: %w", err)
 	}
 	l.mu.Lock()
 	o.info = creation.Log
+	o.jobs += len(creation.Jobs) // some may have ended
+	l.removable(o)
 	l.mu.Unlock()
+	l.intake(o.key.task).waiting.Add(-o.durable.Load())
 	if n := len(expired); n > 0 {
 		l.countLost(LostExpired, n)
 		l.config.Failed(fmt.Errorf("log %d of task %v: %d accepted reports are not counted: %v", creation.Log.Number, creation.Log.Task, n, LostExpired))
@@ -110,28 +145,41 @@ func (l *Leader) createJobsOf(ctx context.Context, o *openLog) error {
 }
 
 // candidates returns the reports of a log and the records that hold them.
-func (l *Leader) candidates(s *tasks.Serving, o *openLog) ([]dap.Candidate, []int64, error) {
+func (l *Leader) candidates(s *tasks.Serving, o *taskLog) ([]dap.Candidate, []int64, error) {
 	var all []dap.Candidate
 	var at []int64
 	n := int64(0)
 	codec := s.Task.Codec()
-	for record, err := range o.log.Records() {
-		if d, damaged := errors.AsType[segment.Damage](err); damaged {
-			l.lostPart(logKey{o.info.Task, o.info.Number}, d)
+	if there, err := l.hasFiles(o.key); err != nil || !there && o.info.Records == 0 {
+		return nil, nil, err
+	}
+	r, err := l.readers.open(o.key)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.readers.done(r)
+	for b, err := range r.log.Records() {
+		if d, damaged := asDamage(err); damaged {
+			l.lostPart(o.key, d)
 			n += max(0, d.Records)
 			continue
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		var r dap.Report
-		if err := codec.Decode(&r, record); err != nil {
-			l.lostRecords(logKey{o.info.Task, o.info.Number}, n, 1) // it is not one that was appended
+		rec, ok := r.record(b)
+		if ok && rec.intent() {
+			n++
+			continue
+		}
+		var report dap.Report
+		if !ok || codec.Decode(&report, rec.report) != nil {
+			l.lostRecords(o.key, n, 1) // it is not one that was appended
 			n++
 			continue
 		}
 		// A new batch of the leader-selected mode is never collected.
-		m := &r.Metadata
+		m := &report.Metadata
 		all = append(all, dap.Candidate{ID: m.ID, Time: m.Time, Bucket: s.Task.Bucket(m.Time, dap.BatchID{})})
 		at = append(at, n)
 		n++
@@ -139,7 +187,7 @@ func (l *Leader) candidates(s *tasks.Serving, o *openLog) ([]dap.Candidate, []in
 	return all, at, nil
 }
 
-func (l *Leader) planner(ctx context.Context, s *tasks.Serving, o *openLog) (*planner, error) {
+func (l *Leader) planner(ctx context.Context, s *tasks.Serving, o *taskLog) (*planner, error) {
 	config := s.Task.Config()
 	p := &planner{
 		log: o.info, key: s.Entry.VerifyWith, now: l.now(), precision: config.TimePrecision,
@@ -163,18 +211,25 @@ func (l *Leader) planner(ctx context.Context, s *tasks.Serving, o *openLog) (*pl
 	return p, nil
 }
 
-// reloadLogs makes the picture in memory that of the store.
-func (l *Leader) reloadLogs(ctx context.Context) error {
-	logs, err := l.config.Store.Logs(ctx, l.config.Node)
+// reload makes what is known of a sealed log that of the store.
+func (l *Leader) reload(ctx context.Context, o *taskLog) error {
+	info, found, err := l.config.Store.Log(ctx, o.key.task, o.key.number)
 	if err != nil {
-		return fmt.Errorf("reading logs: %w", err)
+		return fmt.Errorf("reading the log: %w", err)
+	}
+	if !found {
+		return fmt.Errorf("the store does not know it any more: %w", ErrConflict)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, info := range logs {
-		if o := l.logs[logKey{info.Task, info.Number}]; o != nil {
-			o.info = info
-		}
+	o.info, o.jobs = info, info.Jobs
+	if info.State != LogDone {
+		return ErrConflict
 	}
+	if in := l.intakes[o.key.task]; in != nil {
+		in.waiting.Add(-o.durable.Load())
+	}
+	l.recount.Store(true) // jobs may have ended just now
+	l.removable(o)
 	return nil
 }

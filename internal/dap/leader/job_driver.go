@@ -118,16 +118,23 @@ func (l *Leader) load(job Job) (lot, error) {
 }
 
 func (l *Leader) readReports(job Job) ([][]byte, error) {
-	o, err := l.log(Log{Task: job.Task, Number: job.Log, Node: job.Node, State: LogDone, Jobs: 1}, false)
+	k := logKey{job.Task, job.Log}
+	r, err := l.readers.open(k)
 	if err != nil {
 		return nil, err
 	}
-	o.reading.Lock()
-	defer o.reading.Unlock()
-	o.cursor.log = o.log
-	records, lost, err := o.cursor.records(job.From, job.To, job.Skip)
+	defer l.readers.done(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cursor.log = r.log
+	records, lost, err := r.cursor.records(job.From, job.To, job.Skip)
 	if lost > 0 {
-		l.lostRecords(logKey{job.Task, job.Log}, job.From, lost)
+		l.lostRecords(k, job.From, lost)
+	}
+	if r.headed {
+		for i, b := range records {
+			records[i] = b[min(len(b), recordHead):]
+		}
 	}
 	return records, err
 }

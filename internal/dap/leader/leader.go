@@ -43,7 +43,7 @@ type Config struct {
 	// OpenAtUpload opens the leader's share of each report when it is uploaded, and
 	// refuses a report that does not open. It is opened again in its job.
 	OpenAtUpload      bool
-	LogReports        int           // a log with so many reports is closed; default 50,000
+	LogReports        int           // when an intake log, which all tasks share, has so many reports, the next one is begun; default 50,000
 	LogBytes          int64         // the same by size; default 64 MiB
 	LogAge            time.Duration // the same by age; default 30 s
 	JobReports        int           // of an aggregation job, at most; default 1000
@@ -156,10 +156,22 @@ type Leader struct {
 
 	creating, driving, collecting, sweeping sync.Mutex // one of each at a time
 
+	opening sync.Mutex // held while a shared log is begun
+	readers readers
+	recount atomic.Bool // the numbers of jobs of logs are in doubt
+	looked  time.Time   // when the store was asked last what collections wait for; guarded by cutting
+
 	mu       sync.Mutex // guards what follows
 	intakes  map[dap.TaskID]*intake
-	logs     map[logKey]*openLog
-	changed  chan struct{} // closed and replaced when a collection job changes
+	sharing  sharing
+	doubts   map[*intake]struct{}  // whose logs are in doubt
+	wanted   map[dap.TaskID]uint64 // logs up to this number are waited for by collections
+	logs     map[logKey]*taskLog   // all of this node
+	leftover []*taskLog            // open ones of an earlier process that no shared log holds
+	sealed   []*taskLog            // wait for their jobs
+	blocked  blocked
+	finished map[*taskLog]struct{} // have no jobs any more
+	changed  chan struct{}         // closed and replaced when a collection job changes
 	progress map[collectionKey]progress
 	missing  map[dap.TaskID]error // why the helper's last answer was missing
 
@@ -179,11 +191,16 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 		guard:    clock.NewGuard(c.Clock, c.Settle),
 		started:  newStartedJobs(4 * c.Workers),
 		intakes:  make(map[dap.TaskID]*intake),
-		logs:     make(map[logKey]*openLog),
+		doubts:   make(map[*intake]struct{}),
+		wanted:   make(map[dap.TaskID]uint64),
+		logs:     make(map[logKey]*taskLog),
+		finished: make(map[*taskLog]struct{}),
 		changed:  make(chan struct{}),
 		progress: make(map[collectionKey]progress),
 		missing:  make(map[dap.TaskID]error),
 	}
+	l.blocked.logs = make(map[dap.TaskID][]*taskLog)
+	l.readers = readers{leader: l, limit: 4*c.Workers + 16, all: make(map[logKey]*reader)}
 	l.wake.intake, l.wake.jobs, l.wake.collections, l.wake.gc = newSignal(), newSignal(), newSignal(), newSignal()
 	if err := l.recover(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting leader: %w", err), l.Close())
@@ -191,13 +208,17 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 	return l, nil
 }
 
-// recover loads what the store and the disk hold.
+// recover continues with what the store and the disk hold.
 func (l *Leader) recover(ctx context.Context) error {
-	if err := l.config.FS.MkdirAll(l.config.Dir, 0o700); err != nil {
+	if err := l.config.FS.MkdirAll(l.sharedDir(), 0o700); err != nil {
 		return err
 	}
 	// Before the claim: a process on the wrong disk must not stop the right one.
-	if _, _, err := l.logsHere(ctx); err != nil {
+	onDisk, err := l.findShared()
+	if err != nil {
+		return err
+	}
+	if _, err := l.logsHere(ctx, onDisk); err != nil {
 		return err
 	}
 	if err := l.claim(ctx); err != nil {
@@ -206,30 +227,49 @@ func (l *Leader) recover(ctx context.Context) error {
 	if err := l.config.Store.Release(ctx, l.config.Node); err != nil {
 		return err
 	}
-	logs, unwritten, err := l.logsHere(ctx)
+	rests, err := l.logsHere(ctx, onDisk)
 	if err != nil {
 		return err
 	}
-	for _, info := range logs {
-		o, err := l.log(info, unwritten[logKey{info.Task, info.Number}])
-		if err != nil {
-			return err
-		}
-		size, err := l.sizeOf(logKey{info.Task, info.Number})
-		if err != nil {
-			return err
-		}
-		o.size.Store(size)
-		in := l.intake(info.Task)
-		in.stored.Add(size)
-		if info.State == LogOpen {
-			in.current = o // a second one is closed when its time has come
-		}
-		if err := l.begun(info.Task); err != nil {
-			return err
-		}
+	for i := range rests {
+		l.resume(&rests[i])
 	}
 	return nil
+}
+
+// resume continues with a log of an earlier process, which takes no more reports.
+func (l *Leader) resume(r *rest) {
+	k := logKey{r.info.Task, r.info.Number}
+	o := &taskLog{key: k, info: r.info, jobs: r.info.Jobs, home: r.home, unknown: r.files}
+	o.durable.Store(max(r.reports, r.info.Records))
+	o.size.Store(r.size)
+	in := l.intake(k.task)
+	in.stored.Add(r.size)
+	if r.info.State != LogDone {
+		in.waiting.Add(o.durable.Load())
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.logs[k] = o
+	switch {
+	case r.info.State == LogSealed:
+		l.sealed = append(l.sealed, o)
+	case r.info.State == LogDone:
+		l.removable(o)
+	case r.home == nil:
+		l.leftover = append(l.leftover, o)
+	}
+	if r.home == nil {
+		return
+	}
+	if _, known := r.home.numbers[k.task]; !known {
+		r.home.numbers[k.task] = k.number
+	}
+	if r.info.State == LogOpen {
+		r.home.members = append(r.home.members, o)
+	} else {
+		r.home.sealed = append(r.home.sealed, o)
+	}
 }
 
 // Close releases the logs and the node's name, after Run has returned. Nothing
@@ -238,12 +278,16 @@ func (l *Leader) Close() error {
 	l.driving.Lock() // cursors are in use
 	defer l.driving.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	var errs []error
-	for k, o := range l.logs {
-		o.cursor.close()
-		errs = append(errs, o.log.Close())
-		delete(l.logs, k)
+	shared := l.sharing.ended
+	if l.sharing.active != nil {
+		shared = append(shared, l.sharing.active)
+	}
+	l.sharing = sharing{closed: true, serial: l.sharing.serial}
+	l.mu.Unlock()
+	errs := []error{l.readers.closeAll()}
+	for _, s := range shared {
+		s.close()
+		errs = append(errs, s.log.Close())
 	}
 	return errors.Join(append(errs, l.unclaim())...)
 }

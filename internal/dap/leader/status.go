@@ -74,9 +74,14 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 	errs := []error{err}
 	st.Dropped, err = l.config.Store.Drops(ctx)
 	errs = append(errs, err)
+	collections := make(map[dap.TaskID][]Collection, len(pending))
+	for _, c := range pending {
+		collections[c.Task] = append(collections[c.Task], c)
+	}
 	for _, s := range l.config.Registry.List() {
 		id := s.Task.ID()
-		t := TaskStatus{Task: id, Disabled: s.Entry.Disabled, Stored: l.intake(id).stored.Load()}
+		in := l.intake(id)
+		t := TaskStatus{Task: id, Disabled: s.Entry.Disabled, Stored: in.stored.Load(), Waiting: max(0, in.waiting.Load())}
 		if t.Jobs, t.InJobs, err = l.config.Store.Jobs(ctx, id); err != nil {
 			errs = append(errs, err)
 		}
@@ -88,16 +93,9 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 		if t.Helper.Jobs > 0 {
 			t.Helper.Err = l.missing[id]
 		}
-		for k, o := range l.logs {
-			if k.task == id && o.info.State != LogDone {
-				t.Waiting += o.log.Len()
-			}
-		}
-		for _, c := range pending {
-			if c.Task == id {
-				p := l.progress[collectionKey{c.Task, c.ID}]
-				t.Collections = append(t.Collections, CollectionStatus{c.ID, c.State, c.Interval, p.missing, c.Attempts, p.holders, p.since, p.err})
-			}
+		for _, c := range collections[id] {
+			p := l.progress[collectionKey{c.Task, c.ID}]
+			t.Collections = append(t.Collections, CollectionStatus{c.ID, c.State, c.Interval, p.missing, c.Attempts, p.holders, p.since, p.err})
 		}
 		l.mu.Unlock()
 		st.Tasks = append(st.Tasks, t)

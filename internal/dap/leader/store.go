@@ -146,6 +146,8 @@ type Store interface {
 	BeginLog(ctx context.Context, task dap.TaskID, node string) (Log, error)
 	// Logs returns the logs of a node, ordered by task and number.
 	Logs(ctx context.Context, node string) ([]Log, error)
+	// Log returns one log, and whether it is there.
+	Log(ctx context.Context, task dap.TaskID, number uint64) (log Log, found bool, err error)
 	// LastLog returns the highest number that BeginLog has given in a task, 0 if
 	// none, and how many logs up to number upto, of all nodes, are not cut yet.
 	LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error)

@@ -48,7 +48,7 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 	var g errgroup.Group
 	never := make(signal)
 	g.Go(loop(func() error { return l.keepClaim(ctx) }, never, func(context.Context) time.Time { return later(l.renewDue(), l.now().Add(l.config.FirstPause)) }))
-	g.Go(loop(func() error { _, err := l.createDueJobs(ctx); return err }, l.wake.intake, l.intakeDue))
+	g.Go(loop(func() error { _, err := l.createDueJobs(ctx, false); return err }, l.wake.intake, l.intakeDue))
 	g.Go(loop(func() error { return l.drive(ctx, report) }, l.wake.jobs, l.jobsDue))
 	g.Go(loop(func() error { _, err := l.driveCollections(ctx); return err }, l.wake.collections, l.collectionsDue))
 	g.Go(loop(func() error { return l.collectGarbage(ctx) }, l.wake.gc, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
@@ -81,7 +81,7 @@ func (l *Leader) Tick(ctx context.Context) error {
 func (l *Leader) tick(ctx context.Context) error {
 	var errs []error
 	for ctx.Err() == nil {
-		cut, err := l.createDueJobs(ctx)
+		cut, err := l.createDueJobs(ctx, true)
 		errs = append(errs, err, l.drive(ctx, func(err error) { errs = append(errs, err) }))
 		moved, err := l.driveCollections(ctx)
 		errs = append(errs, err)
@@ -93,28 +93,35 @@ func (l *Leader) tick(ctx context.Context) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// createDueJobs closes the logs that are due and puts their reports into jobs.
-func (l *Leader) createDueJobs(ctx context.Context) (bool, error) {
+// createDueJobs closes the shared log if it is due and puts the reports of sealed logs into
+// jobs. It looks at what may have changed at other nodes if it is time, or look says
+// so.
+func (l *Leader) createDueJobs(ctx context.Context, look bool) (bool, error) {
 	l.creating.Lock()
 	defer l.creating.Unlock()
-	rotated := errors.Join(l.adoptLogs(ctx), l.rotate(ctx, l.now()))
-	cut, err := l.createJobs(ctx)
-	return cut, errors.Join(rotated, err)
+	errs := []error{l.adoptLogs(ctx), l.rotate(ctx, l.now(), look), l.settle(ctx)}
+	cut, err := l.createJobs(ctx, look)
+	return cut, errors.Join(append(errs, err)...)
 }
 
-// intakeDue returns when the next log must be closed.
+// intakeDue returns when logs are due next.
 func (l *Leader) intakeDue(context.Context) time.Time {
 	now := l.now()
 	due := now.Add(maxSleep)
-	for _, o := range l.openLogs() {
-		at := o.due(&l.config)
-		if o.log.Len() == 0 { // its first report may be on the way, and wakes nothing
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.sharing.active; s != nil {
+		at := s.due(&l.config)
+		if s.reports.Load() == 0 { // its first report may be on the way, and wakes nothing
 			at = later(at, now.Add(l.config.LogAge))
+		}
+		if l.crowded() {
+			at = later(at, now.Add(l.config.FirstPause))
 		}
 		due = earlier(due, at)
 	}
-	if len(l.sealedLogs()) > 0 { // they wait for a collection, which may end at another node
-		due = earlier(due, now.Add(lookEvery))
+	if len(l.blocked.logs) > 0 {
+		due = earlier(due, l.blocked.due)
 	}
 	return due
 }
@@ -182,56 +189,84 @@ func earlier(a, b time.Time) time.Time {
 func (l *Leader) collectGarbage(ctx context.Context) error {
 	l.sweeping.Lock()
 	defer l.sweeping.Unlock()
-	logs, err := l.config.Store.Logs(ctx, l.config.Node)
-	if err != nil {
-		return fmt.Errorf("reading logs: %w", err)
-	}
+	now, sure := l.guard.Now()
+	hour := !now.Before(l.expired.Add(cleanEvery))
 	var errs []error
-	for _, info := range logs {
-		if info.State != LogDone || info.Jobs > 0 {
-			continue
-		}
-		if err := l.drop(ctx, info); err != nil {
-			errs = append(errs, fmt.Errorf("removing log %d of task %v: %w", info.Number, info.Task, err))
+	if hour || l.recount.Swap(false) {
+		errs = append(errs, l.countJobs(ctx))
+	}
+	l.mu.Lock()
+	finished := l.finished
+	l.finished = make(map[*taskLog]struct{})
+	l.mu.Unlock()
+	for o := range finished {
+		if err := l.drop(ctx, o); err != nil {
+			errs = append(errs, fmt.Errorf("removing log %d of task %v: %w", o.key.number, o.key.task, err))
+			l.mu.Lock()
+			l.finished[o] = struct{}{}
+			l.mu.Unlock()
 		}
 	}
-	if now, sure := l.guard.Now(); sure && !now.Before(l.expired.Add(cleanEvery)) {
+	if sure && hour {
 		l.expired = now
 		errs = append(errs, l.expire(ctx, now))
 	}
 	return errors.Join(errs...)
 }
 
-// drop removes a log that no job refers to.
-func (l *Leader) drop(ctx context.Context, info Log) error {
-	k := logKey{info.Task, info.Number}
-	if err := l.closeLog(k); err != nil {
-		return err
+// removable lets a log be removed if no job refers to it and no shared log holds
+// reports of it. The caller holds l.mu.
+func (l *Leader) removable(o *taskLog) {
+	if o.info.State == LogDone && o.jobs <= 0 && (o.home == nil || o.home.removed) {
+		l.finished[o] = struct{}{}
+		l.wake.gc.set()
 	}
-	if err := segment.Remove(l.config.FS, l.dir(k)); err != nil {
-		return err
-	}
-	err := l.config.Store.DropLog(ctx, info.Task, info.Number)
-	if errors.Is(err, ErrBusy) {
-		return nil // not reached: a log that was cut gets no jobs but those that follow others
-	}
-	return err
 }
 
-func (l *Leader) closeLog(k logKey) error {
-	in := l.intake(k.task)
+// countJobs finds logs that no job refers to although this process does not know.
+func (l *Leader) countJobs(ctx context.Context) error {
+	all, err := l.config.Store.Logs(ctx, l.config.Node)
+	if err != nil {
+		l.recount.Store(true)
+		return fmt.Errorf("reading logs: %w", err)
+	}
 	l.mu.Lock()
-	o := l.logs[k]
-	delete(l.logs, k)
-	l.mu.Unlock()
-	if o == nil {
+	defer l.mu.Unlock()
+	for _, info := range all {
+		o := l.logs[logKey{info.Task, info.Number}]
+		if o == nil || info.State != LogDone || info.Jobs > 0 || o.info.State != LogDone {
+			continue
+		}
+		o.jobs = 0
+		l.removable(o)
+	}
+	return nil
+}
+
+// drop removes a log that no job refers to.
+func (l *Leader) drop(ctx context.Context, o *taskLog) error {
+	info, found, err := l.config.Store.Log(ctx, o.key.task, o.key.number)
+	if err != nil {
+		return err
+	}
+	if found && (info.State != LogDone || info.Jobs > 0) {
+		l.recount.Store(true) // it was counted wrongly
 		return nil
 	}
-	in.stored.Add(-o.size.Load())
-	o.reading.Lock()
-	defer o.reading.Unlock()
-	o.cursor.close()
-	return o.log.Close()
+	if err := l.readers.remove(o.key); err != nil {
+		return err
+	}
+	if err := segment.Remove(l.config.FS, l.dir(o.key)); err != nil {
+		return err
+	}
+	if err := l.config.Store.DropLog(ctx, o.key.task, o.key.number); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	delete(l.logs, o.key)
+	l.mu.Unlock()
+	l.intake(o.key.task).stored.Add(-o.size.Load())
+	return nil
 }
 
 // expire forgets what is older than the tasks' expiry.

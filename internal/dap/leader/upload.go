@@ -81,7 +81,7 @@ type uploading struct {
 	refused []dap.ReportUploadStatus // in the order of the request
 	checked []dap.ReportUploadStatus // with [Config.OpenAtUpload], all of the chunk in order; error 0: in ids
 	ids     []dap.ReportID           // of the chunk
-	ends    []int                    // of the chunk's reports in mem
+	ends    []int                    // of the chunk's records in mem
 	mem     []byte
 }
 
@@ -121,11 +121,21 @@ func (u *uploading) add(codec dap.Codec, report *dap.Report) (err error) {
 	if e != 0 || repeated {
 		return nil
 	}
-	if u.mem, err = codec.Append(u.mem, report); err != nil {
+	if u.mem == nil {
+		u.mem = make([]byte, 0, recordHead+sizeOf(report))
+	}
+	var head [recordHead]byte // filled when the log is known
+	if u.mem, err = codec.Append(append(u.mem, head[:]...), report); err != nil {
 		return err
 	}
 	u.ids, u.ends = append(u.ids, id), append(u.ends, len(u.mem))
 	return nil
+}
+
+// sizeOf returns about how many bytes an encoded report has, not less.
+func sizeOf(r *dap.Report) int {
+	const fixed = 128
+	return fixed + len(r.PublicShare) + len(r.LeaderShare.Enc) + len(r.LeaderShare.Payload) + len(r.HelperShare.Enc) + len(r.HelperShare.Payload)
 }
 
 // count counts a report and notes why it is refused.
@@ -140,7 +150,13 @@ func (u *uploading) count(id dap.ReportID, e dap.ReportError) {
 func (u *uploading) open(codec dap.Codec) error {
 	var all dap.UploadRequest
 	if len(u.ids) > 0 {
-		if err := codec.Decode(&all, u.mem); err != nil {
+		plain := make([]byte, 0, len(u.mem))
+		start := 0
+		for _, end := range u.ends {
+			plain = append(plain, u.mem[start+recordHead:end]...)
+			start = end
+		}
+		if err := codec.Decode(&all, plain); err != nil {
 			return err
 		}
 	}
@@ -200,7 +216,6 @@ func (u *uploading) flush(ctx context.Context, codec dap.Codec) error {
 	if err := u.leader.mayAcknowledge(ctx); err != nil {
 		return unclaimedError(err)
 	}
-	u.intake.stored.Add(int64(len(u.mem)))
 	u.intake.recent.add(u.ids...)
 	u.ids, u.ends, u.mem = u.ids[:0], u.ends[:0], u.mem[:0]
 	return nil

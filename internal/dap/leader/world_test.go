@@ -26,6 +26,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -88,7 +89,8 @@ func newWorld(t testing.TB, v *dap.Variant, change func(*dap.TaskConfiguration),
 	return w
 }
 
-// enroll makes both registries and the helper.
+// enroll adds the task to both registries, which it makes if there are none, and makes its
+// helper.
 func (w *world) enroll(t testing.TB, v *dap.Variant, config []byte) {
 	t.Helper()
 	secret, err := dap.DeriveVerifyKey(bytes.Repeat([]byte{7}, 32), w.task.ID())
@@ -100,11 +102,12 @@ func (w *world) enroll(t testing.TB, v *dap.Variant, config []byte) {
 		CollectorTokens: []auth.Hash{w.token.Hash()}, Outbound: token, Collector: w.collector.Config(),
 		Leeway: 5 * time.Minute, Grace: 10 * time.Minute,
 	}
-	w.registry = w.newRegistry(t, dap.Leader)
+	if w.registry == nil {
+		w.registry, w.theirs = w.newRegistry(t, dap.Leader), w.newRegistry(t, dap.Helper)
+	}
 	must(t, w.registry.Add(t.Context(), e))
 	e.Role, e.Inbound = dap.Helper, []auth.Hash{token.Hash()}
 	e.CollectorTokens, e.Outbound = nil, auth.Token{}
-	w.theirs = w.newRegistry(t, dap.Helper)
 	must(t, w.theirs.Add(t.Context(), e))
 	s, err := w.theirs.Lookup(t.Context(), w.task.ID())
 	must(t, err)
@@ -157,7 +160,7 @@ func (w *world) start() error {
 	c := leader.Config{
 		Store: w.store, Ledgers: ledgers, Registry: w.registry, FS: w.fs, Dir: "leader", Clock: w.clock, Rand: w.rand,
 		Client: &http.Client{Transport: w.wire}, Workers: 1, Metrics: w.seen, JobReports: 4,
-		Failed: func(err error) { w.seen.failed(err) },
+		Failed: func(err error) { w.seen.failed(err) }, Lost: w.seen.damage,
 	}
 	if w.tweak != nil {
 		w.tweak(&c)
@@ -321,10 +324,11 @@ type counts struct {
 	jobs       map[leader.JobOutcome]int
 	lost       map[leader.LossCause]int
 	errs       []error
+	damaged    map[string]loss.Loss // by place
 }
 
 func newCounts() *counts {
-	return &counts{upload: map[dap.ReportError]int{}, rejected: map[dap.ReportError]int{}, jobs: map[leader.JobOutcome]int{}, lost: map[leader.LossCause]int{}}
+	return &counts{upload: map[dap.ReportError]int{}, rejected: map[dap.ReportError]int{}, jobs: map[leader.JobOutcome]int{}, lost: map[leader.LossCause]int{}, damaged: map[string]loss.Loss{}}
 }
 
 func (c *counts) in(f func()) {
@@ -338,6 +342,7 @@ func (c *counts) Aggregated(n int)                  { c.in(func() { c.aggregated
 func (c *counts) Lost(l leader.LossCause, n int)    { c.in(func() { c.lost[l] += n }) }
 func (c *counts) Job(o leader.JobOutcome)           { c.in(func() { c.jobs[o]++ }) }
 func (c *counts) Collection(leader.CollectionState) {}
+func (c *counts) damage(l loss.Loss)                { c.in(func() { c.damaged[l.Place] = l }) }
 func (c *counts) failed(err error)                  { c.in(func() { c.errs = append(c.errs, err) }) }
 
 // A wire leads to the helper.

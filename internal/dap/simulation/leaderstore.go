@@ -54,6 +54,14 @@ func (s leaderLink) Logs(ctx context.Context, node string) ([]leader.Log, error)
 	return read(s.link, func() ([]leader.Log, error) { return s.Store.Logs(ctx, node) })
 }
 
+func (s leaderLink) Log(ctx context.Context, task dap.TaskID, number uint64) (log leader.Log, found bool, err error) {
+	_, err = read(s.link, func() (struct{}, error) {
+		log, found, err = s.Store.Log(ctx, task, number)
+		return struct{}{}, err
+	})
+	return log, found, err
+}
+
 func (s leaderLink) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error) {
 	_, err = read(s.link, func() (struct{}, error) {
 		last, undone, err = s.Store.LastLog(ctx, task, upto)

@@ -132,6 +132,23 @@ func (s *Leader) Logs(ctx context.Context, node string) ([]leader.Log, error) {
 	return all, nil
 }
 
+// Log implements [leader.Store].
+func (s *Leader) Log(ctx context.Context, task dap.TaskID, n uint64) (log leader.Log, found bool, err error) {
+	log = leader.Log{Task: task, Number: n}
+	var state int16
+	err = s.pool.QueryRow(ctx, `SELECT node, state, records,
+		(SELECT count(*) FROM dap_jobs j WHERE j.task = l.task AND j.log = l.number)
+		FROM dap_logs l WHERE task = $1 AND number = $2`, task[:], number(n)).Scan(&log.Node, &state, &log.Records, &log.Jobs)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return leader.Log{}, false, nil
+	}
+	if err != nil {
+		return leader.Log{}, false, fmt.Errorf("reading log %d of task %v: %w", n, task, err)
+	}
+	log.State = leader.LogState(state)
+	return log, true, nil
+}
+
 // LastLog implements [leader.Store].
 func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error) {
 	var have int64

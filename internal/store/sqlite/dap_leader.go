@@ -87,6 +87,21 @@ func (s *Leader) Logs(ctx context.Context, node string) ([]leader.Log, error) {
 	return all, rows.Err()
 }
 
+// Log implements [leader.Store].
+func (s *Leader) Log(ctx context.Context, task dap.TaskID, number uint64) (log leader.Log, found bool, err error) {
+	log = leader.Log{Task: task, Number: number}
+	err = s.db.QueryRowContext(ctx, `SELECT node, state, records,
+		(SELECT count(*) FROM dap_jobs j WHERE j.task = l.task AND j.log = l.number)
+		FROM dap_logs l WHERE task = ? AND number = ?`, task[:], int64(number)).Scan(&log.Node, &log.State, &log.Records, &log.Jobs)
+	if errors.Is(err, sql.ErrNoRows) {
+		return leader.Log{}, false, nil
+	}
+	if err != nil {
+		return leader.Log{}, false, fmt.Errorf("reading log %d of task %v: %w", number, task, err)
+	}
+	return log, true, nil
+}
+
 // LastLog implements [leader.Store].
 func (s *Leader) LastLog(ctx context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT coalesce((SELECT last_log FROM dap_intakes WHERE task = ?1), 0),

@@ -130,6 +130,29 @@ func (m *Model) Logs(_ context.Context, node string) (all []leader.Log, err erro
 	return all, err
 }
 
+// Log implements [leader.Store].
+func (m *Model) Log(ctx context.Context, task dap.TaskID, number uint64) (log leader.Log, found bool, err error) {
+	var node string
+	err = m.Read(func() error {
+		for _, l := range m.logs {
+			if l.Task == task && l.Number == number {
+				node = l.Node
+			}
+		}
+		return nil
+	})
+	if err != nil || node == "" {
+		return leader.Log{}, false, err
+	}
+	all, err := m.Logs(ctx, node)
+	for _, l := range all {
+		if l.Task == task && l.Number == number {
+			return l, true, err
+		}
+	}
+	return leader.Log{}, false, err
+}
+
 // LastLog implements [leader.Store].
 func (m *Model) LastLog(_ context.Context, task dap.TaskID, upto uint64) (last uint64, undone int, err error) {
 	err = m.Read(func() error {

@@ -135,6 +135,14 @@ func (s *suite) logs() {
 	if len(all) != 3 || all[0] != first || all[1].State != leader.LogOpen || all[1].Number >= all[2].Number {
 		s.Fatalf("logs %+v", all)
 	}
+	for _, want := range append(all, other) {
+		if got, found, err := s.Log(ctx, want.Task, want.Number); err != nil || !found || got != want {
+			s.Fatalf("log %+v, found %v, error %v, want %+v", got, found, err, want)
+		}
+	}
+	if got, found, err := s.Log(ctx, taskA, 99); err != nil || found {
+		s.Fatalf("a log that is not there: %+v, error %v", got, err)
+	}
 	elsewhere, err := s.Logs(ctx, "n2")
 	s.must(err)
 	s.equal(elsewhere, []leader.Log{other}, "logs of the other node")
@@ -168,6 +176,9 @@ func (s *suite) cut() {
 	jobs, reports, err := s.Jobs(ctx, taskA)
 	if err != nil || jobs != 2 || reports != 6 {
 		s.Fatalf("%d jobs of %d reports, error %v", jobs, reports, err)
+	}
+	if got, _, err := s.Log(ctx, taskA, log.Number); err != nil || got.State != leader.LogDone || got.Jobs != 2 {
+		s.Fatalf("log %+v, error %v", got, err)
 	}
 	logs, err := s.Logs(ctx, "n1")
 	s.must(err)
