@@ -20,8 +20,8 @@ func (f configFlag) load() (server.Config, error) {
 
 // configCmd reads a configuration.
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Say what is wrong with a configuration."`
-	Print configPrintCmd `cmd:"" help:"Show a configuration with all defaults filled in."`
+	Check configCheckCmd `cmd:"" help:"Check a configuration and list its errors."`
+	Print configPrintCmd `cmd:"" help:"Print a configuration with all defaults."`
 }
 
 // configFile is the configuration as an argument or, as with all other commands,

@@ -14,7 +14,7 @@ import (
 
 // dapCmd has tools for the protocol of the aggregate route.
 type dapCmd struct {
-	Decode dapDecodeCmd `cmd:"" help:"Show what a message of the protocol says."`
+	Decode dapDecodeCmd `cmd:"" help:"Decode a message and print its fields."`
 }
 
 // dapDecodeCmd shows a message.

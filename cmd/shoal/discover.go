@@ -2,9 +2,9 @@ package main
 
 // discoverCmd is the command line of the discovery engine.
 type discoverCmd struct {
-	Explain discoverExplainCmd `cmd:"" help:"Say what the rules decide about a page, and why."`
-	Replay  discoverReplayCmd  `cmd:"" help:"Give recorded events to the engine and fetch what it asks for."`
-	Bundle  discoverBundleCmd  `cmd:"" help:"Make and check the signed rules by which search pages are read."`
+	Explain discoverExplainCmd `cmd:"" help:"Explain what the rules decide about a page."`
+	Replay  discoverReplayCmd  `cmd:"" help:"Replay recorded events and fetch the pages that the engine asks for."`
+	Bundle  discoverBundleCmd  `cmd:"" help:"Sign and verify bundles of rules for search pages."`
 }
 
 // Help is printed by "shoal discover --help".

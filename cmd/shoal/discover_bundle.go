@@ -19,10 +19,10 @@ import (
 
 // discoverBundleCmd works on rule bundles.
 type discoverBundleCmd struct {
-	Keygen bundleKeygenCmd `cmd:"" help:"Make the key that signs rule bundles."`
-	Sign   bundleSignCmd   `cmd:"" help:"Check a document of rules and sign it."`
-	Verify bundleVerifyCmd `cmd:"" help:"Say whether a signed bundle would be used now."`
-	Show   bundleShowCmd   `cmd:"" help:"Show what a signed bundle says."`
+	Keygen bundleKeygenCmd `cmd:"" help:"Generate the key that signs rule bundles."`
+	Sign   bundleSignCmd   `cmd:"" help:"Sign a document of rules, after checking it."`
+	Verify bundleVerifyCmd `cmd:"" help:"Verify the signature and the validity of a bundle."`
+	Show   bundleShowCmd   `cmd:"" help:"Show the content of a signed bundle."`
 }
 
 type bundleKeygenCmd struct {

@@ -13,7 +13,7 @@ import (
 // keysCmd manages the keys to which others seal.
 type keysCmd struct {
 	List   keysListCmd   `cmd:"" help:"List the keys, without their secrets."`
-	Rotate keysRotateCmd `cmd:"" help:"Make new keys before they are due."`
+	Rotate keysRotateCmd `cmd:"" help:"Rotate keys before they are due."`
 }
 
 type keyList struct {

@@ -9,8 +9,8 @@ import (
 
 // leaderCmd looks after the servers of a leader.
 type leaderCmd struct {
-	Nodes    leaderNodesCmd    `cmd:"" help:"List the servers that share the leader's store."`
-	DropNode leaderDropNodeCmd `cmd:"" help:"Give up the reports of a server that is lost."`
+	Nodes    leaderNodesCmd    `cmd:"" help:"List the nodes that share the leader's store."`
+	DropNode leaderDropNodeCmd `cmd:"" help:"Drop a lost node, and the reports that only it has."`
 }
 
 type leaderNodesCmd struct {

@@ -24,32 +24,32 @@ import (
 type commands struct {
 	Demo demoCmd `cmd:"" help:"Run all parties on this machine and answer a question about its software."`
 
-	Metrics  metricsCmd  `cmd:"" help:"Check and sign questions."`
-	Plan     planCmd     `cmd:"" help:"Say what questions cost and tell, before anything is collected."`
-	Simulate simulateCmd `cmd:"" help:"Let invented people answer your questions, and see the answers beside the truth."`
+	Metrics  metricsCmd  `cmd:"" help:"Check, build and sign questions."`
+	Plan     planCmd     `cmd:"" help:"Show what questions cost and reveal, before anything is collected."`
+	Simulate simulateCmd `cmd:"" help:"Simulate answers of invented people, and compare them with the truth."`
 
 	Init    initCmd    `cmd:"" help:"Write the configuration and the keys of an organisation."`
 	Serve   serveCmd   `cmd:"" help:"Run an organisation's roles."`
-	Config  configCmd  `cmd:"" help:"Check or show a configuration."`
+	Config  configCmd  `cmd:"" help:"Check or print a configuration."`
 	Fsck    fsckCmd    `cmd:"" help:"Check every released file against its manifest."`
-	Doctor  doctorCmd  `cmd:"" help:"Look for what would keep an organisation from working."`
-	Pair    pairCmd    `cmd:"" help:"Let two organisations come to share what aggregate questions need."`
-	Task    taskCmd    `cmd:"" help:"Add, list, show and end the tasks that an organisation serves."`
-	Keys    keysCmd    `cmd:"" help:"List and renew the keys to which others seal."`
-	Collect collectCmd `cmd:"" help:"Ask for aggregates, and see what is waited for."`
-	Leader  leaderCmd  `cmd:"" help:"List a leader's servers, and give up one that is lost."`
-	Token   tokenCmd   `cmd:"" help:"Make and revoke tokens of the management API."`
-	Backup  backupCmd  `cmd:"" help:"Copy all that an organisation needs to go on after a loss."`
-	Restore restoreCmd `cmd:"" help:"Put an organisation back from a backup."`
-	Export  exportCmd  `cmd:"" help:"Write what has been released."`
-	Query   queryCmd   `cmd:"" help:"Ask questions in SQL of what has been released."`
-	Bench   benchCmd   `cmd:"" help:"Measure this system beside the Prochlo paper."`
-	DAP     dapCmd     `cmd:"" name:"dap" help:"Tools for the protocol of the aggregate route."`
+	Doctor  doctorCmd  `cmd:"" help:"Check an organisation for what keeps it from working."`
+	Pair    pairCmd    `cmd:"" help:"Exchange keys and tokens with a partner organisation."`
+	Task    taskCmd    `cmd:"" help:"Add, list, show and disable the tasks of an organisation."`
+	Keys    keysCmd    `cmd:"" help:"List and rotate the HPKE keys of an organisation."`
+	Collect collectCmd `cmd:"" help:"Collect aggregates, and list pending collections."`
+	Leader  leaderCmd  `cmd:"" help:"List a leader's nodes, and drop one that is lost."`
+	Token   tokenCmd   `cmd:"" help:"Create, list and revoke tokens of the management API."`
+	Backup  backupCmd  `cmd:"" help:"Back up configuration, keys, tasks and released results of an organisation."`
+	Restore restoreCmd `cmd:"" help:"Restore an organisation from a backup."`
+	Export  exportCmd  `cmd:"" help:"Export released tables."`
+	Query   queryCmd   `cmd:"" help:"Query released tables in SQL."`
+	Bench   benchCmd   `cmd:"" help:"Measure this system and compare it with the Prochlo paper."`
+	DAP     dapCmd     `cmd:"" name:"dap" help:"Inspect messages of the DAP protocol."`
 
-	Discover discoverCmd `cmd:"" help:"Say what the discovery engine decides about pages; work on its rules."`
+	Discover discoverCmd `cmd:"" help:"Explain what the discovery engine decides, and sign its rules."`
 
-	Outbox outboxCmd `cmd:"" help:"Show and empty what an app is about to send."`
-	Agent  agentCmd  `cmd:"" help:"Send what waits in an outbox, for programs that live briefly."`
+	Outbox outboxCmd `cmd:"" help:"List, show and drop the reports that an app is about to send."`
+	Agent  agentCmd  `cmd:"" help:"Send the reports of an outbox, for programs that live briefly."`
 
 	Help    helpCmd          `cmd:"" help:"Describe a command."`
 	Show    versionCmd       `cmd:"" name:"version" help:"Print the version."`
@@ -91,14 +91,7 @@ func run(args []string, stdout, stderr io.Writer, c clock.Clock) int {
 
 	var line commands
 	exit := -1 // set when kong has answered by itself: --help, --version
-	parser, err := kong.New(&line,
-		kong.Name("shoal"),
-		kong.Description("Ask a question of many people's software; learn the answer, and nothing about any one of them."),
-		kong.Writers(stdout, stderr),
-		kong.Vars{"version": version()},
-		kong.Exit(func(code int) { exit = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-	)
+	parser, err := newParser(&line, stdout, stderr, func(code int) { exit = code })
 	if err != nil {
 		return fail(stderr, err)
 	}
@@ -111,6 +104,19 @@ func run(args []string, stdout, stderr io.Writer, c clock.Clock) int {
 		return 2
 	}
 	return fail(stderr, parsed.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr, clock: c}))
+}
+
+// newParser returns the parser of the command line. It calls exit when it has
+// answered by itself.
+func newParser(line *commands, stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(line,
+		kong.Name("shoal"),
+		kong.Description("Ask a question of many people's software; learn the answer, and nothing about any one of them."),
+		kong.Writers(stdout, stderr),
+		kong.Vars{"version": version()},
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+	)
 }
 
 // fail reports err, if any, and returns its exit code.

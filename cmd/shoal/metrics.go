@@ -16,9 +16,9 @@ import (
 
 // metricsCmd works on questions.
 type metricsCmd struct {
-	Check metricsCheckCmd `cmd:"" help:"Say what is wrong with questions."`
-	Build metricsBuildCmd `cmd:"" help:"Sign questions as the tasks that an app embeds."`
-	Key   metricsKeyCmd   `cmd:"" help:"Make the key with which an owner signs questions."`
+	Check metricsCheckCmd `cmd:"" help:"Check questions and list their errors."`
+	Build metricsBuildCmd `cmd:"" help:"Build the signed tasks that an app embeds."`
+	Key   metricsKeyCmd   `cmd:"" help:"Generate the key with which an owner signs questions."`
 }
 
 // metricsFile is the file of questions.

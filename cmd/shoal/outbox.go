@@ -17,9 +17,9 @@ import (
 
 // outboxCmd shows a person what an app's telemetry is about to send.
 type outboxCmd struct {
-	List outboxListCmd `cmd:"" help:"List the reports that wait, by the time they are sent."`
-	Show outboxShowCmd `cmd:"" help:"Show all that is known of one report."`
-	Drop outboxDropCmd `cmd:"" help:"Remove reports before they are sent."`
+	List outboxListCmd `cmd:"" help:"List the pending reports, by the time they are sent."`
+	Show outboxShowCmd `cmd:"" help:"Show one report in full."`
+	Drop outboxDropCmd `cmd:"" help:"Drop reports before they are sent."`
 }
 
 // outboxDir is where the app keeps its outbox.

@@ -14,11 +14,11 @@ import (
 
 // pairCmd lets two organisations come to share their secrets.
 type pairCmd struct {
-	Card   pairCardCmd   `cmd:"" help:"Print what other organisations must know of this one."`
-	Invite pairInviteCmd `cmd:"" help:"As the leader, make the secrets for the organisation of a card and print the invitation."`
+	Card   pairCardCmd   `cmd:"" help:"Print the card of this organisation: its names, URLs and public keys."`
+	Invite pairInviteCmd `cmd:"" help:"Invite the organisation of a card, as the leader: print an invitation with the shared secrets."`
 	Accept pairAcceptCmd `cmd:"" help:"Accept a leader's invitation, or the card of a collector."`
 	List   pairListCmd   `cmd:"" help:"List the pairings, without their secrets."`
-	Remove pairRemoveCmd `cmd:"" help:"Forget the pairings with an organisation."`
+	Remove pairRemoveCmd `cmd:"" help:"Remove the pairings with an organisation."`
 }
 
 // Help is printed by "shoal pair --help".

@@ -49,7 +49,7 @@ func TestConsoleTables(t *testing.T) {
 func TestQuery(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/query",
-		UpdateScripts: os.Getenv("SHOAL_UPDATE") != "",
+		UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
 			// With 603 reports a noised minimum of 100 is missed in 1 of 10^15 runs.
 			text := strings.Repeat("Sea. ", 400) + strings.Repeat("fish ", 200) + strings.Repeat("rare ", 3)

@@ -15,8 +15,9 @@ func TestMain(m *testing.M) {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, fileClock{os.Getenv(clockFile)}))
 	}
 	testscript.Main(m, map[string]func(){
-		"shoal": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, scriptClock())) },
-		"app":   func() { os.Exit(app(os.Args[1:])) }, // see app_test.go
+		"shoal":  func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, scriptClock())) },
+		"app":    func() { os.Exit(app(os.Args[1:])) }, // see app_test.go
+		"record": func() { os.Exit(record(os.Args[1:])) },
 	})
 }
 
@@ -34,7 +35,7 @@ func scriptClock() clock.Clock {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
-		UpdateScripts: os.Getenv("SHOAL_UPDATE") != "",
+		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"capture": capture, "expand": expand, "eventually": eventually, "forward": letPass, "damage": damage,
 		},

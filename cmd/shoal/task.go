@@ -15,10 +15,10 @@ import (
 
 // taskCmd manages the tasks that an organisation serves.
 type taskCmd struct {
-	Add     taskAddCmd     `cmd:"" help:"Serve the tasks of a bundle."`
+	Add     taskAddCmd     `cmd:"" help:"Add the tasks of a bundle."`
 	List    taskListCmd    `cmd:"" help:"List the tasks that are served."`
-	Show    taskShowCmd    `cmd:"" help:"Say all that is known of a task."`
-	Disable taskDisableCmd `cmd:"" help:"End an aggregate task before its time."`
+	Show    taskShowCmd    `cmd:"" help:"Show a task in full."`
+	Disable taskDisableCmd `cmd:"" help:"Disable an aggregate task before it expires."`
 }
 
 // A taskView is a task as the management API shows it.

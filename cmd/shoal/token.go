@@ -11,9 +11,9 @@ import (
 
 // tokenCmd manages the tokens of the management API.
 type tokenCmd struct {
-	Create tokenCreateCmd `cmd:"" help:"Make a token and print it, once."`
+	Create tokenCreateCmd `cmd:"" help:"Create a token and print it once."`
 	List   tokenListCmd   `cmd:"" help:"List the tokens, without their secrets."`
-	Revoke tokenRevokeCmd `cmd:"" help:"Make a token invalid."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token."`
 }
 
 type tokenCreateCmd struct {
