@@ -83,16 +83,22 @@ func gated(t *testing.T, adjust func(*Config), p pace) (string, [][]byte, *Serve
 // until the server has them.
 func idle(t *testing.T, c *http.Client, url, from string, n int, there func() bool) (end func()) {
 	t.Helper()
+	return idleAs(t, c, http.MethodPost, "application/shoal-report;v=1", url, from, n, there)
+}
+
+// idleAs is idle with another method and media type.
+func idleAs(t *testing.T, c *http.Client, method, kind, url, from string, n int, there func() bool) (end func()) {
+	t.Helper()
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	var bodies []*io.PipeWriter
 	for range n {
 		body, hold := io.Pipe()
 		bodies = append(bodies, hold)
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
+		r, err := http.NewRequestWithContext(ctx, method, url, body)
 		must(t, err)
 		r.ContentLength = 200
-		r.Header.Set("Content-Type", "application/shoal-report;v=1")
+		r.Header.Set("Content-Type", kind)
 		r.Header.Set("Test-Address", from)
 		wg.Go(func() {
 			resp, err := c.Do(r)

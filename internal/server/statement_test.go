@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -364,4 +366,30 @@ func TestReserveForBatches(t *testing.T) {
 	w.clock.Advance(11 * time.Minute)
 	must(t, w.tick(w.a, w.b))
 	w.wantEpochs("with room", map[task.Epoch]string{many: "released"})
+}
+
+// TestIdleStatements: statements whose bodies do not come hold no more places than one
+// network may, and none of batches, keys or other networks' statements.
+func TestIdleStatements(t *testing.T) {
+	w := newWorld(t)
+	w.a.start()
+	s, err := w.b.open()
+	must(t, err)
+	s.network = func(r *http.Request) netip.Prefix { return networkOf(r.Header.Get("Test-Address")) }
+	ctx, stop := context.WithCancel(t.Context())
+	w.b.server, w.b.stop, w.b.done = s, stop, make(chan error, 1)
+	go func() { w.b.done <- s.Run(ctx) }()
+	t.Cleanup(w.b.halt)
+	w.send(w.reports(300, "apple"))
+	e := w.task.EpochAt(w.clock.Now())
+	client := &http.Client{Transport: &http.Transport{}}
+	url := "http://" + w.b.server.Addr("public") + "/tasks/" + w.id.String() + "/statement"
+	end := idleAs(t, client, http.MethodPut, "application/shoal-statement;v=1", url, "192.0.2.1", keySlots/4+10, func() bool {
+		return w.b.server.gates.statements.places() == keySlots/4
+	})
+	w.pass(e)
+	few := w.next(3)
+	w.wantEpochs("while others hold places", map[task.Epoch]string{e: "released", e + 1: "too few", few: "too few"})
+	end()
+	client.CloseIdleConnections()
 }
