@@ -353,7 +353,7 @@ func (x *examiner) compare(r *record, page *message.Page) error {
 	return x.shorter(r)
 }
 
-// shorter goes on to the next shorter URL, or reports the page if there is none.
+// shorter goes on to the next shorter URL, or reports the page if no shorter one is left.
 func (x *examiner) shorter(r *record) error {
 	s := r.step
 	s.rest = slices.DeleteFunc(s.rest, x.memory.private.has)

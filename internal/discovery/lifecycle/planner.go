@@ -66,7 +66,7 @@ type planner struct {
 
 func (p *planner) reset() { p.sitemaps = make(map[string]misses) }
 
-// plan returns the first step for a page, or why there is none: a URL that the
+// plan returns the first step for a page, or why it has no step: a URL that the
 // strict rules refuse is not asked for unless there is public evidence. Evidence
 // is that a shorter URL, which passes them, stands for it (instead): then only
 // that is asked for. Or it is a page that was fetched anonymously and links to it,
@@ -127,7 +127,7 @@ func (p *planner) canonical(r *record) (discovery.URL, bool) {
 	return c, p.scene.strict(c)
 }
 
-// proof returns the first fetch that may bring evidence for a page, nil if there is none.
+// proof returns the first fetch that may bring evidence for a page, nil if nothing can.
 func (p *planner) proof(r *record, target discovery.URL) *step {
 	if s := p.evidence(r); s != nil {
 		return s

@@ -19,7 +19,7 @@ type record struct {
 	last   time.Time     // activity
 	due    time.Time     // not to be fetched before
 	search *bundle.Search
-	source discovery.URL        // the page before; zero if there is none
+	source discovery.URL        // the page before; zero if it is unknown
 	before *discovery.Signature // of the page as it was shown
 	counts Counts
 

@@ -18,7 +18,7 @@ type scene struct {
 	now    time.Time
 }
 
-// bundle returns the bundle, nil if there is none or it has expired.
+// bundle returns the bundle, nil if it is missing or has expired.
 func (s *scene) bundle() *bundle.Bundle {
 	if b := s.config.Bundle; b != nil && s.now.Before(b.Expires()) {
 		return b

@@ -42,7 +42,7 @@ type Unreleased struct {
 // A Span of epochs is what [UnreleasedOf] is asked for.
 type Span struct {
 	Now    time.Time
-	Grace  time.Duration // how long the shuffler may take to hand a batch over, and to state that there is none
+	Grace  time.Duration // how long the shuffler may take to hand a batch over, and to state that no batch comes
 	Since  time.Time     // when data of the analyzer was last given up or restored; zero for never
 	Before task.Epoch    // the first that is not wanted
 	Most   int           // the newest, at most so many
