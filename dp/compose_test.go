@@ -173,7 +173,7 @@ func TestCrowdsBeatBasicComposition(t *testing.T) {
 
 func TestCrowdsRefuse(t *testing.T) {
 	th := drop(t, 20, 10, 2000)
-	for _, k := range []uint64{0, MaxCrowds + 1} {
+	for _, k := range []uint64{0, maxCrowds + 1} {
 		if _, err := Crowds(th, k, 1); err == nil {
 			t.Errorf("%d crowds accepted", k)
 		}

@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// MaxCrowds is the largest number of crowds that [Crowds] composes.
-const MaxCrowds = 256
+// maxCrowds is the largest number of crowds that [Crowds] composes.
+const maxCrowds = 256
 
 // Crowds returns the privacy of a client that sends at most reports reports to
-// each of at most crowds crowds, 1 to [MaxCrowds], under t. It composes the
+// each of at most crowds crowds, 1 to 256, under t. It composes the
 // exact privacy loss distribution of t with itself, rounded to a grid such that
 // no figure is understated: epsilon exceeds the truth by less than one part in
 // a thousand, and delta by 10^-16 where epsilon is large. That is far tighter
@@ -20,8 +20,8 @@ const MaxCrowds = 256
 // The composition holds for crowds of any sizes that are chosen one after the
 // other.
 func Crowds(t Threshold, crowds, reports uint64) (Curve, error) {
-	if crowds == 0 || crowds > MaxCrowds {
-		return nil, fmt.Errorf("composing %s over %d crowds: want 1 to %d; beyond, use basic composition", t, crowds, MaxCrowds)
+	if crowds == 0 || crowds > maxCrowds {
+		return nil, fmt.Errorf("composing %s over %d crowds: want 1 to %d; beyond, use basic composition", t, crowds, maxCrowds)
 	}
 	single, ok := t.Reports(reports).(pairCurve)
 	if !ok || crowds == 1 {

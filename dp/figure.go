@@ -23,8 +23,8 @@ func Assumptions(t Threshold) string {
 	return Assumption
 }
 
-// Digits is how many digits [Figure] writes.
-const Digits = 4
+// figureDigits is how many digits [Figure] writes.
+const figureDigits = 4
 
 // slack is the relative size of what this package adds to a figure for the
 // errors of its own float64 arithmetic, at most. A figure that exceeds a number
@@ -42,7 +42,7 @@ func Figure(x float64) string {
 		return "0"
 	}
 	if x < 0 {
-		return strconv.FormatFloat(x, 'g', Digits, 64) // no epsilon and no delta
+		return strconv.FormatFloat(x, 'g', figureDigits, 64) // no epsilon and no delta
 	}
 	v, err := strconv.ParseFloat(roundedUp(x*(1-slack)), 64)
 	if err != nil || math.IsInf(v, 0) {
@@ -51,13 +51,13 @@ func Figure(x float64) string {
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
-// roundedUp returns the least number of [Digits] digits that is not below x > 0.
+// roundedUp returns the least number of 4 digits that is not below x > 0.
 func roundedUp(x float64) string {
 	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(x, 'e', 60, 64), "e")
 	digits := []byte(strings.Replace(mantissa, ".", "", 1))
-	kept, rest := digits[:Digits], digits[Digits:]
+	kept, rest := digits[:figureDigits], digits[figureDigits:]
 	power, _ := strconv.Atoi(exponent)
-	power -= Digits - 1
+	power -= figureDigits - 1
 	n, _ := strconv.ParseUint(string(kept), 10, 64)
 	if strings.Trim(string(rest), "0") != "" {
 		n++

@@ -88,7 +88,7 @@ func Released(t Threshold, total *Total, s Share) (Curve, error) {
 		mu = total.mu(s)
 		floor = min(1, float64(s.Decisions)*total.Floor(s.Reports))
 	}
-	if sigma := sigmaOf(t); s.Crowds > MaxCrowds || sigma > exactSigma {
+	if sigma := sigmaOf(t); s.Crowds > maxCrowds || sigma > exactSigma {
 		one := float64(s.PerCrowd) * 1000 / float64(sigma)
 		return gaussian{
 			mu:    math.Sqrt(float64(s.Crowds)*one*one + mu*mu),

@@ -25,13 +25,22 @@ const (
 	maxProblem = 4 << 10
 )
 
+// A Clock gives the time and waits for it. It is safe for concurrent use.
+type Clock interface {
+	// Now returns the current time, in UTC.
+	Now() time.Time
+	// Until waits until the clock reads t or later. It returns ctx.Err() if ctx
+	// ends first.
+	Until(ctx context.Context, t time.Time) error
+}
+
 // Options are the settings of a [Client]. The zero value is good.
 type Options struct {
 	Keys      *KeyCache         // shared with other clients; nil means one of its own
 	Leader    ed25519.PublicKey // identity by which the leader's keys must be signed; nil: any keys
 	Helper    ed25519.PublicKey
 	Transport http.RoundTripper // nil means [Transport]
-	Clock     clock.Clock       // nil means the machine's
+	Clock     Clock             // nil means the machine's
 	Rand      io.Reader         // of report IDs and shares; nil means crypto/rand
 
 	Attempts int           // requests for one upload at most; 0 means 3

@@ -34,7 +34,7 @@ type Source struct {
 // concurrent use.
 type KeyCache struct {
 	http  *http.Client
-	clock clock.Clock
+	clock Clock
 
 	mu    sync.Mutex
 	known map[string]cached // by endpoint, role and identity; guarded by mu
@@ -47,7 +47,7 @@ type cached struct {
 
 // NewKeyCache returns an empty cache; rt nil means [Transport], c nil the
 // machine's clock.
-func NewKeyCache(rt http.RoundTripper, c clock.Clock) *KeyCache {
+func NewKeyCache(rt http.RoundTripper, c Clock) *KeyCache {
 	if c == nil {
 		c = clock.System()
 	}

@@ -30,7 +30,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -84,13 +83,19 @@ func Open(signed []byte, party ed25519.PublicKey) (time.Time, error) {
 	return time.Unix(int64(n)*60, 0).UTC(), nil
 }
 
+// A Clock gives the time.
+type Clock interface {
+	// Now returns the current time, in UTC.
+	Now() time.Time
+}
+
 // A Config is what a [Server] needs.
 type Config struct {
 	Party ed25519.PublicKey
 	// Fetch asks the party for its signed minute. It must bound the time and the
 	// bytes of the answer.
 	Fetch func(context.Context) ([]byte, error)
-	Clock clock.Clock
+	Clock Clock
 	// Skew is how far a minute may be from the clock, 2 minutes if 0.
 	Skew time.Duration
 	// Timeout bounds one fetch, 10 seconds if 0.
@@ -186,7 +191,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // A Client is a client's knowledge of the time. It is safe for concurrent use.
 type Client struct {
 	party  ed25519.PublicKey
-	clock  clock.Clock
+	clock  Clock
 	maxAge time.Duration
 	mu     sync.Mutex
 	minute time.Time
@@ -195,7 +200,7 @@ type Client struct {
 
 // NewClient returns a client that knows no time. Of the clock it uses differences
 // alone; a minute is good for maxAge, 1 hour if 0.
-func NewClient(party ed25519.PublicKey, c clock.Clock, maxAge time.Duration) *Client {
+func NewClient(party ed25519.PublicKey, c Clock, maxAge time.Duration) *Client {
 	if maxAge <= 0 {
 		maxAge = time.Hour
 	}

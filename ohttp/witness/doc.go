@@ -8,7 +8,7 @@
 // no key without both signatures.
 //
 //	w, err := witness.New(witness.Config{
-//		Identity: identity, Parties: parties, Store: store, Clock: clock.System(),
+//		Identity: identity, Parties: parties, Store: store, Clock: clock,
 //		Purposes: map[string]time.Duration{"gateway": 24 * time.Hour}, Fetch: fetch,
 //	})
 //	mux.Handle("GET /keys/", http.StripPrefix("/keys", w))

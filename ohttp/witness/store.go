@@ -42,8 +42,10 @@ type Files struct {
 	mu   sync.Mutex
 }
 
-// OpenFiles makes the directory if it is missing.
-func OpenFiles(fsys durable.FS, dir string) (*Files, error) {
+// OpenFiles opens the records in a directory, which it makes if it is missing.
+func OpenFiles(dir string) (*Files, error) { return openFiles(durable.OS(), dir) }
+
+func openFiles(fsys durable.FS, dir string) (*Files, error) {
 	if err := fsys.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening records of key statements: %w", err)
 	}

@@ -13,13 +13,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
 // MediaType is the media type of what a [Witness] serves.
 const MediaType = "application/shoal-witnessed-keys"
+
+// A Clock gives the time.
+type Clock interface {
+	// Now returns the current time, in UTC.
+	Now() time.Time
+}
 
 // A Config is what a [Witness] needs.
 type Config struct {
@@ -35,7 +40,7 @@ type Config struct {
 	// Store keeps what was signed.
 	Store Store
 	// Clock chooses the periods that are served.
-	Clock clock.Clock
+	Clock Clock
 	// Early is how long before its start a period is served, 1 hour if 0.
 	Early time.Duration
 	// Pause is the time between attempts to fetch one slot, and between looks at the

@@ -73,7 +73,7 @@ func newWorld(t testing.TB, keys func(int) []byte) *world {
 	t.Helper()
 	w := &world{party: &party{key: identity(t, 1), keys: keys}, witness: identity(t, 2), clock: clock.NewVirtual(start)}
 	var err error
-	if w.store, err = witness.OpenFiles(durable.Mem(), "witness"); err != nil {
+	if w.store, err = witness.OpenFilesIn(durable.Mem(), "witness"); err != nil {
 		t.Fatal(err)
 	}
 	if w.slot, err = witness.SlotAt(w.party.key.Public(), purpose, length, start); err != nil {
@@ -216,7 +216,7 @@ func TestStoreThatForgets(t *testing.T) {
 	if _, err := node.Keys(t.Context(), w.slot); err != nil {
 		t.Fatal(err)
 	}
-	empty, err := witness.OpenFiles(durable.Mem(), "other")
+	empty, err := witness.OpenFilesIn(durable.Mem(), "other")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestFailuresAreWaitedFor(t *testing.T) {
 
 	for n := 1; n < 8; n++ { // each call to the disk fails once, with the process alive
 		disk := crashfs.New(1)
-		store, err := witness.OpenFiles(disk, "witness")
+		store, err := witness.OpenFilesIn(disk, "witness")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -283,7 +283,7 @@ func TestCrashAtEachCall(t *testing.T) {
 	served, crashed := 0, 0
 	for n := 1; n <= 12; n++ { // writing takes 5 calls
 		disk := crashfs.New(uint64(n))
-		store, err := witness.OpenFiles(disk, "witness")
+		store, err := witness.OpenFilesIn(disk, "witness")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +298,7 @@ func TestCrashAtEachCall(t *testing.T) {
 			crashed++
 		}
 		for range 4 { // outcomes of the crash
-			if store, err = witness.OpenFiles(disk.Restart(), "witness"); err != nil {
+			if store, err = witness.OpenFilesIn(disk.Restart(), "witness"); err != nil {
 				t.Fatal(err)
 			}
 			w.store = store
