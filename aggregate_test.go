@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/durable"
-	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -38,7 +38,7 @@ func TestAggregatesArrive(t *testing.T) {
 	for _, tk := range tasks {
 		all = append(all, tk)
 	}
-	c := open(t, a.options(all...))
+	c := sdktest.Open(t, a.options(all...))
 	for _, o := range []shoal.Outcome{
 		c.Count("count"), c.Count("count"), c.Count("often"), c.Add("often", 2), c.Add("pages", 7), c.Add("pages", 5),
 		c.Observe("hours", 9), c.Observe("hours", 13.0), c.Observe("start", 230), c.Observe("theme", "dark"),
@@ -53,7 +53,7 @@ func TestAggregatesArrive(t *testing.T) {
 	if a.requests > 0 {
 		t.Fatalf("saying something made %d requests", a.requests)
 	}
-	drain(t, c, a.clock, midnight.Add(2*day))
+	sdktest.Drain(t, c, a.clock, midnight.Add(2*day))
 	for name, want := range map[string]string{
 		"count": "count 1", "often": "count 3", "pages": "sum 12", "hours": "mean 11", "start": "below 100 0, 100 to 999 1, 1000 and above 0",
 		"theme": "dark 1, light 0", "plugins": "maps 1, chess 0, tables 1", "use": "0 10, 1 1, 2 5", "sizes": "0 1, 1 2, 2 3",
@@ -78,13 +78,13 @@ func TestPresenceIsHidden(t *testing.T) {
 	a := newAggregators(t)
 	hidden := a.ask("hidden", task.Aggregation{Kind: task.Count, Max: 1})
 	revealed := a.ask("revealed", task.Aggregation{Kind: task.Count, Max: 1, Presence: task.Revealed})
-	c := open(t, a.options(hidden, revealed))
+	c := sdktest.Open(t, a.options(hidden, revealed))
 	// Nothing is recorded in the first epoch, and on the second the program sleeps.
-	drain(t, c, a.clock, midnight.Add(day+43200*time.Second-time.Minute))
+	sdktest.Drain(t, c, a.clock, midnight.Add(day+43200*time.Second-time.Minute))
 	a.clock.Forward(midnight.Add(2*day + time.Hour))
 	c.Count("hidden")
 	c.Count("revealed")
-	drain(t, c, a.clock, midnight.Add(5*day))
+	sdktest.Drain(t, c, a.clock, midnight.Add(5*day))
 	for e, want := range map[task.Epoch]string{epoch0: "count 0", epoch0 + 1: "count 0", epoch0 + 2: "count 1", epoch0 + 3: "count 0", epoch0 - 1: "no reports"} {
 		if got := a.result(hidden, e); got != want {
 			t.Errorf("hidden, epoch %d: %s, want %s", e-epoch0, got, want)
@@ -131,7 +131,7 @@ func TestTimeOfSendingIsUniform(t *testing.T) {
 	for range rounds {
 		a.clock.Set(midnight.Add(time.Hour))
 		o.Mode = shoal.On
-		c := open(t, o)
+		c := sdktest.Open(t, o)
 		c.Count("m")
 		list, err := c.Pending()
 		if err != nil || len(list) != 1 {
@@ -154,22 +154,23 @@ func TestTimeOfSendingIsUniform(t *testing.T) {
 }
 
 func TestWrongUseOfMetrics(t *testing.T) {
-	h := newFirstHop(t)
 	a := newAggregators(t)
-	a.owner = h.owner.identity
-	crowd := h.task("api_use")
+	crowd := sdktest.CrowdTask("api_use", a.owner.Public(),
+		task.Party{Role: task.Shuffler, URL: "https://shuffler.example", Identity: a.leader.Public()},
+		task.Party{Role: task.Analyzer, URL: "https://analyzer.example", Identity: a.helper.Public()},
+	)
 	sum := a.ask("pages", task.Aggregation{Kind: task.Sum, Max: 10})
 	o := a.options(crowd, sum)
 	var seen []shoal.Outcome
 	o.Observe = func(_ string, _ any, o shoal.Outcome) { seen = append(seen, o) }
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	for _, tt := range []struct {
 		got    shoal.Outcome
 		status shoal.Status
 		words  string
 	}{
 		{c.Count("api_use"), shoal.Invalid, "use Record"},
-		{c.Record("pages", use("cat")), shoal.Invalid, "use Count, Add, Observe or Vector"},
+		{c.Record("pages", sdktest.Use("cat")), shoal.Invalid, "use Count, Add, Observe or Vector"},
 		{c.Observe("pages", 4242), shoal.Invalid, "means, histograms"},
 		{c.Add("pages", -4242), shoal.Invalid, "negative"},
 		{c.Vector("pages", []int{4242}), shoal.Invalid, "vectors and gradients"},
@@ -203,9 +204,9 @@ func TestKeysThatRotate(t *testing.T) {
 	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 10})
 	other := a.ask("other", task.Aggregation{Kind: task.Count, Max: 1})
 	fsys := durable.Mem()
-	c := open(t, shoal.WithFS(a.options(tk, other), fsys))
+	c := sdktest.Open(t, shoal.WithFS(a.options(tk, other), fsys))
 	c.Add("m", 3)
-	drain(t, c, a.clock, midnight.Add(day+time.Minute)) // fetches no keys yet
+	sdktest.Drain(t, c, a.clock, midnight.Add(day+time.Minute)) // fetches no keys yet
 	down := true
 	a.answer = func(w http.ResponseWriter) bool {
 		if down {
@@ -223,8 +224,8 @@ func TestKeysThatRotate(t *testing.T) {
 	a.rotate(9)
 	down = false
 	_ = c.Close()
-	c = open(t, shoal.WithFS(a.options(tk, other), fsys))
-	drain(t, c, a.clock, midnight.Add(day+43200*time.Second))
+	c = sdktest.Open(t, shoal.WithFS(a.options(tk, other), fsys))
+	sdktest.Drain(t, c, a.clock, midnight.Add(day+43200*time.Second))
 	if got := a.result(tk, epoch0); got != "sum 3" {
 		t.Errorf("result %s", got)
 	}
@@ -240,7 +241,7 @@ func TestKeysThatRotate(t *testing.T) {
 	a.rotate(10)
 	a.clock.Forward(midnight.Add(2 * day))
 	before := a.posts
-	drain(t, c, a.clock, midnight.Add(2*day+6*time.Hour))
+	sdktest.Drain(t, c, a.clock, midnight.Add(2*day+6*time.Hour))
 	if a.posts != before {
 		t.Error("a report was sealed to keys that nobody has signed")
 	}
@@ -248,21 +249,54 @@ func TestKeysThatRotate(t *testing.T) {
 
 // What the leader refuses permanently is dropped and counted by cause.
 func TestRefusals(t *testing.T) {
-	for answer, want := range map[string]outbox.Cause{
+	for answer, want := range map[string]string{
 		`{"type":"urn:ietf:params:ppm:dap:error:unrecognizedTask"}`: "unrecognizedTask",
 	} {
 		a := newAggregators(t)
 		tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 10})
-		c := open(t, a.options(tk))
+		c := sdktest.Open(t, a.options(tk))
 		a.answer = func(w http.ResponseWriter) bool {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = w.Write([]byte(answer))
 			return true
 		}
-		drain(t, c, a.clock, midnight.Add(day+43200*time.Second))
+		sdktest.Drain(t, c, a.clock, midnight.Add(day+43200*time.Second))
 		if st, err := c.Stats(); err != nil || st.Dropped[want] != 1 || a.posts != 1 {
 			t.Errorf("%+v, %v after %d requests", st, err, a.posts)
 		}
 	}
+}
+
+// BenchmarkSay is what a call costs an app whose outbox is on a disk: Count of a
+// metric that asks whether, after the first one, and Add, which stores each value.
+func BenchmarkSay(b *testing.B) {
+	a := newAggregators(b)
+	o := a.options(a.ask("whether", task.Aggregation{Kind: task.Count, Max: 1}), a.ask("pages", task.Aggregation{Kind: task.Sum, Max: 1 << 30}))
+	o.Dir = b.TempDir()
+	c := sdktest.Open(b, o)
+	b.Run("count", func(b *testing.B) {
+		for b.Loop() {
+			if got := c.Count("whether"); !got.Queued() {
+				b.Fatal(got)
+			}
+		}
+	})
+	b.Run("add", func(b *testing.B) {
+		for b.Loop() {
+			if got := c.Add("pages", 1); !got.Queued() {
+				b.Fatal(got)
+			}
+		}
+	})
+	b.Run("add_parallel", func(b *testing.B) {
+		b.SetParallelism(16)
+		b.RunParallel(func(p *testing.PB) {
+			for p.Next() {
+				if got := c.Add("pages", 1); !got.Queued() {
+					b.Error(got)
+				}
+			}
+		})
+	})
 }

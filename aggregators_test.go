@@ -17,10 +17,16 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
+
+// midnight begins the epoch in which the tests record.
+var midnight = sdktest.Midnight()
+
+const day = sdktest.Day
 
 // aggregators are a leader and a helper behind one server. They open, verify and
 // add up reports by epoch, each report ID once.

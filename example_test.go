@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -104,7 +105,6 @@ func TestExampleBundle(t *testing.T) {
 		}
 		keys = append(keys, key)
 	}
-	h := &firstHop{owner: &party{identity: keys[0]}}
 	tk := &task.Task{
 		Owner: keys[0].Public(), OwnedBy: "Example", Metric: "api_use",
 		Question: "Which programs use which system APIs?", Consent: "Names of programs, and which kinds of API each uses.",
@@ -122,7 +122,7 @@ func TestExampleBundle(t *testing.T) {
 		},
 		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), Expires: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC).Unix(),
 	}
-	want := h.bundle(t, tk)
+	want := sdktest.Bundle(t, keys[0], tk)
 	if *update {
 		if err := os.WriteFile("testdata/tasks.bundle", want, 0o644); err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package shoal
 
 import (
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +57,7 @@ func (d *presence) metric(e outbox.Enrolment) (*metric, error) {
 	if m := d.metrics[e.Task]; m != nil {
 		return m, nil
 	}
-	t, id, err := openSigned(e.TaskBytes, nil)
+	t, id, err := owners(nil).openSigned(e.TaskBytes)
 	if err != nil {
 		return nil, fmt.Errorf("the task of metric %q: %w", e.Metric, err)
 	}
@@ -114,21 +113,4 @@ func (d *presence) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.done)
-}
-
-// openSigned checks a signed task; owners nil means that any owner is accepted
-// that has signed it.
-func openSigned(b []byte, owners []ed25519.PublicKey) (*task.Task, task.ID, error) {
-	signed, err := task.ParseSigned(b)
-	if err != nil {
-		return nil, task.ID{}, err
-	}
-	if owners == nil {
-		unproven, err := task.Parse(signed.Bytes)
-		if err != nil {
-			return nil, task.ID{}, err
-		}
-		owners = []ed25519.PublicKey{unproven.Owner} // Open checks that they signed
-	}
-	return signed.Open(owners)
 }

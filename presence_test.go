@@ -19,7 +19,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
-	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -120,7 +120,7 @@ func TestOneReportWhateverHappens(t *testing.T) {
 		o := shoal.WithFS(a.options(tk), fsys)
 		mode := shoal.On
 		said := map[task.Epoch]int64{}
-		c := open(t, o)
+		c := sdktest.Open(t, o)
 		rotations := 1
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			before := a.posts
@@ -152,7 +152,7 @@ func TestOneReportWhateverHappens(t *testing.T) {
 					rt.Fatal(err)
 				}
 				o.Mode = mode
-				c = open(t, o)
+				c = sdktest.Open(t, o)
 			case "mode":
 				mode = rapid.SampledFrom([]shoal.Mode{shoal.Off, shoal.Local, shoal.On}).Draw(rt, "mode")
 				if err := c.SetMode(mode); err != nil {
@@ -276,9 +276,9 @@ func TestEnrolledWithAClockAhead(t *testing.T) {
 	a := newAggregators(t)
 	tk := a.ask("m", task.Aggregation{Kind: task.Count, Max: 1})
 	a.clock.Set(midnight.Add(3*day + time.Hour))
-	c := open(t, a.options(tk))
+	c := sdktest.Open(t, a.options(tk))
 	a.clock.Set(midnight.Add(time.Hour))
-	drain(t, c, a.clock, midnight.Add(2*day-time.Hour))
+	sdktest.Drain(t, c, a.clock, midnight.Add(2*day-time.Hour))
 	if got := a.result(tk, epoch0); got != "count 0" {
 		t.Errorf("the epoch under way: %s", got)
 	}
@@ -289,7 +289,7 @@ func TestModesOfAggregates(t *testing.T) {
 	a := newAggregators(t)
 	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
 	fsys := durable.Mem()
-	c := open(t, shoal.WithFS(a.options(tk), fsys))
+	c := sdktest.Open(t, shoal.WithFS(a.options(tk), fsys))
 	pending := func() string {
 		t.Helper()
 		list, err := c.Pending()
@@ -339,7 +339,7 @@ func TestModesOfAggregates(t *testing.T) {
 	a.clock.Forward(midnight.Add(2*day + time.Hour))
 	mode(shoal.On)
 	want("on, two epochs later", "2 waiting nothing so far: counts as 0")
-	drain(t, c, a.clock, midnight.Add(4*day))
+	sdktest.Drain(t, c, a.clock, midnight.Add(4*day))
 	if got := fmt.Sprint(a.epochs(tk)); got != fmt.Sprintf("[%d]", epoch0+2) {
 		t.Errorf("reports of epochs %s", got)
 	}
@@ -352,16 +352,16 @@ func TestAgentServesEnrolments(t *testing.T) {
 	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
 	o := a.options(tk)
 	o.Dir = t.TempDir()
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	c.Add("m", 4)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	passes := make(chan outbox.Pass)
+	passes := make(chan shoal.Pass)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- shoal.Agent(ctx, shoal.AgentOptions{Dir: o.Dir, Clock: a.clock, Report: func(p outbox.Pass, err error) {
+		ended <- shoal.Agent(ctx, shoal.AgentOptions{Dir: o.Dir, Clock: a.clock, Report: func(p shoal.Pass, err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -396,15 +396,15 @@ func TestTaskSignedAgain(t *testing.T) {
 	a := newAggregators(t)
 	old := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
 	fsys := durable.Mem()
-	c := open(t, shoal.WithFS(a.options(old), fsys))
+	c := sdktest.Open(t, shoal.WithFS(a.options(old), fsys))
 	c.Add("m", 4)
 	_ = c.Close()
 	renewed := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 2000})
-	c = open(t, shoal.WithFS(a.options(renewed), fsys))
+	c = sdktest.Open(t, shoal.WithFS(a.options(renewed), fsys))
 	if got := c.Add("m", 1); got.Status != shoal.CapReached {
 		t.Errorf("the epoch has a report of the old task: %v", got)
 	}
-	drain(t, c, a.clock, midnight.Add(2*day+13*time.Hour))
+	sdktest.Drain(t, c, a.clock, midnight.Add(2*day+13*time.Hour))
 	if got := a.result(old, epoch0); got != "sum 4" {
 		t.Errorf("old task: %s", got)
 	}
@@ -420,17 +420,17 @@ func TestMetricThatIsGone(t *testing.T) {
 		a := newAggregators(t)
 		first, second := a.ask("first", task.Aggregation{Kind: task.Count, Max: 1}), a.ask("second", task.Aggregation{Kind: task.Count, Max: 1})
 		fsys := durable.Mem()
-		c := open(t, shoal.WithFS(a.options(first, second), fsys))
+		c := sdktest.Open(t, shoal.WithFS(a.options(first, second), fsys))
 		_ = c.Close()
 		a.clock.Forward(midnight.Add(day + time.Hour))
 		o := shoal.WithFS(a.options(second), fsys)
 		if o.NoSender = !alone; alone {
 			o.Transport = nobody{} // the background sender gets nowhere
 		}
-		_ = open(t, o).Close()
+		_ = sdktest.Open(t, o).Close()
 		o.NoSender, o.Transport = true, nil
-		c = open(t, o)
-		drain(t, c, a.clock, midnight.Add(3*day))
+		c = sdktest.Open(t, o)
+		sdktest.Drain(t, c, a.clock, midnight.Add(3*day))
 		want := fmt.Sprintf("[%d %d]", epoch0, epoch0+1)
 		if alone {
 			want = fmt.Sprintf("[%d]", epoch0) // what had begun is sent
@@ -452,7 +452,7 @@ func TestNoRoomToTakePart(t *testing.T) {
 	disk := crashfs.New(1)
 	o := shoal.WithFS(a.options(tk), disk)
 	o.Mode = shoal.Local
-	_ = open(t, o).Close() // makes the outbox
+	_ = sdktest.Open(t, o).Close() // makes the outbox
 	o.Mode = shoal.On
 	disk.FailWith(func(op, _ string) error {
 		if op == "write" {
@@ -460,7 +460,7 @@ func TestNoRoomToTakePart(t *testing.T) {
 		}
 		return nil
 	})
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	if got := c.Add("m", 1); got.Status != shoal.Full {
 		t.Errorf("on a full disk: %v", got)
 	}
@@ -469,8 +469,8 @@ func TestNoRoomToTakePart(t *testing.T) {
 		t.Errorf("with room again: %v", got)
 	}
 	_ = c.Close()
-	c = open(t, o)
-	drain(t, c, a.clock, midnight.Add(day+43200*time.Second))
+	c = sdktest.Open(t, o)
+	sdktest.Drain(t, c, a.clock, midnight.Add(day+43200*time.Second))
 	if got := a.result(tk, epoch0); got != "sum 2" {
 		t.Errorf("result %s", got)
 	}
@@ -479,12 +479,12 @@ func TestNoRoomToTakePart(t *testing.T) {
 	a.clock.Set(midnight.Add(5 * day))
 	small := a.options(tk, other)
 	small.MaxEntries = 1
-	c = open(t, small)
+	c = sdktest.Open(t, small)
 	list, err := c.Pending()
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}
-	drain(t, c, a.clock, midnight.Add(6*day+43200*time.Second))
+	sdktest.Drain(t, c, a.clock, midnight.Add(6*day+43200*time.Second))
 	if a.reports(tk, epoch0+5)+a.reports(other, epoch0+5) < 1 {
 		t.Error("nothing was sent")
 	}
@@ -500,7 +500,7 @@ func (nobody) RoundTrip(*http.Request) (*http.Response, error) { return nil, err
 func TestSayingWhileSending(t *testing.T) {
 	a := newAggregators(t)
 	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1 << 20})
-	c := open(t, shoal.WithFS(a.options(tk), durable.Mem()))
+	c := sdktest.Open(t, shoal.WithFS(a.options(tk), durable.Mem()))
 	stop := make(chan struct{})
 	var said, refused atomic.Int64
 	var all sync.WaitGroup
@@ -538,7 +538,7 @@ func TestSayingWhileSending(t *testing.T) {
 	}
 	close(stop)
 	all.Wait()
-	drain(t, c, a.clock, midnight.Add(6*day))
+	sdktest.Drain(t, c, a.clock, midnight.Add(6*day))
 	var sum int64
 	for _, e := range a.epochs(tk) {
 		var one int64

@@ -34,8 +34,8 @@ func (a *notify) set() {
 	}
 }
 
-// sleep waits for t, for ring or for ctx.
-func (a *notify) sleep(ctx context.Context, c clock.Clock, t time.Time) {
+// sleep waits for t, for set or for ctx.
+func (a *notify) sleep(ctx context.Context, c Clock, t time.Time) {
 	ctx, wake := context.WithCancel(ctx)
 	defer wake()
 	a.mu.Lock()
@@ -52,18 +52,18 @@ func (a *notify) sleep(ctx context.Context, c clock.Clock, t time.Time) {
 
 // sendDue adds the reports that are required whatever the app records, and sends
 // what is due. An enrolment that fails keeps nothing else from being sent.
-func sendDue(ctx context.Context, box *outbox.Box, c *uploader, d *presence) (outbox.Pass, error) {
+func sendDue(ctx context.Context, box *outbox.Box, c *uploader, d *presence) (Pass, error) {
 	now := c.clock.Now()
 	filled := d.fill(box, now)
 	pass, err := box.SendDue(ctx, now, c, c)
 	if pass.Err == nil {
 		pass.Err = filled
 	}
-	return pass, err
+	return Pass(pass), err
 }
 
 // run sends what is due until ctx ends. It calls report with what each pass did.
-func run(ctx context.Context, box *outbox.Box, c *uploader, d *presence, a *notify, report func(outbox.Pass, error)) {
+func run(ctx context.Context, box *outbox.Box, c *uploader, d *presence, a *notify, report func(Pass, error)) {
 	for ctx.Err() == nil {
 		now := c.clock.Now()
 		pass, err := sendDue(ctx, box, c, d)
@@ -85,7 +85,7 @@ func (c *Client) beginSender() {
 	ctx, cancel := context.WithCancel(c.sending)
 	go func() {
 		defer close(ended)
-		run(ctx, box, c.uploader, c.presence, &c.notify, func(outbox.Pass, error) {})
+		run(ctx, box, c.uploader, c.presence, &c.notify, func(Pass, error) {})
 	}()
 	c.stop = func() {
 		cancel()
@@ -107,16 +107,16 @@ func (c *Client) endSending() {
 // again: for apps with [Options].NoSender that schedule by themselves. It sends
 // nothing before its time, and nothing unless the mode is On. The pass gives why
 // reports wait. A change of mode and Close interrupt it.
-func (c *Client) SendDue(ctx context.Context) (outbox.Pass, error) {
+func (c *Client) SendDue(ctx context.Context) (Pass, error) {
 	if c == nil {
-		return outbox.Pass{}, nil
+		return Pass{}, nil
 	}
 	// Not under mu during the sending: a record must not wait for the network.
 	c.mu.RLock()
 	mode, box, sending := c.mode, c.box, c.sending
 	c.mu.RUnlock()
 	if mode != On {
-		return outbox.Pass{}, nil
+		return Pass{}, nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -127,13 +127,13 @@ func (c *Client) SendDue(ctx context.Context) (outbox.Pass, error) {
 // AgentOptions are the settings of [Agent]. Dir is required.
 type AgentOptions struct {
 	Dir       string            // of the outbox that apps with NoSender share
-	Key       *outbox.Key       // as in Options
+	Key       *Key              // as in Options
 	Transport http.RoundTripper // as in Options
-	Clock     clock.Clock       // as in Options
+	Clock     Clock             // as in Options
 
 	// Report is called with what each pass did; it may be nil. Pass and error hold
 	// nothing of a record, but may name the parties.
-	Report func(outbox.Pass, error)
+	Report func(Pass, error)
 }
 
 // Agent sends what other programs put in an outbox, at the times planned there,
@@ -146,12 +146,12 @@ func Agent(ctx context.Context, o AgentOptions) error {
 		o.Clock = clock.System()
 	}
 	if o.Report == nil {
-		o.Report = func(outbox.Pass, error) {}
+		o.Report = func(Pass, error) {}
 	}
 	if _, err := os.Stat(o.Dir); err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
-	box, _, err := outbox.Open(o.Dir, outbox.Options{Key: o.Key, Clock: o.Clock})
+	box, _, err := outbox.Open(o.Dir, outbox.Options{Key: o.Key.forOutbox(), Clock: o.Clock})
 	if err != nil {
 		return fmt.Errorf("starting the agent: %w", err)
 	}

@@ -144,9 +144,9 @@ type Options struct {
 	Mode    Mode     // what the person has decided; Off unless set
 	Dir     string   // of the outbox, for this app alone; "" keeps it in memory, until Close
 
-	Key        *outbox.Key // encrypts the outbox; nil means a key file in Dir
-	MaxEntries int         // reports that may wait; 0 means 10,000
-	MaxBytes   int64       // that they may take; 0 means 16 MiB
+	Key        *Key  // encrypts the outbox; nil means a key file in Dir
+	MaxEntries int   // reports that may wait; 0 means 10,000
+	MaxBytes   int64 // that they may take; 0 means 16 MiB
 
 	// NoSender leaves the sending to "shoal agent" on the same Dir, or to
 	// calls of SendDue: for programs that live briefly.
@@ -163,7 +163,7 @@ type Options struct {
 	// randomised, when reports are sent, the IDs of reports of aggregate metrics, and
 	// the keys of the outbox; seals and shares always take their randomness from
 	// crypto/rand.
-	Clock clock.Clock
+	Clock Clock
 	Rand  io.Reader
 
 	fs durable.FS // of the tests: in place of the machine's
@@ -329,7 +329,7 @@ func (c *Client) openBox(m Mode) error {
 		return nil
 	}
 	o := outbox.Options{
-		Key: c.o.Key, MaxEntries: c.o.MaxEntries, MaxBytes: c.o.MaxBytes,
+		Key: c.o.Key.forOutbox(), MaxEntries: c.o.MaxEntries, MaxBytes: c.o.MaxBytes,
 		Existing: m == Off, Clock: c.o.Clock, Rand: c.o.Rand,
 	}
 	dir := c.o.Dir
@@ -355,47 +355,6 @@ func (c *Client) Mode() Mode {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.mode
-}
-
-// Pending returns what waits in the outbox, by the time it is sent. What was
-// recorded by other programs on the same Dir is among it.
-func (c *Client) Pending() ([]outbox.Entry, error) {
-	if c == nil {
-		return nil, nil
-	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.box == nil {
-		return nil, nil
-	}
-	return c.box.List()
-}
-
-// Drop removes from the outbox what match holds for, and returns how many
-// reports that was. They stay counted against the caps.
-func (c *Client) Drop(match func(outbox.Entry) bool) (int, error) {
-	if c == nil {
-		return 0, nil
-	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.box == nil {
-		return 0, nil
-	}
-	return c.box.Drop(match)
-}
-
-// Stats returns the figures of the outbox; nothing in them identifies anybody.
-func (c *Client) Stats() (outbox.Stats, error) {
-	if c == nil {
-		return outbox.Stats{}, nil
-	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.box == nil {
-		return outbox.Stats{}, nil
-	}
-	return c.box.Stats()
 }
 
 // Close ends recording and sending. What was queued stays in Options.Dir, to be

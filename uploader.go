@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap/client"
-	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/outbox"
@@ -34,18 +33,64 @@ const (
 	requestTimeout = 60 * time.Second // with one request
 )
 
-// A uploader seals reports and takes them to the first party of their task. It
-// knows one way only. It is safe for concurrent use.
-type uploader struct {
-	client *http.Client
-	clock  clock.Clock
-	owners []ed25519.PublicKey // whose tasks are accepted; nil: those of any owner that signed
+// A route takes reports of one method to the first party of their task, and nowhere
+// else. It is safe for concurrent use.
+type route interface {
+	outbox.Sealer
+	outbox.Sender
+}
 
-	dapKeys *client.KeyCache // of the aggregators of all tasks
+// An uploader seals and sends what is in an outbox, each report by the route of its
+// method.
+type uploader struct {
+	clock  Clock
+	routes map[task.Method]route
+}
+
+func newUploader(rt http.RoundTripper, c Clock, o owners) *uploader {
+	if rt == nil {
+		rt = client.Transport()
+	}
+	return &uploader{clock: c, routes: map[task.Method]route{
+		task.Crowd:     newCrowdRoute(rt, c, o),
+		task.Aggregate: newAggregateRoute(rt, c, o),
+	}}
+}
+
+// Seal implements [outbox.Sealer].
+func (u *uploader) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
+	r, err := u.route(e)
+	if err != nil {
+		return nil, err
+	}
+	return r.Seal(ctx, e)
+}
+
+// Send implements [outbox.Sender].
+func (u *uploader) Send(ctx context.Context, e outbox.Entry, report []byte) error {
+	r, err := u.route(e)
+	if err != nil {
+		return err
+	}
+	return r.Send(ctx, e, report)
+}
+
+func (u *uploader) route(e outbox.Entry) (route, error) {
+	r := u.routes[e.Method]
+	if r == nil {
+		return nil, fmt.Errorf("entry %d: no route for method %d", e.ID, e.Method)
+	}
+	return r, nil
+}
+
+// A crowdRoute seals reports to the parties of a task and posts them to the first.
+type crowdRoute struct {
+	client *http.Client
+	clock  Clock
+	owners owners
 
 	mu    sync.Mutex
 	known map[task.ID]*destination // guarded by mu
-	dap   map[task.ID]*aggregation // guarded by mu
 }
 
 // A destination is a task with the keys of its parties.
@@ -56,30 +101,21 @@ type destination struct {
 	until   time.Time  // when keys are to be fetched again
 }
 
-func newUploader(rt http.RoundTripper, c clock.Clock, owners []ed25519.PublicKey) *uploader {
-	if rt == nil {
-		rt = client.Transport()
-	}
-	return &uploader{
+func newCrowdRoute(rt http.RoundTripper, c Clock, o owners) *crowdRoute {
+	return &crowdRoute{
 		client: &http.Client{
 			Transport:     rt,
 			Timeout:       requestTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		clock:  c,
-		owners: owners,
+		owners: o,
 		known:  map[task.ID]*destination{},
-
-		dapKeys: client.NewKeyCache(rt, c),
-		dap:     map[task.ID]*aggregation{},
 	}
 }
 
 // Seal implements [outbox.Sealer].
-func (c *uploader) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
-	if e.Resealable {
-		return c.sealAggregate(ctx, e)
-	}
+func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	d, err := c.destination(ctx, e)
 	if err != nil {
 		return nil, err
@@ -97,7 +133,7 @@ func (c *uploader) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 
 // destination returns the task of an entry and current keys of its parties,
 // which it fetches when they are missing or old.
-func (c *uploader) destination(ctx context.Context, e outbox.Entry) (*destination, error) {
+func (c *crowdRoute) destination(ctx context.Context, e outbox.Entry) (*destination, error) {
 	now := c.clock.Now()
 	c.mu.Lock()
 	d := c.known[e.Task]
@@ -105,7 +141,7 @@ func (c *uploader) destination(ctx context.Context, e outbox.Entry) (*destinatio
 	if d != nil && now.Before(d.until) {
 		return d, nil
 	}
-	t, err := c.openTask(e)
+	t, err := c.owners.open(e)
 	if err != nil {
 		return nil, err
 	}
@@ -141,27 +177,15 @@ func validUntil(now time.Time, configs []*task.KeyConfig, keys []task.Key) time.
 }
 
 // forget drops the cached keys of a task, so that its next report fetches them again.
-func (c *uploader) forget(id task.ID) {
+func (c *crowdRoute) forget(id task.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.known, id)
 }
 
-// openTask checks again the task that is stored with an entry.
-func (c *uploader) openTask(e outbox.Entry) (*task.Task, error) {
-	t, id, err := openSigned(e.TaskBytes, c.owners)
-	if err != nil {
-		return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
-	}
-	if id != e.Task || t.Hops[0].URL != e.Destination {
-		return nil, fmt.Errorf("the task of entry %d is another one than the entry names", e.ID)
-	}
-	return t, task.ValidURL(e.Destination)
-}
-
 // fetchKeys asks the first party for the key configurations of all and checks
 // their signatures.
-func (c *uploader) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now time.Time) ([]*task.KeyConfig, error) {
+func (c *crowdRoute) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now time.Time) ([]*task.KeyConfig, error) {
 	req, err := newRequest(ctx, http.MethodGet, t.Hops[0].URL, id, "keys", nil)
 	if err != nil {
 		return nil, err
@@ -192,10 +216,7 @@ func (c *uploader) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now 
 }
 
 // Send implements [outbox.Sender].
-func (c *uploader) Send(ctx context.Context, e outbox.Entry, report []byte) error {
-	if e.Resealable {
-		return c.sendAggregate(ctx, e, report)
-	}
+func (c *crowdRoute) Send(ctx context.Context, e outbox.Entry, report []byte) error {
 	if err := task.ValidURL(e.Destination); err != nil {
 		return err
 	}
@@ -269,4 +290,35 @@ func sameType(got, want string) bool {
 	}
 	w, wp, err := mime.ParseMediaType(want)
 	return err == nil && g == w && gp["v"] == wp["v"]
+}
+
+// owners are those whose tasks are accepted; nil: any that has signed its task.
+type owners []ed25519.PublicKey
+
+// openSigned checks a signed task.
+func (o owners) openSigned(b []byte) (*task.Task, task.ID, error) {
+	signed, err := task.ParseSigned(b)
+	if err != nil {
+		return nil, task.ID{}, err
+	}
+	if o == nil {
+		unproven, err := task.Parse(signed.Bytes)
+		if err != nil {
+			return nil, task.ID{}, err
+		}
+		o = owners{unproven.Owner} // Open checks that they signed
+	}
+	return signed.Open(o)
+}
+
+// open checks again the task that is stored with an entry.
+func (o owners) open(e outbox.Entry) (*task.Task, error) {
+	t, id, err := o.openSigned(e.TaskBytes)
+	if err != nil {
+		return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
+	}
+	if id != e.Task || t.Hops[0].URL != e.Destination {
+		return nil, fmt.Errorf("the task of entry %d is another one than the entry names", e.ID)
+	}
+	return t, task.ValidURL(e.Destination)
 }

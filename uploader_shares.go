@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
@@ -14,7 +16,19 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// An aggregation is a task of the method aggregate with the way to its leader.
+// An aggregateRoute splits what was accumulated into two shares and uploads them to
+// the leader of the task, which cannot open the helper's.
+type aggregateRoute struct {
+	transport http.RoundTripper
+	clock     Clock
+	owners    owners
+	keys      *client.KeyCache // of the aggregators of all tasks
+
+	mu    sync.Mutex
+	known map[task.ID]*aggregation // guarded by mu
+}
+
+// An aggregation is a task with the way to its leader.
 type aggregation struct {
 	task     *task.Task
 	dap      *dap.Task
@@ -22,16 +36,19 @@ type aggregation struct {
 	client   *client.Client
 }
 
-// aggregation returns the aggregate task of an entry: one that keeps its record,
-// see [metric.gathering].
-func (c *uploader) aggregation(e outbox.Entry) (*aggregation, error) {
+func newAggregateRoute(rt http.RoundTripper, c Clock, o owners) *aggregateRoute {
+	return &aggregateRoute{transport: rt, clock: c, owners: o, keys: client.NewKeyCache(rt, c), known: map[task.ID]*aggregation{}}
+}
+
+// aggregation returns the task of an entry.
+func (c *aggregateRoute) aggregation(e outbox.Entry) (*aggregation, error) {
 	c.mu.Lock()
-	a := c.dap[e.Task]
+	a := c.known[e.Task]
 	c.mu.Unlock()
 	if a != nil {
 		return a, nil
 	}
-	t, err := c.openTask(e)
+	t, err := c.owners.open(e)
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +56,12 @@ func (c *uploader) aggregation(e outbox.Entry) (*aggregation, error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	c.dap[e.Task] = a
+	c.known[e.Task] = a
 	c.mu.Unlock()
 	return a, nil
 }
 
-func (c *uploader) newAggregation(t *task.Task, id task.ID) (*aggregation, error) {
+func (c *aggregateRoute) newAggregation(t *task.Task, id task.ID) (*aggregation, error) {
 	q, err := aggregate.New(&t.Aggregation)
 	if err != nil {
 		return nil, err
@@ -54,14 +71,14 @@ func (c *uploader) newAggregation(t *task.Task, id task.ID) (*aggregation, error
 		return nil, err
 	}
 	up := client.New(made, client.Options{
-		Keys: c.dapKeys, Leader: t.Hops[0].Identity, Helper: t.Hops[1].Identity, Transport: c.client.Transport, Clock: c.clock,
+		Keys: c.keys, Leader: t.Hops[0].Identity, Helper: t.Hops[1].Identity, Transport: c.transport, Clock: c.clock,
 	})
 	return &aggregation{t, made, q, up}, nil
 }
 
-// sealAggregate makes the upload of what was gathered. Its time is the epoch,
-// nothing finer.
-func (c *uploader) sealAggregate(ctx context.Context, e outbox.Entry) ([]byte, error) {
+// Seal implements [outbox.Sealer]: it makes the upload of what was accumulated. Its
+// time is the epoch, nothing finer.
+func (c *aggregateRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	a, err := c.aggregation(e)
 	if err != nil {
 		return nil, err
@@ -81,7 +98,8 @@ func (c *uploader) sealAggregate(ctx context.Context, e outbox.Entry) ([]byte, e
 	return client.Encode(a.dap, r)
 }
 
-func (c *uploader) sendAggregate(ctx context.Context, e outbox.Entry, report []byte) error {
+// Send implements [outbox.Sender].
+func (c *aggregateRoute) Send(ctx context.Context, e outbox.Entry, report []byte) error {
 	a, err := c.aggregation(e)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,9 +15,17 @@ import (
 
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 )
+
+// WithFS returns o with another file system than the machine's.
+func WithFS(o Options, fs durable.FS) Options {
+	o.fs = fs
+	return o
+}
 
 // trusting returns the SDK's transport with one more root.
 func trusting(s *httptest.Server) *http.Transport {
@@ -47,7 +56,7 @@ func TestTransport(t *testing.T) {
 	defer s.Close()
 	c := newUploader(trusting(s), clock.System(), nil)
 	for range 3 {
-		if err := c.Send(t.Context(), outbox.Entry{Destination: s.URL}, []byte("report")); err != nil {
+		if err := c.Send(t.Context(), outbox.Entry{Method: task.Crowd, Destination: s.URL}, []byte("report")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,11 +70,11 @@ func TestTransport(t *testing.T) {
 	old.StartTLS()
 	defer old.Close()
 	c = newUploader(trusting(old), clock.System(), nil)
-	if err := c.Send(t.Context(), outbox.Entry{Destination: old.URL}, []byte("report")); err == nil {
+	if err := c.Send(t.Context(), outbox.Entry{Method: task.Crowd, Destination: old.URL}, []byte("report")); err == nil {
 		t.Error("a report was sent by TLS 1.2")
 	}
 	c = newUploader(nil, clock.System(), nil)
-	if err := c.Send(t.Context(), outbox.Entry{Destination: s.URL}, []byte("report")); err == nil {
+	if err := c.Send(t.Context(), outbox.Entry{Method: task.Crowd, Destination: s.URL}, []byte("report")); err == nil {
 		t.Error("a report was sent to a server whose certificate nobody has signed")
 	}
 }
@@ -81,13 +90,20 @@ func (n never) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestUploaderKnowsOneWayOnly(t *testing.T) {
 	c := newUploader(never{t}, clock.System(), nil)
 	for _, to := range []string{"http://192.0.2.1", "http://shuffler.example", "ftp://127.0.0.1", "https://a:b@x.example", ""} {
-		if err := c.Send(t.Context(), outbox.Entry{Destination: to}, []byte("report")); err == nil {
+		if err := c.Send(t.Context(), outbox.Entry{Method: task.Crowd, Destination: to}, []byte("report")); err == nil {
 			t.Errorf("a report was sent to %q", to)
 		}
 	}
+	for _, m := range []task.Method{0, 3} {
+		if err := c.Send(t.Context(), outbox.Entry{Method: m, Destination: "https://shuffler.example"}, []byte("report")); err == nil {
+			t.Errorf("a report of method %d was sent", m)
+		}
+	}
 	for name, b := range map[string][]byte{"no task": nil, "rubbish": []byte("rubbish")} {
-		if _, err := c.Seal(t.Context(), outbox.Entry{TaskBytes: b}); err == nil {
-			t.Errorf("%s: an entry was sealed", name)
+		for _, m := range []task.Method{0, task.Crowd, task.Aggregate, 3} {
+			if _, err := c.Seal(t.Context(), outbox.Entry{Method: m, TaskBytes: b}); err == nil {
+				t.Errorf("%s, method %d: an entry was sealed", name, m)
+			}
 		}
 	}
 }
@@ -98,7 +114,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		h := http.Header{"Content-Type": {keysType}}
 		return &http.Response{StatusCode: http.StatusOK, Header: h, Body: io.NopCloser(zeros{}), Request: r}, nil
 	})
-	c := newUploader(endless, clock.System(), nil)
+	c := newCrowdRoute(endless, clock.System(), nil)
 	tk := &task.Task{Hops: []task.Party{{URL: "https://x.example"}}}
 	if _, err := c.fetchKeys(context.Background(), tk, task.ID{}, c.clock.Now()); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("endless keys: %v", err)
@@ -116,3 +132,37 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// Whatever is in an entry of the outbox, it is read as what it writes, or
+// refused.
+func FuzzAccumulated(f *testing.F) {
+	a := task.Aggregation{Kind: task.Multihot, Labels: []string{"a", "b", "c"}, Max: 2, Variant: "dap-18"}
+	a, err := aggregate.WithChunk(a)
+	if err != nil {
+		f.Fatal(err)
+	}
+	q, err := aggregate.New(&a)
+	if err != nil {
+		f.Fatal(err)
+	}
+	m := &metric{task: &task.Task{Aggregation: a}, question: q}
+	g, err := m.begin(bytes.NewReader(bytes.Repeat([]byte{7}, 16)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(m.report(g).Record)
+	if err := g.tally.Observe("b", nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(m.report(g).Record)
+	f.Add([]byte{accumulatedVersion})
+	f.Fuzz(func(t *testing.T, record []byte) {
+		g, err := parseAccumulated(q, record)
+		if err != nil {
+			return
+		}
+		if again := m.report(g).Record; !bytes.Equal(again, record) {
+			t.Fatalf("%x is read, and written as %x", record, again)
+		}
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 
 	"github.com/shoal-project/shoal"
-	"github.com/shoal-project/shoal/internal/outbox"
 )
 
 // agentCmd sends for programs that do not live long enough.
@@ -17,7 +16,7 @@ type agentCmd struct {
 // Run sends until it is stopped.
 func (c *agentCmd) Run(e *env) error {
 	log := slog.New(slog.NewTextHandler(e.stderr, nil))
-	err := shoal.Agent(e.ctx, shoal.AgentOptions{Dir: c.Dir, Clock: e.clock, Report: func(p outbox.Pass, err error) {
+	err := shoal.Agent(e.ctx, shoal.AgentOptions{Dir: c.Dir, Clock: e.clock, Report: func(p shoal.Pass, err error) {
 		err = errors.Join(err, p.Err)
 		switch {
 		case err != nil:

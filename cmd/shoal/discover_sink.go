@@ -12,7 +12,6 @@ import (
 
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/internal/discovery/message"
-	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -118,7 +117,7 @@ func (s *sink) purge(context.Context) error {
 	if s == nil {
 		return nil
 	}
-	_, err := s.client.Drop(func(outbox.Entry) bool { return true })
+	_, err := s.client.Drop(func(shoal.Entry) bool { return true })
 	return err
 }
 

@@ -15,12 +15,13 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
 	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // gathering is the one report of an epoch, which gathers until the epoch ends.
 func accumulating(at time.Time, metric, record string) outbox.Contribution {
 	c := contribution(at, metric, record)
-	c.PerEpoch, c.Keep, c.From, c.MaxDelay = 1, true, c.End, 12*time.Hour
+	c.PerEpoch, c.Method, c.From, c.MaxDelay = 1, task.Aggregate, c.End, 12*time.Hour
 	c.Reports[0].Crowd = []byte("all")
 	return c
 }
@@ -222,11 +223,11 @@ func TestAmendedWhileSealed(t *testing.T) {
 // A receiver that always asks for new keys gets two ciphertexts, no more; and one
 // only of a record that does not keep.
 func TestStaleKeys(t *testing.T) {
-	for _, keep := range []bool{true, false} {
+	for _, method := range []task.Method{task.Aggregate, task.Crowd} {
 		fsys := durable.Mem()
 		b := open(t, "box", outbox.Options{FS: fsys})
 		c := contribution(epoch0, "m", "x")
-		c.Keep = keep
+		c.Method = method
 		addAll(t, b, c)
 		p := newPost()
 		p.fail = func(outbox.Entry) error { return &outbox.Stale{Err: errors.New("old keys")} }
@@ -245,12 +246,12 @@ func TestStaleKeys(t *testing.T) {
 			b = open(t, "box", outbox.Options{FS: fsys})
 		}
 		want := 1
-		if keep {
+		if method == task.Aggregate {
 			want = 2
 		}
 		different := slices.CompactFunc(p.sent["x"], func(a, b []byte) bool { return string(a) == string(b) })
 		if len(different) != want {
-			t.Errorf("keep %v: %d ciphertexts, want %d", keep, len(different), want)
+			t.Errorf("method %v: %d ciphertexts, want %d", method, len(different), want)
 		}
 		if st, err := b.Stats(); err != nil || st.Dropped[outbox.Outdated] != 1 {
 			t.Errorf("%+v, %v", st, err)

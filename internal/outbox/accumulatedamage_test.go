@@ -28,7 +28,7 @@ func TestDamageEndsEnrolments(t *testing.T) {
 	con := Contribution{
 		Task: task.ID{1}, TaskBytes: []byte("task"), Owner: "o", Metric: "stays", Start: noon.Add(-time.Hour), End: noon.Add(time.Hour),
 		PerEpoch: 1, PerCrowd: 1, At: noon, From: noon.Add(time.Hour), MaxDelay: time.Hour, SendBy: noon.Add(2 * time.Hour), NotAfter: noon.Add(3 * time.Hour),
-		Keep: true, Reports: []Report{{Record: []byte("zero"), Crowd: []byte("all")}},
+		Method: task.Aggregate, Reports: []Report{{Record: []byte("zero"), Crowd: []byte("all")}},
 	}
 	if vs, err := b.Add(con); err != nil || vs[0] != Accepted {
 		t.Fatal(vs, err)

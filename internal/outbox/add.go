@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // maxContribution bounds the reports of one contribution together, in bytes.
@@ -70,6 +72,8 @@ func (c *Contribution) validate() error {
 		return fmt.Errorf("adding to the outbox: owner and metric must have 1 to %d bytes", maxName)
 	case !c.Start.Before(c.End):
 		return errors.New("adding to the outbox: the epoch ends before it starts")
+	case c.Method != task.Crowd && c.Method != task.Aggregate:
+		return fmt.Errorf("adding to the outbox: method %d, want crowd or aggregate", c.Method)
 	}
 	return nil
 }
@@ -144,7 +148,7 @@ func (s *session) add(c *Contribution, r Report) (Verdict, error) {
 	e := &Entry{
 		ID: st.next, Task: c.Task, Owner: c.Owner, Metric: c.Metric, Destination: c.Destination,
 		Epoch: c.Epoch, Stage: Waiting, At: c.At, SendBy: c.SendBy, NotAfter: c.NotAfter,
-		Record: append([]byte(nil), r.Record...), Recorded: r.Recorded, Encoded: r.Encoded, Resealable: c.Keep,
+		Record: append([]byte(nil), r.Record...), Recorded: r.Recorded, Encoded: r.Encoded, Method: c.Method,
 	}
 	if c.Held {
 		e.Stage = Held

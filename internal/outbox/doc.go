@@ -38,7 +38,7 @@
 //   - What gathers over an epoch is an entry from its beginning: it is changed by
 //     [Box.Amend] and not sent before [Contribution].From. An amendment that was
 //     acknowledged is in what is sent.
-//   - Only a record that was marked for it ([Contribution].Keep) is ever sealed a
+//   - Only a record of an aggregate metric ([Entry.Resealable]) is ever sealed a
 //     second time, once, when the receiver answers [Stale].
 //   - Held records ([Box.Hold], [Contribution].Held) are shown and never sent.
 //

@@ -42,22 +42,27 @@ type Entry struct {
 	Owner       string
 	Metric      string
 	Destination string // for people: where it goes
+	Method      task.Method
 	Epoch       task.Epoch
 	Stage       Stage
 
-	At         time.Time // when it was recorded
-	NotBefore  time.Time // when it is sent, or tried again
-	SendBy     time.Time // no send is planned for later
-	NotAfter   time.Time // dropped then
-	Attempts   int       // sends without an answer that settles it
-	Resealable bool      // the record stays when it is sealed, see Contribution.Keep
-	Resealed   bool      // it was sealed a second time, or waits for that
+	At        time.Time // when it was recorded
+	NotBefore time.Time // when it is sent, or tried again
+	SendBy    time.Time // no send is planned for later
+	NotAfter  time.Time // dropped then
+	Attempts  int       // sends without an answer that settles it
+	Resealed  bool      // it was sealed a second time, or waits for that
 
-	Record   []byte // for the Sealer; nil once sealed, unless Resealable is set
+	Record   []byte // for the Sealer; nil once sealed, unless the entry is resealable
 	Recorded string // for people: what the app recorded
 	Encoded  string // for people: what leaves the device, inside the encryption
 	Report   []byte // the sealed bytes; nil before
 }
+
+// Resealable reports whether the record stays when it is sealed, so that it can be
+// sealed once more if the receiver answers [Stale]: two ciphertexts of one record
+// must never count twice, which only the protocol of aggregate metrics promises.
+func (e *Entry) Resealable() bool { return e.Method == task.Aggregate }
 
 // size is what an entry counts against Options.MaxBytes.
 func (e *Entry) size() int64 {
@@ -86,10 +91,9 @@ type Contribution struct {
 	SendBy   time.Time     // after this no send is planned
 	NotAfter time.Time     // after this the receiver takes no report of the epoch
 	Held     bool          // show only, never send; has caps of its own
-	// Keep keeps the record when it is sealed, so that it can be sealed once more
-	// if the receiver answers [Stale]. It is for protocols in which two
-	// ciphertexts of one record can never count twice.
-	Keep bool
+	// Method is that of the task. It decides on the route of the reports, and on
+	// whether they can be sealed a second time, see [Entry.Resealable].
+	Method task.Method
 
 	Reports []Report
 }

@@ -36,7 +36,7 @@ func Example() {
 	now := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 	midnight := now.Truncate(24 * time.Hour)
 	verdicts, err := box.Add(outbox.Contribution{
-		Task: task.ID{1}, Owner: "us", Metric: "greetings", Destination: "https://shuffler.example",
+		Task: task.ID{1}, Owner: "us", Metric: "greetings", Method: task.Crowd, Destination: "https://shuffler.example",
 		Start: midnight, End: midnight.Add(24 * time.Hour), PerEpoch: 10, PerCrowd: 1,
 		At: now, MaxDelay: time.Hour, SendBy: midnight.Add(36 * time.Hour), NotAfter: midnight.Add(37 * time.Hour),
 		Reports: []outbox.Report{{Record: []byte("olleh"), Recorded: "hello"}, {Record: []byte("ih"), Recorded: "hi"}},

@@ -27,7 +27,7 @@ var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 // everyOp has one op of each kind.
 func everyOp() []op {
 	e := &Entry{
-		ID: 7, Task: task.ID{1}, Owner: "owner", Metric: "m", Destination: "https://x.example", Epoch: 20777, Stage: Waiting,
+		ID: 7, Task: task.ID{1}, Method: task.Crowd, Owner: "owner", Metric: "m", Destination: "https://x.example", Epoch: 20777, Stage: Waiting,
 		At: noon, NotBefore: noon.Add(time.Millisecond), SendBy: noon.Add(time.Hour), NotAfter: noon.Add(2 * time.Hour),
 		Attempts: 3, Record: []byte("record"), Recorded: "recorded", Encoded: "encoded",
 	}
@@ -57,7 +57,7 @@ func accumulateOps() []op {
 	e := &Entry{
 		ID: 17, Task: task.ID{2}, Owner: "owner", Metric: "g", Destination: "https://x.example", Epoch: 20777, Stage: Waiting,
 		At: noon, NotBefore: noon.Add(time.Hour), SendBy: noon.Add(2 * time.Hour), NotAfter: noon.Add(3 * time.Hour),
-		Record: []byte("zero"), Recorded: "nothing", Encoded: "shares", Resealable: true,
+		Record: []byte("zero"), Recorded: "nothing", Encoded: "shares", Method: task.Aggregate,
 	}
 	again := *e
 	again.ID, again.Resealed, again.Stage, again.Report = 18, true, Sealed, []byte("second")
@@ -311,7 +311,7 @@ func damageable(t *testing.T) durable.FS {
 
 func damageContribution(r string) Contribution {
 	return Contribution{
-		Owner: "o", Metric: "m", Start: noon.Add(-time.Hour), End: noon.Add(time.Hour), PerEpoch: 10, PerCrowd: 1,
+		Owner: "o", Metric: "m", Method: task.Crowd, Start: noon.Add(-time.Hour), End: noon.Add(time.Hour), PerEpoch: 10, PerCrowd: 1,
 		At: noon, SendBy: noon.Add(2 * time.Hour), NotAfter: noon.Add(3 * time.Hour),
 		Reports: []Report{{Record: []byte(r), Crowd: []byte(r)}},
 	}

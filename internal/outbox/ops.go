@@ -78,6 +78,7 @@ func (o add) apply(s *state) { s.insert(o.e) }
 func readAdd(s *reader) op {
 	e := new(Entry)
 	e.ID = ID(s.uint64())
+	e.Method = task.Crowd // unless it is read as part of an addKept
 	e.Task = task.ID(s.fixed(len(task.ID{})))
 	e.Epoch = task.Epoch(s.uint64())
 	e.Stage = Stage(s.uint8())

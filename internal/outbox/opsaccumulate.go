@@ -28,13 +28,13 @@ func readAddKept(r *reader) op {
 	resealed := r.uint8()
 	r.check(resealed <= 1, "flag")
 	o := readAdd(r).(add)
-	o.e.Resealable, o.e.Resealed = true, resealed == 1
+	o.e.Method, o.e.Resealed = task.Aggregate, resealed == 1
 	return addKept(o)
 }
 
 // adding returns the op that brings an entry.
 func adding(e *Entry) op {
-	if e.Resealable {
+	if e.Resealable() {
 		return addKept{e}
 	}
 	return add{e}

@@ -25,7 +25,7 @@ const day = 24 * time.Hour
 func contribution(at time.Time, metric string, records ...string) outbox.Contribution {
 	start := at.Truncate(day)
 	c := outbox.Contribution{
-		Task: task.ID{1}, TaskBytes: []byte("the task"), Owner: "owner", Metric: metric, Destination: "https://shuffler.example",
+		Task: task.ID{1}, TaskBytes: []byte("the task"), Owner: "owner", Metric: metric, Method: task.Crowd, Destination: "https://shuffler.example",
 		Epoch: task.Epoch(start.Unix() / 86400), Start: start, End: start.Add(day),
 		PerEpoch: 1000, PerCrowd: 1,
 		At: at, MaxDelay: 12 * time.Hour, SendBy: start.Add(day + 12*time.Hour), NotAfter: start.Add(day + 13*time.Hour),

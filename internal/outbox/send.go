@@ -217,7 +217,7 @@ func (p *pass) failed(ctx context.Context, e Entry, what string, err error) erro
 func (b *Box) unseal(id ID) (bool, error) {
 	again := false
 	err := b.locked(func(s *session) error {
-		if e := s.b.state.entries[id]; e != nil && e.Stage == Sealed && e.Resealable && !e.Resealed {
+		if e := s.b.state.entries[id]; e != nil && e.Stage == Sealed && e.Resealable() && !e.Resealed {
 			again = true
 			s.do(unseal{id})
 			return nil

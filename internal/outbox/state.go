@@ -56,7 +56,7 @@ func (s *state) seal(id ID, report []byte) {
 	}
 	s.bytes -= e.size()
 	e.Stage, e.Report = Sealed, report
-	if !e.Resealable {
+	if !e.Resealable() {
 		e.Record = nil
 	}
 	s.bytes += e.size()
@@ -65,7 +65,7 @@ func (s *state) seal(id ID, report []byte) {
 // unseal has no effect on an entry that was unsealed before.
 func (s *state) unseal(id ID) {
 	e := s.entries[id]
-	if e == nil || e.Stage != Sealed || !e.Resealable || e.Resealed {
+	if e == nil || e.Stage != Sealed || !e.Resealable() || e.Resealed {
 		return
 	}
 	s.bytes -= e.size()

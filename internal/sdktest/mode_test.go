@@ -1,4 +1,4 @@
-package shoal_test
+package sdktest_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -26,7 +27,7 @@ func TestModes(t *testing.T) {
 	o, v := h.options(t)
 	o.Dir = t.TempDir() + "/outbox"
 	o.Mode = shoal.Off
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	if list, err := c.Pending(); len(list) != 0 || err != nil {
 		t.Fatalf("Pending while off = %v, %v", list, err)
 	}
@@ -40,11 +41,11 @@ func TestModes(t *testing.T) {
 		}
 	}
 	set(shoal.Local)
-	c.Record("api_use", use("local", "files"))
+	c.Record("api_use", sdktest.Use("local", "files"))
 	set(shoal.On)
-	c.Record("api_use", use("on", "files"))
-	c.Record("api_use", use("dropped", "files"))
-	if n, err := c.Drop(func(e outbox.Entry) bool { return strings.Contains(e.Recorded, "dropped") }); n != 1 || err != nil {
+	c.Record("api_use", sdktest.Use("on", "files"))
+	c.Record("api_use", sdktest.Use("dropped", "files"))
+	if n, err := c.Drop(func(e shoal.Entry) bool { return strings.Contains(e.Recorded, "dropped") }); n != 1 || err != nil {
 		t.Errorf("Drop = %d, %v", n, err)
 	}
 	list, err := c.Pending()
@@ -53,7 +54,7 @@ func TestModes(t *testing.T) {
 	}
 	for _, e := range list {
 		held := strings.Contains(e.Recorded, "local")
-		if (e.Stage == outbox.Held) != held || !strings.Contains(e.Encoded, `apis={"files"}`) || e.Destination != h.URL {
+		if (e.Stage == shoal.Held) != held || !strings.Contains(e.Encoded, `apis={"files"}`) || e.Destination != h.URL {
 			t.Errorf("entry %+v", e)
 		}
 		if strings.Contains(e.Recorded+e.Encoded, "alice") {
@@ -62,8 +63,8 @@ func TestModes(t *testing.T) {
 	}
 	set(shoal.Local) // what waits is held permanently
 	set(shoal.On)
-	c.Record("api_use", use("on again", "files"))
-	if sent, _ := drain(t, c, v, midnight.Add(20*time.Hour)); sent != 1 {
+	c.Record("api_use", sdktest.Use("on again", "files"))
+	if sent, _ := sdktest.Drain(t, c, v, midnight.Add(20*time.Hour)); sent != 1 {
 		t.Errorf("sent %d", sent)
 	}
 	for _, p := range h.posts() {
@@ -79,7 +80,7 @@ func TestModes(t *testing.T) {
 	if pass, err := c.SendDue(t.Context()); pass.Sent != 0 || err != nil {
 		t.Errorf("SendDue = %+v, %v", pass, err)
 	}
-	if got := c.Record("api_use", use("on", "files")); got.Status != shoal.CapReached {
+	if got := c.Record("api_use", sdktest.Use("on", "files")); got.Status != shoal.CapReached {
 		t.Errorf("turning off and on gave a second contribution: %v", got)
 	}
 }
@@ -145,7 +146,7 @@ func TestBackgroundSenderAndAgent(t *testing.T) {
 				Bundle: bundle, Owner: task.FormatPublic(h.owner.identity.Public()), Metrics: []string{"api_use"},
 				Dir: dir, Mode: shoal.On, NoSender: agent, Transport: transport, Clock: clock.System(),
 			}
-			c := open(t, o)
+			c := sdktest.Open(t, o)
 			var wg sync.WaitGroup
 			stop := make(chan struct{})
 			if agent {
@@ -158,7 +159,7 @@ func TestBackgroundSenderAndAgent(t *testing.T) {
 				})
 			}
 			for i := range 10 {
-				if got := c.Record("api_use", use(fmt.Sprint("p", i), "files")); !got.Queued() {
+				if got := c.Record("api_use", sdktest.Use(fmt.Sprint("p", i), "files")); !got.Queued() {
 					t.Fatal(got)
 				}
 			}
@@ -192,9 +193,9 @@ func TestCloseKeepsAndSendsNothing(t *testing.T) {
 	h := newFirstHop(t)
 	o, v := h.options(t)
 	o.Dir, o.NoSender = t.TempDir(), false
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	for i := range 10 {
-		c.Record("api_use", use(fmt.Sprint("p", i), "files"))
+		c.Record("api_use", sdktest.Use(fmt.Sprint("p", i), "files"))
 	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
@@ -203,8 +204,8 @@ func TestCloseKeepsAndSendsNothing(t *testing.T) {
 		t.Fatal("Close sent reports")
 	}
 	o.NoSender = true
-	c = open(t, o)
-	if sent, _ := drain(t, c, v, midnight.Add(2*day)); sent != 10 {
+	c = sdktest.Open(t, o)
+	if sent, _ := sdktest.Drain(t, c, v, midnight.Add(2*day)); sent != 10 {
 		t.Errorf("the next client sent %d of 10", sent)
 	}
 }
@@ -213,12 +214,12 @@ func TestConcurrentRecordsAndModes(t *testing.T) {
 	h := newFirstHop(t)
 	o, _ := h.options(t)
 	o.NoSender = false
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
 			for j := range 10 {
-				c.Record("api_use", use(fmt.Sprint(i, "-", j), "files"))
+				c.Record("api_use", sdktest.Use(fmt.Sprint(i, "-", j), "files"))
 			}
 		})
 	}
@@ -241,7 +242,7 @@ func TestConcurrentRecordsAndModes(t *testing.T) {
 
 func TestNilClientRecordsNothing(t *testing.T) {
 	var c *shoal.Client
-	if got := c.Record("api_use", use("cat")); got.Status != shoal.TurnedOff || c.Mode() != shoal.Off {
+	if got := c.Record("api_use", sdktest.Use("cat")); got.Status != shoal.TurnedOff || c.Mode() != shoal.Off {
 		t.Errorf("a nil client: %v, mode %v", got, c.Mode())
 	}
 	if err := c.Close(); err != nil {

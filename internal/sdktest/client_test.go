@@ -1,4 +1,4 @@
-package shoal_test
+package sdktest_test
 
 import (
 	"bytes"
@@ -13,18 +13,18 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
-	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
 func TestReportsArriveAndSayNothingElse(t *testing.T) {
 	h := newFirstHop(t)
 	o, v := h.options(t)
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	want := map[string]bool{}
 	for i := range 20 {
 		p := fmt.Sprint("program", i)
-		if got := c.Record("api_use", use(p, "files", "time")); !got.Queued() || got.Reports != 1 {
+		if got := c.Record("api_use", sdktest.Use(p, "files", "time")); !got.Queued() || got.Reports != 1 {
 			t.Fatal(got)
 		}
 		want[p+" 5"] = true
@@ -32,7 +32,7 @@ func TestReportsArriveAndSayNothingElse(t *testing.T) {
 	if len(h.requests) != 0 {
 		t.Fatalf("recording made %d requests", len(h.requests))
 	}
-	if sent, _ := drain(t, c, v, midnight.Add(3*day)); sent != 20 {
+	if sent, _ := sdktest.Drain(t, c, v, midnight.Add(3*day)); sent != 20 {
 		t.Fatalf("sent %d of 20", sent)
 	}
 	posts := h.posts()
@@ -109,8 +109,8 @@ func TestRetriesAreByteEqualAndGoNowhereElse(t *testing.T) {
 	other.setAnswer(func(http.ResponseWriter, *http.Request) bool { elsewhere++; return false })
 	o, v := h.options(t)
 	o.Dir = t.TempDir()
-	c := open(t, o)
-	if got := c.Record("api_use", use("cat", "files")); !got.Queued() {
+	c := sdktest.Open(t, o)
+	if got := c.Record("api_use", sdktest.Use("cat", "files")); !got.Queued() {
 		t.Fatal(got)
 	}
 	fails := []func(w http.ResponseWriter, r *http.Request){
@@ -155,7 +155,7 @@ func TestRetriesAreByteEqualAndGoNowhereElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.Forward(pass.Next)
-		c = open(t, o)
+		c = sdktest.Open(t, o)
 	}
 	if pass, err := c.SendDue(t.Context()); err != nil || pass.Sent != 1 {
 		t.Fatalf("at last: %+v, %v", pass, err)
@@ -179,8 +179,8 @@ func TestRetriesAreByteEqualAndGoNowhereElse(t *testing.T) {
 func TestStrangeRefusalsAreWaitedOut(t *testing.T) {
 	h := newFirstHop(t)
 	o, v := h.options(t)
-	c := open(t, o)
-	c.Record("api_use", use("cat", "files"))
+	c := sdktest.Open(t, o)
+	c.Record("api_use", sdktest.Use("cat", "files"))
 	strange := []func(w http.ResponseWriter){
 		func(w http.ResponseWriter) { http.Error(w, "Forbidden", http.StatusForbidden) },
 		func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) },
@@ -204,7 +204,7 @@ func TestStrangeRefusalsAreWaitedOut(t *testing.T) {
 		posts++
 		return true
 	})
-	if sent, refused := drain(t, c, v, midnight.Add(2*day)); sent != 1 || refused != 0 || posts != len(strange) {
+	if sent, refused := sdktest.Drain(t, c, v, midnight.Add(2*day)); sent != 1 || refused != 0 || posts != len(strange) {
 		t.Errorf("sent %d, refused %d after %d strange answers", sent, refused, posts)
 	}
 	for _, p := range h.posts() {
@@ -246,9 +246,9 @@ func TestBadKeysMakeReportsWait(t *testing.T) {
 			h := newFirstHop(t)
 			h.configs = func() [][]byte { return configs(h) }
 			o, v := h.options(t)
-			c := open(t, o)
-			c.Record("api_use", use("cat", "files"))
-			if sent, refused := drain(t, c, v, midnight.Add(20*time.Hour)); sent != 0 || refused != 0 {
+			c := sdktest.Open(t, o)
+			c.Record("api_use", sdktest.Use("cat", "files"))
+			if sent, refused := sdktest.Drain(t, c, v, midnight.Add(20*time.Hour)); sent != 0 || refused != 0 {
 				t.Errorf("sent %d, refused %d", sent, refused)
 			}
 			if n := len(h.posts()); n != 0 {
@@ -257,7 +257,7 @@ func TestBadKeysMakeReportsWait(t *testing.T) {
 			h.mu.Lock()
 			h.configs = nil // the party is back in order
 			h.mu.Unlock()
-			if sent, _ := drain(t, c, v, midnight.Add(2*day)); sent != 1 {
+			if sent, _ := sdktest.Drain(t, c, v, midnight.Add(2*day)); sent != 1 {
 				t.Errorf("afterwards %d were sent", sent)
 			}
 		})
@@ -267,9 +267,9 @@ func TestBadKeysMakeReportsWait(t *testing.T) {
 func TestRefusalsDropAndFetchKeysAgain(t *testing.T) {
 	h := newFirstHop(t)
 	o, v := h.options(t)
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	for i := range 4 {
-		c.Record("api_use", use(fmt.Sprint("p", i), "files"))
+		c.Record("api_use", sdktest.Use(fmt.Sprint("p", i), "files"))
 	}
 	posts := 0
 	h.setAnswer(func(w http.ResponseWriter, r *http.Request) bool {
@@ -296,13 +296,13 @@ func TestRefusalsDropAndFetchKeysAgain(t *testing.T) {
 		h.shuffler.rotate(t)
 		return true
 	})
-	sent, refused := drain(t, c, v, midnight.Add(2*day))
+	sent, refused := sdktest.Drain(t, c, v, midnight.Add(2*day))
 	if sent != 1 || refused != 3 || len(h.posts()) != 4 || h.gets() < 4 {
 		t.Errorf("sent %d, refused %d, %d posts, keys fetched %d times", sent, refused, len(h.posts()), h.gets())
 	}
 	h.read(t, h.task("api_use"), h.posts()[3].body) // sealed to the key of after the last rotation
 	st, err := c.Stats()
-	want := map[outbox.Cause]uint64{"unknown-key": 1, "too-large": 1, "wrong-epoch": 1}
+	want := map[string]uint64{"unknown-key": 1, "too-large": 1, "wrong-epoch": 1}
 	if err != nil || fmt.Sprint(st.Dropped) != fmt.Sprint(want) || st.Sent != 1 {
 		t.Errorf("Stats = %+v, %v", st, err)
 	}
@@ -322,7 +322,7 @@ func TestOutcomes(t *testing.T) {
 	o.MaxEntries = 4
 	var observed []shoal.Status
 	o.Observe = func(_ string, _ any, got shoal.Outcome) { observed = append(observed, got.Status) }
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	check := func(metric string, v any, want shoal.Status, reports int) {
 		t.Helper()
 		got := c.Record(metric, v)
@@ -336,26 +336,26 @@ func TestOutcomes(t *testing.T) {
 			t.Errorf("the error holds a value: %v", got.Err)
 		}
 	}
-	check("api_use", use("cat", "files"), shoal.Queued, 1)
-	check("api_use", use("cat", "time"), shoal.CapReached, 0)
-	check("api_use", use("dog", "alice"), shoal.Invalid, 0)
+	check("api_use", sdktest.Use("cat", "files"), shoal.Queued, 1)
+	check("api_use", sdktest.Use("cat", "time"), shoal.CapReached, 0)
+	check("api_use", sdktest.Use("dog", "alice"), shoal.Invalid, 0)
 	check("api_use", 7, shoal.Invalid, 0)
-	check("not.declared", use("cat", "files"), shoal.Unknown, 0)
-	check("late", use("cat", "files"), shoal.NotYet, 0)
+	check("not.declared", sdktest.Use("cat", "files"), shoal.Unknown, 0)
+	check("late", sdktest.Use("cat", "files"), shoal.NotYet, 0)
 	check("pairs", map[string]any{"seen": []string{"a"}}, shoal.Nothing, 0)
 	check("pairs", map[string]any{"seen": []string{"a", "b", "b", "b"}}, shoal.Queued, 2)
-	check("api_use", use("dog", "time"), shoal.Queued, 1)
-	check("api_use", use("eel", "time"), shoal.Full, 0)
+	check("api_use", sdktest.Use("dog", "time"), shoal.Queued, 1)
+	check("api_use", sdktest.Use("eel", "time"), shoal.Full, 0)
 	v.Forward(midnight.Add(20 * day))
-	check("api_use", use("cat", "files"), shoal.Expired, 0)
+	check("api_use", sdktest.Use("cat", "files"), shoal.Expired, 0)
 	if err := c.SetMode(shoal.Off); err != nil {
 		t.Fatal(err)
 	}
-	check("api_use", use("cat", "files"), shoal.TurnedOff, 0)
+	check("api_use", sdktest.Use("cat", "files"), shoal.TurnedOff, 0)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	check("api_use", use("cat", "files"), shoal.Closed, 0)
+	check("api_use", sdktest.Use("cat", "files"), shoal.Closed, 0)
 	if err := c.SetMode(shoal.On); err == nil {
 		t.Error("SetMode after Close succeeded")
 	}
@@ -374,9 +374,9 @@ func TestFailingRandomnessRecordsNothing(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	broken = true
-	if got := c.Record("api_use", use("cat", "files")); got.Status != shoal.Failed {
+	if got := c.Record("api_use", sdktest.Use("cat", "files")); got.Status != shoal.Failed {
 		t.Errorf("Record without randomness = %v", got)
 	}
 	broken = false
@@ -467,10 +467,10 @@ func TestCapsCountOverTheSaltWindow(t *testing.T) {
 		t.Fatalf("caps count from %v to %v", start, end)
 	}
 	v.Set(end.Add(time.Hour))
-	c := open(t, o)
+	c := sdktest.Open(t, o)
 	record := func(program string, want shoal.Status) {
 		t.Helper()
-		if got := c.Record("api_use", use(program, "files")); got.Status != want {
+		if got := c.Record("api_use", sdktest.Use(program, "files")); got.Status != want {
 			t.Errorf("at %v: %s is %v, want %v", v.Now(), program, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package shoal_test
+package sdktest_test
 
 import (
 	"bytes"
@@ -16,13 +16,14 @@ import (
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// midnight begins the epoch in which the tests record.
-var midnight = time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+// midnight is the moment of [sdktest.Midnight].
+var midnight = sdktest.Midnight()
 
-const day = 24 * time.Hour
+const day = sdktest.Day
 
 // A party is a hop of the tests' task, or its owner.
 type party struct {
@@ -152,40 +153,15 @@ func (h *firstHop) setAnswer(f func(w http.ResponseWriter, r *http.Request) bool
 
 // task returns a sound task whose first hop this is.
 func (h *firstHop) task(metric string) *task.Task {
-	return &task.Task{
-		Owner: h.owner.identity.Public(), OwnedBy: "Example", Metric: metric,
-		Question: "Which programs use which APIs?", Consent: "Your programs.", Method: task.Crowd,
-		Schema: task.Schema{
-			{Name: "program", Kind: task.String, Max: 32},
-			{Name: "apis", Kind: task.Set, Values: []string{"files", "network", "time"}},
-		},
-		Crowd:     task.CrowdRule{Kind: task.Attributes, Fields: []uint8{0}, SaltEpochs: 1},
-		Threshold: task.Threshold{Kind: task.Naive, T: 10}, MinBatch: 100,
-		EpochSeconds: 86400, MaxDelay: 43200, ClockSkew: 3600, PerEpoch: 100, PerCrowd: 1,
-		PayloadSize: 64,
-		Hops: []task.Party{
-			{Role: task.Shuffler, URL: h.URL, Identity: h.shuffler.identity.Public()},
-			{Role: task.Analyzer, URL: "https://analyzer.example", Identity: h.analyzer.identity.Public()},
-		},
-		NotBefore: midnight.Add(-day).Unix(), Expires: midnight.Add(10 * day).Unix(),
-	}
+	return sdktest.CrowdTask(metric, h.owner.identity.Public(),
+		task.Party{Role: task.Shuffler, URL: h.URL, Identity: h.shuffler.identity.Public()},
+		task.Party{Role: task.Analyzer, URL: "https://analyzer.example", Identity: h.analyzer.identity.Public()},
+	)
 }
 
 func (h *firstHop) bundle(t testing.TB, tasks ...*task.Task) []byte {
 	t.Helper()
-	var b task.Bundle
-	for _, tk := range tasks {
-		s, err := task.Sign(tk, h.owner.identity)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Tasks = append(b.Tasks, s)
-	}
-	file, err := b.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file
+	return sdktest.Bundle(t, h.owner.identity, tasks...)
 }
 
 // options are those of an app with the metric api_use whose clock is at
@@ -197,40 +173,6 @@ func (h *firstHop) options(t testing.TB) (shoal.Options, *clock.Virtual) {
 		Bundle: h.bundle(t, h.task("api_use")), Owner: task.FormatPublic(h.owner.identity.Public()),
 		Metrics: []string{"api_use"}, Mode: shoal.On, NoSender: true, Clock: c,
 	}, c
-}
-
-func open(t testing.TB, o shoal.Options) *shoal.Client {
-	t.Helper()
-	c, err := shoal.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func use(program string, apis ...string) map[string]any {
-	return map[string]any{"program": program, "apis": apis, "user": "alice", "host": "192.0.2.1"}
-}
-
-// drain lets the clock run to each time at which something is due, until
-// nothing is before end. It returns what the passes add up to.
-func drain(t testing.TB, c *shoal.Client, v *clock.Virtual, end time.Time) (sent, refused int) {
-	t.Helper()
-	for range 10_000 {
-		pass, err := c.SendDue(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		sent += pass.Sent
-		refused += pass.Refused
-		if pass.Next.IsZero() || pass.Next.After(end) {
-			return sent, refused
-		}
-		v.Forward(pass.Next)
-	}
-	t.Fatal("sending does not come to an end")
-	return 0, 0
 }
 
 // read opens a report as both hops would and returns the record as text.

@@ -1,4 +1,4 @@
-package shoal_test
+package sdktest_test
 
 import (
 	"bytes"
@@ -28,11 +28,15 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
+
+// epoch0 is the epoch in which the tests begin.
+var epoch0 = task.Epoch(midnight.Unix() / 86400)
 
 // A deployment is the project's own leader and helper behind one server, and the
 // collector's secrets.
@@ -242,7 +246,7 @@ func TestWayOfAggregates(t *testing.T) {
 
 func wayOfAggregates(t *testing.T, noisy bool) {
 	d := deploy(t)
-	src, err := os.ReadFile("docs/examples/aggregate.yaml")
+	src, err := os.ReadFile("../../docs/examples/aggregate.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +271,7 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 	hours[9], hours[17] = 30, 10
 	for i := range people {
 		d.clock.Set(midnight.Add(time.Hour))
-		c := open(t, shoal.Options{Bundle: bundle, Owner: task.FormatPublic(d.ownerKey.Public()), Metrics: names, Mode: shoal.On, NoSender: true, Clock: d.clock})
+		c := sdktest.Open(t, shoal.Options{Bundle: bundle, Owner: task.FormatPublic(d.ownerKey.Public()), Metrics: names, Mode: shoal.On, NoSender: true, Clock: d.clock})
 		if i%4 != 0 { // every fourth records nothing
 			for _, o := range []shoal.Outcome{
 				c.Count("feature.export"), c.Add("pages.printed", int64(i%10)), c.Observe("battery.hours", 8+i%5),
@@ -280,7 +284,7 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 			}
 		}
 		c.Observe("theme", []string{"light", "dark"}[i%2])
-		if sent, refused := drain(t, c, d.clock, midnight.Add(day+6*time.Hour)); sent != len(byMetric) || refused != 0 {
+		if sent, refused := sdktest.Drain(t, c, d.clock, midnight.Add(day+6*time.Hour)); sent != len(byMetric) || refused != 0 {
 			t.Fatalf("person %d: %d reports sent, %d refused", i, sent, refused)
 		}
 		_ = c.Close()
@@ -296,7 +300,7 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 		}
 		for i, x := range want {
 			row := r.Rows[i]
-			// Four times the interval of 95 % is a false notify once in a million runs;
+			// Four times the interval of 95 % is a false alarm once in a million runs;
 			// 0.05 is the quantisation of gradients.
 			half := (row.High - row.Low) / 2
 			if off := math.Abs(row.Estimate - x); off > 4*half+0.05 || (half > 0) != (noisy && name != "theme") {
