@@ -75,18 +75,18 @@ func apart(ident string) string {
 // sources calls f with each Go file of the repository that is not test data.
 func sources(t *testing.T, f func(name string, source []byte)) {
 	t.Helper()
-	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && name != "../.." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "target"):
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "target"):
 			return filepath.SkipDir
 		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "house/words_test.go"):
 			return nil
 		}
 		source, err := os.ReadFile(name)
 		if err == nil {
-			f(strings.TrimPrefix(name, "../../"), source)
+			f(name, source)
 		}
 		return err
 	})

@@ -1,4 +1,4 @@
-package shoal_test
+package house
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -130,7 +131,7 @@ func room(importPath string) (string, bool) {
 func breach(from, to string) string {
 	source, known := floors[from]
 	if !known {
-		return fmt.Sprintf("folder %q has no floor: add it to the house in house_test.go, or put the package where it belongs", from)
+		return fmt.Sprintf("folder %q has no floor: add it to the floors in internal/house, or put the package where it belongs", from)
 	}
 	if from == to {
 		return ""
@@ -388,5 +389,26 @@ func TestBuildSaysFirst(t *testing.T) {
 				t.Errorf("make %s SQL=%s does\n%s", target, sql, out)
 			}
 		}
+	}
+}
+
+// TestTopIsSmall: what a newcomer sees first is short.
+func TestTopIsSmall(t *testing.T) {
+	out, err := exec.Command("git", "ls-files").Output()
+	if err != nil {
+		t.Skip("no git, or not a clone")
+	}
+	folders, files := map[string]bool{}, map[string]bool{}
+	for name := range strings.Lines(string(out)) {
+		first, _, nested := strings.Cut(strings.TrimSuffix(name, "\n"), "/")
+		switch {
+		case nested && !strings.HasPrefix(first, "."):
+			folders[first] = true
+		case !nested && strings.HasSuffix(first, ".go"):
+			files[first] = true
+		}
+	}
+	if len(folders) > 15 || len(files) > 13 {
+		t.Errorf("%d folders and %d Go files, want 15 and 13 at most: %v", len(folders), len(files), slices.Sorted(maps.Keys(folders)))
 	}
 }

@@ -1,4 +1,4 @@
-package shoal_test
+package house
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 
 	"github.com/shoal-project/shoal"
 )
+
+const owner = "ed25519:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w" // whose questions the app answers
 
 // readme holds the README's example, so that it compiles.
 func readme(ctx context.Context, dir string, bundle []byte) error {
@@ -29,10 +31,14 @@ func readme(ctx context.Context, dir string, bundle []byte) error {
 }
 
 func TestReadmeExample(t *testing.T) {
+	bundle, err := os.ReadFile("testdata/tasks.bundle")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := readme(t.Context(), t.TempDir(), bundle); err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("readme_test.go")
+	source, err := os.ReadFile("internal/house/readme_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package shoal_test
+package house
 
 import (
 	"os"
