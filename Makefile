@@ -19,12 +19,13 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test test-web bench discovery fuzz crash sim chaos mutants lint build cross
+.PHONY: help demo test test-web compat bench discovery fuzz crash sim chaos mutants lint build cross
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
 	@echo "make test    all tests, and the builds for other platforms"
 	@echo "make test-web   the web SDK: its size, in Node.js and in Chromium, against the Go SDK and real servers"
+	@echo "make compat  data, partners and devices of the version before, with this one"
 	@echo "make bench   all benchmarks (see docs/performance.md)"
 	@echo "make discovery   the discovery engine on the test site: 100,000 visits for each of 5 seeds"
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
@@ -63,6 +64,10 @@ endif
 test-web:
 	./scripts/web npm test
 	SHOAL_WEB=1 $(GO) test -count 1 -timeout 12m -v ./web/sdk
+
+# The version before is built from the history: see scripts/previous.
+compat:
+	./scripts/previous $(GO) test -count 1 -v -run '^TestPreviousVersion$$' ./cmd/shoal
 
 # The whole must build for the platforms below; the SDK in a browser too.
 cross:
