@@ -38,7 +38,7 @@ type aLeader struct {
 	clock  *clock.Virtual
 	random *rand.ChaCha8
 	tasks  []*dap.Task
-	report dap.Report // but for its ID
+	report dap.Report // all but its ID
 	ids    atomic.Uint64
 }
 

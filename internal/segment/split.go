@@ -149,7 +149,7 @@ func (p *splitting) segment(seg segment) error {
 	return nil
 }
 
-// classify returns the target of all records of a segment, -1 if there is none,
+// classify returns the target of all records of a segment, -1 if no record has one,
 // and whether there are others, records that go to none, or damage.
 func (p *splitting) classify(seg segment) (only int, mixed bool, err error) {
 	only = -1

@@ -117,7 +117,7 @@ func (s *sharedLog) busy() (using, joining bool) {
 	return s.using > 0, s.joining > 0
 }
 
-// active returns the shared log that takes reports, and begins one if there is none.
+// active returns the shared log that takes reports, and begins one if it has to.
 func (l *Leader) active() (*sharedLog, error) {
 	l.mu.Lock()
 	s := l.sharing.active
