@@ -83,6 +83,8 @@ func (s *Shuffler) noteGap(f foundGap) {
 func (s *Shuffler) recordGaps(ctx context.Context) error {
 	st := &s.stating
 	now, _ := s.guard.Now()
+	st.keeping.Lock()
+	defer st.keeping.Unlock()
 	st.mu.Lock()
 	n := len(st.found)
 	if n == 0 {

@@ -55,6 +55,8 @@ func (s *Shuffler) keepSent(ctx context.Context, sent map[task.ID][sha256.Size]b
 		return nil
 	}
 	st := &s.stating
+	st.keeping.Lock()
+	defer st.keeping.Unlock()
 	st.mu.Lock()
 	h := History{Since: st.history.Since, Through: st.history.Through, Sent: sent}
 	st.mu.Unlock()

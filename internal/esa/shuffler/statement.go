@@ -23,8 +23,10 @@ const (
 	statementTimeout = 30 * time.Second
 )
 
-// stating is what statements are made from. Its mutex is taken after [Shuffler].mu.
+// stating is what statements are made from. Its mutex mu is taken after [Shuffler].mu.
 type stating struct {
+	keeping sync.Mutex // held while the history is changed in the store; taken before the others
+
 	mu      sync.Mutex
 	history History          // as it is in the store
 	places  map[string]bool  // of gaps, also of those in found
@@ -167,6 +169,8 @@ func (s *Shuffler) advance(ctx context.Context) error {
 		return err
 	}
 	st := &s.stating
+	st.keeping.Lock()
+	defer st.keeping.Unlock()
 	st.mu.Lock()
 	h := History{Since: st.history.Since, Through: statedThrough(now)}
 	through := time.Unix(h.Through, 0)

@@ -1,10 +1,12 @@
 package shuffler_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,6 +95,18 @@ func TestStatementAnyTime(t *testing.T) {
 			c.Net.Serve(c.Parties[1], c.a.Handler())
 		}
 	}, func(*crashChain) {})
+	for n := 1; n < 9; n++ { // a store that answers by an error, having kept the history or not
+		for _, after := range []bool{false, true} {
+			run(nil, func(c *crashChain) {
+				must(t, c.s.Close())
+				store := &flakyHistory{Store: c.store}
+				c.chain.store = store
+				must(t, c.startShuffler(t))
+				c.chain.store = store.Store
+				store.n, store.after = n, after
+			})
+		}
+	}
 	for m := range 2 {
 		for n := range calm.machines[m].n() {
 			for _, after := range []bool{false, true} {
@@ -130,6 +144,75 @@ func TestStatementsOfWrongClock(t *testing.T) {
 			c.finish(t)
 		}
 		c.wantRows(t, 2, "released, missing, too few")
+	}
+}
+
+// A flakyHistory answers its nth change of the history by an error, before or after it has
+// made the change, and lives on.
+type flakyHistory struct {
+	shuffler.Store
+	n     int
+	after bool
+}
+
+func (f *flakyHistory) Keep(ctx context.Context, h shuffler.History) error {
+	f.n--
+	if f.n != 0 {
+		return f.Store.Keep(ctx, h)
+	}
+	if f.after {
+		_ = f.Store.Keep(ctx, h)
+	}
+	return errFlaky
+}
+
+// TestLossesAtOnce: losses that are found while batches arrive are each noted once.
+func TestLossesAtOnce(t *testing.T) {
+	c := newChainOf(t, 2, small)
+	store, p := newModel(), c.Parties[1]
+	second, err := shuffler.New(t.Context(), shuffler.Config{
+		Store: store, FS: durable.Mem(), Dir: "second", Engine: hoptest.NewEngine(), Clock: c.Clock, Rand: hoptest.Random(99),
+		Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(),
+	})
+	must(t, err)
+	c.Net.Serve(p, second.Handler())
+	const losses = 40
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for n := range losses {
+				shuffler.NoteLoss(second, fmt.Sprint("place ", (n+7*w)%losses))
+				if err := shuffler.RecordGaps(t.Context(), second); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	h, known, err := store.History(t.Context())
+	if err != nil || !known || len(h.Gaps) != losses {
+		t.Errorf("%d gaps are kept, %v, want %d", len(h.Gaps), err, losses)
+	}
+}
+
+// TestManyLosses: however many losses there are, the history stays bounded, and what it
+// forgets is not stated any more.
+func TestManyLosses(t *testing.T) {
+	c := newChain(t, small)
+	for n := range 700 {
+		c.Clock.Advance(time.Minute)
+		shuffler.NoteLoss(c.s, fmt.Sprint("place ", n))
+		must(t, shuffler.RecordGaps(t.Context(), c.s))
+	}
+	h, _, err := c.store.History(t.Context())
+	must(t, err)
+	if len(h.Gaps) > 500 || h.Since <= hoptest.Begin.Unix() || h.Since >= c.Clock.Now().Unix() {
+		t.Errorf("%d gaps since %v", len(h.Gaps), time.Unix(h.Since, 0).UTC())
+	}
+	for _, g := range h.Gaps {
+		if g.Until < h.Since {
+			t.Errorf("gap %+v ended before %d", g, h.Since)
+		}
 	}
 }
 
