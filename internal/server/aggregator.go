@@ -195,7 +195,7 @@ func (a *aggregator) openHelper(ctx context.Context) error {
 	a.tick = func(ctx context.Context) error { return errors.Join(h.Finish(ctx), h.Tick(ctx)) }
 	a.unhealthy = func() string {
 		if h.Status().Err != nil {
-			return "the helper's store fails"
+			return whyHelper
 		}
 		return ""
 	}
@@ -214,7 +214,7 @@ func (a *aggregator) database() {
 	role := a.unhealthy
 	a.unhealthy = func() string {
 		if why := db.Unready(context.Background()); why != "" {
-			return fmt.Sprintf("the %s's database: %s", a.role, why)
+			return fmt.Sprintf(whyDatabase, a.role, why)
 		}
 		return role()
 	}

@@ -1,5 +1,7 @@
 // Package server assembles one organisation: it reads the configuration, keeps
-// the keys, admits tasks, and puts the roles shuffler and analyzer behind HTTP.
+// the keys, admits tasks, and runs the roles that the configuration names:
+// shuffler and analyzer (crowd route), leader, helper and collector (aggregate
+// route). All but the collector, which only asks, are behind HTTP.
 //
 // [Load] reads a configuration and [New] opens everything it names: keys,
 // stores, tasks, listeners. Whatever is wrong is reported then, before a single
@@ -8,8 +10,8 @@
 // deployment can run in one process under a virtual clock that calls
 // [Server.Tick].
 //
-// There are three listeners. The public one takes reports and batches and
-// serves keys. The one for operations (health, metrics, the management API) and
+// There are three listeners. The public one takes reports, batches and the
+// requests of DAP, and serves keys. The one for operations (health, metrics, the management API) and
 // the console's are on loopback unless configured otherwise. The console itself is
 // not part of this package; see [Options.Console].
 //

@@ -33,13 +33,13 @@ func (w *leaderWatch) unhealthy() string {
 	st, err := w.status(ctx)
 	switch {
 	case errors.Is(st.Node.Err, leader.ErrFenced):
-		return fmt.Sprintf("the name %q belongs to another process or was dropped; no report is taken: restart this server", st.Node.Name)
+		return fmt.Sprintf(whyFenced, st.Node.Name)
 	case st.Node.Err != nil && !w.server.o.Clock.Now().Before(st.Node.Until):
-		return fmt.Sprintf("the lease on the name %q has lapsed and cannot be renewed; no report is taken", st.Node.Name)
+		return fmt.Sprintf(whyLeaseGone, st.Node.Name)
 	case err != nil:
-		return "the leader's store fails"
+		return whyLeader
 	case st.ClockUnsure:
-		return "the clock has jumped and is not trusted yet; no batch is collected"
+		return whyLeaderTime
 	}
 	return ""
 }

@@ -88,7 +88,7 @@ func (s *Server) lossReasons() []string {
 	st, err := s.losses.State()
 	var reasons []string
 	if err != nil {
-		reasons = append(reasons, "the list of losses cannot be read or written")
+		reasons = append(reasons, whyLossList)
 	}
 	places, reports := map[lossKey]int{}, map[lossKey]int64{}
 	var order []lossKey
@@ -101,7 +101,7 @@ func (s *Server) lossReasons() []string {
 		reports[k] += l.Reports
 	}
 	for _, k := range order {
-		reasons = append(reasons, fmt.Sprintf("the %s has lost acknowledged reports or cannot work on them (%s, %d places, %d reports at least): see shoal doctor, then shoal doctor --acknowledge",
+		reasons = append(reasons, fmt.Sprintf(whyLosses,
 			k.role, k.cause, places[k], reports[k]))
 	}
 	return reasons

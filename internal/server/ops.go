@@ -49,10 +49,10 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) unready() []string {
 	var reasons []string
 	if s.draining.Load() {
-		reasons = append(reasons, "shutting down")
+		reasons = append(reasons, whyStopping)
 	}
 	if free, err := diskFree(s.config.Data); err == nil && free < leastFree {
-		reasons = append(reasons, "less than "+Size(leastFree).String()+" free on the data volume")
+		reasons = append(reasons, fmt.Sprintf(whyDiskFull, Size(leastFree)))
 	}
 	reasons = append(reasons, s.lossReasons()...)
 	for _, a := range s.aggregators {
@@ -63,10 +63,10 @@ func (s *Server) unready() []string {
 	for _, h := range s.hosts {
 		h.mu.RLock()
 		if m, ok := h.member.(*shuffler.Shuffler); ok && m.ClockUnsure() {
-			reasons = append(reasons, "the clock has jumped and is not trusted yet; no batch closes")
+			reasons = append(reasons, whyClock)
 		}
 		if m, ok := h.member.(*analyzer.Analyzer); ok && m.Status().Aside > 0 {
-			reasons = append(reasons, fmt.Sprintf("%d batches could not be processed and are set aside: the log says why; try them again by \"shoal serve --retry-batches\"", m.Status().Aside))
+			reasons = append(reasons, fmt.Sprintf(whySetAside, m.Status().Aside))
 		}
 		h.mu.RUnlock()
 	}

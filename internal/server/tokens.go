@@ -23,10 +23,10 @@ type Scope string
 
 // The scopes.
 const (
-	ScopeRead    Scope = "read"    // see tasks, batches and their counts
-	ScopeTasks   Scope = "tasks"   // add tasks
+	ScopeRead    Scope = "read"    // see tasks, batches, collections and keys
+	ScopeTasks   Scope = "tasks"   // add and disable tasks
 	ScopeExport  Scope = "export"  // read released tables
-	ScopeCollect Scope = "collect" // ask for aggregates by hand
+	ScopeCollect Scope = "collect" // ask for aggregates
 	ScopeKeys    Scope = "keys"    // make new keys
 )
 
@@ -38,7 +38,11 @@ func ParseScope(s string) (Scope, error) {
 	if slices.Contains(scopes, Scope(s)) {
 		return Scope(s), nil
 	}
-	return "", fmt.Errorf("scope %q is not one of read, tasks, export, collect, keys", s)
+	names := make([]string, len(scopes))
+	for i, known := range scopes {
+		names[i] = string(known)
+	}
+	return "", fmt.Errorf("scope %q is not one of %s", s, strings.Join(names, ", "))
 }
 
 // A Token is an entry of the token file: a name, scopes, and the digest of

@@ -1,0 +1,18 @@
+package server
+
+// The reasons for which /readyz answers 503, as formats. docs/operations.md has a
+// row for each, and a test compares them.
+const (
+	whyStopping   = "shutting down"
+	whyDiskFull   = "less than %s free on the data volume"
+	whyLosses     = "the %s has lost acknowledged reports or cannot work on them (%s, %d places, %d reports at least): see shoal doctor, then shoal doctor --acknowledge"
+	whyLossList   = "the list of losses cannot be read or written"
+	whyClock      = "the clock has jumped and is not trusted yet; no batch closes"
+	whySetAside   = "%d batches could not be processed and are set aside: the log says why; try them again by \"shoal serve --retry-batches\""
+	whyDatabase   = "the %s's database: %s"
+	whyHelper     = "the helper's store fails"
+	whyLeader     = "the leader's store fails"
+	whyLeaderTime = "the clock has jumped and is not trusted yet; no batch is collected"
+	whyFenced     = "the name %q belongs to another process or was dropped; no report is taken: restart this server"
+	whyLeaseGone  = "the lease on the name %q has lapsed and cannot be renewed; no report is taken"
+)
