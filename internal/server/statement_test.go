@@ -311,7 +311,7 @@ func TestDiskFullAnalyzer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			full := new(atomic.Bool)
-			w.b.fs = fullDisk{durable.OS(), full}
+			w.b.fs = fullDisk{FS: durable.OS(), full: full}
 			w.a.start()
 			w.b.start()
 			w.send(w.reports(210, "apple"))
