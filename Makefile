@@ -26,7 +26,7 @@ help:
 	@echo "make test    all tests, and the builds for other platforms"
 	@echo "make test-web   the web SDK: its size, in Node.js and in Chromium, against the Go SDK and real servers"
 	@echo "make compat  data, partners and devices of the version before, with this one"
-	@echo "make bench   all benchmarks (see docs/performance.md)"
+	@echo "make bench   all benchmarks (see docs/evidence/performance.md)"
 	@echo "make discovery   the discovery engine on the test site: 100,000 visits for each of 5 seeds"
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
 	@echo "make crash   200 kill -9 of a real server under load, and of a real helper"
@@ -45,7 +45,7 @@ build:
 	@if [ "$(SQL)" = yes ]; then \
 		echo "building bin/shoal with SQL: DuckDB is large, the first time takes minutes; SQL=no leaves it out" >&2; \
 	else \
-		echo "building bin/shoal without SQL: for it install a C++ compiler (g++ or clang++) where DuckDB comes for $(PLATFORM), and build again (see docs/sql.md)" >&2; \
+		echo "building bin/shoal without SQL: for it install a C++ compiler (g++ or clang++) where DuckDB comes for $(PLATFORM), and build again (see docs/reference/sql.md)" >&2; \
 	fi
 	$(WITH_SQL) $(GO) build -v -trimpath $(WITH_SQL_TAGS) -o bin/shoal ./cmd/shoal
 

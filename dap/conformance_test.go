@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// TestConformanceTable holds docs/dap-conformance.md to the tests that are there:
+// TestConformanceTable holds docs/evidence/conformance.md to the tests that are there:
 // each row names tests that exist, or gives the reason why nothing is to be tested.
 func TestConformanceTable(t *testing.T) {
-	page, err := os.ReadFile("../docs/dap-conformance.md")
+	page, err := os.ReadFile("../docs/evidence/conformance.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func auditVariance(t *testing.T, rule crowdRule, size uint64) {
 	}
 }
 
-// TestUnreadableReports computes the claims of docs/privacy.md about a crowd of which
+// TestUnreadableReports computes the claims of docs/evidence/privacy.md about a crowd of which
 // a part cannot be read: the analyzer publishes the others of those that are left,
 // and the noise is spread over all.
 func TestUnreadableReports(t *testing.T) {
@@ -168,7 +168,7 @@ func TestUnreadableReports(t *testing.T) {
 		for parts, most := range map[int]float64{0: 2.26, 10: 2.58, 20: 3.09} {
 			m := n * parts / 100
 			if eps := shown(published(n, m), published(n+1, m)); eps > most {
-				t.Errorf("%d of %d reports are unreadable: epsilon %.4f, docs/privacy.md says %.2f", m, n, eps, most)
+				t.Errorf("%d of %d reports are unreadable: epsilon %.4f, docs/evidence/privacy.md says %.2f", m, n, eps, most)
 			}
 			// An unreadable one more is less than a readable one.
 			if eps := shown(published(n, m), published(n+1, m+1)); eps > most {
@@ -176,7 +176,7 @@ func TestUnreadableReports(t *testing.T) {
 			}
 		}
 		if eps := shown(published(n, n*3/10), published(n+1, n*3/10)); eps < 19 {
-			t.Errorf("three tenths of %d are unreadable: epsilon %.4f, docs/privacy.md claims no guarantee", n, eps)
+			t.Errorf("three tenths of %d are unreadable: epsilon %.4f, docs/evidence/privacy.md claims no guarantee", n, eps)
 		}
 	}
 }

@@ -6,7 +6,7 @@
 // unsound. [File.Build] compiles and signs the tasks that an app embeds.
 // [File.Plan] foretells, for each metric, what leaves the device, what each
 // party sees, the privacy of all that one client may send, and how much of the
-// answer will survive. The format is described key by key in docs/metrics.md.
+// answer will survive. The format is described key by key in docs/reference/metrics.md.
 //
 // # What the check refuses
 //

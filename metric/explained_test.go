@@ -14,13 +14,13 @@ import (
 )
 
 // TestExamplesAreExplained computes the numbers of the examples with package dp, from
-// the content of the files alone, and finds them in docs/metrics.md and in the plans.
+// the content of the files alone, and finds them in docs/reference/metrics.md and in the plans.
 func TestExamplesAreExplained(t *testing.T) {
-	text, err := os.ReadFile("../docs/metrics.md")
+	text, err := os.ReadFile("../docs/reference/metrics.md")
 	docs := string(must(t, text, err))
 	for _, row := range append(crowdRows(t), sumRows(t)...) {
 		if !strings.Contains(docs, row+"\n") {
-			t.Errorf("docs/metrics.md lacks the row\n%s", row)
+			t.Errorf("docs/reference/metrics.md lacks the row\n%s", row)
 		}
 	}
 	for file, lines := range map[string][]string{

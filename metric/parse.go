@@ -116,7 +116,7 @@ func (f *File) parties(all []task.Party) (hops, aggregators []task.Party) {
 	return hops, aggregators
 }
 
-// The keys of a file, by place. Each is described in docs/metrics.md.
+// The keys of a file, by place. Each is described in docs/reference/metrics.md.
 func fileKeys() []string { return []string{"version", "owner", "parties", "metrics"} }
 
 func partyKeys() []string {

@@ -323,16 +323,16 @@ func TestDuration(t *testing.T) {
 
 // TestKeysAreDocumented holds the description of the format complete.
 func TestKeysAreDocumented(t *testing.T) {
-	doc, err := os.ReadFile("../docs/metrics.md")
+	doc, err := os.ReadFile("../docs/reference/metrics.md")
 	must(t, doc, err)
 	for _, key := range metric.Keys() {
 		if !bytes.Contains(doc, []byte("`"+key+"`")) {
-			t.Errorf("docs/metrics.md does not describe `%s`", key)
+			t.Errorf("docs/reference/metrics.md does not describe `%s`", key)
 		}
 	}
 	for _, risk := range []metric.Risk{metric.FreeText, metric.ExactNumbers, metric.RareMixtures, metric.GuessableCrowd, metric.LooseBound} {
 		if !bytes.Contains(doc, []byte(risk)) {
-			t.Errorf("docs/metrics.md does not describe the risk %q", risk)
+			t.Errorf("docs/reference/metrics.md does not describe the risk %q", risk)
 		}
 	}
 }

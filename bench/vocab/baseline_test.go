@@ -71,7 +71,7 @@ func TestBaselinesFindFrequentWords(t *testing.T) {
 	}
 }
 
-// Both baselines stay within a factor of 3 of Figure 5, as docs/vocab.md claims.
+// Both baselines stay within a factor of 3 of Figure 5, as docs/evidence/vocab.md claims.
 func TestBaselinesAreNearThePaper(t *testing.T) {
 	near := func(what string, got, want int) {
 		t.Helper()

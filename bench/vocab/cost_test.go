@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/dp"
 )
 
-// TestCostOfTotals computes the cost that docs/vocab.md gives for publishing the number
+// TestCostOfTotals computes the cost that docs/evidence/vocab.md gives for publishing the number
 // of reports, with noise, within epsilon 2.25 at delta 10^-6: the rule that the solver
 // of metrics.yaml finds for it (T=20, D=11, sigma=2.05, for the total D=51, sigma=8.3),
 // beside the one of the paper.
@@ -43,13 +43,13 @@ func TestCostOfTotals(t *testing.T) {
 		}
 		lines = append(lines, costRow(n, of))
 	}
-	docs, err := os.ReadFile("../../docs/vocab.md")
+	docs, err := os.ReadFile("../../docs/evidence/vocab.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range lines {
 		if !strings.Contains(string(docs), l) {
-			t.Errorf("docs/vocab.md lacks %s", l)
+			t.Errorf("docs/evidence/vocab.md lacks %s", l)
 		}
 	}
 }

@@ -9,7 +9,7 @@
 // figures that the paper gives for it. Run sends each sample through the
 // paper's experiments with a shuffler (Crowd, Secret-Crowd, NoCrowd), through
 // its two baselines of randomised response (RAPPOR, Partition), and through
-// [NoisyCount], which recovers more at the same privacy. docs/vocab.md has the
+// [NoisyCount], which recovers more at the same privacy. docs/evidence/vocab.md has the
 // results and describes what the paper leaves open.
 //
 // The crowds run through the steps of a shuffler, threshold and permutation, on

@@ -24,7 +24,7 @@ const flipDigits = 16
 // experiments of the RAPPOR paper (Erlingsson, Pihur, Korolova, CCS 2014,
 // sections 5 and 6), one hash function, and 128 cohorts, as in the tests of its
 // reference implementation. A client reports once, so one randomised response
-// is all there is. docs/vocab.md compares other settings.
+// is all there is. docs/evidence/vocab.md compares other settings.
 //
 // Epsilon counts as it does for the crowd threshold: a client's report against
 // none, that is a word against an empty filter, in which h bits differ: epsilon

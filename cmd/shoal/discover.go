@@ -10,6 +10,6 @@ type discoverCmd struct {
 // Help is printed by "shoal discover --help".
 func (*discoverCmd) Help() string {
 	return `The discovery engine decides on a person's own device which pages and queries are
-public. These commands show its decisions; docs/discovery.md says what it decides
+public. These commands show its decisions; docs/spec/discovery.md says what it decides
 where, and what it cannot protect.`
 }

@@ -78,7 +78,7 @@ func readRulesKey(name string) (ed25519.PrivateKey, error) {
 }
 
 type bundleSignCmd struct {
-	File   string `arg:"" help:"The rules, in JSON (docs/rule-bundles.md)."`
+	File   string `arg:"" help:"The rules, in JSON (docs/spec/rule-bundles.md)."`
 	Key    string `default:"rules.key" help:"The key, as \"keygen\" makes it (${default})."`
 	Output string `short:"o" default:"rules.bundle" help:"The signed bundle to write (${default})."`
 }

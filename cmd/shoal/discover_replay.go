@@ -23,7 +23,7 @@ import (
 type discoverReplayCmd struct {
 	searchRules
 
-	File    string        `arg:"" help:"Events, one a line of JSON (docs/discovery.md); - for standard input."`
+	File    string        `arg:"" help:"Events, one a line of JSON (docs/spec/discovery.md); - for standard input."`
 	Offline bool          `help:"Fetch nothing: every fetch fails as without a network."`
 	Pause   time.Duration `default:"1s" help:"At least, between two fetches (${default})."`
 	All     bool          `help:"Print every decision, not only what came of it."`

@@ -11,7 +11,7 @@ import (
 // testdata/two-organisations.txtar runs. The script has other folders and
 // addresses, and puts "exec" in front.
 func TestGuideIsTried(t *testing.T) {
-	guide, err := os.ReadFile("../../docs/two-organisations.md")
+	guide, err := os.ReadFile("../../docs/guide/two-organisations.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func (c *initCmd) Run(e *env) error {
 		if card.Collector != "" {
 			fmt.Fprintf(e.stdout, "Identity of the collector: %s\n", card.Collector)
 		}
-		pairs = "shoal pair card --config " + file + "    # and see docs/two-organisations.md\n  " + pairs
+		pairs = "shoal pair card --config " + file + "    # and see docs/guide/two-organisations.md\n  " + pairs
 	}
 	fmt.Fprintf(e.stdout, `
 Give this and %s to the owners of questions, for the

@@ -82,7 +82,7 @@ func (c *simulateCmd) Run(e *env) error {
 	}
 	file, err := metric.LoadSimulated(c.File, e.clock.Now())
 	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%w; docs/metrics.md says how to write one", err)
+		err = fmt.Errorf("%w; docs/reference/metrics.md says how to write one", err)
 	}
 	if err != nil {
 		return setup(err)

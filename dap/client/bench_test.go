@@ -11,7 +11,7 @@ import (
 )
 
 // BenchmarkMake is what a device computes for one report, by type of question:
-// two seals and the shares. The names are those of docs/performance.md.
+// two seals and the shares. The names are those of docs/evidence/performance.md.
 func BenchmarkMake(b *testing.B) {
 	for name, a := range map[string]task.Aggregation{
 		"count":            {Kind: task.Count, Max: 1},

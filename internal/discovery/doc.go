@@ -26,7 +26,7 @@
 // # Security
 //
 // The rules are heuristics. They refuse what looks like access, identity or
-// place, and they refuse when in doubt; docs/discovery.md has the rules, measured
+// place, and they refuse when in doubt; docs/spec/discovery.md has the rules, measured
 // error rates, and what no rule can see. What passes must still be in a crowd
 // before anybody reads it. A Decision holds what it was made about: it prints
 // and logs as verdict and rule only. Nothing here runs in constant time; the

@@ -103,10 +103,10 @@ func ruleTable(rules []RuleInfo) string {
 	return b.String()
 }
 
-// TestDocs keeps the tables of docs/discovery.md, and holds the rules to what
+// TestDocs keeps the tables of docs/spec/discovery.md, and holds the rules to what
 // they promise. SHOAL_UPDATE=1 rewrites the tables.
 func TestDocs(t *testing.T) {
-	const name = "../../docs/discovery.md"
+	const name = "../../docs/spec/discovery.md"
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

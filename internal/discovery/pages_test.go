@@ -99,7 +99,7 @@ func blindTable(t *testing.T, r *Rules) string {
 // pageReport lists every convention.
 func pageReport(rows []pageRow) string {
 	var b strings.Builder
-	b.WriteString("# Addresses of ordinary public pages\n\nMade by the tests of package discovery; docs/discovery.md says how. ")
+	b.WriteString("# Addresses of ordinary public pages\n\nMade by the tests of package discovery; docs/spec/discovery.md says how. ")
 	fmt.Fprintf(&b, "%d addresses of each convention.\n\n", perConvention)
 	b.WriteString("| half | group | convention | pass, strict | lax | refused most by | for example |\n|---|---|---|---:|---:|---|---|\n")
 	for _, half := range []pagegen.Half{pagegen.Tune, pagegen.Blind} {

@@ -6,7 +6,7 @@
 // A client makes reports with a [Sealer]; each hop opens its layer with an
 // [Opener], best many at a time; a shuffler hands over with a [BatchWriter], and the next hop reads
 // with [OpenBatch]. What goes into a report is made by package encoder. The
-// bytes are described in docs/report-frame.md.
+// bytes are described in docs/spec/report-frame.md.
 //
 // # What the frame gives
 //

@@ -140,10 +140,10 @@ func TestGoldenReports(t *testing.T) {
 	}
 }
 
-// TestDocumentedExample keeps the worked example of docs/report-frame.md equal
+// TestDocumentedExample keeps the worked example of docs/spec/report-frame.md equal
 // to the first golden report, field by field.
 func TestDocumentedExample(t *testing.T) {
-	const file = "../../docs/report-frame.md"
+	const file = "../../docs/spec/report-frame.md"
 	const begin, end = "<!-- example: begin -->\n", "<!-- example: end -->"
 	doc, err := os.ReadFile(file)
 	if err != nil {

@@ -137,7 +137,7 @@ func TestSealRefusesAnOversizedPayload(t *testing.T) {
 	}
 }
 
-// TestSizes holds the lengths that docs/report-frame.md states.
+// TestSizes holds the lengths that docs/spec/report-frame.md states.
 func TestSizes(t *testing.T) {
 	two, three := newWorld(t, X25519, X25519).task, newWorld(t, X25519, X25519, X25519).task
 	for _, c := range []struct {

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// TestBoundsAreTested: each row of the table of bounds in docs/privacy.md has a unit,
+// TestBoundsAreTested: each row of the table of bounds in docs/evidence/privacy.md has a unit,
 // gives what enforces it, and names tests that exist.
 func TestBoundsAreTested(t *testing.T) {
-	tableNamesTests(t, "docs/privacy.md", "| Bound | Unit | Enforced by | Test |\n|---|---|---|---|\n", 14)
+	tableNamesTests(t, "docs/evidence/privacy.md", "| Bound | Unit | Enforced by | Test |\n|---|---|---|---|\n", 14)
 	if hasTest(t, "dap", "TestThatDoesNotExist") {
 		t.Error("a test is found that does not exist")
 	}

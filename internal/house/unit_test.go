@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// TestSystemdUnit lets systemd check the unit of docs/operations.md, where it is
+// TestSystemdUnit lets systemd check the unit of docs/guide/operator.md, where it is
 // installed: the text has no line that systemd does not know.
 func TestSystemdUnit(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
-	text, err := os.ReadFile(filepath.Join("docs", "operations.md"))
+	text, err := os.ReadFile(filepath.Join("docs", "guide", "operator.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestSystemdUnit(t *testing.T) {
 	const binary = "/usr/local/bin/shoal"
 	joined := strings.Join(unit, "\n") + "\n"
 	if !strings.Contains(joined, "ExecStart="+binary+" serve ") || !strings.Contains(joined, "WantedBy=") {
-		t.Fatalf("the unit in docs/operations.md is not whole:\n%s", joined)
+		t.Fatalf("the unit in docs/guide/operator.md is not whole:\n%s", joined)
 	}
 	self, err := os.Executable() // in place of the program, which need not be installed
 	if err != nil {

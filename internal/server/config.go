@@ -17,7 +17,7 @@ import (
 )
 
 // A Config describes what one organisation runs. Every key has a usable zero value;
-// docs/config.md gives the reason for each. Relative paths are relative to the
+// docs/reference/config.md gives the reason for each. Relative paths are relative to the
 // folder of the file.
 type Config struct {
 	Organisation string           `yaml:"organisation"`
@@ -272,7 +272,7 @@ func firstLine(s string) string {
 // An Override is an environment variable that wins over a key of the file.
 type Override struct {
 	Name  string // SHOAL_...
-	Key   string // dotted, as in docs/config.md
+	Key   string // dotted, as in docs/reference/config.md
 	field func(*Config) *string
 }
 

@@ -39,10 +39,10 @@ func configKeys(c Config) map[string]any {
 	return keys
 }
 
-// TestDocumented compares docs/config.md with the struct: every key has a
+// TestDocumented compares docs/reference/config.md with the struct: every key has a
 // section, no other has one, and the defaults are those in force.
 func TestDocumented(t *testing.T) {
-	b, err := os.ReadFile("../../docs/config.md")
+	b, err := os.ReadFile("../../docs/reference/config.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestDocumented(t *testing.T) {
 	for _, m := range section.FindAllStringSubmatch(string(b), -1) {
 		value, known := keys[m[1]]
 		if !known {
-			t.Errorf("docs/config.md documents %s, which is no key", m[1])
+			t.Errorf("docs/reference/config.md documents %s, which is no key", m[1])
 			continue
 		}
 		documented[m[1]] = true
@@ -68,17 +68,17 @@ func TestDocumented(t *testing.T) {
 			have = strings.Join(list, " ")
 		}
 		if have != m[3] {
-			t.Errorf("docs/config.md: default of %s is %q, in force is %q", m[1], m[3], have)
+			t.Errorf("docs/reference/config.md: default of %s is %q, in force is %q", m[1], m[3], have)
 		}
 	}
 	for key := range keys {
 		if !documented[key] {
-			t.Errorf("docs/config.md does not document %s", key)
+			t.Errorf("docs/reference/config.md does not document %s", key)
 		}
 	}
 	for _, o := range Overrides() {
 		if !strings.Contains(string(b), fmt.Sprintf("| `%s` | `%s` |", o.Name, o.Key)) {
-			t.Errorf("docs/config.md does not list %s for %s", o.Name, o.Key)
+			t.Errorf("docs/reference/config.md does not list %s for %s", o.Name, o.Key)
 		}
 		if _, known := keys[o.Key]; !known {
 			t.Errorf("%s overrides %s, which is no key", o.Name, o.Key)

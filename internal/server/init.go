@@ -152,7 +152,7 @@ func (o *Organisation) Certified() bool { return !o.Plain() && o.CertFile == "" 
 // configTemplate is the file that Init writes: what must be decided, and where
 // to read about the rest. Values are quoted as Go strings, which double-quoted
 // YAML reads alike.
-var configTemplate = template.Must(template.New("config").Parse(`# One organisation of a Shoal deployment. docs/config.md explains every key.
+var configTemplate = template.Must(template.New("config").Parse(`# One organisation of a Shoal deployment. docs/reference/config.md explains every key.
 organisation: {{printf "%q" .Name}}
 roles:{{range .Roles}}
   - {{.}}{{end}}

@@ -91,7 +91,7 @@ func (a *authority) issueUntil(name string, until time.Time, use ...x509.ExtKeyU
 }
 
 // selfSigned adds to the authority's file a certificate for clients that has signed
-// itself, as docs/two-organisations.md has it, and returns its files.
+// itself, as docs/guide/two-organisations.md has it, and returns its files.
 func (a *authority) selfSigned() (string, string) {
 	a.t.Helper()
 	self := &authority{t: a.t, dir: a.t.TempDir()}

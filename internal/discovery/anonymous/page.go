@@ -1,6 +1,6 @@
 // Package anonymous holds what came back from a request that carried nothing of
 // the person. Messages may report of a page only what is in such an answer
-// (docs/discovery.md, "Messages"), and the type system keeps it so: a Page can
+// (docs/spec/discovery.md, "Messages"), and the type system keeps it so: a Page can
 // be made by packages below discovery only, and a test of internal/discovery/message
 // holds the list of those that do.
 package anonymous

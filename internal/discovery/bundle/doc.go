@@ -6,7 +6,7 @@
 //
 // Write a Document in JSON, Sign it, and Open it where it is used. SearchPage
 // recognises a result page by its URL; Extract reads the body that an anonymous
-// request for its clean URL returned. docs/rule-bundles.md is the manual.
+// request for its clean URL returned. docs/spec/rule-bundles.md is the manual.
 //
 // # Security
 //

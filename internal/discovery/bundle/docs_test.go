@@ -11,7 +11,7 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery"
 )
 
-const manual = "../../../docs/rule-bundles.md"
+const manual = "../../../docs/spec/rule-bundles.md"
 
 // block returns the text between two marks of the manual, without its fence.
 func block(t *testing.T, text, name string) string {

@@ -9,7 +9,7 @@ import (
 )
 
 // The bundles that this package carries. The sources beside them in embedded
-// are what docs/rule-bundles.md shows.
+// are what docs/spec/rule-bundles.md shows.
 const (
 	SearchEngines = "search-engines" // result pages of Brave, Google, Bing, Yahoo and LinkedIn by their URL
 	TestSite      = "test-site"      // the invented engines of the test site, with content rules

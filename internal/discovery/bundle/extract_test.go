@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// What the invented engines answer; docs/rule-bundles.md shows both.
+// What the invented engines answer; docs/spec/rule-bundles.md shows both.
 const (
 	finchList = `<!doctype html><html lang=en><head><title>tea - Finch</title></head><body>
 <form action="/search"><input name="q" value=" green  tea "></form>

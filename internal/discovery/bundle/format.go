@@ -48,7 +48,7 @@ func boundsOf(format int) bounds {
 	return bounds{inputs: 48, fields: 24, ways: 12, arguments: 128, actions: 48, selectors: 1024}
 }
 
-// A Document is a bundle as it is written by hand, in JSON; docs/rule-bundles.md
+// A Document is a bundle as it is written by hand, in JSON; docs/spec/rule-bundles.md
 // explains each key with an example.
 type Document struct {
 	Format    int       `json:"format"` // 1 or 2

@@ -8,7 +8,7 @@ import (
 )
 
 // The grammar is that of CSS Selectors Level 4 (W3C working draft), as far as
-// docs/rule-bundles.md lists it.
+// docs/spec/rule-bundles.md lists it.
 
 func parseSelector(s string) (*selectorList, error) {
 	if len(s) > maxSelector {

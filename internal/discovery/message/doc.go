@@ -10,7 +10,7 @@
 // turns a Message into a Record, or reports which rule refused it.
 // Answers of questions that are answered on the device come from NewAnswer.
 // Lint reads a Schema before anything is collected and reports which fields could
-// link two messages of one person. docs/discovery.md, "Messages", has the
+// link two messages of one person. docs/spec/discovery.md, "Messages", has the
 // schemas.
 //
 // # Security

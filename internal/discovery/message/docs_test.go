@@ -9,11 +9,11 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery"
 )
 
-// keep compares sections of docs/discovery.md with the tables of the code.
+// keep compares sections of docs/spec/discovery.md with the tables of the code.
 // SHOAL_UPDATE=1 rewrites them.
 func keep(t *testing.T, sections map[string]string) {
 	t.Helper()
-	const name = "../../../docs/discovery.md"
+	const name = "../../../docs/spec/discovery.md"
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

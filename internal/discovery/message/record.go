@@ -10,7 +10,7 @@ import (
 
 // A Record is a message that passed the sanitizer: everything that leaves, and
 // nothing else. Fields is what the metric of the same name takes; the rest is
-// for transports that need it (docs/discovery.md, "Messages"). Records hold what
+// for transports that need it (docs/spec/discovery.md, "Messages"). Records hold what
 // a person did: they print and log as their name only.
 type Record struct {
 	Name          string         `json:"name"` // of the schema and of the metric

@@ -6,7 +6,7 @@
 // systems, shops, forums and large sites do by default, one a line, by somebody
 // with knowledge of the rules. Then the hash of its name put each convention, and the
 // hash of the word each word, into one of two halves: rules may be improved on
-// the Tune half; the Blind half is for measuring. docs/discovery.md records when
+// the Tune half; the Blind half is for measuring. docs/spec/discovery.md records when
 // what was measured led to a change after all.
 package pagegen
 

@@ -1,4 +1,4 @@
-// The report of the crowd route: one sealed layer a hop. Format: docs/report-frame.md.
+// The report of the crowd route: one sealed layer a hop. Format: docs/spec/report-frame.md.
 
 import { type Bytes, concat, uint, utf8 } from "./bytes.js";
 import { type Ephemeral, aes128, mac, seal } from "./hpke.js";

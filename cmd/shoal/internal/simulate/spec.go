@@ -8,7 +8,7 @@ import (
 )
 
 // A spec is a distribution as it is written: a word, and numbers or weighted
-// values. docs/metrics.md lists the words.
+// values. docs/reference/metrics.md lists the words.
 type spec struct {
 	word    string
 	numbers []float64
