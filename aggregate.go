@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/outbox"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -25,7 +25,7 @@ func (c *Client) Count(name string) Outcome { return c.Add(name, 1) }
 
 // Add adds n to a metric of type sum or count. n must not be negative.
 func (c *Client) Add(name string, n int64) Outcome {
-	return c.say(name, n, func(t *aggregate.Tally, _ io.Reader) error { return t.Add(n) })
+	return c.say(name, n, func(t *kind.Tally, _ io.Reader) error { return t.Add(n) })
 }
 
 // Observe notes a value of a metric of type mean, histogram or multihot: a
@@ -33,17 +33,17 @@ func (c *Client) Add(name string, n int64) Outcome {
 // for multihot also a []string. Several values of one epoch are combined as the
 // type requires: their mean, one of them at random, all labels.
 func (c *Client) Observe(name string, v any) Outcome {
-	return c.say(name, v, func(t *aggregate.Tally, random io.Reader) error { return t.Observe(v, random) })
+	return c.say(name, v, func(t *kind.Tally, random io.Reader) error { return t.Observe(v, random) })
 }
 
 // Vector adds a vector to a metric of type vector (a slice of integers that are
 // not negative) or gradient (a slice of numbers).
 func (c *Client) Vector(name string, v any) Outcome {
-	return c.say(name, v, func(t *aggregate.Tally, _ io.Reader) error { return t.Vector(v) })
+	return c.say(name, v, func(t *kind.Tally, _ io.Reader) error { return t.Vector(v) })
 }
 
 // say adds a value to the epoch's tally and reports it to Options.Observe.
-func (c *Client) say(name string, v any, add func(*aggregate.Tally, io.Reader) error) Outcome {
+func (c *Client) say(name string, v any, add func(*kind.Tally, io.Reader) error) Outcome {
 	if c == nil {
 		return refused(TurnedOff, errors.New("telemetry was not opened"))
 	}
@@ -54,7 +54,7 @@ func (c *Client) say(name string, v any, add func(*aggregate.Tally, io.Reader) e
 	return o
 }
 
-func (c *Client) accumulate(name string, add func(*aggregate.Tally, io.Reader) error) Outcome {
+func (c *Client) accumulate(name string, add func(*kind.Tally, io.Reader) error) Outcome {
 	c.mu.RLock() // a change of mode waits for values that are under way
 	defer c.mu.RUnlock()
 	m, now, epoch, o := c.admit(name)
@@ -81,7 +81,7 @@ func (c *Client) accumulate(name string, add func(*aggregate.Tally, io.Reader) e
 	case err == nil:
 		c.notify.set()
 		return Outcome{Status: Queued, Reports: 1, Clipped: clipped}
-	case errors.Is(err, aggregate.ErrUse) && !random.failed:
+	case errors.Is(err, kind.ErrUse) && !random.failed:
 		return refused(Invalid, fmt.Errorf("metric %q: %w", name, err))
 	case durable.IsFull(err):
 		return refused(Full, err)
@@ -138,7 +138,7 @@ func (c *Client) keep(m *metric, now time.Time, epoch task.Epoch, held bool, put
 // that is sealed to newer keys cannot count twice.
 type accumulated struct {
 	id    dap.ReportID
-	tally *aggregate.Tally
+	tally *kind.Tally
 }
 
 const accumulatedVersion = 1
@@ -152,7 +152,7 @@ func (m *metric) parse(record []byte) (accumulated, error) {
 	return parseAccumulated(m.question, record)
 }
 
-func parseAccumulated(q *aggregate.Question, record []byte) (accumulated, error) {
+func parseAccumulated(q *kind.Measure, record []byte) (accumulated, error) {
 	var g accumulated
 	if len(record) < 1+len(g.id) || record[0] != accumulatedVersion {
 		return g, errors.New("what was accumulated is of another version")

@@ -11,6 +11,7 @@ import (
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/sdktest"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -22,17 +23,17 @@ var epoch0 = task.Epoch(midnight.Unix() / 86400)
 func TestAggregatesArrive(t *testing.T) {
 	a := newAggregators(t)
 	tasks := map[string]*task.Task{
-		"count":   a.ask("count", task.Aggregation{Kind: task.Count, Max: 1}),
-		"often":   a.ask("often", task.Aggregation{Kind: task.Count, Max: 10}),
-		"pages":   a.ask("pages", task.Aggregation{Kind: task.Sum, Max: 100}),
-		"hours":   a.ask("hours", task.Aggregation{Kind: task.Mean, Max: 48}),
-		"start":   a.ask("start", task.Aggregation{Kind: task.Histogram, Bounds: []int64{100, 1000}, Noise: dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 1, Sensitivity: 2}}),
-		"theme":   a.ask("theme", task.Aggregation{Kind: task.Categories, Labels: []string{"dark", "light"}, Presence: task.Revealed}),
-		"plugins": a.ask("plugins", task.Aggregation{Kind: task.Multihot, Labels: []string{"maps", "chess", "tables"}, Max: 2}),
-		"use":     a.ask("use", task.Aggregation{Kind: task.Bounded, Length: 3, Max: 60}),
-		"sizes":   a.ask("sizes", task.Aggregation{Kind: task.Vector, Length: 3, Max: 255}),
-		"model":   a.ask("model", task.Aggregation{Kind: task.LInfGradient, Length: 2, Bound: 1, Bits: 16}),
-		"weights": a.ask("weights", task.Aggregation{Kind: task.L1Gradient, Length: 2, Bound: 1, Bits: 16}),
+		"count":   a.ask("count", task.Aggregation{Kind: kind.Count{Max: 1}}),
+		"often":   a.ask("often", task.Aggregation{Kind: kind.Count{Max: 10}}),
+		"pages":   a.ask("pages", task.Aggregation{Kind: kind.Sum{Max: 100}}),
+		"hours":   a.ask("hours", task.Aggregation{Kind: kind.Mean{Max: 48}}),
+		"start":   a.ask("start", task.Aggregation{Kind: kind.Histogram{Bounds: []int64{100, 1000}}, Noise: dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 1, Sensitivity: 2}}),
+		"theme":   a.ask("theme", task.Aggregation{Kind: kind.Categories{Labels: []string{"dark", "light"}}, Presence: kind.Revealed}),
+		"plugins": a.ask("plugins", task.Aggregation{Kind: kind.Multihot{Labels: []string{"maps", "chess", "tables"}, Max: 2}}),
+		"use":     a.ask("use", task.Aggregation{Kind: kind.Bounded{Length: 3, Max: 60}}),
+		"sizes":   a.ask("sizes", task.Aggregation{Kind: kind.Vector{Length: 3, Max: 255}}),
+		"model":   a.ask("model", task.Aggregation{Kind: kind.LInfGradient{Length: 2, Bound: 1, Bits: 16}}),
+		"weights": a.ask("weights", task.Aggregation{Kind: kind.L1Gradient{Length: 2, Bound: 1, Bits: 16}}),
 	}
 	var all []*task.Task
 	for _, tk := range tasks {
@@ -76,8 +77,8 @@ func TestAggregatesArrive(t *testing.T) {
 // Threat: whether a report comes, or when, reveals that something happened.
 func TestPresenceIsHidden(t *testing.T) {
 	a := newAggregators(t)
-	hidden := a.ask("hidden", task.Aggregation{Kind: task.Count, Max: 1})
-	revealed := a.ask("revealed", task.Aggregation{Kind: task.Count, Max: 1, Presence: task.Revealed})
+	hidden := a.ask("hidden", task.Aggregation{Kind: kind.Count{Max: 1}})
+	revealed := a.ask("revealed", task.Aggregation{Kind: kind.Count{Max: 1}, Presence: kind.Revealed})
 	c := sdktest.Open(t, a.options(hidden, revealed))
 	// Nothing is recorded in the first epoch, and on the second the program sleeps.
 	sdktest.Drain(t, c, a.clock, midnight.Add(day+43200*time.Second-time.Minute))
@@ -124,7 +125,7 @@ func TestPresenceIsHidden(t *testing.T) {
 // The time of sending must not depend on the time of recording.
 func TestTimeOfSendingIsUniform(t *testing.T) {
 	a := newAggregators(t)
-	tk := a.ask("m", task.Aggregation{Kind: task.Count, Max: 1})
+	tk := a.ask("m", task.Aggregation{Kind: kind.Count{Max: 1}})
 	o := a.options(tk)
 	early, late := 0, 0
 	const rounds = 300
@@ -159,7 +160,7 @@ func TestWrongUseOfMetrics(t *testing.T) {
 		task.Party{Role: task.Shuffler, URL: "https://shuffler.example", Identity: a.leader.Public()},
 		task.Party{Role: task.Analyzer, URL: "https://analyzer.example", Identity: a.helper.Public()},
 	)
-	sum := a.ask("pages", task.Aggregation{Kind: task.Sum, Max: 10})
+	sum := a.ask("pages", task.Aggregation{Kind: kind.Sum{Max: 10}})
 	o := a.options(crowd, sum)
 	var seen []shoal.Outcome
 	o.Observe = func(_ string, _ any, o shoal.Outcome) { seen = append(seen, o) }
@@ -201,8 +202,8 @@ func TestWrongUseOfMetrics(t *testing.T) {
 // once, under the same ID.
 func TestKeysThatRotate(t *testing.T) {
 	a := newAggregators(t)
-	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 10})
-	other := a.ask("other", task.Aggregation{Kind: task.Count, Max: 1})
+	tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 10}})
+	other := a.ask("other", task.Aggregation{Kind: kind.Count{Max: 1}})
 	fsys := durable.Mem()
 	c := sdktest.Open(t, shoal.WithFS(a.options(tk, other), fsys))
 	c.Add("m", 3)
@@ -253,7 +254,7 @@ func TestRefusals(t *testing.T) {
 		`{"type":"urn:ietf:params:ppm:dap:error:unrecognizedTask"}`: "unrecognizedTask",
 	} {
 		a := newAggregators(t)
-		tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 10})
+		tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 10}})
 		c := sdktest.Open(t, a.options(tk))
 		a.answer = func(w http.ResponseWriter) bool {
 			w.Header().Set("Content-Type", "application/problem+json")
@@ -272,7 +273,7 @@ func TestRefusals(t *testing.T) {
 // metric that asks whether, after the first one, and Add, which stores each value.
 func BenchmarkSay(b *testing.B) {
 	a := newAggregators(b)
-	o := a.options(a.ask("whether", task.Aggregation{Kind: task.Count, Max: 1}), a.ask("pages", task.Aggregation{Kind: task.Sum, Max: 1 << 30}))
+	o := a.options(a.ask("whether", task.Aggregation{Kind: kind.Count{Max: 1}}), a.ask("pages", task.Aggregation{Kind: kind.Sum{Max: 1 << 30}}))
 	o.Dir = b.TempDir()
 	c := sdktest.Open(b, o)
 	b.Run("count", func(b *testing.B) {

@@ -18,7 +18,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/sdktest"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -48,7 +48,7 @@ type aggregators struct {
 type aggregated struct {
 	shoal    *task.Task
 	task     *dap.Task
-	question *aggregate.Question
+	question *kind.Measure
 	bodies   map[string]int // how often each body came
 	ids      map[dap.Time]map[dap.ReportID]bool
 	arrived  map[dap.Time][]time.Time
@@ -87,7 +87,7 @@ func (a *aggregators) rotate(id dap.HpkeConfigID) {
 func (a *aggregators) ask(name string, g task.Aggregation) *task.Task {
 	a.t.Helper()
 	g.Variant = "dap-18"
-	g, err := aggregate.WithChunk(g)
+	g, err := task.WithChunk(g)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func (a *aggregators) know(t *task.Task) *aggregated {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	q, err := aggregate.New(&t.Aggregation)
+	q, err := t.Aggregation.Measure()
 	if err != nil {
 		a.t.Fatal(err)
 	}

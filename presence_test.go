@@ -20,6 +20,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
 	"github.com/shoal-project/shoal/internal/sdktest"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -65,7 +66,7 @@ func life(ctx context.Context, a *aggregators, o shoal.Options, stage *int, said
 func TestOneReportWhateverCrashes(t *testing.T) {
 	run := func(crash int, seed uint64) int {
 		a := newAggregators(t)
-		tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 100})
+		tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 100}})
 		disk := crashfs.New(seed)
 		if crash > 0 {
 			disk.CrashAt(crash)
@@ -115,7 +116,7 @@ func TestOneReportWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a := newAggregators(t)
 		defer a.server.Close()
-		tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+		tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 1000}})
 		fsys := durable.Mem()
 		o := shoal.WithFS(a.options(tk), fsys)
 		mode := shoal.On
@@ -186,7 +187,7 @@ func TestEveryEpochHasItsReport(t *testing.T) {
 	for seed := range uint64(12) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		a := newAggregators(t)
-		tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+		tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 1000}})
 		fsys := durable.Mem()
 		o := shoal.WithFS(a.options(tk), fsys)
 		a.clock.Set(midnight.Add(time.Duration(r.IntN(24*60)) * time.Minute))
@@ -274,7 +275,7 @@ func windowEnd(now time.Time) time.Time {
 // A clock that was ahead when the person agreed keeps nothing from being recorded.
 func TestEnrolledWithAClockAhead(t *testing.T) {
 	a := newAggregators(t)
-	tk := a.ask("m", task.Aggregation{Kind: task.Count, Max: 1})
+	tk := a.ask("m", task.Aggregation{Kind: kind.Count{Max: 1}})
 	a.clock.Set(midnight.Add(3*day + time.Hour))
 	c := sdktest.Open(t, a.options(tk))
 	a.clock.Set(midnight.Add(time.Hour))
@@ -287,7 +288,7 @@ func TestEnrolledWithAClockAhead(t *testing.T) {
 // What consent means for what is gathered.
 func TestModesOfAggregates(t *testing.T) {
 	a := newAggregators(t)
-	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+	tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 1000}})
 	fsys := durable.Mem()
 	c := sdktest.Open(t, shoal.WithFS(a.options(tk), fsys))
 	pending := func() string {
@@ -349,7 +350,7 @@ func TestModesOfAggregates(t *testing.T) {
 // again.
 func TestAgentServesEnrolments(t *testing.T) {
 	a := newAggregators(t)
-	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+	tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 1000}})
 	o := a.options(tk)
 	o.Dir = t.TempDir()
 	c := sdktest.Open(t, o)
@@ -394,12 +395,12 @@ func TestAgentServesEnrolments(t *testing.T) {
 // gap except the epoch under way.
 func TestTaskSignedAgain(t *testing.T) {
 	a := newAggregators(t)
-	old := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1000})
+	old := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 1000}})
 	fsys := durable.Mem()
 	c := sdktest.Open(t, shoal.WithFS(a.options(old), fsys))
 	c.Add("m", 4)
 	_ = c.Close()
-	renewed := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 2000})
+	renewed := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 2000}})
 	c = sdktest.Open(t, shoal.WithFS(a.options(renewed), fsys))
 	if got := c.Add("m", 1); got.Status != shoal.CapReached {
 		t.Errorf("the epoch has a report of the old task: %v", got)
@@ -418,7 +419,7 @@ func TestTaskSignedAgain(t *testing.T) {
 func TestMetricThatIsGone(t *testing.T) {
 	for _, alone := range []bool{true, false} {
 		a := newAggregators(t)
-		first, second := a.ask("first", task.Aggregation{Kind: task.Count, Max: 1}), a.ask("second", task.Aggregation{Kind: task.Count, Max: 1})
+		first, second := a.ask("first", task.Aggregation{Kind: kind.Count{Max: 1}}), a.ask("second", task.Aggregation{Kind: kind.Count{Max: 1}})
 		fsys := durable.Mem()
 		c := sdktest.Open(t, shoal.WithFS(a.options(first, second), fsys))
 		_ = c.Close()
@@ -448,7 +449,7 @@ func TestMetricThatIsGone(t *testing.T) {
 // up for when there is room again.
 func TestNoRoomToTakePart(t *testing.T) {
 	a := newAggregators(t)
-	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 10})
+	tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 10}})
 	disk := crashfs.New(1)
 	o := shoal.WithFS(a.options(tk), disk)
 	o.Mode = shoal.Local
@@ -475,7 +476,7 @@ func TestNoRoomToTakePart(t *testing.T) {
 		t.Errorf("result %s", got)
 	}
 
-	other := a.ask("other", task.Aggregation{Kind: task.Sum, Max: 10})
+	other := a.ask("other", task.Aggregation{Kind: kind.Sum{Max: 10}})
 	a.clock.Set(midnight.Add(5 * day))
 	small := a.options(tk, other)
 	small.MaxEntries = 1
@@ -499,7 +500,7 @@ func (nobody) RoundTrip(*http.Request) (*http.Response, error) { return nil, err
 // refused: none is lost in between.
 func TestSayingWhileSending(t *testing.T) {
 	a := newAggregators(t)
-	tk := a.ask("m", task.Aggregation{Kind: task.Sum, Max: 1 << 20})
+	tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 1 << 20}})
 	c := sdktest.Open(t, shoal.WithFS(a.options(tk), durable.Mem()))
 	stop := make(chan struct{})
 	var said, refused atomic.Int64

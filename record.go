@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/outbox"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -73,15 +73,15 @@ type metric struct {
 	task     *task.Task
 	id       task.ID
 	signed   []byte
-	encoder  *encoder.Encoder    // of the method crowd
-	question *aggregate.Question // of the method aggregate
+	encoder  *encoder.Encoder // of the method crowd
+	question *kind.Measure    // of the method aggregate
 }
 
 func newMetric(t *task.Task, id task.ID, signed []byte) (*metric, error) {
 	m := &metric{task: t, id: id, signed: signed}
 	var err error
 	if t.Method == task.Aggregate {
-		m.question, err = aggregate.New(&t.Aggregation)
+		m.question, err = t.Aggregation.Measure()
 	} else {
 		m.encoder, err = encoder.New(t, id)
 	}
@@ -93,7 +93,7 @@ func newMetric(t *task.Task, id task.ID, signed []byte) (*metric, error) {
 
 // hidden reports whether a report is sent every epoch, with or without a value.
 func (m *metric) hidden() bool {
-	return m.question != nil && m.task.Aggregation.Presence == task.Hidden
+	return m.question != nil && m.task.Aggregation.Presence == kind.Hidden
 }
 
 // openMetrics checks the bundle and returns the metrics named.

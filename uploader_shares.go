@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/outbox"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -32,7 +32,7 @@ type aggregateRoute struct {
 type aggregation struct {
 	task     *task.Task
 	dap      *dap.Task
-	question *aggregate.Question
+	question *kind.Measure
 	client   *client.Client
 }
 
@@ -62,7 +62,7 @@ func (c *aggregateRoute) aggregation(e outbox.Entry) (*aggregation, error) {
 }
 
 func (c *aggregateRoute) newAggregation(t *task.Task, id task.ID) (*aggregation, error) {
-	q, err := aggregate.New(&t.Aggregation)
+	q, err := t.Aggregation.Measure()
 	if err != nil {
 		return nil, err
 	}

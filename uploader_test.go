@@ -17,7 +17,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/outbox"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -136,12 +136,12 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 // Whatever is in an entry of the outbox, it is read as what it writes, or
 // refused.
 func FuzzAccumulated(f *testing.F) {
-	a := task.Aggregation{Kind: task.Multihot, Labels: []string{"a", "b", "c"}, Max: 2, Variant: "dap-18"}
-	a, err := aggregate.WithChunk(a)
+	a := task.Aggregation{Kind: kind.Multihot{Labels: []string{"a", "b", "c"}, Max: 2}, Variant: "dap-18"}
+	a, err := task.WithChunk(a)
 	if err != nil {
 		f.Fatal(err)
 	}
-	q, err := aggregate.New(&a)
+	q, err := a.Measure()
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/audit"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -33,13 +33,13 @@ func asked() map[string]struct {
 		a       task.Aggregation
 		changes []int64
 	}{
-		"count":     {task.Aggregation{Kind: task.Count, Max: 1}, []int64{1}},
-		"sum":       {task.Aggregation{Kind: task.Sum, Max: 7}, []int64{7}},
-		"mean":      {task.Aggregation{Kind: task.Mean, Max: 5}, []int64{5, 5}},
-		"histogram": {task.Aggregation{Kind: task.Categories, Labels: labels, Presence: task.Revealed}, []int64{1, -1, 0, 0}},
-		"multihot":  {task.Aggregation{Kind: task.Multihot, Labels: labels, Max: 2}, []int64{1, 1, -1, -1}},
-		"vector":    {task.Aggregation{Kind: task.Vector, Length: 3, Max: 2}, []int64{2, 2, 2}},
-		"bounded":   {task.Aggregation{Kind: task.Bounded, Length: 3, Max: 3}, []int64{3, -3, 0}},
+		"count":     {task.Aggregation{Kind: kind.Count{Max: 1}}, []int64{1}},
+		"sum":       {task.Aggregation{Kind: kind.Sum{Max: 7}}, []int64{7}},
+		"mean":      {task.Aggregation{Kind: kind.Mean{Max: 5}}, []int64{5, 5}},
+		"histogram": {task.Aggregation{Kind: kind.Categories{Labels: labels}, Presence: kind.Revealed}, []int64{1, -1, 0, 0}},
+		"multihot":  {task.Aggregation{Kind: kind.Multihot{Labels: labels, Max: 2}}, []int64{1, 1, -1, -1}},
+		"vector":    {task.Aggregation{Kind: kind.Vector{Length: 3, Max: 2}}, []int64{2, 2, 2}},
+		"bounded":   {task.Aggregation{Kind: kind.Bounded{Length: 3, Max: 3}}, []int64{3, -3, 0}},
 	}
 }
 
@@ -48,11 +48,11 @@ func asked() map[string]struct {
 func audited(t *testing.T, a task.Aggregation, m dp.Mechanism) (_ *dap.Task, l2 float64) {
 	t.Helper()
 	a.Variant = "dap-18"
-	a, err := aggregate.WithChunk(a)
+	a, err := task.WithChunk(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := aggregate.New(&a)
+	q, err := a.Measure()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -37,7 +38,7 @@ type AggregatePlan struct {
 
 	Sees     []View         `json:"sees"`
 	Noise    AggregateNoise `json:"noise"`
-	Errors   []AggregateBar `json:"error_bars"`
+	Errors   []plan.Bar     `json:"error_bars"`
 	Clients  int            `json:"clients"` // for which the error bars hold
 	Price    string         `json:"price_of_presence"`
 	Accepted []Accepted     `json:"accepted,omitempty"`
@@ -60,14 +61,6 @@ type AggregateNoise struct {
 	NoiseToEach string    `json:"adds"`
 }
 
-// An AggregateBar is the error of one figure of a result. Both errors are
-// exceeded in 5 cases of 100, and are on top of each other.
-type AggregateBar struct {
-	Figure   string  `json:"figure"`
-	Noise    float64 `json:"noise"`    // by the aggregators
-	Sampling float64 `json:"sampling"` // at most, if the clients are a random sample of those that are asked about
-}
-
 const (
 	aggregateDelta = 1e-6 // at which Gaussian noise is stated
 	muchEpsilon    = 5.0  // above which the plan warns
@@ -75,7 +68,11 @@ const (
 
 func (m *Metric) aggregatePlan(t *task.Task, p Population) (AggregatePlan, error) {
 	a := &t.Aggregation
-	q, err := aggregate.New(a)
+	q, err := a.Measure()
+	if err != nil {
+		return AggregatePlan{}, err
+	}
+	words, err := plan.Of(a.Kind)
 	if err != nil {
 		return AggregatePlan{}, err
 	}
@@ -86,21 +83,21 @@ func (m *Metric) aggregatePlan(t *task.Task, p Population) (AggregatePlan, error
 	}
 	out := AggregatePlan{
 		Name: m.Name, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
-		Type: aggregateType(a), Several: several(a), Nothing: nothing(a), Presence: a.Presence.String(),
-		VDAF: in.Name(), Chunk: a.Chunk, Variant: a.Variant,
-		Report: aggregate.ReportSize(in), CPU: clientSeconds(in),
+		Type: words.Value(), Several: words.Several(), Nothing: nothing(a, words), Presence: a.Presence.String(),
+		VDAF: in.Name(), Chunk: kind.Chunk(a.Kind), Variant: a.Variant,
+		Report: kind.ReportSize(in), CPU: clientSeconds(in),
 		Epoch: formatDuration(int64(t.EpochSeconds)), MaxDelay: formatDuration(int64(t.MaxDelay)),
 		MinBatch: t.MinBatch, Retention: formatDuration(int64(t.RetentionDays) * 86400),
 		Aggregated: in.NewAggregateShare().Len(), Sees: aggregateViews(t), Noise: noiseOf(q, spend),
 		Clients: p.Clients,
 	}
 	out.PerMonth = out.Report * int(spend.units(monthDays))
-	out.Errors = aggregateBars(q, p.Clients)
+	out.Errors = words.Bars(float64(a.Noise.Within95())*kind.Step(a.Kind), p.Clients)
 	out.Price = presencePrice(t, &out, p.Clients)
 	if reason := m.accepted[LooseBound]; reason != "" {
 		out.Accepted = append(out.Accepted, Accepted{LooseBound, reason})
 	}
-	out.Warnings = aggregateWarnings(t, &out, p.Clients)
+	out.Warnings = aggregateWarnings(t, &out, words)
 	return out, nil
 }
 
@@ -112,72 +109,17 @@ func clientSeconds(in vdaf.Instance) float64 {
 	return 200e-6 + 0.12e-6*float64(in.Sizes().LeaderShare)/16
 }
 
-func aggregateType(a *task.Aggregation) string {
-	switch a.Kind {
-	case task.Count:
-		if a.Max == 1 {
-			return "yes or no: whether it happened in the epoch"
-		}
-		return fmt.Sprintf("how often it happened in the epoch, up to %d", a.Max)
-	case task.Sum:
-		return fmt.Sprintf("a whole number from 0 to %d", a.Max)
-	case task.Mean:
-		return fmt.Sprintf("a whole number from 0 to %d, and whether there is one", a.Max)
-	case task.Histogram:
-		return fmt.Sprintf("in which of %d ranges a number lies", len(a.Bounds)+1)
-	case task.Categories:
-		return fmt.Sprintf("one of %d values", len(a.Labels))
-	case task.Multihot:
-		return fmt.Sprintf("up to %d of %d values", a.Max, len(a.Labels))
-	case task.Vector:
-		return fmt.Sprintf("%d whole numbers from 0 to %d each", a.Length, a.Max)
-	case task.Bounded:
-		return fmt.Sprintf("%d whole numbers from 0 that add up to at most %d", a.Length, a.Max)
-	case task.LInfGradient:
-		return fmt.Sprintf("%d numbers from -%g to %g each, in %d bits", a.Length, a.Bound, a.Bound, a.Bits)
-	}
-	return fmt.Sprintf("%d numbers whose absolute values add up to at most %g, in %d bits", a.Length, a.Bound, a.Bits)
-}
-
-func several(a *task.Aggregation) string {
-	switch a.Kind {
-	case task.Count:
-		if a.Max == 1 {
-			return "once is as good as often"
-		}
-		return "they add up, to the maximum at most"
-	case task.Sum:
-		return "they add up, to the maximum at most"
-	case task.Mean:
-		return "their mean, so that each client weighs the same"
-	case task.Histogram, task.Categories:
-		return "one of them, each with the same chance"
-	case task.Multihot:
-		return "all of them, the first ones if they are too many"
-	case task.Vector, task.LInfGradient:
-		return "they add up element by element, each cut to its range"
-	}
-	return "they add up, and shrink together to the bound"
-}
-
-func nothing(a *task.Aggregation) string {
-	if a.Presence == task.Revealed {
+// nothing describes what a client without a value counts as.
+func nothing(a *task.Aggregation, words plan.Kind) string {
+	if a.Presence == kind.Revealed {
 		return "it sends no report"
 	}
-	switch a.Kind {
-	case task.Histogram, task.Categories:
-		return "a range of its own, \"no value\""
-	case task.Mean:
-		return "zero, with no weight"
-	case task.Multihot:
-		return "none of the values"
-	}
-	return "zero"
+	return words.Nothing()
 }
 
 func aggregateViews(t *task.Task) []View {
 	when := "that it takes part, once an epoch, whether it has anything to say or not"
-	if t.Aggregation.Presence == task.Revealed {
+	if t.Aggregation.Presence == kind.Revealed {
 		when = "that it had something to say in the epoch"
 	}
 	exact := "exactly"
@@ -196,75 +138,33 @@ func aggregateViews(t *task.Task) []View {
 // participation is what no noise of the aggregate route covers.
 const participation = "not protected: how many reports a batch has is exact, so that one report more or less shows; epsilon is about what a report says"
 
-func noiseOf(q *aggregate.Question, spend Spend) AggregateNoise {
-	a := q.Aggregation()
+func noiseOf(q *kind.Measure, spend Spend) AggregateNoise {
+	noise := q.Noise()
 	l1, l2, _ := vdaf.Sensitivity(q.Instance())
-	step := q.Step()
+	step := kind.Step(q.Kind())
 	out := AggregateNoise{
-		Mechanism: a.Noise.String(), L1: Figure(float64(l1)), L2: Figure(l2), Sums: sums(spend), Presence: participation,
+		Mechanism: noise.String(), L1: Figure(float64(l1)), L2: Figure(l2), Sums: sums(spend), Presence: participation,
 		Epoch:  Guarantee{Figure(spend.Point.Epsilon), Figure(spend.Point.Delta)},
-		StdDev: math.Sqrt(a.Noise.Variance(2)) * step, Within95: float64(a.Noise.Within95()) * step, Quantum: step,
+		StdDev: math.Sqrt(noise.Variance(2)) * step, Within95: float64(noise.Within95()) * step, Quantum: step,
 		NoiseToEach: "nothing",
 	}
-	if a.Noise.Mechanism != dp.NoNoise {
+	if noise.Mechanism != dp.NoNoise {
 		out.NoiseToEach = "leader and helper each, on their own, to every element, before the collector gets it"
 	}
 	return out
 }
 
-// aggregateBars states the errors of the figures of a result of n clients.
-func aggregateBars(q *aggregate.Question, n int) []AggregateBar {
-	a := q.Aggregation()
-	wide := float64(a.Noise.Within95()) * q.Step()
-	clients := float64(n)
-	// The greatest deviation of a value in [0, top] is top/2.
-	sample := func(top float64) float64 { return 1.96 * math.Sqrt(clients) * top / 2 }
-	top := float64(a.Max)
-	switch a.Kind {
-	case task.Count:
-		if a.Max == 1 {
-			return []AggregateBar{{"the number of clients that say yes", wide, sample(1)}}
-		}
-		return []AggregateBar{{"the count", wide, sample(top)}, {"the count for one client", wide / clients, sample(top) / clients}}
-	case task.Sum:
-		return []AggregateBar{{"the sum", wide, sample(top)}, {"the sum for one client", wide / clients, sample(top) / clients}}
-	case task.Mean:
-		mean := func(share float64) AggregateBar {
-			// As in aggregate.Result, for a mean in the middle of the range.
-			c := clients * share
-			return AggregateBar{
-				fmt.Sprintf("the mean, if %g %% have a value", share*100),
-				wide / c * math.Hypot(1, 0.5), 1.96 * top / 2 / math.Sqrt(c),
-			}
-		}
-		return []AggregateBar{mean(1), mean(0.1), {"the number of clients that have a value", wide / top, sample(1)}}
-	case task.Histogram, task.Categories:
-		return []AggregateBar{{"the number of clients in each range", wide, sample(1)}}
-	case task.Multihot:
-		return []AggregateBar{{"the number of clients with each value", wide, sample(1)}}
-	case task.Vector, task.Bounded:
-		return []AggregateBar{{"each element of the sum", wide, sample(top)}, {"each element for one client", wide / clients, sample(top) / clients}}
-	}
-	if a.Kind == task.L1Gradient {
-		wide *= math.Sqrt2 // an element is the difference of two
-	}
-	return []AggregateBar{
-		{"each element of the sum", wide, sample(2 * a.Bound)},
-		{"each element of the mean", wide / clients, sample(2*a.Bound) / clients},
-	}
-}
-
 // presencePrice describes what hiding presence costs, or what revealing it does.
 func presencePrice(t *task.Task, p *AggregatePlan, clients int) string {
-	if t.Aggregation.Presence == task.Revealed {
+	if t.Aggregation.Presence == kind.Revealed {
 		return "That a report exists is data, and nothing hides it: the leader, and an observer of the network, learns of each address in which epochs it had something to say. No noise covers that, and the number of reports is exact. Hidden, every client would send one report an epoch instead."
 	}
 	return fmt.Sprintf("Hidden costs one report an epoch of every client: %s for %d clients, whether or not they have something to say. Revealed would send only the reports of those that have, and tell the leader and the network who they are, epoch by epoch.", bytesText(float64(p.Report)*float64(clients)), clients)
 }
 
-func aggregateWarnings(t *task.Task, p *AggregatePlan, clients int) []string {
+func aggregateWarnings(t *task.Task, p *AggregatePlan, words plan.Kind) []string {
 	var out []string
-	a := &t.Aggregation
+	a, clients := &t.Aggregation, p.Clients
 	if a.Noise.Mechanism == dp.NoNoise {
 		out = append(out, "There is no noise. The collector gets exact sums: anyone with the values of all clients but one learns the value of that one.")
 	}
@@ -275,21 +175,13 @@ func aggregateWarnings(t *task.Task, p *AggregatePlan, clients int) []string {
 		out = append(out, fmt.Sprintf("This population sends %d reports an epoch at most, fewer than min_batch: no batch could be collected.", clients))
 	}
 	bar := p.Errors[0]
-	if full := float64(max(1, a.Max)) * float64(clients); a.Kind != task.Mean && a.Bound == 0 && bar.Noise > 0.1*full {
+	if bar.Noise > 0.1*words.Most()*float64(clients) && words.Most() > 0 {
 		out = append(out, fmt.Sprintf("Noise moves %s by up to %.4g, more than a tenth of the most that %d clients can add up to: ask more clients, or raise epsilon.", bar.Figure, bar.Noise, clients))
 	}
-	if a.Bits > 0 {
-		out = append(out, fmt.Sprintf("Quantisation moves each element of the mean by up to %.3g, on top.", quantisation(a)))
+	if q := words.Quantisation(); q > 0 {
+		out = append(out, fmt.Sprintf("Quantisation moves each element of the mean by up to %.3g, on top.", q))
 	}
 	return append(out, "A valid report is one within the bounds; that it is true, nobody proves. Nobody sees one client's value unless leader and helper are one, or work together.")
-}
-
-// quantisation is the greatest error of an element of the mean.
-func quantisation(a *task.Aggregation) float64 {
-	if a.Kind == task.L1Gradient {
-		return a.Bound * (math.Exp2(-float64(a.Bits)) + math.Exp2(-40))
-	}
-	return a.Bound / (math.Exp2(float64(a.Bits)) - 1)
 }
 
 func bytesText(n float64) string {
@@ -315,7 +207,7 @@ func (p *AggregatePlan) write(w *writer) {
 	w.item("nothing to say", p.Nothing)
 	w.item("report", fmt.Sprintf("%d bytes on the wire, whatever it says; %s a client in 30 days; about %.2g ms of one core to make on a desktop, more on a phone", p.Report, bytesText(float64(p.PerMonth)), p.CPU*1000))
 	who := "each client that takes part sends exactly one"
-	if p.Presence == task.Revealed.String() {
+	if p.Presence == kind.Revealed.String() {
 		who = "each client that has something to say sends one"
 	}
 	w.item("pace", fmt.Sprintf("%s for each epoch of %s, alone, at a random time up to %s after it; it is %s, split in two shares by %s (%s); batches below %d reports are never collected; tables kept for %s",

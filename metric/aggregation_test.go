@@ -3,11 +3,13 @@ package metric_test
 import (
 	"encoding/json"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -38,14 +40,14 @@ func TestAggregatesCompile(t *testing.T) {
 		return dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 1, Sensitivity: l1}
 	}
 	want := map[string]task.Aggregation{
-		"feature.export":     {Kind: task.Count, Max: 1, Noise: laplace(1)},
-		"pages.printed":      {Kind: task.Sum, Max: 200, Noise: laplace(200)},
-		"battery.hours":      {Kind: task.Mean, Max: 48, Noise: laplace(96)},
-		"start.milliseconds": {Kind: task.Histogram, Noise: laplace(2)},
-		"theme":              {Kind: task.Categories, Presence: task.Revealed},
-		"plugins":            {Kind: task.Multihot, Max: 3, Noise: laplace(6)},
-		"hours":              {Kind: task.Bounded, Max: 240, Length: 24, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 1500, Den: 1}},
-		"model.update":       {Kind: task.L1Gradient, Length: 256, Bound: 1, Bits: 12, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 20000, Den: 1}},
+		"feature.export":     {Kind: kind.Count{Max: 1}, Noise: laplace(1)},
+		"pages.printed":      {Kind: kind.Sum{Max: 200}, Noise: laplace(200)},
+		"battery.hours":      {Kind: kind.Mean{Max: 48}, Noise: laplace(96)},
+		"start.milliseconds": {Kind: kind.Histogram{Bounds: []int64{50, 100, 200, 400, 800, 1600, 3200}}, Noise: laplace(2)},
+		"theme":              {Kind: kind.Categories{Labels: []string{"light", "dark", "high contrast"}}, Presence: kind.Revealed},
+		"plugins":            {Kind: kind.Multihot{Labels: []string{"spelling", "grammar", "citations", "drawing", "maps", "music", "chess", "tables"}, Max: 3}, Noise: laplace(6)},
+		"hours":              {Kind: kind.Bounded{Max: 240, Length: 24}, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 1500, Den: 1}},
+		"model.update":       {Kind: kind.L1Gradient{Length: 256, Bound: 1, Bits: 12}, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 20000, Den: 1}},
 	}
 	if len(b.Tasks) != len(want) {
 		t.Errorf("%d tasks", len(b.Tasks))
@@ -53,8 +55,8 @@ func TestAggregatesCompile(t *testing.T) {
 	for _, s := range b.Tasks {
 		tk, err := task.Parse(s.Bytes)
 		got, w := must(t, tk, err).Aggregation, want[tk.Metric]
-		if got.Kind != w.Kind || got.Max != w.Max || got.Length != w.Length || got.Bound != w.Bound || got.Bits != w.Bits ||
-			got.Noise != w.Noise || got.Presence != w.Presence || got.Variant != "dap-18" {
+		k, err := kind.WithChunk(w.Kind, w.Presence)
+		if !reflect.DeepEqual(got.Kind, must(t, k, err)) || got.Noise != w.Noise || got.Presence != w.Presence || got.Variant != "dap-18" {
 			t.Errorf("%s: %+v", tk.Metric, got)
 		}
 		if tk.Method != task.Aggregate || tk.Hops[0].Role != task.Leader || tk.MaxDelay != tk.EpochSeconds {

@@ -8,8 +8,7 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/metric/aggregate"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -86,23 +85,23 @@ func sumRows(t *testing.T) []string {
 	var rows []string
 	for _, m := range loadAggregates(t).Metrics {
 		q := m.Task()
-		question, err := aggregate.New(&q.Aggregation)
+		question, err := q.Aggregation.Measure()
 		l1, l2, _ := vdaf.Sensitivity(must(t, question, err).Instance())
 		noise := q.Aggregation.Noise
 		if noise.Mechanism == dp.NoNoise {
 			continue
 		}
-		kind, changes, delta := fmt.Sprintf("Laplace, %d / 1", l1), fmt.Sprintf("%d", l1), 0.0
+		mechanism, changes, delta := fmt.Sprintf("Laplace, %d / 1", l1), fmt.Sprintf("%d", l1), 0.0
 		if noise.Mechanism == dp.Gaussian {
 			delta = 1e-6
-			kind, changes = fmt.Sprintf("Gaussian, sigma %d", noise.Num/noise.Den), fmt.Sprintf("%.1f in length", math.Ceil(10*l2)/10)
+			mechanism, changes = fmt.Sprintf("Gaussian, sigma %d", noise.Num/noise.Den), fmt.Sprintf("%.1f in length", math.Ceil(10*l2)/10)
 		}
 		wide := float64(noise.Within95())
-		if q.Aggregation.Kind == task.L1Gradient {
+		if _, ok := q.Aggregation.Kind.(kind.L1Gradient); ok {
 			wide = float64(noise.Difference95())
 		}
-		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s | %.4g |", m.Name, changes, kind,
-			dp.Figure(noise.Guarantee(l1, l2, delta).Epsilon), wide*question.Step()))
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s | %.4g |", m.Name, changes, mechanism,
+			dp.Figure(noise.Guarantee(l1, l2, delta).Epsilon), wide*kind.Step(q.Aggregation.Kind)))
 	}
 	return rows
 }

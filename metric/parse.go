@@ -232,7 +232,7 @@ func (r *reader) foreign(t *table, keys []string, method string) {
 
 // shape reads what depends on the schema: fragments and crowds.
 func (r *reader) shape(m *Metric) {
-	m.task.Crowd.SaltEpochs = uint32(r.integerOr(m, "salt_epochs", 1, 1, 1<<16))
+	m.task.Crowd.SaltEpochs = uint32(r.integerOr(m.at, "salt_epochs", 1, 1, 1<<16))
 	if v := m.at.values["fragment"]; v != nil {
 		r.fragment(m, v)
 	}
@@ -352,17 +352,17 @@ func (r *reader) times(m *Metric) {
 
 // caps reads how much one client may send and how much a batch must hold.
 func (r *reader) caps(m *Metric) {
-	m.task.PerEpoch = uint32(r.integerOr(m, "per_epoch", 1, 1, 1<<20))
-	m.task.PerCrowd = uint32(r.integerOr(m, "per_crowd", 1, 1, 1<<20))
+	m.task.PerEpoch = uint32(r.integerOr(m.at, "per_epoch", 1, 1, 1<<20))
+	m.task.PerCrowd = uint32(r.integerOr(m.at, "per_crowd", 1, 1, 1<<20))
 	r.minBatch(m)
 }
 
 func (r *reader) minBatch(m *Metric) {
-	m.task.MinBatch = uint32(r.integerOr(m, "min_batch", 1000, 1, 1<<31))
+	m.task.MinBatch = uint32(r.integerOr(m.at, "min_batch", 1000, 1, 1<<31))
 }
 
-func (r *reader) integerOr(m *Metric, key string, otherwise, low, high int64) int64 {
-	if v := m.at.values[key]; v != nil {
+func (r *reader) integerOr(t *table, key string, otherwise, low, high int64) int64 {
+	if v := t.values[key]; v != nil {
 		if x, ok := r.integer(v, key, low, high); ok {
 			return x
 		}

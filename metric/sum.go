@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -30,7 +29,7 @@ func SpendOf(t *task.Task, delta float64) (Spend, error) {
 		Point: dp.Guarantee{Epsilon: math.Inf(1), Delta: delta}, Whole: dp.Concentrated{Rho: math.Inf(1)},
 	}
 	if t.Method == task.Aggregate {
-		q, err := aggregate.New(&t.Aggregation)
+		q, err := t.Aggregation.Measure()
 		if err != nil {
 			return Spend{}, fmt.Errorf("cost of %q: %w", t.Metric, err)
 		}

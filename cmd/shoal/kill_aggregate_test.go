@@ -24,7 +24,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -55,7 +55,7 @@ type twoHalves struct {
 	leader, helper *victim // the leader's organisation collects
 	task           *task.Task
 	client         *client.Client
-	question       *aggregate.Question
+	question       *kind.Measure
 	made           *dap.Task
 	clockName      string
 }
@@ -189,18 +189,18 @@ func newTwoHalves(t *testing.T, labels int, databases []string) *twoHalves {
 func (h *twoHalves) ask(owner task.IdentityKey, parties []task.Party, labels int) {
 	t := h.t
 	t.Helper()
-	kind := task.Aggregation{Kind: task.Categories, Variant: "dap-18"}
+	var names []string
 	for i := range labels {
-		kind.Labels = append(kind.Labels, fmt.Sprintf("r%04d", i))
+		names = append(names, fmt.Sprintf("r%04d", i))
 	}
-	kind, err := aggregate.WithChunk(kind)
+	sums, err := task.WithChunk(task.Aggregation{Kind: kind.Categories{Labels: names}, Variant: "dap-18"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := (fileClock{h.clockName}).Now().Unix() / 3600 * 3600
 	h.task = &task.Task{
 		Owner: owner.Public(), OwnedBy: "test", Metric: "kill", Question: "Which reports arrived?", Consent: "A test.",
-		Method: task.Aggregate, Aggregation: kind, Hops: parties, MinBatch: 2, EpochSeconds: 3600, MaxDelay: 540, ClockSkew: 60,
+		Method: task.Aggregate, Aggregation: sums, Hops: parties, MinBatch: 2, EpochSeconds: 3600, MaxDelay: 540, ClockSkew: 60,
 		RetentionDays: 30, NotBefore: start, Expires: start + 30*86400,
 	}
 	id, err := h.task.ID()
@@ -224,7 +224,7 @@ func (h *twoHalves) ask(owner task.IdentityKey, parties []task.Party, labels int
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.question, err = aggregate.New(&h.task.Aggregation); err != nil {
+	if h.question, err = h.task.Aggregation.Measure(); err != nil {
 		t.Fatal(err)
 	}
 	h.client = client.New(made, client.Options{
@@ -237,7 +237,7 @@ func (h *twoHalves) ask(owner task.IdentityKey, parties []task.Party, labels int
 // acknowledged it.
 func (h *twoHalves) upload(label int) error {
 	tally := h.question.Empty()
-	if err := tally.Observe(h.task.Aggregation.Labels[label], rand.Reader); err != nil {
+	if err := tally.Observe(h.task.Aggregation.Kind.Label(label), rand.Reader); err != nil {
 		return err
 	}
 	ctx := h.t.Context()
@@ -344,7 +344,7 @@ func killAggregate(t *testing.T, kills int, databases []string) {
 	}
 	counts := h.collected()
 	wrong := 0
-	for i, label := range h.task.Aggregation.Labels {
+	for i, label := range h.task.Aggregation.Kind.(kind.Categories).Labels {
 		want := "1"
 		if i >= labels-unsent {
 			want = "0"

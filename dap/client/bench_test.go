@@ -6,7 +6,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -14,20 +14,20 @@ import (
 // two seals and the shares. The names are those of docs/evidence/performance.md.
 func BenchmarkMake(b *testing.B) {
 	for name, a := range map[string]task.Aggregation{
-		"count":            {Kind: task.Count, Max: 1},
-		"sum_1000":         {Kind: task.Sum, Max: 1000},
-		"mean_1000":        {Kind: task.Mean, Max: 1000},
-		"histogram_100":    {Kind: task.Histogram, Bounds: bounds(99)},
-		"multihot_100":     {Kind: task.Multihot, Labels: labels(100), Max: 5},
-		"vector_1000x8":    {Kind: task.Vector, Length: 1000, Max: 255},
-		"gradient_1000x12": {Kind: task.LInfGradient, Length: 1000, Bound: 1, Bits: 12},
+		"count":            {Kind: kind.Count{Max: 1}},
+		"sum_1000":         {Kind: kind.Sum{Max: 1000}},
+		"mean_1000":        {Kind: kind.Mean{Max: 1000}},
+		"histogram_100":    {Kind: kind.Histogram{Bounds: bounds(99)}},
+		"multihot_100":     {Kind: kind.Multihot{Labels: labels(100), Max: 5}},
+		"vector_1000x8":    {Kind: kind.Vector{Length: 1000, Max: 255}},
+		"gradient_1000x12": {Kind: kind.LInfGradient{Length: 1000, Bound: 1, Bits: 12}},
 	} {
 		b.Run(name, func(b *testing.B) {
-			a, err := aggregate.WithChunk(a)
+			a, err := task.WithChunk(a)
 			if err != nil {
 				b.Fatal(err)
 			}
-			q, err := aggregate.New(&a)
+			q, err := a.Measure()
 			if err != nil {
 				b.Fatal(err)
 			}

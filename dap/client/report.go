@@ -5,7 +5,7 @@ import (
 	"io"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -81,4 +81,4 @@ func Encode(t *dap.Task, reports ...*dap.Report) ([]byte, error) {
 
 // Size returns how many bytes a report of the task has, without HTTP and TLS,
 // when it is sealed to keys of X25519.
-func Size(t *dap.Task) int { return aggregate.ReportSize(t.Instance()) }
+func Size(t *dap.Task) int { return kind.ReportSize(t.Instance()) }

@@ -14,6 +14,8 @@ import (
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/kind"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -179,13 +181,17 @@ func (s *serverSource) aggregateCharts(t server.Task, entries []collector.Entry,
 	if err != nil {
 		return err
 	}
-	unit := unitOf(t.Task.Aggregation.Kind)
+	words, err := plan.Of(t.Task.Aggregation.Kind)
+	if err != nil {
+		return err
+	}
+	unit := words.Unit()
 	a.Table = resultTable(rows)
 	if !a.Aggregate.Exact {
 		a.Aggregate.Within = widest(rows)
 	}
-	if single(t.Task.Aggregation.Kind) {
-		line := Line{Title: lineTitles[t.Task.Aggregation.Kind], Unit: unit, Note: "One point an epoch."}
+	if title := words.Title(); title != "" {
+		line := Line{Title: title, Unit: unit, Note: "One point an epoch."}
 		for _, b := range batches {
 			rows, err := s.results(b)
 			if err != nil {
@@ -202,8 +208,8 @@ func (s *serverSource) aggregateCharts(t server.Task, entries []collector.Entry,
 		a.Aggregate.Lines = []Line{line}
 		return nil
 	}
-	if k := t.Task.Aggregation.Kind; k == task.LInfGradient || k == task.L1Gradient {
-		return nil // elements of a gradient mean nothing one by one
+	if unit == "" {
+		return nil // the elements have no meaning one by one
 	}
 	chart := Chart{Title: strings.ToUpper(unit[:1]) + unit[1:] + ", " + period(newest.Start, newest.End), Unit: unit}
 	for _, row := range rows {
@@ -304,24 +310,6 @@ func resultTable(rows []release.Row) Table {
 	return t
 }
 
-// single reports whether the answer of a kind is one number.
-func single(k task.AggregateKind) bool { return k == task.Count || k == task.Sum || k == task.Mean }
-
-var lineTitles = map[task.AggregateKind]string{task.Count: "Count", task.Sum: "Sum", task.Mean: "Mean"}
-
-// unitOf is what is counted.
-func unitOf(k task.AggregateKind) string {
-	switch k {
-	case task.Histogram, task.Categories, task.Multihot:
-		return "reports"
-	case task.Count:
-		return "counted"
-	case task.Mean:
-		return "on average"
-	}
-	return "in all"
-}
-
 // aggregatePrivacy is the privacy card of an aggregate question.
 func aggregatePrivacy(t server.Task) Privacy {
 	g := &t.Task.Aggregation
@@ -356,7 +344,7 @@ func aggregateSight(r task.Role, party string, g *task.Aggregation) Sight {
 	switch r {
 	case task.Leader:
 		sees := "one share of each report, which is random numbers; that a device sends, and from which address, while it sends"
-		if g.Presence == task.Revealed {
+		if g.Presence == kind.Revealed {
 			sees += "; by that, who has something to say"
 		}
 		return Sight{party, sees, "any value; it keeps no address"}
@@ -377,7 +365,7 @@ func noiseFact(g *task.Aggregation) Fact {
 }
 
 func presenceFact(g *task.Aggregation) Fact {
-	if g.Presence == task.Hidden {
+	if g.Presence == kind.Hidden {
 		return Fact{"Presence", "hidden", "every device that takes part sends one report an epoch, whether or not it has anything to say"}
 	}
 	return Fact{"Presence", "revealed", "only devices that have something to say send a report: that one is sent tells the leader so"}

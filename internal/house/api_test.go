@@ -34,9 +34,10 @@ var public = map[string]string{
 	"dap":        "one codec of three variants: each message, each error and each extension of the protocol has a name",
 	"dap/client": "",
 
-	"metric":           "a file of metrics and its plan: each part of a plan has a type",
-	"metric/aggregate": "",
-	"metric/task":      "the canonical bytes of a task: each choice of each field has a name",
+	"metric":      "a file of metrics and its plan: each part of a plan has a type",
+	"metric/kind": "",
+	"metric/plan": "",
+	"metric/task": "the canonical bytes of a task: each choice of each field has a name",
 
 	"ohttp":         "client, relay and gateway of one protocol, with what they are configured by, and the bare encapsulation",
 	"ohttp/bhttp":   "",

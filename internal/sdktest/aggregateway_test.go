@@ -30,7 +30,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -183,7 +183,7 @@ func (d *deployment) made(t *task.Task) *dap.Task {
 }
 
 // collect asks for an epoch as the collector does.
-func (d *deployment) collect(t *task.Task, e task.Epoch) *aggregate.Result {
+func (d *deployment) collect(t *task.Task, e task.Epoch) *kind.Result {
 	d.t.Helper()
 	made := d.made(t)
 	job := &dap.CollectionJobReq{Query: dap.IntervalQuery(dap.Interval{Start: dap.Time(e), Duration: 1})}
@@ -225,7 +225,7 @@ func (d *deployment) collect(t *task.Task, e task.Epoch) *aggregate.Result {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	q, err := aggregate.New(&t.Aggregation)
+	q, err := t.Aggregation.Measure()
 	if err != nil {
 		d.t.Fatal(err)
 	}

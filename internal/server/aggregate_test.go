@@ -21,7 +21,7 @@ import (
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -48,7 +48,7 @@ func newAggregateWorldBy(t *testing.T, scheme string) *world {
 		{Role: task.Helper, URL: w.b.url(), Identity: w.b.public()},
 		{Role: task.Collector, Identity: collector.Public()},
 	}
-	a, err := aggregate.WithChunk(task.Aggregation{Kind: task.Categories, Labels: []string{"red", "green", "blue"}, Variant: "dap-18"})
+	a, err := task.WithChunk(task.Aggregation{Kind: kind.Categories{Labels: []string{"red", "green", "blue"}}, Variant: "dap-18"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func (w *world) answerBy(transport http.RoundTripper, labels ...string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	q, err := aggregate.New(&w.task.Aggregation)
+	q, err := w.task.Aggregation.Measure()
 	if err != nil {
 		w.t.Fatal(err)
 	}

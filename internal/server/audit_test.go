@@ -27,7 +27,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -270,8 +270,8 @@ func (w *world) manyColours(epoch uint32) []*task.Task {
 		for i := range labels {
 			labels[i] = fmt.Sprint("colour", i)
 		}
-		q.Aggregation, err = aggregate.WithChunk(task.Aggregation{
-			Kind: task.Categories, Labels: labels, Variant: "dap-18", Presence: task.Revealed, Noise: noise,
+		q.Aggregation, err = task.WithChunk(task.Aggregation{
+			Kind: kind.Categories{Labels: labels}, Variant: "dap-18", Presence: kind.Revealed, Noise: noise,
 		})
 		must(w.t, err)
 		tasks = append(tasks, &q)
@@ -283,12 +283,12 @@ func (w *world) manyColours(epoch uint32) []*task.Task {
 // colour uploads one report of each of some labels for the current epoch.
 func (w *world) colour(q *task.Task, c *client.Client, labels ...int) {
 	w.t.Helper()
-	question, err := aggregate.New(&q.Aggregation)
+	question, err := q.Aggregation.Measure()
 	must(w.t, err)
 	var reports []*dap.Report
 	for _, label := range labels {
 		tally := question.Empty()
-		must(w.t, tally.Observe(q.Aggregation.Labels[label], rand.Reader))
+		must(w.t, tally.Observe(q.Aggregation.Kind.Label(label), rand.Reader))
 		r, err := c.Report(w.t.Context(), tally, w.clock.Now())
 		must(w.t, err)
 		reports = append(reports, r)
@@ -383,7 +383,7 @@ func (w *world) sums(t *testing.T, q *task.Task) map[string][]float64 {
 	item, estimate := slices.Index(rows[0], "item"), slices.Index(rows[0], "estimate")
 	all := map[string][]float64{}
 	for _, row := range rows[1:] {
-		k := slices.Index(q.Aggregation.Labels, row[item])
+		k := slices.Index(q.Aggregation.Kind.(kind.Categories).Labels, row[item])
 		if k < 0 {
 			t.Fatalf("there is no label %q", row[item])
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric"
-	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -68,7 +67,7 @@ func (f FloorsConfig) checkAggregate(t *task.Task) error {
 	if noise.Mechanism == dp.NoNoise {
 		return errors.New("its sums have no noise, which floors.require_noise asks for")
 	}
-	q, err := aggregate.New(&t.Aggregation)
+	q, err := t.Aggregation.Measure()
 	if err != nil {
 		return err
 	}

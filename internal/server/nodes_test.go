@@ -20,7 +20,6 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
-	"github.com/shoal-project/shoal/metric/aggregate"
 )
 
 // edit adds lines to an organisation's configuration.
@@ -122,7 +121,7 @@ func TestNodesShareADatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := aggregate.New(&w.task.Aggregation)
+	q, err := w.task.Aggregation.Measure()
 	if err != nil {
 		t.Fatal(err)
 	}

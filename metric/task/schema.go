@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+
+	"github.com/shoal-project/shoal/internal/printable"
 )
 
 // Scale of [Field.Flip].
@@ -115,7 +117,7 @@ func (f *Field) validateValues(low, high int) error {
 	}
 	seen := make(map[string]bool, len(f.Values))
 	for _, v := range f.Values {
-		if err := validText("a value", v, 1, maxValue); err != nil {
+		if err := printable.Check("a value", v, 1, maxValue); err != nil {
 			return err
 		}
 		if seen[v] {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -88,7 +89,7 @@ func TestValidateRefuses(t *testing.T) {
 		"is not UTF-8":                    func(t *task.Task) { t.Consent = "\xff" },
 		"control characters":              func(t *task.Task) { t.Question = "safe\u202eefas" },
 		"unknown method 3":                func(t *task.Task) { t.Method = 3 },
-		"setting of the method aggregate": func(t *task.Task) { t.Aggregation.Max = 1 },
+		"setting of the method aggregate": func(t *task.Task) { t.Aggregation.Kind = kind.Count{Max: 1} },
 		"unknown method":                  func(t *task.Task) { t.Method = 3 },
 		"schema: 0 fields":                func(t *task.Task) { t.Schema = nil },
 		"schema: field 1: name":           func(t *task.Task) { t.Schema[1].Name = "a.b" },

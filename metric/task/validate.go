@@ -5,15 +5,12 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/printable"
 )
 
 // Validate reports the first thing in the task that breaks a rule stated with
@@ -48,16 +45,16 @@ func (t *Task) validateWords() error {
 	if len(t.Owner) != ed25519.PublicKeySize {
 		return fmt.Errorf("owner key has %d bytes, want %d", len(t.Owner), ed25519.PublicKeySize)
 	}
-	if err := validText("owner's name", t.OwnedBy, 1, maxOwnedBy); err != nil {
+	if err := printable.Check("owner's name", t.OwnedBy, 1, maxOwnedBy); err != nil {
 		return err
 	}
 	if !ValidMetric(t.Metric) {
 		return errors.New("metric name: want 1 to 64 of a-z, 0-9, '_' and '.'")
 	}
-	if err := validText("question", t.Question, 1, maxQuestion); err != nil {
+	if err := printable.Check("question", t.Question, 1, maxQuestion); err != nil {
 		return err
 	}
-	if err := validText("consent text", t.Consent, 0, maxConsent); err != nil {
+	if err := printable.Check("consent text", t.Consent, 0, maxConsent); err != nil {
 		return err
 	}
 	if t.Method != Crowd && t.Method != Aggregate {
@@ -68,9 +65,7 @@ func (t *Task) validateWords() error {
 
 // validateCrowdOnly checks that what only the aggregate route uses is zero.
 func (t *Task) validateCrowdOnly() error {
-	a := &t.Aggregation
-	if a.Kind != 0 || a.Presence != 0 || a.Noise != (dp.Noise{}) || a.Variant != "" || a.Max != 0 || a.Length != 0 ||
-		len(a.Labels) != 0 || len(a.Bounds) != 0 || math.Float64bits(a.Bound) != 0 || a.Bits != 0 || a.Chunk != 0 {
+	if !t.Aggregation.unused() {
 		return errors.New("a setting of the method aggregate is not zero in a crowd task")
 	}
 	return nil
@@ -92,22 +87,6 @@ func validName(s, also string) bool {
 		}
 	}
 	return true
-}
-
-// validText wants UTF-8 without control characters other than line feeds, so
-// that a task printed on a terminal cannot hide its content.
-func validText(what, s string, low, high int) error {
-	if len(s) < low || len(s) > high {
-		return fmt.Errorf("%s has %d bytes, want %d to %d", what, len(s), low, high)
-	}
-	if !utf8.ValidString(s) {
-		return fmt.Errorf("%s is not UTF-8", what)
-	}
-	hidden := func(r rune) bool { return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) }
-	if strings.IndexFunc(s, hidden) >= 0 {
-		return fmt.Errorf("%s holds control characters", what)
-	}
-	return nil
 }
 
 func (t *Task) validateFragment() error {

@@ -17,7 +17,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -318,37 +318,44 @@ func (r *recorder) Read(p []byte) (int, error) {
 
 // aggregation returns a random aggregation of a kind; its chunk length is often one
 // that leaves the last chunk short.
-func (m *maker) aggregation(kind task.AggregateKind) task.Aggregation {
-	a := task.Aggregation{Kind: kind, Variant: task.Variants()[m.r.IntN(3)], Presence: task.Presence(m.r.IntN(2))}
+func (m *maker) aggregation(of kind.Kind) task.Aggregation {
+	a := task.Aggregation{Variant: task.Variants()[m.r.IntN(3)], Presence: kind.Presence(m.r.IntN(2))}
 	elements := 0
-	switch kind {
-	case task.Count, task.Sum:
-		a.Max = uint64(1) << m.r.IntN(37)
-		a.Max += m.r.Uint64N(a.Max)
-	case task.Mean:
-		a.Max, elements = uint64(m.between(1, 5000)), 20
-	case task.Histogram:
+	var with func(chunk uint32) kind.Kind
+	switch of.(type) {
+	case kind.Count, kind.Sum:
+		most := uint64(1) << m.r.IntN(37)
+		most += m.r.Uint64N(most)
+		a.Kind = kind.Sum{Max: most}
+		if _, ok := of.(kind.Count); ok {
+			a.Kind = kind.Count{Max: most}
+		}
+	case kind.Mean:
+		most := uint64(m.between(1, 5000))
+		elements, with = 20, func(c uint32) kind.Kind { return kind.Mean{Max: most, Chunk: c} }
+	case kind.Histogram:
 		b := int64(m.between(-50, 50))
+		var bounds []int64
 		for range m.between(1, 30) {
-			a.Bounds = append(a.Bounds, b)
+			bounds = append(bounds, b)
 			b += int64(m.between(1, 50))
 		}
-		elements = len(a.Bounds)
-	case task.Categories:
-		a.Labels = m.words(m.between(2, 30))
-		elements = len(a.Labels)
-	case task.Multihot:
-		a.Labels = m.words(m.between(1, 30))
-		a.Max = uint64(m.between(1, len(a.Labels)))
-		elements = len(a.Labels)
-	case task.Vector:
-		a.Length, a.Max = uint32(m.between(1, 12)), uint64(m.between(1, 300))
-		elements = int(a.Length) * 8
+		elements, with = len(bounds), func(c uint32) kind.Kind { return kind.Histogram{Bounds: bounds, Chunk: c} }
+	case kind.Categories:
+		labels := m.words(m.between(2, 30))
+		elements, with = len(labels), func(c uint32) kind.Kind { return kind.Categories{Labels: labels, Chunk: c} }
+	case kind.Multihot:
+		labels := m.words(m.between(1, 30))
+		most := uint64(m.between(1, len(labels)))
+		elements, with = len(labels), func(c uint32) kind.Kind { return kind.Multihot{Labels: labels, Max: most, Chunk: c} }
+	case kind.Vector:
+		length, most := uint32(m.between(1, 12)), uint64(m.between(1, 300))
+		elements, with = int(length)*8, func(c uint32) kind.Kind { return kind.Vector{Length: length, Max: most, Chunk: c} }
 	}
-	if elements > 0 {
-		a.Chunk = uint32(m.between(1, elements+2))
+	if with != nil {
+		a.Kind = with(uint32(m.between(1, elements+2)))
 		if m.r.IntN(4) == 0 {
-			a, _ = aggregate.WithChunk(a)
+			a, _ = task.WithChunk(a)
 		}
 	}
 	m.noise(&a)
@@ -369,25 +376,28 @@ func (m *maker) calls(a *task.Aggregation) []call {
 	var out []call
 	for range m.r.IntN(4) {
 		c := call{Op: "observe"}
-		switch a.Kind {
-		case task.Count, task.Sum:
-			c = call{"add", m.r.Int64N(int64(min(a.Max, 1<<50)) + 2)}
-		case task.Mean:
-			c.Value = float64(m.between(-20, int(a.Max)*8)) / 4
-		case task.Histogram:
+		amount := func(most uint64) call { return call{"add", m.r.Int64N(int64(min(most, 1<<50)) + 2)} }
+		switch k := a.Kind.(type) {
+		case kind.Count:
+			c = amount(k.Max)
+		case kind.Sum:
+			c = amount(k.Max)
+		case kind.Mean:
+			c.Value = float64(m.between(-20, int(k.Max)*8)) / 4
+		case kind.Histogram:
 			c.Value = float64(m.between(-200, 600)) / 4
-		case task.Categories:
-			c.Value = a.Labels[m.r.IntN(len(a.Labels))]
-		case task.Multihot:
+		case kind.Categories:
+			c.Value = k.Labels[m.r.IntN(len(k.Labels))]
+		case kind.Multihot:
 			list := []string{}
 			for range m.r.IntN(5) {
-				list = append(list, a.Labels[m.r.IntN(len(a.Labels))])
+				list = append(list, k.Labels[m.r.IntN(len(k.Labels))])
 			}
 			c.Value = list
-		case task.Vector:
-			list := make([]int, a.Length)
+		case kind.Vector:
+			list := make([]int, k.Length)
 			for i := range list {
-				list[i] = m.r.IntN(int(a.Max) + 2)
+				list[i] = m.r.IntN(int(k.Max) + 2)
 			}
 			c = call{"vector", list}
 		}
@@ -414,7 +424,7 @@ func (m *maker) sum(name string, a task.Aggregation) (*task.Task, summed) {
 	for i, role := range []dap.Role{dap.Leader, dap.Helper} {
 		configs[i] = m.dapKeys(&s, i, role, identities[i])
 	}
-	q, err := aggregate.New(&t.Aggregation)
+	q, err := t.Aggregation.Measure()
 	m.must(err)
 	random := &recorder{from: m.bytes}
 	tally := q.Empty()
@@ -436,7 +446,7 @@ func (m *maker) sum(name string, a task.Aggregation) (*task.Task, summed) {
 	return t, s
 }
 
-func say(t *aggregate.Tally, c call, random io.Reader) error {
+func say(t *kind.Tally, c call, random io.Reader) error {
 	switch c.Op {
 	case "add":
 		return t.Add(c.Value.(int64))
@@ -498,7 +508,7 @@ func randomSuite(t *testing.T, seed uint64, n int) *suite {
 			of = append(of, kinds[m.r.IntN(len(kinds))])
 		}
 		x, c := m.crowd(fmt.Sprintf("crowd.%d", i), of...)
-		y, s := m.sum(fmt.Sprintf("sum.%d", i), m.aggregation(task.AggregateKind(m.between(int(task.Count), int(task.Vector)))))
+		y, s := m.sum(fmt.Sprintf("sum.%d", i), m.aggregation(kind.All()[m.between(1, 7)-1]))
 		tasks, crowds, sums = append(tasks, x, y), append(crowds, c), append(sums, s)
 	}
 	return m.suite(tasks, crowds, sums)
@@ -524,18 +534,18 @@ func goldenSuite(t *testing.T) *suite {
 		return out
 	}
 	for i, a := range []task.Aggregation{
-		{Kind: task.Count, Max: 1},
-		{Kind: task.Count, Max: 5, Presence: task.Revealed},
-		{Kind: task.Sum, Max: 1000, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 40, Den: 1}},
-		{Kind: task.Sum, Max: 1<<64 - 1<<32},
-		{Kind: task.Mean, Max: 60, Chunk: 5},
-		{Kind: task.Histogram, Bounds: bounds(10), Presence: task.Revealed, Chunk: 3}, // the last chunk is short
-		{Kind: task.Histogram, Bounds: bounds(3), Presence: task.Revealed, Chunk: 2},
-		{Kind: task.Histogram, Bounds: bounds(98), Chunk: 10},
-		{Kind: task.Categories, Labels: m.words(6), Chunk: 4, Noise: dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 1, Sensitivity: 2}},
-		{Kind: task.Multihot, Labels: m.words(10), Max: 3, Chunk: 5},
-		{Kind: task.Vector, Length: 5, Max: 7, Chunk: 4},
-		{Kind: task.Vector, Length: 1, Max: 1, Chunk: 1},
+		{Kind: kind.Count{Max: 1}},
+		{Kind: kind.Count{Max: 5}, Presence: kind.Revealed},
+		{Kind: kind.Sum{Max: 1000}, Noise: dp.Noise{Mechanism: dp.Gaussian, Num: 40, Den: 1}},
+		{Kind: kind.Sum{Max: 1<<64 - 1<<32}},
+		{Kind: kind.Mean{Max: 60, Chunk: 5}},
+		{Kind: kind.Histogram{Bounds: bounds(10), Chunk: 3}, Presence: kind.Revealed}, // the last chunk is short
+		{Kind: kind.Histogram{Bounds: bounds(3), Chunk: 2}, Presence: kind.Revealed},
+		{Kind: kind.Histogram{Bounds: bounds(98), Chunk: 10}},
+		{Kind: kind.Categories{Labels: m.words(6), Chunk: 4}, Noise: dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 1, Sensitivity: 2}},
+		{Kind: kind.Multihot{Labels: m.words(10), Max: 3, Chunk: 5}},
+		{Kind: kind.Vector{Length: 5, Max: 7, Chunk: 4}},
+		{Kind: kind.Vector{Length: 1, Max: 1, Chunk: 1}},
 	} {
 		a.Variant = task.Variants()[i%3]
 		x, s := m.sum(fmt.Sprintf("sum.%d", i), a)
@@ -558,10 +568,10 @@ func (m *maker) unfit() []*task.Task {
 	credential, _ := m.crowd("credential", task.Bool)
 	credential.Extensions = []uint16{7}
 	out := []*task.Task{quorum, credential}
-	for i, a := range []task.Aggregation{{Kind: task.LInfGradient, Length: 4, Bound: 1, Bits: 8}, {Kind: task.Bounded, Length: 4, Max: 9}} {
+	for i, a := range []task.Aggregation{{Kind: kind.LInfGradient{Length: 4, Bound: 1, Bits: 8}}, {Kind: kind.Bounded{Length: 4, Max: 9}}} {
 		name := []string{"gradient", "bounded"}[i]
 		a.Variant = "dap-18"
-		a, err := aggregate.WithChunk(a)
+		a, err := task.WithChunk(a)
 		m.must(err)
 		x := m.base(name, task.Aggregate)
 		x.Hops, _ = m.parties(task.Leader, task.Helper, task.Collector)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -36,14 +37,14 @@ func crowdOf(n int) ([]person, map[string]map[string]float64) {
 	for metric := range questions() {
 		want[metric] = map[string]float64{}
 	}
-	departments := questions()["shop.departments"].Labels
+	departments := questions()["shop.departments"].Kind.(kind.Multihot).Labels
 	var people []person
 	for i := range n {
 		if i%10 == 9 { // a person without values reports all the same
 			people = append(people, person{})
 			continue
 		}
-		spent, items, theme, ms := i%600, i%50, questions()["shop.theme"].Labels[i%3], float64(i%4000)+0.5
+		spent, items, theme, ms := i%600, i%50, questions()["shop.theme"].Kind.(kind.Categories).Labels[i%3], float64(i%4000)+0.5
 		visited := []string{departments[i%7], departments[(i+1)%7]}
 		hours := []int{i % 16, 0, 1, i % 3, 0, 15}
 		people = append(people, person{
@@ -72,7 +73,7 @@ func crowdOf(n int) ([]person, map[string]map[string]float64) {
 }
 
 func bucket(ms float64) string {
-	bounds := questions()["shop.milliseconds"].Bounds
+	bounds := questions()["shop.milliseconds"].Kind.(kind.Histogram).Bounds
 	for i, b := range bounds {
 		if ms >= float64(b) {
 			continue

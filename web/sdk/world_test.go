@@ -18,7 +18,7 @@ import (
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/internal/server/pairing"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -49,13 +49,13 @@ func (d *deployment) must(err error) {
 // has, exact, so that a test can hold what was collected to what was recorded.
 func questions() map[string]task.Aggregation {
 	return map[string]task.Aggregation{
-		"shop.checkout":     {Kind: task.Count, Max: 1},
-		"shop.spent":        {Kind: task.Sum, Max: 500},
-		"shop.items":        {Kind: task.Mean, Max: 60},
-		"shop.theme":        {Kind: task.Categories, Labels: []string{"light", "dark", "high contrast"}},
-		"shop.milliseconds": {Kind: task.Histogram, Bounds: []int64{50, 100, 200, 400, 800, 1600, 3200}},
-		"shop.departments":  {Kind: task.Multihot, Labels: []string{"books", "games", "garden", "kitchen", "music", "tools", "toys"}, Max: 4},
-		"shop.hours":        {Kind: task.Vector, Length: 6, Max: 15},
+		"shop.checkout":     {Kind: kind.Count{Max: 1}},
+		"shop.spent":        {Kind: kind.Sum{Max: 500}},
+		"shop.items":        {Kind: kind.Mean{Max: 60}},
+		"shop.theme":        {Kind: kind.Categories{Labels: []string{"light", "dark", "high contrast"}}},
+		"shop.milliseconds": {Kind: kind.Histogram{Bounds: []int64{50, 100, 200, 400, 800, 1600, 3200}}},
+		"shop.departments":  {Kind: kind.Multihot{Labels: []string{"books", "games", "garden", "kitchen", "music", "tools", "toys"}, Max: 4}},
+		"shop.hours":        {Kind: kind.Vector{Length: 6, Max: 15}},
 	}
 }
 
@@ -117,7 +117,7 @@ func (d *deployment) ask(start time.Time) {
 	var b task.Bundle
 	for name, a := range questions() {
 		a.Variant = "dap-18"
-		a, err := aggregate.WithChunk(a)
+		a, err := task.WithChunk(a)
 		d.must(err)
 		x := &task.Task{
 			Owner: d.owner.Public(), OwnedBy: "Example Shop", Metric: name, Question: "How do people shop?", Consent: "How you shop.",

@@ -6,8 +6,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/release"
-	"github.com/shoal-project/shoal/metric/aggregate"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/metric/kind"
 )
 
 // An item is one number of an answer.
@@ -41,7 +40,7 @@ func (q *Question) open(key *dap.PrivateKey, req *dap.CollectionJobReq, resp *da
 	wide, deviation := float64(noise.Within95()), math.Sqrt(noise.Variance(2))
 	for i, s := range sums {
 		x := float64(s)
-		row := aggregate.Row{Estimate: x, StdDev: deviation, Low: x - wide, High: x + wide}
+		row := kind.Row{Estimate: x, StdDev: deviation, Low: x - wide, High: x + wide}
 		if len(sums) > 1 {
 			row.Label = strconv.Itoa(i)
 		}
@@ -55,7 +54,7 @@ func (q *Question) open(key *dap.PrivateKey, req *dap.CollectionJobReq, resp *da
 const Answered = "answered"
 
 // items are the rows of a result, and how many clients had a value.
-func (q *Question) items(r *aggregate.Result) []item {
+func (q *Question) items(r *kind.Result) []item {
 	var items []item
 	for _, row := range r.Rows {
 		items = append(items, q.item(row))
@@ -70,25 +69,15 @@ func (q *Question) items(r *aggregate.Result) []item {
 
 // item gives a number its error bars. Only the lower end is kept to what is
 // possible: an estimate that was cut off would be too large on average.
-func (q *Question) item(r aggregate.Row) item {
+func (q *Question) item(r kind.Row) item {
 	it := item{label: r.Label, value: r.Estimate, deviation: r.StdDev, low: r.Low, high: r.High}
-	if !q.negative() {
-		it.low, it.high = max(0, it.low), max(0, it.high)
+	least, most := 0.0, math.Inf(1)
+	if q.Shoal != nil && r.Label != Answered {
+		least, most = kind.Limits(q.Shoal.Aggregation.Kind)
 	}
-	if q.Shoal != nil && q.Shoal.Aggregation.Kind == task.Mean && r.Label != Answered {
-		top := float64(q.Shoal.Aggregation.Max)
-		it.low, it.high = min(it.low, top), min(it.high, top)
-	}
+	it.low, it.high = max(least, it.low), max(least, it.high)
+	it.low, it.high = min(it.low, most), min(it.high, most)
 	return it
-}
-
-// negative reports whether what is measured can be below zero.
-func (q *Question) negative() bool {
-	if q.Shoal == nil {
-		return false
-	}
-	k := q.Shoal.Aggregation.Kind
-	return k == task.LInfGradient || k == task.L1Gradient
 }
 
 // ResultsTable is the one table of a batch: a row an item, in the order of the

@@ -26,7 +26,7 @@
 // # Results
 //
 // A batch becomes one table, "results", with a row an item: the number of reports,
-// the value that the question asks for as package aggregate reads it, the standard
+// the value that the question asks for as package kind reads it, the standard
 // deviation of the aggregators' noise in it, and the ends of an interval that holds
 // the exact value in 95 cases of 100. Noise can make a count negative; estimates are
 // kept as they are, because what is cut off at zero is too large on average. The

@@ -9,7 +9,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/auth"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -22,8 +22,8 @@ type Question struct {
 	// is scheduled.
 	Shoal *task.Task
 
-	meaning *aggregate.Question // of Shoal
-	begun   time.Time           // when the question was first served
+	meaning *kind.Measure // of Shoal
+	begun   time.Time     // when the question was first served
 
 	// Guarded by Collector.tickMu: what of the schedule is made.
 	scheduled task.Epoch // of all epochs before there are asks
@@ -66,7 +66,7 @@ func (q *Question) validate() error {
 	if uint64(q.Shoal.EpochSeconds)%uint64(q.Task.Config().TimePrecision) != 0 {
 		return fmt.Errorf("question %q: its epoch is no multiple of the time precision", q.metric())
 	}
-	if q.meaning, err = aggregate.New(&q.Shoal.Aggregation); err != nil {
+	if q.meaning, err = q.Shoal.Aggregation.Measure(); err != nil {
 		return fmt.Errorf("question %q: %w", q.metric(), err)
 	}
 	if m, in := q.meaning.Instance(), q.Task.Instance(); m.Name() != in.Name() {

@@ -22,7 +22,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/collector/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/release"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -75,7 +75,7 @@ func newWorld(t *testing.T, s setting) *world {
 		TaskInfo: dap.TaskInfo(id), Leader: w.shoal.Hops[0].URL, Helper: w.shoal.Hops[1].URL,
 		TimePrecision: 3600, MinBatchSize: uint64(w.shoal.MinBatch), BatchMode: s.mode,
 	}
-	if err := config.SetVDAF(must(aggregate.New(&w.shoal.Aggregation)).Instance()); err != nil {
+	if err := config.SetVDAF(must(w.shoal.Aggregation.Measure()).Instance()); err != nil {
 		t.Fatal(err)
 	}
 	if s.noise.Mechanism != dp.NoNoise {
@@ -91,8 +91,8 @@ func newWorld(t *testing.T, s setting) *world {
 }
 
 func (w *world) question(s setting) *task.Task {
-	a := must(aggregate.WithChunk(task.Aggregation{
-		Kind: task.Categories, Labels: []string{"red", "green", "blue"}, Variant: s.variant.String(), Noise: s.noise,
+	a := must(task.WithChunk(task.Aggregation{
+		Kind: kind.Categories{Labels: []string{"red", "green", "blue"}}, Variant: s.variant.String(), Noise: s.noise,
 	}))
 	t := &task.Task{
 		Owner: must(task.GenerateIdentityKey(rand.Reader)).Public(), OwnedBy: "Example", Metric: "colour", Question: "Which colour?",

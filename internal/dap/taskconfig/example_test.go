@@ -5,6 +5,7 @@ import (
 	"log"
 
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -12,7 +13,7 @@ import (
 func Example() {
 	t := &task.Task{
 		Owner: identity("owner").Public(), OwnedBy: "Example", Metric: "feature.used", Question: "Is it used?",
-		Method: task.Aggregate, Aggregation: task.Aggregation{Kind: task.Count, Max: 1, Variant: "dap-18"},
+		Method: task.Aggregate, Aggregation: task.Aggregation{Kind: kind.Count{Max: 1}, Variant: "dap-18"},
 		MinBatch: 1000, EpochSeconds: 86_400, MaxDelay: 7200, Expires: 30_000 * 86_400,
 		Hops: []task.Party{
 			{Role: task.Leader, URL: "https://leader.example", Identity: identity("leader").Public()},

@@ -15,8 +15,8 @@
 //   - The time precision is the epoch: a report's time is the number of its epoch,
 //     and reveals nothing finer. A batch is an epoch, in the time-interval mode.
 //   - The task interval is all epochs that the task covers.
-//   - The VDAF is that of package metric/aggregate, the noise is in its extension
-//     ([dap.TaskNoise]).
+//   - The VDAF is that of package metric/kind, the noise stands in its
+//     extension ([dap.TaskNoise]).
 //   - The variant is the task's.
 //
 // Not in the configuration, since DAP has no place for them: send delay and clock
@@ -32,7 +32,6 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/metric/aggregate"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -46,7 +45,7 @@ func Configuration(t *task.Task, id task.ID) (*dap.Variant, *dap.TaskConfigurati
 	if err != nil {
 		return nil, nil, fmt.Errorf("task %q: %w", t.Metric, err)
 	}
-	q, err := aggregate.New(&t.Aggregation)
+	q, err := t.Aggregation.Measure()
 	if err != nil {
 		return nil, nil, fmt.Errorf("task %q: %w", t.Metric, err)
 	}

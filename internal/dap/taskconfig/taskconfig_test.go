@@ -12,7 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -27,7 +27,7 @@ func identity(name string) task.IdentityKey {
 
 func shoalTask(t testing.TB, a task.Aggregation) *task.Task {
 	t.Helper()
-	a, err := aggregate.WithChunk(a)
+	a, err := task.WithChunk(a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,8 +61,7 @@ func made(t testing.TB, s *task.Task) *dap.Task {
 // derives the same bytes in every version, or clients and aggregators part.
 func TestConfigurationBytes(t *testing.T) {
 	s := shoalTask(t, task.Aggregation{
-		Kind: task.Histogram, Bounds: []int64{10, 100, 1000}, Variant: "dap-18",
-		Noise: dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 2, Sensitivity: 2},
+		Kind: kind.Histogram{Bounds: []int64{10, 100, 1000}}, Variant: "dap-18", Noise: dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 2, Sensitivity: 2},
 	})
 	id, err := s.ID()
 	if err != nil {
@@ -95,7 +94,7 @@ func TestConfigurationBytes(t *testing.T) {
 
 // Epochs are the units of time: what the task covers is what the interval holds.
 func TestEpochsAreTimes(t *testing.T) {
-	s := shoalTask(t, task.Aggregation{Kind: task.Count, Max: 1, Variant: "dap-19"})
+	s := shoalTask(t, task.Aggregation{Kind: kind.Count{Max: 1}, Variant: "dap-19"})
 	d := made(t, s)
 	i, ok := d.Interval()
 	if !ok || d.Variant().String() != "dap-19" {
@@ -119,19 +118,19 @@ func TestEveryKindInEveryVariant(t *testing.T) {
 	seen := map[dap.TaskID]string{}
 	for _, variant := range task.Variants() {
 		for _, a := range []task.Aggregation{
-			{Kind: task.Count, Max: 1},
-			{Kind: task.Count, Max: 9},
-			{Kind: task.Sum, Max: 9},
-			{Kind: task.Mean, Max: 9},
-			{Kind: task.Histogram, Bounds: []int64{5}},
-			{Kind: task.Categories, Labels: []string{"a", "b"}},
-			{Kind: task.Categories, Labels: []string{"a", "c"}},
-			{Kind: task.Categories, Labels: []string{"a", "b"}, Presence: task.Revealed},
-			{Kind: task.Multihot, Labels: []string{"a", "b"}, Max: 1},
-			{Kind: task.Vector, Length: 3, Max: 9},
-			{Kind: task.Bounded, Length: 3, Max: 9},
-			{Kind: task.LInfGradient, Length: 3, Bound: 1, Bits: 8},
-			{Kind: task.L1Gradient, Length: 3, Bound: 1, Bits: 8},
+			{Kind: kind.Count{Max: 1}},
+			{Kind: kind.Count{Max: 9}},
+			{Kind: kind.Sum{Max: 9}},
+			{Kind: kind.Mean{Max: 9}},
+			{Kind: kind.Histogram{Bounds: []int64{5}}},
+			{Kind: kind.Categories{Labels: []string{"a", "b"}}},
+			{Kind: kind.Categories{Labels: []string{"a", "c"}}},
+			{Kind: kind.Categories{Labels: []string{"a", "b"}}, Presence: kind.Revealed},
+			{Kind: kind.Multihot{Labels: []string{"a", "b"}, Max: 1}},
+			{Kind: kind.Vector{Length: 3, Max: 9}},
+			{Kind: kind.Bounded{Length: 3, Max: 9}},
+			{Kind: kind.LInfGradient{Length: 3, Bound: 1, Bits: 8}},
+			{Kind: kind.L1Gradient{Length: 3, Bound: 1, Bits: 8}},
 		} {
 			a.Variant = variant
 			d := made(t, shoalTask(t, a))

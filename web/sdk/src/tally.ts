@@ -1,5 +1,5 @@
 // What one device gathers of an aggregate question in an epoch, and the DAP task and
-// measurement that it becomes. The Go twins are packages metric/aggregate and
+// measurement that it becomes. The Go twins are packages metric/kind and
 // internal/dap/taskconfig.
 
 import { type Bytes, type Random, below, concat, opaque, uint, utf8 } from "./bytes.js";

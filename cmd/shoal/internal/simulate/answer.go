@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -85,7 +86,7 @@ func (s *Simulation) read(ctx context.Context, q *question) (*Answer, error) {
 	if q.sums != nil {
 		a.Method, a.Kind, a.Cut, a.Silent = "aggregate", q.task.Aggregation.Kind.String(), q.sums.clipped, a.People-q.sums.said
 		a.Reports = uint64(a.People)
-		if q.task.Aggregation.Presence == task.Revealed {
+		if q.task.Aggregation.Presence == kind.Revealed {
 			a.Reports = uint64(q.sums.said)
 		}
 	}
@@ -165,7 +166,7 @@ func Shortages(f *metric.File, v Values, people int) map[string]string {
 		reports := float64(people)
 		if t.Method == task.Crowd {
 			reports *= *mine.Share * float64(min(int(t.PerEpoch), mine.Records*parts(&t)))
-		} else if t.Aggregation.Presence == task.Revealed {
+		} else if t.Aggregation.Presence == kind.Revealed {
 			reports *= *mine.Share
 		}
 		if text := tooFew(&t, uint64(reports), people); text != "" {

@@ -2,7 +2,6 @@ package simulate
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -46,40 +45,4 @@ func ordinaryField(f *task.Field, example any) string {
 		return prefix + fmt.Sprintf("normal %d %.4g", x, float64(max(x, -x))/2)
 	}
 	return prefix + "uniform"
-}
-
-// ordinaryValue is the distribution of people's answers to an aggregate question;
-// largest is the largest number of its example, or 0.
-func ordinaryValue(a *task.Aggregation, largest float64) string {
-	switch a.Kind {
-	case task.Count:
-		if a.Max == 1 {
-			return "chance 0.3"
-		}
-		return fmt.Sprintf("normal %.6g %.4g", largest, largest/3)
-	case task.Sum, task.Mean:
-		return fmt.Sprintf("normal %.10g %.4g", largest, largest/3)
-	case task.Histogram:
-		return humped(a.Bounds)
-	case task.Categories:
-		return "zipf 1"
-	case task.Multihot:
-		return fmt.Sprintf("each %.2g", min(0.3, float64(a.Max)/float64(len(a.Labels))/2))
-	case task.Vector:
-		return fmt.Sprintf("exponential %.4g", largest/3)
-	case task.Bounded:
-		return fmt.Sprintf("exponential %.4g", largest/2/float64(a.Length))
-	case task.L1Gradient:
-		return fmt.Sprintf("normal 0 %.4g", largest/2/float64(a.Length))
-	}
-	return fmt.Sprintf("normal 0 %.4g", largest/3)
-}
-
-// humped gives each bucket a number, and those in the middle the largest weights.
-func humped(bounds []int64) string {
-	parts := []string{fmt.Sprintf("%d=1", bounds[0]-1)}
-	for i, b := range bounds {
-		parts = append(parts, fmt.Sprintf("%d=%d", b, 1+min(i+1, len(bounds)-i-1)))
-	}
-	return "weights " + strings.Join(parts, ", ")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/metric"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -37,8 +37,8 @@ func newQuestion(m *metric.Metric, o task.Opened, v MetricValues) (*question, er
 		return nil, err
 	}
 	if o.Task.Method == task.Aggregate {
-		q.sums = newSums(&o.Task.Aggregation)
-		return q, nil
+		q.sums, err = newSums(&o.Task.Aggregation)
+		return q, err
 	}
 	q.crowds = &crowds{t: o.Task, all: map[string]*crowdTruth{}}
 	q.encoder, err = encoder.New(o.Task, o.ID)
@@ -46,13 +46,7 @@ func newQuestion(m *metric.Metric, o task.Opened, v MetricValues) (*question, er
 }
 
 // label names a row of the result of an aggregate question.
-func (q *question) label(row int) string {
-	meaning, err := aggregate.New(&q.task.Aggregation)
-	if err != nil { // the task was checked
-		return fmt.Sprint(row)
-	}
-	return meaning.Label(row)
-}
+func (q *question) label(row int) string { return q.task.Aggregation.Kind.Label(row) }
 
 // An act is one answer of a person.
 type act struct {
@@ -152,15 +146,15 @@ func (d *device) allow(q *question, all []encoder.Fragment) []encoder.Fragment {
 func (d *device) say(a act) error {
 	name := a.q.task.Metric
 	var o shoal.Outcome
-	switch a.q.task.Aggregation.Kind {
-	case task.Count, task.Sum:
+	switch a.q.sums.words.Input() {
+	case plan.Event, plan.Amount:
 		n := a.value.(int64)
 		if n == 0 { // a person without events records none
 			o = shoal.Outcome{Status: shoal.Queued}
 			break
 		}
 		o = d.client.Add(name, n)
-	case task.Vector, task.Bounded, task.LInfGradient, task.L1Gradient:
+	case plan.Wholes, plan.Reals:
 		o = d.client.Vector(name, a.value)
 	default:
 		o = d.client.Observe(name, a.value)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -138,7 +139,7 @@ func (q *question) known(people int) Sent {
 		return s
 	}
 	s.Reports = uint64(people)
-	if q.task.Aggregation.Presence == task.Revealed {
+	if q.task.Aggregation.Presence == kind.Revealed {
 		s.Reports = uint64(q.sums.said)
 	}
 	for i := range q.sums.rows {

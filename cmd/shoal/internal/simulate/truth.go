@@ -2,12 +2,12 @@ package simulate
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -170,64 +170,26 @@ func setLabel(values []string, members release.Row) (string, bool) {
 	return "{" + strings.Join(in, " ") + "}", known
 }
 
-// sums adds up people's answers to an aggregate question, uncut.
+// sums adds up what people answer to an aggregate question, uncut.
 type sums struct {
-	a       *task.Aggregation
+	words   plan.Kind
 	rows    []float64
-	said    int // people with a value
+	said    int // people that had a value
 	clipped int // of them, whose value went beyond the bounds
 }
 
-func newSums(a *task.Aggregation) *sums {
-	n := 1
-	switch a.Kind {
-	case task.Histogram:
-		n = len(a.Bounds) + 1
-	case task.Categories, task.Multihot:
-		n = len(a.Labels)
-	case task.Vector, task.Bounded, task.LInfGradient, task.L1Gradient:
-		n = int(a.Length)
+func newSums(a *task.Aggregation) (*sums, error) {
+	words, err := plan.Of(a.Kind)
+	if err != nil {
+		return nil, err
 	}
-	return &sums{a: a, rows: make([]float64, n)}
+	return &sums{words: words, rows: make([]float64, a.Kind.Rows())}, nil
 }
 
 func (s *sums) add(v any) {
 	s.said++
-	switch x := v.(type) {
-	case int64:
-		if s.a.Kind != task.Histogram {
-			s.rows[0] += float64(x)
-			return
-		}
-		i, found := slices.BinarySearch(s.a.Bounds, x)
-		if found { // a value on a bound is above it
-			i++
-		}
-		s.rows[i]++
-	case string:
-		s.rows[slices.Index(s.a.Labels, x)]++
-	case []string:
-		for _, label := range x {
-			s.rows[slices.Index(s.a.Labels, label)]++
-		}
-	case []uint64:
-		for i, e := range x {
-			s.rows[i] += float64(e)
-		}
-	case []float64:
-		for i, e := range x {
-			s.rows[i] += e
-		}
-	}
+	s.words.Add(s.rows, v)
 }
 
 // truth returns the true value of a row of the result.
-func (s *sums) truth(row int) float64 {
-	if s.a.Kind == task.Mean {
-		if s.said == 0 {
-			return math.NaN()
-		}
-		return s.rows[0] / float64(s.said)
-	}
-	return s.rows[row]
-}
+func (s *sums) truth(row int) float64 { return s.words.Truth(s.rows, s.said, row) }

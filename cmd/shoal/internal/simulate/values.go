@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -112,7 +113,11 @@ func (m MetricValues) complete(t *task.Task, o metric.Ordinary) (MetricValues, e
 			return m, errors.New("records and fields are for the method crowd; this one has a value")
 		}
 		if m.Value == "" {
-			m.Value = ordinaryValue(&t.Aggregation, o.Largest)
+			words, err := plan.Of(t.Aggregation.Kind)
+			if err != nil {
+				return m, err
+			}
+			m.Value = words.Ordinary(o.Largest)
 		}
 		_, err := m.says(t)
 		return m, err

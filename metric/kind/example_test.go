@@ -1,21 +1,21 @@
-package aggregate_test
+package kind_test
 
 import (
 	"crypto/rand"
 	"fmt"
 	"log"
 
-	"github.com/shoal-project/shoal/metric/aggregate"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/metric/kind"
 )
 
-// A device gathers how long the program took to start.
+// A device accumulates how long the program took to start.
 func Example() {
-	a, err := aggregate.WithChunk(task.Aggregation{Kind: task.Histogram, Bounds: []int64{100, 1000}, Variant: "dap-18"})
+	k, err := kind.WithChunk(kind.Histogram{Bounds: []int64{100, 1000}}, kind.Hidden)
 	if err != nil {
 		log.Fatal(err)
 	}
-	q, err := aggregate.New(&a)
+	q, err := kind.New(k, kind.Hidden, dp.Noise{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,6 +1,7 @@
-package aggregate
+package kind
 
 import (
+	"encoding/binary"
 	"io"
 	"math"
 	"reflect"
@@ -97,4 +98,25 @@ func realsOf(v any) ([]float64, bool) {
 		return true
 	})
 	return out, ok
+}
+
+// below returns a uniform number of [0, n), n >= 1.
+func below(rand io.Reader, n uint64) (uint64, error) {
+	limit := math.MaxUint64 - (math.MaxUint64%n+1)%n
+	for {
+		var b [8]byte
+		if _, err := io.ReadFull(rand, b[:]); err != nil {
+			return 0, err
+		}
+		if x := binary.BigEndian.Uint64(b[:]); x <= limit {
+			return x % n, nil
+		}
+	}
+}
+
+func saturate(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
 }

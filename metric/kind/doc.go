@@ -1,25 +1,32 @@
-// Package aggregate gives the questions of the method aggregate their meaning:
-// which VDAF answers one, what a device gathers of it in an epoch, and what the
-// collector reads out of the sum.
+// Package kind holds the kinds of aggregates, a file a kind: the settings and their
+// bytes in a task, the VDAF, what a device accumulates in an epoch, and what the
+// collector reads out of the sum. The SDK may import it: it depends on no parser of
+// files.
 //
 // # Use
 //
-// [New] makes a [Question] of a task's aggregation. On the device a [Tally]
-// collects the values that the app records in one epoch, and [Tally.Shard] turns it
-// into the shares of the one report that is sent for it, whether the app recorded any
-// value or not:
+// A [Kind] is a closed set of types, for example [Histogram]. [New] makes a [Measure]
+// of a kind and of what its task sets. On the device a [Tally] accumulates what the
+// app records in one epoch, and [Tally.Shard] turns it into the shares of the one
+// report that is sent for it, with or without a value:
 //
-//	q, err := aggregate.New(&t.Aggregation)
-//	tally := q.Empty()
+//	m, err := kind.New(k, kind.Hidden, noise)
+//	tally := m.Empty()
 //	err = tally.Observe(230, rand.Reader)
 //	shares, err := tally.Shard(rand.Reader, ctx, nonce)
 //
-// The collector calls [Question.Result] with the aggregate shares of leader and
+// The collector calls [Measure.Result] with the aggregate shares of leader and
 // helper: rows with labels, estimates and what noise may have done to them.
+//
+// # A new kind
+//
+// It is a file here, with one line in [All], and a file in package metric/plan, with
+// one line in its list. It takes the next number, which never changes: the number and
+// the order of the settings are in the bytes of tasks.
 //
 // # How several values of one epoch become one
 //
-// A client counts once an epoch, however many values it records:
+// A client counts once an epoch, however much it records:
 //
 //   - count, sum: values add up, to at most the maximum.
 //   - mean: the mean of the client's own values, so that each client that has any
@@ -46,4 +53,4 @@
 // Accumulating is not constant in time; sharding is, see package vdaf. Integers
 // saturate at 2^64-1. The sum over all clients must stay below 2^63, or the
 // result is an error.
-package aggregate
+package kind

@@ -1,4 +1,4 @@
-package aggregate_test
+package kind_test
 
 import (
 	"bytes"
@@ -14,40 +14,40 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-func question(t testing.TB, a task.Aggregation) *aggregate.Question {
+func question(t testing.TB, a task.Aggregation) *kind.Measure {
 	t.Helper()
-	a, err := aggregate.WithChunk(a)
+	a, err := task.WithChunk(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := aggregate.New(&a)
+	q, err := a.Measure()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return q
 }
 
-func questions(t testing.TB) map[string]*aggregate.Question {
+func questions(t testing.TB) map[string]*kind.Measure {
 	t.Helper()
-	out := map[string]*aggregate.Question{}
+	out := map[string]*kind.Measure{}
 	for name, a := range map[string]task.Aggregation{
-		"count":      {Kind: task.Count, Max: 1},
-		"count5":     {Kind: task.Count, Max: 5},
-		"sum":        {Kind: task.Sum, Max: 1000},
-		"mean":       {Kind: task.Mean, Max: 100},
-		"histogram":  {Kind: task.Histogram, Bounds: []int64{-10, 0, 10}},
-		"revealed":   {Kind: task.Histogram, Bounds: []int64{-10, 0, 10}, Presence: task.Revealed},
-		"categories": {Kind: task.Categories, Labels: []string{"red", "green", "blue"}},
-		"multihot":   {Kind: task.Multihot, Labels: []string{"a", "b", "c", "d"}, Max: 2},
-		"vector":     {Kind: task.Vector, Length: 3, Max: 10},
-		"bounded":    {Kind: task.Bounded, Length: 3, Max: 10},
-		"linf":       {Kind: task.LInfGradient, Length: 3, Bound: 2, Bits: 16},
-		"l1":         {Kind: task.L1Gradient, Length: 3, Bound: 2, Bits: 16},
+		"count":      {Kind: kind.Count{Max: 1}},
+		"count5":     {Kind: kind.Count{Max: 5}},
+		"sum":        {Kind: kind.Sum{Max: 1000}},
+		"mean":       {Kind: kind.Mean{Max: 100}},
+		"histogram":  {Kind: kind.Histogram{Bounds: []int64{-10, 0, 10}}},
+		"revealed":   {Kind: kind.Histogram{Bounds: []int64{-10, 0, 10}}, Presence: kind.Revealed},
+		"categories": {Kind: kind.Categories{Labels: []string{"red", "green", "blue"}}},
+		"multihot":   {Kind: kind.Multihot{Labels: []string{"a", "b", "c", "d"}, Max: 2}},
+		"vector":     {Kind: kind.Vector{Length: 3, Max: 10}},
+		"bounded":    {Kind: kind.Bounded{Length: 3, Max: 10}},
+		"linf":       {Kind: kind.LInfGradient{Length: 3, Bound: 2, Bits: 16}},
+		"l1":         {Kind: kind.L1Gradient{Length: 3, Bound: 2, Bits: 16}},
 	} {
 		out[name] = question(t, a)
 	}
@@ -56,7 +56,7 @@ func questions(t testing.TB) map[string]*aggregate.Question {
 
 // collect runs the reports of all tallies through both aggregators, as
 // adversarial verifiers do, and returns their aggregate shares.
-func collect(t testing.TB, q *aggregate.Question, tallies ...*aggregate.Tally) [][]byte {
+func collect(t testing.TB, q *kind.Measure, tallies ...*kind.Tally) [][]byte {
 	t.Helper()
 	key, ctx := &vdaf.VerifyKey{1}, []byte("test")
 	in := q.Instance()
@@ -98,7 +98,7 @@ func collect(t testing.TB, q *aggregate.Question, tallies ...*aggregate.Tally) [
 }
 
 // say records v as an app would.
-func say(t testing.TB, tally *aggregate.Tally, v any) {
+func say(t testing.TB, tally *kind.Tally, v any) {
 	t.Helper()
 	var err error
 	switch x := v.(type) {
@@ -116,15 +116,15 @@ func say(t testing.TB, tally *aggregate.Tally, v any) {
 
 type count int64
 
-// Each question from the values of apps to the result, over clients that record several
-// values, one value, and none.
+// Each question from what apps say to the result, over clients that say several
+// things, one thing, and nothing.
 func TestFromValuesToResult(t *testing.T) {
 	qs := questions(t)
 	for _, tt := range []struct {
 		name     string
 		clients  [][]any
 		want     string  // rows
-		answered float64 // -1: not reported
+		answered float64 // -1: not told
 	}{
 		{"count", [][]any{{count(1)}, {count(1), count(1), count(7)}, {}, {count(0)}}, "count 2", -1},
 		{"count5", [][]any{{count(1), count(3)}, {count(9)}, {}}, "count 9", -1},
@@ -141,7 +141,7 @@ func TestFromValuesToResult(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			q := qs[tt.name]
-			var tallies []*aggregate.Tally
+			var tallies []*kind.Tally
 			for _, values := range tt.clients {
 				tally := q.Empty()
 				for _, v := range values {
@@ -215,19 +215,19 @@ func TestClippingIsCounted(t *testing.T) {
 
 func TestMisuse(t *testing.T) {
 	qs := questions(t)
-	calls := map[string]func(*aggregate.Tally) error{
-		"add":           func(t *aggregate.Tally) error { return t.Add(1) },
-		"add negative":  func(t *aggregate.Tally) error { return t.Add(-1) },
-		"number":        func(t *aggregate.Tally) error { return t.Observe(3, rand.Reader) },
-		"text":          func(t *aggregate.Tally) error { return t.Observe("red", rand.Reader) },
-		"label":         func(t *aggregate.Tally) error { return t.Observe("a", rand.Reader) },
-		"nothing":       func(t *aggregate.Tally) error { return t.Observe(nil, rand.Reader) },
-		"not a number":  func(t *aggregate.Tally) error { return t.Observe(math.NaN(), rand.Reader) },
-		"ints":          func(t *aggregate.Tally) error { return t.Vector([]int{1, 2, 3}) },
-		"negative ints": func(t *aggregate.Tally) error { return t.Vector([]int{1, -2, 3}) },
-		"short":         func(t *aggregate.Tally) error { return t.Vector([]int{1, 2}) },
-		"no numbers":    func(t *aggregate.Tally) error { return t.Vector([]float64{1, math.NaN(), 2}) },
-		"strings":       func(t *aggregate.Tally) error { return t.Vector([]string{"1", "2", "3"}) },
+	calls := map[string]func(*kind.Tally) error{
+		"add":           func(t *kind.Tally) error { return t.Add(1) },
+		"add negative":  func(t *kind.Tally) error { return t.Add(-1) },
+		"number":        func(t *kind.Tally) error { return t.Observe(3, rand.Reader) },
+		"text":          func(t *kind.Tally) error { return t.Observe("red", rand.Reader) },
+		"label":         func(t *kind.Tally) error { return t.Observe("a", rand.Reader) },
+		"nothing":       func(t *kind.Tally) error { return t.Observe(nil, rand.Reader) },
+		"not a number":  func(t *kind.Tally) error { return t.Observe(math.NaN(), rand.Reader) },
+		"ints":          func(t *kind.Tally) error { return t.Vector([]int{1, 2, 3}) },
+		"negative ints": func(t *kind.Tally) error { return t.Vector([]int{1, -2, 3}) },
+		"short":         func(t *kind.Tally) error { return t.Vector([]int{1, 2}) },
+		"no numbers":    func(t *kind.Tally) error { return t.Vector([]float64{1, math.NaN(), 2}) },
+		"strings":       func(t *kind.Tally) error { return t.Vector([]string{"1", "2", "3"}) },
 	}
 	allowed := map[string]string{
 		"count": "add", "count5": "add", "sum": "add", "mean": "number", "histogram": "number", "revealed": "number",
@@ -241,7 +241,7 @@ func TestMisuse(t *testing.T) {
 			if want := slices.Contains(strings.Split(allowed[name], ", "), call); want != (err == nil) {
 				t.Errorf("%s: %s: %v", name, call, err)
 			}
-			if err != nil && !errors.Is(err, aggregate.ErrUse) {
+			if err != nil && !errors.Is(err, kind.ErrUse) {
 				t.Errorf("%s: %s: %v is not ErrUse", name, call, err)
 			}
 			if err != nil && !bytes.Equal(before, tally.Bytes()) {
@@ -275,7 +275,7 @@ func TestOneValueIsKeptFairly(t *testing.T) {
 	}
 }
 
-// Whatever values an app records, both aggregators accept the report.
+// Whatever an app says, the report is one that both aggregators accept.
 func TestAnyTallyIsInBounds(t *testing.T) {
 	qs := questions(t)
 	names := []string{"mean", "sum", "vector", "bounded", "linf", "l1", "multihot"}
@@ -303,11 +303,11 @@ func TestAnyTallyIsInBounds(t *testing.T) {
 // With noise the error bars are those that the noise makes.
 func TestErrorBars(t *testing.T) {
 	noise := dp.Noise{Mechanism: dp.Laplace, Num: 1, Den: 2, Sensitivity: 200}
-	q := question(t, task.Aggregation{Kind: task.Mean, Max: 100, Noise: noise})
+	q := question(t, task.Aggregation{Kind: kind.Mean{Max: 100}, Noise: noise})
 	const rounds = 2000
 	inside := 0
 	random := dp.NewStream(dp.Seed{1}, "error bars", nil)
-	var tallies []*aggregate.Tally
+	var tallies []*kind.Tally
 	for i := range 200 {
 		tally := q.Empty()
 		if i < 150 {
@@ -348,16 +348,18 @@ func TestErrorBars(t *testing.T) {
 }
 
 func TestChunkOfAnotherVersion(t *testing.T) {
-	a, err := aggregate.WithChunk(task.Aggregation{Kind: task.L1Gradient, Length: 3, Bound: 2, Bits: 16})
+	a, err := task.WithChunk(task.Aggregation{Kind: kind.L1Gradient{Length: 3, Bound: 2, Bits: 16}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Chunk++
-	if _, err := aggregate.New(&a); err == nil || !strings.Contains(err.Error(), "chunk length") {
+	g := a.Kind.(kind.L1Gradient)
+	g.Chunk++
+	a.Kind = g
+	if _, err := a.Measure(); err == nil || !strings.Contains(err.Error(), "chunk length") {
 		t.Errorf("%v", err)
 	}
-	other := task.Aggregation{Kind: task.Vector, Length: 3, Max: 10, Chunk: 5}
-	if q, err := aggregate.New(&other); err != nil || q.Aggregation().Chunk != 5 {
+	other := task.Aggregation{Kind: kind.Vector{Length: 3, Max: 10, Chunk: 5}}
+	if q, err := other.Measure(); err != nil || kind.Chunk(q.Kind()) != 5 {
 		t.Errorf("a vector with another chunk length than the best: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package aggregate_test
+package kind_test
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/metric/aggregate"
+	"github.com/shoal-project/shoal/metric/kind"
 )
 
 // TestMeansAreNotRoundedDown: 0.9 three times was recorded as 0, and 40.6 as 40.
@@ -41,7 +41,7 @@ func TestMeansOfSeveralValues(t *testing.T) {
 		for _, v := range values {
 			want += float64(v) / float64(len(values))
 		}
-		var tallies []*aggregate.Tally
+		var tallies []*kind.Tally
 		for range n {
 			tally := q.Empty()
 			for _, v := range values {
@@ -64,7 +64,7 @@ func TestMeansOfSeveralValues(t *testing.T) {
 func TestDurationsAreRefused(t *testing.T) {
 	for _, name := range []string{"mean", "histogram"} {
 		err := questions(t)[name].Empty().Observe(420*time.Millisecond, rand.NewChaCha8([32]byte{}))
-		if !errors.Is(err, aggregate.ErrUse) || !strings.Contains(err.Error(), "nanoseconds") {
+		if !errors.Is(err, kind.ErrUse) || !strings.Contains(err.Error(), "nanoseconds") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,11 +1,6 @@
-package aggregate
+package kind
 
-import (
-	"fmt"
-	"math"
-
-	"github.com/shoal-project/shoal/metric/task"
-)
+import "math"
 
 // A Row is one number of a result.
 type Row struct {
@@ -13,65 +8,17 @@ type Row struct {
 	Estimate float64 // may be below zero, or above what is possible, where there is noise
 	StdDev   float64 // of the noise in the estimate; 0 without noise
 	// The ends of an interval that holds the number without noise in 95 cases of
-	// 100 or more; infinite where nothing is known of a mean.
+	// 100 or more; infinite where a mean has no bound.
 	Low, High float64
 }
 
-// A Result is the answer to a question for one batch.
+// A Result is what the reports of one batch add up to.
 type Result struct {
 	Reports uint64 // in the batch: exact, whatever the noise
-	// Answered is how many clients had a value, where the question has it: a mean,
+	// Answered is how many clients had a value, where that is measured: a mean,
 	// or a histogram with presence hidden. Nil elsewhere.
 	Answered *Row
 	Rows     []Row
-}
-
-// Result reads the answer out of the aggregate shares of leader and helper, in
-// this order, for a batch of this many reports. It fails with the errors of
-// [vdaf.Instance.UnshardSigned].
-//
-// The intervals are about the noise that the task asks of both aggregators, each
-// for itself, and so about what was sent. They do not know how the clients of the
-// batch were chosen; nor do they know of the quantisation of gradients, which is at
-// most half a step (a step, for an L1 gradient) for each client and element.
-func (q *Question) Result(shares [][]byte, reports uint64) (*Result, error) {
-	out := &Result{Reports: reports}
-	n := q.a.Noise
-	spread := spread{float64(n.Within95()) * q.Step(), math.Sqrt(n.Variance(2)) * q.Step()}
-	if q.real != nil {
-		reals, err := q.real(shares, reports)
-		if err != nil {
-			return nil, fmt.Errorf("result of a %s: %w", q.a.Kind, err)
-		}
-		if q.a.Kind == task.L1Gradient { // an element is the difference of two
-			spread.wide, spread.deviation = float64(n.Difference95())*q.Step(), spread.deviation*math.Sqrt2
-		}
-		for i, x := range reals {
-			out.Rows = append(out.Rows, spread.row(q.Label(i), x))
-		}
-		return out, nil
-	}
-	ints, err := q.in.UnshardSigned(shares)
-	if err != nil {
-		return nil, fmt.Errorf("result of a %s: %w", q.a.Kind, err)
-	}
-	if q.a.Kind == task.Mean {
-		top := float64(q.a.Max)
-		answered := spread.over(top).row("answered", float64(ints[1])/top)
-		out.Answered = &answered
-		out.Rows = []Row{spread.mean(q.Label(0), float64(ints[0]), answered.Estimate, top)}
-		return out, nil
-	}
-	for i, x := range ints {
-		out.Rows = append(out.Rows, spread.row(q.Label(i), float64(x)))
-	}
-	if q.a.Presence == task.Hidden && (q.a.Kind == task.Histogram || q.a.Kind == task.Categories) {
-		last := out.Rows[len(out.Rows)-1]
-		out.Rows = out.Rows[:len(out.Rows)-1]
-		answered := spread.row("answered", float64(reports)-last.Estimate)
-		out.Answered = &answered
-	}
-	return out, nil
 }
 
 // A spread is how far noise moves one element: by no more than wide in 95 cases of
