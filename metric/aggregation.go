@@ -8,6 +8,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/printable"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
@@ -59,7 +60,7 @@ func (r *reader) aggregation(m *Metric) {
 	}
 	*a = made
 	if t.values["example"] != nil {
-		if m.ordinary, err = plan.Example(a.Kind, keys); err != nil {
+		if m.ordinary, err = plan.ReadExample(a.Kind, keys); err != nil {
 			r.failAt(t.place("example"), "example: %v", err)
 		}
 	}
@@ -138,7 +139,7 @@ func (m *Metric) checkAggregate(r *reader, now time.Time) {
 		r.failAt(m.at.place("min_batch"), "min_batch: %d reports hide too little; want %d at least", k.MinBatch, leastBatch)
 	}
 	if uint64(k.MaxDelay) > task.MaxLateEpochs*uint64(k.EpochSeconds) {
-		r.failAt(m.at.place("max_delay"), "max_delay: more than %d epochs of %s; shorten it, or lengthen the epoch", task.MaxLateEpochs, formatDuration(int64(k.EpochSeconds)))
+		r.failAt(m.at.place("max_delay"), "max_delay: more than %d epochs of %s; shorten it, or lengthen the epoch", task.MaxLateEpochs, printable.Duration(int64(k.EpochSeconds)))
 	}
 	m.checkBound(r)
 	q, err := a.Measure()

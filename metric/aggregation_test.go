@@ -23,7 +23,7 @@ func loadAggregates(t *testing.T) *metric.File {
 }
 
 func TestAggregatePlanGolden(t *testing.T) {
-	p := plan(t, loadAggregates(t))
+	p := planOf(t, loadAggregates(t))
 	golden(t, "../../docs/examples/aggregate-plan.txt", []byte(p.Text()))
 	js, err := p.JSON()
 	golden(t, "aggregate-plan.json", must(t, js, err))
@@ -94,7 +94,7 @@ metrics:
 			t.Errorf("%s: %d parties", tk.Metric, got)
 		}
 	}
-	if p := plan(t, f); len(p.Metrics) != 1 || len(p.Aggregates) != 1 {
+	if p := planOf(t, f); len(p.Metrics) != 1 || len(p.Aggregates) != 1 {
 		t.Errorf("%d and %d plans", len(p.Metrics), len(p.Aggregates))
 	}
 }
@@ -104,7 +104,7 @@ func TestAggregatePlanSays(t *testing.T) {
 	text := func(keys string) string {
 		src := "version: 1\nowner: us\nmetrics:\n  a: {method: aggregate, question: q, consent: c, expires: 2028-01-01, " + keys + "}\n"
 		f, err := metric.Read("m.yaml", []byte(src), now())
-		return strings.Join(strings.Fields(plan(t, must(t, f, err)).Text()), " ")
+		return strings.Join(strings.Fields(planOf(t, must(t, f, err)).Text()), " ")
 	}
 	for _, tt := range []struct{ keys, want string }{
 		{"type: count, noise: none", "There is no noise. The collector gets exact sums"},

@@ -1,5 +1,5 @@
 // Package metric turns questions written in metrics.yaml into tasks that every
-// party can agree on, and forecasts what they cost and what they reveal.
+// party can agree on.
 //
 // [Load] reads a file and reports everything that is wrong with it, each
 // [Problem] with its line: what does not parse, what has expired, and what is
@@ -7,6 +7,17 @@
 // [File.Plan] foretells, for each metric, what leaves the device, what each
 // party sees, the privacy of all that one client may send, and how much of the
 // answer will survive. The format is described key by key in docs/reference/metrics.md.
+//
+// # Layers
+//
+// This package reads, checks and builds files, and is the only one here that depends
+// on YAML: authors and their tools import it, servers and the SDK do not. Below it
+// are, from the bottom,
+//
+//   - metric/kind, the kinds of aggregates: settings and their bytes, VDAF, tally,
+//   - metric/task, what all parties of a question agree on,
+//   - metric/cost, the budgets of a task and what its releases cost in privacy,
+//   - metric/plan, the words and figures of a plan, and who sees what.
 //
 // # What the check refuses
 //

@@ -40,7 +40,7 @@ func TestExamplesAreExplained(t *testing.T) {
 func crowdRows(t *testing.T) []string {
 	t.Helper()
 	f := load(t)
-	p := plan(t, f)
+	p := planOf(t, f)
 	var rows []string
 	for i, m := range f.Metrics {
 		q := m.Task()

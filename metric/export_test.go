@@ -1,5 +1,7 @@
 package metric
 
+import "github.com/shoal-project/shoal/internal/printable"
+
 // Keys returns every key of the format, for the test that holds the
 // documentation complete.
 func Keys() []string {
@@ -20,5 +22,5 @@ func Parse(name string, src []byte) (*File, error) {
 // ParseDuration and FormatDuration are the two ways between text and seconds.
 var (
 	ParseDuration  = parseDuration
-	FormatDuration = formatDuration
+	FormatDuration = printable.Duration
 )

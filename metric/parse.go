@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -34,7 +36,7 @@ type Metric struct {
 	task      task.Task
 	sensitive []bool          // by field
 	accepted  map[Risk]string // reasons, by risk
-	declared  *Declared
+	declared  *cost.Declared
 	aggregate bool
 	ordinary  float64 // of an aggregate metric: the largest number of its example; 0 without one
 	quorum    bool
@@ -42,23 +44,6 @@ type Metric struct {
 	at        *table
 	fieldAt   []position
 }
-
-// A Declared is the privacy that a metric promises. [Solve] finds a threshold
-// that keeps it; [File.Check] refuses one that does not.
-type Declared struct {
-	Epsilon float64
-	Delta   float64
-	Covers  Scope
-}
-
-// A Scope is what a declared epsilon covers.
-type Scope string
-
-// The scopes.
-const (
-	PerEpochScope Scope = "epoch" // all that one client sends in an epoch
-	PerCrowdScope Scope = "crowd" // what one client sends to one crowd in an epoch
-)
 
 // Load reads and checks the file at path. An error of type [Problems] lists
 // everything that is wrong with it at the moment now.

@@ -1,148 +1,22 @@
 package metric
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/metric/cost"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 )
-
-// A Figure is a number that may be without bound, which JSON has no word for:
-// it is null there.
-type Figure float64
-
-// MarshalJSON writes the number, or null without bound.
-func (f Figure) MarshalJSON() ([]byte, error) {
-	if math.IsInf(float64(f), 0) || math.IsNaN(float64(f)) {
-		return []byte("null"), nil
-	}
-	return json.Marshal(float64(f))
-}
-
-// A Plan forecasts what the metrics of a file will cost and reveal.
-type Plan struct {
-	File    string       `json:"file"`
-	Owner   string       `json:"owner"`
-	Metrics []MetricPlan `json:"metrics"` // of the method crowd
-
-	Aggregates []AggregatePlan `json:"aggregates,omitempty"`
-
-	// Sums is what all metrics together cost a client that takes part in all.
-	Sums    []Sum  `json:"sums"`
-	Assumes string `json:"assumes"` // [dp.Assumption], of each epsilon and threshold
-}
-
-// A MetricPlan foretells one metric.
-type MetricPlan struct {
-	Name     string      `json:"name"`
-	Question string      `json:"question"`
-	Consent  string      `json:"consent"`
-	Expires  time.Time   `json:"expires"`
-	Fields   []FieldPlan `json:"fields"`
-	Loose    float64     `json:"loose_bits"` // see [Metric.LooseBits]
-	Example  Example     `json:"example"`
-	Wire     Wire        `json:"wire"`
-	Sees     []View      `json:"sees"`
-	Privacy  Privacy     `json:"privacy"`
-	Quorum   *QuorumPlan `json:"quorum,omitempty"`
-	Accuracy Accuracy    `json:"accuracy"`
-	Forecast Forecast    `json:"forecast"`
-	Accepted []Accepted  `json:"accepted,omitempty"`
-	Warnings []string    `json:"warnings,omitempty"`
-}
-
-// A FieldPlan describes what becomes of a field.
-type FieldPlan struct {
-	Name         string `json:"name"`
-	Type         string `json:"type"`
-	Crowd        bool   `json:"crowd"` // covered by the threshold
-	Sensitive    bool   `json:"sensitive,omitempty"`
-	Randomised   string `json:"randomised,omitempty"` // how, in words
-	LocalEpsilon Figure `json:"local_epsilon"`        // of one bit or value; null: none
-	LocalWhole   Figure `json:"local_epsilon_whole"`  // of the whole field
-}
-
-// Wire is what a network observer can measure. Sizes are in bytes.
-type Wire struct {
-	Payload   int    `json:"payload"` // the longest, before padding
-	Padded    int    `json:"padded"`
-	Report    int    `json:"report,omitempty"` // on the wire, without HTTP and TLS
-	PerEpoch  uint32 `json:"per_epoch"`        // reports a client
-	PerCrowd  uint32 `json:"per_crowd"`
-	Epoch     string `json:"epoch"`
-	MaxDelay  string `json:"max_delay"`
-	MinBatch  uint32 `json:"min_batch"`
-	Retention string `json:"retention"`
-}
-
-// A View is what one party sees, and what it cannot.
-type View struct {
-	Who    string `json:"who"`
-	Sees   string `json:"sees"`
-	Hidden string `json:"hidden"`
-}
-
-// A Guarantee is (epsilon, delta) differential privacy.
-type Guarantee struct {
-	Epsilon Figure `json:"epsilon"`
-	Delta   Figure `json:"delta"`
-}
-
-// Privacy is what one client is guaranteed, for adding or removing all that it
-// sends, against anyone with what is published: the crowds, and the noised total
-// of each batch.
-type Privacy struct {
-	Threshold string     `json:"threshold"`
-	Assumes   string     `json:"assumes"`         // what threshold and epsilons rest on
-	Total     string     `json:"total,omitempty"` // how the minimum is decided and the total published
-	Protects  string     `json:"protects"`
-	Noise     bool       `json:"noise"`
-	Unit      string     `json:"unit"` // in which caps are counted and the guarantee holds
-	Declared  *Guarantee `json:"declared,omitempty"`
-	Covers    Scope      `json:"covers,omitempty"`
-	Computed  Figure     `json:"computed_delta"` // at the declared epsilon
-	Floor     Figure     `json:"floor_delta"`    // of one crowd, at any epsilon
-	Crowds    uint64     `json:"crowds"`         // that one client can be in, a unit
-	PerCrowd  Guarantee  `json:"per_crowd"`      // what it sends to one of them
-	Exact     Guarantee  `json:"per_unit_exact"` // all that it sends, by privacy loss distributions
-	Sums      []Sum      `json:"sums"`           // of 30 days and a year
-}
-
-// Accuracy is the error bars that a result will carry.
-type Accuracy struct {
-	CountBias   float64       `json:"count_bias"`    // mean number of reports dropped of a crowd; added back
-	CountStdDev float64       `json:"count_std_dev"` // of a released crowd's count
-	Fields      []FieldErrors `json:"fields,omitempty"`
-}
-
-// FieldErrors are the standard deviations, due to randomised response, of the
-// estimated number of records that have one bit or value of a field.
-type FieldErrors struct {
-	Name     string  `json:"name"`
-	At100    float64 `json:"at_100"`  // records in the crowd
-	At1000   float64 `json:"at_1000"` // records in the crowd
-	PerValue string  `json:"per"`     // "bit" or "value"
-}
-
-// Accepted is a risk that the file takes on, and why.
-type Accepted struct {
-	Risk   Risk   `json:"risk"`
-	Reason string `json:"reason"`
-}
 
 // Plan foretells each metric for a population, with the given parties or those
 // of the file, as [File.Build] takes them; one shuffler is assumed where neither
 // names any.
-func (f *File) Plan(parties []task.Party, p Population) (*Plan, error) {
-	if err := p.validate(); err != nil {
+func (f *File) Plan(parties []task.Party, p plan.Population) (*plan.Plan, error) {
+	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	out := &Plan{File: f.Path, Owner: f.Owner}
+	out := &plan.Plan{File: f.Path, Owner: f.Owner}
 	for _, m := range f.Metrics {
 		owner, stand := placeholder(m.task.Method)
 		hops := f.hopsOf(m, parties)
@@ -154,14 +28,14 @@ func (f *File) Plan(parties []task.Party, p Population) (*Plan, error) {
 			return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
 		}
 		if m.aggregate {
-			one, err := m.aggregatePlan(t, p)
+			one, err := plan.Aggregate(t, m.acceptedRisks(), p)
 			if err != nil {
 				return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
 			}
 			out.Aggregates = append(out.Aggregates, one)
 			continue
 		}
-		one, err := m.plan(t, p)
+		one, err := plan.Crowd(t, m.notes(), p)
 		if err != nil {
 			return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
 		}
@@ -173,329 +47,36 @@ func (f *File) Plan(parties []task.Party, p Population) (*Plan, error) {
 	return out, err
 }
 
-func (m *Metric) plan(t *task.Task, p Population) (MetricPlan, error) {
-	rule, err := Threshold(t.Threshold)
-	if err != nil {
-		return MetricPlan{}, err
-	}
-	example, err := m.exampleFor(t)
-	if err != nil {
-		return MetricPlan{}, err
-	}
-	privacy, err := m.privacyOf(t, rule)
-	if err != nil {
-		return MetricPlan{}, err
-	}
-	out := MetricPlan{
-		Name: m.Name, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
-		Fields: m.fieldPlans(t), Loose: m.LooseBits(), Example: example, Wire: wireOf(t, p),
-		Sees: views(t), Privacy: privacy, Quorum: quorumOf(t), Accuracy: accuracyOf(t, rule), Forecast: foretell(t, rule, p),
-	}
+// notes are what the file adds to the task.
+func (m *Metric) notes() plan.Notes {
+	return plan.Notes{Sensitive: m.sensitive, Example: m.example, Declared: m.declared, Accepted: m.acceptedRisks()}
+}
+
+func (m *Metric) acceptedRisks() []plan.Accepted {
+	var out []plan.Accepted
 	for _, risk := range risks() {
 		if reason := m.accepted[risk]; reason != "" {
-			out.Accepted = append(out.Accepted, Accepted{risk, reason})
+			out = append(out, plan.Accepted{Risk: string(risk), Reason: reason})
 		}
-	}
-	out.Warnings = m.warnings(t, &out)
-	return out, nil
-}
-
-func wireOf(t *task.Task, p Population) Wire {
-	w := Wire{
-		Payload: t.MaxPayload(), Padded: int(t.PayloadSize), PerEpoch: t.PerEpoch, PerCrowd: t.PerCrowd,
-		Epoch: formatDuration(int64(t.EpochSeconds)), MaxDelay: formatDuration(int64(t.MaxDelay)),
-		MinBatch: t.MinBatch, Retention: formatDuration(int64(t.RetentionDays) * 86400),
-	}
-	if p.ReportSize != nil {
-		w.Report = p.ReportSize(t)
-	}
-	return w
-}
-
-func (m *Metric) fieldPlans(t *task.Task) []FieldPlan {
-	var out []FieldPlan
-	for i := range t.Schema {
-		f := &t.Schema[i]
-		x := FieldPlan{
-			Name: f.Name, Type: typeText(f), Sensitive: m.sensitive[i],
-			Crowd: t.Crowd.Kind == task.Payload || slices.Contains(t.Crowd.Fields, uint8(i)),
-		}
-		x.Randomised, x.LocalEpsilon, x.LocalWhole = local(f)
-		out = append(out, x)
 	}
 	return out
 }
 
-// local returns what randomised response does to a field.
-func local(f *task.Field) (string, Figure, Figure) {
-	if f.Flip == 0 {
-		return "", Figure(math.Inf(1)), Figure(math.Inf(1))
-	}
-	p := float64(f.Flip) / million
-	switch f.Kind {
-	case task.Set:
-		unit := dp.LocalEpsilonFlip(p)
-		return fmt.Sprintf("each bit flipped with probability %g", p), Figure(unit), Figure(float64(len(f.Values)) * unit)
-	case task.Bool:
-		unit := Figure(dp.LocalEpsilonFlip(p))
-		return fmt.Sprintf("flipped with probability %g", p), unit, unit
-	case task.List:
-		unit := Figure(dp.LocalEpsilonKRR(p, uint64(len(f.Values))))
-		return fmt.Sprintf("each element replaced by a random one with probability %g", p), unit, Figure(math.Inf(1))
-	}
-	unit := Figure(dp.LocalEpsilonKRR(p, uint64(len(f.Values))))
-	return fmt.Sprintf("replaced by a random value with probability %g", p), unit, unit
-}
-
-// typeText describes in words what a field may hold.
-func typeText(f *task.Field) string {
-	switch f.Kind {
-	case task.String:
-		return fmt.Sprintf("text of at most %d bytes", f.Max)
-	case task.Enum:
-		return fmt.Sprintf("one of %d values", len(f.Values))
-	case task.Int:
-		return intText(f)
-	case task.Bool:
-		return "yes or no"
-	case task.Set:
-		return fmt.Sprintf("any of %d values", len(f.Values))
-	}
-	switch f.Elem {
-	case task.String:
-		return fmt.Sprintf("list of at most %d texts of at most %d bytes", f.Max, f.MaxStr)
-	case task.Int:
-		return fmt.Sprintf("list of at most %d of: %s", f.Max, intText(f))
-	}
-	return fmt.Sprintf("list of at most %d out of %d values", f.Max, len(f.Values))
-}
-
-func intText(f *task.Field) string {
-	if len(f.Buckets) == 0 {
-		return fmt.Sprintf("whole number from %d to %d, exact", f.Low, f.High)
-	}
-	return fmt.Sprintf("number from %d to %d in %d buckets", f.Low, f.High, len(f.Buckets))
-}
-
-// privacyOf computes the guarantees.
-func (m *Metric) privacyOf(t *task.Task, rule dp.Threshold) (Privacy, error) {
-	c := capsOf(t)
-	out := Privacy{
-		Threshold: settingText(t.Threshold), Assumes: dp.Assumptions(rule), Protects: rule.Protects().String(),
-		Noise: t.Threshold.Kind != task.Naive, Crowds: c.budget(PerEpochScope).crowds, Unit: unitText(t.Crowd.SaltEpochs),
-	}
-	none := Guarantee{Figure(math.Inf(1)), 1}
-	out.PerCrowd, out.Exact, out.Floor = none, none, 1
-	spend, err := m.spend(t)
-	if err != nil {
-		return Privacy{}, err
-	}
-	out.Sums = sums(spend)
-	if !out.Noise {
-		return out, nil
-	}
-	if out.Total, err = totalText(t); err != nil {
-		return Privacy{}, err
-	}
-	one, err := CurveOf(t, PerCrowdScope)
-	if err != nil {
-		return Privacy{}, err
-	}
-	out.Floor = Figure(one.Floor())
-	whole, err := CurveOf(t, PerEpochScope)
-	if err != nil {
-		return Privacy{}, err
-	}
-	delta := m.deltaFor(one, out.Crowds)
-	each := delta / float64(out.Crowds)
-	if eps, err := one.Epsilon(each); err == nil {
-		out.PerCrowd = Guarantee{Figure(eps), Figure(each)}
-	}
-	if eps, err := whole.Epsilon(delta); err == nil {
-		out.Exact = Guarantee{Figure(eps), Figure(delta)}
-	}
-	if d := m.declared; d != nil {
-		out.Declared, out.Covers = &Guarantee{Figure(d.Epsilon), Figure(d.Delta)}, d.Covers
-		curve := whole
-		if d.Covers == PerCrowdScope {
-			curve = one
+// Sums returns what all metrics of the file together cost a client that takes
+// part in all of them, in 30 days and in a year.
+func (f *File) Sums() ([]cost.Sum, error) {
+	var all []cost.Spend
+	for _, m := range f.Metrics {
+		owner, stand := placeholder(m.task.Method)
+		t, err := m.compile(owner, stand)
+		if err != nil {
+			return nil, fmt.Errorf("adding up metric %s: %w", m.Name, err)
 		}
-		out.Computed = Figure(curve.Delta(d.Epsilon))
-	}
-	return out, nil
-}
-
-// totalText describes how the minimum is decided and what is published of the total.
-func totalText(t *task.Task) (string, error) {
-	total, err := Total(t)
-	if err != nil || total == nil {
-		return "", err
-	}
-	return fmt.Sprintf("%v: a batch of %d reports is released in 19 cases of 20; their number is told to within %d in 95 cases of 100; what was suppressed and dropped is not told",
-		total, surely(total), total.Within95()), nil
-}
-
-// surely is the number of reports of which a batch is released with a
-// probability of 0.95.
-func surely(total *dp.Total) uint64 {
-	low, high := uint64(0), uint64(1)
-	for total.Survival(high) < 0.95 {
-		low, high = high, 2*high
-	}
-	for high-low > 1 {
-		if mid := low + (high-low)/2; total.Survival(mid) < 0.95 {
-			low = mid
-		} else {
-			high = mid
+		s, err := plan.Spend(t, m.declared)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, s)
 	}
-	return high
-}
-
-// planDelta is the delta at which the plan states a metric, for all that a
-// client sends in a unit.
-func (m *Metric) planDelta(t *task.Task) (float64, error) {
-	one, err := CurveOf(t, PerCrowdScope)
-	if err != nil {
-		return 0, err
-	}
-	return m.deltaFor(one, capsOf(t).budget(PerEpochScope).crowds), nil
-}
-
-// deltaFor chooses the delta, for all of a client's crowds together, at which
-// epsilon is stated: the declared one, else 10^-6 a crowd, or the next round
-// figure above what no epsilon can undercut.
-func (m *Metric) deltaFor(one dp.Curve, crowds uint64) float64 {
-	if m.declared != nil && m.declared.Covers == PerEpochScope {
-		return m.declared.Delta
-	}
-	if m.declared != nil {
-		return m.declared.Delta * float64(crowds)
-	}
-	for scale := 1e-6; scale < 1; scale *= 10 {
-		for _, digit := range []float64{1, 2, 5} {
-			if _, err := one.Epsilon(digit * scale); err == nil {
-				return digit * scale * float64(crowds)
-			}
-		}
-	}
-	return 1
-}
-
-// accuracyOf computes the error bars.
-func accuracyOf(t *task.Task, rule dp.Threshold) Accuracy {
-	out := Accuracy{CountBias: rule.Bias(), CountStdDev: rule.StdDev()}
-	for i := range t.Schema {
-		f := &t.Schema[i]
-		if f.Flip == 0 {
-			continue
-		}
-		x := FieldErrors{Name: f.Name, PerValue: "value", At100: errorOf(f, 100), At1000: errorOf(f, 1000)}
-		if f.Kind == task.Set || f.Kind == task.Bool {
-			x.PerValue = "bit"
-		}
-		out.Fields = append(out.Fields, x)
-	}
-	return out
-}
-
-// errorOf is the standard deviation of the estimated number of n records that
-// have a rare bit or value, once randomised response is inverted.
-func errorOf(f *task.Field, n float64) float64 {
-	p := float64(f.Flip) / million
-	if f.Kind == task.Set || f.Kind == task.Bool {
-		return math.Sqrt(n*p*(1-p)) / (1 - 2*p)
-	}
-	q := p / float64(len(f.Values)) // chance of the value where another was true
-	return math.Sqrt(n*q*(1-q)) / (1 - p)
-}
-
-func (m *Metric) warnings(t *task.Task, p *MetricPlan) []string {
-	var out []string
-	if shufflers(t.Hops) == 1 && t.Crowd.Kind != task.Constant {
-		out = append(out, "A single shuffler sees the sender's address beside a hash of the crowd value and can confirm guesses of it. Two shufflers of different organisations, or a relay, stand between.")
-	}
-	if !p.Privacy.Noise {
-		out = append(out, "There is no noise. Exact counts are released, and one more report can be told from one less: this is no differential privacy.")
-	}
-	if p.Privacy.Noise && math.IsInf(float64(p.Privacy.Exact.Epsilon), 1) {
-		out = append(out, "No epsilon holds at this delta for all that a client sends in "+within(t.Crowd.SaltEpochs)+".")
-	}
-	if t.Crowd.SaltEpochs > 1 {
-		out = append(out, fmt.Sprintf("Crowd tags keep their salt for %d epochs: a shuffler can tell which crowds of these are the same, and their batches may be merged. A client counts what it sends over all of them.", t.Crowd.SaltEpochs))
-	}
-	if t.Encoding.Kind == task.Quorum && t.Crowd.Kind == task.Constant {
-		out = append(out, "The forecast counts reports of the one crowd. Those whose value fewer than the quorum hold stay unreadable, and are not in the table.")
-	}
-	if p.Forecast.BelowMinBatch {
-		out = append(out, fmt.Sprintf("This population sends %.0f reports an epoch, fewer than min_batch: every batch would be destroyed unread.", p.Forecast.Reports))
-	}
-	return append(out, "Reports are sent because something happened; that one was sent is not hidden from the first party, only what it says.")
-}
-
-// views returns what each party sees.
-func views(t *task.Task) []View {
-	tag := "which reports are of one crowd, by a salted hash of " + crowdWords(t) + "; anyone who guesses the value can compute the hash"
-	if t.Crowd.Kind == task.Constant {
-		tag = "that all reports are of one crowd"
-	}
-	address := "the sender's network address and the time of each report, which it must not keep"
-	out := []View{{
-		Who: "network observer", Sees: "that an address sends reports to the first shuffler, their one size and their times",
-		Hidden: "content, nor which of the tasks of the same size it is",
-	}}
-	n := shufflers(t.Hops)
-	rest := "what the reports say beside that"
-	if t.Crowd.Kind == task.Payload {
-		rest = "values that it cannot guess"
-	}
-	for i := range n {
-		v := View{Who: "shuffler"}
-		if n > 1 {
-			v.Who = fmt.Sprintf("shuffler %d", i+1)
-		}
-		first, last := i == 0, i == n-1
-		switch {
-		case first && last:
-			v.Sees, v.Hidden = address+"; "+tag, rest
-		case first:
-			v.Sees, v.Hidden = address, "crowds, nor content"
-		case last:
-			v.Sees, v.Hidden = tag, "where reports come from, nor "+rest
-		default:
-			v.Sees, v.Hidden = "how many reports there are", "where they come from, crowds, nor content"
-		}
-		out = append(out, v)
-	}
-	together := "who sent what, as far as randomised response does not hide it"
-	if t.Encoding.Kind == task.Quorum {
-		together = fmt.Sprintf("who sent what, of values that %d reports hold or that they can guess", t.Encoding.Shares)
-	}
-	return append(
-		out,
-		analyzerView(t),
-		View{
-			Who: "all together", Sees: together,
-			Hidden: "what was never recorded: what is not in the schema, and what coarsening took away",
-		},
-	)
-}
-
-func crowdWords(t *task.Task) string {
-	if t.Crowd.Kind == task.Payload {
-		return "the whole report"
-	}
-	var names []string
-	for _, i := range t.Crowd.Fields {
-		names = append(names, t.Schema[i].Name)
-	}
-	return strings.Join(names, " and ")
-}
-
-func fieldNames(t *task.Task) []string {
-	var out []string
-	for _, f := range t.Schema {
-		out = append(out, f.Name)
-	}
-	return out
+	return cost.Sums(all...), nil
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 	"pgregory.net/rapid"
 )
@@ -33,16 +35,16 @@ func load(t *testing.T) *metric.File {
 	return &out
 }
 
-func plan(t *testing.T, f *metric.File) *metric.Plan {
+func planOf(t *testing.T, f *metric.File) *plan.Plan {
 	t.Helper()
-	p := metric.UsualPopulation()
+	p := plan.UsualPopulation()
 	p.ReportSize = reportSize
 	out, err := f.Plan(nil, p)
 	return must(t, out, err)
 }
 
 func TestPlanGolden(t *testing.T) {
-	p := plan(t, load(t))
+	p := planOf(t, load(t))
 	golden(t, "../../docs/examples/plan.txt", []byte(p.Text()))
 	js, err := p.JSON()
 	golden(t, "plan.json", must(t, js, err))
@@ -89,11 +91,11 @@ func TestPlanOfFragments(t *testing.T) {
 		}, 2, `k = true, b = "x"`, 3},
 	} {
 		f := one(t, append(c.lines, privacy, caps)...)
-		m := plan(t, f).Metrics[0]
+		m := planOf(t, f).Metrics[0]
 		if m.Example.Total != c.total {
 			t.Errorf("%s: %d reports, want %d", name, m.Example.Total, c.total)
 		}
-		if text := plan(t, f).Text(); !strings.Contains(strings.Join(strings.Fields(text), " "), c.sent) {
+		if text := planOf(t, f).Text(); !strings.Contains(strings.Join(strings.Fields(text), " "), c.sent) {
 			t.Errorf("%s: the plan lacks %q:\n%s", name, c.sent, text)
 		}
 		if math.Abs(m.Loose-c.bits) > 1e-9 {
@@ -109,14 +111,14 @@ func TestPlanOfFragments(t *testing.T) {
 // single shuffler learns nothing of crowds.
 func TestGuessesAreWarnedOf(t *testing.T) {
 	f := load(t)
-	warned := func(p *metric.Plan) bool {
+	warned := func(p *plan.Plan) bool {
 		return slices.ContainsFunc(p.Metrics[0].Warnings, func(w string) bool { return strings.Contains(w, "can confirm guesses") })
 	}
-	if !warned(plan(t, f)) {
+	if !warned(planOf(t, f)) {
 		t.Error("one shuffler: no warning")
 	}
 	hops := slices.Insert(slices.Clone(f.Hops), 1, task.Party{Role: task.Shuffler, URL: "https://second.example", Identity: identity("second").Public()})
-	p, err := f.Plan(hops, metric.UsualPopulation())
+	p, err := f.Plan(hops, plan.UsualPopulation())
 	if warned(must(t, p, err)) {
 		t.Error("two shufflers: a warning")
 	}
@@ -133,7 +135,7 @@ func TestGuessesAreWarnedOf(t *testing.T) {
 }
 
 func TestPlanStatesPrivacy(t *testing.T) {
-	p := plan(t, load(t)).Metrics
+	p := planOf(t, load(t)).Metrics
 	words := p[2].Privacy // threshold 20, drop 12, sigma 2, five crowds
 	// The crowd alone would be 2.254 and five of them 5.106: the total is in it.
 	if e := float64(words.PerCrowd.Epsilon); e < 2.254 || e > 1.02*2.254 {
@@ -150,12 +152,12 @@ func TestPlanStatesPrivacy(t *testing.T) {
 
 func TestPopulationLimits(t *testing.T) {
 	f := load(t)
-	good := metric.UsualPopulation()
-	for name, change := range map[string]func(*metric.Population){
-		"clients":  func(p *metric.Population) { p.Clients = 0 },
-		"values":   func(p *metric.Population) { p.Values = 1 << 30 },
-		"exponent": func(p *metric.Population) { p.Exponent = math.NaN() },
-		"reports":  func(p *metric.Population) { p.Reports = -1 },
+	good := plan.UsualPopulation()
+	for name, change := range map[string]func(*plan.Population){
+		"clients":  func(p *plan.Population) { p.Clients = 0 },
+		"values":   func(p *plan.Population) { p.Values = 1 << 30 },
+		"exponent": func(p *plan.Population) { p.Exponent = math.NaN() },
+		"reports":  func(p *plan.Population) { p.Reports = -1 },
 	} {
 		p := good
 		change(&p)
@@ -174,7 +176,7 @@ func TestPopulationLimits(t *testing.T) {
 func TestForecastIsExpectation(t *testing.T) {
 	f := one(t, "record: {w: {type: string, max: 9}}", "crowd: [w]", "privacy: {threshold: 20, noise: none}")
 	rapid.Check(t, func(rt *rapid.T) {
-		p := metric.Population{
+		p := plan.Population{
 			Clients:  rapid.IntRange(1000, 50_000).Draw(rt, "clients"),
 			Values:   rapid.IntRange(1, 400).Draw(rt, "values"),
 			Exponent: rapid.Float64Range(0, 2).Draw(rt, "exponent"),
@@ -227,7 +229,7 @@ func TestBuild(t *testing.T) {
 		tk.Threshold != (task.Threshold{Kind: task.NoisyDrop, T: 20, D: 11, SigmaMilli: 2050}) || tk.RetentionDays != 90 {
 		t.Errorf("compiled to %+v", tk)
 	}
-	rule, err := metric.Threshold(tk.Threshold)
+	rule, err := tk.Threshold.Rule()
 	if d := must(t, rule, err).Delta(2.25); d > 1e-6 {
 		t.Errorf("delta %g", d)
 	}
@@ -238,7 +240,7 @@ func TestBuild(t *testing.T) {
 	if _, err := f.Build(nil, owner, now()); err == nil || !strings.Contains(err.Error(), "parties") {
 		t.Errorf("built without parties: %v", err)
 	}
-	if _, err := metric.Threshold(task.Threshold{Kind: 9, T: 1}); err == nil {
+	if _, err := (task.Threshold{Kind: 9, T: 1}).Rule(); err == nil {
 		t.Error("a threshold of unknown kind")
 	}
 }
@@ -257,11 +259,11 @@ func TestStart(t *testing.T) {
 // TestSolve holds that what is solved keeps the promise and that no cheaper
 // point of the grid near it does.
 func TestSolve(t *testing.T) {
-	for _, d := range []metric.Declared{
+	for _, d := range []cost.Declared{
 		{Epsilon: 2.25, Delta: 1e-6}, {Epsilon: 1, Delta: 1e-6}, {Epsilon: 1, Delta: 1e-8}, {Epsilon: 4, Delta: 1e-7}, {Epsilon: 0.5, Delta: 1e-9},
 	} {
-		d.Covers = metric.PerCrowdScope
-		h, err := metric.Solve(d, 20, 10, 1, 1)
+		d.Covers = cost.PerCrowd
+		h, err := cost.Solve(d, 20, 10, 1, 1)
 		if delta := deltaOf(t, must(t, h, err), d.Epsilon); delta > d.Delta {
 			t.Errorf("%+v: %+v gives delta %g", d, h, delta)
 		}
@@ -276,7 +278,7 @@ func TestSolve(t *testing.T) {
 			}
 		}
 	}
-	if h, err := metric.Solve(metric.Declared{Epsilon: 0.01, Delta: 1e-9, Covers: metric.PerEpochScope}, 20, 300, 1, 1); err == nil {
+	if h, err := cost.Solve(cost.Declared{Epsilon: 0.01, Delta: 1e-9, Covers: cost.PerEpoch}, 20, 300, 1, 1); err == nil {
 		t.Errorf("solved the impossible by %+v", h)
 	}
 }
@@ -284,17 +286,17 @@ func TestSolve(t *testing.T) {
 func deltaOf(t *testing.T, h task.Threshold, eps float64) float64 {
 	t.Helper()
 	tk := &task.Task{Threshold: h, PerEpoch: 10, PerCrowd: 1, MinBatch: 100, Crowd: task.CrowdRule{SaltEpochs: 1}}
-	curve, err := metric.CurveOf(tk, metric.PerCrowdScope)
+	curve, err := cost.CurveOf(tk, cost.PerCrowd)
 	return must(t, curve, err).Delta(eps)
 }
 
 // TestSeveralReportsArePriced covers the threat of a guarantee for one report
 // where the caps allow several.
 func TestSeveralReportsArePriced(t *testing.T) {
-	d := metric.Declared{Epsilon: 2, Delta: 1e-6, Covers: metric.PerEpochScope}
+	d := cost.Declared{Epsilon: 2, Delta: 1e-6, Covers: cost.PerEpoch}
 	var sums []uint32
 	for _, caps := range [][2]uint32{{1, 1}, {3, 1}, {3, 3}} {
-		h, err := metric.Solve(d, 20, caps[0], caps[1], 1)
+		h, err := cost.Solve(d, 20, caps[0], caps[1], 1)
 		sums = append(sums, must(t, h, err).SigmaMilli)
 	}
 	if !slices.IsSorted(sums) || sums[0] == sums[1] || sums[1] == sums[2] {

@@ -2,6 +2,8 @@ package metric
 
 import (
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -91,13 +93,13 @@ func (r *reader) declaredOf(m *Metric, t *table) {
 	if !r.need(t, "privacy", "epsilon", "delta") {
 		return
 	}
-	x := &Declared{Covers: PerEpochScope}
+	x := &cost.Declared{Covers: cost.PerEpoch}
 	var ok1, ok2 bool
 	x.Epsilon, ok1 = r.number(e, "epsilon", 0.01, maxTotalEpsilon)
 	x.Delta, ok2 = r.number(d, "delta", 1e-18, 1e-5)
 	if c != nil {
-		word, _ := r.oneOf(c, "covers", string(PerEpochScope), string(PerCrowdScope))
-		x.Covers = Scope(word)
+		word, _ := r.oneOf(c, "covers", string(cost.PerEpoch), string(cost.PerCrowd))
+		x.Covers = cost.Scope(word)
 	}
 	if ok1 && ok2 {
 		m.declared = x
@@ -117,7 +119,7 @@ func (m *Metric) solve(r *reader) bool {
 	if m.task.Threshold.SigmaMilli != 0 || m.task.Threshold.Kind == task.Naive {
 		return true
 	}
-	h, err := Solve(*m.declared, m.task.Threshold.T, m.task.PerEpoch, m.task.PerCrowd, m.task.Crowd.SaltEpochs)
+	h, err := cost.Solve(*m.declared, m.task.Threshold.T, m.task.PerEpoch, m.task.PerCrowd, m.task.Crowd.SaltEpochs)
 	if err != nil {
 		r.failAt(m.at.place("privacy"), "privacy: %v", err)
 		return false

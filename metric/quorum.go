@@ -1,11 +1,9 @@
 package metric
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/goccy/go-yaml/ast"
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -76,7 +74,7 @@ func (m *Metric) dropInstead(shares uint32) string {
 	k := &m.task
 	h := task.Threshold{Kind: task.NoisyDrop, T: max(k.Threshold.T, shares), SigmaMilli: k.Threshold.SigmaMilli}
 	if m.declared != nil {
-		h, err := Solve(*m.declared, h.T, k.PerEpoch, k.PerCrowd, k.Crowd.SaltEpochs)
+		h, err := cost.Solve(*m.declared, h.T, k.PerEpoch, k.PerCrowd, k.Crowd.SaltEpochs)
 		if err != nil {
 			return err.Error()
 		}
@@ -92,45 +90,4 @@ func (m *Metric) dropInstead(shares uint32) string {
 		}
 	}
 	return "remove noise: set and use drop and sigma"
-}
-
-// A QuorumPlan describes what a quorum hides, and what not.
-type QuorumPlan struct {
-	Shares uint16 `json:"shares"` // reports of one value and epoch that make it readable
-	Reads  string `json:"reads"`
-	Below  string `json:"below"`  // what the analyzer has of the others
-	Guess  string `json:"guess"`  // what protects values that can be guessed
-	Forged uint32 `json:"forged"` // shares of the smallest crowd that passes which may be wrong without harm
-}
-
-// quorumOf describes the quorum of a task, or is nil.
-func quorumOf(t *task.Task) *QuorumPlan {
-	if t.Encoding.Kind != task.Quorum {
-		return nil
-	}
-	n := t.Encoding.Shares
-	q := &QuorumPlan{
-		Shares: n, Forged: (t.Threshold.T - uint32(n)) / 2,
-		Reads: fmt.Sprintf("the analyzer can read a value once %d reports of one epoch hold it; the reports of two epochs or tasks cannot be put together", n),
-		Below: "of a value that fewer hold, the analyzer has only ciphertexts: that they are equal, how many there are, and whether a guess is right",
-		Guess: fmt.Sprintf("what can be guessed is protected by the crowd threshold, not by the %d shares: anyone with a ciphertext can encrypt a guess and compare", n),
-	}
-	if t.Crowd.Kind == task.Constant {
-		q.Guess = fmt.Sprintf("no crowd threshold stands before a value, since the crowd is constant: the %d shares alone protect it, if nobody can guess it, and nothing does if somebody can", n)
-	}
-	return q
-}
-
-// analyzerView describes what the analyzer sees of a task.
-func analyzerView(t *task.Task) View {
-	table := "the reports of crowds that pass the threshold, as a table of " + strings.Join(fieldNames(t), ", ")
-	v := View{Who: "analyzer", Sees: table, Hidden: "where they come from, their order, their time within the epoch, nor any report of a crowd that does not pass"}
-	if t.Encoding.Kind != task.Quorum {
-		return v
-	}
-	n := t.Encoding.Shares
-	v.Sees = fmt.Sprintf("the values that %d reports or more hold, of crowds that pass the threshold, as a table of %s; of other reports that reach it, ciphertexts: which are equal, and whether a guess is right",
-		n, strings.Join(fieldNames(t), ", "))
-	v.Hidden += fmt.Sprintf(", nor a value that fewer than %d hold and that it cannot guess", n)
-	return v
 }

@@ -47,7 +47,7 @@ func TestPlanOfQuorum(t *testing.T) {
 		if tk.PayloadSize != c.size {
 			t.Errorf("%s: size class %d, want %d", name, tk.PayloadSize, c.size)
 		}
-		p := plan(t, f)
+		p := planOf(t, f)
 		text := strings.Join(strings.Fields(p.Text()), " ")
 		for _, want := range c.says {
 			if !strings.Contains(text, want) {

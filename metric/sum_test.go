@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/plan"
 )
 
 // hourly is a file of n aggregate metrics of epsilon 1 an hour.
@@ -36,7 +37,7 @@ func TestSumsOverMetricsAndTime(t *testing.T) {
 	if e := float64(sums[1].Basic.Epsilon); math.Abs(e-87_600) > 1e-6 {
 		t.Errorf("a year: epsilon %g, want 87,600", e)
 	}
-	text := strings.Join(strings.Fields(plan(t, f).Text()), " ")
+	text := strings.Join(strings.Fields(planOf(t, f).Text()), " ")
 	for _, want := range []string{"All metrics together", "30 days of a client that takes part in all: epsilon 7200, delta 0 by basic composition; epsilon 40"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, text)
@@ -49,7 +50,7 @@ func TestSumsOverMetricsAndTime(t *testing.T) {
 func TestEachFigureSaysWhatItAssumes(t *testing.T) {
 	for _, name := range []string{examples, "../docs/examples/aggregate.yaml"} {
 		f, err := metric.Load(name, now())
-		for _, item := range items(plan(t, must(t, f, err)).Text()) {
+		for _, item := range items(planOf(t, must(t, f, err)).Text()) {
 			label, text := item[0], item[1]
 			about := strings.Contains(text, "epsilon ") && strings.Contains(text, "delta ") || label == "threshold"
 			if about && !strings.Contains(text, dp.Assumption) {
@@ -78,9 +79,9 @@ func items(text string) [][2]string {
 // window, whose batches may be merged; a window costs more than an epoch, since
 // more decisions about it are published.
 func TestSaltWindowIsTheUnit(t *testing.T) {
-	of := func(epochs int) metric.MetricPlan {
+	of := func(epochs int) plan.MetricPlan {
 		f := one(t, "record: {a: {type: enum, values: [x, y]}}", "crowd: [a]", "privacy: {threshold: 20, drop: 12, sigma: 2}", "epoch: 1h", fmt.Sprintf("salt_epochs: %d", epochs))
-		return plan(t, f).Metrics[0]
+		return planOf(t, f).Metrics[0]
 	}
 	single, window := of(1), of(60)
 	if single.Privacy.Unit != "epoch" || window.Privacy.Unit != "salt window of 60 epochs" {
@@ -93,7 +94,7 @@ func TestSaltWindowIsTheUnit(t *testing.T) {
 		t.Errorf("30 days have %v units of an hour and %v of 60 hours, want 720 and 12", s/single.Privacy.Exact.Epsilon, w/window.Privacy.Exact.Epsilon)
 	}
 	f := one(t, "record: {a: {type: enum, values: [x, y]}}", "crowd: [a]", "privacy: {threshold: 20, drop: 12, sigma: 2}", "epoch: 1h", "salt_epochs: 60")
-	text := strings.Join(strings.Fields(plan(t, f).Text()), " ")
+	text := strings.Join(strings.Fields(planOf(t, f).Text()), " ")
 	for _, want := range []string{"at most 1 report a client and salt window of 60 epochs, each of 1h, 1 to one crowd", "one salt window of 60 epochs all that one client may send"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, text)

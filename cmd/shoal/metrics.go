@@ -11,6 +11,8 @@ import (
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -53,7 +55,7 @@ func (c *metricsCheckCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s: ok: %d metrics\n%s", c.File, len(file.Metrics), metric.SumsText(sums))
+	fmt.Fprintf(e.stdout, "%s: ok: %d metrics\n%s", c.File, len(file.Metrics), cost.SumsText(sums))
 	return nil
 }
 
@@ -146,7 +148,7 @@ func (c *planCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	p := metric.Population{
+	p := plan.Population{
 		Clients: c.Clients, Reports: c.Reports, Values: c.Values, Exponent: c.Exponent,
 		ReportSize: func(t *task.Task) int { return esa.ReportSize(t, esa.X25519) },
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/collector"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/internal/server"
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
@@ -373,7 +373,7 @@ func presenceFact(g *task.Aggregation) Fact {
 
 // noiseGuarantee describes what the noise gives one person, and what it does not.
 func noiseGuarantee(t *task.Task) []Fact {
-	spend, err := metric.SpendOf(t, statedDelta)
+	spend, err := cost.SpendOf(t, statedDelta)
 	if err != nil || math.IsInf(spend.Point.Epsilon, 1) {
 		return nil
 	}

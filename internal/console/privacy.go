@@ -10,7 +10,7 @@ import (
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/server"
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -28,7 +28,7 @@ func (s *serverSource) privacyOf(t server.Task) Privacy {
 
 func facts(t *task.Task) []Fact {
 	all := []Fact{thresholdFact(t)}
-	if rule, err := metric.Threshold(t.Threshold); err == nil {
+	if rule, err := t.Threshold.Rule(); err == nil {
 		all = append(all, guarantee(t, rule)...)
 	}
 	for _, f := range t.Schema {
@@ -79,18 +79,18 @@ func guarantee(t *task.Task, rule dp.Threshold) []Fact {
 		unit = fmt.Sprintf("one salt window of %d epochs", n)
 	}
 	var all []Fact
-	crowd, err := metric.CurveOf(t, metric.PerCrowdScope)
+	crowd, err := cost.CurveOf(t, cost.PerCrowd)
 	if err != nil {
 		return nil
 	}
 	all = append(all, statement("Epsilon, for one crowd", crowd,
 		"how much the reports of one client to one crowd can show in "+rule.Protects().String()+" and in the total"))
 	if t.PerEpoch > t.PerCrowd {
-		if whole, err := metric.CurveOf(t, metric.PerEpochScope); err == nil {
+		if whole, err := cost.CurveOf(t, cost.PerEpoch); err == nil {
 			all = append(all, statement("Epsilon, for "+unit, whole, fmt.Sprintf("the same for all that one client may send in %s, at most %d reports", unit, t.PerEpoch)))
 		}
 	}
-	if spend, err := metric.SpendOf(t, statedDelta); err == nil {
+	if spend, err := cost.SpendOf(t, statedDelta); err == nil {
 		all = append(all, sumFacts(spend)...)
 	}
 	return all
@@ -100,13 +100,13 @@ func guarantee(t *task.Task, rule dp.Threshold) []Fact {
 const statedDelta = 1e-6
 
 // sumFacts describes what the releases of a month and of a year reveal together.
-func sumFacts(spend metric.Spend) []Fact {
+func sumFacts(spend cost.Spend) []Fact {
 	var all []Fact
 	for _, p := range []struct {
 		days uint64
 		name string
 	}{{30, "Epsilon, for 30 days"}, {365, "Epsilon, for a year"}} {
-		best := metric.SumOf(p.days, statedDelta, spend).Best()
+		best := cost.SumOf(p.days, statedDelta, spend).Best()
 		if math.IsInf(float64(best.Epsilon), 1) {
 			return nil
 		}

@@ -34,9 +34,10 @@ var public = map[string]string{
 	"dap":        "one codec of three variants: each message, each error and each extension of the protocol has a name",
 	"dap/client": "",
 
-	"metric":      "a file of metrics and its plan: each part of a plan has a type",
+	"metric":      "",
 	"metric/kind": "",
-	"metric/plan": "",
+	"metric/plan": "the plan of a question as JSON: each part has a type",
+	"metric/cost": "",
 	"metric/task": "the canonical bytes of a task: each choice of each field has a name",
 
 	"ohttp":         "client, relay and gateway of one protocol, with what they are configured by, and the bare encapsulation",

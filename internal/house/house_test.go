@@ -28,7 +28,7 @@ const module = "github.com/shoal-project/shoal"
 // top, or a folder of internal. A package imports only from floors below its
 // own, and from its own room.
 var floors = map[string]int{
-	"internal/clock": 0, "internal/durable": 0, "internal/redact": 0, "internal/route": 0, "internal/audit": 0, "internal/problem": 0, "internal/mutants": 0, "internal/golden": 0,
+	"internal/clock": 0, "internal/durable": 0, "internal/redact": 0, "internal/route": 0, "internal/audit": 0, "internal/problem": 0, "internal/mutants": 0, "internal/golden": 0, "internal/printable": 0,
 	"internal/journal": 1, "internal/loss": 1,
 	"crypto":        2,
 	"internal/hpke": 3, "vdaf": 3, "dp": 3,
@@ -85,12 +85,13 @@ type pkg struct {
 	ImportPath string
 	Dir        string
 	Imports    []string
+	Deps       []string // of Imports, and of theirs
 	GoFiles    []string
 }
 
 func packages(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,GoFiles", "./...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,Deps,GoFiles", "./...")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -190,6 +191,54 @@ func TestFloorsSeeBreaches(t *testing.T) {
 		to, _ := room(module + "/" + c.to)
 		if got := breach(from, to); (got != "") != c.bad {
 			t.Errorf("%s imports %s: %q", c.from, c.to, got)
+		}
+	}
+}
+
+// authoring is the package that reads metrics.yaml. The rooms that follow answer
+// questions: they know a task by its bytes, so that no file of an author is parsed
+// where reports are.
+const authoring = module + "/metric"
+
+var answering = []string{"internal/esa", "internal/dap", "internal/store", "internal/server", "internal/console", "esa", "dap", "store", "server", "console"}
+
+// authors returns the dependencies that a room must not have because they read
+// metrics.yaml.
+func authors(room string, deps []string) []string {
+	var found []string
+	for _, d := range deps {
+		if slices.Contains(answering, room) && d == authoring {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+func TestServersDoNotImportAuthoring(t *testing.T) {
+	checked := 0
+	for _, p := range packages(t) {
+		from, _ := room(p.ImportPath)
+		if !slices.Contains(answering, from) {
+			continue
+		}
+		checked++
+		for _, d := range authors(from, p.Deps) {
+			t.Errorf("%s depends on %s, which reads metrics.yaml: use metric/task, metric/cost or metric/plan", p.ImportPath, d)
+		}
+	}
+	if checked < 10 {
+		t.Errorf("only %d packages checked: have the rooms been renamed?", checked)
+	}
+	for _, c := range []struct {
+		room, dep string
+		bad       bool
+	}{
+		{"internal/server", authoring, true},
+		{"internal/server", authoring + "/plan", false},
+		{"cmd", authoring, false},
+	} {
+		if got := authors(c.room, []string{module + "/dp", c.dep}); (len(got) > 0) != c.bad {
+			t.Errorf("%s depends on %s: %v", c.room, c.dep, got)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package printable checks texts that programs of other people print on terminals
-// and pages.
+// Package printable writes and checks short texts for people: on terminals, on pages,
+// and in files that they edit.
 package printable
 
 import (
@@ -24,4 +24,36 @@ func Check(what, s string, low, high int) error {
 		return fmt.Errorf("%s holds control characters", what)
 	}
 	return nil
+}
+
+// Plural returns the number and the word, with an s unless n is 1.
+func Plural(n uint64, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// A Unit is a unit of time.
+type Unit struct {
+	Suffix  string
+	Seconds int64
+}
+
+// Units returns the units of [Duration], the greatest first.
+func Units() []Unit { return []Unit{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}} }
+
+// Duration writes seconds as in 1h30m or 7d.
+func Duration(seconds int64) string {
+	var b strings.Builder
+	for _, u := range Units() {
+		if n := seconds / u.Seconds; n > 0 {
+			fmt.Fprintf(&b, "%d%s", n, u.Suffix)
+			seconds %= u.Seconds
+		}
+	}
+	if b.Len() == 0 {
+		return "0s"
+	}
+	return b.String()
 }

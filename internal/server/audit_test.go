@@ -26,7 +26,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/release"
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -193,7 +193,7 @@ func TestCrowdReleasesAreAudited(t *testing.T) {
 	if len(entries) != auditedBatches {
 		t.Fatalf("%d batches are released, want %d", len(entries), auditedBatches)
 	}
-	total, err := metric.Total(w.task)
+	total, err := cost.Total(w.task)
 	must(t, err)
 	var apples, totals, both [2][]int64
 	var rows, told []int64 // what is published less the truth
@@ -218,7 +218,7 @@ func TestCrowdReleasesAreAudited(t *testing.T) {
 		both[m] = append(both[m], int64(likely))
 		told = append(told, reports-all-int64(client))
 	}
-	curve, err := metric.CurveOf(w.task, metric.PerEpochScope)
+	curve, err := cost.CurveOf(w.task, cost.PerEpoch)
 	must(t, err)
 	const delta = 0.35 // so large that 200 batches without noise show more than is declared
 	declared, err := curve.Epsilon(delta)

@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dp"
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
 // check reports the first floor that a task is below.
-func (f FloorsConfig) check(t *task.Task, costs *metric.Cache) error {
+func (f FloorsConfig) check(t *task.Task, costs *cost.Cache) error {
 	if t.Method == task.Aggregate {
 		return f.checkAggregate(t)
 	}
@@ -39,7 +39,7 @@ func (f FloorsConfig) check(t *task.Task, costs *metric.Cache) error {
 		}
 		return errors.New("its threshold has no noise and so gives no differential privacy; set floors.allow_naive to accept that")
 	}
-	privacy, err := costs.Cost(t, metric.PerCrowdScope, f.MaxDelta)
+	privacy, err := costs.Cost(t, cost.PerCrowd, f.MaxDelta)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (f FloorsConfig) checkAggregate(t *task.Task) error {
 // client takes part in one, so that the costliest counts. A metric without noise
 // has no bound; see [FloorsConfig.AllowNaive] and [FloorsConfig.RequireNoise] for
 // refusing those.
-func (f FloorsConfig) checkSums(tasks []Task, now time.Time, costs *metric.Cache) error {
+func (f FloorsConfig) checkSums(tasks []Task, now time.Time, costs *cost.Cache) error {
 	limits := []struct {
 		days uint64
 		most float64
@@ -92,7 +92,7 @@ func (f FloorsConfig) checkSums(tasks []Task, now time.Time, costs *metric.Cache
 	if f.MaxMonthEpsilon == 0 && f.MaxYearEpsilon == 0 {
 		return nil
 	}
-	owners := map[string]map[string]metric.Spend{}
+	owners := map[string]map[string]cost.Spend{}
 	for _, t := range tasks {
 		if now.Unix() >= t.Task.Expires {
 			continue
@@ -103,10 +103,10 @@ func (f FloorsConfig) checkSums(tasks []Task, now time.Time, costs *metric.Cache
 		}
 		owner := task.FormatPublic(t.Task.Owner)
 		if owners[owner] == nil {
-			owners[owner] = map[string]metric.Spend{}
+			owners[owner] = map[string]cost.Spend{}
 		}
 		have, known := owners[owner][spend.Metric]
-		if !known || metric.SumOf(30, f.MaxDelta, have).Best().Epsilon < metric.SumOf(30, f.MaxDelta, spend).Best().Epsilon {
+		if !known || cost.SumOf(30, f.MaxDelta, have).Best().Epsilon < cost.SumOf(30, f.MaxDelta, spend).Best().Epsilon {
 			owners[owner][spend.Metric] = spend
 		}
 	}
@@ -116,7 +116,7 @@ func (f FloorsConfig) checkSums(tasks []Task, now time.Time, costs *metric.Cache
 			if l.most == 0 {
 				continue
 			}
-			sum := metric.SumOf(l.days, f.MaxDelta, all...)
+			sum := cost.SumOf(l.days, f.MaxDelta, all...)
 			if len(sum.Without) > 0 {
 				slices.Sort(sum.Without)
 				return fmt.Errorf("no epsilon bounds what metric %s of %s tells in %d days, floors.%s is %g", sum.Without[0], owner, l.days, l.key, l.most)

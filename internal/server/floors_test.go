@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -21,7 +21,7 @@ func TestFloorsOfOneTask(t *testing.T) {
 	} {
 		one := &task.Task{MinBatch: 100, PerEpoch: 5, PerCrowd: 2, Threshold: task.Threshold{T: 20, Kind: task.Naive}}
 		change(one)
-		if err := floors.check(one, &metric.Cache{}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := floors.check(one, &cost.Cache{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}

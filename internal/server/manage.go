@@ -19,7 +19,6 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/release"
-	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -104,7 +103,7 @@ func (s *Server) viewTask(ctx context.Context, t Task) taskView {
 		if made, err := taskconfig.New(t.Task, t.ID); err == nil {
 			v.DAPTask = made.ID().String()
 		}
-	} else if rule, err := metric.Threshold(t.Task.Threshold); err == nil {
+	} else if rule, err := t.Task.Threshold.Rule(); err == nil {
 		v.Threshold = rule.String()
 	}
 	for _, h := range t.Task.Hops {

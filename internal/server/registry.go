@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -44,7 +44,7 @@ type registry struct {
 	self      ed25519.PublicKey
 	collector ed25519.PublicKey // the collector's, nil if the organisation is not one
 	owners    []ed25519.PublicKey
-	costs     *metric.Cache
+	costs     *cost.Cache
 	tasks     []Task          // in the order of admission
 	places    map[place]int   // index into tasks
 	byID      map[task.ID]int // of the first part in each task
@@ -59,7 +59,7 @@ type place struct {
 }
 
 func newRegistry(c Config, self, collector ed25519.PublicKey) (*registry, error) {
-	r := &registry{config: c, self: self, collector: collector, costs: &metric.Cache{}, places: map[place]int{}, byID: map[task.ID]int{}}
+	r := &registry{config: c, self: self, collector: collector, costs: &cost.Cache{}, places: map[place]int{}, byID: map[task.ID]int{}}
 	for i, o := range c.Tasks.Owners {
 		key, err := parseOwner(o)
 		if err != nil {

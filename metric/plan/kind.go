@@ -242,9 +242,9 @@ func choose(s Settings, word string, kinds []Kind) (Kind, bool) {
 	return nil, false
 }
 
-// Example reads what an ordinary client records in an epoch, and returns its
+// ReadExample reads what an ordinary client records in an epoch, and returns its
 // largest number, or the sum of its elements where the kind bounds that.
-func Example(k kind.Kind, s Settings) (ordinary float64, err error) {
+func ReadExample(k kind.Kind, s Settings) (ordinary float64, err error) {
 	p, err := Of(k)
 	if err != nil {
 		return 0, err

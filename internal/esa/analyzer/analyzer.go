@@ -23,7 +23,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
 	"github.com/shoal-project/shoal/internal/loss"
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -72,7 +72,7 @@ type Analyzer struct {
 	config   Config
 	guard    *clock.Guard
 	tasks    map[task.ID]*hosted
-	rules    metric.Cache  // of tasks with equal rules there is one copy
+	rules    cost.Cache    // of tasks with equal rules there is one copy
 	wake     chan struct{} // a batch has arrived
 	tickMu   sync.Mutex    // one Tick at a time
 	acceptMu sync.Mutex    // one batch is accepted at a time

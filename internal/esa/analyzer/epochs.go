@@ -13,7 +13,6 @@ import (
 
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/release"
-	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -151,7 +150,7 @@ func UnreleasedBatch(t *task.Task, id task.ID, u Unreleased) release.Batch {
 	b := release.Batch{Task: id, Metric: t.Metric, Epoch: u.Epoch, Start: start, End: end, Note: u.State, Columns: batchColumns}
 	b.Row = make(Row, len(batchColumns))
 	b.Row[0], b.Row[1], b.Row[2], b.Row[3] = start.UnixMilli(), end.UnixMilli(), id.String(), u.State
-	if rule, err := metric.Threshold(t.Threshold); err == nil {
+	if rule, err := t.Threshold.Rule(); err == nil {
 		b.Row[5] = rule.String()
 	}
 	return b

@@ -25,7 +25,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/hop"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/internal/segment"
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -85,7 +85,7 @@ type Shuffler struct {
 	config   Config
 	guard    *clock.Guard
 	tasks    map[task.ID]*hosted
-	rules    metric.Cache // of tasks with equal rules there is one copy
+	rules    cost.Cache // of tasks with equal rules there is one copy
 	peers    *peers
 	wake     chan struct{} // a batch was opened: Run must look when it closes
 	tickMu   sync.Mutex    // one Tick at a time

@@ -5,28 +5,28 @@ import (
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/esa"
-	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 )
 
 // explain prints what was promised, and what each party of this very run could
 // see.
 func (s *Stage) explain(r *Result) error {
-	t, err := metric.Threshold(s.task.Threshold)
+	t, err := s.task.Threshold.Rule()
 	if err != nil {
 		return err
 	}
 	r.Privacy = append(r.Privacy, "threshold: "+fmt.Sprint(t)+"; "+dp.Assumptions(t))
-	total, err := metric.Total(s.task)
+	total, err := cost.Total(s.task)
 	if err != nil {
 		return err
 	}
 	r.Privacy = append(r.Privacy, fmt.Sprintf("a batch is released if %v; of its totals only that number is published", total))
 	const delta = 1e-6
 	for _, c := range []struct {
-		scope metric.Scope
+		scope cost.Scope
 		what  string
-	}{{metric.PerCrowdScope, "one report of a person"}, {metric.PerEpochScope, fmt.Sprintf("all %d reports that a person may send in an epoch", s.task.PerEpoch)}} {
-		curve, err := metric.CurveOf(s.task, c.scope)
+	}{{cost.PerCrowd, "one report of a person"}, {cost.PerEpoch, fmt.Sprintf("all %d reports that a person may send in an epoch", s.task.PerEpoch)}} {
+		curve, err := cost.CurveOf(s.task, c.scope)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -105,7 +106,7 @@ func (s *Simulation) read(ctx context.Context, q *question) (*Answer, error) {
 		a.Rule = "noise: " + q.task.Aggregation.Noise.String()
 		return a, a.readSums(q, b)
 	}
-	rule, err := metric.Threshold(q.task.Threshold)
+	rule, err := q.task.Threshold.Rule()
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func need(t *task.Task) (reports float64, noised bool) {
 	if t.Method == task.Aggregate {
 		return float64(least), false
 	}
-	total, err := metric.Total(t)
+	total, err := cost.Total(t)
 	if err != nil || total == nil {
 		return float64(least), false
 	}

@@ -1,4 +1,4 @@
-package metric
+package cost
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func SpendOf(t *task.Task, delta float64) (Spend, error) {
 	if t.Threshold.Kind != task.NoisyDrop {
 		return s, nil // exact counts are released
 	}
-	rule, err := Threshold(t.Threshold)
+	rule, err := t.Threshold.Rule()
 	if err != nil {
 		return Spend{}, fmt.Errorf("cost of %q: %w", t.Metric, err)
 	}
@@ -50,7 +50,7 @@ func SpendOf(t *task.Task, delta float64) (Spend, error) {
 	if err != nil {
 		return Spend{}, err
 	}
-	b := capsOf(t).budget(PerEpochScope)
+	b := capsOf(t).budget(PerEpoch)
 	curve, err := dp.Released(rule, total, b.share())
 	if err != nil {
 		return Spend{}, fmt.Errorf("cost of %q: %w", t.Metric, err)
@@ -67,13 +67,13 @@ func unitSeconds(t *task.Task) uint64 {
 	return uint64(t.EpochSeconds) * uint64(max(1, t.Crowd.SaltEpochs))
 }
 
-// units is how many units can begin in a number of days.
-func (s Spend) units(days uint64) uint64 {
+// Units returns how many units can begin in a number of days.
+func (s Spend) Units(days uint64) uint64 {
 	return (days*86400 + s.Seconds - 1) / max(1, s.Seconds)
 }
 
 // A Sum is what all releases of some metrics cost one client in a number of
-// days, except those that have no bound.
+// days, but for those that have no bound.
 type Sum struct {
 	Days  uint64    `json:"days"`
 	Basic Guarantee `json:"basic"` // by basic composition
@@ -93,7 +93,7 @@ func SumOf(days uint64, delta float64, spends ...Spend) Sum {
 			out.Without = append(out.Without, s.Metric)
 			continue
 		}
-		n := s.units(days)
+		n := s.Units(days)
 		basic = dp.Compose(basic, s.Point.Times(n))
 		zero = zero.Plus(s.Whole.Times(n))
 	}
@@ -115,7 +115,8 @@ func (s Sum) Best() Guarantee {
 	return s.Basic
 }
 
-func (s Sum) text() string {
+// String states the sum.
+func (s Sum) String() string {
 	without := ""
 	if len(s.Without) > 0 {
 		without = "no bound, for nothing holds for " + strings.Join(s.Without, ", ")
@@ -124,67 +125,39 @@ func (s Sum) text() string {
 		}
 		without += "; of the others: "
 	}
-	out := without + s.Basic.text() + " by basic composition"
+	out := without + s.Basic.String() + " by basic composition"
 	if s.Zero.Epsilon < s.Basic.Epsilon {
-		out += "; " + s.Zero.text() + " by zero-concentrated composition"
+		out += "; " + s.Zero.String() + " by zero-concentrated composition"
 	}
 	return out
 }
 
-// The periods over which plans add up.
-const (
-	monthDays = 30
-	yearDays  = 365
-)
+// MonthDays is the shorter of the periods of [Sums].
+const MonthDays = 30
 
-// sums adds up a month and a year.
-func sums(spends ...Spend) []Sum {
-	return []Sum{SumOf(monthDays, aggregateDelta, spends...), SumOf(yearDays, aggregateDelta, spends...)}
+const yearDays = 365
+
+// Delta is the delta at which Gaussian noise and sums are stated.
+const Delta = 1e-6
+
+// Sums adds up a month and a year.
+func Sums(spends ...Spend) []Sum {
+	return []Sum{SumOf(MonthDays, Delta, spends...), SumOf(yearDays, Delta, spends...)}
 }
 
-func periodText(days uint64) string {
-	if days == yearDays {
+// Period names the period of a sum.
+func (s Sum) Period() string {
+	if s.Days == yearDays {
 		return "a year"
 	}
-	return fmt.Sprintf("%d days", days)
-}
-
-// Sums returns what all metrics of the file together cost a client that takes
-// part in all of them, in 30 days and in a year.
-func (f *File) Sums() ([]Sum, error) {
-	var all []Spend
-	for _, m := range f.Metrics {
-		owner, stand := placeholder(m.task.Method)
-		t, err := m.compile(owner, stand)
-		if err != nil {
-			return nil, fmt.Errorf("adding up metric %s: %w", m.Name, err)
-		}
-		s, err := m.spend(t)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-	}
-	return sums(all...), nil
-}
-
-// spend is [SpendOf] at the delta at which the plan states the metric.
-func (m *Metric) spend(t *task.Task) (Spend, error) {
-	if m.aggregate {
-		return SpendOf(t, aggregateDelta)
-	}
-	delta, err := m.planDelta(t)
-	if err != nil {
-		return Spend{}, err
-	}
-	return SpendOf(t, delta)
+	return fmt.Sprintf("%d days", s.Days)
 }
 
 // SumsText states sums for people, a line each, with what they assume.
 func SumsText(all []Sum) string {
 	var b strings.Builder
 	for _, s := range all {
-		fmt.Fprintf(&b, "%s of all metrics together: %s; %s\n", periodText(s.Days), s.text(), dp.Assumption)
+		fmt.Fprintf(&b, "%s of all metrics together: %s; %s\n", s.Period(), s.String(), dp.Assumption)
 	}
 	return b.String()
 }

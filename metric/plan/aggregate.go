@@ -1,4 +1,4 @@
-package metric
+package plan
 
 import (
 	"fmt"
@@ -6,8 +6,9 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/printable"
+	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/kind"
-	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -19,9 +20,9 @@ type AggregatePlan struct {
 	Consent  string    `json:"consent"`
 	Expires  time.Time `json:"expires"`
 
-	Type     string `json:"type"`     // what one client records in an epoch
+	Type     string `json:"type"`     // what one client says in an epoch
 	Several  string `json:"several"`  // how several values of an epoch become one
-	Nothing  string `json:"nothing"`  // how a client without a value counts
+	Nothing  string `json:"nothing"`  // how a client counts that has nothing to say
 	Presence string `json:"presence"` // hidden or revealed
 	VDAF     string `json:"vdaf"`
 	Chunk    uint32 `json:"chunk,omitempty"` // chunk length of the proof
@@ -38,65 +39,65 @@ type AggregatePlan struct {
 
 	Sees     []View         `json:"sees"`
 	Noise    AggregateNoise `json:"noise"`
-	Errors   []plan.Bar     `json:"error_bars"`
+	Errors   []Bar          `json:"error_bars"`
 	Clients  int            `json:"clients"` // for which the error bars hold
 	Price    string         `json:"price_of_presence"`
 	Accepted []Accepted     `json:"accepted,omitempty"`
 	Warnings []string       `json:"warnings,omitempty"`
 }
 
-// AggregateNoise is what noise costs and gives, for one client that changes the
-// values it records in one epoch. The guarantee is that of one aggregator's noise: it holds
+// AggregateNoise is what noise costs and gives, for one client that changes what
+// it says in one epoch. The guarantee is that of one aggregator's noise: it holds
 // even if the other adds none.
 type AggregateNoise struct {
-	Mechanism   string    `json:"mechanism"`
-	L1          Figure    `json:"l1_sensitivity"`
-	L2          Figure    `json:"l2_sensitivity"`
-	Epoch       Guarantee `json:"epoch"`
-	Sums        []Sum     `json:"sums"` // of 30 days and a year
-	Presence    string    `json:"participation"`
-	StdDev      float64   `json:"std_dev"`   // of both aggregators' noise on an element, in its unit
-	Within95    float64   `json:"within_95"` // the same noise stays below this in 95 cases of 100
-	Quantum     float64   `json:"unit"`      // in which an element is counted: 1 except for gradients
-	NoiseToEach string    `json:"adds"`
+	Mechanism   string         `json:"mechanism"`
+	L1          cost.Figure    `json:"l1_sensitivity"`
+	L2          cost.Figure    `json:"l2_sensitivity"`
+	Epoch       cost.Guarantee `json:"epoch"`
+	Sums        []cost.Sum     `json:"sums"` // of 30 days and a year
+	Presence    string         `json:"participation"`
+	StdDev      float64        `json:"std_dev"`   // of both aggregators' noise on an element, in its unit
+	Within95    float64        `json:"within_95"` // the same noise stays below this in 95 cases of 100
+	Quantum     float64        `json:"unit"`      // in which an element is counted: 1 but for gradients
+	NoiseToEach string         `json:"adds"`
 }
 
-const (
-	aggregateDelta = 1e-6 // at which Gaussian noise is stated
-	muchEpsilon    = 5.0  // above which the plan warns
-)
+// muchEpsilon is the epsilon above which the plan warns.
+const muchEpsilon = 5.0
 
-func (m *Metric) aggregatePlan(t *task.Task, p Population) (AggregatePlan, error) {
+// Aggregate foretells a task of the method aggregate.
+func Aggregate(t *task.Task, accepted []Accepted, p Population) (AggregatePlan, error) {
+	if err := p.Validate(); err != nil {
+		return AggregatePlan{}, err
+	}
 	a := &t.Aggregation
 	q, err := a.Measure()
 	if err != nil {
 		return AggregatePlan{}, err
 	}
-	words, err := plan.Of(a.Kind)
+	words, err := Of(a.Kind)
 	if err != nil {
 		return AggregatePlan{}, err
 	}
 	in := q.Instance()
-	spend, err := SpendOf(t, aggregateDelta)
+	spend, err := cost.SpendOf(t, cost.Delta)
 	if err != nil {
 		return AggregatePlan{}, err
 	}
 	out := AggregatePlan{
-		Name: m.Name, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
+		Name: t.Metric, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
 		Type: words.Value(), Several: words.Several(), Nothing: nothing(a, words), Presence: a.Presence.String(),
 		VDAF: in.Name(), Chunk: kind.Chunk(a.Kind), Variant: a.Variant,
 		Report: kind.ReportSize(in), CPU: clientSeconds(in),
-		Epoch: formatDuration(int64(t.EpochSeconds)), MaxDelay: formatDuration(int64(t.MaxDelay)),
-		MinBatch: t.MinBatch, Retention: formatDuration(int64(t.RetentionDays) * 86400),
+		Epoch: printable.Duration(int64(t.EpochSeconds)), MaxDelay: printable.Duration(int64(t.MaxDelay)),
+		MinBatch: t.MinBatch, Retention: printable.Duration(int64(t.RetentionDays) * 86400),
 		Aggregated: in.NewAggregateShare().Len(), Sees: aggregateViews(t), Noise: noiseOf(q, spend),
 		Clients: p.Clients,
 	}
-	out.PerMonth = out.Report * int(spend.units(monthDays))
+	out.PerMonth = out.Report * int(spend.Units(cost.MonthDays))
 	out.Errors = words.Bars(float64(a.Noise.Within95())*kind.Step(a.Kind), p.Clients)
 	out.Price = presencePrice(t, &out, p.Clients)
-	if reason := m.accepted[LooseBound]; reason != "" {
-		out.Accepted = append(out.Accepted, Accepted{LooseBound, reason})
-	}
+	out.Accepted = accepted
 	out.Warnings = aggregateWarnings(t, &out, words)
 	return out, nil
 }
@@ -110,7 +111,7 @@ func clientSeconds(in vdaf.Instance) float64 {
 }
 
 // nothing describes what a client without a value counts as.
-func nothing(a *task.Aggregation, words plan.Kind) string {
+func nothing(a *task.Aggregation, words Kind) string {
 	if a.Presence == kind.Revealed {
 		return "it sends no report"
 	}
@@ -138,13 +139,13 @@ func aggregateViews(t *task.Task) []View {
 // participation is what no noise of the aggregate route covers.
 const participation = "not protected: how many reports a batch has is exact, so that one report more or less shows; epsilon is about what a report says"
 
-func noiseOf(q *kind.Measure, spend Spend) AggregateNoise {
+func noiseOf(q *kind.Measure, spend cost.Spend) AggregateNoise {
 	noise := q.Noise()
 	l1, l2, _ := vdaf.Sensitivity(q.Instance())
 	step := kind.Step(q.Kind())
 	out := AggregateNoise{
-		Mechanism: noise.String(), L1: Figure(float64(l1)), L2: Figure(l2), Sums: sums(spend), Presence: participation,
-		Epoch:  Guarantee{Figure(spend.Point.Epsilon), Figure(spend.Point.Delta)},
+		Mechanism: noise.String(), L1: cost.Figure(float64(l1)), L2: cost.Figure(l2), Sums: cost.Sums(spend), Presence: participation,
+		Epoch:  cost.Guarantee{Epsilon: cost.Figure(spend.Point.Epsilon), Delta: cost.Figure(spend.Point.Delta)},
 		StdDev: math.Sqrt(noise.Variance(2)) * step, Within95: float64(noise.Within95()) * step, Quantum: step,
 		NoiseToEach: "nothing",
 	}
@@ -154,19 +155,19 @@ func noiseOf(q *kind.Measure, spend Spend) AggregateNoise {
 	return out
 }
 
-// presencePrice describes what hiding presence costs, or what revealing it does.
+// presencePrice says what hiding presence costs, or what revealing it does.
 func presencePrice(t *task.Task, p *AggregatePlan, clients int) string {
 	if t.Aggregation.Presence == kind.Revealed {
-		return "That a report exists is data, and nothing hides it: the leader, and an observer of the network, learns of each address in which epochs it had something to say. No noise covers that, and the number of reports is exact. Hidden, every client would send one report an epoch instead."
+		return "That a report exists is data, and nothing hides it: the leader, and whoever watches the network, learns of each address in which epochs it had something to say. No noise covers that, and the number of reports is exact. Hidden, every client would send one report an epoch instead."
 	}
-	return fmt.Sprintf("Hidden costs one report an epoch of every client: %s for %d clients, whether or not they have something to say. Revealed would send only the reports of those that have, and tell the leader and the network who they are, epoch by epoch.", bytesText(float64(p.Report)*float64(clients)), clients)
+	return fmt.Sprintf("Hidden costs one report an epoch of every client: %s for %d clients, whoever has something to say. Revealed would send only the reports of those, and tell the leader and the network who they are, epoch by epoch.", bytesText(float64(p.Report)*float64(clients)), clients)
 }
 
-func aggregateWarnings(t *task.Task, p *AggregatePlan, words plan.Kind) []string {
+func aggregateWarnings(t *task.Task, p *AggregatePlan, words Kind) []string {
 	var out []string
 	a, clients := &t.Aggregation, p.Clients
 	if a.Noise.Mechanism == dp.NoNoise {
-		out = append(out, "There is no noise. The collector gets exact sums: anyone with the values of all clients but one learns the value of that one.")
+		out = append(out, "There is no noise. The collector gets exact sums: whoever knows what all clients but one said learns what that one did.")
 	}
 	if eps := float64(p.Noise.Epoch.Epsilon); eps > muchEpsilon && !math.IsInf(eps, 1) {
 		out = append(out, fmt.Sprintf("An epsilon of %s for one epoch is deniability rather than privacy: a result can be up to %s times as likely for what one client said as for anything else.", dp.Figure(eps), dp.Figure(math.Exp(eps))))
@@ -224,7 +225,7 @@ func (p *AggregatePlan) write(w *writer) {
 		w.item("figure", fmt.Sprintf("%s: noise %s, sampling at most %s", b.Figure, amount(b.Noise), amount(b.Sampling)))
 	}
 	for _, a := range p.Accepted {
-		w.item("accepted", string(a.Risk)+": because "+a.Reason)
+		w.item("accepted", a.Risk+": because "+a.Reason)
 	}
 	for _, x := range p.Warnings {
 		w.item("mind", x)
@@ -244,17 +245,17 @@ func amount(x float64) string {
 
 func (p *AggregatePlan) writeNoise(w *writer) {
 	n := &p.Noise
-	w.head("Privacy of one client, against anyone with the results")
+	w.head("Privacy of one client, against whoever has the results")
 	w.item("noise", n.Mechanism)
 	w.item("added by", n.NoiseToEach)
-	w.item("one client", fmt.Sprintf("changes the result by up to %s in all elements together, %s in length", figure(n.L1), figure(n.L2)))
+	w.item("one client", fmt.Sprintf("changes the result by up to %v in all elements together, %v in length", n.L1, n.L2))
 	if math.IsInf(float64(n.Epoch.Epsilon), 1) {
 		w.item("epsilon", "none")
 		return
 	}
-	w.item("one epoch", n.Epoch.text()+", by the noise of one aggregator alone; "+dp.Assumption)
+	w.item("one epoch", n.Epoch.String()+", by the noise of one aggregator alone; "+dp.Assumption)
 	for _, sum := range n.Sums {
-		w.item(periodText(sum.Days), sum.text()+"; "+dp.Assumption)
+		w.item(sum.Period(), sum.String()+"; "+dp.Assumption)
 	}
 	w.item("participation", n.Presence)
 }

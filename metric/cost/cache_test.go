@@ -1,4 +1,4 @@
-package metric
+package cost
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ func TestCacheComputesOnce(t *testing.T) {
 			Crowd:     task.CrowdRule{SaltEpochs: 1},
 			Threshold: task.Threshold{Kind: task.NoisyDrop, T: 20, D: 10, SigmaMilli: uint32(2000 - 1000*(n%2))},
 		}
-		cost, err := c.Cost(k, PerCrowdScope, 1e-5)
+		cost, err := c.Cost(k, PerCrowd, 1e-5)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestCacheComputesOnce(t *testing.T) {
 		if err != nil || spend != alone {
 			t.Errorf("spend %+v, alone %+v, %v", spend, alone, err)
 		}
-		curve, err := CurveOf(k, PerCrowdScope)
+		curve, err := CurveOf(k, PerCrowd)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestCacheComputesOnce(t *testing.T) {
 		if epsilon != cost.Epsilon || fmt.Sprint(cost.Err) != fmt.Sprint(err) {
 			t.Errorf("epsilon %g, %v, alone %g, %v", cost.Epsilon, cost.Err, epsilon, err)
 		}
-		wantRule, _ := Threshold(k.Threshold)
+		wantRule, _ := k.Threshold.Rule()
 		wantTotal, _ := Total(k)
 		if rule.String() != wantRule.String() || total.String() != wantTotal.String() {
 			t.Errorf("rules %s, %s, alone %s, %s", rule, total, wantRule, wantTotal)
@@ -65,7 +65,7 @@ func TestCacheComputesOnce(t *testing.T) {
 		t.Error("an unknown rule was remembered as good")
 	}
 	unattainable := &task.Task{Method: task.Crowd, PerEpoch: 1, PerCrowd: 1, Crowd: task.CrowdRule{SaltEpochs: 1}, Threshold: task.Threshold{Kind: task.NoisyDrop, T: 20, D: 1, SigmaMilli: 2000}}
-	if cost, err := c.Cost(unattainable, PerCrowdScope, math.SmallestNonzeroFloat64); err != nil || !errors.Is(cost.Err, dp.ErrUnattainable) {
+	if cost, err := c.Cost(unattainable, PerCrowd, math.SmallestNonzeroFloat64); err != nil || !errors.Is(cost.Err, dp.ErrUnattainable) {
 		t.Errorf("cost %+v, %v", cost, err)
 	}
 }

@@ -1,4 +1,4 @@
-package metric
+package plan
 
 import (
 	"encoding/hex"
@@ -16,7 +16,7 @@ type FieldValue struct {
 }
 
 // A Sent is one report that an example record makes. Randomised response is
-// not applied to it: it would show a value that was never recorded.
+// not applied to it: it would show what was never said.
 type Sent struct {
 	Fields  []FieldValue `json:"fields"`
 	Crowd   string       `json:"crowd"`   // what makes its crowd, before hashing
@@ -33,13 +33,13 @@ type Example struct {
 // shownFragments is how many reports of an example are spelled out.
 const shownFragments = 3
 
-// exampleFor encodes the metric's example, or one made up from the schema.
-func (m *Metric) exampleFor(t *task.Task) (Example, error) {
+// exampleFor encodes the example of a record, or one made up from the schema.
+func exampleFor(t *task.Task, example []any) (Example, error) {
 	var out Example
 	rec := make(task.Record, len(t.Schema))
 	for i := range t.Schema {
 		f := &t.Schema[i]
-		raw := m.example[i]
+		raw := example[i]
 		if raw == nil {
 			raw = madeUp(f)
 		}
@@ -202,7 +202,7 @@ func valueText(f *task.Field, v task.Value) string {
 	return fmt.Sprint(v)
 }
 
-// bucketText writes a bucket with the range that it represents.
+// bucketText writes a bucket with the range that it stands for.
 func bucketText(f *task.Field, low int64) string {
 	i, found := slices.BinarySearch(f.Buckets, low)
 	if !found {

@@ -1,4 +1,4 @@
-package metric
+package cost
 
 import (
 	"fmt"
@@ -43,7 +43,7 @@ func capsOf(t *task.Task) caps { return caps{t.PerEpoch, t.PerCrowd, t.Crowd.Sal
 // variance more than n counts shifted by one. A crowd used in part counts as
 // used whole.
 func (c caps) budget(scope Scope) budget {
-	if scope == PerCrowdScope || c.perCrowd == 0 {
+	if scope == PerCrowd || c.perCrowd == 0 {
 		return budget{1, uint64(c.perCrowd), uint64(c.perCrowd), c}
 	}
 	crowds := (uint64(c.perWindow) + uint64(c.perCrowd) - 1) / uint64(c.perCrowd)
@@ -79,7 +79,7 @@ func (b budget) muAll(h task.Threshold) float64 { return math.Hypot(b.mu(h), b.m
 
 // totalSigma is the noise of the total, in thousandths.
 func (c caps) totalSigma(h task.Threshold) uint32 {
-	b := c.budget(PerEpochScope)
+	b := c.budget(PerEpoch)
 	sigma := totalRatio * float64(b.reports) * math.Sqrt(float64(c.decisions())) / b.mu(h)
 	return uint32(min(math.Ceil(10*max(1, sigma))*100, dp.MaxSigmaMilli))
 }
@@ -95,8 +95,8 @@ func (c caps) total(h task.Threshold, minBatch uint32) (*dp.Total, error) {
 }
 
 // Total returns the rule by which a batch of a task has enough reports, and by
-// which their number is published. It is nil for a task whose threshold has no noise:
-// its minimum is exact, and no number is published.
+// which their number is told. It is nil for a task whose threshold has no noise:
+// its minimum is exact, and no number is told.
 func Total(t *task.Task) (*dp.Total, error) {
 	rule, err := capsOf(t).total(t.Threshold, t.MinBatch)
 	if err != nil {
@@ -105,9 +105,9 @@ func Total(t *task.Task) (*dp.Total, error) {
 	return rule, nil
 }
 
-// CurveOf returns the privacy, against anyone with what is published of a crowd
+// CurveOf returns the privacy, against whoever has what is published of a crowd
 // task, of what one client may send in a salt window: all of it, or with
-// [PerCrowdScope] what goes to one crowd. It assumes that no client exceeds its
+// [PerCrowd] what goes to one crowd. It assumes that no client exceeds its
 // caps.
 func CurveOf(t *task.Task, scope Scope) (dp.Curve, error) {
 	return curveOf(t.Threshold, capsOf(t).budget(scope))
@@ -116,7 +116,7 @@ func CurveOf(t *task.Task, scope Scope) (dp.Curve, error) {
 // curveOf returns the privacy of what the budget allows: of the crowds and of
 // the total.
 func curveOf(h task.Threshold, b budget) (dp.Curve, error) {
-	rule, err := Threshold(h)
+	rule, err := h.Rule()
 	if err != nil {
 		return nil, err
 	}
@@ -127,20 +127,34 @@ func curveOf(h task.Threshold, b budget) (dp.Curve, error) {
 	return dp.Released(rule, total, b.share())
 }
 
-// unitText names the unit of the guarantee, in which a client's reports are
-// counted.
-func unitText(epochs uint32) string {
+// A Scope is what a guarantee covers.
+type Scope string
+
+// The scopes.
+const (
+	PerEpoch Scope = "epoch" // all that one client sends in an epoch, or a salt window
+	PerCrowd Scope = "crowd" // what one client sends to one crowd in it
+)
+
+// Budget returns to how many crowds one client of a task may send in a salt window,
+// and how many reports to each.
+func Budget(t *task.Task, scope Scope) (crowds, perCrowd uint64) {
+	b := capsOf(t).budget(scope)
+	return b.crowds, b.perCrowd
+}
+
+// Unit names the unit of the guarantee, in which a client's reports are counted: a
+// salt window of a number of epochs.
+func Unit(epochs uint32) string {
 	if epochs <= 1 {
 		return "epoch"
 	}
 	return fmt.Sprintf("salt window of %d epochs", epochs)
 }
 
-// within names the unit after "in" or "for".
-func within(epochs uint32) string { return article(unitText(epochs)) }
-
-func article(unit string) string {
-	if unit == unitText(1) {
+// WithArticle returns a [Unit] with its article.
+func WithArticle(unit string) string {
+	if unit == Unit(1) {
 		return "an " + unit
 	}
 	return "a " + unit

@@ -1,4 +1,4 @@
-package metric
+package cost
 
 import (
 	"sync"
@@ -39,9 +39,9 @@ type Cost struct {
 	Err     error // of the epsilon; [dp.ErrUnattainable] if no epsilon holds at the delta
 }
 
-// Threshold is [Threshold].
+// Threshold is [task.Threshold.Rule].
 func (c *Cache) Threshold(t task.Threshold) (dp.Threshold, error) {
-	return c.thresholds.get(t, func() (dp.Threshold, error) { return Threshold(t) })
+	return c.thresholds.get(t, func() (dp.Threshold, error) { return t.Rule() })
 }
 
 // Total is [Total].

@@ -1,13 +1,14 @@
-package metric
+package plan
 
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/printable"
+	"github.com/shoal-project/shoal/metric/cost"
 )
 
 // lineWidth is where the text of a plan is wrapped.
@@ -34,7 +35,7 @@ func (p *Plan) Text() string {
 	}
 	w.heading("All metrics together")
 	for _, sum := range p.Sums {
-		w.item(periodText(sum.Days), "of a client that takes part in all: "+sum.text()+"; "+dp.Assumption)
+		w.item(sum.Period(), "of a client that takes part in all: "+sum.String()+"; "+dp.Assumption)
 	}
 	return w.String()
 }
@@ -53,7 +54,7 @@ func (m *MetricPlan) write(w *writer) {
 	m.writeAccuracy(w)
 	m.writeForecast(w)
 	for _, a := range m.Accepted {
-		w.item("accepted", string(a.Risk)+": because "+a.Reason)
+		w.item("accepted", a.Risk+": because "+a.Reason)
 	}
 	for _, x := range m.Warnings {
 		w.item("mind", x)
@@ -75,9 +76,9 @@ func (m *MetricPlan) writeRecord(w *writer) {
 			text += "; sensitive"
 		}
 		if f.Randomised != "" {
-			text += fmt.Sprintf("; %s: local epsilon %s", f.Randomised, figure(f.LocalEpsilon))
+			text += fmt.Sprintf("; %s: local epsilon %s", f.Randomised, f.LocalEpsilon.String())
 			if f.LocalWhole != f.LocalEpsilon {
-				text += fmt.Sprintf(" each, %s for the field", figure(f.LocalWhole))
+				text += fmt.Sprintf(" each, %s for the field", f.LocalWhole.String())
 			}
 		}
 		w.item(f.Name, text)
@@ -95,18 +96,18 @@ func (m *MetricPlan) writeRecord(w *writer) {
 	}
 	w.item("size", size)
 	w.item("pace", fmt.Sprintf("at most %s a client and %s%s, %d to one crowd; each sent alone, at a random time up to %s later; batches below %d reports are destroyed unread; tables kept for %s",
-		plural(uint64(m.Wire.PerEpoch), "report"), m.Privacy.Unit, m.epochText(), m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
+		printable.Plural(uint64(m.Wire.PerEpoch), "report"), m.Privacy.Unit, m.epochText(), m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
 }
 
-// epochText gives the length of the unit in which reports are counted.
+// epochText says how long the unit is in which reports are counted.
 func (m *MetricPlan) epochText() string {
-	if m.Privacy.Unit == unitText(1) {
+	if m.Privacy.Unit == cost.Unit(1) {
 		return " of " + m.Wire.Epoch
 	}
 	return ", each of " + m.Wire.Epoch
 }
 
-// paddedWord describes how payloads are brought to one size.
+// paddedWord says how payloads come to their one size.
 func (m *MetricPlan) paddedWord() string {
 	if m.Quorum != nil {
 		return "encrypted, with a share and padding,"
@@ -132,7 +133,7 @@ func (m *MetricPlan) writeViews(w *writer) {
 
 func (m *MetricPlan) writePrivacy(w *writer) {
 	p := &m.Privacy
-	w.head("Privacy of one client, against anyone with what is published")
+	w.head("Privacy of one client, against whoever has what is published")
 	w.item("threshold", p.Threshold+"; "+p.Assumes)
 	if p.Total != "" {
 		w.item("batch", p.Total)
@@ -142,27 +143,20 @@ func (m *MetricPlan) writePrivacy(w *writer) {
 		w.item("epsilon", "none")
 		return
 	}
-	unit := article(p.Unit)
+	unit := cost.WithArticle(p.Unit)
 	if p.Declared != nil {
 		scope := "all that it sends in " + unit
-		if p.Covers == PerCrowdScope {
+		if p.Covers == cost.PerCrowd {
 			scope = "what it sends to one crowd in " + unit
 		}
 		w.item("declared", fmt.Sprintf("epsilon %s, delta %s for %s; computed delta at this epsilon: %s; %s",
-			figure(p.Declared.Epsilon), figure(p.Declared.Delta), scope, figure(p.Computed), dp.Assumption))
+			p.Declared.Epsilon.String(), p.Declared.Delta.String(), scope, p.Computed.String(), dp.Assumption))
 	}
-	w.item("one crowd", p.PerCrowd.text()+fmt.Sprintf("; no delta below %s at any epsilon; %s", figure(p.Floor), dp.Assumption))
-	w.item("one "+p.Unit, fmt.Sprintf("all that one client may send, in %s: %s by exact composition; %s", plural(p.Crowds, "crowd"), p.Exact.text(), dp.Assumption))
+	w.item("one crowd", p.PerCrowd.String()+fmt.Sprintf("; no delta below %s at any epsilon; %s", p.Floor.String(), dp.Assumption))
+	w.item("one "+p.Unit, fmt.Sprintf("all that one client may send, in %s: %s by exact composition; %s", printable.Plural(p.Crowds, "crowd"), p.Exact.String(), dp.Assumption))
 	for _, s := range p.Sums {
-		w.item(periodText(s.Days), s.text()+"; "+dp.Assumption)
+		w.item(s.Period(), s.String()+"; "+dp.Assumption)
 	}
-}
-
-func (g Guarantee) text() string {
-	if math.IsInf(float64(g.Epsilon), 1) {
-		return "no epsilon holds"
-	}
-	return fmt.Sprintf("epsilon %s, delta %s", figure(g.Epsilon), figure(g.Delta))
 }
 
 func (q *QuorumPlan) write(w *writer) {
@@ -190,9 +184,6 @@ func (m *MetricPlan) writeForecast(w *writer) {
 	w.item("reports", fmt.Sprintf("%.0f of %.0f reach the table (%.1f %%)", f.ReportsKept, f.Reports, 100*f.ReportShare))
 	w.item("surely", fmt.Sprintf("a crowd of %d reports is released in 19 cases of 20", f.SureSize))
 }
-
-// figure writes an epsilon or a delta, rounded up, or "none".
-func figure(f Figure) string { return dp.Figure(float64(f)) }
 
 func valuesText(values []FieldValue) string {
 	parts := make([]string, len(values))
@@ -241,7 +232,7 @@ func spaceAfter(label string) string {
 }
 
 // wrap breaks a text at spaces into rows of at most width runes; longer words
-// get a row of their own.
+// stand alone.
 func wrap(text string, width int) []string {
 	var rows []string
 	row := ""

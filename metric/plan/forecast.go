@@ -1,4 +1,4 @@
-package metric
+package plan
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A Population is what a plan assumes about the clients that will answer.
+// A Population is what a plan assumes about those who will answer.
 type Population struct {
 	Clients  int     // that take part in an epoch
 	Reports  float64 // that each sends in an epoch; 0 means all it may
@@ -21,7 +21,7 @@ type Population struct {
 	ReportSize func(*task.Task) int
 }
 
-// UsualPopulation returns the figures that plans assume by default.
+// UsualPopulation returns the figures that plans assume unless told otherwise.
 func UsualPopulation() Population {
 	return Population{Clients: 10_000, Values: 1000, Exponent: 1}
 }
@@ -31,7 +31,8 @@ const (
 	maxClients = 1_000_000_000
 )
 
-func (p Population) validate() error {
+// Validate returns an error for a population that no plan can be made for.
+func (p Population) Validate() error {
 	if p.Clients < 1 || p.Clients > maxClients || p.Values < 1 || p.Values > maxValues {
 		return fmt.Errorf("population: %d clients and %d crowds, want 1 to %d and 1 to %d", p.Clients, p.Values, maxClients, maxValues)
 	}
@@ -103,7 +104,7 @@ func possibleCrowds(t *task.Task) int {
 	bits := 0.0
 	for _, i := range t.Crowd.Fields {
 		f := &t.Schema[i]
-		if isText(f) {
+		if IsText(f) {
 			return maxValues
 		}
 		bits += fieldBits(f, int(f.Max))
