@@ -323,38 +323,8 @@ func aggregatePrivacy(t server.Task) Privacy {
 	if t.Task.RetentionDays > 0 {
 		p.Facts = append(p.Facts, Fact{"Kept for", plural(int64(t.Task.RetentionDays), "day", "days"), "then tables are removed"})
 	}
-	for _, h := range t.Task.Hops {
-		party := h.Role.String()
-		party = strings.ToUpper(party[:1]) + party[1:]
-		if h.URL != "" {
-			party += " at " + host(h.URL)
-		}
-		if h.Identity.Equal(t.Task.Hops[t.Hop].Identity) {
-			party += " (this server)"
-		}
-		p.Sees = append(p.Sees, aggregateSight(h.Role, party, g))
-	}
-	p.Sees = append(p.Sees,
-		Sight{"Leader and helper together", "everything, if they put their shares together: they must not be one organisation", "–"},
-		Sight{"You, here", "the released sums", "anything that was not released"})
+	p.Sees = sights(t)
 	return p
-}
-
-func aggregateSight(r task.Role, party string, g *task.Aggregation) Sight {
-	switch r {
-	case task.Leader:
-		sees := "one share of each report, which is random numbers; that a device sends, and from which address, while it sends"
-		if g.Presence == kind.Revealed {
-			sees += "; by that, who has something to say"
-		}
-		return Sight{party, sees, "any value; it keeps no address"}
-	case task.Helper:
-		return Sight{party, "the other share of each report, and the addresses that ask for its keys", "any value, and where a report came from"}
-	}
-	if g.Noise.Mechanism == dp.NoNoise {
-		return Sight{party, "the exact sum of each batch", "any single value"}
-	}
-	return Sight{party, "the sum of each batch with noise in it", "any single value, and the exact sums"}
 }
 
 func noiseFact(g *task.Aggregation) Fact {

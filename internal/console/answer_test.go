@@ -10,6 +10,7 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/internal/store/duckdb"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -80,14 +81,25 @@ func TestPrivacyCard(t *testing.T) {
 	}
 }
 
+// TestSights: the card quotes the plan, for each party by its name here.
 func TestSights(t *testing.T) {
 	one := sights(server.Task{Task: cardTask(task.Shuffler, task.Analyzer), Hop: 1})
-	if len(one) != 3 || !strings.Contains(one[0].Sees, "address") || !strings.Contains(one[0].Sees, "confirm a guess") || !strings.Contains(one[1].Party, "this server") {
+	if len(one) != 4 || !strings.Contains(one[0].Sees, "address") || !strings.Contains(one[0].Sees, "confirm a guess") || !strings.Contains(one[1].Party, "this server") || strings.Contains(one[0].Party, "this server") {
 		t.Errorf("with one shuffler: %+v", one)
 	}
-	two := sights(server.Task{Task: cardTask(task.Shuffler, task.Shuffler, task.Analyzer), Hop: 2})
-	if strings.Contains(two[0].Sees, "guess") || strings.Contains(two[1].Sees, "address") || !strings.Contains(two[1].Sees, "guess") {
-		t.Errorf("with two shufflers no one sees both address and crowd: %+v", two)
+	two := cardTask(task.Shuffler, task.Shuffler, task.Analyzer)
+	card := sights(server.Task{Task: two, Hop: 2})
+	if strings.Contains(card[0].Sees, "guess") || strings.Contains(card[1].Sees, "address") || !strings.Contains(card[1].Sees, "guess") {
+		t.Errorf("with two shufflers one sees both address and crowd: %+v", card)
+	}
+	views := plan.Views(two)[2:] // without device and network
+	if len(card) != len(views) {
+		t.Fatalf("%d rows, want %d", len(card), len(views))
+	}
+	for i, v := range views {
+		if card[i].Sees != v.Sees || card[i].Never != v.Never() {
+			t.Errorf("%+v, the plan has %+v", card[i], v)
+		}
 	}
 }
 

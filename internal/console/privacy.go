@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"math"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric/cost"
+	"github.com/shoal-project/shoal/metric/plan"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -137,52 +137,39 @@ func flipFact(f task.Field) Fact {
 	}
 }
 
-// sights describes what each party of a task can see.
+// sights returns who sees what, with the names of the parties.
 func sights(t server.Task) []Sight {
-	shufflers := len(t.Task.Hops) - 1
 	var all []Sight
-	for i, h := range t.Task.Hops {
-		party := fmt.Sprintf("%s at %s", strings.ToUpper(h.Role.String()[:1])+h.Role.String()[1:], host(h.URL))
-		if i == t.Hop {
-			party += " (this server)"
-		}
+	hop := 0
+	for _, v := range plan.Views(t.Task) {
 		switch {
-		case h.Role == task.Analyzer:
-			all = append(all, Sight{
-				party, "the reports of large enough crowds, in random order: " + strings.Join(columns(t.Task), ", "),
-				"who sent them, when, in which order; anything of smaller crowds but their number",
-			})
-		case i == 0 && shufflers == 1:
-			all = append(all, Sight{
-				party, "that a device sends, and from which address, while it sends; " + tagSight(t.Task),
-				"what is in a report; it keeps no address and no time",
-			})
-		case i == 0:
-			all = append(all, Sight{
-				party, "that a device sends, and from which address, while it sends",
-				"what is in a report, or which crowd it is in; it keeps no address and no time",
-			})
+		case v.Who == "device" || v.Who == "network observer":
+			continue // not parties of the answer
+		case v.Role != 0 && hop < len(t.Task.Hops):
+			all = append(all, Sight{partyName(t, hop, v.Who), v.Sees, v.Never()})
+			hop++
+		case v.Who == "analyst":
+			all = append(all, Sight{"You, here", v.Sees, v.Never()})
 		default:
-			all = append(all, Sight{party, "a batch of reports without origin; " + tagSight(t.Task), "who sent them and what is in them"})
+			all = append(all, Sight{capital(v.Who), v.Sees, v.Never()})
 		}
 	}
-	return append(all, Sight{"You, here", "the released tables and what became of each batch", "anything that was not released"})
+	return all
 }
 
-func tagSight(t *task.Task) string {
-	if t.Crowd.Kind == task.Constant {
-		return "all reports are one crowd"
+// partyName names a party of the task by its role and address.
+func partyName(t server.Task, hop int, role string) string {
+	h, name := t.Task.Hops[hop], capital(role)
+	if h.URL != "" {
+		name += " at " + host(h.URL)
 	}
-	return "a digest of each report’s crowd, with which it could confirm a guess of the value"
+	if hop == t.Hop {
+		name += " (this server)"
+	}
+	return name
 }
 
-func columns(t *task.Task) []string {
-	var names []string
-	for _, f := range t.Schema {
-		names = append(names, f.Name)
-	}
-	return slices.Clip(names)
-}
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func host(address string) string {
 	u, err := url.Parse(address)

@@ -91,7 +91,7 @@ func Aggregate(t *task.Task, accepted []Accepted, p Population) (AggregatePlan, 
 		Report: kind.ReportSize(in), CPU: clientSeconds(in),
 		Epoch: printable.Duration(int64(t.EpochSeconds)), MaxDelay: printable.Duration(int64(t.MaxDelay)),
 		MinBatch: t.MinBatch, Retention: printable.Duration(int64(t.RetentionDays) * 86400),
-		Aggregated: in.NewAggregateShare().Len(), Sees: aggregateViews(t), Noise: noiseOf(q, spend),
+		Aggregated: in.NewAggregateShare().Len(), Sees: Views(t), Noise: noiseOf(q, spend),
 		Clients: p.Clients,
 	}
 	out.PerMonth = out.Report * int(spend.Units(cost.MonthDays))
@@ -116,24 +116,6 @@ func nothing(a *task.Aggregation, words Kind) string {
 		return "it sends no report"
 	}
 	return words.Nothing()
-}
-
-func aggregateViews(t *task.Task) []View {
-	when := "that it takes part, once an epoch, whether it has anything to say or not"
-	if t.Aggregation.Presence == kind.Revealed {
-		when = "that it had something to say in the epoch"
-	}
-	exact := "exactly"
-	if t.Aggregation.Noise.Mechanism != dp.NoNoise {
-		exact = "with both aggregators' noise"
-	}
-	return []View{
-		{"network observer", "that an address sends a report to the leader, its one size and its time", "content"},
-		{"leader", "the sender's network address, which it must not keep, and by it " + when + "; one share of each report", "any value: its shares are random numbers without the helper's"},
-		{"helper", "how many reports there are, the other share of each, and the addresses that ask for its keys", "any value: its shares are random numbers without the leader's"},
-		{"collector", fmt.Sprintf("the sum of each batch of at least %d reports, %s, and how many they were", t.MinBatch, exact), "any single report"},
-		{"both aggregators as one", "who said what", "what was never recorded"},
-	}
 }
 
 // participation is what no noise of the aggregate route covers.
@@ -217,7 +199,7 @@ func (p *AggregatePlan) write(w *writer) {
 	w.item("price", p.Price)
 	w.head("Who sees what")
 	for _, v := range p.Sees {
-		w.item(v.Who, "sees "+v.Sees+". Does not see "+v.Hidden+".")
+		w.item(v.Who, v.String())
 	}
 	p.writeNoise(w)
 	w.head(fmt.Sprintf("Error bars (95 %%), for %d clients", p.Clients))

@@ -141,7 +141,7 @@ func Crowd(t *task.Task, n Notes, p Population) (MetricPlan, error) {
 	out := MetricPlan{
 		Name: t.Metric, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
 		Fields: fieldPlans(t, n.Sensitive), Loose: LooseBits(t), Example: example, Wire: wireOf(t, p),
-		Sees: views(t), Privacy: privacy, Quorum: quorumOf(t), Accuracy: accuracyOf(t, rule), Forecast: foretell(t, rule, p),
+		Sees: Views(t), Privacy: privacy, Quorum: quorumOf(t), Accuracy: accuracyOf(t, rule), Forecast: foretell(t, rule, p),
 		Accepted: n.Accepted,
 	}
 	out.Warnings = warnings(t, &out)

@@ -127,7 +127,7 @@ func randomisedNote(fields []FieldPlan) string {
 func (m *MetricPlan) writeViews(w *writer) {
 	w.head("Who sees what")
 	for _, v := range m.Sees {
-		w.item(v.Who, "sees "+v.Sees+". Does not see "+v.Hidden+".")
+		w.item(v.Who, v.String())
 	}
 }
 

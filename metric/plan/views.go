@@ -4,49 +4,66 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A View is what one party sees, and what it cannot.
+// A View is what one party of a task sees, what it does not see, and on which
+// assumption that rests.
 type View struct {
-	Who    string `json:"who"`
-	Sees   string `json:"sees"`
-	Hidden string `json:"hidden"`
+	Who     string    `json:"who"`
+	Role    task.Role `json:"-"` // of a party that the task names, else 0
+	Sees    string    `json:"sees"`
+	Hidden  string    `json:"hidden,omitempty"`
+	Assumes string    `json:"assumes,omitempty"`
 }
 
-// views says what each party sees.
-func views(t *task.Task) []View {
-	tag := "which reports are of one crowd, by a salted hash of " + crowdWords(t) + "; whoever guesses the value can compute the hash"
-	if t.Crowd.Kind == task.Constant {
-		tag = "that all reports are of one crowd"
+// Never returns what the party does not see, with the assumption.
+func (v View) Never() string {
+	if v.Assumes == "" || v.Hidden == "" {
+		return v.Hidden
 	}
-	address := "the sender's network address and the time of each report, which it must not keep"
+	return v.Hidden + ", as long as " + v.Assumes
+}
+
+// String states the view, after the party's name.
+func (v View) String() string {
+	if v.Hidden == "" {
+		return "sees " + v.Sees + "."
+	}
+	return "sees " + v.Sees + ". Does not see " + v.Never() + "."
+}
+
+// Views returns who sees what of a task: the device, a network observer, the
+// parties in the order of its hops, the parties as one, and those who read the
+// results. All pages, plans and documents quote it, so that a promise has one
+// wording.
+func Views(t *task.Task) []View {
+	device := View{Who: "device", Sees: "its own data, and each report before it leaves", Hidden: "data of others"}
+	analyst := View{Who: "analyst", Sees: "what is released, with its error bars", Hidden: "what is not released"}
+	between := crowdViews
+	if t.Method == task.Aggregate {
+		between = aggregateViews
+	}
+	return append(append([]View{device}, between(t)...), analyst)
+}
+
+const (
+	encrypted = "connections are encrypted"
+	apart     = "no two of these organisations work together"
+	halves    = "leader and helper do not work together"
+	address   = "the sender's network address and the time of each report, which it must not keep"
+)
+
+func crowdViews(t *task.Task) []View {
 	out := []View{{
 		Who: "network observer", Sees: "that an address sends reports to the first shuffler, their one size and their times",
-		Hidden: "content, nor which of the tasks of the same size it is",
+		Hidden: "content, nor which of the tasks of the same size it is", Assumes: encrypted,
 	}}
 	n := task.Shufflers(t.Hops)
-	rest := "what the reports say beside that"
-	if t.Crowd.Kind == task.Payload {
-		rest = "values that it cannot guess"
-	}
 	for i := range n {
-		v := View{Who: "shuffler"}
-		if n > 1 {
-			v.Who = fmt.Sprintf("shuffler %d", i+1)
-		}
-		first, last := i == 0, i == n-1
-		switch {
-		case first && last:
-			v.Sees, v.Hidden = address+"; "+tag, rest
-		case first:
-			v.Sees, v.Hidden = address, "crowds, nor content"
-		case last:
-			v.Sees, v.Hidden = tag, "where reports come from, nor "+rest
-		default:
-			v.Sees, v.Hidden = "how many reports there are", "where they come from, crowds, nor content"
-		}
-		out = append(out, v)
+		out = append(out, shufflerView(t, i, n))
 	}
 	together := "who sent what, as far as randomised response does not hide it"
 	if t.Encoding.Kind == task.Quorum {
@@ -62,18 +79,80 @@ func views(t *task.Task) []View {
 	)
 }
 
-// analyzerView says what the analyzer sees of a task.
+// shufflerView is the view of shuffler i of n.
+func shufflerView(t *task.Task, i, n int) View {
+	tag := "which reports are of one crowd, by a salted hash of " + crowdWords(t) + ", with which it can confirm a guess of the value"
+	if t.Crowd.Kind == task.Constant {
+		tag = "that all reports are of one crowd"
+	}
+	rest := "what the reports say beside that"
+	if t.Crowd.Kind == task.Payload {
+		rest = "values that it cannot guess"
+	}
+	v := View{Who: "shuffler", Role: task.Shuffler, Assumes: apart}
+	if n > 1 {
+		v.Who = fmt.Sprintf("shuffler %d", i+1)
+	}
+	switch first, last := i == 0, i == n-1; {
+	case first && last:
+		v.Sees, v.Hidden = address+"; "+tag, rest
+	case first:
+		v.Sees, v.Hidden = address, "crowds, nor content"
+	case last:
+		v.Sees, v.Hidden = tag, "where reports come from, nor "+rest
+	default:
+		v.Sees, v.Hidden = "how many reports there are", "where they come from, crowds, nor content"
+	}
+	return v
+}
+
 func analyzerView(t *task.Task) View {
-	table := "the reports of crowds that pass the threshold, as a table of " + strings.Join(fieldNames(t), ", ")
-	v := View{Who: "analyzer", Sees: table, Hidden: "where they come from, their order, their time within the epoch, nor any report of a crowd that does not pass"}
+	fields := strings.Join(fieldNames(t), ", ")
+	v := View{
+		Who: "analyzer", Role: task.Analyzer, Sees: "the reports of crowds that pass the threshold, as a table of " + fields,
+		Hidden:  "where they come from, their order, their time within the epoch, nor any report of a crowd that does not pass",
+		Assumes: apart,
+	}
 	if t.Encoding.Kind != task.Quorum {
 		return v
 	}
 	n := t.Encoding.Shares
 	v.Sees = fmt.Sprintf("the values that %d reports or more hold, of crowds that pass the threshold, as a table of %s; of other reports that reach it, ciphertexts: which are equal, and whether a guess is right",
-		n, strings.Join(fieldNames(t), ", "))
+		n, fields)
 	v.Hidden += fmt.Sprintf(", nor a value that fewer than %d hold and that it cannot guess", n)
 	return v
+}
+
+func aggregateViews(t *task.Task) []View {
+	when := "that it takes part, once an epoch, whether it has anything to say or not"
+	if t.Aggregation.Presence == kind.Revealed {
+		when = "that it had something to say in the epoch"
+	}
+	exact, single := "exactly", "any single report"
+	if t.Aggregation.Noise.Mechanism != dp.NoNoise {
+		exact, single = "with both aggregators' noise", "any single report, nor the exact sums"
+	}
+	return []View{
+		{
+			Who: "network observer", Sees: "that an address sends a report to the leader, its one size and its time",
+			Hidden: "content", Assumes: encrypted,
+		},
+		{
+			Who: "leader", Role: task.Leader, Sees: "the sender's network address, which it must not keep, and by it " + when + "; one share of each report",
+			Hidden: "any value: its shares are random numbers without the helper's", Assumes: halves,
+		},
+		{
+			Who: "helper", Role: task.Helper, Sees: "how many reports there are, the other share of each, and the addresses that ask for its keys",
+			Hidden: "any value: its shares are random numbers without the leader's", Assumes: halves,
+		},
+		{
+			Who: "collector", Role: task.Collector, Sees: fmt.Sprintf("the sum of each batch of at least %d reports, %s, and how many they were", t.MinBatch, exact),
+			Hidden: single, Assumes: halves,
+		},
+		{
+			Who: "leader and helper together", Sees: "who said what", Hidden: "what was never recorded",
+		},
+	}
 }
 
 func crowdWords(t *task.Task) string {

@@ -269,28 +269,6 @@ func (s *Stage) truth(metric string, bucket int) int {
 	return n
 }
 
-// sumSights lists what the parties of the aggregate questions could see.
-func (r *Result) sumSights() []Sight {
-	if len(r.Sums) == 0 {
-		return nil
-	}
-	reports := r.Sums[0].Reports
-	return []Sight{
-		{
-			"leader", fmt.Sprintf("%d reports a question with their addresses, one share of each: random numbers", reports),
-			"a value, or who has one: every device sends one report a question and hour, with or without",
-		},
-		{
-			"helper", "the other share of each report",
-			"a value, or an address that a report came from",
-		},
-		{
-			"collector", fmt.Sprintf("the sums over %d people", reports),
-			"anybody's value; with noise not even the exact sums",
-		},
-	}
-}
-
 // closes returns when the last batch of an epoch of the demo closes.
 func (s *Stage) closes(epoch task.Epoch) time.Time {
 	last := s.task.Closes(epoch)

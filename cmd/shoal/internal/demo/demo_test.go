@@ -7,12 +7,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
 	"github.com/shoal-project/shoal/internal/console"
+	"github.com/shoal-project/shoal/metric/plan"
 )
 
 // TestDemo plays the demo with invented programs and holds the answer against
@@ -64,6 +66,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("a count is off by %.0f: six standard deviations of the noise", r.Accuracy.WorstErr)
 	}
 	checkSums(t, r)
+	checkSees(t, s, r)
 	var text strings.Builder
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
@@ -150,5 +153,22 @@ func checkConsole(t *testing.T, s *Stage) {
 		if !strings.Contains(list, path) || !strings.HasPrefix(csv, "epoch,item,reports,estimate,stddev,low,high,task,version\n") {
 			t.Errorf("%s is not in the list, or exports %q", task.Metric, csv)
 		}
+	}
+}
+
+// checkSees: what the parties could see is in the words of the plan.
+func checkSees(t *testing.T, s *Stage, r *Result) {
+	t.Helper()
+	views := append(plan.Views(s.task), plan.Views(s.aggregates[0])...)
+	for _, got := range r.Sees {
+		quotes := func(v plan.View) bool {
+			return v.Who == got.Party && strings.HasPrefix(got.Sees, v.Sees) && got.Never == v.Never()
+		}
+		if !slices.ContainsFunc(views, quotes) {
+			t.Errorf("%+v is not in the plan", got)
+		}
+	}
+	if len(r.Sees) != 6 {
+		t.Errorf("%d parties, want 6", len(r.Sees))
 	}
 }
