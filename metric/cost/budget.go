@@ -95,8 +95,8 @@ func (c caps) total(h task.Threshold, minBatch uint32) (*dp.Total, error) {
 }
 
 // Total returns the rule by which a batch of a task has enough reports, and by
-// which their number is told. It is nil for a task whose threshold has no noise:
-// its minimum is exact, and no number is told.
+// which their number is published. It is nil for a task whose threshold has no noise:
+// its minimum is exact, and no number is published.
 func Total(t *task.Task) (*dp.Total, error) {
 	rule, err := capsOf(t).total(t.Threshold, t.MinBatch)
 	if err != nil {
@@ -105,7 +105,7 @@ func Total(t *task.Task) (*dp.Total, error) {
 	return rule, nil
 }
 
-// CurveOf returns the privacy, against whoever has what is published of a crowd
+// CurveOf returns the privacy, against anyone with what is published of a crowd
 // task, of what one client may send in a salt window: all of it, or with
 // [PerCrowd] what goes to one crowd. It assumes that no client exceeds its
 // caps.

@@ -30,7 +30,7 @@ type Declared struct {
 
 // Solve returns the noisy drop with threshold t and the least drop + sigma, on
 // a grid of 0.05 for sigma, whose exact privacy for what one client may send
-// keeps the promise: within a salt window or one crowd of it, as d.Covers says.
+// keeps the promise: within a salt window or one crowd of it, according to d.Covers.
 //
 // The caps are those of a salt window of the given number of epochs.
 func Solve(d Declared, t, perWindow, perCrowd, epochs uint32) (task.Threshold, error) {
@@ -123,8 +123,8 @@ func gaussianDelta(eps float64, h task.Threshold, b budget) float64 {
 	return normal(mu/2-eps/mu) - math.Exp(eps)*normal(-mu/2-eps/mu)
 }
 
-// truncation is the chance that the number dropped is cut at zero where it
-// tells of a client's reports.
+// truncation is the chance that the number dropped is cut at zero where that
+// reveals a client's reports.
 func truncation(drop, sigmaMilli uint32, b budget) float64 {
 	z := (float64(b.perCrowd) - 0.5 - float64(drop)) * 1000 / float64(sigmaMilli)
 	return float64(b.crowds) * normal(z)

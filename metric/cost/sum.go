@@ -73,7 +73,7 @@ func (s Spend) Units(days uint64) uint64 {
 }
 
 // A Sum is what all releases of some metrics cost one client in a number of
-// days, but for those that have no bound.
+// days, except those that have no bound.
 type Sum struct {
 	Days  uint64    `json:"days"`
 	Basic Guarantee `json:"basic"` // by basic composition

@@ -116,15 +116,15 @@ func say(t testing.TB, tally *kind.Tally, v any) {
 
 type count int64
 
-// Each question from what apps say to the result, over clients that say several
-// things, one thing, and nothing.
+// Each question from the values of apps to the result, over clients that record several
+// values, one value, and none.
 func TestFromValuesToResult(t *testing.T) {
 	qs := questions(t)
 	for _, tt := range []struct {
 		name     string
 		clients  [][]any
 		want     string  // rows
-		answered float64 // -1: not told
+		answered float64 // -1: not reported
 	}{
 		{"count", [][]any{{count(1)}, {count(1), count(1), count(7)}, {}, {count(0)}}, "count 2", -1},
 		{"count5", [][]any{{count(1), count(3)}, {count(9)}, {}}, "count 9", -1},
@@ -275,7 +275,7 @@ func TestOneValueIsKeptFairly(t *testing.T) {
 	}
 }
 
-// Whatever an app says, the report is one that both aggregators accept.
+// Whatever values an app records, both aggregators accept the report.
 func TestAnyTallyIsInBounds(t *testing.T) {
 	qs := questions(t)
 	names := []string{"mean", "sum", "vector", "bounded", "linf", "l1", "multihot"}

@@ -20,9 +20,9 @@ type AggregatePlan struct {
 	Consent  string    `json:"consent"`
 	Expires  time.Time `json:"expires"`
 
-	Type     string `json:"type"`     // what one client says in an epoch
+	Type     string `json:"type"`     // what one client records in an epoch
 	Several  string `json:"several"`  // how several values of an epoch become one
-	Nothing  string `json:"nothing"`  // how a client counts that has nothing to say
+	Nothing  string `json:"nothing"`  // how a client without a value counts
 	Presence string `json:"presence"` // hidden or revealed
 	VDAF     string `json:"vdaf"`
 	Chunk    uint32 `json:"chunk,omitempty"` // chunk length of the proof
@@ -46,8 +46,8 @@ type AggregatePlan struct {
 	Warnings []string       `json:"warnings,omitempty"`
 }
 
-// AggregateNoise is what noise costs and gives, for one client that changes what
-// it says in one epoch. The guarantee is that of one aggregator's noise: it holds
+// AggregateNoise is what noise costs and gives, for one client that changes the
+// values it records in one epoch. The guarantee is that of one aggregator's noise: it holds
 // even if the other adds none.
 type AggregateNoise struct {
 	Mechanism   string         `json:"mechanism"`
@@ -58,7 +58,7 @@ type AggregateNoise struct {
 	Presence    string         `json:"participation"`
 	StdDev      float64        `json:"std_dev"`   // of both aggregators' noise on an element, in its unit
 	Within95    float64        `json:"within_95"` // the same noise stays below this in 95 cases of 100
-	Quantum     float64        `json:"unit"`      // in which an element is counted: 1 but for gradients
+	Quantum     float64        `json:"unit"`      // in which an element is counted: 1 except for gradients
 	NoiseToEach string         `json:"adds"`
 }
 
@@ -137,19 +137,19 @@ func noiseOf(q *kind.Measure, spend cost.Spend) AggregateNoise {
 	return out
 }
 
-// presencePrice says what hiding presence costs, or what revealing it does.
+// presencePrice describes what hiding presence costs, or what revealing it does.
 func presencePrice(t *task.Task, p *AggregatePlan, clients int) string {
 	if t.Aggregation.Presence == kind.Revealed {
-		return "That a report exists is data, and nothing hides it: the leader, and whoever watches the network, learns of each address in which epochs it had something to say. No noise covers that, and the number of reports is exact. Hidden, every client would send one report an epoch instead."
+		return "That a report exists is data, and nothing hides it: the leader, and an observer of the network, learns of each address in which epochs it had something to say. No noise covers that, and the number of reports is exact. Hidden, every client would send one report an epoch instead."
 	}
-	return fmt.Sprintf("Hidden costs one report an epoch of every client: %s for %d clients, whoever has something to say. Revealed would send only the reports of those, and tell the leader and the network who they are, epoch by epoch.", bytesText(float64(p.Report)*float64(clients)), clients)
+	return fmt.Sprintf("Hidden costs one report an epoch of every client: %s for %d clients, whether or not they have something to say. Revealed would send only the reports of those that have, and tell the leader and the network who they are, epoch by epoch.", bytesText(float64(p.Report)*float64(clients)), clients)
 }
 
 func aggregateWarnings(t *task.Task, p *AggregatePlan, words Kind) []string {
 	var out []string
 	a, clients := &t.Aggregation, p.Clients
 	if a.Noise.Mechanism == dp.NoNoise {
-		out = append(out, "There is no noise. The collector gets exact sums: whoever knows what all clients but one said learns what that one did.")
+		out = append(out, "There is no noise. The collector gets exact sums: anyone with the values of all clients but one learns the value of that one.")
 	}
 	if eps := float64(p.Noise.Epoch.Epsilon); eps > muchEpsilon && !math.IsInf(eps, 1) {
 		out = append(out, fmt.Sprintf("An epsilon of %s for one epoch is deniability rather than privacy: a result can be up to %s times as likely for what one client said as for anything else.", dp.Figure(eps), dp.Figure(math.Exp(eps))))
@@ -227,7 +227,7 @@ func amount(x float64) string {
 
 func (p *AggregatePlan) writeNoise(w *writer) {
 	n := &p.Noise
-	w.head("Privacy of one client, against whoever has the results")
+	w.head("Privacy of one client, against anyone with the results")
 	w.item("noise", n.Mechanism)
 	w.item("added by", n.NoiseToEach)
 	w.item("one client", fmt.Sprintf("changes the result by up to %v in all elements together, %v in length", n.L1, n.L2))

@@ -16,7 +16,7 @@ type FieldValue struct {
 }
 
 // A Sent is one report that an example record makes. Randomised response is
-// not applied to it: it would show what was never said.
+// not applied to it: it would show a value that was never recorded.
 type Sent struct {
 	Fields  []FieldValue `json:"fields"`
 	Crowd   string       `json:"crowd"`   // what makes its crowd, before hashing
@@ -202,7 +202,7 @@ func valueText(f *task.Field, v task.Value) string {
 	return fmt.Sprint(v)
 }
 
-// bucketText writes a bucket with the range that it stands for.
+// bucketText writes a bucket with the range that it represents.
 func bucketText(f *task.Field, low int64) string {
 	i, found := slices.BinarySearch(f.Buckets, low)
 	if !found {

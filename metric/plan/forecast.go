@@ -9,7 +9,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A Population is what a plan assumes about those who will answer.
+// A Population is what a plan assumes about the clients that will answer.
 type Population struct {
 	Clients  int     // that take part in an epoch
 	Reports  float64 // that each sends in an epoch; 0 means all it may
@@ -21,7 +21,7 @@ type Population struct {
 	ReportSize func(*task.Task) int
 }
 
-// UsualPopulation returns the figures that plans assume unless told otherwise.
+// UsualPopulation returns the figures that plans assume by default.
 func UsualPopulation() Population {
 	return Population{Clients: 10_000, Values: 1000, Exponent: 1}
 }

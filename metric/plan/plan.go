@@ -15,7 +15,7 @@ import (
 // flipScale is the scale of [task.Field.Flip].
 const flipScale = 1_000_000
 
-// A Plan foretells what the metrics of a file will cost and tell.
+// A Plan forecasts what the metrics of a file will cost and reveal.
 type Plan struct {
 	File    string       `json:"file"`
 	Owner   string       `json:"owner"`
@@ -47,7 +47,7 @@ type MetricPlan struct {
 	Warnings []string    `json:"warnings,omitempty"`
 }
 
-// A FieldPlan says what becomes of a field.
+// A FieldPlan describes what becomes of a field.
 type FieldPlan struct {
 	Name         string      `json:"name"`
 	Type         string      `json:"type"`
@@ -72,12 +72,12 @@ type Wire struct {
 }
 
 // Privacy is what one client is guaranteed, for adding or removing all that it
-// sends, against whoever has what is published: the crowds, and the noised total
+// sends, against anyone with what is published: the crowds, and the noised total
 // of each batch.
 type Privacy struct {
 	Threshold string          `json:"threshold"`
 	Assumes   string          `json:"assumes"`         // what threshold and epsilons rest on
-	Total     string          `json:"total,omitempty"` // how the minimum is decided and the total told
+	Total     string          `json:"total,omitempty"` // how the minimum is decided and the total published
 	Protects  string          `json:"protects"`
 	Noise     bool            `json:"noise"`
 	Unit      string          `json:"unit"` // in which caps are counted and the guarantee holds
@@ -195,7 +195,7 @@ func local(f *task.Field) (string, cost.Figure, cost.Figure) {
 	return fmt.Sprintf("replaced by a random value with probability %g", p), unit, unit
 }
 
-// typeText says in words what a field may hold.
+// typeText describes in words what a field may hold.
 func typeText(f *task.Field) string {
 	switch f.Kind {
 	case task.String:
@@ -273,7 +273,7 @@ func privacyOf(t *task.Task, rule dp.Threshold, declared *cost.Declared) (Privac
 	return out, nil
 }
 
-// totalText says how the minimum is decided and what is told of the total.
+// totalText describes how the minimum is decided and what is published of the total.
 func totalText(t *task.Task) (string, error) {
 	total, err := cost.Total(t)
 	if err != nil || total == nil {

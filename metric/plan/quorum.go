@@ -25,7 +25,7 @@ func quorumOf(t *task.Task) *QuorumPlan {
 		Shares: n, Forged: (t.Threshold.T - uint32(n)) / 2,
 		Reads: fmt.Sprintf("the analyzer can read a value once %d reports of one epoch hold it; the reports of two epochs or tasks cannot be put together", n),
 		Below: "of a value that fewer hold, the analyzer has only ciphertexts: that they are equal, how many there are, and whether a guess is right",
-		Guess: fmt.Sprintf("what can be guessed is protected by the crowd threshold, not by the %d shares: whoever holds a ciphertext can encrypt a guess and compare", n),
+		Guess: fmt.Sprintf("what can be guessed is protected by the crowd threshold, not by the %d shares: anyone with a ciphertext can encrypt a guess and compare", n),
 	}
 	if t.Crowd.Kind == task.Constant {
 		q.Guess = fmt.Sprintf("no crowd threshold stands before a value, since the crowd is constant: the %d shares alone protect it, if nobody can guess it, and nothing does if somebody can", n)

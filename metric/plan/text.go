@@ -99,7 +99,7 @@ func (m *MetricPlan) writeRecord(w *writer) {
 		printable.Plural(uint64(m.Wire.PerEpoch), "report"), m.Privacy.Unit, m.epochText(), m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
 }
 
-// epochText says how long the unit is in which reports are counted.
+// epochText gives the length of the unit in which reports are counted.
 func (m *MetricPlan) epochText() string {
 	if m.Privacy.Unit == cost.Unit(1) {
 		return " of " + m.Wire.Epoch
@@ -107,7 +107,7 @@ func (m *MetricPlan) epochText() string {
 	return ", each of " + m.Wire.Epoch
 }
 
-// paddedWord says how payloads come to their one size.
+// paddedWord describes how payloads are brought to one size.
 func (m *MetricPlan) paddedWord() string {
 	if m.Quorum != nil {
 		return "encrypted, with a share and padding,"
@@ -133,7 +133,7 @@ func (m *MetricPlan) writeViews(w *writer) {
 
 func (m *MetricPlan) writePrivacy(w *writer) {
 	p := &m.Privacy
-	w.head("Privacy of one client, against whoever has what is published")
+	w.head("Privacy of one client, against anyone with what is published")
 	w.item("threshold", p.Threshold+"; "+p.Assumes)
 	if p.Total != "" {
 		w.item("batch", p.Total)
@@ -232,7 +232,7 @@ func spaceAfter(label string) string {
 }
 
 // wrap breaks a text at spaces into rows of at most width runes; longer words
-// stand alone.
+// get a row of their own.
 func wrap(text string, width int) []string {
 	var rows []string
 	row := ""

@@ -162,7 +162,7 @@ func TestParseRefusesUnknownSettings(t *testing.T) {
 		to   byte
 		want string
 	}{
-		{"kind", number, 11, "unknown kind 11"},
+		{"kind", number, 250, "unknown kind 250"},
 		{"kind 0", number, 0, "unknown kind 0"},
 		{"length", settings + 8 + 3, 1, "does not use"},
 		{"bound -0", settings + 8 + 4 + 3 + 2, 0x80, "does not use"},
