@@ -220,7 +220,7 @@ func TestManyLosses(t *testing.T) {
 // know: each one's loss shows, and the silence of the first.
 func TestChainOfStatements(t *testing.T) {
 	c := newChainOf(t, 2, small)
-	fs, store := durable.FS(durable.Mem()), newModel()
+	fs, store := durable.Mem(), newModel()
 	p := c.Parties[1]
 	var second *shuffler.Shuffler
 	startSecond := func() {
