@@ -33,7 +33,7 @@ func TestDocumentsQuoteWhoSeesWhat(t *testing.T) {
 	}{
 		{"README.md", crowd[i].Sees},
 		{"README.md", sums[j].Sees},
-		{"docs/aggregate.md", sums[j].Sees},
+		{"docs/spec/aggregate.md", sums[j].Sees},
 	} {
 		b, err := os.ReadFile("../" + d.file)
 		if want := table(d.want); !strings.Contains(string(must(t, b, err)), want) {
