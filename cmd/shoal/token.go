@@ -19,7 +19,7 @@ type tokenCmd struct {
 type tokenCreateCmd struct {
 	configFlag
 	Name    string   `arg:"" help:"A name to know it by."`
-	Scope   []string `required:"" help:"What it allows: read, tasks, export, collect or keys; docs/operations.md says what each is for. May be repeated."`
+	Scope   []string `required:"" help:"What it allows: read, tasks, export, collect or keys; docs/guide/operator.md says what each is for. May be repeated."`
 	Expires string   `default:"90d" help:"For how long, such as 90d; never for no end (${default})."`
 }
 

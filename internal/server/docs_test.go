@@ -14,20 +14,20 @@ import (
 	"testing"
 )
 
-// These tests compare what docs/operations.md and the package's documentation
+// These tests compare what docs/guide/operator.md and the package's documentation
 // state with the code.
 
-// manualTable returns the rows of the table of docs/operations.md whose first
+// manualTable returns the rows of the table of docs/guide/operator.md whose first
 // column has the given title, by the first column.
 func manualTable(t *testing.T, title string) map[string]string {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/operations.md")
+	page, err := os.ReadFile("../../docs/guide/operator.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, found := strings.Cut(string(page), "\n| "+title+" |")
 	if !found {
-		t.Fatalf("docs/operations.md has no table with the column %q", title)
+		t.Fatalf("docs/guide/operator.md has no table with the column %q", title)
 	}
 	rows := map[string]string{}
 	for i, line := range strings.Split(rest, "\n") {
@@ -80,17 +80,17 @@ func TestReadinessReasonsInManual(t *testing.T) {
 			}
 		}
 		if found == "" || matched[found] {
-			t.Errorf("docs/operations.md has no row of its own for the reason %q", format)
+			t.Errorf("docs/guide/operator.md has no row of its own for the reason %q", format)
 		}
 		matched[found] = true
 	}
 	for row := range rows {
 		if !matched[row] {
-			t.Errorf("docs/operations.md has the reason %q, which reasons.go has not", row)
+			t.Errorf("docs/guide/operator.md has the reason %q, which reasons.go has not", row)
 		}
 	}
 	if full := fmt.Sprintf(whyDiskFull, Size(leastFree)); !matched[full] {
-		t.Errorf("docs/operations.md has no row %q", full)
+		t.Errorf("docs/guide/operator.md has no row %q", full)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestScopesInManual(t *testing.T) {
 	rows := manualTable(t, "Scope")
 	for _, s := range scopes {
 		if got, want := rows["`"+string(s)+"`"], strings.Join(routes[string(s)], ", "); got != want {
-			t.Errorf("docs/operations.md: scope %s opens %q, want %q", s, got, want)
+			t.Errorf("docs/guide/operator.md: scope %s opens %q, want %q", s, got, want)
 		}
 		if _, err := ParseScope("other"); !strings.Contains(err.Error(), string(s)) {
 			t.Errorf("the error of an unknown scope does not name %s: %v", s, err)
@@ -193,7 +193,7 @@ func TestScopesInManual(t *testing.T) {
 func TestKeyAlarmInManual(t *testing.T) {
 	row := manualTable(t, "Counter")["`shoal_key_seconds_left`"]
 	if !strings.Contains(row, "below `keys.overlap`") {
-		t.Errorf("docs/operations.md: the alarm of keys is %q", row)
+		t.Errorf("docs/guide/operator.md: the alarm of keys is %q", row)
 	}
 	gauge := regexp.MustCompile(`(?m)^shoal_key_seconds_left\{role="(\w+)"\} (\S+)$`)
 	crowd, sums := newWorld(t), newAggregateWorld(t)
@@ -224,7 +224,7 @@ func TestKeyAlarmInManual(t *testing.T) {
 	}
 	for role, set := range has {
 		if set != strings.Contains(row, role) {
-			t.Errorf("%s has the gauge: %t; docs/operations.md: %q", role, set, row)
+			t.Errorf("%s has the gauge: %t; docs/guide/operator.md: %q", role, set, row)
 		}
 	}
 }

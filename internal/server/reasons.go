@@ -1,6 +1,6 @@
 package server
 
-// The reasons for which /readyz answers 503, as formats. docs/operations.md has a
+// The reasons for which /readyz answers 503, as formats. docs/guide/operator.md has a
 // row for each, and a test compares them.
 const (
 	whyStopping   = "shutting down"
