@@ -184,6 +184,9 @@ func (c *Client) Upload(ctx context.Context, m Measurement, at time.Time) error 
 	}
 }
 
+// longestPause is the longest pause between attempts.
+const longestPause = time.Hour
+
 // UploadReports uploads reports in one request, and the same bytes again after a
 // failure that may pass. It returns those that the leader refused. A relay may
 // send many; a client that sends several of its own at once reveals that they are
@@ -193,23 +196,21 @@ func (c *Client) UploadReports(ctx context.Context, reports ...*dap.Report) ([]d
 	if err != nil {
 		return nil, err
 	}
-	wait := c.o.Backoff
 	for attempt := 1; ; attempt++ {
 		rejected, err := c.Post(ctx, body)
 		if err == nil || attempt >= c.o.Attempts || ctx.Err() != nil {
 			return rejected, err
 		}
-		delay := wait
+		delay := clock.Backoff(attempt, c.o.Backoff, longestPause)
 		if answer, ok := errors.AsType[*Answer](err); ok {
 			if !answer.Temporary() {
 				return nil, err
 			}
 			delay = max(delay, min(answer.RetryAfter, time.Minute))
 		}
-		if err := c.o.Clock.Until(ctx, c.o.Clock.Now().Add(delay)); err != nil {
+		if err := clock.Sleep(ctx, c.o.Clock, delay); err != nil {
 			return nil, err
 		}
-		wait *= 2
 	}
 }
 

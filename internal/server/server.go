@@ -449,16 +449,15 @@ func (s *Server) Run(ctx context.Context) error {
 
 // maintain rotates the keyrings and refreshes the gauges, now and then.
 func (s *Server) maintain(ctx context.Context) error {
-	for {
-		if err := s.rotateKeys(ctx); err != nil {
-			s.failed("keys", err)
-		}
+	work := func(ctx context.Context) error {
+		err := s.rotateKeys(ctx)
 		s.syncAggregates(ctx)
 		s.refresh(ctx)
-		if err := s.o.Clock.Until(ctx, s.o.Clock.Now().Add(s.config.Batches.Tick.D())); err != nil {
-			return nil
-		}
+		return err
 	}
+	next := func(error) time.Time { return s.o.Clock.Now().Add(s.config.Batches.Tick.D()) }
+	_ = clock.Loop(ctx, s.o.Clock, nil, work, next, func(err error) { s.failed("keys", err) }) // it ends with its context only
+	return nil
 }
 
 // Tick does all periodic work that is due, once: keys, batches, hand-over,

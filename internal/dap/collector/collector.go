@@ -54,7 +54,7 @@ func (noMetrics) Request(string) {}
 type Collector struct {
 	config Config
 	client *exchange.Client
-	wake   chan struct{}
+	wake   clock.Signal
 
 	tickMu sync.Mutex // held by what works on asks
 
@@ -90,7 +90,7 @@ func New(c Config) (*Collector, error) {
 	return &Collector{
 		config:    c,
 		client:    &exchange.Client{HTTP: c.HTTP, Clock: c.Clock, Attempts: 1}, // asks have pauses of their own, which survive a restart
-		wake:      make(chan struct{}, 1),
+		wake:      clock.NewSignal(),
 		questions: map[dap.TaskID]*Question{},
 		tries:     map[dap.CollectionJobID]attempt{},
 	}, nil
@@ -131,10 +131,7 @@ func (c *Collector) Drop(id dap.TaskID) {
 
 // poke makes Run look at once.
 func (c *Collector) poke() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.wake.Set()
 }
 
 func (c *Collector) question(id dap.TaskID) *Question {

@@ -8,32 +8,19 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
-const maxSleep = time.Minute // Run looks at least so often
+const (
+	maxSleep     = time.Minute // Run looks at least so often
+	longestPause = time.Hour   // after failures in a row
+)
 
 // Run does what is due, whenever it is due, until ctx is done, and returns ctx's
 // error. Failures do not end it; they are in [Collector.Status] and passed to
 // failed, if that is not nil.
 func (c *Collector) Run(ctx context.Context, failed func(error)) error {
-	for {
-		if err := c.Tick(ctx); err != nil && failed != nil && ctx.Err() == nil {
-			failed(err)
-		}
-		wait, cancel := context.WithCancel(ctx)
-		go func() {
-			select {
-			case <-c.wake:
-			case <-wait.Done():
-			}
-			cancel()
-		}()
-		_ = c.config.Clock.Until(wait, c.due()) // woken, due or done: look again
-		cancel()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
+	return clock.Loop(ctx, c.config.Clock, c.wake, c.Tick, func(error) time.Time { return c.due() }, failed)
 }
 
 // due returns when there may be something to do.
@@ -199,20 +186,11 @@ func (c *Collector) advance(ctx context.Context, a Ask) error {
 	defer c.mu.Unlock()
 	switch {
 	case err != nil:
-		c.tries[a.ID] = attempt{n: try.n + 1, next: now.Add(max(pause, backoff(c.config.Poll, try.n))), err: err}
+		c.tries[a.ID] = attempt{n: try.n + 1, next: now.Add(max(pause, clock.Backoff(try.n+1, c.config.Poll, longestPause))), err: err}
 	case pause > 0:
 		c.tries[a.ID] = attempt{next: now.Add(pause)}
 	default:
 		delete(c.tries, a.ID)
 	}
 	return err
-}
-
-// backoff is how long to wait after the n-th failure in a row.
-func backoff(first time.Duration, n int) time.Duration {
-	const longest = time.Hour
-	if n > 12 {
-		return longest
-	}
-	return min(first<<n, longest)
 }

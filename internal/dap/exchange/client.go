@@ -62,7 +62,7 @@ var ErrAnswer = errors.New("unexpected answer")
 // up. The error is a [Problem] if the server has answered with one; errors of the
 // connection are those of net/http.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
-	attempts, pause := cmp.Or(c.Attempts, 5), cmp.Or(c.First, time.Second)
+	attempts, first := cmp.Or(c.Attempts, 5), cmp.Or(c.First, time.Second)
 	most := cmp.Or(c.Most, time.Minute)
 	for n := 1; ; n++ {
 		answer, err := c.once(ctx, &r)
@@ -74,11 +74,10 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 		if final || n >= attempts || ctx.Err() != nil {
 			return nil, fmt.Errorf("%s %s: %w", r.Method, pathOf(r.URL), err)
 		}
-		wait := min(max(c.spread(pause), p.Retry), most)
-		if err := c.clock().Until(ctx, c.clock().Now().Add(wait)); err != nil {
+		wait := min(max(c.spread(clock.Backoff(n, first, most)), p.Retry), most)
+		if err := clock.Sleep(ctx, c.clock(), wait); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", r.Method, pathOf(r.URL), err)
 		}
-		pause = min(2*pause, most)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // A Status is a picture of the helper for health checks and counters.
@@ -49,14 +51,11 @@ func (h *Helper) Run(ctx context.Context) error {
 		h.config.Report(err)
 		h.fault(err)
 	}
-	for {
-		if err := h.config.Clock.Until(ctx, h.config.Clock.Now().Add(h.config.Sweep)); err != nil {
-			return err
-		}
-		if err := h.Tick(ctx); err != nil && ctx.Err() == nil {
-			h.config.Report(err)
-		}
+	next := func(error) time.Time { return h.config.Clock.Now().Add(h.config.Sweep) }
+	if err := h.config.Clock.Until(ctx, next(nil)); err != nil {
+		return err
 	}
+	return clock.Loop(ctx, h.config.Clock, nil, h.Tick, next, h.config.Report)
 }
 
 // work handles one job after another. A job that fails for our own fault is tried

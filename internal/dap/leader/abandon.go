@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/exchange"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
@@ -39,7 +40,7 @@ func (l *Leader) again(s *tasks.Serving, j *Job, b *begun, rejected []dap.Report
 	}
 	// If it was not the report that is early, it is the helper that is late.
 	next.Turned = !j.Turned // the helper has an answer to the same request
-	next.Due = l.now().Add(pause(next.Round, tooEarlyPause, l.config.LongPause))
+	next.Due = l.now().Add(clock.Backoff(next.Round, tooEarlyPause, l.config.LongPause))
 	if due.After(next.Due) {
 		next.Due = due
 	}

@@ -157,7 +157,7 @@ func (l *Leader) endWithout(ctx context.Context, j Job, lost []Loss, next ...Job
 	}
 	l.config.Metrics.Job(JobAbandoned)
 	l.jobEnded(&j, len(next))
-	l.wake.jobs.set()
+	l.wake.jobs.Set()
 	return true, nil
 }
 

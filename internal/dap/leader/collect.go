@@ -137,7 +137,7 @@ func (l *Leader) createCollection(ctx context.Context, s *tasks.Serving, id dap.
 	c, fresh, err := l.config.Store.CreateCollection(context.WithoutCancel(ctx), c)
 	if err == nil && fresh {
 		l.config.Metrics.Collection(Waiting)
-		l.wake.collections.set()
+		l.wake.collections.Set()
 	}
 	return c, fresh, err
 }
@@ -413,6 +413,6 @@ func (l *Leader) collectionChanged(c Collection) {
 		l.mu.Unlock()
 	}
 	l.announce()
-	l.wake.intake.set()
-	l.wake.collections.set()
+	l.wake.intake.Set()
+	l.wake.collections.Set()
 }

@@ -162,7 +162,7 @@ func (l *Leader) doubtful(in *intake) {
 	l.mu.Lock()
 	l.doubts[in] = struct{}{}
 	l.mu.Unlock()
-	l.wake.intake.set()
+	l.wake.intake.Set()
 }
 
 // adoptLogs is adopt for all tasks whose logs are in doubt.
@@ -225,7 +225,7 @@ func (in *intake) appendTo(ctx context.Context, o *taskLog, records [][]byte) er
 	in.stored.Add(size)
 	s.size.Add(size)
 	if s.reports.Add(n); s.full(&in.leader.config) {
-		in.leader.wake.intake.set()
+		in.leader.wake.intake.Set()
 	}
 	return nil
 }
@@ -236,18 +236,6 @@ func (in *intake) leave(o *taskLog) {
 	defer in.mu.Unlock()
 	if in.current == o {
 		in.current = nil
-	}
-}
-
-// A signal wakes a loop. It remembers one signal.
-type signal chan struct{}
-
-func newSignal() signal { return make(signal, 1) }
-
-func (s signal) set() {
-	select {
-	case s <- struct{}{}:
-	default:
 	}
 }
 

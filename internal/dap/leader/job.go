@@ -379,7 +379,7 @@ func (l *Leader) jobEnded(j *Job, next int) {
 	}
 	l.mu.Unlock()
 	if l.recount.Load() {
-		l.wake.gc.set()
+		l.wake.gc.Set()
 	}
-	l.wake.collections.set()
+	l.wake.collections.Set()
 }

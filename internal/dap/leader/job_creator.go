@@ -61,8 +61,8 @@ func (l *Leader) createJobs(ctx context.Context, all bool) (bool, error) {
 		l.mu.Unlock()
 	}
 	if worked {
-		l.wake.jobs.set()
-		l.wake.collections.set()
+		l.wake.jobs.Set()
+		l.wake.collections.Set()
 	}
 	return worked, errors.Join(errs...)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // A lot is a job with the reports that it is about, as they were uploaded.
@@ -20,7 +22,7 @@ type lot struct {
 func (l *Leader) drive(ctx context.Context, report func(error)) error {
 	l.driving.Lock()
 	defer l.driving.Unlock()
-	d := &driver{leader: l, report: report, slots: make(chan struct{}, l.config.Workers), ended: newSignal()}
+	d := &driver{leader: l, report: report, slots: make(chan struct{}, l.config.Workers), ended: clock.NewSignal()}
 	return d.run(ctx)
 }
 
@@ -30,7 +32,7 @@ type driver struct {
 	leader *Leader
 	report func(error)
 	slots  chan struct{} // held by workers
-	ended  signal
+	ended  clock.Signal
 
 	mu      sync.Mutex // also held while report is called
 	running int
@@ -98,7 +100,7 @@ func (d *driver) end(err error) {
 	if err != nil {
 		d.report(err)
 	}
-	d.ended.set()
+	d.ended.Set()
 }
 
 func (d *driver) count() int {
@@ -177,6 +179,6 @@ func (s *startedJobs) take(k jobKey) *begun {
 
 // dueAfter returns when a job whose attempt has failed is tried again.
 func (l *Leader) dueAfter(attempts int, asked time.Duration) time.Time {
-	wait := max(asked, pause(attempts, l.config.FirstPause, l.config.LongPause))
+	wait := max(asked, clock.Backoff(attempts, l.config.FirstPause, l.config.LongPause))
 	return l.now().Add(max(time.Second, wait))
 }

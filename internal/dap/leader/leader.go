@@ -152,7 +152,7 @@ type Leader struct {
 	losses  [LostEarly + 1]atomic.Int64
 	claimed claimed // this process's claim on the node's name
 
-	wake struct{ intake, jobs, collections, gc signal }
+	wake struct{ intake, jobs, collections, gc clock.Signal }
 
 	creating, driving, collecting, sweeping sync.Mutex // one of each at a time
 
@@ -201,7 +201,7 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 	}
 	l.blocked.logs = make(map[dap.TaskID][]*taskLog)
 	l.readers = readers{leader: l, limit: 4*c.Workers + 16, all: make(map[logKey]*reader)}
-	l.wake.intake, l.wake.jobs, l.wake.collections, l.wake.gc = newSignal(), newSignal(), newSignal(), newSignal()
+	l.wake.intake, l.wake.jobs, l.wake.collections, l.wake.gc = clock.NewSignal(), clock.NewSignal(), clock.NewSignal(), clock.NewSignal()
 	if err := l.recover(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting leader: %w", err), l.Close())
 	}

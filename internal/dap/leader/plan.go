@@ -159,18 +159,6 @@ func jobSize(in vdaf.Instance, reports int, maxBytes int64) int {
 	return int(max(1, min(int64(reports), maxBytes/each)))
 }
 
-// pause returns how long to wait after attempts failed in a row: doubling from
-// first to longest.
-func pause(attempts int, first, longest time.Duration) time.Duration {
-	if attempts < 1 {
-		return first
-	}
-	if attempts > 30 || first > longest>>(attempts-1) {
-		return longest
-	}
-	return first << (attempts - 1)
-}
-
 // latest returns the start of the latest of some times, and false if that is
 // beyond the range.
 func latest(p dap.TimePrecision, times ...dap.Time) (time.Time, bool) {

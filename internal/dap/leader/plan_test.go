@@ -174,14 +174,6 @@ func TestRecent(t *testing.T) {
 	}
 }
 
-func TestPause(t *testing.T) {
-	for attempts, want := range map[int]time.Duration{0: 1, 1: 1, 2: 2, 3: 4, 10: 512, 11: 600, 99: 600} {
-		if got := pause(attempts, time.Second, 10*time.Minute); got != want*time.Second {
-			t.Errorf("after %d attempts %v, want %d s", attempts, got, want)
-		}
-	}
-}
-
 func TestCoarse(t *testing.T) {
 	for _, c := range []struct{ missing, minimum, want uint64 }{
 		{1, 100, 25}, {25, 100, 25}, {26, 100, 50}, {100, 100, 100}, {1, 3, 1}, {2, 3, 2}, {3, 3, 3}, {7, 10, 8}, {9, 10, 10},

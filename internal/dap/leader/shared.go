@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/segment"
 )
 
@@ -27,7 +28,7 @@ const maxEnded = 8
 // one task is moved, others are copied. It is removed when the store knows all of
 // these logs to be sealed. The files of a log stay at least as long.
 type sharedLog struct {
-	wake    signal // rung when what it waits for has ended
+	wake    clock.Signal // rung when what it waits for has ended
 	log     *segment.Log
 	dir     string
 	serial  uint64
@@ -78,7 +79,7 @@ func (s *sharedLog) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.using--; s.using == 0 && s.closing {
-		s.wake.set()
+		s.wake.Set()
 	}
 }
 
@@ -99,7 +100,7 @@ func (s *sharedLog) joined() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.joining--; s.joining == 0 && s.closing {
-		s.wake.set()
+		s.wake.Set()
 	}
 }
 
@@ -156,7 +157,7 @@ func (l *Leader) active() (*sharedLog, error) {
 	if closed {
 		return nil, errors.Join(segment.ErrClosed, s.log.Close())
 	}
-	l.wake.intake.set() // it must be closed when its time has come
+	l.wake.intake.Set() // it must be closed when its time has come
 	return s, nil
 }
 
@@ -231,7 +232,7 @@ func (l *Leader) want(task dap.TaskID, upto uint64) {
 	l.mu.Lock()
 	l.wanted[task] = max(l.wanted[task], upto)
 	l.mu.Unlock()
-	l.wake.intake.set()
+	l.wake.intake.Set()
 }
 
 // waitedFor returns, by task, up to which log collections wait for.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/segment"
 )
 
@@ -26,47 +27,30 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 			failed(err)
 		}
 	}
-	loop := func(work func() error, wake signal, due func(context.Context) time.Time) func() error {
+	loop := func(work func(context.Context) error, wake clock.Signal, due func(context.Context) time.Time) func() error {
 		return func() error {
-			for {
-				var err error
-				if l.fenced() == nil { // else there is nothing that it may do
-					err = work()
+			unlessFenced := func(ctx context.Context) error {
+				if l.fenced() != nil { // there is nothing that it may do
+					return nil
 				}
-				report(err)
-				at := due(ctx)
-				if err != nil { // what failed may be due still
-					at = later(at, l.config.Clock.Now().Add(l.config.FirstPause))
-				}
-				l.sleep(ctx, wake, at)
-				if err := ctx.Err(); err != nil {
-					return err
-				}
+				return work(ctx)
 			}
+			next := func(err error) time.Time {
+				if err != nil { // what failed may be due still
+					return later(due(ctx), l.config.Clock.Now().Add(l.config.FirstPause))
+				}
+				return due(ctx)
+			}
+			return clock.Loop(ctx, l.config.Clock, wake, unlessFenced, next, report)
 		}
 	}
 	var g errgroup.Group
-	never := make(signal)
-	g.Go(loop(func() error { return l.keepClaim(ctx) }, never, func(context.Context) time.Time { return later(l.renewDue(), l.now().Add(l.config.FirstPause)) }))
-	g.Go(loop(func() error { _, err := l.createDueJobs(ctx, false); return err }, l.wake.intake, l.intakeDue))
-	g.Go(loop(func() error { return l.drive(ctx, report) }, l.wake.jobs, l.jobsDue))
-	g.Go(loop(func() error { _, err := l.driveCollections(ctx); return err }, l.wake.collections, l.collectionsDue))
-	g.Go(loop(func() error { return l.collectGarbage(ctx) }, l.wake.gc, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
+	g.Go(loop(l.keepClaim, nil, func(context.Context) time.Time { return later(l.renewDue(), l.now().Add(l.config.FirstPause)) }))
+	g.Go(loop(func(ctx context.Context) error { _, err := l.createDueJobs(ctx, false); return err }, l.wake.intake, l.intakeDue))
+	g.Go(loop(func(ctx context.Context) error { return l.drive(ctx, report) }, l.wake.jobs, l.jobsDue))
+	g.Go(loop(func(ctx context.Context) error { _, err := l.driveCollections(ctx); return err }, l.wake.collections, l.collectionsDue))
+	g.Go(loop(l.collectGarbage, l.wake.gc, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
 	return g.Wait()
-}
-
-// sleep waits until it is time, or wake is set.
-func (l *Leader) sleep(ctx context.Context, wake signal, until time.Time) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-wake:
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
-	l.config.Clock.Until(ctx, until) // due, woken or done: the caller looks
 }
 
 // Tick does everything that is due now. Each log, job and collection goes as far
@@ -219,7 +203,7 @@ func (l *Leader) collectGarbage(ctx context.Context) error {
 func (l *Leader) removable(o *taskLog) {
 	if o.info.State == LogDone && o.jobs <= 0 && (o.home == nil || o.home.removed) {
 		l.finished[o] = struct{}{}
-		l.wake.gc.set()
+		l.wake.gc.Set()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // The names of the aggregator's own secrets.
@@ -178,12 +179,9 @@ func (r *Registry) Refresh(ctx context.Context) error {
 // Run refreshes until the context ends, and returns its error then. What goes
 // wrong meanwhile goes to report: the registry serves what it has and tries again.
 func (r *Registry) Run(ctx context.Context, report func(error)) error {
-	for {
-		if err := r.config.Clock.Until(ctx, r.config.Clock.Now().Add(r.config.Refresh)); err != nil {
-			return err
-		}
-		if err := r.Refresh(ctx); err != nil && ctx.Err() == nil {
-			report(err)
-		}
+	next := func(error) time.Time { return r.config.Clock.Now().Add(r.config.Refresh) }
+	if err := r.config.Clock.Until(ctx, next(nil)); err != nil {
+		return err
 	}
+	return clock.Loop(ctx, r.config.Clock, nil, r.Refresh, next, report)
 }

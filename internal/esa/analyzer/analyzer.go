@@ -73,7 +73,7 @@ type Analyzer struct {
 	guard    *clock.Guard
 	tasks    map[task.ID]*hosted
 	rules    cost.Cache    // of tasks with equal rules there is one copy
-	wake     chan struct{} // a batch has arrived
+	wake     clock.Signal  // a batch has arrived
 	tickMu   sync.Mutex    // one Tick at a time
 	acceptMu sync.Mutex    // one batch is accepted at a time
 	serial   atomic.Uint64 // of batches that arrive
@@ -128,7 +128,7 @@ func New(ctx context.Context, c Config) (*Analyzer, error) {
 		config:  c,
 		guard:   clock.NewGuard(c.Clock, c.Settle),
 		tasks:   map[task.ID]*hosted{},
-		wake:    make(chan struct{}, 1),
+		wake:    clock.NewSignal(),
 		pending: map[esa.BatchID]attempt{},
 		aside:   map[esa.BatchID]error{},
 	}
@@ -361,10 +361,7 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 		return false, err
 	}
 	a.config.Metrics.Batch(Received, nil, nil)
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
+	a.wake.Set()
 	return fresh, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
@@ -33,24 +34,7 @@ const (
 // ctx's error. Failures do not end it; they are in [Analyzer.Status] and
 // passed to failed, if that is not nil.
 func (a *Analyzer) Run(ctx context.Context, failed func(error)) error {
-	for {
-		if err := a.Tick(ctx); err != nil && failed != nil && ctx.Err() == nil {
-			failed(err)
-		}
-		wait, cancel := context.WithCancel(ctx)
-		go func() {
-			select {
-			case <-a.wake:
-			case <-wait.Done():
-			}
-			cancel()
-		}()
-		a.config.Clock.Until(wait, a.due()) // woken, due or done: look again
-		cancel()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
+	return clock.Loop(ctx, a.config.Clock, a.wake, a.Tick, func(error) time.Time { return a.due() }, failed)
 }
 
 // due returns when there may be something to do.

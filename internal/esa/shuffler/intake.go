@@ -124,10 +124,7 @@ func (s *Shuffler) intakeOf(ctx context.Context, k Key) (*intake, Outcome) {
 
 // alert makes Run look at once.
 func (s *Shuffler) alert() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wake.Set()
 }
 
 // reload makes the picture in memory that of the store, after a change whose

@@ -87,7 +87,7 @@ type Shuffler struct {
 	tasks    map[task.ID]*hosted
 	rules    cost.Cache // of tasks with equal rules there is one copy
 	peers    *peers
-	wake     chan struct{} // a batch was opened: Run must look when it closes
+	wake     clock.Signal  // a batch was opened: Run must look when it closes
 	tickMu   sync.Mutex    // one Tick at a time
 	acceptMu sync.Mutex    // one batch from the hop before at a time
 	serial   atomic.Uint64 // of batches that arrive
@@ -150,7 +150,7 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 		guard:   clock.NewGuard(c.Clock, c.Settle),
 		tasks:   map[task.ID]*hosted{},
 		peers:   newPeers(c.Client, c.Clock),
-		wake:    make(chan struct{}, 1),
+		wake:    clock.NewSignal(),
 		live:    newLive(),
 		intakes: map[Key]*intake{},
 		inputs:  map[Key]int64{},

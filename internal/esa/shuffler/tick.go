@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
 )
@@ -26,35 +27,14 @@ const (
 )
 
 func (a attempt) again(now time.Time, err error) attempt {
-	pause := longPause
-	if a.n < 9 {
-		pause = min(firstPause<<a.n, longPause)
-	}
-	return attempt{n: a.n + 1, next: now.Add(pause), err: err}
+	return attempt{n: a.n + 1, next: now.Add(clock.Backoff(a.n+1, firstPause, longPause)), err: err}
 }
 
 // Run does what is due, whenever it is due, until ctx is done, and returns
 // ctx's error. Failures do not end it; they are in [Shuffler.Status] and
 // passed to failed, if that is not nil.
 func (s *Shuffler) Run(ctx context.Context, failed func(error)) error {
-	for {
-		if err := s.Tick(ctx); err != nil && failed != nil && ctx.Err() == nil {
-			failed(err)
-		}
-		wait, cancel := context.WithCancel(ctx)
-		go func() {
-			select {
-			case <-s.wake:
-			case <-wait.Done():
-			}
-			cancel()
-		}()
-		s.config.Clock.Until(wait, s.due()) // woken, due or done: look again
-		cancel()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
+	return clock.Loop(ctx, s.config.Clock, s.wake, s.Tick, func(error) time.Time { return s.due() }, failed)
 }
 
 // due returns when there may be something to do.
