@@ -182,7 +182,7 @@ func (m *metric) accumulating(now time.Time, e task.Epoch, r outbox.Report) outb
 	t := m.task
 	return outbox.Contribution{
 		Task: m.id, TaskBytes: m.signed,
-		Owner: task.FormatPublic(t.Owner), Metric: t.Metric, Method: t.Method, Destination: t.Hops[0].URL,
+		Owner: task.FormatPublic(t.Owner), Metric: t.Metric, Method: t.Method, Destination: t.First().URL,
 		Epoch: e, Start: t.Start(e), End: t.Start(e + 1), PerEpoch: 1, PerCrowd: 1,
 		At: now, From: t.Start(e + 1), MaxDelay: time.Duration(t.MaxDelay) * time.Second,
 		// The skew on top is for clocks that differ, not for us to use up.

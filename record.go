@@ -238,7 +238,7 @@ func (m *metric) contribution(now time.Time, e task.Epoch, fragments []encoder.F
 	start, end := t.CapPeriod(e)
 	con := outbox.Contribution{
 		Task: m.id, TaskBytes: m.signed,
-		Owner: task.FormatPublic(t.Owner), Metric: t.Metric, Method: t.Method, Destination: t.Hops[0].URL,
+		Owner: task.FormatPublic(t.Owner), Metric: t.Metric, Method: t.Method, Destination: t.First().URL,
 		Epoch: e, Start: start, End: end,
 		PerEpoch: int(t.PerEpoch), PerCrowd: int(t.PerCrowd),
 		At: now, MaxDelay: time.Duration(t.MaxDelay) * time.Second,

@@ -186,7 +186,7 @@ func (c *crowdRoute) forget(id task.ID) {
 // fetchKeys asks the first party for the key configurations of all and checks
 // their signatures.
 func (c *crowdRoute) fetchKeys(ctx context.Context, t *task.Task, id task.ID, now time.Time) ([]*task.KeyConfig, error) {
-	req, err := newRequest(ctx, http.MethodGet, t.Hops[0].URL, id, "keys", nil)
+	req, err := newRequest(ctx, http.MethodGet, t.First().URL, id, "keys", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +317,7 @@ func (o owners) open(e outbox.Entry) (*task.Task, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the task of entry %d: %w", e.ID, err)
 	}
-	if id != e.Task || t.Hops[0].URL != e.Destination {
+	if id != e.Task || t.First().URL != e.Destination {
 		return nil, fmt.Errorf("the task of entry %d is another one than the entry names", e.ID)
 	}
 	return t, task.ValidURL(e.Destination)

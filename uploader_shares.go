@@ -71,7 +71,7 @@ func (c *aggregateRoute) newAggregation(t *task.Task, id task.ID) (*aggregation,
 		return nil, err
 	}
 	up := client.New(made, client.Options{
-		Keys: c.keys, Leader: t.Hops[0].Identity, Helper: t.Hops[1].Identity, Transport: c.transport, Clock: c.clock,
+		Keys: c.keys, Leader: t.Leader().Identity, Helper: t.Helper().Identity, Transport: c.transport, Clock: c.clock,
 	})
 	return &aggregation{t, made, q, up}, nil
 }

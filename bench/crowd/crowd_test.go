@@ -133,7 +133,7 @@ func wordTask(owner ed25519.PublicKey, hops []task.Party) *task.Task {
 // seal makes n reports of words of the Vocab corpus, on all cores.
 func (r *route) seal(b *testing.B, n int) [][]byte {
 	b.Helper()
-	resp := must(r.client.Get(r.task.Hops[0].URL + "/tasks/" + r.id.String() + "/keys"))(b)
+	resp := must(r.client.Get(r.task.First().URL + "/tasks/" + r.id.String() + "/keys"))(b)
 	body := must(io.ReadAll(resp.Body))(b)
 	resp.Body.Close()
 	list := must(task.ParseKeyConfigList(body))(b)
@@ -169,7 +169,7 @@ func (r *route) seal(b *testing.B, n int) [][]byte {
 // have been acknowledged.
 func (r *route) post(b *testing.B, reports [][]byte, n, connections int) {
 	b.Helper()
-	url := r.task.Hops[0].URL + "/tasks/" + r.id.String() + "/reports"
+	url := r.task.First().URL + "/tasks/" + r.id.String() + "/reports"
 	var group sync.WaitGroup
 	var next atomic.Int64
 	for range connections {

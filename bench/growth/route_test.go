@@ -141,7 +141,7 @@ func (r *route) start() time.Duration {
 // fetch answers a request of the keys of the hops, and opens them for each task.
 func (r *route) fetch() {
 	r.b.Helper()
-	resp := must(r.client.Get(r.tasks[0].Hops[0].URL + "/tasks/" + r.ids[0].String() + "/keys"))(r.b)
+	resp := must(r.client.Get(r.tasks[0].First().URL + "/tasks/" + r.ids[0].String() + "/keys"))(r.b)
 	body := must(io.ReadAll(resp.Body))(r.b)
 	resp.Body.Close()
 	list := must(task.ParseKeyConfigList(body))(r.b)
@@ -172,7 +172,7 @@ func (r *route) seal(n int, of func(i int) (task int, word string)) []sealed {
 		if err != nil {
 			return err
 		}
-		all[i].url = r.tasks[k].Hops[0].URL + "/tasks/" + r.ids[k].String() + "/reports"
+		all[i].url = r.tasks[k].First().URL + "/tasks/" + r.ids[k].String() + "/reports"
 		all[i].report, err = encoders[k].Seal(fragments[0], r.tasks[k].EpochAt(r.clock.Now()), r.keys[k])
 		return err
 	})

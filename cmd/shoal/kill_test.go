@@ -267,7 +267,7 @@ func startLoad(t *testing.T, tk *task.Task, c clock.Clock, n int) *loader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := tk.Hops[0].URL + "/tasks/" + id.String() + "/reports"
+	url := tk.First().URL + "/tasks/" + id.String() + "/reports"
 	l := new(loader)
 	const workers = 8
 	for w := range workers {
@@ -317,7 +317,7 @@ func fetchKeys(t *testing.T, client *http.Client, tk *task.Task, id task.ID, now
 	var last error
 	for range 100 {
 		keys, err := func() ([]task.Key, error) {
-			resp, err := client.Get(tk.Hops[0].URL + "/tasks/" + id.String() + "/keys")
+			resp, err := client.Get(tk.First().URL + "/tasks/" + id.String() + "/keys")
 			if err != nil {
 				return nil, err
 			}

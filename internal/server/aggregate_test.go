@@ -183,7 +183,7 @@ func (w *world) answerBy(transport http.RoundTripper, labels ...string) {
 		w.t.Fatal(err)
 	}
 	c := client.New(made, client.Options{
-		Leader: w.task.Hops[0].Identity, Helper: w.task.Hops[1].Identity, Clock: w.clock, Transport: transport,
+		Leader: w.task.Leader().Identity, Helper: w.task.Helper().Identity, Clock: w.clock, Transport: transport,
 	})
 	for _, label := range labels {
 		tally := q.Empty()
@@ -359,7 +359,7 @@ func TestPairingRemoved(t *testing.T) {
 		in, out        int // answers
 	}{
 		{w.b, w.a.identity, "leader", dap.AggregateSharePath(made.ID(), dap.AggregateShareID{1}), 404, 404},
-		{w.a, task.FormatPublic(w.task.Hops[2].Identity), "collector", dap.CollectionJobPath(made.ID(), dap.CollectionJobID{1}), 404, 401},
+		{w.a, task.FormatPublic(w.task.Collector().Identity), "collector", dap.CollectionJobPath(made.ID(), dap.CollectionJobID{1}), 404, 401},
 	} {
 		pairings, err := OpenPairings(tt.of.config())
 		if err != nil {
@@ -503,7 +503,7 @@ func TestAggregateManagement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.Post(dap.Resolve(w.task.Hops[0].URL, dap.ReportsPath(made.ID())), dap.TypeUploadRequest.MediaType(), strings.NewReader(""))
+	resp, err := http.Post(dap.Resolve(w.task.Leader().URL, dap.ReportsPath(made.ID())), dap.TypeUploadRequest.MediaType(), strings.NewReader(""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -293,27 +293,27 @@ func (a *aggregator) entry(t Task) (*tasks.Entry, string, error) {
 		ShoalTask: t.Signed.Bytes,
 	}
 	e.Expiry = e.Grace + a.server.config.Aggregates.Expiry.D()
-	collector, err := a.pairing(t.Task.Hops[2], task.Collector)
+	collector, err := a.pairing(t.Task.Collector(), task.Collector)
 	if err != nil || collector == nil {
-		return nil, waitsFor(t.Task.Hops[2]), err
+		return nil, waitsFor(t.Task.Collector()), err
 	}
-	keys, err := task.OpenKeyConfig(collector.Keys, t.Task.Hops[2].Identity, task.Collector, a.server.o.Clock.Now())
+	keys, err := task.OpenKeyConfig(collector.Keys, t.Task.Collector().Identity, task.Collector, a.server.o.Clock.Now())
 	if err != nil {
 		return nil, "", fmt.Errorf("the collector's keys: %w", err)
 	}
 	if e.Collector, err = taskconfig.CollectorKey(keys, a.server.o.Clock.Now()); err != nil {
 		return nil, "", err
 	}
-	peer, role := t.Task.Hops[1], task.Helper
+	peer, role := t.Task.Helper(), task.Helper
 	if a.role == HelperRole {
-		e.Role, peer, role = dap.Helper, t.Task.Hops[0], task.Leader
+		e.Role, peer, role = dap.Helper, t.Task.Leader(), task.Leader
 	}
 	p, err := a.pairing(peer, role)
 	if err != nil || p == nil || len(p.Seed) == 0 {
 		return nil, waitsFor(peer), err
 	}
 	if a.role == LeaderRole && collector.Token == "" {
-		return nil, waitsFor(t.Task.Hops[2]), nil
+		return nil, waitsFor(t.Task.Collector()), nil
 	}
 	return e, "", a.secrets(e, p, collector)
 }

@@ -303,7 +303,7 @@ func (w *world) uploader(q *task.Task) *client.Client {
 	must(w.t, err)
 	made, err := taskconfig.New(q, id)
 	must(w.t, err)
-	return client.New(made, client.Options{Leader: q.Hops[0].Identity, Helper: q.Hops[1].Identity, Clock: w.clock, Transport: http.DefaultTransport})
+	return client.New(made, client.Options{Leader: q.Leader().Identity, Helper: q.Helper().Identity, Clock: w.clock, Transport: http.DefaultTransport})
 }
 
 // TestSumsAreAudited: 200 batches of the aggregate route for each mechanism; in every

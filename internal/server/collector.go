@@ -90,7 +90,7 @@ func (g *collectorHost) sync(ctx context.Context) error {
 	errs := []error{g.syncKeys()}
 	waiting := map[task.ID]string{}
 	for _, t := range g.server.tasksWith(CollectorRole) {
-		leader := t.Task.Hops[0]
+		leader := t.Task.Leader()
 		p, ok, err := g.server.pairings.Find(task.FormatPublic(leader.Identity), task.Leader.String())
 		switch {
 		case err != nil:

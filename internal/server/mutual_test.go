@@ -215,7 +215,7 @@ func TestMutualTLSRoutes(t *testing.T) {
 	must(t, err)
 	under := "tasks/" + made.ID().String() + "/"
 	leader := tokenOf(t, w.b, w.a.identity, "leader")
-	collector := tokenOf(t, w.a, task.FormatPublic(w.task.Hops[2].Identity), "collector")
+	collector := tokenOf(t, w.a, task.FormatPublic(w.task.Collector().Identity), "collector")
 	clients := map[string]*http.Client{
 		"none": {Transport: w.transport(nil)}, "foreign": {Transport: w.transport(w.foreign)}, "right": {Transport: w.transport(w.peers)},
 	}

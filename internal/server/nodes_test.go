@@ -127,7 +127,7 @@ func TestNodesShareADatabase(t *testing.T) {
 	}
 	uploads := &alternating{host: w.a.address, servers: []string{w.a.address, second.address}}
 	c := client.New(made, client.Options{
-		Leader: w.task.Hops[0].Identity, Helper: w.task.Hops[1].Identity, Clock: w.clock, Transport: uploads,
+		Leader: w.task.Leader().Identity, Helper: w.task.Helper().Identity, Clock: w.clock, Transport: uploads,
 	})
 	for i, label := range append(append(append(repeat("red", 15), repeat("green", 9)...), "blue"), repeat("", 5)...) {
 		tally := q.Empty()

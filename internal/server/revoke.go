@@ -26,10 +26,10 @@ func (a *aggregator) revoke(ctx context.Context, t Task) error {
 	if err != nil {
 		return err
 	}
-	party, role := t.Task.Hops[2], task.Collector
+	party, role := t.Task.Collector(), task.Collector
 	tokens := func(e *tasks.Entry) *[]auth.Hash { return &e.CollectorTokens }
 	if a.role == HelperRole {
-		party, role = t.Task.Hops[0], task.Leader
+		party, role = t.Task.Leader(), task.Leader
 		tokens = func(e *tasks.Entry) *[]auth.Hash { return &e.Inbound }
 	}
 	p, err := a.pairing(party, role)

@@ -149,11 +149,11 @@ func (t *Task) validateAggregators() error {
 			return fmt.Errorf("%s: %w", p.Role, err)
 		}
 	}
-	l, h := t.Hops[0], t.Hops[1]
+	l, h := t.Leader(), t.Helper()
 	if l.URL == h.URL || l.Identity.Equal(h.Identity) {
 		return errors.New("leader and helper have the same URL or identity; they are different organisations, or the one sees everything")
 	}
-	if c := t.Hops[2]; c.Identity.Equal(h.Identity) || c.Identity.Equal(l.Identity) {
+	if c := t.Collector(); c.Identity.Equal(h.Identity) || c.Identity.Equal(l.Identity) {
 		return errors.New("the collector has the identity of an aggregator; it has one of its own, also where one organisation is both")
 	}
 	return nil

@@ -215,6 +215,33 @@ type Threshold struct {
 	SigmaMilli uint32 // standard deviation in thousandths
 }
 
+// First returns the party that clients send to: the leader, or the first shuffler.
+func (t *Task) First() Party {
+	if len(t.Hops) == 0 {
+		return Party{}
+	}
+	return t.Hops[0]
+}
+
+// Leader, Helper and Collector return the parties of a task of the aggregate route.
+// A task of another route has none: the party is the zero one.
+func (t *Task) Leader() Party { return t.party(Leader) }
+
+// Helper: see [Task.Leader].
+func (t *Task) Helper() Party { return t.party(Helper) }
+
+// Collector: see [Task.Leader].
+func (t *Task) Collector() Party { return t.party(Collector) }
+
+func (t *Task) party(r Role) Party {
+	for i := range t.Hops {
+		if t.Hops[i].Role == r {
+			return t.Hops[i]
+		}
+	}
+	return Party{}
+}
+
 // Start returns when epoch e begins.
 func (t *Task) Start(e Epoch) time.Time {
 	return time.Unix(int64(e)*int64(t.EpochSeconds), 0).UTC()

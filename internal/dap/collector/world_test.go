@@ -72,7 +72,7 @@ func newWorld(t *testing.T, s setting) *world {
 	w.shoal = w.question(s)
 	id := must(w.shoal.ID())
 	config := dap.TaskConfiguration{
-		TaskInfo: dap.TaskInfo(id), Leader: w.shoal.Hops[0].URL, Helper: w.shoal.Hops[1].URL,
+		TaskInfo: dap.TaskInfo(id), Leader: w.shoal.Leader().URL, Helper: w.shoal.Helper().URL,
 		TimePrecision: 3600, MinBatchSize: uint64(w.shoal.MinBatch), BatchMode: s.mode,
 	}
 	if err := config.SetVDAF(must(w.shoal.Aggregation.Measure()).Instance()); err != nil {

@@ -52,8 +52,8 @@ func Configuration(t *task.Task, id task.ID) (*dap.Variant, *dap.TaskConfigurati
 	epoch := int64(t.EpochSeconds)
 	c := &dap.TaskConfiguration{
 		TaskInfo:      dap.TaskInfo(id),
-		Leader:        t.Hops[0].URL,
-		Helper:        t.Hops[1].URL,
+		Leader:        t.Leader().URL,
+		Helper:        t.Helper().URL,
 		TimePrecision: dap.TimePrecision(epoch),
 		MinBatchSize:  uint64(t.MinBatch),
 		BatchMode:     dap.TimeIntervalMode,
