@@ -322,8 +322,8 @@ func (w *world) checkSecrets() {
 	}
 	secrets := []string{"Go-http-client", "User-Agent"}
 	for _, p := range list {
-		if p.Token != "" {
-			secrets = append(secrets, p.Token, string(p.Seed))
+		if !p.Token.IsZero() {
+			secrets = append(secrets, p.Token.Reveal(), string(p.Seed))
 		}
 	}
 	for _, o := range []*org{w.a, w.b} {
@@ -375,7 +375,7 @@ func TestPairingRemoved(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Header.Set("Authorization", "Bearer "+p.Token)
+			r.Header.Set("Authorization", "Bearer "+p.Token.Reveal())
 			resp, err := http.DefaultClient.Do(r)
 			if err != nil {
 				t.Fatal(err)

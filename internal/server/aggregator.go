@@ -312,7 +312,7 @@ func (a *aggregator) entry(t Task) (*tasks.Entry, string, error) {
 	if err != nil || p == nil || len(p.Seed) == 0 {
 		return nil, waitsFor(peer), err
 	}
-	if a.role == LeaderRole && collector.Token == "" {
+	if a.role == LeaderRole && collector.Token.IsZero() {
 		return nil, waitsFor(t.Task.Collector()), nil
 	}
 	return e, "", a.secrets(e, p, collector)
@@ -326,38 +326,25 @@ func (a *aggregator) secrets(e *tasks.Entry, p, collector *pairing.Pairing) erro
 	}
 	e.VerifyKeys = map[dap.VerificationKeyID]vdaf.VerifyKey{e.VerifyWith: *key}
 	if a.role == HelperRole {
-		e.Inbound, err = hashes(p)
-		return err
+		e.Inbound = hashes(p)
+		return nil
 	}
-	former, err := p.FormerTokens()
-	if err != nil {
-		return err
-	}
-	token, err := auth.ParseToken(p.Token)
-	if err != nil {
-		return err
-	}
-	for _, t := range append(former, token) { // the helper may not have accepted the newest yet
+	for _, t := range append(p.FormerTokens(), p.Token) { // the helper may not have accepted the newest yet
 		e.Renew(t)
 	}
-	e.CollectorTokens, err = hashes(collector)
-	return err
+	e.CollectorTokens = hashes(collector)
+	return nil
 }
 
 // hashes are those of the tokens by which the peer of a pairing is known.
-func hashes(p *pairing.Pairing) ([]auth.Hash, error) {
+func hashes(p *pairing.Pairing) []auth.Hash {
 	var all []auth.Hash
-	for _, text := range []string{p.Token, p.Former} {
-		if text == "" {
-			continue
+	for _, t := range []auth.Token{p.Token, p.Former} {
+		if !t.IsZero() {
+			all = append(all, t.Hash())
 		}
-		token, err := auth.ParseToken(text)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, token.Hash())
 	}
-	return all, nil
+	return all
 }
 
 func (a *aggregator) pairing(party task.Party, role task.Role) (*pairing.Pairing, error) {
@@ -384,7 +371,7 @@ func (a *aggregator) serve(ctx context.Context, e *tasks.Entry) error {
 	return a.registry.Update(ctx, e.ID, func(old *tasks.Entry) error {
 		// The verification key stays: reports may have been verified with it.
 		old.Inbound, old.CollectorTokens = e.Inbound, e.CollectorTokens
-		if old.Outbound != e.Outbound {
+		if !old.Outbound.Equal(e.Outbound) {
 			for _, t := range slices.Backward(e.Former) {
 				old.Renew(t)
 			}
@@ -397,7 +384,7 @@ func (a *aggregator) serve(ctx context.Context, e *tasks.Entry) error {
 
 func sameSecrets(a, b *tasks.Entry) bool {
 	return slices.Equal(a.Inbound, b.Inbound) && slices.Equal(a.CollectorTokens, b.CollectorTokens) &&
-		a.Outbound == b.Outbound && a.Expiry == b.Expiry
+		a.Outbound.Equal(b.Outbound) && a.Expiry == b.Expiry
 }
 
 // state describes the state of a task.

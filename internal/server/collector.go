@@ -24,9 +24,9 @@ type collectorHost struct {
 	c      *collector.Collector
 
 	mu      sync.Mutex
-	keys    []byte             // the signed key config, by which a new key is noticed
-	tokens  map[task.ID]string // of the tasks that are served
-	waiting map[task.ID]string // for what the others wait
+	keys    []byte                 // the signed key config, by which a new key is noticed
+	tokens  map[task.ID]auth.Token // of the tasks that are served
+	waiting map[task.ID]string     // for what the others wait
 }
 
 func (s *Server) openCollector(ctx context.Context) (*collectorHost, error) {
@@ -48,7 +48,7 @@ func (s *Server) openCollector(ctx context.Context) (*collectorHost, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &collectorHost{server: s, store: store, c: c, tokens: map[task.ID]string{}, waiting: map[task.ID]string{}}, nil
+	return &collectorHost{server: s, store: store, c: c, tokens: map[task.ID]auth.Token{}, waiting: map[task.ID]string{}}, nil
 }
 
 func (s *Server) collectorKeys() ([]*dap.PrivateKey, error) {
@@ -95,9 +95,9 @@ func (g *collectorHost) sync(ctx context.Context) error {
 		switch {
 		case err != nil:
 			errs = append(errs, err)
-		case !ok || p.CollectorToken == "":
+		case !ok || p.CollectorToken.IsZero():
 			waiting[t.ID] = waitsFor(leader)
-		case g.tokens[t.ID] != p.CollectorToken:
+		case !g.tokens[t.ID].Equal(p.CollectorToken):
 			if err := g.serve(ctx, t, p.CollectorToken); err != nil {
 				errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
 				waiting[t.ID] = err.Error()
@@ -110,11 +110,7 @@ func (g *collectorHost) sync(ctx context.Context) error {
 }
 
 // serve is called with mu held.
-func (g *collectorHost) serve(ctx context.Context, t Task, text string) error {
-	token, err := auth.ParseToken(text)
-	if err != nil {
-		return err
-	}
+func (g *collectorHost) serve(ctx context.Context, t Task, token auth.Token) error {
 	made, err := taskconfig.New(t.Task, t.ID)
 	if err != nil {
 		return err
@@ -122,7 +118,7 @@ func (g *collectorHost) serve(ctx context.Context, t Task, text string) error {
 	if err := g.c.Serve(ctx, collector.Question{Task: made, Leader: token, Shoal: t.Task}); err != nil {
 		return err
 	}
-	g.tokens[t.ID] = text
+	g.tokens[t.ID] = token
 	return nil
 }
 

@@ -170,7 +170,7 @@ func tokenOf(t *testing.T, of *org, peer, role string) string {
 	if err != nil || !ok {
 		t.Fatalf("no pairing with %s (%v)", peer, err)
 	}
-	return p.Token
+	return p.Token.Reveal()
 }
 
 // TestMutualTLSWay: where both organisations ask for client certificates, reports of

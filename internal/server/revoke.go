@@ -33,7 +33,7 @@ func (a *aggregator) revoke(ctx context.Context, t Task) error {
 		tokens = func(e *tasks.Entry) *[]auth.Hash { return &e.Inbound }
 	}
 	p, err := a.pairing(party, role)
-	if err != nil || p != nil && p.Token != "" {
+	if err != nil || p != nil && !p.Token.IsZero() {
 		return err
 	}
 	nobody := []auth.Hash{{}} // of no token that anybody can find

@@ -47,8 +47,11 @@ const (
 )
 
 // A Token authenticates requests. It prints redacted; [Token.Reveal] is the one way to
-// its text. The zero Token is no token.
-type Token struct{ text string }
+// its text. It cannot be compared by ==. The zero Token is no token.
+type Token struct {
+	_    [0]func()
+	text string
+}
 
 // NewToken makes a token of 32 bytes of rand, which is crypto/rand.Reader.
 func NewToken(rand io.Reader) (Token, error) {
@@ -56,7 +59,7 @@ func NewToken(rand io.Reader) (Token, error) {
 	if _, err := io.ReadFull(rand, b[:]); err != nil {
 		return Token{}, fmt.Errorf("making an authentication token: %w", err)
 	}
-	return Token{base64.RawURLEncoding.EncodeToString(b[:])}, nil
+	return Token{text: base64.RawURLEncoding.EncodeToString(b[:])}, nil
 }
 
 // ParseToken takes the text of a token that another program made: 1 to 512
@@ -66,7 +69,7 @@ func ParseToken(text string) (Token, error) {
 	if !valid(text) {
 		return Token{}, fmt.Errorf("authentication token: want 1 to %d letters, digits or signs of \"-._~+/\", then \"=\" or nothing", maxToken)
 	}
-	return Token{text}, nil
+	return Token{text: text}, nil
 }
 
 // valid reports whether a text is a b64token (RFC 6750, section 2.1).
@@ -82,6 +85,12 @@ func valid(text string) bool {
 		}
 	}
 	return true
+}
+
+// Equal reports whether two tokens are the same. It takes a time that depends on their
+// lengths only.
+func (t Token) Equal(o Token) bool {
+	return subtle.ConstantTimeCompare([]byte(t.text), []byte(o.text)) == 1
 }
 
 // IsZero reports whether there is no token.
@@ -153,7 +162,7 @@ func From(h http.Header) (Token, bool) {
 			return Token{}, false
 		}
 	}
-	return Token{found[0]}, true
+	return Token{text: found[0]}, true
 }
 
 // Allowed reports whether a request carries a token with one of the hashes.

@@ -56,7 +56,7 @@ func TestAllowed(t *testing.T) {
 	for _, set := range []func(Token, http.Header){Token.SetBearer, Token.SetDAP} {
 		h := make(http.Header)
 		set(a, h)
-		if got, ok := From(h); !ok || got != a {
+		if got, ok := From(h); !ok || !got.Equal(a) {
 			t.Errorf("%v does not come back", h)
 		}
 	}
@@ -81,7 +81,7 @@ func TestParseToken(t *testing.T) {
 	if _, err := NewToken(strings.NewReader("short")); err == nil {
 		t.Error("a token of little randomness")
 	}
-	if newToken(t, 1) == newToken(t, 2) || len(newToken(t, 1).Reveal()) != 43 {
+	if newToken(t, 1).Equal(newToken(t, 2)) || len(newToken(t, 1).Reveal()) != 43 {
 		t.Error("tokens are not 32 random bytes")
 	}
 }

@@ -571,11 +571,11 @@ func TestRenew(t *testing.T) {
 	if err := e.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if e.Outbound != tokens[6] || !slices.Equal(e.Former, []auth.Token{tokens[5], tokens[4], tokens[3], tokens[2]}) {
+	if !e.Outbound.Equal(tokens[6]) || !slices.EqualFunc(e.Former, []auth.Token{tokens[5], tokens[4], tokens[3], tokens[2]}, auth.Token.Equal) {
 		t.Error("want the last token, and the four before it")
 	}
 	e.Renew(tokens[4])
-	if e.Outbound != tokens[4] || !slices.Equal(e.Former, []auth.Token{tokens[6], tokens[5], tokens[3], tokens[2]}) {
+	if !e.Outbound.Equal(tokens[4]) || !slices.EqualFunc(e.Former, []auth.Token{tokens[6], tokens[5], tokens[3], tokens[2]}, auth.Token.Equal) {
 		t.Error("want a token that comes again, and the others")
 	}
 	e.Former = append(e.Former, tokens[0])

@@ -79,7 +79,7 @@ func (b *File) invite(peer *Card, me Card, by task.IdentityKey, now time.Time, r
 		if p.Token, err = newToken(rand); err != nil {
 			return "", err
 		}
-		s.Seed, s.HelperToken = p.Seed, p.Token
+		s.Seed, s.HelperToken = p.Seed, p.Token.Reveal()
 		made = append(made, p)
 	}
 	if peer.Has(collectorRole) {
@@ -90,7 +90,7 @@ func (b *File) invite(peer *Card, me Card, by task.IdentityKey, now time.Time, r
 		if p.Token, err = newToken(rand); err != nil {
 			return "", err
 		}
-		s.CollectorToken = p.Token
+		s.CollectorToken = p.Token.Reveal()
 		made = append(made, p)
 	}
 	v := invitation{Version: invitationVersion, From: from, To: peer.Identity, Created: now.Unix()}
@@ -107,10 +107,7 @@ func (b *File) invite(peer *Card, me Card, by task.IdentityKey, now time.Time, r
 	return line(invitePrefix, body, by.Sign(inviteDomain, body)), nil
 }
 
-func newToken(rand io.Reader) (string, error) {
-	t, err := auth.NewToken(rand)
-	return t.Reveal(), err
-}
+func newToken(rand io.Reader) (auth.Token, error) { return auth.NewToken(rand) }
 
 func (v *invitation) seal(s *secrets, from, to *Card) error {
 	plain, err := json.Marshal(s)
@@ -229,26 +226,24 @@ func (b *File) accept(text string, me *Card, key Key, now time.Time) ([]Pairing,
 
 // pairings are what an invitation brings to the organisation me.
 func (v *invitation) pairings(from *Card, s *secrets, me *Card) ([]Pairing, error) {
+	var err error
 	p := Pairing{Peer: from.Identity, Role: leaderRole, Organisation: from.Organisation, URL: from.URL, Created: v.Created}
 	if me.Has(helperRole) && s.HelperToken != "" {
 		if len(s.Seed) != seedSize {
 			return nil, errors.New("it has no seed for the helper")
 		}
-		p.Seed, p.Token = s.Seed, s.HelperToken
-	}
-	if me.Has(collectorRole) {
-		p.CollectorToken = s.CollectorToken
-	}
-	if p.Token == "" && p.CollectorToken == "" {
-		return nil, errors.New("it is for another role than this organisation plays")
-	}
-	for _, t := range []string{p.Token, p.CollectorToken} {
-		if t == "" {
-			continue
-		}
-		if _, err := auth.ParseToken(t); err != nil {
+		p.Seed = s.Seed
+		if p.Token, err = parseToken(s.HelperToken); err != nil {
 			return nil, err
 		}
+	}
+	if me.Has(collectorRole) {
+		if p.CollectorToken, err = parseToken(s.CollectorToken); err != nil {
+			return nil, err
+		}
+	}
+	if p.Token.IsZero() && p.CollectorToken.IsZero() {
+		return nil, errors.New("it is for another role than this organisation plays")
 	}
 	return []Pairing{p}, nil
 }

@@ -1,7 +1,6 @@
 package pairing
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,24 +25,24 @@ const (
 
 // A Pairing is what an organisation knows of another one. It prints redacted.
 type Pairing struct {
-	Peer         string `json:"peer"` // identity
-	Role         string `json:"role"` // the peer's: leader, helper or collector
-	Organisation string `json:"organisation"`
-	URL          string `json:"url"`
-	Created      int64  `json:"created"` // of the invitation or the card, Unix seconds
+	Peer         string // identity
+	Role         string // the peer's: leader, helper or collector
+	Organisation string
+	URL          string
+	Created      int64 // of the invitation or the card, Unix seconds
 
-	Seed []byte `json:"seed,omitempty"` // leader and helper: of the verification keys
+	Seed []byte // leader and helper: of the verification keys
 	// Token proves the leader to the helper (in the pairing of either with the
 	// other), or the collector to the leader (in the leader's pairing with a
 	// collector). Former is the one before it, which is accepted still. Older are
 	// those before Former, the newest first, in the leader's pairing with a helper,
 	// which may have accepted none of the later ones.
-	Token  string   `json:"token,omitempty"`
-	Former string   `json:"former,omitempty"`
-	Older  []string `json:"older,omitempty"`
+	Token  auth.Token
+	Former auth.Token
+	Older  []auth.Token
 	// CollectorToken proves this organisation, as the collector, to the leader.
-	CollectorToken string `json:"collector_token,omitempty"`
-	Keys           []byte `json:"keys,omitempty"` // a collector's signed KeyConfig
+	CollectorToken auth.Token
+	Keys           []byte // a collector's signed KeyConfig
 }
 
 // String names the peer and reveals no secret.
@@ -64,20 +63,10 @@ func (p Pairing) LogValue() slog.Value { return slog.StringValue(p.String()) }
 const maxOlder = 3
 
 // FormerTokens returns the tokens before the present one, the oldest first.
-func (p *Pairing) FormerTokens() ([]auth.Token, error) {
-	var all []auth.Token
-	for _, text := range append([]string{p.Former}, p.Older...) {
-		if text == "" {
-			continue
-		}
-		token, err := auth.ParseToken(text)
-		if err != nil {
-			return nil, fmt.Errorf("a former token of the pairing with %s: %w", p, err)
-		}
-		all = append(all, token)
-	}
+func (p *Pairing) FormerTokens() []auth.Token {
+	all := slices.DeleteFunc(append([]auth.Token{p.Former}, p.Older...), auth.Token.IsZero)
 	slices.Reverse(all)
-	return all, nil
+	return all
 }
 
 // A File is the file of an organisation's pairings. It is safe for concurrent use
@@ -164,12 +153,12 @@ func (b *File) put(made ...Pairing) error {
 		}
 		old := list[i]
 		switch {
-		case p.Token == "":
+		case p.Token.IsZero():
 			p.Token, p.Former, p.Older = old.Token, old.Former, old.Older
-		case old.Token != p.Token:
+		case !old.Token.Equal(p.Token):
 			p.Former = old.Token
-			if p.Role == helperRole && old.Former != "" {
-				p.Older = append([]string{old.Former}, old.Older[:min(len(old.Older), maxOlder-1)]...)
+			if p.Role == helperRole && !old.Former.IsZero() {
+				p.Older = append([]auth.Token{old.Former}, old.Older[:min(len(old.Older), maxOlder-1)]...)
 			}
 		default:
 			p.Former, p.Older = old.Former, old.Older
@@ -177,7 +166,7 @@ func (b *File) put(made ...Pairing) error {
 		if p.Seed == nil {
 			p.Seed = old.Seed
 		}
-		if p.CollectorToken == "" {
+		if p.CollectorToken.IsZero() {
 			p.CollectorToken = old.CollectorToken
 		}
 		list[i] = p
@@ -205,8 +194,8 @@ func (b *File) refresh() error {
 	if err != nil {
 		return fmt.Errorf("reading pairings: %w", err)
 	}
-	var list []Pairing
-	if err := json.Unmarshal(text, &list); err != nil {
+	list, err := decode(text)
+	if err != nil {
 		return fmt.Errorf("reading pairings: %s is damaged", b.name)
 	}
 	b.list, b.stamp, b.size = list, info.ModTime(), info.Size()
@@ -215,7 +204,7 @@ func (b *File) refresh() error {
 
 // save writes the file. It is called with mu held.
 func (b *File) save(list []Pairing) error {
-	text, err := json.MarshalIndent(list, "", "  ")
+	text, err := encode(list)
 	if err != nil {
 		return fmt.Errorf("writing pairings: %w", err)
 	}
@@ -238,12 +227,12 @@ func (b *File) PairSelf(me *Card, now time.Time, rand io.Reader) error {
 		return fmt.Errorf("pairing the own roles: %w", err)
 	}
 	old, known := b.find(p.Peer, collectorRole)
-	if known && slices.Equal(old.Keys, p.Keys) && (old.Token != "" || !me.Has(leaderRole)) {
+	if known && slices.Equal(old.Keys, p.Keys) && (!old.Token.IsZero() || !me.Has(leaderRole)) {
 		return nil
 	}
 	made := []Pairing{p}
 	if me.Has(leaderRole) {
-		if p.Token == "" {
+		if p.Token.IsZero() {
 			if p.Token, err = newToken(rand); err != nil {
 				return fmt.Errorf("pairing the own roles: %w", err)
 			}
