@@ -19,7 +19,7 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test test-web compat bench discovery fuzz crash sim chaos mutants lint build cross
+.PHONY: help demo test test-web compat bench discovery fuzz crash sim chaos mutants lint build cross release release-check
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
@@ -35,6 +35,8 @@ help:
 	@echo "make mutants faults put into the aggregate route, one at a time: a test must notice each"
 	@echo "make lint    gofumpt and golangci-lint"
 	@echo "make build   bin/shoal"
+	@echo "make release binaries of each platform, bills of materials and checksums, in dist"
+	@echo "make release-check   two builds in two folders, compared bit by bit"
 
 # ARGS passes flags on: make demo ARGS="--once --json"
 demo: build
@@ -74,6 +76,12 @@ cross:
 	GOOS=linux GOARCH=arm64 $(GO) build ./...
 	GOOS=js GOARCH=wasm $(GO) build . ./vdaf/... ./crypto/...
 	GOOS=js GOARCH=wasm $(GO) build -o /dev/null ./internal/discovery/wasm
+
+release:
+	GO="$(GO)" ./scripts/release
+
+release-check:
+	GO="$(GO)" ./scripts/release check
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

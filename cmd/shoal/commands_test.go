@@ -222,3 +222,19 @@ func TestHelpBeginsWithAVerb(t *testing.T) {
 	}
 	visit(model(t).Node)
 }
+
+// TestChangelogHasRelease: the first section of the changelog is this release.
+func TestChangelogHasRelease(t *testing.T) {
+	page, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "\n## ")
+	title, _, _ := strings.Cut(rest, "\n")
+	if number, _, _ := strings.Cut(title, " "); number != releaseVersion {
+		t.Errorf("CHANGELOG.md begins with %q, want %s", title, releaseVersion)
+	}
+	if !strings.HasPrefix(version(), "shoal "+releaseVersion) {
+		t.Errorf("version %q, want %s", version(), releaseVersion)
+	}
+}

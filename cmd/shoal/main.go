@@ -131,20 +131,21 @@ func fail(stderr io.Writer, err error) int {
 	return 1
 }
 
-// version names the build: the module's version, or the revision it was built
-// from.
+// releaseVersion is the version of the sources. CHANGELOG.md begins with it.
+const releaseVersion = "v0.1.0"
+
+// version names the release, and the revision where the build knows it: those
+// that make release builds do not, so that they are reproducible.
 func version() string {
+	name := "shoal " + releaseVersion
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "shoal (unknown build)"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return "shoal " + v
+		return name
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			return "shoal " + s.Value[:min(12, len(s.Value))]
+			return name + ", revision " + s.Value[:min(12, len(s.Value))]
 		}
 	}
-	return "shoal (development build)"
+	return name
 }
