@@ -16,7 +16,9 @@ import (
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
@@ -38,7 +40,7 @@ type aggregators struct {
 	collector                task.IdentityKey
 	tasks                    map[dap.TaskID]*aggregated
 	mu                       sync.Mutex
-	keys                     map[dap.Role]*dap.PrivateKey // guarded by mu, as is all that follows
+	keys                     map[dap.Role]*dapkey.PrivateKey // guarded by mu, as is all that follows
 	requests, posts, fetches int
 	answer                   func(w http.ResponseWriter) bool // nil: the leader's own
 	signed                   bool
@@ -57,7 +59,7 @@ type aggregated struct {
 
 func newAggregators(t testing.TB) *aggregators {
 	t.Helper()
-	a := &aggregators{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), tasks: map[dap.TaskID]*aggregated{}, keys: map[dap.Role]*dap.PrivateKey{}, signed: true}
+	a := &aggregators{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), tasks: map[dap.TaskID]*aggregated{}, keys: map[dap.Role]*dapkey.PrivateKey{}, signed: true}
 	for _, k := range []*task.IdentityKey{&a.owner, &a.leader, &a.helper, &a.collector} {
 		var err error
 		if *k, err = task.GenerateIdentityKey(rand.Reader); err != nil {
@@ -75,7 +77,7 @@ func (a *aggregators) rotate(id dap.HpkeConfigID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, role := range []dap.Role{dap.Leader, dap.Helper} {
-		k, err := dap.GenerateKey(id, task.KEMX25519, rand.Reader)
+		k, err := dapkey.Generate(id, hpke.X25519, rand.Reader)
 		if err != nil {
 			a.t.Fatal(err)
 		}

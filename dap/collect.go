@@ -107,7 +107,7 @@ func (m *AggregateShareReq) CheckAgreement(total *Total) error {
 // OpenCollection opens the answer to a collection job at the collector: the
 // aggregate shares of leader and helper, in the order in which the VDAF takes
 // them. An interval outside of the query is an error.
-func (t *Task) OpenCollection(key *PrivateKey, job *CollectionJobReq, resp *CollectionJobResp) ([][]byte, error) {
+func (t *Task) OpenCollection(key Opener, job *CollectionJobReq, resp *CollectionJobResp) ([][]byte, error) {
 	if job.Query.Mode == TimeIntervalMode {
 		query, err := job.Query.Interval()
 		if err != nil {

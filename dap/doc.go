@@ -21,8 +21,8 @@
 //
 // [NewTask] checks a [TaskConfiguration] and makes the [Task] that binds shares
 // to it. [Task.SealInputShare] and [Task.SealAggregateShare] seal to an
-// [HpkeConfig]; a [Keyring] holds the private keys that open, and selects which of
-// them to offer to clients.
+// [HpkeConfig]; what they seal is opened by an [Opener], its private half, which is not
+// part of this package.
 //
 // An [Aggregator] verifies reports. The leader calls LeaderInit, sends the
 // request, and calls LeaderFinish with the answer; the helper calls HelperInit.

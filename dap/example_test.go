@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -36,7 +37,7 @@ func Example() {
 	task, err := dap.NewTask(codec.Variant(), dap.TaskprovID(agreed), agreed)
 	check(err)
 
-	ring, err := dap.NewKeyring(dap.DefaultRotation())
+	ring, err := dapkey.NewRing(dapkey.DefaultRotation())
 	check(err)
 	now := time.Date(2027, 1, 1, 12, 30, 0, 0, time.UTC)
 	ring, _, err = ring.Rotate(now, rand.Reader)

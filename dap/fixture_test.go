@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -73,9 +75,9 @@ func (r *detRand) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func newKey(t testing.TB, id dap.HpkeConfigID, kem uint16) *dap.PrivateKey {
+func newKey(t testing.TB, id dap.HpkeConfigID, kem uint16) *dapkey.PrivateKey {
 	t.Helper()
-	k, err := dap.GenerateKey(id, kem, &detRand{uint64(id) + 1})
+	k, err := dapkey.Generate(id, hpke.KEM(kem), &detRand{uint64(id) + 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ type HelperJob struct {
 // HelperInit verifies the reports of an [AggregationJobInitReq]. An error is an
 // [Abort]: then the job fails as a whole. What is wrong with one report is in
 // the response alone.
-func (a *Aggregator) HelperInit(req *AggregationJobInitReq, now time.Time, keys *Keyring) (*HelperJob, error) {
+func (a *Aggregator) HelperInit(req *AggregationJobInitReq, now time.Time, keys Keys) (*HelperJob, error) {
 	if err := a.is(Helper); err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (t *Task) checkInit(req *AggregationJobInitReq) (BatchID, error) {
 }
 
 // helperVerify fills the job.
-func (a *Aggregator) helperVerify(job *HelperJob, verifier *vdaf.Verifier, inits []VerifyInit, batch BatchID, now time.Time, keys *Keyring) error {
+func (a *Aggregator) helperVerify(job *HelperJob, verifier *vdaf.Verifier, inits []VerifyInit, batch BatchID, now time.Time, keys Keys) error {
 	shares := make([]sealedShare, len(inits))
 	for i := range inits {
 		s := &inits[i].Share

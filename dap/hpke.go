@@ -1,14 +1,12 @@
 package dap
 
 import (
-	"crypto/ecdh"
-	"crypto/hpke"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
-	quick "github.com/shoal-project/shoal/internal/hpke"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
 // An HpkeConfigID names an HPKE configuration of one server.
@@ -22,15 +20,15 @@ type HpkeCiphertext struct {
 	Payload  []byte       // the ciphertext, one byte at least
 }
 
-// HPKE algorithms (RFC 9180, section 7) besides the KEMs that [task.KEMX25519]
-// and its neighbours name.
+// HPKE algorithms (RFC 9180, section 7) besides the KEMs that
+// [github.com/shoal-project/shoal/metric/task.KEMX25519] and its neighbours name.
 const (
-	KDFHKDFSHA256        uint16 = 1
-	KDFHKDFSHA384        uint16 = 2
-	KDFHKDFSHA512        uint16 = 3
-	AEADAES128GCM        uint16 = 1
-	AEADAES256GCM        uint16 = 2
-	AEADChaCha20Poly1305 uint16 = 3
+	KDFHKDFSHA256        = hpke.HKDFSHA256
+	KDFHKDFSHA384        = hpke.HKDFSHA384
+	KDFHKDFSHA512        = hpke.HKDFSHA512
+	AEADAES128GCM        = hpke.AES128GCM
+	AEADAES256GCM        = hpke.AES256GCM
+	AEADChaCha20Poly1305 = hpke.ChaCha20Poly1305
 )
 
 // An HpkeConfig is a public key and the algorithms that go with it (section
@@ -51,39 +49,25 @@ type HpkeConfigList []HpkeConfig
 // supported here, or a key that does not fit them.
 var ErrUnsupported = errors.New("HPKE configuration is not supported")
 
-// suite returns the algorithms of a configuration.
-func (c *HpkeConfig) suite() (hpke.KEM, hpke.KDF, hpke.AEAD, error) {
-	kem, err := kemOf(c.KEM)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if c.KDF < KDFHKDFSHA256 || c.KDF > KDFHKDFSHA512 {
-		return nil, nil, nil, fmt.Errorf("%w: KDF %#04x", ErrUnsupported, c.KDF)
-	}
-	if c.AEAD < AEADAES128GCM || c.AEAD > AEADChaCha20Poly1305 {
-		return nil, nil, nil, fmt.Errorf("%w: AEAD %#04x", ErrUnsupported, c.AEAD)
-	}
-	kdf, err := hpke.NewKDF(c.KDF)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	aead, err := hpke.NewAEAD(c.AEAD)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	return kem, kdf, aead, nil
+// An Opener is the private half of an HPKE configuration. It is safe for concurrent
+// use.
+type Opener interface {
+	// Config returns the configuration.
+	Config() HpkeConfig
+	// Open opens a message: OpenBase of RFC 9180, section 6.1. It fails if the message
+	// names another configuration.
+	Open(info, aad []byte, m *HpkeCiphertext) ([]byte, error)
+	// OpenMany opens several messages of one info, all of which name this
+	// configuration. aad appends the additional data of message i to b. Plaintexts may
+	// be appended to room as long as its capacity lasts. Result i is nil if message i
+	// does not open; what is wrong with one message harms no other.
+	OpenMany(info []byte, messages []*HpkeCiphertext, aad func(b []byte, i int) []byte, room []byte) [][]byte
 }
 
-func kemOf(id uint16) (hpke.KEM, error) {
-	switch id {
-	case task.KEMX25519:
-		return hpke.DHKEM(ecdh.X25519()), nil
-	case task.KEMP256:
-		return hpke.DHKEM(ecdh.P256()), nil
-	case task.KEMXWing:
-		return hpke.MLKEM768X25519(), nil
-	}
-	return nil, fmt.Errorf("%w: KEM %#04x", ErrUnsupported, id)
+// Keys are the private keys of an aggregator. They are safe for concurrent use.
+type Keys interface {
+	// Find returns the key of an ID, nil if there is none at this time.
+	Find(id HpkeConfigID, now time.Time) Opener
 }
 
 // Validate reports whether shares can be sealed to the configuration: its
@@ -96,28 +80,13 @@ func (c *HpkeConfig) Validate() error {
 
 // seal is SealBase of RFC 9180, section 6.1.
 func (c *HpkeConfig) seal(info, aad, plaintext []byte) (HpkeCiphertext, error) {
-	kem, kdf, aead, err := c.suite()
+	public, err := hpke.NewPublicKey(hpke.KEM(c.KEM), c.PublicKey)
 	if err != nil {
-		return HpkeCiphertext{}, err
+		return HpkeCiphertext{}, fmt.Errorf("%w: configuration %d: %w", ErrUnsupported, c.ID, err)
 	}
-	public, err := kem.NewPublicKey(c.PublicKey)
+	enc, payload, err := public.Seal(hpke.Suite{KDF: c.KDF, AEAD: c.AEAD}, info, aad, plaintext)
 	if err != nil {
-		return HpkeCiphertext{}, fmt.Errorf("%w: public key of configuration %d: %w", ErrUnsupported, c.ID, err)
-	}
-	if c.KEM == task.KEMX25519 && c.KDF == KDFHKDFSHA256 && c.AEAD == AEADAES128GCM {
-		enc, payload, err := quick.Seal(nil, (*[quick.Size]byte)(public.Bytes()), info, aad, plaintext)
-		if err != nil {
-			return HpkeCiphertext{}, fmt.Errorf("%w: public key of configuration %d: %w", ErrUnsupported, c.ID, err)
-		}
-		return HpkeCiphertext{ConfigID: c.ID, Enc: enc[:], Payload: payload}, nil
-	}
-	enc, sender, err := hpke.NewSender(public, kdf, aead, info)
-	if err != nil {
-		return HpkeCiphertext{}, fmt.Errorf("%w: public key of configuration %d: %w", ErrUnsupported, c.ID, err)
-	}
-	payload, err := sender.Seal(aad, plaintext)
-	if err != nil {
-		return HpkeCiphertext{}, fmt.Errorf("sealing to configuration %d: %w", c.ID, err)
+		return HpkeCiphertext{}, fmt.Errorf("%w: configuration %d: %w", ErrUnsupported, c.ID, err)
 	}
 	return HpkeCiphertext{ConfigID: c.ID, Enc: enc, Payload: payload}, nil
 }

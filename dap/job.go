@@ -68,7 +68,7 @@ func (a *Aggregator) checkTime(report, latest Time) ReportError {
 // CheckUpload returns the error for an uploaded report as far as the leader can
 // decide without opening it, 0 if it may be stored (section "Leader Behavior").
 // Whether its ID was used and its batch collected is for [Admit].
-func (a *Aggregator) CheckUpload(r *Report, now time.Time, keys *Keyring) ReportError {
+func (a *Aggregator) CheckUpload(r *Report, now time.Time, keys Keys) ReportError {
 	v := a.task.Variant()
 	if e := a.CheckTime(r.Metadata.Time, now); e == ReportTooEarly {
 		return e
@@ -90,7 +90,7 @@ func (a *Aggregator) CheckUpload(r *Report, now time.Time, keys *Keyring) Report
 // CheckOpen opens uploaded reports that [Aggregator.CheckUpload] has let pass, and
 // returns the error of each as [Aggregator.LeaderInit] would find it before it
 // verifies, 0 if it has no error. It retains nothing.
-func (a *Aggregator) CheckOpen(reports []Report, now time.Time, keys *Keyring) []ReportError {
+func (a *Aggregator) CheckOpen(reports []Report, now time.Time, keys Keys) []ReportError {
 	shares := make([]sealedShare, len(reports))
 	for i := range reports {
 		r := &reports[i]

@@ -31,7 +31,7 @@ type pending struct {
 // in the leader-selected mode. Reports that are not valid are left out, see
 // [LeaderJob.Rejected]. Store the job and the encoded message before it is sent:
 // a retry must send the same bytes.
-func (a *Aggregator) LeaderInit(key VerificationKeyID, batch BatchID, reports []Report, now time.Time, keys *Keyring) (*LeaderJob, *AggregationJobInitReq, error) {
+func (a *Aggregator) LeaderInit(key VerificationKeyID, batch BatchID, reports []Report, now time.Time, keys Keys) (*LeaderJob, *AggregationJobInitReq, error) {
 	if err := a.is(Leader); err != nil {
 		return nil, nil, err
 	}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/shoal-project/shoal/internal/hpke"
-	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -16,15 +14,11 @@ type sealedShare struct {
 	sealed   *HpkeCiphertext
 }
 
-// together is how many shares one call of crypto/hpke opens: as many as share
-// one inversion.
-const together = 64
-
 // openMany opens and validates the shares of several reports (sections "Input
 // Share Decryption" and "Input Share Validation"). errs[i] is 0 if reports[i] can
 // be verified. What is wrong with one share harms no other. The reports do not
 // alias the ciphertexts, except for their public shares.
-func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys *Keyring) (reports []vdaf.Report, errs []ReportError) {
+func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys Keys) (reports []vdaf.Report, errs []ReportError) {
 	reports, errs = make([]vdaf.Report, len(shares)), make([]ReportError, len(shares))
 	latest, err := a.task.config.TimePrecision.Time(now.Add(a.leeway))
 	for i := range shares {
@@ -33,7 +27,7 @@ func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys *Keyring
 			errs[i] = a.checkTime(shares[i].metadata.Time, latest)
 		}
 	}
-	plaintexts := a.task.openShares(shares, errs, a.role, func(id HpkeConfigID) *PrivateKey { return keys.Find(id, now) })
+	plaintexts := a.task.openShares(shares, errs, a.role, func(id HpkeConfigID) Opener { return keys.Find(id, now) })
 	sizes := a.task.instance.Sizes()
 	want := sizes.LeaderShare
 	if a.role == Helper {
@@ -59,99 +53,79 @@ func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys *Keyring
 // openShares is [Task.OpenInputShare] for those shares whose error is 0 so far;
 // it sets the errors of those that do not open. find returns the key of a
 // configuration, nil for an unknown one.
-func (t *Task) openShares(shares []sealedShare, errs []ReportError, role Role, find func(HpkeConfigID) *PrivateKey) []PlaintextInputShare {
-	plaintexts := make([]PlaintextInputShare, len(shares))
-	var known [256]*PrivateKey
+func (t *Task) openShares(shares []sealedShare, errs []ReportError, role Role, find func(HpkeConfigID) Opener) []PlaintextInputShare {
+	o := opening{task: t, role: role, shares: shares, errs: errs, plaintexts: make([]PlaintextInputShare, len(shares))}
+	var keys [256]Opener
 	var asked [256]bool
-	groups := make(map[*PrivateKey][]int)
-	size := 0
+	groups := make(map[HpkeConfigID][]int)
 	for i := range shares {
 		if errs[i] != 0 {
 			continue
 		}
-		s := shares[i].sealed
-		if !asked[s.ConfigID] {
-			asked[s.ConfigID], known[s.ConfigID] = true, find(s.ConfigID)
+		id := shares[i].sealed.ConfigID
+		if !asked[id] {
+			asked[id], keys[id] = true, find(id)
 		}
-		key := known[s.ConfigID]
-		if key != nil && key.many != nil && len(s.Enc) == hpke.Size {
-			groups[key] = append(groups[key], i)
-			size += len(s.Payload)
-			continue
+		if errs[i] = t.checkOpen(keys[id] != nil, role, &shares[i]); errs[i] == 0 {
+			groups[id] = append(groups[id], i)
 		}
-		// Another suite, no key, or no point of the curve: one by one.
-		opened, err := t.openInputShare(key, role, &shares[i])
-		if err != 0 {
-			errs[i] = err
-			continue
-		}
-		plaintexts[i] = *opened
 	}
-	if len(groups) == 0 {
-		return plaintexts
+	for id, at := range groups {
+		o.open(keys[id], at)
 	}
-	o := opening{task: t, role: role, shares: shares, errs: errs, plaintexts: plaintexts, arena: make([]byte, 0, size)}
-	for key, at := range groups {
-		o.open(key, at)
-	}
-	return plaintexts
+	return o.plaintexts
 }
 
-// An opening opens the shares of one call that are sealed to keys of X25519.
+// An opening opens the shares of one call.
 type opening struct {
 	task       *Task
 	role       Role
 	shares     []sealedShare
 	errs       []ReportError
 	plaintexts []PlaintextInputShare
-	arena      []byte // room for all plaintexts
-	aad        []byte
 }
 
 // open opens the shares at these places, which are sealed to the key.
-func (o *opening) open(key *PrivateKey, at []int) {
-	receiver := key.many.Receiver(o.task.inputInfo(o.role))
-	points := make([][hpke.Size]byte, 0, together)
-	for ; len(at) > 0; at = at[min(together, len(at)):] {
-		some := at[:min(together, len(at))]
-		points = points[:0]
-		for _, i := range some {
-			points = append(points, [hpke.Size]byte(o.shares[i].sealed.Enc))
+func (o *opening) open(key Opener, at []int) {
+	messages, size := make([]*HpkeCiphertext, len(at)), 0
+	for j, i := range at {
+		messages[j] = o.shares[i].sealed
+		size += len(messages[j].Payload)
+	}
+	aad := func(b []byte, j int) []byte {
+		s := &o.shares[at[j]]
+		return o.task.appendInputShareAAD(b, s.metadata, s.public)
+	}
+	opened := key.OpenMany(o.task.inputInfo(o.role), messages, aad, make([]byte, 0, size))
+	for j, i := range at {
+		if opened[j] == nil {
+			o.errs[i] = DecryptError
+			continue
 		}
-		keys := receiver.Derive(key.many.Agree(points), points)
-		for j, i := range some {
-			s := &o.shares[i]
-			aad, err := o.task.appendInputShareAAD(o.aad[:0], s.metadata, s.public)
-			if err != 0 {
-				o.errs[i] = err
-				continue
-			}
-			o.aad = aad
-			room := len(o.arena)
-			plaintext, openErr := keys[j].Open(o.arena[room:], aad, s.sealed.Payload)
-			if openErr != nil {
-				o.errs[i] = DecryptError
-				continue
-			}
-			o.arena = o.arena[:room+len(plaintext)]
-			o.errs[i] = o.task.readPlaintext(&o.plaintexts[i], plaintext[:len(plaintext):len(plaintext)])
-		}
+		o.errs[i] = o.task.readPlaintext(&o.plaintexts[i], opened[j])
 	}
 }
 
+// checkOpen returns the error of a share that cannot be opened, 0 if the key that it
+// names, if there is one, may open it.
+func (t *Task) checkOpen(key bool, role Role, s *sealedShare) ReportError {
+	switch {
+	case !key:
+		return t.codec.variant.openConfig
+	case aggregator(role) != nil:
+		return DecryptError
+	case len(s.metadata.PublicExtensions) > 1<<16-1 || uint64(len(s.public)) > 1<<32-1: // without an encoding
+		return InvalidMessage
+	}
+	return 0
+}
+
 // openInputShare is [Task.OpenInputShare].
-func (t *Task) openInputShare(key *PrivateKey, role Role, s *sealedShare) (*PlaintextInputShare, ReportError) {
-	if key == nil || key.config.ID != s.sealed.ConfigID {
-		return nil, t.codec.variant.openConfig
-	}
-	if aggregator(role) != nil {
-		return nil, DecryptError
-	}
-	aad, e := t.appendInputShareAAD(nil, s.metadata, s.public)
-	if e != 0 {
+func (t *Task) openInputShare(key Opener, role Role, s *sealedShare) (*PlaintextInputShare, ReportError) {
+	if e := t.checkOpen(key != nil && key.Config().ID == s.sealed.ConfigID, role, s); e != 0 {
 		return nil, e
 	}
-	plaintext, err := key.open(t.inputInfo(role), aad, s.sealed)
+	plaintext, err := key.Open(t.inputInfo(role), t.appendInputShareAAD(nil, s.metadata, s.public), s.sealed)
 	if err != nil {
 		return nil, DecryptError
 	}
@@ -170,30 +144,14 @@ func (t *Task) readPlaintext(share *PlaintextInputShare, b []byte) ReportError {
 	return 0
 }
 
-// appendInputShareAAD appends the encoded InputShareAad of a report. It fails
-// with [InvalidMessage] if a part is too long to have an encoding.
-func (t *Task) appendInputShareAAD(b []byte, m *ReportMetadata, public []byte) ([]byte, ReportError) {
-	if len(m.PublicExtensions) > 1<<16-1 || uint64(len(public)) > 1<<32-1 {
-		return nil, InvalidMessage
-	}
+// appendInputShareAAD appends the encoded InputShareAad of a report whose parts are
+// not too long for it.
+func (t *Task) appendInputShareAAD(b []byte, m *ReportMetadata, public []byte) []byte {
 	b = append(b, t.bound...)
 	b = append(b, m.ID[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Time))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(m.PublicExtensions)))
 	b = append(b, m.PublicExtensions...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(public)))
-	return append(b, public...), 0
-}
-
-// newMany returns what opens many messages of a key at once, nil if its suite is
-// not the one of crypto/hpke.
-func newMany(c *HpkeConfig, secret func() ([]byte, error)) (*hpke.Key, error) {
-	if c.KEM != task.KEMX25519 || c.KDF != KDFHKDFSHA256 || c.AEAD != AEADAES128GCM {
-		return nil, nil
-	}
-	b, err := secret()
-	if err != nil {
-		return nil, err
-	}
-	return hpke.NewKey(b, c.PublicKey)
+	return append(b, public...)
 }

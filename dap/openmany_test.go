@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A crowd is shares of one task that are sealed to several keys.
 type crowd struct {
 	task *dap.Task
-	keys map[dap.HpkeConfigID]*dap.PrivateKey
+	keys map[dap.HpkeConfigID]dap.Opener
 	rand *rand.Rand
 }
 
@@ -22,7 +23,7 @@ type crowd struct {
 // with another AEAD.
 func newCrowd(t testing.TB) *crowd {
 	t.Helper()
-	c := &crowd{task: newTask(t, dap.DAP19(), configuration()), keys: make(map[dap.HpkeConfigID]*dap.PrivateKey), rand: rand.New(rand.NewChaCha8([32]byte{3}))}
+	c := &crowd{task: newTask(t, dap.DAP19(), configuration()), keys: make(map[dap.HpkeConfigID]dap.Opener), rand: rand.New(rand.NewChaCha8([32]byte{3}))}
 	for i, kem := range []uint16{task.KEMX25519, task.KEMX25519, task.KEMP256, task.KEMXWing} {
 		id := dap.HpkeConfigID(i + 1)
 		c.keys[id] = newKey(t, id, kem)
@@ -32,7 +33,7 @@ func newCrowd(t testing.TB) *crowd {
 }
 
 // otherSuite returns an X25519 key with other algorithms than the mandatory ones.
-func otherSuite(t testing.TB, id dap.HpkeConfigID) *dap.PrivateKey {
+func otherSuite(t testing.TB, id dap.HpkeConfigID) *dapkey.PrivateKey {
 	t.Helper()
 	secret := upTo(byte(id), 32)
 	private, err := hpke.DHKEM(ecdh.X25519()).NewPrivateKey(secret)
@@ -40,7 +41,7 @@ func otherSuite(t testing.TB, id dap.HpkeConfigID) *dap.PrivateKey {
 		t.Fatal(err)
 	}
 	config := dap.HpkeConfig{ID: id, KEM: task.KEMX25519, KDF: dap.KDFHKDFSHA512, AEAD: dap.AEADChaCha20Poly1305, PublicKey: private.PublicKey().Bytes()}
-	key, err := dap.NewPrivateKey(config, secret)
+	key, err := dapkey.New(config, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func (c *crowd) share(t testing.TB, id dap.HpkeConfigID) dap.ReportShare {
 // returns the errors.
 func (c *crowd) agreed(t testing.TB, shares []dap.ReportShare, role dap.Role) []dap.ReportError {
 	t.Helper()
-	got, errs := c.task.OpenShares(shares, role, func(id dap.HpkeConfigID) *dap.PrivateKey { return c.keys[id] })
+	got, errs := c.task.OpenShares(shares, role, func(id dap.HpkeConfigID) dap.Opener { return c.keys[id] })
 	for i := range shares {
 		want, err := c.task.OpenInputShare(c.keys[shares[i].InputShare.ConfigID], role, &shares[i])
 		if err != nil {

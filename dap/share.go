@@ -118,11 +118,10 @@ func (t *Task) aggregateInfo(from Role) []byte {
 // InputShareAAD returns the encoded InputShareAad of a report (section "Client
 // Behavior").
 func (t *Task) InputShareAAD(m *ReportMetadata, publicShare []byte) ([]byte, error) {
-	aad, e := t.appendInputShareAAD(nil, m, publicShare)
-	if e != 0 {
+	if len(m.PublicExtensions) > 1<<16-1 || uint64(len(publicShare)) > 1<<32-1 {
 		return nil, fmt.Errorf("encoding the AAD of an input share: %w: public extensions of %d bytes, want at most %d", ErrMalformed, len(m.PublicExtensions), 1<<16-1)
 	}
-	return aad, nil
+	return t.appendInputShareAAD(nil, m, publicShare), nil
 }
 
 // AggregateShareAAD returns the encoded AggregateShareAad of a collection job
@@ -168,7 +167,7 @@ func (t *Task) SealInputShare(to HpkeConfig, role Role, m *ReportMetadata, publi
 // that the ciphertext names, nil if it is unknown. The error is the [ReportError]
 // to answer with in an aggregation job: the variant's for an unknown key,
 // [DecryptError], or [InvalidMessage] if what was sealed is no share.
-func (t *Task) OpenInputShare(key *PrivateKey, role Role, s *ReportShare) (*PlaintextInputShare, error) {
+func (t *Task) OpenInputShare(key Opener, role Role, s *ReportShare) (*PlaintextInputShare, error) {
 	share, err := t.openInputShare(key, role, &sealedShare{&s.Metadata, s.PublicShare, &s.InputShare})
 	if err != 0 {
 		return nil, err
@@ -195,7 +194,7 @@ func (t *Task) SealAggregateShare(to HpkeConfig, from Role, job *CollectionJobRe
 
 // OpenAggregateShare opens the leader's or the helper's aggregate share at the
 // collector. The job is the request that the collector sent.
-func (t *Task) OpenAggregateShare(key *PrivateKey, from Role, job *CollectionJobReq, sealed *HpkeCiphertext) ([]byte, error) {
+func (t *Task) OpenAggregateShare(key Opener, from Role, job *CollectionJobReq, sealed *HpkeCiphertext) ([]byte, error) {
 	if err := aggregator(from); err != nil {
 		return nil, err
 	}
@@ -203,7 +202,7 @@ func (t *Task) OpenAggregateShare(key *PrivateKey, from Role, job *CollectionJob
 	if err != nil {
 		return nil, err
 	}
-	share, err := key.open(t.aggregateInfo(from), aad, sealed)
+	share, err := key.Open(t.aggregateInfo(from), aad, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("aggregate share of the %v: %w; it was sealed to another key, or for another task or query", from, err)
 	}

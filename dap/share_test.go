@@ -3,7 +3,7 @@ package dap_test
 import (
 	"bytes"
 	"crypto/ecdh"
-	"crypto/hpke"
+	stdhpke "crypto/hpke"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -65,14 +67,14 @@ func TestShareBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		secret := upTo(7, 32)
-		private, err := hpke.DHKEM(ecdh.X25519()).NewPrivateKey(secret)
+		private, err := stdhpke.DHKEM(ecdh.X25519()).NewPrivateKey(secret)
 		if err != nil {
 			t.Fatal(err)
 		}
 		to := dap.HpkeConfig{ID: 3, KEM: 0x20, KDF: 1, AEAD: 1, PublicKey: private.PublicKey().Bytes()}
 		open := func(m dap.HpkeCiphertext, info, aad []byte) []byte {
 			t.Helper()
-			r, err := hpke.NewRecipient(m.Enc, private, hpke.HKDFSHA256(), hpke.AES128GCM(), info)
+			r, err := stdhpke.NewRecipient(m.Enc, private, stdhpke.HKDFSHA256(), stdhpke.AES128GCM(), info)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,7 +174,7 @@ func TestInputShareIsBound(t *testing.T) {
 		name   string
 		task   *dap.Task
 		role   dap.Role
-		key    *dap.PrivateKey
+		key    dap.Opener
 		change func(*dap.ReportShare)
 		want   dap.ReportError
 	}{
@@ -217,12 +219,12 @@ func flip(b []byte) []byte {
 // A client that seals what is no share gets its own report refused.
 func TestSealedNonsense(t *testing.T) {
 	tsk, md := newTask(t, dap.DAP18(), configuration()), metadata()
-	private, err := hpke.DHKEM(ecdh.X25519()).NewPrivateKey(upTo(7, 32))
+	private, err := stdhpke.DHKEM(ecdh.X25519()).NewPrivateKey(upTo(7, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := dap.HpkeConfig{ID: 3, KEM: 0x20, KDF: 1, AEAD: 1, PublicKey: private.PublicKey().Bytes()}
-	key, err := dap.NewPrivateKey(config, upTo(7, 32))
+	key, err := dapkey.New(config, upTo(7, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +233,7 @@ func TestSealedNonsense(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, plaintext := range []string{"", "\x00\x00\x00\x00\x00\x00", "\x00\x00\x00\x00\x00\x01xx"} {
-		enc, sender, err := hpke.NewSender(private.PublicKey(), hpke.HKDFSHA256(), hpke.AES128GCM(), []byte("dap-18 input share\x01\x02"))
+		enc, sender, err := stdhpke.NewSender(private.PublicKey(), stdhpke.HKDFSHA256(), stdhpke.AES128GCM(), []byte("dap-18 input share\x01\x02"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -311,7 +313,7 @@ func TestPrivateKeyText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := dap.ParsePrivateKey(" " + text + "\n")
+		again, err := dapkey.Parse(" " + text + "\n")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -319,7 +321,7 @@ func TestPrivateKeyText(t *testing.T) {
 			t.Errorf("KEM %#x: public half %x, want %x", kem, b, a)
 		}
 		for _, bad := range []string{"", text[1:], text[:len(text)-2], strings.ToUpper(text), text + "AAAA"} {
-			_, err := dap.ParsePrivateKey(bad)
+			_, err := dapkey.Parse(bad)
 			if err == nil {
 				t.Errorf("KEM %#x: %q is accepted", kem, bad)
 			} else if len(bad) > 40 && strings.Contains(err.Error(), bad[40:]) {
@@ -327,13 +329,13 @@ func TestPrivateKeyText(t *testing.T) {
 			}
 		}
 	}
-	if _, err := dap.NewPrivateKey(newKey(t, 1, task.KEMX25519).Config(), upTo(1, 32)); err == nil {
+	if _, err := dapkey.New(newKey(t, 1, task.KEMX25519).Config(), upTo(1, 32)); err == nil {
 		t.Error("a secret of another key is accepted")
 	}
-	if _, err := dap.GenerateKey(1, 0x21, &detRand{}); !errors.Is(err, dap.ErrUnsupported) {
+	if _, err := dapkey.Generate(1, 0x21, &detRand{}); !errors.Is(err, dap.ErrUnsupported) {
 		t.Errorf("%v, want ErrUnsupported", err)
 	}
-	if _, err := dap.GenerateKey(1, task.KEMX25519, strings.NewReader("short")); err == nil {
+	if _, err := dapkey.Generate(1, hpke.X25519, strings.NewReader("short")); err == nil {
 		t.Error("a key of 5 random bytes is made")
 	}
 }
@@ -353,7 +355,7 @@ func TestPrivateKeyIsRedacted(t *testing.T) {
 	marshalled, _ := key.MarshalText()
 	for _, s := range []string{
 		fmt.Sprint(key), fmt.Sprintf("%+v %#v %x %q %d %s", key, key, key, key, key, key),
-		fmt.Sprintf("%v", struct{ K *dap.PrivateKey }{key}), log.String(), string(marshalled), fmt.Sprint((*dap.PrivateKey)(nil)),
+		fmt.Sprintf("%v", struct{ K *dapkey.PrivateKey }{key}), log.String(), string(marshalled), fmt.Sprint((*dapkey.PrivateKey)(nil)),
 	} {
 		if strings.Contains(s, secret) || !strings.Contains(s, "HPKE key") {
 			t.Errorf("printed as %q", s)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -20,11 +21,11 @@ type world struct {
 	task           *dap.Task
 	hist           *vdaf.Prio3[int, []uint64]
 	leader, helper *dap.Aggregator
-	leaderRing     *dap.Keyring
-	helperRing     *dap.Keyring
+	leaderRing     *dapkey.Ring
+	helperRing     *dapkey.Ring
 	leaderLedger   *ledger
 	helperLedger   *ledger
-	collector      *dap.PrivateKey
+	collector      *dapkey.PrivateKey
 	rand           *rand.ChaCha8
 	now            time.Time
 	reports        byte
@@ -115,9 +116,9 @@ func newAggregator(t testing.TB, tsk *dap.Task, role dap.Role, keys map[dap.Veri
 	return a
 }
 
-func newRing(t testing.TB, w *world) *dap.Keyring {
+func newRing(t testing.TB, w *world) *dapkey.Ring {
 	t.Helper()
-	ring, err := dap.NewKeyring(dap.DefaultRotation())
+	ring, err := dapkey.NewRing(dapkey.DefaultRotation())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package ohttp
 import (
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hpke"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
@@ -12,6 +11,7 @@ import (
 	"hash"
 	"io"
 
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/redact"
 )
 
@@ -55,20 +55,8 @@ func (c KeyConfig) Encapsulate(request []byte) ([]byte, *ResponseOpener, error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("encapsulating request: %w", err)
 	}
-	kdf, aead, err := suite.hpke()
-	if err != nil {
-		return nil, nil, fmt.Errorf("encapsulating request: %w", err)
-	}
 	head := header(c.ID, c.KEM, suite)
-	enc, sender, err := hpke.NewSender(public, kdf, aead, info(head))
-	if err != nil {
-		return nil, nil, fmt.Errorf("encapsulating request: %w", err)
-	}
-	sealed, err := sender.Seal(nil, request)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encapsulating request: %w", err)
-	}
-	secret, err := sender.Export(labelResponse, suite.keySize())
+	enc, sealed, secret, err := public.SealExport(hpke.Suite(suite), info(head), nil, request, labelResponse, suite.keySize())
 	if err != nil {
 		return nil, nil, fmt.Errorf("encapsulating request: %w", err)
 	}
@@ -104,21 +92,9 @@ func decapsulate(keys []*PrivateKey, message []byte) ([]byte, *PrivateKey, *Resp
 		return nil, nil, nil, fmt.Errorf("%w: %d bytes, want at least %d", ErrMalformed, len(message), headerSize+n+tagSize)
 	}
 	enc, sealed := rest[:n:n], rest[n:]
-	kdf, aead, err := suite.hpke()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	recipient, err := hpke.NewRecipient(enc, key.key, kdf, aead, info(head))
+	request, secret, err := key.key.OpenExport(hpke.Suite(suite), enc, info(head), nil, sealed, labelResponse, suite.keySize())
 	if err != nil {
 		return nil, nil, nil, ErrOpen
-	}
-	request, err := recipient.Open(nil, sealed)
-	if err != nil {
-		return nil, nil, nil, ErrOpen
-	}
-	secret, err := recipient.Export(labelResponse, suite.keySize())
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("exporting: %w", err)
 	}
 	return request, key, &ResponseSealer{responseKey{suite: suite, enc: enc, secret: secret}}, nil
 }

@@ -1,12 +1,13 @@
 package ohttp
 
 import (
-	"crypto/hpke"
 	"errors"
 	"fmt"
 	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
 // Media types of RFC 9458.
@@ -79,13 +80,12 @@ func parseKeyConfig(b []byte) (KeyConfig, error) {
 	return c, nil
 }
 
-// public returns the key in the form of crypto/hpke.
-func (c *KeyConfig) public() (hpke.PublicKey, error) {
-	kem, err := c.KEM.hpke()
-	if err != nil {
+// public returns the key in the form of package hpke.
+func (c *KeyConfig) public() (*hpke.PublicKey, error) {
+	if err := c.KEM.supported(); err != nil {
 		return nil, err
 	}
-	key, err := kem.NewPublicKey(c.PublicKey)
+	key, err := hpke.NewPublicKey(hpke.KEM(c.KEM), c.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a public key of %v", ErrMalformed, c.KEM)
 	}

@@ -174,7 +174,7 @@ func TestPrivateKeyText(t *testing.T) {
 			t.Error("two keys are equal")
 		}
 		// Each damaged character is noticed, and no error holds the text.
-		prefix := len("shoal-gateway-key:")
+		prefix := len("shoal-hpke-key:")
 		for i := range len(text) {
 			damaged := []byte(text)
 			damaged[i] ^= 1

@@ -2,16 +2,14 @@ package ohttp
 
 import (
 	"bytes"
-	"crypto/hpke"
 	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
+
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
 // A PrivateKey opens the requests that are sealed to its configuration. It prints
@@ -19,48 +17,31 @@ import (
 // concurrent use.
 type PrivateKey struct {
 	config KeyConfig
-	key    hpke.PrivateKey
+	key    *hpke.PrivateKey
 }
 
 // GenerateKey makes a private key of a KEM from 32 bytes of rand, for requests of
 // the given suites, [DefaultSuite] if there are none.
 func GenerateKey(id uint8, kem KEM, rand io.Reader, suites ...Suite) (*PrivateKey, error) {
-	var seed [secretSize]byte
-	if _, err := io.ReadFull(rand, seed[:]); err != nil {
-		return nil, fmt.Errorf("generating gateway key: reading randomness: %w", err)
-	}
-	return DeriveKey(id, kem, seed[:], suites...)
+	return newPrivateKey(id, kem, suites, func() (*hpke.PrivateKey, error) { return hpke.Generate(hpke.KEM(kem), rand) })
 }
 
 // DeriveKey makes the private key that DeriveKeyPair of RFC 9180 makes of ikm, at
 // least 32 bytes of keying material.
 func DeriveKey(id uint8, kem KEM, ikm []byte, suites ...Suite) (*PrivateKey, error) {
-	k, err := kem.hpke()
-	if err != nil {
-		return nil, fmt.Errorf("deriving gateway key: %w", err)
-	}
-	key, err := k.DeriveKeyPair(ikm)
-	if err != nil {
-		return nil, fmt.Errorf("deriving gateway key: %v refuses keying material of %d bytes", kem, len(ikm))
-	}
-	return newPrivateKey(id, kem, key, suites)
+	return newPrivateKey(id, kem, suites, func() (*hpke.PrivateKey, error) { return hpke.Derive(hpke.KEM(kem), ikm) })
 }
 
 // NewPrivateKey joins a secret (SerializePrivateKey of RFC 9180) with its
 // configuration. Errors never hold the secret.
 func NewPrivateKey(id uint8, kem KEM, secret []byte, suites ...Suite) (*PrivateKey, error) {
-	k, err := kem.hpke()
-	if err != nil {
-		return nil, fmt.Errorf("gateway key %d: %w", id, err)
-	}
-	key, err := k.NewPrivateKey(secret)
-	if err != nil {
-		return nil, fmt.Errorf("gateway key %d: %w: not a secret of %v", id, ErrMalformed, kem)
-	}
-	return newPrivateKey(id, kem, key, suites)
+	return newPrivateKey(id, kem, suites, func() (*hpke.PrivateKey, error) { return hpke.NewPrivateKey(hpke.KEM(kem), secret) })
 }
 
-func newPrivateKey(id uint8, kem KEM, key hpke.PrivateKey, suites []Suite) (*PrivateKey, error) {
+func newPrivateKey(id uint8, kem KEM, suites []Suite, private func() (*hpke.PrivateKey, error)) (*PrivateKey, error) {
+	if err := kem.supported(); err != nil {
+		return nil, fmt.Errorf("gateway key %d: %w", id, err)
+	}
 	if len(suites) == 0 {
 		suites = []Suite{DefaultSuite}
 	}
@@ -72,7 +53,14 @@ func newPrivateKey(id uint8, kem KEM, key hpke.PrivateKey, suites []Suite) (*Pri
 			return nil, fmt.Errorf("gateway key %d: %w: KDF %#04x with AEAD %#04x", id, ErrUnsupported, s.KDF, s.AEAD)
 		}
 	}
-	config := KeyConfig{ID: id, KEM: kem, PublicKey: key.PublicKey().Bytes(), Suites: slices.Clone(suites)}
+	key, err := private()
+	if errors.Is(err, hpke.ErrMalformed) {
+		err = fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gateway key %d: %w", id, err)
+	}
+	config := KeyConfig{ID: id, KEM: kem, PublicKey: key.Public(), Suites: slices.Clone(suites)}
 	return &PrivateKey{config: config, key: key}, nil
 }
 
@@ -84,71 +72,40 @@ func (k *PrivateKey) Config() KeyConfig {
 }
 
 // Equal reports, in constant time, whether both keys have one secret.
-func (k *PrivateKey) Equal(other *PrivateKey) bool {
-	a, errA := k.key.Bytes()
-	b, errB := other.key.Bytes()
-	return errA == nil && errB == nil && k.config.KEM == other.config.KEM && subtle.ConstantTimeCompare(a, b) == 1
-}
+func (k *PrivateKey) Equal(other *PrivateKey) bool { return k.key.Equal(other.key) }
 
 // fingerprint names the key within this process, whatever its ID.
 func (k *PrivateKey) fingerprint() [32]byte { return sha256.Sum256(k.config.PublicKey) }
 
-const (
-	textPrefix  = "shoal-gateway-key:"
-	textVersion = 1
-)
-
 // Text returns the key with its secret, as one line for a file that only its
-// owner can read:
-//
-//	shoal-gateway-key:BASE64URL(version u8 = 1, key ID u8, KEM u16, secret[32], (KDF u16, AEAD u16)*, checksum[4])
-//
-// The checksum is of all that is before it and of the public key, so that a damaged
-// line is noticed.
+// owner can read. The line has a checksum, so that damage is noticed.
 func (k *PrivateKey) Text() (string, error) {
-	secret, err := k.key.Bytes()
-	if err != nil {
-		return "", fmt.Errorf("encoding gateway key %d: %w", k.config.ID, err)
-	}
-	b := []byte{textVersion, k.config.ID}
-	b = binary.BigEndian.AppendUint16(b, uint16(k.config.KEM))
-	b = append(b, secret...)
+	stored := hpke.Stored{Use: hpke.ForRequests, Key: k.key, ID: []byte{k.config.ID}}
 	for _, s := range k.config.Suites {
-		b = binary.BigEndian.AppendUint16(b, s.KDF)
-		b = binary.BigEndian.AppendUint16(b, s.AEAD)
+		stored.Suites = append(stored.Suites, hpke.Suite(s))
 	}
-	return textPrefix + base64.RawURLEncoding.EncodeToString(append(b, k.checksum(b)...)), nil
+	text, err := stored.Text()
+	if err != nil {
+		return "", fmt.Errorf("gateway key %d: %w", k.config.ID, err)
+	}
+	return text, nil
 }
 
-func (k *PrivateKey) checksum(b []byte) []byte {
-	sum := sha256.Sum256(append(bytes.Clone(b), k.config.PublicKey...))
-	return sum[:4]
-}
-
-// ParsePrivateKey reads what [PrivateKey.Text] writes; white space around it is
-// ignored. Its errors never hold the text.
+// ParsePrivateKey reads what [PrivateKey.Text] writes, and what earlier versions
+// wrote; white space around it is ignored. Its errors never hold the text.
 func ParsePrivateKey(text string) (*PrivateKey, error) {
-	const fixed = 4 + secretSize + 4
-	rest, ok := strings.CutPrefix(strings.TrimSpace(text), textPrefix)
-	if !ok {
-		return nil, fmt.Errorf("parsing gateway key: want a line that begins with %q", textPrefix)
+	stored, err := hpke.Parse(text, hpke.ForRequests)
+	if err != nil {
+		return nil, fmt.Errorf("gateway key: %w", err)
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(rest)
-	if err != nil || len(b) < fixed+4 || len(b) > fixed+4*maxSuites || len(b)%4 != 0 || b[0] != textVersion {
-		return nil, fmt.Errorf("parsing gateway key: want version %d in unpadded base64url, the line is damaged", textVersion)
+	if len(stored.ID) != 1 {
+		return nil, fmt.Errorf("gateway key: an ID of %d bytes, want 1", len(stored.ID))
 	}
 	var suites []Suite
-	for s := b[4+secretSize : len(b)-4]; len(s) > 0; s = s[4:] {
-		suites = append(suites, Suite{binary.BigEndian.Uint16(s), binary.BigEndian.Uint16(s[2:])})
+	for _, s := range stored.Suites {
+		suites = append(suites, Suite(s))
 	}
-	k, err := NewPrivateKey(b[1], KEM(binary.BigEndian.Uint16(b[2:])), b[4:4+secretSize], suites...)
-	if err != nil {
-		return nil, fmt.Errorf("parsing gateway key: %w", err)
-	}
-	if n := len(b) - 4; !bytes.Equal(k.checksum(b[:n]), b[n:]) {
-		return nil, fmt.Errorf("parsing gateway key: the checksum does not match, the line is damaged")
-	}
-	return k, nil
+	return newPrivateKey(stored.ID[0], KEM(stored.Key.KEM()), suites, func() (*hpke.PrivateKey, error) { return stored.Key, nil })
 }
 
 // String returns the key's ID and nothing of its secret.

@@ -19,15 +19,16 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/store/postgres"
 	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
-	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -43,7 +44,7 @@ type world struct {
 	leader    *leader.Leader
 	rings     [2]*tasks.Registry // leader, helper
 	token     auth.Token         // of the collector
-	collector *dap.PrivateKey
+	collector *dapkey.PrivateKey
 	url       string // of the leader
 	dir       string
 	postgres  bool
@@ -65,7 +66,7 @@ func newWorld(t testing.TB, in vdaf.Instance, postgres bool) *world {
 	check(t, err)
 	w.task, err = dap.NewTask(dap.DAP18(), dap.TaskprovID(encoded), encoded)
 	check(t, err)
-	w.collector, err = dap.GenerateKey(1, task.KEMX25519, rand.Reader)
+	w.collector, err = dapkey.Generate(1, hpke.X25519, rand.Reader)
 	check(t, err)
 	w.token, err = auth.NewToken(rand.Reader)
 	check(t, err)

@@ -21,13 +21,14 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
-	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -54,7 +55,7 @@ func newLeader(b *testing.B, taskStore int) *aLeader {
 	keys := must(atrest.New(atrest.Key{1}))(b)
 	ledgers := must(ledger.New(store, ledger.Config{Keys: keys, Clock: a.clock, Rand: a.random}))(b)
 	served := must(tasks.Open(b.Context(), taskstest.NewModel(), tasks.Config{Role: dap.Leader, Keys: keys, Clock: a.clock, Rand: a.random}))(b)
-	collector := must(dap.GenerateKey(9, task.KEMX25519, a.random))(b)
+	collector := must(dapkey.Generate(9, hpke.X25519, a.random))(b)
 	token := must(auth.NewToken(a.random))(b)
 	histogram := must(vdaf.Histogram(100, 10))(b)
 	for n := range taskStore {

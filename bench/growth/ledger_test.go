@@ -15,9 +15,10 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
-	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -34,8 +35,8 @@ type world struct {
 	store   *sqlite.Helper
 	ledgers *ledger.Ledgers
 	random  *rand.ChaCha8
-	ring    *dap.Keyring
-	key     *dap.PrivateKey
+	ring    *dapkey.Ring
+	key     *dapkey.PrivateKey
 	prio    *vdaf.Prio3[bool, uint64]
 }
 
@@ -61,8 +62,8 @@ func newWorld(b *testing.B) *world {
 	w.store = must(sqlite.OpenHelper(b.Context(), filepath.Join(b.TempDir(), "helper.db")))(b)
 	b.Cleanup(func() { w.store.Close() })
 	c := clock.NewVirtual(time.Unix(now, 0))
-	w.key = must(dap.GenerateKey(1, task.KEMX25519, w.random))(b)
-	w.ring = must(dap.NewKeyring(dap.DefaultRotation(), dap.HeldKey{Key: w.key, Created: c.Now().Add(-48 * time.Hour)}))(b)
+	w.key = must(dapkey.Generate(1, hpke.X25519, w.random))(b)
+	w.ring = must(dapkey.NewRing(dapkey.DefaultRotation(), dapkey.HeldKey{Key: w.key, Created: c.Now().Add(-48 * time.Hour)}))(b)
 	w.ledgers = must(ledger.New(w.store, ledger.Config{Keys: must(atrest.New(atrest.Key{1}))(b), Clock: c, Rand: w.random}))(b)
 	w.prio = must(vdaf.Count())(b)
 	return w

@@ -6,6 +6,8 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -45,7 +47,7 @@ func BenchmarkMake(b *testing.B) {
 			}
 			var keys client.Keys
 			for i, k := range []*dap.HpkeConfig{&keys.Leader, &keys.Helper} {
-				key, err := dap.GenerateKey(dap.HpkeConfigID(i), task.KEMX25519, rand.Reader)
+				key, err := dapkey.Generate(dap.HpkeConfigID(i), hpke.X25519, rand.Reader)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -17,6 +17,8 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -33,7 +35,7 @@ type world struct {
 	identity map[dap.Role]task.IdentityKey
 
 	mu      sync.Mutex
-	keys    map[dap.Role]*dap.PrivateKey
+	keys    map[dap.Role]*dapkey.PrivateKey
 	life    string // Cache-Control of keys
 	unsign  bool
 	fetched int
@@ -46,7 +48,7 @@ type world struct {
 func newWorld(t *testing.T, v *dap.Variant, in vdaf.Instance) *world {
 	t.Helper()
 	w := &world{
-		t: t, clock: clock.NewVirtual(start), keys: map[dap.Role]*dap.PrivateKey{}, identity: map[dap.Role]task.IdentityKey{},
+		t: t, clock: clock.NewVirtual(start), keys: map[dap.Role]*dapkey.PrivateKey{}, identity: map[dap.Role]task.IdentityKey{},
 		outcome: map[dap.ReportID]int{}, sum: []*vdaf.AggregateShare{in.NewAggregateShare(), in.NewAggregateShare()},
 	}
 	w.server = httptest.NewServer(w)
@@ -75,7 +77,7 @@ func newWorld(t *testing.T, v *dap.Variant, in vdaf.Instance) *world {
 }
 
 func (w *world) newKey(role dap.Role, id dap.HpkeConfigID) {
-	k, err := dap.GenerateKey(id, task.KEMX25519, rand.Reader)
+	k, err := dapkey.Generate(id, hpke.X25519, rand.Reader)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -344,7 +346,7 @@ func TestOutdatedKeys(t *testing.T) {
 		}
 		// A leader that never knows its own keys is given up.
 		w.before = func(rw http.ResponseWriter) bool {
-			k, err := dap.GenerateKey(w.keys[dap.Leader].Config().ID+1, task.KEMX25519, rand.Reader)
+			k, err := dapkey.Generate(w.keys[dap.Leader].Config().ID+1, hpke.X25519, rand.Reader)
 			if err != nil {
 				t.Error(err)
 			}

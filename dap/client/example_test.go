@@ -7,7 +7,8 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -33,11 +34,11 @@ func ExampleMake() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	leader, err := dap.GenerateKey(1, task.KEMX25519, rand.Reader)
+	leader, err := dapkey.Generate(1, hpke.X25519, rand.Reader)
 	if err != nil {
 		log.Fatal(err)
 	}
-	helper, err := dap.GenerateKey(2, task.KEMX25519, rand.Reader)
+	helper, err := dapkey.Generate(2, hpke.X25519, rand.Reader)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func (h *hopLayout) extensionsSize() int {
 }
 
 func (h *hopLayout) layerSize(kem KEM) int {
-	return headerSize + kem.encapsulatedSize() + h.plaintextSize() + tagSize
+	return headerSize + encapsulatedSize(kem) + h.plaintextSize() + tagSize
 }
 
 // ReportSize returns the exact length, in bytes, of each report of t whose
@@ -161,7 +161,7 @@ func ReportSize(t *task.Task, outermost KEM) int { return LayerSize(t, 0, outerm
 // hop i-1 hands over have length LayerSize(t, i, X25519).
 func LayerSize(t *task.Task, i int, kem KEM) int {
 	l, err := newLayout(t, task.ID{})
-	if err != nil || i < 0 || i >= len(l.hops) || kem.encapsulatedSize() == 0 {
+	if err != nil || i < 0 || i >= len(l.hops) || encapsulatedSize(kem) == 0 {
 		return 0
 	}
 	return l.hops[i].layerSize(kem)

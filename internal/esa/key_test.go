@@ -39,15 +39,15 @@ func TestPrivateKeyText(t *testing.T) {
 			if damaged == text {
 				continue
 			}
-			k, err := ParsePrivateKey(damaged)
-			if err == nil && k.public.ID == p.ID && i > 50 {
-				t.Errorf("%v: character %d replaced, and nobody notices", kem, i)
+			_, err := ParsePrivateKey(damaged)
+			if err == nil {
+				t.Errorf("%v: character %d replaced, no error", kem, i)
 			}
 			if err != nil && strings.Contains(err.Error(), text[len(text)-12:]) {
 				t.Errorf("%v: the error holds the text", kem)
 			}
 		}
-		for _, s := range []string{"", textPrefix, text[1:], text + "A", text[:len(text)-1], "x" + text} {
+		for _, s := range []string{"", "shoal-hpke-key:", text[1:], text + "A", text[:len(text)-1], "x" + text} {
 			if _, err := ParsePrivateKey(s); err == nil {
 				t.Errorf("%v: reads a text of %d characters", kem, len(s))
 			}
@@ -59,7 +59,7 @@ func TestPrivateKeyText(t *testing.T) {
 func TestPrivateKeyIsRedacted(t *testing.T) {
 	w := newWorld(t, X25519, X25519)
 	k := w.private[0]
-	secret, err := k.key.Bytes()
+	secret, err := k.key.Secret()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func NewOpener(t *task.Task, id task.ID, i int, keys ...*PrivateKey) (*Opener, e
 func newOpener(t *task.Task, l *layout, i int, keys []*PrivateKey) (*Opener, error) {
 	o := &Opener{task: t, hop: &l.hops[i], id: l.id, last: i == len(l.hops)-1, keys: make(map[task.KeyID]*PrivateKey, len(keys))}
 	for _, k := range keys {
-		if kem := KEM(k.public.KEM); !kem.allowed(i) {
+		if kem := KEM(k.public.KEM); !allowed(kem, i) {
 			return nil, fmt.Errorf("task %q: hop %d: %v is of %v, which is for the outermost layer only", t.Metric, i+1, k, kem)
 		}
 		o.keys[k.public.ID] = k

@@ -1,8 +1,6 @@
 package esa
 
 import (
-	stdhpke "crypto/hpke"
-
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -27,7 +25,7 @@ func (o *Opener) OpenMany(sealed []Sealed) []Opened {
 		h, key, err := o.check(s.Layer, s.Epoch)
 		switch {
 		case err != nil:
-		case key.many == nil:
+		case key.key.Many() == nil:
 			l, err = o.open(&h, key, s.Layer)
 		default:
 			group := groups[key]
@@ -54,7 +52,7 @@ type sameKey struct {
 
 // add adds the layer at place i, which has been checked.
 func (g *sameKey) add(i int, h Header, layer []byte) error {
-	enc, err := parseEncapsulated(X25519, layer[headerSize:headerSize+X25519.encapsulatedSize()])
+	enc, err := parseEncapsulated(X25519, layer[headerSize:headerSize+encapsulatedSize(X25519)])
 	if err != nil {
 		return refuse(CauseDecrypt, err.Error())
 	}
@@ -66,7 +64,8 @@ func (g *sameKey) add(i int, h Header, layer []byte) error {
 
 // open opens the layers, which are the reports of their results so far.
 func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
-	shared := key.many.Agree(g.points)
+	many := key.key.Many()
+	shared := many.Agree(g.points)
 	for from := 0; from < len(shared); {
 		h := &g.headers[from] // of this layer and some more
 		end := from + 1
@@ -74,7 +73,7 @@ func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 			end++
 		}
 		info := layerInfo(h)
-		keys := key.many.Receiver(info[:]).Derive(shared[from:end], g.points[from:end])
+		keys := many.Receiver(info[:]).Derive(shared[from:end], g.points[from:end])
 		for i := range keys {
 			r := &results[g.at[from+i]]
 			plaintext, err := keys[i].Open(nil, r.Report[:headerSize], r.Report[headerSize+1+pointSize:])
@@ -87,17 +86,4 @@ func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 		}
 		from = end
 	}
-}
-
-// openerOfMany returns what opens many layers of a key of X25519 at once, nil for
-// other KEMs.
-func openerOfMany(kem KEM, key stdhpke.PrivateKey) (*hpke.Key, error) {
-	if kem != X25519 {
-		return nil, nil
-	}
-	private, err := key.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	return hpke.NewKey(private, key.PublicKey().Bytes())
 }

@@ -124,7 +124,7 @@ func TestPartsOfTwoReportsDoNotMix(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	end := headerSize + X25519.encapsulatedSize()
+	end := headerSize + encapsulatedSize(X25519)
 	spliced := slices.Concat(reports[0][:end], reports[1][end:])
 	if _, err := w.opener(t, 0).Open(spliced, testEpoch); CauseOf(err) != CauseDecrypt {
 		t.Errorf("sealed bytes of another report: %v", err)

@@ -1,10 +1,10 @@
 package esa
 
 import (
-	"crypto/hpke"
 	"fmt"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -14,7 +14,7 @@ type Sealer struct {
 	layout *layout
 	task   *task.Task
 	keys   []task.Key
-	public []hpke.PublicKey
+	public []*hpke.PublicKey
 }
 
 // NewSealer returns a sealer for reports of t, whose ID is id, with one key a
@@ -28,7 +28,7 @@ func NewSealer(t *task.Task, id task.ID, keys []task.Key) (*Sealer, error) {
 	if len(keys) != len(t.Hops) {
 		return nil, fmt.Errorf("task %q: %d keys for %d hops", t.Metric, len(keys), len(t.Hops))
 	}
-	s := &Sealer{layout: l, task: t, keys: keys, public: make([]hpke.PublicKey, len(keys))}
+	s := &Sealer{layout: l, task: t, keys: keys, public: make([]*hpke.PublicKey, len(keys))}
 	for i := range keys {
 		if s.public[i], err = parsePublic(&keys[i], i); err != nil {
 			return nil, fmt.Errorf("task %q: %w", t.Metric, err)
@@ -83,7 +83,7 @@ func ChooseKeys(t *task.Task, configs []*task.KeyConfig, now time.Time) ([]task.
 
 func firstUsable(keys []task.Key, hop int) (task.Key, bool) {
 	for _, k := range keys {
-		if KEM(k.KEM).allowed(hop) {
+		if allowed(KEM(k.KEM), hop) {
 			return k, true
 		}
 	}

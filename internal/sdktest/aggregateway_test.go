@@ -19,6 +19,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	helpertest "github.com/shoal-project/shoal/internal/dap/helper/storetest"
 	"github.com/shoal-project/shoal/internal/dap/leader"
@@ -28,6 +29,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/kind"
@@ -49,7 +51,7 @@ type deployment struct {
 	registries                     map[dap.Role]*tasks.Registry
 	leader                         *leader.Leader
 	between, token                 auth.Token
-	collector                      *dap.PrivateKey
+	collector                      *dapkey.PrivateKey
 }
 
 func deploy(t *testing.T) *deployment {
@@ -68,7 +70,7 @@ func deploy(t *testing.T) *deployment {
 		note(err)
 	}
 	var err error
-	d.collector, err = dap.GenerateKey(5, task.KEMX25519, rand.Reader)
+	d.collector, err = dapkey.Generate(5, hpke.X25519, rand.Reader)
 	note(err)
 	key, err := atrest.GenerateKey(rand.Reader)
 	note(err)

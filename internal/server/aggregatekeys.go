@@ -12,6 +12,8 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -104,23 +106,23 @@ func addCollectorKey(c Config, now time.Time, random io.Reader) error {
 
 // newCollectorKey makes a key whose ID is the one that leader and helper derive
 // from the announced key.
-func newCollectorKey(random io.Reader) (*dap.PrivateKey, error) {
+func newCollectorKey(random io.Reader) (*dapkey.PrivateKey, error) {
 	var seed [32]byte
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
 		return nil, fmt.Errorf("making a collector's key: %w", err)
 	}
 	defer clear(seed[:])
-	first, err := dap.GenerateKey(0, task.KEMX25519, bytes.NewReader(seed[:]))
+	first, err := dapkey.Generate(0, hpke.X25519, bytes.NewReader(seed[:]))
 	if err != nil {
 		return nil, err
 	}
 	id := task.NewKeyID(task.KEMX25519, first.Config().PublicKey)
-	return dap.GenerateKey(dap.HpkeConfigID(id[0]), task.KEMX25519, bytes.NewReader(seed[:]))
+	return dapkey.Generate(dap.HpkeConfigID(id[0]), hpke.X25519, bytes.NewReader(seed[:]))
 }
 
 // A collectorKey is a key with the time when it was made, in Unix seconds.
 type collectorKey struct {
-	*dap.PrivateKey
+	*dapkey.PrivateKey
 	created int64
 }
 
@@ -141,7 +143,7 @@ func readCollectorKeys(c Config) ([]collectorKey, error) {
 		if _, err := fmt.Sscan(at, &k.created); err != nil {
 			return nil, fmt.Errorf("reading collector keys: %s: a line has no time", name)
 		}
-		if k.PrivateKey, err = dap.ParsePrivateKey(text); err != nil {
+		if k.PrivateKey, err = dapkey.Parse(text); err != nil {
 			return nil, fmt.Errorf("reading collector keys: %s: %w", name, err)
 		}
 		keys = append(keys, k)

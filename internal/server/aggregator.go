@@ -14,11 +14,13 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/internal/store/postgres"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
@@ -89,13 +91,13 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, taskStore tasks.St
 	if err != nil {
 		return nil, err
 	}
-	var kems []uint16
+	var kems []hpke.KEM
 	for _, name := range s.config.Keys.KEMs {
-		kem, err := parseKEM(name)
+		kem, err := hpke.ParseKEM(name)
 		if err != nil {
 			return nil, err
 		}
-		kems = append(kems, uint16(kem))
+		kems = append(kems, kem)
 	}
 	rotation := rotationFor(time.Duration(s.config.Aggregates.Expiry))
 	rotation.KEMs = kems
@@ -116,8 +118,8 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, taskStore tasks.St
 // rotationFor returns the plan of an aggregator's HPKE keys. A key is kept for as
 // long as a report that was sealed to it may wait: a leader waits for an absent
 // helper until the report expires, and has jobs that began before for some time more.
-func rotationFor(expiry time.Duration) dap.Rotation {
-	rotation := dap.DefaultRotation()
+func rotationFor(expiry time.Duration) dapkey.Rotation {
+	rotation := dapkey.DefaultRotation()
 	rotation.Expired = max(rotation.Expired, expiry+expiryGrace)
 	return rotation
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/auth"
 	"github.com/shoal-project/shoal/internal/dap/collector"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
 	"github.com/shoal-project/shoal/metric/task"
@@ -51,12 +52,12 @@ func (s *Server) openCollector(ctx context.Context) (*collectorHost, error) {
 	return &collectorHost{server: s, store: store, c: c, tokens: map[task.ID]auth.Token{}, waiting: map[task.ID]string{}}, nil
 }
 
-func (s *Server) collectorKeys() ([]*dap.PrivateKey, error) {
+func (s *Server) collectorKeys() ([]*dapkey.PrivateKey, error) {
 	keys, err := readCollectorKeys(s.config)
 	if err != nil {
 		return nil, err
 	}
-	private := make([]*dap.PrivateKey, len(keys))
+	private := make([]*dapkey.PrivateKey, len(keys))
 	for i, k := range keys {
 		private[i] = k.PrivateKey
 	}

@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
 // A Config describes what one organisation runs. Every key has a usable zero value;
@@ -488,7 +490,7 @@ func (c Config) validateKeys() error {
 		errs = append(errs, errors.New("keys.kems: x25519 is the mandatory suite and must be among them"))
 	}
 	for i, name := range k.KEMs {
-		if _, err := parseKEM(name); err != nil {
+		if _, err := hpke.ParseKEM(name); err != nil {
 			errs = append(errs, fmt.Errorf("keys.kems: %w", err))
 		}
 		if slices.Contains(k.KEMs[:i], name) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 )
 
@@ -61,7 +61,7 @@ func TestHelperAway(t *testing.T) {
 func TestHelperAwayOverRotation(t *testing.T) {
 	w := newAggregateWorld(t)
 	w.a.adjust = func(c *Config) { c.Leader.CollectionTimeout = Duration(20 * 24 * time.Hour) }
-	plan := dap.DefaultRotation()
+	plan := dapkey.DefaultRotation()
 	w.clock.Set(noon.Add(30*time.Minute - plan.Active))
 	w.b.start() // makes the helper's first keys
 	_ = w.tick(w.b)

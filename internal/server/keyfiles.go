@@ -186,18 +186,3 @@ func reportKeysText(keys []*esa.PrivateKey) ([]byte, error) {
 	}
 	return []byte(b.String()), nil
 }
-
-// kems are the mechanisms that keys.kems may name.
-var kems = [...]struct {
-	name string
-	kem  esa.KEM
-}{{"x25519", esa.X25519}, {"p256", esa.P256}, {"xwing", esa.XWing}}
-
-func parseKEM(name string) (esa.KEM, error) {
-	for _, k := range kems {
-		if k.name == name {
-			return k.kem, nil
-		}
-	}
-	return 0, fmt.Errorf("%q is not one of x25519, p256, xwing", name)
-}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -100,7 +101,7 @@ func (k *keyring) rotate(now time.Time, neededUntil func(task.Key) time.Time) (b
 	}
 	dropped := len(k.keys) - len(next)
 	for _, name := range k.settings.KEMs {
-		kem, err := parseKEM(name)
+		kem, err := hpke.ParseKEM(name)
 		if err != nil {
 			return false, err
 		}
@@ -165,7 +166,7 @@ func (k *keyring) announce(now time.Time) error {
 		NotBefore: now.Add(-allowance).Unix(), NotAfter: now.Add(k.settings.Announce.D()).Unix(),
 	}
 	for _, name := range k.settings.KEMs {
-		kem, err := parseKEM(name)
+		kem, err := hpke.ParseKEM(name)
 		if err != nil {
 			return err
 		}

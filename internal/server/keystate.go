@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
 // keys lists the keys of all roles that open reports or aggregates.
@@ -23,7 +24,7 @@ func (s *Server) keys() []keyView {
 			case p.NotAfter <= now.Unix():
 				state = "expired"
 			}
-			views = append(views, keyView{string(h.role), p.ID.String(), kemName(p.KEM), state, time.Unix(p.NotAfter, 0).UTC()})
+			views = append(views, keyView{string(h.role), p.ID.String(), hpke.KEM(p.KEM).Name(), state, time.Unix(p.NotAfter, 0).UTC()})
 		}
 		h.keysMu.Unlock()
 	}
@@ -33,7 +34,7 @@ func (s *Server) keys() []keyView {
 		for _, k := range ring.Keys() {
 			config := k.Key.Config()
 			end := k.Created.Add(plan.Pending + plan.Active)
-			views = append(views, keyView{string(a.role), fmt.Sprint(config.ID), kemName(config.KEM), plan.State(k.Created, now).String(), end.UTC()})
+			views = append(views, keyView{string(a.role), fmt.Sprint(config.ID), hpke.KEM(config.KEM).Name(), plan.State(k.Created, now).String(), end.UTC()})
 		}
 	}
 	if s.collectorHost == nil {
@@ -48,18 +49,9 @@ func (s *Server) keys() []keyView {
 		if i > 0 {
 			state = "expired"
 		}
-		views = append(views, keyView{string(CollectorRole), fmt.Sprint(k.Config().ID), kemName(k.Config().KEM), state, time.Unix(k.created, 0).Add(collectorKeyLife).UTC()})
+		views = append(views, keyView{string(CollectorRole), fmt.Sprint(k.Config().ID), k.KEM().Name(), state, time.Unix(k.created, 0).Add(collectorKeyLife).UTC()})
 	}
 	return views
-}
-
-func kemName(id uint16) string {
-	for _, k := range kems {
-		if uint16(k.kem) == id {
-			return k.name
-		}
-	}
-	return fmt.Sprintf("%#04x", id)
 }
 
 // renewKeys makes a new key of each mechanism before it is due, and announces it.
@@ -79,7 +71,7 @@ func (h *host) renewKeys(ctx context.Context) error {
 func (k *keyring) renew(now time.Time) error {
 	next := append([]*esa.PrivateKey(nil), k.keys...)
 	for _, name := range k.settings.KEMs {
-		kem, err := parseKEM(name)
+		kem, err := hpke.ParseKEM(name)
 		if err != nil {
 			return err
 		}

@@ -12,14 +12,16 @@ import (
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
 // Identifiers of HPKE key encapsulation mechanisms (IANA registry "HPKE KEM
 // Identifiers"). X25519 is in every key configuration.
 const (
-	KEMP256   uint16 = 0x0010 // DHKEM(P-256, HKDF-SHA256)
-	KEMX25519 uint16 = 0x0020 // DHKEM(X25519, HKDF-SHA256)
-	KEMXWing  uint16 = 0x647a // X-Wing: ML-KEM-768 and X25519
+	KEMP256   = uint16(hpke.P256)   // DHKEM(P-256, HKDF-SHA256)
+	KEMX25519 = uint16(hpke.X25519) // DHKEM(X25519, HKDF-SHA256)
+	KEMXWing  = uint16(hpke.XWing)  // X-Wing: ML-KEM-768 and X25519
 )
 
 // Limits of a key configuration.
@@ -32,15 +34,8 @@ const (
 // publicSize returns the length of a public key of the given mechanism, and
 // whether it is known here.
 func publicSize(kem uint16) (int, bool) {
-	switch kem {
-	case KEMP256:
-		return 65, true
-	case KEMX25519:
-		return 32, true
-	case KEMXWing:
-		return 1216, true
-	}
-	return 0, false
+	n := hpke.KEM(kem).PublicSize()
+	return n, n > 0
 }
 
 // A KeyID names an HPKE key in report headers.

@@ -14,9 +14,11 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -459,14 +461,14 @@ func say(t *kind.Tally, c call, random io.Reader) error {
 // dapKeys makes the keys that an aggregator serves: behind one that the SDK does not
 // know, one with AES-128-GCM or AES-256-GCM.
 func (m *maker) dapKeys(s *summed, i int, role dap.Role, identity task.IdentityKey) dap.HpkeConfig {
-	unknown, err := dap.GenerateKey(9, task.KEMP256, m.bytes)
+	unknown, err := dapkey.Generate(9, hpke.P256, m.bytes)
 	m.must(err)
 	secret := make([]byte, 32)
 	_, err = m.bytes.Read(secret)
 	m.must(err)
 	private, err := ecdh.X25519().NewPrivateKey(secret)
 	m.must(err)
-	key, err := dap.NewPrivateKey(dap.HpkeConfig{
+	key, err := dapkey.New(dap.HpkeConfig{
 		ID: dap.HpkeConfigID(m.r.IntN(9)), KEM: task.KEMX25519, KDF: dap.KDFHKDFSHA256,
 		AEAD: []uint16{dap.AEADAES128GCM, dap.AEADAES256GCM}[m.r.IntN(2)], PublicKey: private.PublicKey().Bytes(),
 	}, secret)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/metric/task"
@@ -177,7 +178,7 @@ func opened(t *testing.T, x *task.Task, s *summed, body []byte) []int64 {
 	}
 	var shares [2]*vdaf.Report
 	for i, sealed := range []dap.HpkeCiphertext{r.LeaderShare, r.HelperShare} {
-		key, err := dap.ParsePrivateKey(s.Secrets[i])
+		key, err := dapkey.Parse(s.Secrets[i])
 		if err != nil {
 			t.Fatal(err)
 		}

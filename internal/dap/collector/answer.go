@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric/kind"
 )
@@ -19,7 +20,7 @@ type item struct {
 }
 
 // open opens, unshards and decodes the answer to a request. It is pure.
-func (q *Question) open(key *dap.PrivateKey, req *dap.CollectionJobReq, resp *dap.CollectionJobResp) ([]item, error) {
+func (q *Question) open(key *dapkey.PrivateKey, req *dap.CollectionJobReq, resp *dap.CollectionJobResp) ([]item, error) {
 	shares, err := q.Task.OpenCollection(key, req, resp)
 	if err != nil {
 		return nil, err

@@ -14,18 +14,19 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/exchange"
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
 // A Config holds what a collector works with.
 type Config struct {
-	Store Store             // required
-	FS    durable.FS        // default: the operating system's
-	Dir   string            // of the released tables; required
-	Clock clock.Clock       // default: the system's
-	Keys  []*dap.PrivateKey // that open aggregate shares
-	HTTP  *http.Client      // reaches leaders; default: one with a timeout of a minute
+	Store Store                // required
+	FS    durable.FS           // default: the operating system's
+	Dir   string               // of the released tables; required
+	Clock clock.Clock          // default: the system's
+	Keys  []*dapkey.PrivateKey // that open aggregate shares
+	HTTP  *http.Client         // reaches leaders; default: one with a timeout of a minute
 	// Poll is how long to wait before a leader is asked again that gave no
 	// Retry-After; default 30 s.
 	Poll time.Duration
@@ -97,7 +98,7 @@ func New(c Config) (*Collector, error) {
 }
 
 // SetKeys replaces the keys that open aggregate shares.
-func (c *Collector) SetKeys(keys []*dap.PrivateKey) {
+func (c *Collector) SetKeys(keys []*dapkey.PrivateKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.config.Keys = slices.Clone(keys)

@@ -14,10 +14,11 @@ import (
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/dap/auth"
 	"github.com/shoal-project/shoal/internal/dap/collector"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/release"
-	"github.com/shoal-project/shoal/metric/task"
 )
 
 const header = "epoch,item,reports,estimate,stddev,low,high\n"
@@ -330,7 +331,7 @@ func TestWrongKey(t *testing.T) {
 	w := newWorld(t, setting{})
 	w.leader.fill(hour(0), 60, 0, 0, 0)
 	right := w.key
-	w.key = must(dap.GenerateKey(8, task.KEMX25519, rand.Reader))
+	w.key = must(dapkey.Generate(8, hpke.X25519, rand.Reader))
 	w.start()
 	w.key = right
 	_ = w.pass(80 * time.Minute)

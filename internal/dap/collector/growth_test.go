@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/collector"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 )
 
 // A reader counts the asks that a store returns.
@@ -76,7 +77,7 @@ func TestPastIsNotRead(t *testing.T) {
 	}
 	store := &reader{Store: w.store}
 	c := must(collector.New(collector.Config{
-		Store: store, FS: w.fs, Dir: "collector", Clock: w.clock, Keys: []*dap.PrivateKey{w.key}, HTTP: w.leader.server.Client(),
+		Store: store, FS: w.fs, Dir: "collector", Clock: w.clock, Keys: []*dapkey.PrivateKey{w.key}, HTTP: w.leader.server.Client(),
 	}))
 	if err := c.Serve(t.Context(), collector.Question{Task: w.task, Leader: w.token, Shoal: w.shoal}); err != nil {
 		t.Fatal(err)

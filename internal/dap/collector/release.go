@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric/task"
@@ -77,7 +78,7 @@ func (c *Collector) release(ctx context.Context, q *Question, a Ask) error {
 }
 
 // key finds the key that shares are sealed to.
-func (c *Collector) key(id dap.HpkeConfigID) (*dap.PrivateKey, error) {
+func (c *Collector) key(id dap.HpkeConfigID) (*dapkey.PrivateKey, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.config.Keys {

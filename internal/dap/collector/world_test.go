@@ -20,7 +20,9 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/auth"
 	"github.com/shoal-project/shoal/internal/dap/collector"
 	"github.com/shoal-project/shoal/internal/dap/collector/storetest"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
@@ -35,7 +37,7 @@ type world struct {
 	leader *leader
 	shoal  *task.Task
 	task   *dap.Task
-	key    *dap.PrivateKey
+	key    *dapkey.PrivateKey
 	token  auth.Token
 
 	store  *storetest.Model
@@ -68,7 +70,7 @@ func newWorld(t *testing.T, s setting) *world {
 	w := &world{t: t, clock: clock.NewVirtual(noon), fs: durable.Mem(), store: storetest.NewModel()}
 	w.token = must(auth.NewToken(rand.Reader))
 	w.leader = newLeader(w)
-	w.key = must(dap.GenerateKey(7, task.KEMX25519, rand.Reader))
+	w.key = must(dapkey.Generate(7, hpke.X25519, rand.Reader))
 	w.shoal = w.question(s)
 	id := must(w.shoal.ID())
 	config := dap.TaskConfiguration{
@@ -117,7 +119,7 @@ func (w *world) question(s setting) *task.Task {
 func (w *world) start() {
 	w.t.Helper()
 	c, err := collector.New(collector.Config{
-		Store: w.store, FS: w.fs, Dir: "collector", Clock: w.clock, Keys: []*dap.PrivateKey{w.key}, HTTP: w.leader.server.Client(),
+		Store: w.store, FS: w.fs, Dir: "collector", Clock: w.clock, Keys: []*dapkey.PrivateKey{w.key}, HTTP: w.leader.server.Client(),
 	})
 	if err == nil {
 		err = c.Serve(w.t.Context(), collector.Question{Task: w.task, Leader: w.token, Shoal: w.shoal})

@@ -19,11 +19,12 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
-	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -36,7 +37,7 @@ type load struct {
 	file   string
 	token  auth.Token
 	leader *dap.Aggregator
-	ring   *dap.Keyring
+	ring   *dapkey.Ring
 	keys   dap.HpkeConfigList // the helper's
 	shard  func(nonce vdaf.Nonce, context []byte) (*vdaf.Sharded, error)
 	now    time.Time
@@ -89,11 +90,11 @@ func newLoad(b testing.TB, kind func(testing.TB) (uint32, []byte, func(vdaf.Nonc
 	must(err)
 	l.leader, err = dap.NewAggregator(l.task, dap.Leader, map[dap.VerificationKeyID]*vdaf.VerifyKey{0: seed}, time.Minute)
 	must(err)
-	l.ring, err = dap.NewKeyring(dap.DefaultRotation())
+	l.ring, err = dapkey.NewRing(dapkey.DefaultRotation())
 	must(err)
 	l.ring, _, err = l.ring.Rotate(l.now, rand.Reader)
 	must(err)
-	collector, err := dap.GenerateKey(1, task.KEMX25519, rand.Reader)
+	collector, err := dapkey.Generate(1, hpke.X25519, rand.Reader)
 	must(err)
 	l.store, err = sqlite.OpenHelper(b.Context(), l.file)
 	must(err)

@@ -16,12 +16,13 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/helper/storetest"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -49,8 +50,8 @@ type world struct {
 	task       *dap.Task
 	hist       *vdaf.Prio3[int, []uint64]
 	leader     *dap.Aggregator
-	leaderRing *dap.Keyring
-	collector  *dap.PrivateKey
+	leaderRing *dapkey.Ring
+	collector  *dapkey.PrivateKey
 	token      auth.Token
 	reports    uint32
 	errs       []error // that the helper reported
@@ -81,7 +82,7 @@ func newWorld(t testing.TB, v *dap.Variant, mode dap.BatchMode, settings ...sett
 	w.must(err)
 	w.task, err = dap.NewTask(v, dap.TaskprovID(encoded), encoded)
 	w.must(err)
-	w.collector, err = dap.GenerateKey(77, task.KEMX25519, w.rand)
+	w.collector, err = dapkey.Generate(77, hpke.X25519, w.rand)
 	w.must(err)
 	w.token, err = auth.NewToken(w.rand)
 	w.must(err)
@@ -89,7 +90,7 @@ func newWorld(t testing.TB, v *dap.Variant, mode dap.BatchMode, settings ...sett
 	w.must(err)
 	w.leader, err = dap.NewAggregator(w.task, dap.Leader, map[dap.VerificationKeyID]*vdaf.VerifyKey{4: seed}, 5*time.Minute)
 	w.must(err)
-	w.leaderRing, err = dap.NewKeyring(dap.DefaultRotation())
+	w.leaderRing, err = dapkey.NewRing(dapkey.DefaultRotation())
 	w.must(err)
 	w.leaderRing, _, err = w.leaderRing.Rotate(w.clock.Now(), w.rand)
 	w.must(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
@@ -94,7 +95,7 @@ func NewAggregator(ctx context.Context, v *dap.Variant, stores Stores, dir strin
 }
 
 // Keyring returns the HPKE keys of the leader or the helper.
-func (a *Aggregator) Keyring(role dap.Role) *dap.Keyring {
+func (a *Aggregator) Keyring(role dap.Role) *dapkey.Ring {
 	if role == dap.Leader {
 		return a.leaderRegistry.Keyring()
 	}

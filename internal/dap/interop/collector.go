@@ -11,8 +11,9 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/exchange"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
 // A Collector plays the collector's part in the test API, which it serves.
@@ -31,7 +32,7 @@ type collected struct {
 	task   *dap.Task
 	scheme *scheme
 	token  auth.Token
-	key    *dap.PrivateKey
+	key    *dapkey.PrivateKey
 }
 
 // A job is a collection job.
@@ -59,7 +60,7 @@ func NewCollector(v *dap.Variant, c *http.Client) *Collector {
 
 // Key returns the key to which the results of a task are sealed, nil if the task was
 // not added.
-func (o *Collector) Key(id dap.TaskID) *dap.PrivateKey {
+func (o *Collector) Key(id dap.TaskID) *dapkey.PrivateKey {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if t := o.tasks[id]; t != nil {
@@ -87,7 +88,7 @@ func (o *Collector) addTask(_ *http.Request, in collectorTask) (any, error) {
 	if o.tasks[t.ID()] != nil {
 		return nil, fmt.Errorf("task %v is there already", t.ID())
 	}
-	key, err := dap.GenerateKey(dap.HpkeConfigID(len(o.tasks)), task.KEMX25519, rand.Reader)
+	key, err := dapkey.Generate(dap.HpkeConfigID(len(o.tasks)), hpke.X25519, rand.Reader)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/exchange"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
@@ -75,7 +76,7 @@ type uploading struct {
 	serving *tasks.Serving
 	intake  *intake
 	now     time.Time
-	keys    *dap.Keyring
+	keys    *dapkey.Ring
 	ledger  *ledger.Ledger
 
 	refused []dap.ReportUploadStatus // in the order of the request

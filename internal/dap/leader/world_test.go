@@ -19,6 +19,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	leadertest "github.com/shoal-project/shoal/internal/dap/leader/storetest"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
@@ -26,8 +27,8 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/loss"
-	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -52,7 +53,7 @@ type world struct {
 	helper      *scripted
 	theirs      *tasks.Registry // the helper's
 	wire        *wire           // to the helper
-	collector   *dap.PrivateKey
+	collector   *dapkey.PrivateKey
 	token       auth.Token
 	reports     uint32
 	expiryGrace time.Duration // of the ledger; heeded by start
@@ -80,7 +81,7 @@ func newWorld(t testing.TB, v *dap.Variant, change func(*dap.TaskConfiguration),
 	}
 	w.task, err = dap.NewTask(v, dap.TaskprovID(encoded), encoded)
 	must(t, err)
-	w.collector, err = dap.GenerateKey(9, task.KEMX25519, w.rand)
+	w.collector, err = dapkey.Generate(9, hpke.X25519, w.rand)
 	must(t, err)
 	w.token = w.newToken(t)
 	w.enroll(t, v, encoded)
@@ -353,7 +354,7 @@ type wire struct{ http.RoundTripper }
 type scripted struct {
 	clock   clock.Clock
 	serving *tasks.Serving
-	ring    func() *dap.Keyring
+	ring    func() *dapkey.Ring
 	ledger  *ledger.Ledger
 	store   ledger.Store
 

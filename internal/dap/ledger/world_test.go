@@ -8,8 +8,9 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -23,7 +24,7 @@ type world struct {
 	hist    *vdaf.Prio3[int, []uint64]
 	leader  *dap.Aggregator
 	helper  *dap.Aggregator
-	ring    *dap.Keyring
+	ring    *dapkey.Ring
 	clock   *clock.Virtual
 	keys    *atrest.Keys
 	rand    *rand.ChaCha8
@@ -65,8 +66,8 @@ func newWorld(t testing.TB, mode dap.BatchMode, n int) *world {
 	verify := map[dap.VerificationKeyID]*vdaf.VerifyKey{0: {7}}
 	w.leader = must(dap.NewAggregator(w.task, dap.Leader, verify, time.Minute))(t)
 	w.helper = must(dap.NewAggregator(w.task, dap.Helper, verify, time.Minute))(t)
-	key := dap.HeldKey{Key: must(dap.GenerateKey(1, task.KEMX25519, w.rand))(t), Created: w.clock.Now()}
-	w.ring = must(dap.NewKeyring(dap.DefaultRotation(), key))(t)
+	key := dapkey.HeldKey{Key: must(dapkey.Generate(1, hpke.X25519, w.rand))(t), Created: w.clock.Now()}
+	w.ring = must(dapkey.NewRing(dapkey.DefaultRotation(), key))(t)
 	for i := range n {
 		w.add(t, i)
 	}

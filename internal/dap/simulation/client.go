@@ -7,7 +7,8 @@ import (
 	"net/http"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -79,7 +80,7 @@ func (w *world) makeReport(flaw string) (*report, error) {
 			return nil, err
 		}
 	case "a key that never was":
-		k, err := dap.GenerateKey(helperKey.ID+100, task.KEMX25519, w.rand)
+		k, err := dapkey.Generate(helperKey.ID+100, hpke.X25519, w.rand)
 		if err != nil {
 			return nil, err
 		}

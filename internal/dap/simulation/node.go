@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
@@ -59,8 +60,8 @@ type process struct {
 
 // rotation is short, so that keys turn within a run. Expired keys are kept long,
 // since reports wait for as long as the network is bad.
-func rotation() dap.Rotation {
-	plan := dap.DefaultRotation()
+func rotation() dapkey.Rotation {
+	plan := dapkey.DefaultRotation()
 	plan.Pending, plan.Active, plan.Expired = 30*time.Minute, 5*time.Hour, 60*24*time.Hour
 	return plan
 }

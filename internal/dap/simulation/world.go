@@ -15,6 +15,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	helpertest "github.com/shoal-project/shoal/internal/dap/helper/storetest"
 	"github.com/shoal-project/shoal/internal/dap/leader"
@@ -22,7 +23,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -47,7 +48,7 @@ type world struct {
 	task      *dap.Task
 	histogram *vdaf.Prio3[int, []uint64]
 	shard     func(nonce vdaf.Nonce, bucket int) (*vdaf.Sharded, error)
-	collector *dap.PrivateKey
+	collector *dapkey.PrivateKey
 	token     auth.Token // of the collector
 	rand      *rand.ChaCha8
 
@@ -254,7 +255,7 @@ func (w *world) makeTask() error {
 	w.shard = func(nonce vdaf.Nonce, bucket int) (*vdaf.Sharded, error) {
 		return histogram.Shard(w.rand, w.task.Context(), nonce, bucket)
 	}
-	if w.collector, err = dap.GenerateKey(9, task.KEMX25519, w.rand); err != nil {
+	if w.collector, err = dapkey.Generate(9, hpke.X25519, w.rand); err != nil {
 		return err
 	}
 	if w.token, err = auth.NewToken(w.rand); err != nil {

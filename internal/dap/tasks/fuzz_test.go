@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 )
 
 // FuzzDecodeEntry gives the decoders what a storage key's owner could have sealed
@@ -14,7 +15,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`[{"key":"shoal-dap-key:AAAA","created":"2026-01-01T00:00:00Z"}]`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if ring, err := decodeRing(dap.DefaultRotation(), b); err == nil {
+		if ring, err := decodeRing(dapkey.DefaultRotation(), b); err == nil {
 			if _, err := encodeRing(ring); err != nil {
 				t.Fatal(err)
 			}

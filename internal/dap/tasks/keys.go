@@ -11,6 +11,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 )
 
 // The names of the aggregator's own secrets.
@@ -67,7 +68,7 @@ type storedKey struct {
 	Created time.Time `json:"created"`
 }
 
-func encodeRing(ring *dap.Keyring) ([]byte, error) {
+func encodeRing(ring *dapkey.Ring) ([]byte, error) {
 	list := []storedKey{}
 	for _, k := range ring.Keys() {
 		text, err := k.Key.Text()
@@ -79,22 +80,22 @@ func encodeRing(ring *dap.Keyring) ([]byte, error) {
 	return json.Marshal(list)
 }
 
-func decodeRing(plan dap.Rotation, b []byte) (*dap.Keyring, error) {
+func decodeRing(plan dapkey.Rotation, b []byte) (*dapkey.Ring, error) {
 	var list []storedKey
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil {
 		return nil, fmt.Errorf("decoding the %s: they are not of this version", ringName)
 	}
-	var keys []dap.HeldKey
+	var keys []dapkey.HeldKey
 	for _, s := range list {
-		key, err := dap.ParsePrivateKey(s.Key)
+		key, err := dapkey.Parse(s.Key)
 		if err != nil {
 			return nil, fmt.Errorf("decoding the %s: %w", ringName, err)
 		}
-		keys = append(keys, dap.HeldKey{Key: key, Created: s.Created})
+		keys = append(keys, dapkey.HeldKey{Key: key, Created: s.Created})
 	}
-	return dap.NewKeyring(plan, keys...)
+	return dapkey.NewRing(plan, keys...)
 }
 
 // readRing reads the HPKE keys from the store into memory. While the store has
@@ -109,7 +110,7 @@ func (r *Registry) readRing(ctx context.Context) (*heldRing, error) {
 	}
 	held := &heldRing{revision: stored.Revision, sealed: stored.Sealed}
 	if stored.Revision == 0 {
-		held.ring, err = dap.NewKeyring(r.config.Rotation)
+		held.ring, err = dapkey.NewRing(r.config.Rotation)
 		return held, err
 	}
 	plain, err := r.config.Keys.Open(stored.Sealed, secretKind, []byte(ringName))
@@ -124,7 +125,7 @@ func (r *Registry) readRing(ctx context.Context) (*heldRing, error) {
 // Rotate reads the HPKE keys and makes those that are due, once for all
 // processes: keys that are gone are deleted, successors made.
 func (r *Registry) Rotate(ctx context.Context) error {
-	return r.updateRing(ctx, func(ring *dap.Keyring) (*dap.Keyring, bool, error) {
+	return r.updateRing(ctx, func(ring *dapkey.Ring) (*dapkey.Ring, bool, error) {
 		return ring.Rotate(r.config.Clock.Now(), r.config.Rand)
 	})
 }
@@ -132,14 +133,14 @@ func (r *Registry) Rotate(ctx context.Context) error {
 // Renew makes new HPKE keys before they are due. They are offered to clients when
 // all processes know them.
 func (r *Registry) Renew(ctx context.Context) error {
-	return r.updateRing(ctx, func(ring *dap.Keyring) (*dap.Keyring, bool, error) {
+	return r.updateRing(ctx, func(ring *dapkey.Ring) (*dapkey.Ring, bool, error) {
 		next, err := ring.Renew(r.config.Clock.Now(), r.config.Rand)
 		return next, true, err
 	})
 }
 
 // updateRing replaces the HPKE keys in the store and in memory.
-func (r *Registry) updateRing(ctx context.Context, change func(*dap.Keyring) (*dap.Keyring, bool, error)) error {
+func (r *Registry) updateRing(ctx context.Context, change func(*dapkey.Ring) (*dapkey.Ring, bool, error)) error {
 	for {
 		held, err := r.readRing(ctx)
 		if err != nil {

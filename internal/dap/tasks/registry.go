@@ -14,6 +14,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -29,8 +30,8 @@ type Config struct {
 	Clock clock.Clock
 	Rand  io.Reader // crypto/rand.Reader
 	// Rotation is the plan of the HPKE keys; the zero plan means
-	// [dap.DefaultRotation].
-	Rotation dap.Rotation
+	// [dapkey.DefaultRotation].
+	Rotation dapkey.Rotation
 	// Refresh is how often the store is asked for what other processes changed; 0
 	// means a minute, or half of Rotation.Pending. It must be shorter than that.
 	Refresh time.Duration
@@ -66,7 +67,7 @@ type Registry struct {
 
 // heldRing is a keyring, and the revision and bytes as which it is stored.
 type heldRing struct {
-	ring     *dap.Keyring
+	ring     *dapkey.Ring
 	revision uint64
 	sealed   []byte
 }
@@ -83,7 +84,7 @@ func Open(ctx context.Context, store Store, c Config) (*Registry, error) {
 	}
 	if c.Rotation.Active == 0 {
 		kems := c.Rotation.KEMs
-		c.Rotation = dap.DefaultRotation()
+		c.Rotation = dapkey.DefaultRotation()
 		c.Rotation.KEMs = kems
 	}
 	if err := c.Rotation.Validate(); err != nil {
@@ -119,7 +120,7 @@ func Open(ctx context.Context, store Store, c Config) (*Registry, error) {
 func (r *Registry) ResourceKey() *dap.ResourceKey { return &r.resource }
 
 // Keyring returns the HPKE keys as they are now.
-func (r *Registry) Keyring() *dap.Keyring { return r.ring.Load().ring }
+func (r *Registry) Keyring() *dapkey.Ring { return r.ring.Load().ring }
 
 // unknownEvery bounds how often an unknown task makes the registry ask the store,
 // so that requests for tasks that do not exist cost no more than a look-up.

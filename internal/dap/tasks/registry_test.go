@@ -18,9 +18,10 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	"github.com/shoal-project/shoal/internal/dap/tasks/storetest"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -71,7 +72,7 @@ func (p *process) entry(t testing.TB, n byte) tasks.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	collector, err := dap.GenerateKey(3, task.KEMX25519, p.rand)
+	collector, err := dapkey.Generate(3, hpke.X25519, p.rand)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -536,7 +537,7 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		"collector":       func(c *tasks.Config) { c.Role = dap.Collector },
 		"rare refreshs":   func(c *tasks.Config) { c.Refresh = time.Hour },
 		"negative":        func(c *tasks.Config) { c.Refresh = -1 },
-		"short expiry":    func(c *tasks.Config) { c.Rotation = dap.DefaultRotation(); c.Rotation.Expired = time.Hour },
+		"short expiry":    func(c *tasks.Config) { c.Rotation = dapkey.DefaultRotation(); c.Rotation.Expired = time.Hour },
 		"little rand":     func(c *tasks.Config) { c.Rand = strings.NewReader("short") },
 		"little rand yet": func(c *tasks.Config) { c.Rand = strings.NewReader(strings.Repeat("x", 40)) },
 	} {
@@ -547,12 +548,12 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		}
 	}
 	c := p.config
-	c.Rotation.KEMs = []uint16{task.KEMXWing, task.KEMX25519}
+	c.Rotation.KEMs = []hpke.KEM{hpke.XWing, hpke.X25519}
 	r, err := tasks.Open(t.Context(), storetest.NewModel(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list := r.Keyring().Configs(p.clock.Now()); len(list) != 2 || list[0].KEM != task.KEMXWing {
+	if list := r.Keyring().Configs(p.clock.Now()); len(list) != 2 || list[0].KEM != uint16(hpke.XWing) {
 		t.Errorf("configurations %v", list)
 	}
 }

@@ -2,17 +2,17 @@ package pairing
 
 import (
 	"crypto/ecdh"
-	"crypto/hpke"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/hpke"
+	"github.com/shoal-project/shoal/internal/redact"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -162,8 +162,14 @@ func splitSigned(prefix, text string) (body, signature []byte, err error) {
 // IsCard reports whether a text looks like a card, rather than an invitation.
 func IsCard(text string) bool { return strings.HasPrefix(strings.TrimSpace(text), cardPrefix) }
 
+// hidden makes a type print redacted.
+type hidden = redact.Secret
+
 // A Key opens the secrets in invitations. It prints redacted.
-type Key struct{ secret []byte }
+type Key struct {
+	hidden
+	secret []byte // of which the X25519 key is derived
+}
 
 // GenerateKey makes a key from rand, which is crypto/rand.Reader.
 func GenerateKey(rand io.Reader) (Key, error) {
@@ -171,7 +177,7 @@ func GenerateKey(rand io.Reader) (Key, error) {
 	if _, err := io.ReadFull(rand, secret); err != nil {
 		return Key{}, fmt.Errorf("making a pairing key: %w", err)
 	}
-	return Key{secret}, nil
+	return Key{secret: secret}, nil
 }
 
 // ParseKey reads what [Key.Text] returns. Its errors never hold the text.
@@ -181,7 +187,7 @@ func ParseKey(text string) (Key, error) {
 	if !ok || err != nil || len(b) != pairingKeySize {
 		return Key{}, fmt.Errorf("reading the pairing key: want %q and 32 bytes in unpadded base64url", pairingKeyPrefix)
 	}
-	return Key{b}, nil
+	return Key{secret: b}, nil
 }
 
 // Text returns the key with its secret, for a file that only its owner can read.
@@ -193,24 +199,7 @@ func (k Key) Public() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key.PublicKey().Bytes(), nil
+	return key.Public(), nil
 }
 
-func (k Key) private() (hpke.PrivateKey, error) {
-	return hpke.DHKEM(ecdh.X25519()).DeriveKeyPair(k.secret)
-}
-
-// String hides the key.
-func (Key) String() string { return "pairing.Key(redacted)" }
-
-// GoString hides the key.
-func (k Key) GoString() string { return k.String() }
-
-// Format hides the key under every verb.
-func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
-
-// MarshalText hides the key: an encoder does not reveal it.
-func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// LogValue hides the key.
-func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+func (k Key) private() (*hpke.PrivateKey, error) { return hpke.Derive(hpke.X25519, k.secret) }

@@ -1,8 +1,6 @@
 package pairing
 
 import (
-	"crypto/ecdh"
-	"crypto/hpke"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -109,22 +108,20 @@ func (b *File) invite(peer *Card, me Card, by task.IdentityKey, now time.Time, r
 
 func newToken(rand io.Reader) (auth.Token, error) { return auth.NewToken(rand) }
 
+// suite is the algorithms that seal invitations, with X25519.
+func suite() hpke.Suite { return hpke.Suite{KDF: hpke.HKDFSHA256, AEAD: hpke.AES256GCM} }
+
 func (v *invitation) seal(s *secrets, from, to *Card) error {
 	plain, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
 	defer clear(plain)
-	public, err := hpke.DHKEM(ecdh.X25519()).NewPublicKey(to.Key)
+	public, err := hpke.NewPublicKey(hpke.X25519, to.Key)
 	if err != nil {
 		return err
 	}
-	enc, sender, err := hpke.NewSender(public, hpke.HKDFSHA256(), hpke.AES256GCM(), v.info(from))
-	if err != nil {
-		return err
-	}
-	v.Enc = enc
-	v.Sealed, err = sender.Seal(nil, plain)
+	v.Enc, v.Sealed, err = public.Seal(suite(), v.info(from), nil, plain)
 	return err
 }
 
@@ -159,13 +156,9 @@ func open(text string, me *Card, key Key) (*invitation, *Card, *secrets, error) 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	recipient, err := hpke.NewRecipient(v.Enc, private, hpke.HKDFSHA256(), hpke.AES256GCM(), v.info(from))
+	plain, err := private.Open(suite(), v.Enc, v.info(from), nil, v.Sealed)
 	if err != nil {
-		return nil, nil, nil, errors.New("decryption failed")
-	}
-	plain, err := recipient.Open(nil, v.Sealed)
-	if err != nil {
-		return nil, nil, nil, errors.New("decryption failed: it was made for another card of this organisation; send the present one")
+		return nil, nil, nil, errors.New("decryption failed: it was made for another card of this organisation: send the present one")
 	}
 	defer clear(plain)
 	var s secrets

@@ -22,11 +22,12 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/store/postgres"
 	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
-	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -58,7 +59,7 @@ type chaos struct {
 	leaders   []*chaosVictim
 	helpers   []*chaosVictim
 	tasks     []*chaosTask
-	collector *dap.PrivateKey
+	collector *dapkey.PrivateKey
 	token     auth.Token
 	store     leader.Store
 	keys      [2]*tasks.Registry // of leader and helper, as the clients see them
@@ -178,7 +179,7 @@ func (c *chaos) victims() []*chaosVictim {
 // addTasks makes a task of each batch mode and gives them to both roles.
 func (c *chaos) addTasks() {
 	var err error
-	c.collector, err = dap.GenerateKey(9, task.KEMX25519, rand.Reader)
+	c.collector, err = dapkey.Generate(9, hpke.X25519, rand.Reader)
 	c.must(err)
 	c.token, err = auth.NewToken(rand.Reader)
 	c.must(err)

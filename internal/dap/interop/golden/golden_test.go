@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/dap/collector"
 	collectortest "github.com/shoal-project/shoal/internal/dap/collector/storetest"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/interop/golden"
 	"github.com/shoal-project/shoal/internal/durable"
 )
@@ -307,7 +308,7 @@ func (w *world) playCollector() {
 	w.wantResult(w.decode(w.recorded("leader", http.MethodGet, "collection_jobs").Answer))
 	store := collectortest.NewModel()
 	c, err := collector.New(collector.Config{
-		Store: store, FS: durable.Mem(), Dir: "collector", Clock: w.clock, Keys: []*dap.PrivateKey{w.collector},
+		Store: store, FS: durable.Mem(), Dir: "collector", Clock: w.clock, Keys: []*dapkey.PrivateKey{w.collector},
 		HTTP: &http.Client{Transport: newScript(w.t, w.file, "collector", "leader")},
 	})
 	w.must(err)
@@ -340,7 +341,7 @@ func (w *world) playClient() {
 	leader, helper := newScript(w.t, w.file, "client", "leader"), newScript(w.t, w.file, "client", "helper")
 	leader.free = true
 	if w.helper != nil {
-		key, err := dap.ParsePrivateKey(w.file.HelperKey)
+		key, err := dapkey.Parse(w.file.HelperKey)
 		w.must(err)
 		list, err := w.task.Codec().Encode(&dap.HpkeConfigList{key.Config()})
 		w.must(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	helpertest "github.com/shoal-project/shoal/internal/dap/helper/storetest"
 	"github.com/shoal-project/shoal/internal/dap/interop"
@@ -25,7 +26,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -41,7 +42,7 @@ type world struct {
 	token auth.Token
 	// collector opens results: the key of our collector, or one in place of the
 	// foreign collector's.
-	collector *dap.PrivateKey
+	collector *dapkey.PrivateKey
 
 	leader *leader.Leader // nil if it is foreign
 	helper *helper.Helper // the same
@@ -78,9 +79,9 @@ func newWorld(t *testing.T, f *golden.File) *world {
 	w.token, err = auth.NewToken(w.rand)
 	w.must(err)
 	if f.CollectorKey != "" {
-		w.collector, err = dap.ParsePrivateKey(f.CollectorKey)
+		w.collector, err = dapkey.Parse(f.CollectorKey)
 	} else {
-		w.collector, err = dap.GenerateKey(1, task.KEMX25519, w.rand)
+		w.collector, err = dapkey.Generate(1, hpke.X25519, w.rand)
 	}
 	w.must(err)
 	if f.Pairing.Helper == golden.Ours {

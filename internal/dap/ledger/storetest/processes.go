@@ -21,8 +21,9 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
-	metrictask "github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -37,7 +38,7 @@ const (
 type crowd struct {
 	task   *dap.Task
 	helper *dap.Aggregator
-	ring   *dap.Keyring
+	ring   *dapkey.Ring
 	now    time.Time
 	inits  []dap.VerifyInit
 }
@@ -77,11 +78,11 @@ func newCrowd() (*crowd, error) {
 	if c.helper, err = dap.NewAggregator(c.task, dap.Helper, verify, time.Minute); err != nil {
 		return nil, err
 	}
-	key, err := dap.GenerateKey(1, metrictask.KEMX25519, random)
+	key, err := dapkey.Generate(1, hpke.X25519, random)
 	if err != nil {
 		return nil, err
 	}
-	if c.ring, err = dap.NewKeyring(dap.DefaultRotation(), dap.HeldKey{Key: key, Created: c.now}); err != nil {
+	if c.ring, err = dapkey.NewRing(dapkey.DefaultRotation(), dapkey.HeldKey{Key: key, Created: c.now}); err != nil {
 		return nil, err
 	}
 	var reports []dap.Report

@@ -13,8 +13,9 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -79,7 +80,7 @@ func entry(role dap.Role, verify vdaf.VerifyKey, token auth.Token, rand io.Reade
 	if err != nil {
 		return nil, err
 	}
-	collector, err := dap.GenerateKey(1, task.KEMX25519, rand)
+	collector, err := dapkey.Generate(1, hpke.X25519, rand)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,11 @@
-package dap_test
+package dapkey_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
+	"io"
+	mathrand "math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -10,17 +13,30 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shoal-project/shoal/dap"
-	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
+// detRand returns deterministic randomness.
+func detRand(seed byte) io.Reader { return mathrand.NewChaCha8([32]byte{seed}) }
+
+func newKey(t testing.TB, id dap.HpkeConfigID, kem hpke.KEM) *dapkey.PrivateKey {
+	t.Helper()
+	k, err := dapkey.Generate(id, kem, detRand(byte(id)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 func TestKeyStates(t *testing.T) {
-	plan, born := dap.DefaultRotation(), time.Unix(1_800_000_000, 0)
+	plan, born := dapkey.DefaultRotation(), time.Unix(1_800_000_000, 0)
 	const day = 24 * time.Hour
-	for age, want := range map[time.Duration]dap.KeyState{
-		-time.Hour: dap.KeyPending, 0: dap.KeyPending, time.Hour - 1: dap.KeyPending,
-		time.Hour: dap.KeyActive, 84*day + time.Hour - 1: dap.KeyActive,
-		84*day + time.Hour: dap.KeyExpired, 91*day + time.Hour - 1: dap.KeyExpired,
-		91*day + time.Hour: dap.KeyGone,
+	for age, want := range map[time.Duration]dapkey.KeyState{
+		-time.Hour: dapkey.KeyPending, 0: dapkey.KeyPending, time.Hour - 1: dapkey.KeyPending,
+		time.Hour: dapkey.KeyActive, 84*day + time.Hour - 1: dapkey.KeyActive,
+		84*day + time.Hour: dapkey.KeyExpired, 91*day + time.Hour - 1: dapkey.KeyExpired,
+		91*day + time.Hour: dapkey.KeyGone,
 	} {
 		if got := plan.State(born, born.Add(age)); got != want {
 			t.Errorf("at the age of %v the key is %v, want %v", age, got, want)
@@ -32,24 +48,24 @@ func TestKeyStates(t *testing.T) {
 }
 
 func TestRotationIsChecked(t *testing.T) {
-	for name, change := range map[string]func(*dap.Rotation){
-		"expired too short": func(p *dap.Rotation) { p.Expired = 2*p.Cache - 1 },
-		"active too short":  func(p *dap.Rotation) { p.Active = 2 * p.Pending },
-		"negative":          func(p *dap.Rotation) { p.Pending = -1 },
-		"unknown KEM":       func(p *dap.Rotation) { p.KEMs = []uint16{0x21} },
-		"KEM twice":         func(p *dap.Rotation) { p.KEMs = []uint16{0x20, 0x20} },
+	for name, change := range map[string]func(*dapkey.Rotation){
+		"expired too short": func(p *dapkey.Rotation) { p.Expired = 2*p.Cache - 1 },
+		"active too short":  func(p *dapkey.Rotation) { p.Active = 2 * p.Pending },
+		"negative":          func(p *dapkey.Rotation) { p.Pending = -1 },
+		"unknown KEM":       func(p *dapkey.Rotation) { p.KEMs = []hpke.KEM{0x21} },
+		"KEM twice":         func(p *dapkey.Rotation) { p.KEMs = []hpke.KEM{0x20, 0x20} },
 	} {
-		plan := dap.DefaultRotation()
+		plan := dapkey.DefaultRotation()
 		change(&plan)
-		if _, err := dap.NewKeyring(plan); err == nil {
+		if _, err := dapkey.NewRing(plan); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	a, b := newKey(t, 1, task.KEMX25519), newKey(t, 1, task.KEMP256)
-	if _, err := dap.NewKeyring(dap.DefaultRotation(), dap.HeldKey{Key: a}, dap.HeldKey{Key: b}); err == nil {
+	a, b := newKey(t, 1, hpke.X25519), newKey(t, 1, hpke.P256)
+	if _, err := dapkey.NewRing(dapkey.DefaultRotation(), dapkey.HeldKey{Key: a}, dapkey.HeldKey{Key: b}); err == nil {
 		t.Error("two keys of one ID are accepted")
 	}
-	if _, err := dap.NewKeyring(dap.DefaultRotation(), dap.HeldKey{}); err == nil {
+	if _, err := dapkey.NewRing(dapkey.DefaultRotation(), dapkey.HeldKey{}); err == nil {
 		t.Error("a missing key is accepted")
 	}
 }
@@ -60,11 +76,11 @@ func TestRotationIsChecked(t *testing.T) {
 // means two keys within that time.
 func TestRotation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		plan := dap.Rotation{
+		plan := dapkey.Rotation{
 			Pending: 10 * time.Minute, Active: 100 * time.Minute, Expired: 40 * time.Minute, Cache: 20 * time.Minute,
-			KEMs: []uint16{task.KEMP256, task.KEMX25519},
+			KEMs: []hpke.KEM{hpke.P256, hpke.X25519},
 		}
-		ring, err := dap.NewKeyring(plan)
+		ring, err := dapkey.NewRing(plan)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +90,7 @@ func TestRotation(t *testing.T) {
 			at     time.Time
 		}
 		var offers []offer
-		rand := &detRand{1}
+		rand := detRand(1)
 		for range 80 {
 			now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 3, 5, 7, 9, 10}).Draw(t, "minutes")) * time.Minute)
 			next, changed, err := ring.Rotate(now, rand)
@@ -86,7 +102,7 @@ func TestRotation(t *testing.T) {
 			}
 			ring = next
 			configs := ring.Configs(now)
-			if len(configs) < 2 || configs[0].KEM != task.KEMP256 || configs[len(configs)-1].KEM != task.KEMX25519 {
+			if len(configs) < 2 || configs[0].KEM != uint16(hpke.P256) || configs[len(configs)-1].KEM != uint16(hpke.X25519) {
 				t.Fatalf("at %v offered: %v", now, configs)
 			}
 			if len(configs) > 4 {
@@ -97,7 +113,7 @@ func TestRotation(t *testing.T) {
 			}
 			for _, o := range offers {
 				key := ring.Find(o.config.ID, now)
-				if now.Sub(o.at) < 2*plan.Cache && (key == nil || !equal(key.Config().PublicKey, o.config.PublicKey)) {
+				if now.Sub(o.at) < 2*plan.Cache && (key == nil || !bytes.Equal(key.Config().PublicKey, o.config.PublicKey)) {
 					t.Fatalf("key %d, offered %v ago, does not open", o.config.ID, now.Sub(o.at))
 				}
 			}
@@ -106,19 +122,19 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-func TestKeyringIsFull(t *testing.T) {
-	var keys []dap.HeldKey
+func TestRingIsFull(t *testing.T) {
+	var keys []dapkey.HeldKey
 	now := time.Unix(1_800_000_000, 0)
 	for i := range 256 {
-		keys = append(keys, dap.HeldKey{Key: newKey(t, dap.HpkeConfigID(i), task.KEMX25519), Created: now})
+		keys = append(keys, dapkey.HeldKey{Key: newKey(t, dap.HpkeConfigID(i), hpke.X25519), Created: now})
 	}
-	plan := dap.DefaultRotation()
-	plan.KEMs = []uint16{task.KEMP256}
-	ring, err := dap.NewKeyring(plan, keys...)
+	plan := dapkey.DefaultRotation()
+	plan.KEMs = []hpke.KEM{hpke.P256}
+	ring, err := dapkey.NewRing(plan, keys...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := ring.Rotate(now, &detRand{}); err == nil {
+	if _, _, err := ring.Rotate(now, detRand(0)); err == nil {
 		t.Error("a 257th key is made")
 	}
 	if ring.Find(3, now.Add(1000*24*time.Hour)) != nil {
@@ -127,7 +143,7 @@ func TestKeyringIsFull(t *testing.T) {
 	if got := ring.Configs(now); len(got) != 0 {
 		t.Errorf("%d pending keys are offered", len(got))
 	}
-	if _, _, err := new(dap.Keyring).Rotate(now, errReader{}); err == nil {
+	if _, _, err := new(dapkey.Ring).Rotate(now, errReader{}); err == nil {
 		t.Error("a key without randomness is made")
 	}
 }
@@ -138,9 +154,9 @@ func (errReader) Read([]byte) (int, error) { return 0, errors.New("no randomness
 
 // A key that is made before it is due is pending first, and then preferred.
 func TestRenew(t *testing.T) {
-	plan := dap.DefaultRotation()
+	plan := dapkey.DefaultRotation()
 	start := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
-	ring, err := dap.NewKeyring(plan)
+	ring, err := dapkey.NewRing(plan)
 	if err != nil {
 		t.Fatal(err)
 	}

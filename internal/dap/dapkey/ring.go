@@ -1,4 +1,4 @@
-package dap
+package dapkey
 
 import (
 	"errors"
@@ -6,9 +6,12 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/hpke"
 )
 
-// A KeyState is the stage of an HPKE key in its life cycle.
+// A KeyState says where in its life an HPKE key is.
 type KeyState uint8
 
 // The states, in the order of a key's life.
@@ -40,7 +43,7 @@ type Rotation struct {
 	Active  time.Duration // after Pending
 	Expired time.Duration // after Active; at least twice Cache
 	Cache   time.Duration // how long clients may keep the list of configurations
-	KEMs    []uint16      // a key of each, the preferred first; none is X25519 alone
+	KEMs    []hpke.KEM    // a key of each, the preferred first; none is X25519 alone
 }
 
 // DefaultRotation returns keys that are pending an hour, active twelve weeks and
@@ -61,11 +64,11 @@ func (p Rotation) Validate() error {
 		return fmt.Errorf("key rotation: expired keys are kept for %v, want at least twice the cache's %v", p.Expired, p.Cache)
 	}
 	for i, kem := range p.KEMs {
-		if _, err := kemOf(kem); err != nil {
-			return fmt.Errorf("key rotation: %w", err)
+		if kem.PublicSize() == 0 {
+			return fmt.Errorf("key rotation: %w: %v", dap.ErrUnsupported, kem)
 		}
 		if slices.Contains(p.KEMs[:i], kem) {
-			return fmt.Errorf("key rotation: duplicate KEM %#04x", kem)
+			return fmt.Errorf("key rotation: duplicate KEM %v", kem)
 		}
 	}
 	return nil
@@ -97,15 +100,15 @@ type HeldKey struct {
 	Created time.Time
 }
 
-// A Keyring is an aggregator's HPKE keys. It is read-only and safe for
-// concurrent use: [Keyring.Rotate] returns another one.
-type Keyring struct {
+// A Ring is an aggregator's HPKE keys. It is read-only and safe for
+// concurrent use: [Ring.Rotate] returns another one.
+type Ring struct {
 	plan Rotation
 	keys []HeldKey
 }
 
-// NewKeyring returns the ring of these keys, whose IDs must be distinct.
-func NewKeyring(plan Rotation, keys ...HeldKey) (*Keyring, error) {
+// NewRing returns the ring of these keys, whose IDs must be distinct.
+func NewRing(plan Rotation, keys ...HeldKey) (*Ring, error) {
 	if err := plan.Validate(); err != nil {
 		return nil, err
 	}
@@ -113,23 +116,23 @@ func NewKeyring(plan Rotation, keys ...HeldKey) (*Keyring, error) {
 		if k.Key == nil {
 			return nil, fmt.Errorf("keyring: key %d is missing", i+1)
 		}
-		if slices.ContainsFunc(keys[:i], func(o HeldKey) bool { return o.Key.config.ID == k.Key.config.ID }) {
-			return nil, fmt.Errorf("keyring: two keys have the ID %d", k.Key.config.ID)
+		if slices.ContainsFunc(keys[:i], func(o HeldKey) bool { return o.Key.ID() == k.Key.ID() }) {
+			return nil, fmt.Errorf("keyring: two keys have the ID %d", k.Key.ID())
 		}
 	}
-	return &Keyring{plan: plan, keys: slices.Clone(keys)}, nil
+	return &Ring{plan: plan, keys: slices.Clone(keys)}, nil
 }
 
 // Keys returns all keys, to be stored.
-func (r *Keyring) Keys() []HeldKey { return slices.Clone(r.keys) }
+func (r *Ring) Keys() []HeldKey { return slices.Clone(r.keys) }
 
 // Plan returns the ring's plan.
-func (r *Keyring) Plan() Rotation { return r.plan }
+func (r *Ring) Plan() Rotation { return r.plan }
 
-// Find returns the key of an ID, nil if the ring has no such key or it is gone.
-func (r *Keyring) Find(id HpkeConfigID, now time.Time) *PrivateKey {
+// Find returns the key of an ID, nil if there is none or it is gone.
+func (r *Ring) Find(id dap.HpkeConfigID, now time.Time) dap.Opener {
 	for _, k := range r.keys {
-		if k.Key.config.ID == id && r.plan.State(k.Created, now) != KeyGone {
+		if k.Key.ID() == id && r.plan.State(k.Created, now) != KeyGone {
 			return k.Key
 		}
 	}
@@ -138,14 +141,14 @@ func (r *Keyring) Find(id HpkeConfigID, now time.Time) *PrivateKey {
 
 // Configs returns what to offer to clients: the active keys, those of the
 // plan's first KEM first, the newer first. It is empty before the first
-// [Keyring.Rotate].
-func (r *Keyring) Configs(now time.Time) HpkeConfigList {
+// [Ring.Rotate].
+func (r *Ring) Configs(now time.Time) dap.HpkeConfigList {
 	active := slices.DeleteFunc(slices.Clone(r.keys), func(k HeldKey) bool {
 		return r.plan.State(k.Created, now) != KeyActive
 	})
 	kems := preferred(r.plan.KEMs)
 	rank := func(k HeldKey) int {
-		if i := slices.Index(kems, k.Key.config.KEM); i >= 0 {
+		if i := slices.Index(kems, k.Key.KEM()); i >= 0 {
 			return i
 		}
 		return len(kems)
@@ -156,7 +159,7 @@ func (r *Keyring) Configs(now time.Time) HpkeConfigList {
 		}
 		return b.Created.Compare(a.Created)
 	})
-	var list HpkeConfigList
+	var list dap.HpkeConfigList
 	for _, k := range active {
 		list = append(list, k.Key.Config())
 	}
@@ -169,8 +172,8 @@ func (r *Keyring) Configs(now time.Time) HpkeConfigList {
 // unless no key of its KEM is active: then it is active at once. Call it at least
 // as often as a key is pending, and store the ring before it is used; rand is
 // crypto/rand.Reader.
-func (r *Keyring) Rotate(now time.Time, rand io.Reader) (*Keyring, bool, error) {
-	next := &Keyring{plan: r.plan}
+func (r *Ring) Rotate(now time.Time, rand io.Reader) (*Ring, bool, error) {
+	next := &Ring{plan: r.plan}
 	for _, k := range r.keys {
 		if r.plan.State(k.Created, now) != KeyGone {
 			next.keys = append(next.keys, k)
@@ -186,7 +189,7 @@ func (r *Keyring) Rotate(now time.Time, rand io.Reader) (*Keyring, bool, error) 
 		if err != nil {
 			return nil, false, err
 		}
-		key, err := GenerateKey(id, kem, rand)
+		key, err := Generate(id, kem, rand)
 		if err != nil {
 			return nil, false, err
 		}
@@ -199,14 +202,14 @@ func (r *Keyring) Rotate(now time.Time, rand io.Reader) (*Keyring, bool, error) 
 // Renew returns a ring with a new key of each KEM of the plan, before it is due:
 // pending first, so that other servers learn it, and then preferred to the ones
 // there are. rand is crypto/rand.Reader.
-func (r *Keyring) Renew(now time.Time, rand io.Reader) (*Keyring, error) {
-	next := &Keyring{plan: r.plan, keys: slices.Clone(r.keys)}
+func (r *Ring) Renew(now time.Time, rand io.Reader) (*Ring, error) {
+	next := &Ring{plan: r.plan, keys: slices.Clone(r.keys)}
 	for _, kem := range preferred(r.plan.KEMs) {
 		id, err := next.freeID()
 		if err != nil {
 			return nil, err
 		}
-		key, err := GenerateKey(id, kem, rand)
+		key, err := Generate(id, kem, rand)
 		if err != nil {
 			return nil, err
 		}
@@ -217,10 +220,10 @@ func (r *Keyring) Renew(now time.Time, rand io.Reader) (*Keyring, error) {
 
 // due returns from when the states of a new key of the KEM count, and whether
 // one is needed.
-func (r *Keyring) due(kem uint16, now time.Time) (time.Time, bool) {
+func (r *Ring) due(kem hpke.KEM, now time.Time) (time.Time, bool) {
 	active := false
 	for _, k := range r.keys {
-		if k.Key.config.KEM != kem {
+		if k.Key.KEM() != kem {
 			continue
 		}
 		// Twice: a successor is pending once, and the next call may come as late
@@ -238,16 +241,25 @@ func (r *Keyring) due(kem uint16, now time.Time) (time.Time, bool) {
 
 // freeID returns the ID after the youngest key's that is not in use, so that IDs
 // come back as late as can be.
-func (r *Keyring) freeID() (HpkeConfigID, error) {
-	var next HpkeConfigID
+func (r *Ring) freeID() (dap.HpkeConfigID, error) {
+	var next dap.HpkeConfigID
 	if n := len(r.keys); n > 0 {
-		next = r.keys[n-1].Key.config.ID + 1
+		next = r.keys[n-1].Key.ID() + 1
 	}
 	for range 256 {
-		if !slices.ContainsFunc(r.keys, func(k HeldKey) bool { return k.Key.config.ID == next }) {
+		if !slices.ContainsFunc(r.keys, func(k HeldKey) bool { return k.Key.ID() == next }) {
 			return next, nil
 		}
 		next++
 	}
 	return 0, errors.New("keyring: all 256 IDs are in use")
+}
+
+// preferred are the KEMs for which a [Ring] makes keys if a [Rotation] names none: the
+// one that every party has.
+func preferred(kems []hpke.KEM) []hpke.KEM {
+	if len(kems) == 0 {
+		return []hpke.KEM{hpke.X25519}
+	}
+	return kems
 }
