@@ -12,12 +12,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -89,8 +89,7 @@ type crowdRoute struct {
 	clock  Clock
 	owners owners
 
-	mu    sync.Mutex
-	known map[task.ID]*destination // guarded by mu
+	keys *keyring.Cache[*destination]
 }
 
 // A destination is a task with the keys of its parties.
@@ -98,7 +97,6 @@ type destination struct {
 	task    *task.Task
 	encoder *encoder.Encoder
 	keys    []task.Key // one a hop
-	until   time.Time  // when keys are to be fetched again
 }
 
 func newCrowdRoute(rt http.RoundTripper, c Clock, o owners) *crowdRoute {
@@ -110,7 +108,7 @@ func newCrowdRoute(rt http.RoundTripper, c Clock, o owners) *crowdRoute {
 		},
 		clock:  c,
 		owners: o,
-		known:  map[task.ID]*destination{},
+		keys:   keyring.NewCache[*destination](c, requestTimeout, 0),
 	}
 }
 
@@ -134,37 +132,29 @@ func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 // destination returns the task of an entry and current keys of its parties,
 // which it fetches when they are missing or old.
 func (c *crowdRoute) destination(ctx context.Context, e outbox.Entry) (*destination, error) {
-	now := c.clock.Now()
-	c.mu.Lock()
-	d := c.known[e.Task]
-	c.mu.Unlock()
-	if d != nil && now.Before(d.until) {
-		return d, nil
-	}
-	t, err := c.owners.open(e)
-	if err != nil {
-		return nil, err
-	}
-	enc, err := encoder.New(t, e.Task)
-	if err != nil {
-		return nil, err
-	}
-	configs, err := c.fetchKeys(ctx, t, e.Task, now)
-	if err != nil {
-		return nil, fmt.Errorf("keys of metric %q: %w", t.Metric, err)
-	}
-	keys, err := esa.ChooseKeys(t, configs, now)
-	if err != nil {
-		return nil, err
-	}
-	d = &destination{task: t, encoder: enc, keys: keys, until: validUntil(now, configs, keys)}
-	c.mu.Lock()
-	c.known[e.Task] = d
-	c.mu.Unlock()
-	return d, nil
+	return c.keys.Get(ctx, e.Task.String(), func(ctx context.Context, now time.Time) (keyring.Announcement[*destination], error) {
+		var none keyring.Announcement[*destination]
+		t, err := c.owners.open(e)
+		if err != nil {
+			return none, err
+		}
+		enc, err := encoder.New(t, e.Task)
+		if err != nil {
+			return none, err
+		}
+		configs, err := c.fetchKeys(ctx, t, e.Task, now)
+		if err != nil {
+			return none, fmt.Errorf("keys of metric %q: %w", t.Metric, err)
+		}
+		keys, err := esa.ChooseKeys(t, configs, now)
+		if err != nil {
+			return none, err
+		}
+		return keyring.Announcement[*destination]{Value: &destination{t, enc, keys}, Fresh: validUntil(now, configs, keys)}, nil
+	})
 }
 
-// validUntil returns when the keys are to be fetched again.
+// validUntil returns until when the keys are used.
 func validUntil(now time.Time, configs []*task.KeyConfig, keys []task.Key) time.Time {
 	until := now.Add(keysFor).Unix()
 	for _, config := range configs {
@@ -176,12 +166,9 @@ func validUntil(now time.Time, configs []*task.KeyConfig, keys []task.Key) time.
 	return time.Unix(until, 0)
 }
 
-// forget drops the cached keys of a task, so that its next report fetches them again.
-func (c *crowdRoute) forget(id task.ID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.known, id)
-}
+// forget drops the keys of a task, so that its next report is sealed to keys that are
+// fetched again.
+func (c *crowdRoute) forget(id task.ID) { c.keys.Forget(id.String()) }
 
 // fetchKeys asks the first party for the key configurations of all and checks
 // their signatures.
@@ -201,12 +188,9 @@ func (c *crowdRoute) fetchKeys(ctx context.Context, t *task.Task, id task.ID, no
 	if !sameType(resp.Header.Get("Content-Type"), keysType) {
 		return nil, errors.New("the answer is not a list of key configurations")
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeys+1))
+	body, err := keyring.ReadBody(resp, maxKeys)
 	if err != nil {
 		return nil, err
-	}
-	if len(body) > maxKeys {
-		return nil, errors.New("the list of key configurations is too long")
 	}
 	list, err := task.ParseKeyConfigList(body)
 	if err != nil {

@@ -106,8 +106,9 @@ func (m *AggregateShareReq) CheckAgreement(total *Total) error {
 
 // OpenCollection opens the answer to a collection job at the collector: the
 // aggregate shares of leader and helper, in the order in which the VDAF takes
-// them. An interval outside of the query is an error.
-func (t *Task) OpenCollection(key Opener, job *CollectionJobReq, resp *CollectionJobResp) ([][]byte, error) {
+// them, each of them by the key that it names. An interval outside of the query is an
+// error.
+func (t *Task) OpenCollection(leaderKey, helperKey Opener, job *CollectionJobReq, resp *CollectionJobResp) ([][]byte, error) {
 	if job.Query.Mode == TimeIntervalMode {
 		query, err := job.Query.Interval()
 		if err != nil {
@@ -117,11 +118,11 @@ func (t *Task) OpenCollection(key Opener, job *CollectionJobReq, resp *Collectio
 			return nil, fmt.Errorf("%w: the reports are of %v, the query was for %v", ErrMalformed, resp.Interval, query)
 		}
 	}
-	leader, err := t.OpenAggregateShare(key, Leader, job, &resp.LeaderShare)
+	leader, err := t.OpenAggregateShare(leaderKey, Leader, job, &resp.LeaderShare)
 	if err != nil {
 		return nil, err
 	}
-	helper, err := t.OpenAggregateShare(key, Helper, job, &resp.HelperShare)
+	helper, err := t.OpenAggregateShare(helperKey, Helper, job, &resp.HelperShare)
 	if err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ func TestBatchChecks(t *testing.T) {
 	}
 	// An answer with reports from outside of the query.
 	job := dap.CollectionJobReq{Query: query}
-	if _, err := w.task.OpenCollection(w.collector, &job, &dap.CollectionJobResp{Interval: (unit + 1).Bucket()}); !errors.Is(err, dap.ErrMalformed) {
+	if _, err := w.task.OpenCollection(w.collector, w.collector, &job, &dap.CollectionJobResp{Interval: (unit + 1).Bucket()}); !errors.Is(err, dap.ErrMalformed) {
 		t.Errorf("%v, want ErrMalformed", err)
 	}
 }

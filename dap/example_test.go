@@ -37,10 +37,10 @@ func Example() {
 	task, err := dap.NewTask(codec.Variant(), dap.TaskprovID(agreed), agreed)
 	check(err)
 
-	ring, err := dapkey.NewRing(dapkey.DefaultRotation())
+	ring, err := dapkey.NewRing(dapkey.DefaultPlan())
 	check(err)
 	now := time.Date(2027, 1, 1, 12, 30, 0, 0, time.UTC)
-	ring, _, err = ring.Rotate(now, rand.Reader)
+	ring, _, err = ring.Rotate(now, false, nil, rand.Reader)
 	check(err)
 
 	// The client.

@@ -66,7 +66,7 @@ type Opener interface {
 
 // Keys are the private keys of an aggregator. They are safe for concurrent use.
 type Keys interface {
-	// Find returns the key of an ID, nil if there is none at this time.
+	// Find returns the key that has an ID at this time, nil without one.
 	Find(id HpkeConfigID, now time.Time) Opener
 }
 

@@ -118,11 +118,11 @@ func newAggregator(t testing.TB, tsk *dap.Task, role dap.Role, keys map[dap.Veri
 
 func newRing(t testing.TB, w *world) *dapkey.Ring {
 	t.Helper()
-	ring, err := dapkey.NewRing(dapkey.DefaultRotation())
+	ring, err := dapkey.NewRing(dapkey.DefaultPlan())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ring, _, err = ring.Rotate(w.now, w.rand); err != nil {
+	if ring, _, err = ring.Rotate(w.now, false, nil, w.rand); err != nil {
 		t.Fatal(err)
 	}
 	return ring
@@ -259,7 +259,7 @@ func (w *world) collect(t testing.TB, query dap.Query, selector dap.BatchSelecto
 	if resp.HelperShare, err = w.task.SealAggregateShare(w.collector.Config(), dap.Helper, &job, theirs.Share.Bytes()); err != nil {
 		t.Fatal(err)
 	}
-	shares, err := w.task.OpenCollection(w.collector, &job, &resp)
+	shares, err := w.task.OpenCollection(w.collector, w.collector, &job, &resp)
 	if err != nil {
 		return nil, err
 	}

@@ -226,7 +226,7 @@ func (w *world) collect(t testing.TB) []uint64 {
 		}
 		var resp dap.CollectionJobResp
 		check(t, w.task.Codec().Decode(&resp, out))
-		shares, err := w.task.OpenCollection(w.collector, &job, &resp)
+		shares, err := w.task.OpenCollection(w.collector, w.collector, &job, &resp)
 		check(t, err)
 		sum, err := w.unshard(shares, resp.ReportCount)
 		check(t, err)

@@ -63,7 +63,7 @@ func newWorld(b *testing.B) *world {
 	b.Cleanup(func() { w.store.Close() })
 	c := clock.NewVirtual(time.Unix(now, 0))
 	w.key = must(dapkey.Generate(1, hpke.X25519, w.random))(b)
-	w.ring = must(dapkey.NewRing(dapkey.DefaultRotation(), dapkey.HeldKey{Key: w.key, Created: c.Now().Add(-48 * time.Hour)}))(b)
+	w.ring = must(dapkey.NewRing(dapkey.DefaultPlan(), dapkey.Hold(w.key, c.Now().Add(-48*time.Hour), c.Now().AddDate(1, 0, 0))))(b)
 	w.ledgers = must(ledger.New(w.store, ledger.Config{Keys: must(atrest.New(atrest.Key{1}))(b), Clock: c, Rand: w.random}))(b)
 	w.prio = must(vdaf.Count())(b)
 	return w

@@ -60,7 +60,7 @@ func (f configFlag) keys(e *env, method, path string, scope server.Scope) error 
 
 type keysRotateCmd struct {
 	configFlag
-	Collector bool `help:"Make a new key of the collector, which leader and helper must be given: send them its card."`
+	Collector bool `help:"Make a new key of the collector in its file, also while the server is stopped."`
 }
 
 // Help is printed by "shoal keys rotate --help".
@@ -68,8 +68,9 @@ func (*keysRotateCmd) Help() string {
 	return `Keys rotate by themselves; this is for when one may have been seen. What was
 sealed to the older keys still opens.
 
-The key of a collector is part of what it is paired by, and of tasks that have
-begun: a new one is for tasks that leader and helper take up later.`
+Leaders and helpers ask a collector for its keys. To one of an
+earlier version, or one that cannot reach the collector, send the new card ("shoal pair
+card").`
 }
 
 // Run makes new keys.
@@ -84,6 +85,6 @@ func (c *keysRotateCmd) Run(e *env) error {
 	if err := server.RenewCollectorKey(config, e.clock.Now(), rand.Reader); err != nil {
 		return setup(err)
 	}
-	fmt.Fprintln(e.stdout, "The collector has a new key. Send the new card (\"shoal pair card\") to the helpers, and to leaders of other organisations.")
+	fmt.Fprintln(e.stdout, "The collector has a new key, which a running server announces. Send the new card (\"shoal pair card\") to organisations that do not ask for keys.")
 	return nil
 }

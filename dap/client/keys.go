@@ -4,15 +4,14 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/keyring"
 )
 
 const (
@@ -34,15 +33,7 @@ type Source struct {
 // concurrent use.
 type KeyCache struct {
 	http  *http.Client
-	clock Clock
-
-	mu    sync.Mutex
-	known map[string]cached // by endpoint, role and identity; guarded by mu
-}
-
-type cached struct {
-	config dap.HpkeConfig
-	until  time.Time
+	cache *keyring.Cache[dap.HpkeConfig]
 }
 
 // NewKeyCache returns an empty cache; rt nil means [Transport], c nil the
@@ -51,7 +42,7 @@ func NewKeyCache(rt http.RoundTripper, c Clock) *KeyCache {
 	if c == nil {
 		c = clock.System()
 	}
-	return &KeyCache{http: httpClient(rt), clock: c, known: map[string]cached{}}
+	return &KeyCache{http: httpClient(rt), cache: keyring.NewCache[dap.HpkeConfig](c, requestTimeout, 0)}
 }
 
 func (s *Source) key() string { return fmt.Sprint(s.Role, " ", s.Endpoint, " ", string(s.Identity)) }
@@ -61,29 +52,18 @@ func (s *Source) key() string { return fmt.Sprint(s.Role, " ", s.Endpoint, " ", 
 // [dap.ErrKeySignature] on a list that the identity of s has not signed, and with
 // [dap.ErrUnsupported] if no configuration is supported here.
 func (k *KeyCache) Get(ctx context.Context, s Source) (dap.HpkeConfig, error) {
-	now := k.clock.Now()
-	k.mu.Lock()
-	have, ok := k.known[s.key()]
-	k.mu.Unlock()
-	if ok && now.Before(have.until) {
-		return have.config, nil
-	}
-	config, until, err := k.fetch(ctx, s, now)
+	config, err := k.cache.Get(ctx, s.key(), func(ctx context.Context, now time.Time) (keyring.Announcement[dap.HpkeConfig], error) {
+		config, until, err := k.fetch(ctx, s, now)
+		return keyring.Announcement[dap.HpkeConfig]{Value: config, Fresh: until}, err
+	})
 	if err != nil {
 		return dap.HpkeConfig{}, fmt.Errorf("keys of the %v %s: %w", s.Role, s.Endpoint, err)
 	}
-	k.mu.Lock()
-	k.known[s.key()] = cached{config, until}
-	k.mu.Unlock()
 	return config, nil
 }
 
-// Forget makes the next Get fetch the list again.
-func (k *KeyCache) Forget(s Source) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.known, s.key())
-}
+// Forget drops the cached keys of an aggregator, so that the next Get fetches them again.
+func (k *KeyCache) Forget(s Source) { k.cache.Forget(s.key()) }
 
 func (k *KeyCache) fetch(ctx context.Context, s Source, now time.Time) (dap.HpkeConfig, time.Time, error) {
 	req, err := newRequest(ctx, http.MethodGet, dap.Resolve(s.Endpoint, dap.HpkeConfigPath), nil)
@@ -101,12 +81,9 @@ func (k *KeyCache) fetch(ctx context.Context, s Source, now time.Time) (dap.Hpke
 	if kind, err := dap.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != dap.TypeHpkeConfigList {
 		return dap.HpkeConfig{}, time.Time{}, fmt.Errorf("the answer is not a list of HPKE configurations")
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxConfigs+1))
+	body, err := keyring.ReadBody(resp, maxConfigs)
 	if err != nil {
 		return dap.HpkeConfig{}, time.Time{}, err
-	}
-	if len(body) > maxConfigs {
-		return dap.HpkeConfig{}, time.Time{}, fmt.Errorf("the list of HPKE configurations is too long")
 	}
 	until := now.Add(life(resp.Header))
 	if s.Identity != nil {

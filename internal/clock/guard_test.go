@@ -86,3 +86,42 @@ func TestGuardBelievesVirtualTime(t *testing.T) {
 		}
 	}
 }
+
+// A strict guard believes a clock after it has gone evenly for the time settle: since
+// the start and since each jump, forward or back.
+func TestStrictGuard(t *testing.T) {
+	type move struct {
+		wall, running time.Duration // since the move before
+		sure          bool
+	}
+	const m, h = time.Minute, time.Hour
+	for name, moves := range map[string][]move{
+		"steady":      {{m, m, false}, {8 * m, 8 * m, false}, {m, m, true}, {h, h, true}},
+		"jump":        {{10 * m, 10 * m, true}, {h, m, false}, {9 * m, 9 * m, false}, {m, m, true}},
+		"put right":   {{10 * m, 10 * m, true}, {h, m, false}, {m - (h - m), m, false}, {9 * m, 9 * m, false}, {m, m, true}},
+		"back":        {{10 * m, 10 * m, true}, {-h, m, false}, {9 * m, 9 * m, false}, {m, m, true}},
+		"at start":    {{h, m, false}, {9 * m, 9 * m, false}, {m, m, true}},
+		"small steps": {{10 * m, 10 * m, true}, {m + 9*time.Second, m, true}, {m + 9*time.Second, m, false}, {10 * m, 10 * m, true}},
+	} {
+		now, running := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), time.Duration(0)
+		g := GuardOf(func() (time.Time, time.Duration) { return now, running }, 10*m)
+		g.strict = true
+		for i, move := range moves {
+			now, running = now.Add(move.wall), running+move.running
+			if _, sure := g.Now(); sure != move.sure {
+				t.Errorf("%s: after move %d the time is believed: %v, want %v", name, i+1, sure, move.sure)
+			}
+		}
+	}
+	c := NewVirtual(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
+	g := NewStrictGuard(c, time.Hour)
+	for _, move := range []struct {
+		by   time.Duration
+		sure bool
+	}{{0, false}, {59 * m, false}, {m, true}, {1000 * h, true}} {
+		c.Advance(move.by)
+		if _, sure := g.Now(); sure != move.sure {
+			t.Errorf("a virtual clock %v later: believed %v", move.by, sure)
+		}
+	}
+}

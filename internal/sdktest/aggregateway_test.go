@@ -223,7 +223,7 @@ func (d *deployment) collect(t *task.Task, e task.Epoch) *kind.Result {
 	if err := made.Codec().Decode(&resp, answer.Body.Bytes()); err != nil {
 		d.t.Fatal(err)
 	}
-	shares, err := made.OpenCollection(d.collector, job, &resp)
+	shares, err := made.OpenCollection(d.collector, d.collector, job, &resp)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -1,11 +1,9 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -14,13 +12,15 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/hpke"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// collectorKeyLife is how long a collector's key config is good: it is handed to
-// leader and helper by hand, and a task that has begun keeps the key.
-const collectorKeyLife = 10 * 365 * 24 * time.Hour
+// cardLife is how long the key config in a collector's card is good. A leader or helper
+// keeps the card and then follows what the collector announces; one of a version before,
+// or one that cannot reach the collector, goes on with the key in the card.
+const cardLife = 10 * 365 * 24 * time.Hour
 
 // writeAggregateKeys writes the key files of the aggregate route that a new
 // organisation needs.
@@ -58,97 +58,88 @@ func writeAggregateKeys(c Config, now time.Time, random io.Reader) error {
 	if err := WriteIdentity(c.collectorIdentityPath(), identity); err != nil {
 		return err
 	}
-	return addCollectorKey(c, now, random)
+	keys, err := newCollectorKeys(c, identity, random)
+	if err != nil {
+		return err
+	}
+	if err := keys.create(); err != nil {
+		return err
+	}
+	_, err = keys.rotate(now, nil)
+	return err
 }
 
-// RenewCollectorKey makes a new key of the collector. A running server takes it up
-// by itself; leader and helper must be given the new card.
+// RenewCollectorKey makes a new key of the collector before it is due. A running server
+// takes it up by itself.
 func RenewCollectorKey(c Config, now time.Time, random io.Reader) error {
 	if !c.Has(CollectorRole) {
 		return errors.New("making a collector's key: this organisation is not a collector")
 	}
-	return addCollectorKey(c, now, random)
-}
-
-// addCollectorKey puts a new key before those of the collector.
-func addCollectorKey(c Config, now time.Time, random io.Reader) error {
-	keys, err := readCollectorKeys(c)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	identity, err := LoadIdentity(c.collectorIdentityPath())
+	if err != nil {
 		return err
 	}
-	for {
-		key, err := newCollectorKey(random)
-		if err != nil {
-			return err
-		}
-		taken := false
-		for _, k := range keys {
-			taken = taken || k.Config().ID == key.Config().ID
-		}
-		if taken { // IDs are a byte of a digest
-			continue
-		}
-		text, err := key.Text()
-		if err != nil {
-			return err
-		}
-		b := fmt.Appendf(nil, "%s%s %d\n", keysHeader, text, now.Unix())
-		for _, k := range keys {
-			if text, err = k.Text(); err != nil {
-				return err
+	keys, err := newCollectorKeys(c, identity, random)
+	if err != nil {
+		return err
+	}
+	return keys.renew(now)
+}
+
+// collectorCodec is that of a collector's keys. Leader and helper know a key by the first
+// byte of its ID.
+func collectorCodec() keyCodec[*dapkey.PrivateKey] {
+	return keyCodec[*dapkey.PrivateKey]{
+		generate: func(kem hpke.KEM, _, _ time.Time, random io.Reader) (*dapkey.PrivateKey, error) {
+			key, err := hpke.Generate(kem, random)
+			if err != nil {
+				return nil, err
 			}
-			b = fmt.Appendf(b, "%s %d\n", text, k.created)
-		}
-		defer clear(b)
-		return replacePrivate(c.roleKeysPath(CollectorRole), b)
+			id := task.NewKeyID(uint16(kem), key.Public())
+			return dapkey.Wrap(dap.HpkeConfigID(id[0]), key), nil
+		},
+		text:  dapkey.Text,
+		parse: parseCollectorKey,
+		public: func(k dapkey.Held) task.Key {
+			return task.NewKey(uint16(k.KEM), k.Key.Config().PublicKey, k.From, k.Until)
+		},
+		name: func(k dapkey.Held) string { return fmt.Sprint(k.Key.ID()) },
 	}
 }
 
-// newCollectorKey makes a key whose ID is the one that leader and helper derive
-// from the announced key.
-func newCollectorKey(random io.Reader) (*dapkey.PrivateKey, error) {
-	var seed [32]byte
-	if _, err := io.ReadFull(random, seed[:]); err != nil {
-		return nil, fmt.Errorf("making a collector's key: %w", err)
+// parseCollectorKey reads a line of the collector's file. The version before wrote the
+// time when the key was made behind it, and offered the newest key without an end.
+func parseCollectorKey(line string, plan keyring.Plan) (dapkey.Held, error) {
+	text, at, former := strings.Cut(line, " ")
+	k, err := dapkey.ParseHeld(text)
+	if err != nil || !k.Until.IsZero() {
+		return k, err
 	}
-	defer clear(seed[:])
-	first, err := dapkey.Generate(0, hpke.X25519, bytes.NewReader(seed[:]))
+	var created int64
+	if _, err := fmt.Sscan(at, &created); err != nil || !former {
+		return k, errors.New("a key without a time")
+	}
+	k.From = time.Unix(created, 0).Add(-allowance)
+	k.Until = time.Unix(created, 0).Add(plan.Lifetime)
+	return k, nil
+}
+
+// newCollectorKeys returns the collector's keys, which are not read yet.
+func newCollectorKeys(c Config, identity task.IdentityKey, random io.Reader) (*roleKeys[*dapkey.PrivateKey], error) {
+	plan, err := c.keyPlan()
 	if err != nil {
 		return nil, err
 	}
-	id := task.NewKeyID(task.KEMX25519, first.Config().PublicKey)
-	return dapkey.Generate(dap.HpkeConfigID(id[0]), hpke.X25519, bytes.NewReader(seed[:]))
-}
-
-// A collectorKey is a key with the time when it was made, in Unix seconds.
-type collectorKey struct {
-	*dapkey.PrivateKey
-	created int64
-}
-
-// readCollectorKeys reads the collector's keys, the newest first.
-func readCollectorKeys(c Config) ([]collectorKey, error) {
-	name := c.roleKeysPath(CollectorRole)
-	if _, err := os.Stat(name); err != nil {
-		return nil, fmt.Errorf("reading collector keys: %w", err)
-	}
-	lines, err := privateLines(name)
+	plan.Backdate = allowance
+	plan.KEMs = []hpke.KEM{hpke.X25519} // what leader and helper choose
+	policy, err := policyDigest(c.Keys.PolicyFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading collector keys: %w", err)
+		return nil, err
 	}
-	var keys []collectorKey
-	for _, line := range lines {
-		var k collectorKey
-		text, at, _ := strings.Cut(line, " ")
-		if _, err := fmt.Sscan(at, &k.created); err != nil {
-			return nil, fmt.Errorf("reading collector keys: %s: a line has no time", name)
-		}
-		if k.PrivateKey, err = dapkey.Parse(text); err != nil {
-			return nil, fmt.Errorf("reading collector keys: %s: %w", name, err)
-		}
-		keys = append(keys, k)
-	}
-	return keys, nil
+	return &roleKeys[*dapkey.PrivateKey]{
+		file: c.roleKeysPath(CollectorRole), role: task.Collector, identity: identity, plan: plan, policy: policy, rand: random,
+		codec: collectorCodec(),
+	}, nil
 }
 
 // privateLines reads the lines of a private file that are no comments.
@@ -233,26 +224,32 @@ func cardOf(c Config, now time.Time) (pairing.Card, task.IdentityKey, error) {
 		return none, identity, err
 	}
 	card.SetCollector(collector)
-	card.CollectorKeys, err = collectorConfig(c, collector)
+	card.CollectorKeys, err = collectorConfig(c, now, collector)
 	return card, identity, err
 }
 
-// collectorConfig signs the newest key of the collector. The same key gives the
-// same bytes.
-func collectorConfig(c Config, by task.IdentityKey) ([]byte, error) {
-	keys, err := readCollectorKeys(c)
+// collectorConfig signs the newest key of the collector for its card. The same key gives
+// the same bytes.
+func collectorConfig(c Config, now time.Time, by task.IdentityKey) ([]byte, error) {
+	keys, err := newCollectorKeys(c, by, nil)
 	if err != nil {
 		return nil, err
 	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("%s holds no key", c.roleKeysPath(CollectorRole))
+	if err := keys.open(); err != nil {
+		return nil, err
 	}
-	newest := keys[0]
-	from := time.Unix(newest.created, 0).Add(-allowance)
-	until := from.Add(collectorKeyLife)
+	held := keys.ring.Keys()
+	if offered := keys.ring.Offered(now); len(offered) > 0 {
+		held = offered[:1]
+	}
+	if len(held) == 0 {
+		return nil, fmt.Errorf("%s holds no key", keys.file)
+	}
+	newest := held[len(held)-1] // of a server that has not run for long
+	until := newest.From.Add(cardLife)
 	return task.SignKeyConfig(&task.KeyConfig{
-		Role: task.Collector, Identity: by.Public(), NotBefore: from.Unix(), NotAfter: until.Unix(),
-		Keys: []task.Key{task.NewKey(task.KEMX25519, newest.Config().PublicKey, from, until)},
+		Role: task.Collector, Identity: by.Public(), NotBefore: newest.From.Unix(), NotAfter: until.Unix(),
+		Keys: []task.Key{task.NewKey(uint16(newest.KEM), newest.Key.Config().PublicKey, newest.From, until)},
 	}, by)
 }
 

@@ -14,13 +14,11 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/auth"
-	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
-	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/internal/store/postgres"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
@@ -91,17 +89,14 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, taskStore tasks.St
 	if err != nil {
 		return nil, err
 	}
-	var kems []hpke.KEM
-	for _, name := range s.config.Keys.KEMs {
-		kem, err := hpke.ParseKEM(name)
-		if err != nil {
-			return nil, err
-		}
-		kems = append(kems, kem)
+	plan, err := s.config.keyPlan()
+	if err != nil {
+		return nil, err
 	}
-	rotation := rotationFor(time.Duration(s.config.Aggregates.Expiry))
-	rotation.KEMs = kems
-	a.registry, err = tasks.Open(ctx, taskStore, tasks.Config{Role: role, Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, Rotation: rotation})
+	plan.Pending = min(time.Hour, plan.Overlap/4) // until all processes have a new key
+	a.registry, err = tasks.Open(ctx, taskStore, tasks.Config{
+		Role: role, Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, Plan: plan, KeyGrace: s.config.keyGrace(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -115,13 +110,12 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, taskStore tasks.St
 	return ledger.New(ledgers, c)
 }
 
-// rotationFor returns the plan of an aggregator's HPKE keys. A key is kept for as
-// long as a report that was sealed to it may wait: a leader waits for an absent
-// helper until the report expires, and has jobs that began before for some time more.
-func rotationFor(expiry time.Duration) dapkey.Rotation {
-	rotation := dapkey.DefaultRotation()
-	rotation.Expired = max(rotation.Expired, expiry+expiryGrace)
-	return rotation
+// keyGrace is for how long an aggregator keeps an HPKE key after the last report that is
+// sealed to it has expired. A leader waits for an absent helper until then, and has jobs
+// that began before for expiryGrace more; a report expires aggregates.expiry after its batch
+// has closed, so that keys.grace has passed by then, or is added.
+func (c Config) keyGrace() time.Duration {
+	return max(expiryGrace, c.Keys.Grace.D()-c.Aggregates.Expiry.D())
 }
 
 // expiryGrace is how long reports that have expired are still counted by the leader's
@@ -246,7 +240,7 @@ func (a *aggregator) sync(ctx context.Context) error {
 		if made, err := taskconfig.New(t.Task, t.ID); err == nil {
 			takes[made.ID()] = t.Until.IsZero()
 		}
-		e, wait, err := a.entry(t)
+		e, announced, wait, err := a.entry(ctx, t)
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
@@ -257,7 +251,7 @@ func (a *aggregator) sync(ctx context.Context) error {
 				errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
 			}
 		default:
-			if err := a.serve(ctx, e); err != nil {
+			if err := a.serve(ctx, e, announced); err != nil {
 				errs = append(errs, fmt.Errorf("task %q: %w", t.Task.Metric, err))
 				waiting[t.ID] = err.Error()
 			}
@@ -283,13 +277,14 @@ func (a *aggregator) withdrawn(id dap.TaskID) bool {
 	return !takes
 }
 
-// entry is a task as the role serves it. The text is what it still waits for.
-func (a *aggregator) entry(t Task) (*tasks.Entry, string, error) {
+// entry is a task as the role serves it, and whether its collector has announced the key
+// that is in it. The text says what it still waits for.
+func (a *aggregator) entry(ctx context.Context, t Task) (e *tasks.Entry, announced bool, wait string, err error) {
 	made, err := taskconfig.New(t.Task, t.ID)
 	if err != nil {
-		return nil, "", err
+		return nil, false, "", err
 	}
-	e := &tasks.Entry{
+	e = &tasks.Entry{
 		ID: made.ID(), Variant: made.Variant().String(), Config: made.Bytes(), Role: dap.Leader, VerifyWith: 1,
 		Leeway: time.Duration(t.Task.ClockSkew) * time.Second, Grace: taskconfig.Grace(t.Task),
 		ShoalTask: t.Signed.Bytes,
@@ -297,14 +292,10 @@ func (a *aggregator) entry(t Task) (*tasks.Entry, string, error) {
 	e.Expiry = e.Grace + a.server.config.Aggregates.Expiry.D()
 	collector, err := a.pairing(t.Task.Collector(), task.Collector)
 	if err != nil || collector == nil {
-		return nil, waitsFor(t.Task.Collector()), err
+		return nil, false, waitsFor(t.Task.Collector()), err
 	}
-	keys, err := task.OpenKeyConfig(collector.Keys, t.Task.Collector().Identity, task.Collector, a.server.o.Clock.Now())
-	if err != nil {
-		return nil, "", fmt.Errorf("the collector's keys: %w", err)
-	}
-	if e.Collector, err = taskconfig.CollectorKey(keys, a.server.o.Clock.Now()); err != nil {
-		return nil, "", err
+	if e.Collector, announced, err = a.server.collectorKey(ctx, t.Task.Collector(), collector); err != nil {
+		return nil, false, "", err
 	}
 	peer, role := t.Task.Helper(), task.Helper
 	if a.role == HelperRole {
@@ -312,12 +303,12 @@ func (a *aggregator) entry(t Task) (*tasks.Entry, string, error) {
 	}
 	p, err := a.pairing(peer, role)
 	if err != nil || p == nil || len(p.Seed) == 0 {
-		return nil, waitsFor(peer), err
+		return nil, false, waitsFor(peer), err
 	}
 	if a.role == LeaderRole && collector.Token.IsZero() {
-		return nil, waitsFor(t.Task.Collector()), nil
+		return nil, false, waitsFor(t.Task.Collector()), nil
 	}
-	return e, "", a.secrets(e, p, collector)
+	return e, announced, "", a.secrets(e, p, collector)
 }
 
 // secrets adds to an entry what was agreed by pairing.
@@ -361,11 +352,15 @@ func waitsFor(p task.Party) string {
 	return fmt.Sprintf("waits for pairing with the %s %s: run \"shoal pair\"", p.Role, task.FormatPublic(p.Identity))
 }
 
-// serve adds a task to the registry, or brings the one that is there up to date.
-func (a *aggregator) serve(ctx context.Context, e *tasks.Entry) error {
+// serve adds a task to the registry, or brings the one that is there up to date. The key
+// of a collector's card is for tasks that begin: later its announcements count.
+func (a *aggregator) serve(ctx context.Context, e *tasks.Entry, announced bool) error {
 	s, err := a.registry.Lookup(ctx, e.ID)
 	if errors.Is(err, tasks.ErrUnknown) {
 		return a.registry.Add(ctx, *e)
+	}
+	if err == nil && !announced {
+		e.Collector = s.Entry.Collector
 	}
 	if err != nil || sameSecrets(s.Entry, e) {
 		return err
@@ -379,14 +374,14 @@ func (a *aggregator) serve(ctx context.Context, e *tasks.Entry) error {
 			}
 			old.Renew(e.Outbound)
 		}
-		old.Expiry = e.Expiry
+		old.Expiry, old.Collector = e.Expiry, e.Collector
 		return nil
 	})
 }
 
 func sameSecrets(a, b *tasks.Entry) bool {
 	return slices.Equal(a.Inbound, b.Inbound) && slices.Equal(a.CollectorTokens, b.CollectorTokens) &&
-		a.Outbound.Equal(b.Outbound) && a.Expiry == b.Expiry
+		a.Outbound.Equal(b.Outbound) && a.Expiry == b.Expiry && sameConfig(a.Collector, b.Collector)
 }
 
 // state describes the state of a task.
@@ -435,11 +430,11 @@ func (a *aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	held := &heldBody{ResponseWriter: w, status: http.StatusOK}
 	a.handler.ServeHTTP(held, r)
 	if held.status == http.StatusOK {
-		role, cache := dap.Leader, a.registry.Keyring().Plan().Cache
+		role := dap.Leader
 		if a.role == HelperRole {
 			role = dap.Helper
 		}
-		until := a.server.o.Clock.Now().Add(2 * cache)
+		until := a.server.o.Clock.Now().Add(a.registry.Keyring().Plan().Announce)
 		w.Header().Set(dap.KeySignatureHeader, dap.SignConfigs(a.server.identity, role, held.body, until))
 		w.Header().Set("Access-Control-Expose-Headers", dap.KeySignatureHeader)
 	}

@@ -1,19 +1,21 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/auth"
 	"github.com/shoal-project/shoal/internal/dap/collector"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -25,16 +27,21 @@ type collectorHost struct {
 	c      *collector.Collector
 
 	mu      sync.Mutex
-	keys    []byte                 // the signed key config, by which a new key is noticed
+	ring    *roleKeys[*dapkey.PrivateKey]
+	warned  time.Time              // when the log last named a peer that seals to a key that has ended
 	tokens  map[task.ID]auth.Token // of the tasks that are served
 	waiting map[task.ID]string     // for what the others wait
 }
 
 func (s *Server) openCollector(ctx context.Context) (*collectorHost, error) {
-	private, err := s.collectorKeys()
+	ring, err := newCollectorKeys(s.config, s.collector, s.o.Rand)
 	if err != nil {
 		return nil, err
 	}
+	if err := ring.open(); err != nil {
+		return nil, err
+	}
+	ring.guard = clock.NewStrictGuard(s.o.Clock, settle)
 	store, err := sqlite.OpenCollector(ctx, s.config.collectorStore())
 	if err != nil {
 		return nil, err
@@ -43,52 +50,107 @@ func (s *Server) openCollector(ctx context.Context) (*collectorHost, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	c, err := collector.New(collector.Config{
-		Store: store, FS: s.o.FS, Dir: s.config.collectorDir(), Clock: s.o.Clock, Keys: private, HTTP: s.o.Client,
+		Store: store, FS: s.o.FS, Dir: s.config.collectorDir(), Clock: s.o.Clock, Keys: ring.keys(), HTTP: s.o.Client,
 		Metrics: collectorMetrics{s.metrics, s.collectorAsk},
 	})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &collectorHost{server: s, store: store, c: c, tokens: map[task.ID]auth.Token{}, waiting: map[task.ID]string{}}, nil
+	return &collectorHost{server: s, ring: ring, store: store, c: c, tokens: map[task.ID]auth.Token{}, waiting: map[task.ID]string{}}, nil
 }
 
-func (s *Server) collectorKeys() ([]*dapkey.PrivateKey, error) {
-	keys, err := readCollectorKeys(s.config)
-	if err != nil {
-		return nil, err
-	}
-	private := make([]*dapkey.PrivateKey, len(keys))
-	for i, k := range keys {
-		private[i] = k.PrivateKey
-	}
-	return private, nil
-}
-
-// syncKeys adds a key that was made while the server runs. It is called with
-// mu held.
-func (g *collectorHost) syncKeys() error {
+// rotateKeys makes keys that are due, destroys those that nothing needs any more, and
+// takes up what "shoal keys rotate" has made. It is called with mu held.
+func (g *collectorHost) rotateKeys(ctx context.Context) error {
 	s := g.server
-	config, err := collectorConfig(s.config, s.collector)
-	if err != nil || bytes.Equal(config, g.keys) {
-		return err
-	}
-	private, err := s.collectorKeys()
+	uses, err := g.c.KeyUse(ctx)
 	if err != nil {
 		return err
 	}
-	g.c.SetKeys(private)
-	if err := s.pairSelf(); err != nil {
+	now := s.o.Clock.Now()
+	changed, err := g.ring.rotate(now, func(k dapkey.Held) time.Time { return g.neededUntil(uses, k) })
+	if err != nil {
 		return err
 	}
-	g.keys = config
-	return nil
+	g.warnOfEnded(uses, now)
+	if !changed {
+		return nil
+	}
+	g.c.SetKeys(g.ring.keys())
+	return s.pairSelf()
+}
+
+// renewKeys makes a new key before it is due.
+func (g *collectorHost) renewKeys() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.ring.renew(g.server.o.Clock.Now()); err != nil {
+		return err
+	}
+	g.c.SetKeys(g.ring.keys())
+	return g.server.pairSelf()
+}
+
+// neededUntil returns until when a key may have to open a share. A leader or helper that
+// asks for the keys seals to the key for as long as its announcement is good after the
+// end, and the answer may come as long as the question is open. One that goes by the
+// card, because it is of a version before or cannot reach this server, seals to it until
+// an answer has shown a newer key.
+func (g *collectorHost) neededUntil(uses []collector.KeyUse, k dapkey.Held) time.Time {
+	end := k.Until.Add(g.ring.plan.Announce)
+	for _, u := range uses {
+		open := !u.Oldest.IsZero() && !u.Oldest.After(end)
+		if open || !u.Known || !g.newer(u.Leader, k) || !g.newer(u.Helper, k) {
+			return farFuture
+		}
+	}
+	return end.Add(g.server.config.Keys.Grace.D())
+}
+
+// newer reports whether the key of an ID was made after another.
+func (g *collectorHost) newer(id dap.HpkeConfigID, than dapkey.Held) bool {
+	for key := range g.ring.ring.All() {
+		if key.Key.ID() == id {
+			return key.From.After(than.From)
+		}
+	}
+	return false
+}
+
+// warnEndedEvery is how often a line says that a peer seals to a key that has ended.
+const warnEndedEvery = 24 * time.Hour
+
+// warnOfEnded logs that a leader or helper seals to a key that is not announced any more.
+func (g *collectorHost) warnOfEnded(uses []collector.KeyUse, now time.Time) {
+	if now.Sub(g.warned) < warnEndedEvery && !g.warned.IsZero() {
+		return
+	}
+	for key := range g.ring.ring.All() {
+		for _, u := range uses {
+			for role, id := range map[RoleName]dap.HpkeConfigID{LeaderRole: u.Leader, HelperRole: u.Helper} {
+				if u.Known && id == key.Key.ID() && now.After(key.Until.Add(g.ring.plan.Announce)) {
+					g.warned = now
+					g.server.o.Logger.Warn("a peer seals to a key of the collector that has ended, which is kept for it: "+
+						"it is of a version before, or cannot reach this server at keys/collector", "peer", role, "key", id, "ended", key.Until.Format(time.DateOnly))
+				}
+			}
+		}
+	}
+}
+
+// ServeHTTP answers with the keys that the collector announces.
+func (g *collectorHost) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	g.mu.Lock()
+	config := g.ring.config
+	g.mu.Unlock()
+	keyring.Serve(w, keyring.ConfigType, config)
 }
 
 // sync lets the collector ask for what the organisation's tasks and pairings allow.
 func (g *collectorHost) sync(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	errs := []error{g.syncKeys()}
+	errs := []error{g.rotateKeys(ctx)}
 	waiting := map[task.ID]string{}
 	for _, t := range g.server.tasksWith(CollectorRole) {
 		leader := t.Task.Leader()

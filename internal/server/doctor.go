@@ -53,12 +53,15 @@ func Doctor(ctx context.Context, c Config, o Options) []Finding {
 	}
 	d := &doctor{config: c, o: o.withDefaults()}
 	d.clock()
-	d.keys()
+	d.keys(ctx)
 	d.disk()
 	d.data(ctx)
 	d.losses()
 	d.results(ctx)
 	d.ports(ctx)
+	if d.running(ctx) {
+		d.rotation(ctx)
+	}
 	d.tasks()
 	d.peers(ctx)
 	return d.found
@@ -95,7 +98,7 @@ func (d *doctor) clock() {
 	d.say(OK, "clock", "%s UTC", now.UTC().Format(time.DateTime))
 }
 
-func (d *doctor) keys() {
+func (d *doctor) keys(ctx context.Context) {
 	if !d.verdict("key folder", privateDir(d.config.Keys.Dir), "%s", d.config.Keys.Dir) {
 		return
 	}
@@ -108,25 +111,17 @@ func (d *doctor) keys() {
 		if !r.Crowd() {
 			continue
 		}
-		check := string(r) + " keys"
-		keys, err := readReportKeys(d.config.roleKeysPath(r))
+		keys, err := newReportKeys(d.config, r, id, nil)
+		if err == nil {
+			err = keys.open()
+		}
 		if err != nil {
-			d.say(Failure, check, "%v", err)
+			d.say(Failure, string(r)+" keys", "%v", err)
 			continue
 		}
-		valid := 0
-		for _, k := range keys {
-			if k.Public().NotAfter > now.Unix() {
-				valid++
-			}
-		}
-		if valid == 0 {
-			d.say(Warning, check, "none is valid now; the server makes one when it starts")
-			continue
-		}
-		d.say(OK, check, "%d valid, %d kept for batches that are not finished", valid, len(keys)-valid)
+		reportRing(d, r, keys.ring, now)
 	}
-	d.aggregateKeys()
+	d.aggregateKeys(ctx)
 	tokens, err := OpenTokens(d.config)
 	if err != nil {
 		d.say(Failure, "tokens", "%v", err)

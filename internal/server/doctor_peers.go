@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // aggregateKeys checks the key files of the aggregate route, and whether every
 // task has the pairings that it needs.
-func (d *doctor) aggregateKeys() {
+func (d *doctor) aggregateKeys(ctx context.Context) {
 	c := d.config
 	if !c.aggregates() {
 		return
@@ -24,8 +25,7 @@ func (d *doctor) aggregateKeys() {
 		}
 	}
 	if c.Has(CollectorRole) {
-		keys, err := readCollectorKeys(c)
-		d.verdict("collector keys", err, "%d", len(keys))
+		d.collectorKeys()
 	}
 	d.database()
 	_, err := PairingKey(c)
@@ -39,6 +39,7 @@ func (d *doctor) aggregateKeys() {
 	if !d.verdict("pairings", err, "%d", len(list)) {
 		return
 	}
+	asked := map[string]bool{}
 	for _, t := range d.served {
 		if t.Task.Method != task.Aggregate {
 			continue
@@ -47,8 +48,15 @@ func (d *doctor) aggregateKeys() {
 			if i == t.Hop || !needed(t.Role(), p.Role) {
 				continue
 			}
-			if _, ok, _ := pairings.Find(task.FormatPublic(p.Identity), p.Role.String()); !ok && !d.own(p) {
+			known, ok, _ := pairings.Find(task.FormatPublic(p.Identity), p.Role.String())
+			switch {
+			case d.own(p):
+			case !ok:
 				d.say(Warning, "task "+t.Task.Metric, "as %s: %s", t.Role(), waitsFor(p))
+			case p.Role == task.Collector && !asked[known.URL]:
+				asked[known.URL] = true
+				p.URL = cmp.Or(p.URL, known.URL)
+				d.collectorPeer(ctx, "collector "+p.URL, p)
 			}
 		}
 	}

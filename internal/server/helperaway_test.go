@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 )
 
@@ -61,9 +60,9 @@ func TestHelperAway(t *testing.T) {
 func TestHelperAwayOverRotation(t *testing.T) {
 	w := newAggregateWorld(t)
 	w.a.adjust = func(c *Config) { c.Leader.CollectionTimeout = Duration(20 * 24 * time.Hour) }
-	plan := dapkey.DefaultRotation()
-	w.clock.Set(noon.Add(30*time.Minute - plan.Active))
-	w.b.start() // makes the helper's first keys
+	const day = 24 * time.Hour
+	w.clock.Set(noon.Add(30*time.Minute - 6*day)) // its successor is due a day before the end
+	w.b.start()                                   // makes the helper's first keys
 	_ = w.tick(w.b)
 	w.b.halt()
 	w.clock.Set(noon) // half an hour before they are replaced
@@ -73,7 +72,7 @@ func TestHelperAwayOverRotation(t *testing.T) {
 	_ = w.tick(w.a, w.b)
 	w.answer(append(append(repeat("red", 15), repeat("green", 9)...), append(repeat("", 5), "blue")...)...)
 	w.b.halt()
-	away := plan.Pending + plan.Expired + 24*time.Hour
+	away := 9 * day // longer than the key would be kept if no report waited
 	for range 3 {
 		w.clock.Forward(w.clock.Now().Add(away / 3))
 		_ = w.tick(w.a) // the helper is away

@@ -11,10 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/engine/local"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/esa/shuffler"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -44,7 +46,7 @@ type host struct {
 	orphaned atomic.Bool // there is what cannot be worked on, and may need any key
 
 	keysMu sync.Mutex // guards ring
-	ring   *keyring
+	ring   *roleKeys[*esa.PrivateKey]
 
 	servedMu sync.Mutex                            // guards served
 	served   map[*http.ResponseController]struct{} // the requests that are served
@@ -66,14 +68,11 @@ func (s *Server) newHost(ctx context.Context, r RoleName) (*host, error) {
 	if err := s.o.FS.MkdirAll(h.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
-	policy, err := policyDigest(s.config.Keys.PolicyFile)
-	if err != nil {
+	var err error
+	if h.ring, err = newReportKeys(s.config, r, s.identity, s.o.Rand); err != nil {
 		return nil, err
 	}
-	h.ring = &keyring{
-		file: s.config.roleKeysPath(r), role: taskRole(r), identity: s.identity,
-		settings: s.config.Keys, policy: policy, rand: s.o.Rand,
-	}
+	h.ring.guard = clock.NewStrictGuard(s.o.Clock, settle)
 	if err := h.ring.open(); err != nil {
 		return nil, err
 	}
@@ -208,7 +207,7 @@ func (h *host) setTasks(tasks []*task.Task) {
 
 // keys is what a member gets. It is called with keysMu held.
 func (h *host) keys() shuffler.Keys {
-	return shuffler.Keys{Private: h.ring.keys, Config: h.ring.config}
+	return shuffler.Keys{Private: h.ring.keys(), Config: h.ring.config}
 }
 
 // rotate brings the keyring up to date. It is called with keysMu held.
@@ -218,14 +217,14 @@ func (h *host) rotate(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	grace := h.server.config.Keys.Grace.D()
-	return h.ring.rotate(h.server.o.Clock.Now(), func(k task.Key) time.Time {
+	return h.ring.rotate(h.server.o.Clock.Now(), func(k keyring.Key[*esa.PrivateKey]) time.Time {
 		if h.orphaned.Load() {
 			return farFuture // it is not known of which epoch they are
 		}
-		if busy && oldest.Unix() <= k.NotAfter {
+		if busy && !oldest.After(k.Until) {
 			return farFuture // a batch that waits may hold reports that were sealed to it
 		}
-		return neededUntil(h.tasks, grace, k)
+		return neededUntil(h.tasks, grace, k.Until)
 	})
 }
 
@@ -421,8 +420,6 @@ func (h *host) refresh(ctx context.Context, m *metrics) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
 	m.tasks.WithLabelValues(role).Set(float64(len(h.tasks)))
-	left := newest(h.ring.keys, esa.X25519).Sub(h.server.o.Clock.Now())
-	m.keySeconds.WithLabelValues(role).Set(left.Seconds())
 	return nil
 }
 

@@ -79,8 +79,7 @@ func Init(dir string, o Organisation, now time.Time, random io.Reader) (string, 
 		if !r.Crowd() {
 			continue
 		}
-		k := keyring{file: c.roleKeysPath(r), role: taskRole(r), identity: identity, settings: c.Keys, rand: random}
-		if _, err := k.rotate(now, func(task.Key) time.Time { return farFuture }); err != nil {
+		if err := writeReportKeys(c, r, identity, now, random); err != nil {
 			return "", "", fmt.Errorf("writing an organisation: %w", err)
 		}
 	}

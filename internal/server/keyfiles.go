@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/shoal-project/shoal/internal/durable"
-	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -141,48 +140,4 @@ func WriteIdentity(name string, key task.IdentityKey) error {
 		return fmt.Errorf("writing identity key: %w", err)
 	}
 	return nil
-}
-
-// keysHeader is at the top of a file of report keys.
-const keysHeader = "# Report keys of one role. Written by shoal; keep secret, do not edit.\n"
-
-// readReportKeys reads a file of report keys.
-func readReportKeys(name string) ([]*esa.PrivateKey, error) {
-	if err := private(name); err != nil {
-		return nil, err
-	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	var keys []*esa.PrivateKey
-	n := 0
-	for line := range strings.Lines(string(b)) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		key, err := esa.ParsePrivateKey(line)
-		if err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", name, n, err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil
-}
-
-// reportKeysText is the content of a file of report keys.
-func reportKeysText(keys []*esa.PrivateKey) ([]byte, error) {
-	var b strings.Builder
-	b.WriteString(keysHeader)
-	for _, k := range keys {
-		text, err := k.Text()
-		if err != nil {
-			return nil, err
-		}
-		b.WriteString(text)
-		b.WriteByte('\n')
-	}
-	return []byte(b.String()), nil
 }

@@ -1,16 +1,20 @@
 package server
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/hpke"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -18,52 +22,88 @@ import (
 // a client whose clock is slow can use them at once.
 const allowance = time.Hour
 
-// A keyring holds the report keys of one role: those that are announced, and
-// older ones that a batch may still need. Its methods are called by one
-// goroutine at a time.
-type keyring struct {
-	file     string
-	role     task.Role
-	identity task.IdentityKey
-	settings KeysConfig
-	policy   [32]byte
-	rand     io.Reader
-
-	keys   []*esa.PrivateKey // as in the file, oldest first
-	config []byte            // the announcement that was signed last
-	from   time.Time         // when that begins
-	until  time.Time         // when it ends
-
-	first   time.Time     // the first rotation
-	last    time.Time     // the latest rotation
-	ran     time.Duration // from the first rotation to the latest, by the monotonic clock
-	trusted time.Duration // when, on that clock, the wall clock will have gone evenly for long enough
-	// running reads that clock; tests have one of their own.
-	running func(now time.Time) time.Duration
-}
-
 // settle is how long a clock must have gone evenly before a key is destroyed on
 // its word: what a wrong clock destroys is lost to every report that is sealed
 // to it.
 const settle = time.Hour
 
-// believes reports whether the clock has gone evenly for long enough. A clock
-// without monotonic readings, such as a virtual one, never jumps.
-func (k *keyring) believes(now time.Time) bool {
-	begins := k.last.IsZero()
-	if begins {
-		k.first, k.last = now, now
+// A keyCodec is how keys of one kind are made, written to a file, and announced.
+type keyCodec[K any] struct {
+	generate func(kem hpke.KEM, from, until time.Time, rand io.Reader) (K, error)
+	text     func(keyring.Key[K]) (string, error)
+	// parse reads a line of the file. It gets the plan for keys of versions before.
+	parse  func(line string, plan keyring.Plan) (keyring.Key[K], error)
+	public func(keyring.Key[K]) task.Key
+	name   func(keyring.Key[K]) string // by which others name the key
+}
+
+// reportKeys is the codec of shuffler and analyzer.
+func reportKeys() keyCodec[*esa.PrivateKey] {
+	return keyCodec[*esa.PrivateKey]{
+		generate: esa.GenerateKey,
+		text:     func(k keyring.Key[*esa.PrivateKey]) (string, error) { return k.Key.Text() },
+		parse: func(line string, _ keyring.Plan) (keyring.Key[*esa.PrivateKey], error) {
+			k, err := esa.ParsePrivateKey(line)
+			if err != nil {
+				return keyring.Key[*esa.PrivateKey]{}, err
+			}
+			p := k.Public()
+			return keyring.Key[*esa.PrivateKey]{Key: k, KEM: esa.KEM(p.KEM), From: time.Unix(p.NotBefore, 0), Until: time.Unix(p.NotAfter, 0)}, nil
+		},
+		public: func(k keyring.Key[*esa.PrivateKey]) task.Key { return k.Key.Public() },
+		name:   func(k keyring.Key[*esa.PrivateKey]) string { return k.Key.Public().ID.String() },
 	}
-	if k.running == nil {
-		k.running = func(now time.Time) time.Duration { return now.Sub(k.first) }
+}
+
+// newReportKeys returns the keys of a shuffler or an analyzer, which are not read yet.
+func newReportKeys(c Config, r RoleName, identity task.IdentityKey, random io.Reader) (*roleKeys[*esa.PrivateKey], error) {
+	plan, err := c.keyPlan()
+	if err != nil {
+		return nil, err
 	}
-	ran := k.running(now)
-	jump := now.Round(0).Sub(k.last.Round(0)) - (ran - k.ran)
-	k.last, k.ran = now, ran
-	if begins || jump.Abs() > time.Minute {
-		k.trusted = ran + settle
+	plan.Backdate = allowance
+	policy, err := policyDigest(c.Keys.PolicyFile)
+	if err != nil {
+		return nil, err
 	}
-	return ran >= k.trusted
+	return &roleKeys[*esa.PrivateKey]{
+		file: c.roleKeysPath(r), role: taskRole(r), identity: identity, plan: plan, policy: policy, rand: random, codec: reportKeys(),
+	}, nil
+}
+
+// A roleKeys holds the keys of one role: those that are announced, and older ones that
+// something may still need. They are in a file that only its owner can read. Its
+// methods are called by one goroutine at a time.
+type roleKeys[K any] struct {
+	file     string
+	role     task.Role
+	identity task.IdentityKey
+	plan     keyring.Plan
+	policy   [32]byte
+	rand     io.Reader
+	codec    keyCodec[K]
+	guard    *clock.Guard // nil: no key is destroyed
+
+	ring   *keyring.Ring[K] // as in the file
+	stored []byte           // digest of the file
+
+	config    []byte           // the announcement that was signed last
+	announced *keyring.Ring[K] // what it announces
+	from      time.Time        // when it begins
+	until     time.Time        // when it ends
+}
+
+// keyPlan is the plan of the keys of a role. Backdate and Pending differ by role.
+func (c Config) keyPlan() (keyring.Plan, error) {
+	plan := keyring.Plan{Lifetime: c.Keys.Lifetime.D(), Overlap: c.Keys.Overlap.D(), Announce: c.Keys.Announce.D()}
+	for _, name := range c.Keys.KEMs {
+		kem, err := hpke.ParseKEM(name)
+		if err != nil {
+			return plan, err
+		}
+		plan.KEMs = append(plan.KEMs, kem)
+	}
+	return plan, nil
 }
 
 // policyDigest returns the digest of the policy file, or zeros without one.
@@ -78,104 +118,152 @@ func policyDigest(name string) ([32]byte, error) {
 	return sha256.Sum256(b), nil
 }
 
-// open reads the key file.
-func (k *keyring) open() error {
-	keys, err := readReportKeys(k.file)
+// open reads the key file, which may have no keys yet but must be there.
+func (k *roleKeys[K]) open() error {
+	if err := private(k.file); err != nil {
+		return fmt.Errorf("reading %s keys: %w", k.role, err)
+	}
+	b, err := os.ReadFile(k.file)
 	if err != nil {
 		return fmt.Errorf("reading %s keys: %w", k.role, err)
 	}
-	k.keys = keys
+	defer clear(b)
+	digest := sha256.Sum256(b)
+	if k.ring != nil && bytes.Equal(digest[:], k.stored) {
+		return nil
+	}
+	var keys []keyring.Key[K]
+	n := 0
+	for line := range strings.Lines(string(b)) {
+		n++
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, err := k.codec.parse(line, k.plan)
+		if err != nil {
+			return fmt.Errorf("reading %s keys: %s: line %d: %w", k.role, k.file, n, err)
+		}
+		keys = append(keys, key)
+	}
+	if k.role == task.Collector { // the version before wrote the newest first
+		slices.SortStableFunc(keys, func(a, b keyring.Key[K]) int { return a.From.Compare(b.From) })
+	}
+	ring, err := keyring.New(k.plan, keys...)
+	if err != nil {
+		return fmt.Errorf("reading %s keys: %w", k.role, err)
+	}
+	k.ring, k.stored = ring, digest[:]
 	return nil
 }
 
-// rotate brings the keyring up to date at the moment now: it adds keys that are
-// due, deletes those that are past neededUntil, and renews the announcement. It
-// returns whether anything changed. The file is written before a new key is
-// announced.
-func (k *keyring) rotate(now time.Time, neededUntil func(task.Key) time.Time) (bool, error) {
-	next := slices.Clone(k.keys)
-	if k.believes(now) {
-		next = slices.DeleteFunc(next, func(p *esa.PrivateKey) bool {
-			return now.After(neededUntil(p.Public()))
-		})
-	}
-	dropped := len(k.keys) - len(next)
-	for _, name := range k.settings.KEMs {
-		kem, err := hpke.ParseKEM(name)
-		if err != nil {
+// create is open for a file that is not there yet.
+func (k *roleKeys[K]) create() (err error) {
+	k.ring, err = keyring.New[K](k.plan)
+	return err
+}
+
+// rotate adds keys that are due, drops those that nothing needs any more, and renews the
+// announcement. It returns whether anything changed. The file is written before a new
+// key is announced, and read first: "shoal keys rotate" may have changed it.
+func (k *roleKeys[K]) rotate(now time.Time, needed func(keyring.Key[K]) time.Time) (bool, error) {
+	if k.stored != nil {
+		if err := k.open(); err != nil {
 			return false, err
 		}
-		if newest(begun(next, now), kem).Sub(now) > k.settings.Overlap.D() {
-			continue
-		}
-		key, err := esa.GenerateKey(kem, now.Add(-allowance), now.Add(k.settings.Lifetime.D()), k.rand)
-		if err != nil {
-			return false, fmt.Errorf("making a %s key: %w", k.role, err)
-		}
-		next = append(next, key)
 	}
-	changed := dropped > 0 || len(next) != len(k.keys)
+	sure := false
+	if k.guard != nil {
+		_, sure = k.guard.Now()
+	}
+	next, changed, err := k.ring.Rotate(now, k.duties(sure, needed))
+	if err != nil {
+		return false, fmt.Errorf("rotating %s keys: %w", k.role, err)
+	}
 	if changed {
 		if err := k.save(next); err != nil {
-			return false, fmt.Errorf("writing %s keys: %w", k.role, err)
+			return false, err
 		}
-		k.keys = next
 	}
-	current := !now.Before(k.from) && k.until.Sub(now) > k.settings.Announce.D()/2
-	if !changed && current {
+	if !changed && !now.Before(k.from) && k.until.Sub(now) > k.plan.Announce/2 && k.announced == k.ring {
 		return false, nil
 	}
 	return true, k.announce(now)
 }
 
-func (k *keyring) save(keys []*esa.PrivateKey) error {
-	text, err := reportKeysText(keys)
-	if err != nil {
+// renew adds a key of each mechanism and announces it before the others.
+func (k *roleKeys[K]) renew(now time.Time) error {
+	if err := k.open(); err != nil {
 		return err
 	}
-	defer clear(text)
-	return replacePrivate(k.file, text)
-}
-
-// begun returns the keys that are not dated ahead, as a clock that was wrong for
-// a while has dated them.
-func begun(keys []*esa.PrivateKey, now time.Time) []*esa.PrivateKey {
-	return slices.DeleteFunc(slices.Clone(keys), func(p *esa.PrivateKey) bool { return p.Public().NotBefore > now.Unix() })
-}
-
-// newest returns the end of the key of the given mechanism that ends last.
-func newest(keys []*esa.PrivateKey, kem esa.KEM) time.Time {
-	var end time.Time
-	for _, p := range keys {
-		public := p.Public()
-		if esa.KEM(public.KEM) != kem {
-			continue
-		}
-		if t := time.Unix(public.NotAfter, 0); t.After(end) {
-			end = t
-		}
+	next, err := k.ring.Renew(now, k.duties(false, nil))
+	if err != nil {
+		return fmt.Errorf("renewing %s keys: %w", k.role, err)
 	}
-	return end
+	if err := k.save(next); err != nil {
+		return err
+	}
+	return k.announce(now)
 }
 
-// announce signs a new key config: the keys that have not ended, in the
-// configured order of mechanisms and the newest of each first.
-func (k *keyring) announce(now time.Time) error {
-	c := &task.KeyConfig{
-		Role: k.role, Identity: k.identity.Public(), PolicyDigest: k.policy,
-		NotBefore: now.Add(-allowance).Unix(), NotAfter: now.Add(k.settings.Announce.D()).Unix(),
-	}
-	for _, name := range k.settings.KEMs {
-		kem, err := hpke.ParseKEM(name)
-		if err != nil {
-			return err
-		}
-		for _, p := range slices.Backward(begun(k.keys, now)) {
-			public := p.Public()
-			if esa.KEM(public.KEM) == kem && public.NotAfter > now.Unix() {
-				c.Keys = append(c.Keys, public)
+func (k *roleKeys[K]) duties(sure bool, needed func(keyring.Key[K]) time.Time) keyring.Duties[K] {
+	return keyring.Duties[K]{Sure: sure, Needed: needed, Make: func(kem hpke.KEM, from, until time.Time, others []keyring.Key[K]) (K, error) {
+		for {
+			key, err := k.codec.generate(kem, from, until, k.rand)
+			if err != nil || !k.collides(kem, key, others) {
+				return key, err
 			}
 		}
+	}}
+}
+
+// collides reports whether a key has the first byte of its ID in common with another:
+// leader and helper name the keys of a collector by that byte.
+func (k *roleKeys[K]) collides(kem hpke.KEM, key K, others []keyring.Key[K]) bool {
+	if k.role != task.Collector || len(others) > 200 {
+		return false
+	}
+	id := k.codec.public(keyring.Key[K]{Key: key, KEM: kem}).ID[0]
+	for _, o := range others {
+		if k.codec.public(o).ID[0] == id {
+			return true
+		}
+	}
+	return false
+}
+
+// keysHeader stands at the top of a file of keys.
+const keysHeader = "# Keys of one role. Written by shoal; keep secret, do not edit.\n"
+
+// save writes a ring to the file.
+func (k *roleKeys[K]) save(ring *keyring.Ring[K]) error {
+	var b bytes.Buffer
+	b.WriteString(keysHeader)
+	for key := range ring.All() {
+		text, err := k.codec.text(key)
+		if err != nil {
+			return fmt.Errorf("writing %s keys: %w", k.role, err)
+		}
+		b.WriteString(text)
+		b.WriteByte('\n')
+	}
+	defer clear(b.Bytes())
+	if err := replacePrivate(k.file, b.Bytes()); err != nil {
+		return fmt.Errorf("writing %s keys: %w", k.role, err)
+	}
+	digest := sha256.Sum256(b.Bytes())
+	k.ring, k.stored = ring, digest[:]
+	return nil
+}
+
+// announce signs a new key config: the keys that are offered, in the configured order of
+// mechanisms and the newest of each first.
+func (k *roleKeys[K]) announce(now time.Time) error {
+	c := &task.KeyConfig{
+		Role: k.role, Identity: k.identity.Public(), PolicyDigest: k.policy,
+		NotBefore: now.Add(-allowance).Unix(), NotAfter: now.Add(k.plan.Announce).Unix(),
+	}
+	for _, key := range k.ring.Offered(now) {
+		c.Keys = append(c.Keys, k.codec.public(key))
 	}
 	if len(c.Keys) == 0 {
 		return errors.New("no key to announce")
@@ -184,16 +272,33 @@ func (k *keyring) announce(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("announcing %s keys: %w", k.role, err)
 	}
-	k.config, k.from, k.until = signed, time.Unix(c.NotBefore, 0), time.Unix(c.NotAfter, 0)
+	k.config, k.announced, k.from, k.until = signed, k.ring, time.Unix(c.NotBefore, 0), time.Unix(c.NotAfter, 0)
 	return nil
+}
+
+// keys returns the private keys, the oldest first.
+func (k *roleKeys[K]) keys() []K {
+	var keys []K
+	for key := range k.ring.All() {
+		keys = append(keys, key.Key)
+	}
+	return keys
+}
+
+// view is the keys as the API shows them.
+func (k *roleKeys[K]) view(role RoleName, now time.Time) []keyView {
+	var views []keyView
+	for key := range k.ring.All() {
+		views = append(views, keyView{string(role), k.codec.name(key), key.KEM.Name(), key.State(now).String(), key.Until.UTC()})
+	}
+	return views
 }
 
 // neededUntil returns when a key can be destroyed, if nothing unfinished still
 // needs it: after the close of the last epoch in which a client may have sealed
 // a report to it, and of the epochs into which that batch may be carried over,
 // plus the grace time in which a hop before may still hand over.
-func neededUntil(tasks []*task.Task, grace time.Duration, key task.Key) time.Time {
-	end := time.Unix(key.NotAfter, 0)
+func neededUntil(tasks []*task.Task, grace time.Duration, end time.Time) time.Time {
 	last := end
 	for _, t := range tasks {
 		span := uint64(max(1, t.Crowd.SaltEpochs))
@@ -204,4 +309,17 @@ func neededUntil(tasks []*task.Task, grace time.Duration, key task.Key) time.Tim
 		}
 	}
 	return last.Add(grace)
+}
+
+// writeReportKeys writes the first keys of a shuffler or an analyzer.
+func writeReportKeys(c Config, r RoleName, identity task.IdentityKey, now time.Time, random io.Reader) error {
+	keys, err := newReportKeys(c, r, identity, random)
+	if err != nil {
+		return err
+	}
+	if err := keys.create(); err != nil {
+		return err
+	}
+	_, err = keys.rotate(now, nil)
+	return err
 }

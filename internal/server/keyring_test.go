@@ -4,27 +4,41 @@ import (
 	"bytes"
 	"crypto/rand"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-func newKeyring(t *testing.T) *keyring {
+func newKeyring(t *testing.T) *roleKeys[*esa.PrivateKey] {
 	t.Helper()
 	identity, err := task.GenerateIdentityKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	day := Duration(24 * time.Hour)
-	return &keyring{
-		file: filepath.Join(t.TempDir(), "shuffler.keys"), role: task.Shuffler, identity: identity, rand: rand.Reader,
-		settings: KeysConfig{KEMs: []string{"x25519", "p256"}, Lifetime: 7 * day, Overlap: day, Announce: day, Grace: day},
+	c := Config{Keys: KeysConfig{Dir: t.TempDir(), KEMs: []string{"x25519", "p256"}, Lifetime: 7 * day, Overlap: day, Announce: day, Grace: day}}
+	k, err := newReportKeys(c, ShufflerRole, identity, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := k.create(); err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
+
+// guarded lets the keyring destroy keys by a clock that the function reads, beside one
+// that only runs.
+func guarded[K any](k *roleKeys[K], now *time.Time, running *time.Duration) {
+	k.guard = clock.StrictGuardOf(func() (time.Time, time.Duration) { return *now, *running }, settle)
+}
+
+type reportKey = keyring.Key[*esa.PrivateKey]
 
 // weekTask has epochs of a day and a salt window of two.
 func weekTask() *task.Task {
@@ -38,9 +52,10 @@ func weekTask() *task.Task {
 func TestKeyringTurns(t *testing.T) {
 	k := newKeyring(t)
 	tasks := []*task.Task{weekTask()}
-	grace := k.settings.Grace.D()
-	needed := func(key task.Key) time.Time { return neededUntil(tasks, grace, key) }
-	for now := noon; now.Before(noon.AddDate(1, 0, 0)); now = now.Add(6 * time.Hour) {
+	needed := func(key reportKey) time.Time { return neededUntil(tasks, 24*time.Hour, key.Until) }
+	now, running := noon, time.Duration(0)
+	guarded(k, &now, &running)
+	for ; now.Before(noon.AddDate(1, 0, 0)); now, running = now.Add(6*time.Hour), running+6*time.Hour {
 		if _, err := k.rotate(now, needed); err != nil {
 			t.Fatal(err)
 		}
@@ -52,16 +67,16 @@ func TestKeyringTurns(t *testing.T) {
 		if len(current) == 0 || esa.KEM(current[0].KEM) != esa.X25519 {
 			t.Fatalf("at %s: the preferred key is %+v", now, current)
 		}
-		if newest(k.keys, esa.X25519).Sub(now) < k.settings.Overlap.D()-6*time.Hour || newest(k.keys, esa.P256).Sub(now) < 0 {
+		if k.ring.Left(now) < k.plan.Overlap-6*time.Hour {
 			t.Fatalf("at %s: no successor in time", now)
 		}
 		for _, key := range c.Keys {
-			if !slices.ContainsFunc(k.keys, func(p *esa.PrivateKey) bool { return p.Public().ID == key.ID }) {
+			if !slices.ContainsFunc(k.keys(), func(p *esa.PrivateKey) bool { return p.Public().ID == key.ID }) {
 				t.Fatalf("at %s: a key is announced that is not held", now)
 			}
 		}
-		if len(k.keys) > 6 {
-			t.Fatalf("at %s: %d keys are held", now, len(k.keys))
+		if n := len(k.keys()); n > 6 {
+			t.Fatalf("at %s: %d keys are held", now, n)
 		}
 	}
 }
@@ -70,7 +85,9 @@ func TestKeyringTurns(t *testing.T) {
 // gone from the file and from the file that it replaced.
 func TestKeyringDestroys(t *testing.T) {
 	k := newKeyring(t)
-	needed := func(key task.Key) time.Time { return time.Unix(key.NotAfter, 0) }
+	needed := func(key reportKey) time.Time { return key.Until }
+	at, running := noon, time.Duration(0)
+	guarded(k, &at, &running)
 	if _, err := k.rotate(noon, needed); err != nil {
 		t.Fatal(err)
 	}
@@ -79,11 +96,12 @@ func TestKeyringDestroys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer old.Close()
-	secret, err := k.keys[0].Text()
+	secret, err := k.keys()[0].Text()
 	if err != nil {
 		t.Fatal(err)
 	}
 	later := noon.AddDate(0, 0, 8)
+	at, running = later, later.Sub(noon)
 	if _, err := k.rotate(later, needed); err != nil {
 		t.Fatal(err)
 	}
@@ -93,13 +111,13 @@ func TestKeyringDestroys(t *testing.T) {
 	}
 	before := make([]byte, 4096)
 	n, _ := old.ReadAt(before, 0)
-	if bytes.Contains(now, []byte(secret)) || bytes.Contains(before[:n], []byte("shoal-report-key")) {
+	if bytes.Contains(now, []byte(secret)) || bytes.Contains(before[:n], []byte("shoal-hpke-key")) {
 		t.Error("a destroyed key can still be read")
 	}
 	again := newKeyring(t)
 	again.file = k.file
-	if err := again.open(); err != nil || len(again.keys) != len(k.keys) {
-		t.Errorf("read again: %d keys, want %d: %v", len(again.keys), len(k.keys), err)
+	if err := again.open(); err != nil || len(again.keys()) != len(k.keys()) {
+		t.Errorf("read again: %d keys, want %d: %v", len(again.keys()), len(k.keys()), err)
 	}
 }
 
@@ -108,7 +126,7 @@ func TestKeyringDestroys(t *testing.T) {
 func TestNeededUntil(t *testing.T) {
 	tk := weekTask()
 	end := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
-	got := neededUntil([]*task.Task{tk}, time.Hour, task.Key{NotAfter: end.Unix()})
+	got := neededUntil([]*task.Task{tk}, time.Hour, end)
 	e := tk.EpochAt(end)
 	for tk.SaltWindow(e+1) == tk.SaltWindow(e) {
 		e++
@@ -116,7 +134,7 @@ func TestNeededUntil(t *testing.T) {
 	if want := tk.Closes(e).Add(time.Hour); !got.Equal(want) {
 		t.Errorf("needed until %s, want %s", got, want)
 	}
-	if got := neededUntil(nil, time.Hour, task.Key{NotAfter: end.Unix()}); !got.Equal(end.Add(time.Hour)) {
+	if got := neededUntil(nil, time.Hour, end); !got.Equal(end.Add(time.Hour)) {
 		t.Errorf("without tasks needed until %s", got)
 	}
 }
@@ -125,12 +143,12 @@ func TestNeededUntil(t *testing.T) {
 // destroys no key, and when it is right again clients have keys at once.
 func TestKeyringDoubtsTheClock(t *testing.T) {
 	k := newKeyring(t)
-	var running time.Duration
-	k.running = func(time.Time) time.Duration { return running }
-	needed := func(key task.Key) time.Time { return time.Unix(key.NotAfter, 0) }
+	clockReads, running := noon, time.Duration(0)
+	guarded(k, &clockReads, &running)
+	needed := func(key reportKey) time.Time { return key.Until }
 	rotate := func(now time.Time, ran time.Duration) {
 		t.Helper()
-		running = ran
+		clockReads, running = now, ran
 		if _, err := k.rotate(now, needed); err != nil {
 			t.Fatal(err)
 		}
@@ -146,9 +164,9 @@ func TestKeyringDoubtsTheClock(t *testing.T) {
 		}
 	}
 	rotate(noon, 0)
-	first := k.keys[0].Public().ID
+	first := k.keys()[0].Public().ID
 	held := func() bool {
-		return slices.ContainsFunc(k.keys, func(p *esa.PrivateKey) bool { return p.Public().ID == first })
+		return slices.ContainsFunc(k.keys(), func(p *esa.PrivateKey) bool { return p.Public().ID == first })
 	}
 	rotate(noon.Add(2*time.Hour), 2*time.Hour)
 	rotate(noon.AddDate(0, 1, 0), 2*time.Hour+30*time.Second) // somebody's hand slips
@@ -168,8 +186,10 @@ func TestKeyringDoubtsTheClock(t *testing.T) {
 	if err := again.open(); err != nil {
 		t.Fatal(err)
 	}
-	n := len(again.keys)
-	if _, err := again.rotate(noon.AddDate(5, 0, 0), needed); err != nil || len(again.keys) < n {
+	n := len(again.keys())
+	clockReads, running = noon.AddDate(5, 0, 0), 0
+	guarded(again, &clockReads, &running)
+	if _, err := again.rotate(clockReads, needed); err != nil || len(again.keys()) < n {
 		t.Errorf("a clock that nobody has watched yet destroyed a key: %v", err)
 	}
 }

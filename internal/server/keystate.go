@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/internal/esa"
-	"github.com/shoal-project/shoal/internal/hpke"
+	"github.com/shoal-project/shoal/internal/keyring"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // keys lists the keys of all roles that open reports or aggregates.
@@ -15,43 +17,41 @@ func (s *Server) keys() []keyView {
 	views := []keyView{}
 	for _, h := range s.hosts {
 		h.keysMu.Lock()
-		for _, k := range h.ring.keys {
-			p := k.Public()
-			state := "active"
-			switch {
-			case p.NotBefore > now.Unix():
-				state = "pending"
-			case p.NotAfter <= now.Unix():
-				state = "expired"
-			}
-			views = append(views, keyView{string(h.role), p.ID.String(), hpke.KEM(p.KEM).Name(), state, time.Unix(p.NotAfter, 0).UTC()})
-		}
+		views = append(views, h.ring.view(h.role, now)...)
 		h.keysMu.Unlock()
 	}
 	for _, a := range s.aggregators {
-		ring := a.registry.Keyring()
-		plan := ring.Plan()
-		for _, k := range ring.Keys() {
-			config := k.Key.Config()
-			end := k.Created.Add(plan.Pending + plan.Active)
-			views = append(views, keyView{string(a.role), fmt.Sprint(config.ID), hpke.KEM(config.KEM).Name(), plan.State(k.Created, now).String(), end.UTC()})
+		for k := range a.registry.Keyring().All() {
+			views = append(views, keyView{string(a.role), fmt.Sprint(k.Key.ID()), k.KEM.Name(), k.State(now).String(), k.Until.UTC()})
 		}
 	}
-	if s.collectorHost == nil {
-		return views
-	}
-	keys, err := readCollectorKeys(s.config)
-	if err != nil {
-		return views
-	}
-	for i, k := range keys {
-		state := "active"
-		if i > 0 {
-			state = "expired"
-		}
-		views = append(views, keyView{string(CollectorRole), fmt.Sprint(k.Config().ID), k.KEM().Name(), state, time.Unix(k.created, 0).Add(collectorKeyLife).UTC()})
+	if g := s.collectorHost; g != nil {
+		g.mu.Lock()
+		views = append(views, g.ring.view(CollectorRole, now)...)
+		g.mu.Unlock()
 	}
 	return views
+}
+
+// gaugeKeys sets for how long each role has keys to announce.
+func (s *Server) gaugeKeys() {
+	now := s.o.Clock.Now()
+	set := func(r RoleName, left time.Duration) {
+		s.metrics.keySeconds.WithLabelValues(string(r)).Set(left.Seconds())
+	}
+	for _, h := range s.hosts {
+		h.keysMu.Lock()
+		set(h.role, h.ring.ring.Left(now))
+		h.keysMu.Unlock()
+	}
+	for _, a := range s.aggregators {
+		set(a.role, a.registry.Keyring().Left(now))
+	}
+	if g := s.collectorHost; g != nil {
+		g.mu.Lock()
+		set(CollectorRole, g.ring.ring.Left(now))
+		g.mu.Unlock()
+	}
 }
 
 // renewKeys makes a new key of each mechanism before it is due, and announces it.
@@ -67,23 +67,74 @@ func (h *host) renewKeys(ctx context.Context) error {
 	return h.member.SetKeys(h.keys())
 }
 
-// renew adds a key of each mechanism and announces it before the others.
-func (k *keyring) renew(now time.Time) error {
-	next := append([]*esa.PrivateKey(nil), k.keys...)
-	for _, name := range k.settings.KEMs {
-		kem, err := hpke.ParseKEM(name)
-		if err != nil {
-			return err
-		}
-		key, err := esa.GenerateKey(kem, now.Add(-allowance), now.Add(k.settings.Lifetime.D()), k.rand)
-		if err != nil {
-			return fmt.Errorf("making a %s key: %w", k.role, err)
-		}
-		next = append(next, key)
+// reportRing says of the keys in a file whether they are announced.
+func reportRing[K any](d *doctor, r RoleName, ring *keyring.Ring[K], now time.Time) {
+	valid, all := len(ring.Offered(now)), len(ring.Keys())
+	if valid == 0 {
+		d.say(Warning, string(r)+" keys", "none is valid now; the server makes one when it starts")
+		return
 	}
-	if err := k.save(next); err != nil {
-		return fmt.Errorf("writing %s keys: %w", k.role, err)
+	d.say(OK, string(r)+" keys", "%d valid, %d kept for what is not finished", valid, all-valid)
+}
+
+// collectorKeys checks the collector's key file.
+func (d *doctor) collectorKeys() {
+	identity, err := LoadIdentity(d.config.collectorIdentityPath())
+	if err != nil {
+		d.say(Failure, "collector keys", "%v", err)
+		return
 	}
-	k.keys = next
-	return k.announce(now)
+	keys, err := newCollectorKeys(d.config, identity, nil)
+	if err == nil {
+		err = keys.open()
+	}
+	if err != nil {
+		d.say(Failure, "collector keys", "%v", err)
+		return
+	}
+	reportRing(d, CollectorRole, keys.ring, d.o.Clock.Now())
+}
+
+// keyGauge is the gauge of [Server.gaugeKeys].
+const keyGauge = "shoal_key_seconds_left"
+
+// rotation asks the running server for how long each role has keys to announce. Keys
+// that rotate last for longer than the overlap; the server is given a few of its ticks.
+func (d *doctor) rotation(ctx context.Context) {
+	resp, body, err := d.fetch(ctx, "http://"+d.config.Ops.Listen+"/metrics")
+	if err != nil || resp.StatusCode != http.StatusOK {
+		d.say(Warning, "key rotation", "the server does not answer at /metrics of ops.listen")
+		return
+	}
+	left := map[RoleName]time.Duration{}
+	for line := range strings.Lines(string(body)) {
+		var role string
+		var seconds float64
+		if _, err := fmt.Sscanf(line, keyGauge+"{role=%q} %g", &role, &seconds); err == nil {
+			left[RoleName(role)] = time.Duration(seconds * float64(time.Second))
+		}
+	}
+	for _, r := range d.config.Roles {
+		check := string(r) + " key rotation"
+		got, ok := left[r]
+		switch least := d.config.Keys.Overlap.D() - 3*d.config.Batches.Tick.D(); {
+		case !ok:
+			d.say(Failure, check, "the server has no gauge %s for the role", keyGauge)
+		case got < least:
+			d.say(Failure, check, "keys do not rotate: the last one ends in %s, less than keys.overlap (%s); the log says why", got.Round(time.Second), d.config.Keys.Overlap)
+		default:
+			d.say(OK, check, "there are keys for %s more", got.Round(time.Second))
+		}
+	}
+}
+
+// collectorPeer asks another organisation's collector for its keys. One that does not
+// announce them is known by its card.
+func (d *doctor) collectorPeer(ctx context.Context, name string, p task.Party) {
+	signed, err := keyring.NewPeers(keyring.Direct(d.o.Client), d.o.Clock).Get(ctx, p)
+	if err != nil {
+		d.say(Warning, name, "does not announce its keys, shares for it are sealed to the last one that is known: %v", unwrapNet(err))
+		return
+	}
+	d.say(OK, name, "%d keys, announced until %s", len(signed.Config.Keys), time.Unix(signed.Config.NotAfter, 0).UTC().Format(time.DateTime))
 }

@@ -127,7 +127,7 @@ func (s *Server) getKeys(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string][]keyView{"keys": s.keys()})
 }
 
-// postRotate makes new keys in every role that announces its keys by itself.
+// postRotate makes new keys in every role.
 func (s *Server) postRotate(w http.ResponseWriter, r *http.Request) {
 	for _, h := range s.hosts {
 		if err := h.renewKeys(r.Context()); err != nil {
@@ -138,6 +138,13 @@ func (s *Server) postRotate(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, a := range s.aggregators {
 		if err := a.registry.Renew(r.Context()); err != nil {
+			s.failed("keys", err)
+			problems.unavailable.write(w, "A new key could not be stored.")
+			return
+		}
+	}
+	if s.collectorHost != nil {
+		if err := s.collectorHost.renewKeys(); err != nil {
 			s.failed("keys", err)
 			problems.unavailable.write(w, "A new key could not be stored.")
 			return

@@ -84,7 +84,7 @@ func newMetrics() *metrics {
 	m.droppedLogs = gauge("logs_dropped", "Open logs that were given up with servers that were lost; the number of their reports is not known.", "role")
 	m.nodeLease = gauge("node_lease_seconds", "Seconds until the lease on this server's name lapses; below 0 it takes no reports.", "role")
 	m.nodeWait = gauge("node_wait_seconds", "Seconds since which a collection waits for a server whose lease has lapsed; the longest.", "role")
-	m.keySeconds = gauge("key_seconds_left", "Seconds until the newest announced key ends.", "role")
+	m.keySeconds = gauge("key_seconds_left", "Seconds for which the role has keys to announce.", "role")
 	m.connectionErrors = counter("connection_errors_total", "Connections that failed, by cause.", "cause")
 	m.failures = counter("failures_total", "Periodic work that failed and will be tried again, by stage.", "stage")
 	m.diskFree = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "shoal", Name: "disk_free_bytes", Help: "Free bytes on the volume of the data folder."})

@@ -80,6 +80,12 @@ func (s *Server) public() http.Handler {
 	for _, a := range s.aggregators {
 		s.routeAggregator(mux, a)
 	}
+	if s.collectorHost != nil {
+		mux.HandleFunc("GET /keys/collector", s.metrics.observe("keys", s.through(s.gates.keys, func(w http.ResponseWriter, r *http.Request) {
+			limitTime(w, shortExchange)
+			s.collectorHost.ServeHTTP(w, r)
+		})))
+	}
 	if len(s.aggregators) > 0 || s.firstHost([]RoleName{ShufflerRole}) != nil {
 		mux.HandleFunc("OPTIONS /tasks/{task}/reports", forPages(s.through(s.gates.keys, s.metrics.observe(routeReport, preflight))))
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/internal/server/pairing"
@@ -110,6 +111,7 @@ type Server struct {
 	aggregators   []*aggregator  // one or none: leader or helper
 	collectorHost *collectorHost // nil if the organisation is no collector
 	pairings      *pairing.File
+	peerKeys      collectorPeers   // of other organisations
 	collector     task.IdentityKey // the collector's, if the organisation is one
 	restored      time.Time        // when data was last restored or given up; zero for never
 	gates         *gates
@@ -272,6 +274,7 @@ func (s *Server) openPairings() error {
 			return err
 		}
 	}
+	s.peerKeys.peers = keyring.NewPeers(keyring.Direct(s.o.Client), s.o.Clock)
 	if s.pairings, err = OpenPairings(s.config); err != nil {
 		return err
 	}
@@ -515,6 +518,7 @@ func (s *Server) refresh(ctx context.Context) {
 	s.refreshLosses()
 	s.logRefusals()
 	s.logKeys()
+	s.gaugeKeys()
 	for _, a := range s.aggregators {
 		if a.refresh == nil {
 			continue

@@ -20,8 +20,8 @@ type item struct {
 }
 
 // open opens, unshards and decodes the answer to a request. It is pure.
-func (q *Question) open(key *dapkey.PrivateKey, req *dap.CollectionJobReq, resp *dap.CollectionJobResp) ([]item, error) {
-	shares, err := q.Task.OpenCollection(key, req, resp)
+func (q *Question) open(leader, helper *dapkey.PrivateKey, req *dap.CollectionJobReq, resp *dap.CollectionJobResp) ([]item, error) {
+	shares, err := q.Task.OpenCollection(leader, helper, req, resp)
 	if err != nil {
 		return nil, err
 	}

@@ -62,8 +62,9 @@ type Collector struct {
 	mu        sync.Mutex // guards what follows
 	questions map[dap.TaskID]*Question
 	tries     map[dap.CollectionJobID]attempt
-	leftovers []Ask // that have expired and whose files may be there; guarded by tickMu
-	recovered bool  // what a crash has left is among them; guarded by tickMu
+	sealed    map[dap.TaskID][2]dap.HpkeConfigID // by leader and helper, of the latest answer
+	leftovers []Ask                              // that have expired and whose files may be there; guarded by tickMu
+	recovered bool                               // what a crash has left is among them; guarded by tickMu
 }
 
 // An attempt is what is known of an ask that has to be tried again.
@@ -94,6 +95,7 @@ func New(c Config) (*Collector, error) {
 		wake:      clock.NewSignal(),
 		questions: map[dap.TaskID]*Question{},
 		tries:     map[dap.CollectionJobID]attempt{},
+		sealed:    map[dap.TaskID][2]dap.HpkeConfigID{},
 	}, nil
 }
 

@@ -33,14 +33,19 @@ func (c *Collector) release(ctx context.Context, q *Question, a Ask) error {
 	if err := q.Task.Codec().Decode(&resp, a.Response); err != nil {
 		return err
 	}
-	key, err := c.key(resp.LeaderShare.ConfigID)
+	leader, err := c.key(resp.LeaderShare.ConfigID)
 	if err != nil {
 		return err
 	}
-	items, err := q.open(key, &req, &resp)
+	helper, err := c.key(resp.HelperShare.ConfigID)
 	if err != nil {
 		return err
 	}
+	items, err := q.open(leader, helper, &req, &resp)
+	if err != nil {
+		return err
+	}
+	c.noteKeys(q.Task.ID(), leader.ID(), helper.ID())
 	m, err := q.manifest(a, &resp)
 	if err != nil {
 		return err
@@ -82,11 +87,61 @@ func (c *Collector) key(id dap.HpkeConfigID) (*dapkey.PrivateKey, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.config.Keys {
-		if k.Config().ID == id {
+		if k.ID() == id {
 			return k, nil
 		}
 	}
 	return nil, fmt.Errorf("the shares are sealed to HPKE key %d, which is not here: restore the collector's keys; the answer is kept until then", id)
+}
+
+// noteKeys remembers to which keys the latest answer of a task was sealed.
+func (c *Collector) noteKeys(id dap.TaskID, leader, helper dap.HpkeConfigID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sealed[id] = [2]dap.HpkeConfigID{leader, helper}
+}
+
+// A KeyUse is what may still need keys of a collector for one question.
+type KeyUse struct {
+	Task   dap.TaskID
+	Oldest time.Time // when the oldest ask was made whose answer is not opened; zero without one
+	Known  bool      // an answer was opened since the start
+	// Leader and Helper are the keys to which its shares were sealed: those that the two
+	// knew then.
+	Leader, Helper dap.HpkeConfigID
+}
+
+// KeyUse returns what may still need keys: each question that is served, and each that
+// has asks whose answers are not opened.
+func (c *Collector) KeyUse(ctx context.Context) ([]KeyUse, error) {
+	open, err := c.config.Store.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	uses := map[dap.TaskID]*KeyUse{}
+	use := func(id dap.TaskID) *KeyUse {
+		if uses[id] == nil {
+			sealed, known := c.sealed[id]
+			uses[id] = &KeyUse{Task: id, Known: known, Leader: sealed[0], Helper: sealed[1]}
+		}
+		return uses[id]
+	}
+	for id := range c.questions {
+		use(id)
+	}
+	for _, a := range open {
+		u, made := use(a.Task), time.Unix(a.Created, 0)
+		if u.Oldest.IsZero() || made.Before(u.Oldest) {
+			u.Oldest = made
+		}
+	}
+	all := make([]KeyUse, 0, len(uses))
+	for _, u := range uses {
+		all = append(all, *u)
+	}
+	return all, nil
 }
 
 func (q *Question) manifest(a Ask, resp *dap.CollectionJobResp) (*Manifest, error) {

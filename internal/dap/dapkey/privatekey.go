@@ -41,6 +41,11 @@ func Generate(id dap.HpkeConfigID, kem hpke.KEM, rand io.Reader) (*PrivateKey, e
 	return newPrivateKey(id, hpke.DefaultSuite(), key), nil
 }
 
+// Wrap returns a key with an ID, HKDF-SHA256 and AES-128-GCM.
+func Wrap(id dap.HpkeConfigID, key *hpke.PrivateKey) *PrivateKey {
+	return newPrivateKey(id, hpke.DefaultSuite(), key)
+}
+
 func newPrivateKey(id dap.HpkeConfigID, s hpke.Suite, key *hpke.PrivateKey) *PrivateKey {
 	return &PrivateKey{dap.HpkeConfig{ID: id, KEM: uint16(key.KEM()), KDF: s.KDF, AEAD: s.AEAD, PublicKey: key.Public()}, key}
 }
@@ -100,8 +105,12 @@ func (k *PrivateKey) OpenMany(info []byte, messages []*dap.HpkeCiphertext, aad f
 
 // Text returns the key with its secret, as one line for a file that only its
 // owner can read, in the form of [hpke.Stored].
-func (k *PrivateKey) Text() (string, error) {
-	stored := hpke.Stored{Use: hpke.ForDAP, Key: k.key, ID: []byte{byte(k.config.ID)}, Suites: []hpke.Suite{k.suite()}}
+func (k *PrivateKey) Text() (string, error) { return k.text(0, 0) }
+
+func (k *PrivateKey) text(from, until int64) (string, error) {
+	stored := hpke.Stored{
+		Use: hpke.ForDAP, Key: k.key, ID: []byte{byte(k.config.ID)}, Suites: []hpke.Suite{k.suite()}, NotBefore: from, NotAfter: until,
+	}
 	text, err := stored.Text()
 	if err != nil {
 		return "", fmt.Errorf("HPKE key %d: %w", k.config.ID, err)
@@ -112,14 +121,19 @@ func (k *PrivateKey) Text() (string, error) {
 // Parse reads what [PrivateKey.Text] writes, and what earlier versions wrote; white
 // space around it is ignored. Its errors never hold the text.
 func Parse(text string) (*PrivateKey, error) {
+	_, key, err := parse(text)
+	return key, err
+}
+
+func parse(text string) (*hpke.Stored, *PrivateKey, error) {
 	stored, err := hpke.Parse(text, hpke.ForDAP)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(stored.ID) != 1 || len(stored.Suites) != 1 {
-		return nil, fmt.Errorf("parsing HPKE key: an ID of %d bytes and %d suites, want 1 of each", len(stored.ID), len(stored.Suites))
+		return nil, nil, fmt.Errorf("parsing HPKE key: an ID of %d bytes and %d suites, want 1 of each", len(stored.ID), len(stored.Suites))
 	}
-	return newPrivateKey(dap.HpkeConfigID(stored.ID[0]), stored.Suites[0], stored.Key), nil
+	return stored, newPrivateKey(dap.HpkeConfigID(stored.ID[0]), stored.Suites[0], stored.Key), nil
 }
 
 // String names the key by its ID, without its secret.

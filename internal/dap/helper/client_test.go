@@ -207,7 +207,7 @@ func TestKeyRotation(t *testing.T) {
 	})
 	day := 24 * time.Hour
 	r := w.report(1)
-	w.clock.Advance(84*day + 2*time.Hour) // it is expired: opens, and is not offered
+	w.clock.Advance(7*day + 2*time.Hour) // it is expired: opens, and is not offered
 	w.must(w.registry.Rotate(t.Context()))
 	young := w.report(2)
 	if young.HelperShare.ConfigID == r.HelperShare.ConfigID {
@@ -215,7 +215,7 @@ func TestKeyRotation(t *testing.T) {
 	}
 	_, body := w.initAt(start(), r, w.report(3))
 	wantFates(t, w.fates(w.createJob(1, body)), 0, 0)
-	w.clock.Advance(7 * day)
+	w.clock.Advance(9 * day) // a day in caches, and a week of grace
 	w.must(w.registry.Rotate(t.Context()))
 	_, body = w.initAt(start(), w.sealedTo(r.HelperShare.ConfigID), young)
 	wantFates(t, w.fates(w.createJob(2, body)), dap.UnknownConfig, 0)

@@ -220,7 +220,7 @@ func (h *Helper) getConfig(w http.ResponseWriter, _ *http.Request) {
 		exchange.Refuse(w, nil, err)
 		return
 	}
-	w.Header().Set("Cache-Control", ring.Plan().CacheControl())
+	w.Header().Set("Cache-Control", ring.CacheControl())
 	exchange.Send(w, http.StatusOK, dap.TypeHpkeConfigList, body)
 }
 

@@ -90,9 +90,9 @@ func newWorld(t testing.TB, v *dap.Variant, mode dap.BatchMode, settings ...sett
 	w.must(err)
 	w.leader, err = dap.NewAggregator(w.task, dap.Leader, map[dap.VerificationKeyID]*vdaf.VerifyKey{4: seed}, 5*time.Minute)
 	w.must(err)
-	w.leaderRing, err = dapkey.NewRing(dapkey.DefaultRotation())
+	w.leaderRing, err = dapkey.NewRing(dapkey.DefaultPlan())
 	w.must(err)
-	w.leaderRing, _, err = w.leaderRing.Rotate(w.clock.Now(), w.rand)
+	w.leaderRing, _, err = w.leaderRing.Rotate(w.clock.Now(), false, nil, w.rand)
 	w.must(err)
 	w.boot(w.store)
 	w.must(w.registry.Add(t.Context(), tasks.Entry{

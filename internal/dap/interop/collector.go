@@ -204,7 +204,7 @@ func (o *Collector) open(ctx context.Context, j *job, body []byte) (any, error) 
 	if err := t.Codec().Decode(&resp, body); err != nil {
 		return nil, err
 	}
-	shares, err := t.OpenCollection(j.of.key, &j.req, &resp)
+	shares, err := t.OpenCollection(j.of.key, j.of.key, &j.req, &resp)
 	if err != nil {
 		return nil, err
 	}

@@ -89,6 +89,6 @@ func (l *Leader) getConfigs(w http.ResponseWriter, _ *http.Request) {
 		exchange.Refuse(w, nil, err)
 		return
 	}
-	w.Header().Set("Cache-Control", ring.Plan().CacheControl())
+	w.Header().Set("Cache-Control", ring.CacheControl())
 	exchange.Send(w, http.StatusOK, dap.TypeHpkeConfigList, body)
 }

@@ -35,7 +35,7 @@ func TestNoise(t *testing.T) {
 	rec := w.do("GET", at, "", nil, w.token)
 	var resp dap.CollectionJobResp
 	must(t, w.task.Codec().Decode(&resp, rec.Body.Bytes()))
-	shares, err := w.task.OpenCollection(w.collector, &dap.CollectionJobReq{Query: q}, &resp)
+	shares, err := w.task.OpenCollection(w.collector, w.collector, &dap.CollectionJobReq{Query: q}, &resp)
 	must(t, err)
 	got, err := w.task.Instance().UnshardSigned(shares)
 	must(t, err)

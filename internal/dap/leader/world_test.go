@@ -295,7 +295,7 @@ func (w *world) open(t testing.TB, body []byte, q dap.Query) []uint64 {
 	t.Helper()
 	var resp dap.CollectionJobResp
 	must(t, w.task.Codec().Decode(&resp, body))
-	shares, err := w.task.OpenCollection(w.collector, &dap.CollectionJobReq{Query: q}, &resp)
+	shares, err := w.task.OpenCollection(w.collector, w.collector, &dap.CollectionJobReq{Query: q}, &resp)
 	must(t, err)
 	sum, err := w.hist.Unshard(shares, resp.ReportCount)
 	must(t, err)

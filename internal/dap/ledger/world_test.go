@@ -66,8 +66,8 @@ func newWorld(t testing.TB, mode dap.BatchMode, n int) *world {
 	verify := map[dap.VerificationKeyID]*vdaf.VerifyKey{0: {7}}
 	w.leader = must(dap.NewAggregator(w.task, dap.Leader, verify, time.Minute))(t)
 	w.helper = must(dap.NewAggregator(w.task, dap.Helper, verify, time.Minute))(t)
-	key := dapkey.HeldKey{Key: must(dapkey.Generate(1, hpke.X25519, w.rand))(t), Created: w.clock.Now()}
-	w.ring = must(dapkey.NewRing(dapkey.DefaultRotation(), key))(t)
+	key := dapkey.Hold(must(dapkey.Generate(1, hpke.X25519, w.rand))(t), w.clock.Now(), w.clock.Now().AddDate(1, 0, 0))
+	w.ring = must(dapkey.NewRing(dapkey.DefaultPlan(), key))(t)
 	for i := range n {
 		w.add(t, i)
 	}

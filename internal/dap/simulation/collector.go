@@ -178,7 +178,7 @@ func (w *world) take(c *collection, body []byte) error {
 	if err := w.task.Codec().Decode(&resp, body); err != nil {
 		return err
 	}
-	shares, err := w.task.OpenCollection(w.collector, &c.req, &resp)
+	shares, err := w.task.OpenCollection(w.collector, w.collector, &c.req, &resp)
 	if err != nil {
 		return err
 	}

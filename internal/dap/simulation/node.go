@@ -20,6 +20,7 @@ import (
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/durable/crashfs"
+	"github.com/shoal-project/shoal/internal/keyring"
 )
 
 // A node is one process of an aggregator, which may be down, and what it has on
@@ -60,18 +61,21 @@ type process struct {
 
 // rotation is short, so that keys turn within a run. Expired keys are kept long,
 // since reports wait for as long as the network is bad.
-func rotation() dapkey.Rotation {
-	plan := dapkey.DefaultRotation()
-	plan.Pending, plan.Active, plan.Expired = 30*time.Minute, 5*time.Hour, 60*24*time.Hour
+func rotation() keyring.Plan {
+	plan := dapkey.DefaultPlan()
+	plan.Pending, plan.Lifetime, plan.Overlap = 30*time.Minute, 5*time.Hour, time.Hour
 	return plan
 }
+
+// keyGrace is how long keys are kept.
+const keyGrace = 60 * 24 * time.Hour
 
 // refreshEvery is how often a process reads its keys and tasks.
 const refreshEvery = 10 * time.Minute
 
 func (p *process) open(ctx context.Context, store ledger.Store) error {
 	var err error
-	p.registry, err = tasks.Open(ctx, p.secrets, tasks.Config{Role: p.role, Keys: p.keys, Clock: p.clock, Rand: p.rand, Rotation: rotation(), Refresh: refreshEvery})
+	p.registry, err = tasks.Open(ctx, p.secrets, tasks.Config{Role: p.role, Keys: p.keys, Clock: p.clock, Rand: p.rand, Plan: rotation(), KeyGrace: keyGrace, Refresh: refreshEvery})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package tasks
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
@@ -15,7 +16,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`[{"key":"shoal-dap-key:AAAA","created":"2026-01-01T00:00:00Z"}]`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if ring, err := decodeRing(dapkey.DefaultRotation(), b); err == nil {
+		if ring, _, err := decodeRing(dapkey.DefaultPlan(), b, time.Unix(1_800_000_000, 0)); err == nil {
 			if _, err := encodeRing(ring); err != nil {
 				t.Fatal(err)
 			}

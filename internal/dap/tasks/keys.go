@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/keyring"
 )
 
 // The names of the aggregator's own secrets.
@@ -62,40 +63,67 @@ func (r *Registry) readResourceKey(ctx context.Context) error {
 	}
 }
 
-// storedKey is the form in which an HPKE key is sealed.
+// storedKey is the form in which an HPKE key is sealed: the text of [dapkey.Text].
+// Created was written by versions before, whose texts have no time.
 type storedKey struct {
 	Key     string    `json:"key"`
-	Created time.Time `json:"created"`
+	Created time.Time `json:"created,omitzero"`
 }
 
 func encodeRing(ring *dapkey.Ring) ([]byte, error) {
 	list := []storedKey{}
-	for _, k := range ring.Keys() {
-		text, err := k.Key.Text()
+	for k := range ring.All() {
+		text, err := dapkey.Text(k)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, storedKey{text, k.Created})
+		list = append(list, storedKey{Key: text})
 	}
 	return json.Marshal(list)
 }
 
-func decodeRing(plan dapkey.Rotation, b []byte) (*dapkey.Ring, error) {
+// decodeRing decodes a stored ring, and reports whether it is of a version before.
+func decodeRing(plan keyring.Plan, b []byte, now time.Time) (ring *dapkey.Ring, old bool, err error) {
 	var list []storedKey
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil {
-		return nil, fmt.Errorf("decoding the %s: they are not of this version", ringName)
+		return nil, false, fmt.Errorf("decoding the %s: they are not of this version", ringName)
 	}
-	var keys []dapkey.HeldKey
+	var keys []dapkey.Held
 	for _, s := range list {
-		key, err := dapkey.Parse(s.Key)
+		key, err := dapkey.ParseHeld(s.Key)
 		if err != nil {
-			return nil, fmt.Errorf("decoding the %s: %w", ringName, err)
+			return nil, false, fmt.Errorf("decoding the %s: %w", ringName, err)
 		}
-		keys = append(keys, dapkey.HeldKey{Key: key, Created: s.Created})
+		if key.Until.IsZero() {
+			old = true
+			key.From, key.Until = formerLife(plan, s.Created, now)
+		}
+		keys = append(keys, key)
 	}
-	return dapkey.NewRing(plan, keys...)
+	ring, err = dapkey.NewRing(plan, keys...)
+	return ring, old, err
+}
+
+// The version before offered a key from an hour after it was made for twelve weeks.
+const (
+	formerPending = time.Hour
+	formerActive  = 84 * 24 * time.Hour
+)
+
+// formerLife returns when a key is offered that the version before has made. Clients may
+// have been offered it until now, so its end is not earlier, whatever the plan.
+func formerLife(plan keyring.Plan, created, now time.Time) (from, until time.Time) {
+	from, end := created.Add(formerPending), created.Add(formerPending+formerActive)
+	until = from.Add(plan.Lifetime)
+	if until.Before(now) {
+		until = now
+	}
+	if until.After(end) {
+		until = end
+	}
+	return from.Truncate(time.Second), until.Truncate(time.Second)
 }
 
 // readRing reads the HPKE keys from the store into memory. While the store has
@@ -110,24 +138,37 @@ func (r *Registry) readRing(ctx context.Context) (*heldRing, error) {
 	}
 	held := &heldRing{revision: stored.Revision, sealed: stored.Sealed}
 	if stored.Revision == 0 {
-		held.ring, err = dapkey.NewRing(r.config.Rotation)
+		held.ring, err = dapkey.NewRing(r.config.Plan)
 		return held, err
 	}
 	plain, err := r.config.Keys.Open(stored.Sealed, secretKind, []byte(ringName))
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s: %w", ringName, err)
 	}
-	held.ring, err = decodeRing(r.config.Rotation, plain)
+	held.ring, held.old, err = decodeRing(r.config.Plan, plain, r.config.Clock.Now())
 	clear(plain)
 	return held, err
 }
 
 // Rotate reads the HPKE keys and makes those that are due, once for all
-// processes: keys that are gone are deleted, successors made.
+// processes: successors are made, and keys that nothing needs any more are deleted while
+// the clock is not in doubt.
 func (r *Registry) Rotate(ctx context.Context) error {
 	return r.updateRing(ctx, func(ring *dapkey.Ring) (*dapkey.Ring, bool, error) {
-		return ring.Rotate(r.config.Clock.Now(), r.config.Rand)
+		now, sure := r.guard.Now()
+		return ring.Rotate(now, sure, r.neededUntil, r.config.Rand)
 	})
+}
+
+// neededUntil returns until when a key may have to open a report: for [Config.KeyGrace]
+// after the last one has expired that a client may have sealed to it. Reports of a task
+// that never expire count as expired at once.
+func (r *Registry) neededUntil(k dapkey.Held) time.Time {
+	longest := time.Duration(0)
+	for _, s := range r.List() {
+		longest = max(longest, s.Entry.Expiry)
+	}
+	return k.Until.Add(r.config.Plan.Announce + longest + r.config.KeyGrace)
 }
 
 // Renew makes new HPKE keys before they are due. They are offered to clients when
@@ -150,7 +191,7 @@ func (r *Registry) updateRing(ctx context.Context, change func(*dapkey.Ring) (*d
 		if err != nil {
 			return fmt.Errorf("rotating HPKE keys: %w", err)
 		}
-		if !changed {
+		if !changed && !held.old {
 			r.ring.Store(held)
 			return nil
 		}
@@ -162,7 +203,7 @@ func (r *Registry) updateRing(ctx context.Context, change func(*dapkey.Ring) (*d
 		clear(plain)
 		revision, err := r.store.PutSecret(ctx, ringName, held.revision, sealed)
 		if err == nil {
-			r.ring.Store(&heldRing{next, revision, sealed})
+			r.ring.Store(&heldRing{ring: next, revision: revision, sealed: sealed})
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) {

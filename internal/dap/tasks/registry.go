@@ -15,6 +15,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -29,11 +30,13 @@ type Config struct {
 	Keys  *atrest.Keys // seal everything that is stored
 	Clock clock.Clock
 	Rand  io.Reader // crypto/rand.Reader
-	// Rotation is the plan of the HPKE keys; the zero plan means
-	// [dapkey.DefaultRotation].
-	Rotation dapkey.Rotation
+	// Plan is that of the HPKE keys; the zero plan means [dapkey.DefaultPlan].
+	Plan keyring.Plan
+	// KeyGrace is for how long a key is kept after the last report has expired that may
+	// be sealed to it; 0 means a week.
+	KeyGrace time.Duration
 	// Refresh is how often the store is asked for what other processes changed; 0
-	// means a minute, or half of Rotation.Pending. It must be shorter than that.
+	// means a minute, or half of Plan.Pending. It must be shorter than that.
 	Refresh time.Duration
 	// Known are the types of report extensions that the role handles.
 	Known []uint16
@@ -54,6 +57,7 @@ type Serving struct {
 type Registry struct {
 	store    Store
 	config   Config
+	guard    *clock.Guard // a key that is destroyed too early loses reports
 	resource dap.ResourceKey
 	ring     atomic.Pointer[heldRing]
 
@@ -65,9 +69,13 @@ type Registry struct {
 	refreshing sync.Mutex
 }
 
+// settle is for how long the clock must have gone evenly before a key is deleted.
+const settle = time.Hour
+
 // heldRing is a keyring, and the revision and bytes as which it is stored.
 type heldRing struct {
 	ring     *dapkey.Ring
+	old      bool // stored in the form of a version before
 	revision uint64
 	sealed   []byte
 }
@@ -82,24 +90,29 @@ func Open(ctx context.Context, store Store, c Config) (*Registry, error) {
 	if c.Role != dap.Leader && c.Role != dap.Helper {
 		return nil, fmt.Errorf("opening registry: the %v does not aggregate, want leader or helper", c.Role)
 	}
-	if c.Rotation.Active == 0 {
-		kems := c.Rotation.KEMs
-		c.Rotation = dapkey.DefaultRotation()
-		c.Rotation.KEMs = kems
+	if c.Plan.Lifetime == 0 {
+		kems := c.Plan.KEMs
+		c.Plan = dapkey.DefaultPlan()
+		if len(kems) > 0 {
+			c.Plan.KEMs = kems
+		}
 	}
-	if err := c.Rotation.Validate(); err != nil {
+	if c.KeyGrace == 0 {
+		c.KeyGrace = 7 * 24 * time.Hour
+	}
+	if err := c.Plan.Validate(); err != nil {
 		return nil, fmt.Errorf("opening registry: %w", err)
 	}
 	if c.Refresh == 0 {
 		c.Refresh = time.Minute
-		if c.Rotation.Pending > 0 {
-			c.Refresh = min(c.Refresh, c.Rotation.Pending/2)
+		if c.Plan.Pending > 0 {
+			c.Refresh = min(c.Refresh, c.Plan.Pending/2)
 		}
 	}
-	if c.Refresh < 0 || c.Refresh >= c.Rotation.Pending && c.Rotation.Pending > 0 {
-		return nil, fmt.Errorf("opening registry: refreshed every %v, want less than the %v that keys are pending", c.Refresh, c.Rotation.Pending)
+	if c.Refresh < 0 || c.Refresh >= c.Plan.Pending && c.Plan.Pending > 0 {
+		return nil, fmt.Errorf("opening registry: refreshed every %v, want less than the %v that keys are pending", c.Refresh, c.Plan.Pending)
 	}
-	r := &Registry{store: store, config: c, tasks: make(map[dap.TaskID]*Serving)}
+	r := &Registry{store: store, config: c, guard: clock.NewStrictGuard(c.Clock, settle), tasks: make(map[dap.TaskID]*Serving)}
 	if err := r.reseal(ctx); err != nil {
 		return nil, fmt.Errorf("opening registry: %w", err)
 	}

@@ -322,12 +322,95 @@ func TestRotation(t *testing.T) {
 				t.Fatalf("the other process lacks key %d, which was offered at %v, at %v", o.id, o.when, now)
 			}
 		}
-		if n := len(r.Keyring().Keys()); n > 3 {
+		if n := len(r.Keyring().Keys()); n > 4 {
 			t.Fatalf("%d keys are kept", n)
 		}
 	}
-	if len(ids) < 4 || len(ids) > 6 {
+	if len(ids) < 55 || len(ids) > 65 {
 		t.Errorf("%d keys in a year", len(ids))
+	}
+}
+
+// Keys that the version before has stored: what clients have got of them until now is
+// opened for as long as it may come, whatever the plan, and they are stored in the form
+// of this version.
+func TestKeysOfTheVersionBefore(t *testing.T) {
+	const day = 24 * time.Hour
+	const text = "shoal-dap-key:BwAgAAEAAQAgXDm6DNj2n5gbtP0KM88-nj-WD7YtY-ljzPXMf6k-2SJ4tCig5GG51rJZ2VqZuadWjuyejk8xMyLIoWvinTBSdA"
+	former, err := dapkey.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		age     time.Duration // of the key
+		offered time.Duration // for how long yet
+		after   int           // keys after the first rotation
+	}{
+		"pending": {30 * time.Minute, 7*day + 30*time.Minute, 2}, // the only one: it is offered at once
+		"new":     {2 * day, 5*day + time.Hour, 1},
+		"ending":  {6*day + 2*time.Hour, day - time.Hour, 2},
+		"old":     {60 * day, 0, 2},
+		"expired": {86 * day, time.Hour - 2*day, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProcess(t, dap.Helper)
+			store := storetest.NewModel()
+			plain := fmt.Appendf(nil, `[{"key":%q,"created":%q}]`, text, p.clock.Now().Add(-test.age).Format(time.RFC3339Nano))
+			sealed := p.config.Keys.Seal(plain, "dap aggregator secret", []byte("hpke keys"))
+			if _, err := store.PutSecret(t.Context(), "hpke keys", 0, sealed); err != nil {
+				t.Fatal(err)
+			}
+			r := p.open(t, store)
+			begin := p.clock.Now()
+			if n := len(r.Keyring().Keys()); n != test.after {
+				t.Fatalf("%d keys, want %d", n, test.after)
+			}
+			if len(r.Keyring().Configs(begin)) == 0 {
+				t.Fatal("no key is offered")
+			}
+			ends := begin.Add(test.offered).Truncate(time.Second)
+			if got := r.Keyring().Keys()[0].Until; !got.Equal(ends) {
+				t.Errorf("offered until %v, want %v", got, ends)
+			}
+			if again := p.open(t, store); !again.Keyring().Keys()[0].Until.Equal(ends) {
+				t.Errorf("stored as offered until %v, want %v", again.Keyring().Keys()[0].Until, ends)
+			}
+			for step := time.Hour; step < test.offered+20*day; step += 6 * time.Hour {
+				p.clock.Set(begin.Add(step))
+				if err := r.Rotate(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				key := r.Keyring().Find(former.ID(), p.clock.Now())
+				opens := key != nil && bytes.Equal(key.Config().PublicKey, former.Config().PublicKey)
+				// A day in caches and a week of grace; it is deleted at the next rotation.
+				if needed := step <= test.offered+8*day; needed && !opens {
+					t.Fatalf("the key does not open after %v", step)
+				} else if step > test.offered+8*day+6*time.Hour && opens {
+					t.Fatalf("the key opens after %v", step)
+				}
+			}
+		})
+	}
+}
+
+// A key is deleted for no clock that is in doubt.
+func TestKeysOutliveADoubtfulClock(t *testing.T) {
+	p := newProcess(t, dap.Helper)
+	store := storetest.NewModel()
+	first := p.open(t, store).Keyring().Keys()[0].Key.ID()
+	p.clock.Advance(365 * 24 * time.Hour) // a process that starts with this clock
+	r := p.open(t, store)
+	for _, step := range []struct {
+		after time.Duration
+		opens bool
+	}{{0, true}, {59 * time.Minute, true}, {time.Minute, false}} {
+		p.clock.Advance(step.after)
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if opens := r.Keyring().Find(first, p.clock.Now()) != nil; opens != step.opens {
+			t.Errorf("%v later the key opens: %v, want %v", step.after, opens, step.opens)
+		}
 	}
 }
 
@@ -537,7 +620,7 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		"collector":       func(c *tasks.Config) { c.Role = dap.Collector },
 		"rare refreshs":   func(c *tasks.Config) { c.Refresh = time.Hour },
 		"negative":        func(c *tasks.Config) { c.Refresh = -1 },
-		"short expiry":    func(c *tasks.Config) { c.Rotation = dapkey.DefaultRotation(); c.Rotation.Expired = time.Hour },
+		"long overlap":    func(c *tasks.Config) { c.Plan = dapkey.DefaultPlan(); c.Plan.Overlap = 6 * 24 * time.Hour },
 		"little rand":     func(c *tasks.Config) { c.Rand = strings.NewReader("short") },
 		"little rand yet": func(c *tasks.Config) { c.Rand = strings.NewReader(strings.Repeat("x", 40)) },
 	} {
@@ -548,7 +631,7 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		}
 	}
 	c := p.config
-	c.Rotation.KEMs = []hpke.KEM{hpke.XWing, hpke.X25519}
+	c.Plan.KEMs = []hpke.KEM{hpke.XWing, hpke.X25519}
 	r, err := tasks.Open(t.Context(), storetest.NewModel(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/shoal-project/shoal/internal/engine"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/task"
@@ -297,7 +298,7 @@ func (a *Analyzer) Handler() http.Handler {
 		a.mu.Lock()
 		config := a.keys.Config
 		a.mu.Unlock()
-		hop.ServeKeys(w, hop.KeyConfigType, config)
+		keyring.Serve(w, keyring.ConfigType, config)
 	})
 	return mux
 }

@@ -85,7 +85,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 		return s.unreadable(h, b, s.outFile(b.Key()), err)
 	}
 	req.Header.Set(hop.SealHeader, hop.FormatSeal(seal))
-	resp, err := s.peers.client.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return &unreachable{err}
 	}

@@ -141,7 +141,7 @@ func (s *Shuffler) putStatement(ctx context.Context, h *hosted, statement *esa.S
 		return false, err
 	}
 	req.Header.Set("Content-Type", hop.StatementType)
-	resp, err := s.peers.client.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return false, &unreachable{err}
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/shoal-project/shoal/internal/engine"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/internal/segment"
 	"github.com/shoal-project/shoal/metric/cost"
@@ -85,8 +86,9 @@ type Shuffler struct {
 	config   Config
 	guard    *clock.Guard
 	tasks    map[task.ID]*hosted
-	rules    cost.Cache // of tasks with equal rules there is one copy
-	peers    *peers
+	rules    cost.Cache   // of tasks with equal rules there is one copy
+	client   *http.Client // follows no redirect
+	peers    *keyring.Peers
 	wake     clock.Signal  // a batch was opened: Run must look when it closes
 	tickMu   sync.Mutex    // one Tick at a time
 	acceptMu sync.Mutex    // one batch from the hop before at a time
@@ -145,11 +147,13 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 	c.MaxHandOver = cmp.Or(c.MaxHandOver, 64<<30)
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
 	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
+	direct := keyring.Direct(c.Client)
 	s := &Shuffler{
 		config:  c,
 		guard:   clock.NewGuard(c.Clock, c.Settle),
 		tasks:   map[task.ID]*hosted{},
-		peers:   newPeers(c.Client, c.Clock),
+		client:  direct,
+		peers:   keyring.NewPeers(direct, c.Clock),
 		wake:    clock.NewSignal(),
 		live:    newLive(),
 		intakes: map[Key]*intake{},

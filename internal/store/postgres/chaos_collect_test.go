@@ -132,7 +132,7 @@ func (c *chaos) result(t *chaosTask, q dap.Query, idle func()) []uint64 {
 		}
 		var resp dap.CollectionJobResp
 		c.must(t.task.Codec().Decode(&resp, answer))
-		shares, err := t.task.OpenCollection(c.collector, &req, &resp)
+		shares, err := t.task.OpenCollection(c.collector, c.collector, &req, &resp)
 		c.must(err)
 		vector, err := t.hist.Unshard(shares, resp.ReportCount)
 		c.must(err)

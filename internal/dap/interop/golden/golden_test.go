@@ -235,7 +235,7 @@ func (w *world) request() *dap.CollectionJobReq {
 // wantResult opens a result and holds it against what the measurements add up to.
 func (w *world) wantResult(resp *dap.CollectionJobResp) {
 	w.t.Helper()
-	shares, err := w.task.OpenCollection(w.collector, w.request(), resp)
+	shares, err := w.task.OpenCollection(w.collector, w.collector, w.request(), resp)
 	w.must(err)
 	have, err := w.task.Unshard(shares, resp.ReportCount)
 	w.must(err)

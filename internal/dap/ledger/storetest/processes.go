@@ -82,7 +82,7 @@ func newCrowd() (*crowd, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.ring, err = dapkey.NewRing(dapkey.DefaultRotation(), dapkey.HeldKey{Key: key, Created: c.now}); err != nil {
+	if c.ring, err = dapkey.NewRing(dapkey.DefaultPlan(), dapkey.Hold(key, c.now, c.now.AddDate(1, 0, 0))); err != nil {
 		return nil, err
 	}
 	var reports []dap.Report

@@ -47,7 +47,7 @@ func Secrets(ctx context.Context, s tasks.Store, role dap.Role, keys *atrest.Key
 	if err != nil {
 		return nil, err
 	}
-	encoded, err := base64.RawURLEncoding.DecodeString(text[len("shoal-dap-key:"):])
+	encoded, err := base64.RawURLEncoding.DecodeString(text[len("shoal-hpke-key:"):])
 	if err != nil {
 		return nil, fmt.Errorf("text of an HPKE key: %w", err)
 	}
@@ -55,7 +55,7 @@ func Secrets(ctx context.Context, s tasks.Store, role dap.Role, keys *atrest.Key
 		"verification key":            verify[:24],
 		"verification key in base64":  []byte(base64.StdEncoding.EncodeToString(verify[:24])),
 		"token":                       []byte(token.Reveal()),
-		"HPKE key":                    encoded[len(encoded)-32:],
+		"HPKE key":                    encoded[len(encoded)-36 : len(encoded)-4],
 		"HPKE key as text":            []byte(text[len(text)-40:]),
 		"resource key":                bytes.Clone(r.ResourceKey()[:]),
 		"configuration of the task":   []byte("leader.example"),
