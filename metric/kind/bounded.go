@@ -25,8 +25,9 @@ func (b Bounded) Rows() int { return int(b.Length) }
 // Label returns the index.
 func (Bounded) Label(i int) string { return fmt.Sprint(i) }
 
-func (Bounded) number() uint8             { return 8 }
-func (b Bounded) wire() wire              { return wire{length: b.Length, max: b.Max, chunk: b.Chunk} }
+func (Bounded) number() uint8 { return 8 }
+func (b Bounded) wire() wire  { return wire{length: b.Length, max: b.Max, chunk: b.Chunk} }
+
 func (Bounded) from(w wire) Kind          { return Bounded{Length: w.length, Max: w.max, Chunk: w.chunk} }
 func (b Bounded) size() (ints, reals int) { return int(b.Length), 0 }
 func (b Bounded) text(t *Tally) string    { return vectorText(b.scale(t)) }

@@ -26,8 +26,9 @@ func (k Multihot) Rows() int { return len(k.Labels) }
 // Label returns label i.
 func (k Multihot) Label(i int) string { return k.Labels[i] }
 
-func (Multihot) number() uint8             { return 6 }
-func (k Multihot) wire() wire              { return wire{labels: k.Labels, max: k.Max, chunk: k.Chunk} }
+func (Multihot) number() uint8 { return 6 }
+func (k Multihot) wire() wire  { return wire{labels: k.Labels, max: k.Max, chunk: k.Chunk} }
+
 func (Multihot) from(w wire) Kind          { return Multihot{Labels: w.labels, Max: w.max, Chunk: w.chunk} }
 func (k Multihot) size() (ints, reals int) { return (len(k.Labels) + 63) / 64, 0 }
 func (Multihot) absent() string            { return "{}" }

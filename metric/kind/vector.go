@@ -24,8 +24,9 @@ func (v Vector) Rows() int { return int(v.Length) }
 // Label returns the index.
 func (Vector) Label(i int) string { return fmt.Sprint(i) }
 
-func (Vector) number() uint8             { return 7 }
-func (v Vector) wire() wire              { return wire{length: v.Length, max: v.Max, chunk: v.Chunk} }
+func (Vector) number() uint8 { return 7 }
+func (v Vector) wire() wire  { return wire{length: v.Length, max: v.Max, chunk: v.Chunk} }
+
 func (Vector) from(w wire) Kind          { return Vector{Length: w.length, Max: w.max, Chunk: w.chunk} }
 func (v Vector) size() (ints, reals int) { return int(v.Length), 0 }
 func (v Vector) text(t *Tally) string    { return vectorText(v.cut(t)) }

@@ -19,6 +19,7 @@ func (histogram) of(k kind.Kind) (Kind, bool) {
 	h, ok := k.(kind.Histogram)
 	return histogram{Histogram: h}, ok
 }
+
 func (histogram) read(s Settings) kind.Kind {
 	return kind.Histogram{Bounds: s.Increasing("buckets", mostInner)}
 }

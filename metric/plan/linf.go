@@ -16,6 +16,7 @@ type linf struct {
 }
 
 func (linf) form() Form { return Form{Type: "gradient", Needs: gradientNeeds(), May: gradientMay()} }
+
 func (linf) of(k kind.Kind) (Kind, bool) {
 	g, ok := k.(kind.LInfGradient)
 	return linf{LInfGradient: g}, ok

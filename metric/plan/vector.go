@@ -15,7 +15,8 @@ type vector struct {
 	wholes
 }
 
-func (vector) form() Form                       { return Form{Type: "vector", Key: "max", Needs: []string{"length"}} }
+func (vector) form() Form { return Form{Type: "vector", Key: "max", Needs: []string{"length"}} }
+
 func (vector) of(k kind.Kind) (Kind, bool)      { v, ok := k.(kind.Vector); return vector{Vector: v}, ok }
 func (vector) Several() string                  { return cutEach }
 func (v vector) Most() float64                  { return float64(v.Max) }
