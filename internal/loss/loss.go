@@ -258,7 +258,7 @@ func sorted(m map[key]Loss) []Loss {
 	return all
 }
 
-// List returns the list with what was acknowledged of it.
+// State returns the list with what was acknowledged of it.
 func (b *List) State() (State, error) {
 	b.mu.Lock()
 	all := sorted(b.known)

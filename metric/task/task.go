@@ -223,14 +223,14 @@ func (t *Task) First() Party {
 	return t.Hops[0]
 }
 
-// Leader, Helper and Collector return the parties of a task of the aggregate route.
+// Leader returns the leader of a task of the aggregate route.
 // A task of another route has none: the party is the zero one.
 func (t *Task) Leader() Party { return t.party(Leader) }
 
-// Helper: see [Task.Leader].
+// Helper returns the helper of a task of the aggregate route.
 func (t *Task) Helper() Party { return t.party(Helper) }
 
-// Collector: see [Task.Leader].
+// Collector returns the collector of a task of the aggregate route.
 func (t *Task) Collector() Party { return t.party(Collector) }
 
 func (t *Task) party(r Role) Party {

@@ -1,5 +1,5 @@
-// Package registry is which tasks an aggregator serves, and with which secrets:
-// the tasks with their verification keys and tokens, the HPKE keys that clients
+// Package tasks keeps the registry of an aggregator: which tasks it serves, and
+// with which secrets: the tasks with their verification keys and tokens, the HPKE keys that clients
 // seal reports to, and the key that makes resource IDs.
 //
 // # Use

@@ -177,7 +177,7 @@ func (s *Leader) SealLog(ctx context.Context, log leader.Log) error {
 	return nil
 }
 
-// Cut implements [leader.Store].
+// CreateJobs implements [leader.Store].
 func (s *Leader) CreateJobs(ctx context.Context, creation leader.JobCreation) error {
 	err := s.alone(ctx, creation.Log.Task, func(tx pgx.Tx) error {
 		var b pgx.Batch

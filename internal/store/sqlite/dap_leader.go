@@ -125,7 +125,7 @@ func (s *Leader) SealLog(ctx context.Context, log leader.Log) error {
 	return nil
 }
 
-// Cut implements [leader.Store].
+// CreateJobs implements [leader.Store].
 func (s *Leader) CreateJobs(ctx context.Context, creation leader.JobCreation) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		err := changed(tx.ExecContext(ctx, `UPDATE dap_logs SET state = ? WHERE task = ? AND number = ? AND state = ?`,
