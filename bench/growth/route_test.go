@@ -75,7 +75,7 @@ func newRoute(b *testing.B, n int, threshold task.Threshold) *route {
 		c := must(server.Load(file))(b)
 		c.Ops.Listen, c.Console.Listen = "127.0.0.1:0", server.Off
 		c.Floors.MinThreshold, c.Floors.MinBatch, c.Floors.AllowNaive = 2, 2, true
-		c.Batches.Memory = 128 << 20
+		c.Batches.Memory = 512 << 20 // the default
 		r.configs = append(r.configs, c)
 		parties[i] = task.Party{Role: task.Role(i + 1), URL: "http://" + address, Identity: must(task.ParsePublic(identity))(b)}
 	}
