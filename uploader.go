@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/dap/client"
@@ -19,16 +15,15 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
 const (
-	reportType  = "application/shoal-report;v=1"
-	keysType    = "application/shoal-keys;v=1"
-	problemType = "application/problem+json"
+	reportType = "application/shoal-report;v=1"
+	keysType   = "application/shoal-keys;v=1"
 
 	maxKeys        = 1 << 20          // bytes of a list of key configurations
-	maxProblem     = 4 << 10          // bytes of a problem document that are read
 	keysFor        = time.Hour        // how long key configurations are used before they are fetched again
 	requestTimeout = 60 * time.Second // with one request
 )
@@ -216,23 +211,17 @@ func (c *crowdRoute) Send(ctx context.Context, e outbox.Entry, report []byte) er
 	switch code := resp.StatusCode; {
 	case code == http.StatusCreated:
 		return nil
-	case code >= 400 && code < 500 && !slices.Contains(passing, code):
+	case code >= 400 && !problem.Temporary(code):
 		// It may be that our keys are old. This report was sealed to them and
 		// stays so: a party that could get a second ciphertext could count it twice.
 		c.forget(e.Task)
-		if cause, ours := cause(resp); ours {
+		if cause, ours := cause(resp, c.clock.Now()); ours {
 			return &outbox.Refused{Cause: cause, Err: fmt.Errorf("answer %d", code)}
 		}
 		return fmt.Errorf("answer %d, but not in the party's words: something stands in its place", code)
 	default:
 		return fmt.Errorf("answer %d", code)
 	}
-}
-
-// passing are the client errors that may pass by themselves, or are not the
-// receiver's.
-var passing = []int{
-	http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
 }
 
 // newRequest makes a request with the fewest headers that HTTP allows, the same
@@ -252,18 +241,9 @@ func newRequest(ctx context.Context, method, base string, id task.ID, what strin
 // cause reads from a problem document (RFC 9457) why a report is refused. It
 // returns false if the answer is not one of Shoal's: proxies and firewalls
 // answer by pages of their own, and nothing is dropped for those.
-func cause(resp *http.Response) (outbox.Cause, bool) {
-	if !sameType(resp.Header.Get("Content-Type"), problemType) {
-		return "", false
-	}
-	var problem struct {
-		Type string `json:"type"`
-	}
-	if json.NewDecoder(io.LimitReader(resp.Body, maxProblem)).Decode(&problem) != nil {
-		return "", false
-	}
-	name, ours := strings.CutPrefix(problem.Type, "urn:shoal:problem:")
-	return outbox.Cause(name), ours && name != ""
+func cause(resp *http.Response, now time.Time) (outbox.Cause, bool) {
+	name, ours := problem.Read(resp, now).Name()
+	return outbox.Cause(name), ours
 }
 
 // sameType compares media types, parameters included.

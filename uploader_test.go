@@ -17,6 +17,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -119,8 +120,8 @@ func TestAnswersAreBounded(t *testing.T) {
 	if _, err := c.fetchKeys(context.Background(), tk, task.ID{}, c.clock.Now()); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("endless keys: %v", err)
 	}
-	problem := &http.Response{StatusCode: 400, Header: http.Header{"Content-Type": {problemType}}, Body: io.NopCloser(zeros{})}
-	if got, ours := cause(problem); ours {
+	refusal := &http.Response{StatusCode: 400, Header: http.Header{"Content-Type": {problem.MediaType}}, Body: io.NopCloser(zeros{})}
+	if got, ours := cause(refusal, c.clock.Now()); ours {
 		t.Errorf("an endless problem was read: %s", got)
 	}
 }

@@ -6,15 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/problem"
@@ -264,7 +261,7 @@ func (c *Client) exchange(ctx context.Context, sealed []byte, want int) ([]byte,
 		return nil, fmt.Errorf("reading the relay's answer: %w", err)
 	}
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != MediaTypeResponse {
-		return nil, relayError(response, body)
+		return nil, relayError(response, body, time.Now())
 	}
 	if len(body) > limit || want > 0 && len(body) != want {
 		return nil, fmt.Errorf("oblivious answer: %w: %d bytes or more, want %d", ErrMalformed, len(body), limit)
@@ -292,7 +289,7 @@ func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 type RelayError struct {
 	Status int
 	Type   string        // of the problem document, if it has one
-	Retry  time.Duration // of Retry-After, 0 if it is missing
+	Retry  time.Duration // of Retry-After, an hour at most, 0 if it is missing
 }
 
 // Error names the status and the problem.
@@ -306,24 +303,7 @@ func (e *RelayError) Error() string {
 // Is makes an error of type [ProblemKey] match [ErrUnknownKey].
 func (e *RelayError) Is(target error) bool { return target == ErrUnknownKey && e.Type == ProblemKey }
 
-func relayError(r *http.Response, body []byte) error {
-	e := &RelayError{Status: r.StatusCode}
-	if seconds, err := strconv.ParseUint(r.Header.Get("Retry-After"), 10, 20); err == nil {
-		e.Retry = time.Duration(seconds) * time.Second
-	}
-	if r.Header.Get("Content-Type") == problem.MediaType {
-		e.Type = problemType(body)
-	}
-	return e
-}
-
-// problemType returns the type of a problem document, "" if it is not one.
-func problemType(body []byte) string {
-	var doc struct {
-		Type string `json:"type"`
-	}
-	if err := json.Unmarshal(body, &doc); err != nil || len(doc.Type) > 200 || strings.ContainsFunc(doc.Type, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return ""
-	}
-	return doc.Type
+func relayError(r *http.Response, body []byte, now time.Time) error {
+	doc, _ := problem.Parse(r.Header.Get("Content-Type"), body)
+	return &RelayError{Status: r.StatusCode, Type: doc.Type, Retry: problem.RetryAfter(r.Header, now)}
 }

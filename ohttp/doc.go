@@ -66,7 +66,7 @@
 // bounded: when the bound is reached, requests that may not be processed twice get
 // 503 inside. It is in memory, so a handler whose effects must survive a restart of
 // the gateway has to be idempotent by itself, as those of Shoal are. Answers that
-// ask for another try (5xx, 408, 425, 429) are not remembered.
+// ask for another try (5xx, 407, 408, 425, 429) are not remembered.
 //
 // # Security
 //

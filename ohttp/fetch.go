@@ -65,7 +65,7 @@ func (f *Fetcher) Get(ctx context.Context, path, mediaType string, limit int) ([
 		return nil, fmt.Errorf("fetching from the relay: %w", err)
 	}
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != mediaType {
-		return nil, fmt.Errorf("fetching from the relay: %w", relayError(response, body))
+		return nil, fmt.Errorf("fetching from the relay: %w", relayError(response, body, time.Now()))
 	}
 	if len(body) > limit {
 		return nil, fmt.Errorf("fetching from the relay: %w: more than %d bytes", ErrMalformed, limit)

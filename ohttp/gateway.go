@@ -303,7 +303,7 @@ func (g *Gateway) refuse(p problem.Problem) []byte {
 		Header: []bhttp.Field{{Name: "cache-control", Value: "no-store"}, {Name: "content-type", Value: problem.MediaType}},
 	}
 	if p.Retry > 0 {
-		m.Header = append(m.Header, bhttp.Field{Name: "retry-after", Value: strconv.FormatInt(int64(p.Retry/time.Second), 10)})
+		m.Header = append(m.Header, bhttp.Field{Name: "retry-after", Value: problem.FormatRetry(p.Retry)})
 	}
 	b, err := m.Append(nil, bhttp.KnownLength)
 	if err != nil { // constants
@@ -421,7 +421,7 @@ func (g *Gateway) serve(r *http.Request, size Size) (response []byte, final bool
 	if err != nil || len(b) > size.Answer {
 		return g.refuse(problemLongAnswer), true
 	}
-	return b, m.Status < 500 && m.Status != http.StatusRequestTimeout && m.Status != http.StatusTooEarly && m.Status != http.StatusTooManyRequests
+	return b, !problem.Temporary(m.Status)
 }
 
 // Counts returns how many requests were served and repeated, and how many problems

@@ -373,7 +373,7 @@ func TestReplay(t *testing.T) {
 // TestAnswersThatAreNotFinal: a client that is asked to try again gets another
 // answer.
 func TestAnswersThatAreNotFinal(t *testing.T) {
-	for _, status := range []int{408, 425, 429, 500, 502, 503} {
+	for _, status := range []int{407, 408, 425, 429, 500, 502, 503} {
 		n := 0
 		key := newKey(t, 1, ohttp.X25519)
 		g := newGateway(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -203,11 +203,14 @@ func readAnswer(response *http.Response, want int) ([]byte, *problem.Problem) {
 	switch {
 	case response.StatusCode == http.StatusOK && response.Header.Get("Content-Type") == MediaTypeResponse && len(body) == want:
 		return body, nil
-	case response.StatusCode == http.StatusServiceUnavailable || response.StatusCode == http.StatusTooManyRequests:
+	case response.StatusCode == http.StatusServiceUnavailable:
 		return nil, &relayBusy
 	case response.StatusCode < 400 || response.StatusCode > 499:
 		return nil, &relayBadAnswer
-	case response.Header.Get("Content-Type") == problem.MediaType && problemType(body) == ProblemKey:
+	case problem.Temporary(response.StatusCode):
+		return nil, &relayBusy
+	}
+	if doc, ok := problem.Parse(response.Header.Get("Content-Type"), body); ok && doc.Type == ProblemKey {
 		return nil, &problemKey
 	}
 	return nil, &relayRefused
@@ -223,9 +226,8 @@ func writeFixed(w http.ResponseWriter, status int, contentType string, retry tim
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	used := len(http.StatusText(status)) + len(contentType)
-	if retry > 0 {
-		after := strconv.FormatInt(int64(retry/time.Second), 10)
-		h.Set("Retry-After", after)
+	problem.SetRetry(h, retry)
+	if after := h.Get("Retry-After"); after != "" {
 		used += len("Retry-After: \r\n") + len(after)
 	}
 	if h.Get("Connection") != "" {

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/ohttp"
 	"github.com/shoal-project/shoal/ohttp/bhttp"
 )
@@ -332,6 +333,29 @@ func TestClientGoesAway(t *testing.T) {
 }
 
 // TestRelayBusy: beyond the bytes in progress requests are refused at once.
+// TestRelayPassesTemporary: an answer of the gateway that asks for another try is one of
+// the relay too, not a refusal.
+func TestRelayPassesTemporary(t *testing.T) {
+	for status, want := range map[int]string{
+		400: "gatewayRefused", 404: "gatewayRefused", 413: "gatewayRefused",
+		407: "gatewayBusy", 408: "gatewayBusy", 425: "gatewayBusy", 429: "gatewayBusy", 503: "gatewayBusy",
+		302: "gatewayAnswer", 500: "gatewayAnswer", 504: "gatewayAnswer",
+	} {
+		w := newWorld(t, ohttp.X25519, http.NotFoundHandler(), nil, func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		})
+		sealed, _, err := w.key.Config().Encapsulate(encode(t, &bhttp.Request{Method: "GET"}, 512))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := post(w.relay, "/reports", sealed)
+		got, kind := problemOf(t, rec.Code, rec.Header().Get("Content-Type"), rec.Body.Bytes())
+		if kind != want || problem.Temporary(got) != (problem.Temporary(status) || status < 400) {
+			t.Errorf("HTTP %d of the gateway: %d %s, want %s", status, got, kind, want)
+		}
+	}
+}
+
 func TestRelayBusy(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	w := newWorld(t, ohttp.X25519, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/internal/server"
 )
 
@@ -73,8 +74,8 @@ func (m *manager) do(ctx context.Context, method, path string, body []byte, out 
 		return err
 	}
 	if resp.StatusCode >= 300 {
-		var p struct{ Title, Detail string }
-		if json.Unmarshal(b, &p) != nil || p.Title == "" {
+		p, err := problem.Decode(b)
+		if err != nil || p.Title == "" {
 			return fmt.Errorf("HTTP %d from the server", resp.StatusCode)
 		}
 		if p.Detail == "" {

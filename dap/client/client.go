@@ -6,23 +6,21 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/problem"
 )
 
 const (
-	maxAnswer  = 1 << 20 // bytes of an answer that are read
-	maxProblem = 4 << 10
+	maxAnswer = 1 << 20 // bytes of an answer that are read
 )
 
 // A Clock gives the time and waits for it. It is safe for concurrent use.
@@ -91,7 +89,7 @@ type Answer struct {
 	Status     int
 	Problem    dap.ProblemType // "" if the answer is no problem document of DAP
 	Detail     string          // of the problem, for people
-	RetryAfter time.Duration   // 0 if not given
+	RetryAfter time.Duration   // 0 if not given, an hour at most
 }
 
 func (a *Answer) Error() string {
@@ -104,11 +102,7 @@ func (a *Answer) Error() string {
 // Temporary reports whether the same request may succeed later: the server is in
 // trouble or busy, or something that is not the server has answered.
 func (a *Answer) Temporary() bool {
-	switch a.Status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusProxyAuthRequired:
-		return true
-	}
-	return a.Status/100 != 4 || a.Problem == ""
+	return problem.Temporary(a.Status) || a.Status/100 != 4 || a.Problem == ""
 }
 
 func (c *Client) sources() (leader, helper Source) {
@@ -229,7 +223,7 @@ func (c *Client) Post(ctx context.Context, body []byte) ([]dap.ReportUploadStatu
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return nil, answerOf(resp)
+		return nil, answerOf(resp, c.o.Clock.Now())
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
@@ -293,19 +287,11 @@ func newRequest(ctx context.Context, method, to string, body []byte) (*http.Requ
 }
 
 // answerOf reads a response other than success.
-func answerOf(resp *http.Response) *Answer {
-	a := &Answer{Status: resp.StatusCode}
-	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil {
-		a.RetryAfter = time.Duration(seconds) * time.Second
-	}
-	var problem struct {
-		Type   string `json:"type"`
-		Detail string `json:"detail"`
-	}
-	if json.NewDecoder(io.LimitReader(resp.Body, maxProblem)).Decode(&problem) == nil {
-		if kind, ok := dap.ParseProblemURI(problem.Type); ok {
-			a.Problem, a.Detail = kind, problem.Detail
-		}
+func answerOf(resp *http.Response, now time.Time) *Answer {
+	p := problem.Read(resp, now)
+	a := &Answer{Status: p.Status, RetryAfter: p.Retry}
+	if kind, ok := dap.ParseProblemURI(p.Type); ok {
+		a.Problem, a.Detail = kind, p.Detail
 	}
 	return a
 }

@@ -76,7 +76,7 @@ func (k *KeyCache) fetch(ctx context.Context, s Source, now time.Time) (dap.Hpke
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return dap.HpkeConfig{}, time.Time{}, answerOf(resp)
+		return dap.HpkeConfig{}, time.Time{}, answerOf(resp, now)
 	}
 	if kind, err := dap.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != dap.TypeHpkeConfigList {
 		return dap.HpkeConfig{}, time.Time{}, fmt.Errorf("the answer is not a list of HPKE configurations")

@@ -127,7 +127,7 @@ func (s *Server) through(g *gate, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		network := s.network(r)
 		if !g.enter(network) {
-			problems.busy.write(w, "")
+			problems.busy.Write(w, 0)
 			return
 		}
 		defer g.leave(network)
@@ -164,7 +164,7 @@ func (s *Server) readFirst(next http.HandlerFunc) http.HandlerFunc {
 		rest := io.Reader(buf)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			problems.slow.write(w, "")
+			problems.slow.Write(w, 0)
 			return
 		case err != nil:
 			rest = io.MultiReader(buf, failing{err})

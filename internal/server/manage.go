@@ -152,12 +152,12 @@ func (s *Server) getTasks(w http.ResponseWriter, r *http.Request) {
 func (s *Server) named(w http.ResponseWriter, r *http.Request) (Task, bool) {
 	id, err := task.ParseID(r.PathValue("task"))
 	if err != nil {
-		problems.malformed.write(w, "The task ID is not 43 characters of unpadded base64url.")
+		problems.malformed.Because("The task ID is not 43 characters of unpadded base64url.").Write(w, 0)
 		return Task{}, false
 	}
 	t, ok := s.task(id)
 	if !ok {
-		problems.unknownTask.write(w, "")
+		problems.unknownTask.Write(w, 0)
 	}
 	return t, ok
 }
@@ -186,20 +186,20 @@ func (s *Server) getTask(w http.ResponseWriter, r *http.Request) {
 func (s *Server) postTasks(w http.ResponseWriter, r *http.Request) {
 	bundle, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBundle))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		problems.tooLarge.write(w, "")
+		problems.tooLarge.Write(w, 0)
 		return
 	}
 	if err != nil {
-		problems.malformed.write(w, "The body ended early.")
+		problems.malformed.Because("The body ended early.").Write(w, 0)
 		return
 	}
 	added, err := s.addTasks(r, bundle)
 	switch {
 	case errors.Is(err, errStorage):
 		s.failed("tasks", err)
-		problems.unavailable.write(w, "The task could not be stored.")
+		problems.unavailable.Because("The task could not be stored.").Write(w, 0)
 	case err != nil:
-		problems.refused.write(w, err.Error())
+		problems.refused.Because(err.Error()).Write(w, 0)
 	case len(added) == 0:
 		writeJSON(w, http.StatusOK, s.viewTasks(r.Context(), nil))
 	default:
@@ -270,13 +270,13 @@ func (s *Server) getBatches(w http.ResponseWriter, r *http.Request) {
 	}
 	p, err := pageOf(r)
 	if err != nil {
-		problems.malformed.write(w, err.Error())
+		problems.malformed.Because(err.Error()).Write(w, 0)
 		return
 	}
 	views, err := s.batches(r.Context(), t, p)
 	if err != nil {
 		s.failed("batches", err)
-		problems.internal.write(w, "")
+		problems.internal.Write(w, 0)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string][]batchView{"batches": views})
@@ -402,28 +402,28 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if t.Role() != task.Analyzer && t.Role() != task.Collector {
-		problems.notFound.write(w, "This organisation is neither the task's analyzer nor its collector: it has no tables.")
+		problems.notFound.Because("This organisation is neither the task's analyzer nor its collector: it has no tables.").Write(w, 0)
 		return
 	}
 	query, format, err := exportQuery(t, r)
 	if err != nil {
-		problems.malformed.write(w, err.Error())
+		problems.malformed.Because(err.Error()).Write(w, 0)
 		return
 	}
 	selected, err := release.Select(r.Context(), s.Released(), query)
 	if err != nil {
 		s.failed("export", err)
-		problems.internal.write(w, "")
+		problems.internal.Write(w, 0)
 		return
 	}
 	if len(selected) == 0 {
-		problems.notFound.write(w, "Nothing has been released.")
+		problems.notFound.Because("Nothing has been released.").Write(w, 0)
 		return
 	}
 	if _, damaged := s.checker.Whole(selected, query.Table); len(damaged) > 0 {
 		s.damagedResults(t.Role(), damaged)
 		if len(damaged) == len(selected) {
-			problems.internal.write(w, (&release.Partial{Damaged: damaged}).Error())
+			problems.internal.Because((&release.Partial{Damaged: damaged}).Error()).Write(w, 0)
 			return
 		}
 		w.Header().Set("Shoal-Damaged-Epochs", epochsOf(damaged))

@@ -19,16 +19,16 @@ func (s *Server) postDisable(w http.ResponseWriter, r *http.Request) {
 	}
 	a := s.aggregatorNamed(RoleName(t.Role().String()))
 	if a == nil {
-		problems.refused.write(w, "Only a leader or a helper can end a task before its time. A task of another role ends when its bundle is removed from tasks.bundles.")
+		problems.refused.Because("Only a leader or a helper can end a task before its time. A task of another role ends when its bundle is removed from tasks.bundles.").Write(w, 0)
 		return
 	}
 	if a.state(r.Context(), t) != stateServed && a.state(r.Context(), t) != stateDisabled {
-		problems.refused.write(w, "The task is not served yet: it "+a.state(r.Context(), t)+".")
+		problems.refused.Because("The task is not served yet: it "+a.state(r.Context(), t)+".").Write(w, 0)
 		return
 	}
 	if err := a.disable(r.Context(), t); err != nil {
 		s.failed("tasks", err)
-		problems.unavailable.write(w, "The change could not be stored.")
+		problems.unavailable.Because("The change could not be stored.").Write(w, 0)
 		return
 	}
 	s.o.Logger.Info("a task was disabled", taskAttrs(t)...)
@@ -59,7 +59,7 @@ type collectionView struct {
 func (s *Server) collected(w http.ResponseWriter, r *http.Request) (Task, bool) {
 	t, ok := s.releasing(w, r)
 	if ok && t.Role() != task.Collector {
-		problems.notFound.write(w, "This organisation is not the task's collector.")
+		problems.notFound.Because("This organisation is not the task's collector.").Write(w, 0)
 		return t, false
 	}
 	return t, ok
@@ -73,7 +73,7 @@ func (s *Server) getCollections(w http.ResponseWriter, r *http.Request) {
 	pending, err := s.Pending(r.Context(), t)
 	if err != nil {
 		s.failed("collections", err)
-		problems.internal.write(w, "")
+		problems.internal.Write(w, 0)
 		return
 	}
 	views := []collectionView{}
@@ -100,15 +100,15 @@ func (s *Server) postCollection(w http.ResponseWriter, r *http.Request) {
 		End   time.Time `json:"end"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<12)).Decode(&want); err != nil {
-		problems.malformed.write(w, "Send {\"start\": ..., \"end\": ...}, both as times of RFC 3339.")
+		problems.malformed.Because("Send {\"start\": ..., \"end\": ...}, both as times of RFC 3339.").Write(w, 0)
 		return
 	}
 	err := s.Collect(r.Context(), t, want.Start, want.End)
 	switch {
 	case errors.Is(err, collector.ErrUnknownTask):
-		problems.refused.write(w, "The task "+s.TaskState(r.Context(), t)+".")
+		problems.refused.Because("The task "+s.TaskState(r.Context(), t)+".").Write(w, 0)
 	case err != nil:
-		problems.refused.write(w, err.Error())
+		problems.refused.Because(err.Error()).Write(w, 0)
 	default:
 		writeJSON(w, http.StatusAccepted, map[string]string{"status": "asked"})
 	}
@@ -132,21 +132,21 @@ func (s *Server) postRotate(w http.ResponseWriter, r *http.Request) {
 	for _, h := range s.hosts {
 		if err := h.renewKeys(r.Context()); err != nil {
 			s.failed("keys", err)
-			problems.unavailable.write(w, "A new key could not be stored.")
+			problems.unavailable.Because("A new key could not be stored.").Write(w, 0)
 			return
 		}
 	}
 	for _, a := range s.aggregators {
 		if err := a.registry.Renew(r.Context()); err != nil {
 			s.failed("keys", err)
-			problems.unavailable.write(w, "A new key could not be stored.")
+			problems.unavailable.Because("A new key could not be stored.").Write(w, 0)
 			return
 		}
 	}
 	if s.collectorHost != nil {
 		if err := s.collectorHost.renewKeys(); err != nil {
 			s.failed("keys", err)
-			problems.unavailable.write(w, "A new key could not be stored.")
+			problems.unavailable.Because("A new key could not be stored.").Write(w, 0)
 			return
 		}
 	}

@@ -79,20 +79,20 @@ func (s *Server) withToken(scope Scope, next http.HandlerFunc) http.HandlerFunc 
 		secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="shoal"`)
-			problems.unauthorized.write(w, "Send a token as Authorization: Bearer TOKEN.")
+			problems.unauthorized.Because("Send a token as Authorization: Bearer TOKEN.").Write(w, 0)
 			return
 		}
 		switch err := s.tokens.check(strings.TrimSpace(secret), scope, s.o.Clock.Now()); err {
 		case nil:
 			next(w, r)
 		case errScope:
-			problems.forbidden.write(w, "This needs the scope "+string(scope)+".")
+			problems.forbidden.Because("This needs the scope "+string(scope)+".").Write(w, 0)
 		case errNoToken:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="shoal", error="invalid_token"`)
-			problems.unauthorized.write(w, "")
+			problems.unauthorized.Write(w, 0)
 		default:
 			s.failed("tokens", err)
-			problems.internal.write(w, "")
+			problems.internal.Write(w, 0)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (s *Server) withToken(scope Scope, next http.HandlerFunc) http.HandlerFunc 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		problems.internal.write(w, "")
+		problems.internal.Write(w, 0)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -54,7 +54,7 @@ func (s *Server) public() http.Handler {
 		serve := func(w http.ResponseWriter, r *http.Request) {
 			limitTime(w, shortExchange)
 			if route.stores && s.tight() {
-				problems.diskFull.write(w, "")
+				problems.diskFull.Write(w, 0)
 				return
 			}
 			if a := s.aggregatorOf(r); a != nil {
@@ -110,11 +110,11 @@ func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
 		return s.metrics.observe(route, func(w http.ResponseWriter, r *http.Request) {
 			limitTime(w, limit)
 			if peers && !s.config.certified(r) {
-				problems.noCertificate.write(w, "Show one that an authority has issued which this server accepts; its operator knows which.")
+				problems.noCertificate.Because("Show one that an authority has issued which this server accepts; its operator knows which.").Write(w, 0)
 				return
 			}
 			if stores && s.tight() {
-				problems.diskFull.write(w, "")
+				problems.diskFull.Write(w, 0)
 				return
 			}
 			a.ServeHTTP(w, r)

@@ -10,12 +10,12 @@ import (
 	"math/rand/v2" //nolint:depguard // pauses are no secret
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/auth"
+	"github.com/shoal-project/shoal/internal/problem"
 )
 
 // A Client sends requests to servers. Its zero value is ready; it is safe for
@@ -51,9 +51,6 @@ type Response struct {
 	Retry    time.Duration // when to ask again, from Retry-After; an hour at most
 	Header   http.Header
 }
-
-// maxProblem bounds how much of a problem document is read.
-const maxProblem = 1 << 14
 
 // ErrAnswer means that an answer is not one that the protocol allows.
 var ErrAnswer = errors.New("unexpected answer")
@@ -131,20 +128,13 @@ func (c *Client) once(ctx context.Context, r *Request) (*Response, error) {
 
 // read turns an answer into a [Response] or an error.
 func (c *Client) read(r *Request, at *url.URL, resp *http.Response) (*Response, error) {
-	retry := c.retryAfter(resp.Header.Get("Retry-After"))
 	if resp.StatusCode >= 400 {
-		b, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
-		if err != nil {
-			b = nil // the status is enough
-		}
-		p := parseProblem(resp.StatusCode, resp.Header.Get("Content-Type"), b)
-		p.Retry = retry
-		return nil, p
+		return nil, readProblem(resp, c.clock().Now())
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, fmt.Errorf("%w: HTTP %d", ErrAnswer, resp.StatusCode)
 	}
-	answer := &Response{Status: resp.StatusCode, Retry: retry, Header: resp.Header}
+	answer := &Response{Status: resp.StatusCode, Retry: problem.RetryAfter(resp.Header, c.clock().Now()), Header: resp.Header}
 	var err error
 	if answer.Location, err = location(at, resp.Header.Get("Location")); err != nil {
 		return nil, err
@@ -180,22 +170,6 @@ func location(at *url.URL, header string) (string, error) {
 		return "", fmt.Errorf("%w: a location that is no address of the same server", ErrAnswer)
 	}
 	return u.String(), nil
-}
-
-// longestRetry is how long servers can make us wait: one that asks for years must
-// not hold up what depends on it.
-const longestRetry = time.Hour
-
-// retryAfter reads the header Retry-After, in either of its forms (RFC 9110,
-// section 10.2.3).
-func (c *Client) retryAfter(header string) time.Duration {
-	wait := time.Duration(0)
-	if n, err := strconv.ParseUint(header, 10, 31); err == nil {
-		wait = time.Duration(n) * time.Second
-	} else if t, err := http.ParseTime(header); err == nil {
-		wait = t.Sub(c.clock().Now())
-	}
-	return min(max(0, wait), longestRetry)
 }
 
 // http returns a client that follows no redirects.

@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/auth"
 	"github.com/shoal-project/shoal/internal/dap/exchange"
+	"github.com/shoal-project/shoal/internal/problem"
 )
 
 var start = time.Unix(1_700_000_000, 0)
@@ -130,6 +131,27 @@ func TestRetries(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "also") {
 		t.Errorf("the error tells the query: %v", err)
+	}
+}
+
+// TestPassing: a client tries again on the statuses that are worth a retry, and on no
+// others.
+func TestPassing(t *testing.T) {
+	for status := 400; status < 600; status++ {
+		c := client(newJumpy())
+		c.Attempts = 2
+		url, n := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		_, err := c.Do(t.Context(), shareRequest(url))
+		want := 1
+		if problem.Temporary(status) {
+			want = 2
+		}
+		if err == nil || *n != want {
+			t.Errorf("HTTP %d: %v after %d attempts, want %d", status, err, *n, want)
+		}
+	}
+	if dap.ProblemMediaType != problem.MediaType { // package dap does without net/http
+		t.Errorf("problem documents have the media types %q and %q", dap.ProblemMediaType, problem.MediaType)
 	}
 }
 

@@ -1,19 +1,14 @@
 package exchange
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/problem"
 )
-
-// namespace is the prefix of problem types that are not the draft's.
-const namespace = "urn:shoal:problem:"
 
 // A Problem is a request that failed, at the server that refuses it or at the
 // client that was refused.
@@ -95,11 +90,7 @@ func (p Problem) Because(format string, a ...any) Problem {
 // Passing reports whether the same request may succeed later: the server is busy,
 // broken or away.
 func (p Problem) Passing() bool {
-	switch p.Status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	}
-	return p.Status >= 500
+	return problem.Temporary(p.Status)
 }
 
 // ProblemOf returns how a server answers to an error, and whether the error is
@@ -137,22 +128,8 @@ func Refuse(w http.ResponseWriter, task *dap.TaskID, err error) bool {
 	return ours
 }
 
-// document is a problem document of ours.
-type document struct {
-	Type   string `json:"type"`
-	Title  string `json:"title,omitempty"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
-	Task   string `json:"taskid,omitempty"`
-}
-
 func (p Problem) write(w http.ResponseWriter, task *dap.TaskID) {
-	h := w.Header()
-	h.Set("Content-Type", dap.ProblemMediaType)
-	h.Set("Cache-Control", "no-store")
-	setRetry(h, p.Retry)
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(p.document(task)) // the client has gone if this fails
+	problem.WriteDocument(w, p.Status, p.Retry, p.document(task))
 }
 
 func (p Problem) document(task *dap.TaskID) []byte {
@@ -161,59 +138,24 @@ func (p Problem) document(task *dap.TaskID) []byte {
 			return b
 		}
 	}
-	d := document{Type: namespace + p.Name, Title: p.Title, Status: p.Status, Detail: p.Detail}
+	d := problem.Problem{Type: problem.Shoal(p.Name), Title: p.Title, Status: p.Status, Detail: p.Detail}
 	if task != nil {
 		d.Task = task.String()
 	}
-	b, err := json.Marshal(d)
-	if err != nil {
-		return nil // not reached: the fields are strings and a number
-	}
-	return b
+	return d.Body(0)
 }
 
-// parseProblem reads the answer of a server that refuses a request.
-func parseProblem(status int, mediaType string, body []byte) Problem {
-	p := Problem{Status: status}
-	kind, _, _ := strings.Cut(mediaType, ";")
-	if !strings.EqualFold(strings.TrimSpace(kind), dap.ProblemMediaType) {
+// readProblem reads the answer of a server that refuses a request.
+func readProblem(resp *http.Response, now time.Time) Problem {
+	d := problem.Read(resp, now)
+	p := Problem{Status: d.Status, Title: d.Title, Detail: d.Detail, Retry: d.Retry}
+	if kind, ok := dap.ParseProblemURI(d.Type); ok {
+		p.Abort = &dap.Abort{Type: kind, Detail: d.Detail, Unsupported: d.Unsupported}
 		return p
 	}
-	if abort, err := dap.ParseDocument(body); err == nil {
-		abort.Detail = clip(abort.Detail)
-		p.Abort = abort
-		return p
-	}
-	var d document
-	if json.Unmarshal(body, &d) != nil {
-		return p
-	}
-	if name, ours := strings.CutPrefix(d.Type, namespace); ours {
-		p.Name = clip(name)
-	}
-	p.Title, p.Detail = clip(d.Title), clip(d.Detail)
+	p.Name, _ = d.Name()
 	if p.Detail == "" {
-		p.Detail = clip(d.Type)
+		p.Detail = d.Type
 	}
 	return p
-}
-
-// clip bounds text of a peer, as far as it goes into errors, and leaves out
-// what would break a line.
-func clip(s string) string {
-	const most = 300
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0xfffd {
-			return ' '
-		}
-		return r
-	}, s[:min(len(s), most)])
-	return strings.ToValidUTF8(s, "")
-}
-
-// setRetry sets Retry-After, in whole seconds, rounded up.
-func setRetry(h http.Header, d time.Duration) {
-	if d > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10))
-	}
 }

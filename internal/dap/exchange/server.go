@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/internal/route"
 )
 
@@ -80,7 +81,7 @@ func Send(w http.ResponseWriter, status int, t dap.MessageType, body []byte) {
 // Later answers that a request is taken and not handled yet: with no body, and
 // when to ask for the result (section "Asynchronous Request Handling").
 func Later(w http.ResponseWriter, status int, retry time.Duration) {
-	setRetry(w.Header(), retry)
+	problem.SetRetry(w.Header(), retry)
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(status)
 }

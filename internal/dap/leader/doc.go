@@ -38,7 +38,7 @@
 //
 // # Failures
 //
-// Absence is not refusal. A helper that cannot be reached, answers 5xx or 429, does
+// Absence is not refusal. A helper that cannot be reached, answers 5xx, 408 or 429, does
 // not know the task or the token, or has a server in front of it that answers in its
 // place is asked again, with pauses that grow to [Config.LongPause] or as long as it
 // asks for, until the reports have expired or, if they never do, for

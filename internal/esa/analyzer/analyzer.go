@@ -307,7 +307,7 @@ func (a *Analyzer) putBatch(w http.ResponseWriter, r *http.Request) {
 	id, err := task.ParseID(r.PathValue("task"))
 	h := a.tasks[id]
 	if err != nil || h == nil {
-		hop.UnknownTask.Write(w)
+		hop.UnknownTask.Write(w, 0)
 		return
 	}
 	hop.PutBatch(w, r, hop.Intake{
@@ -322,7 +322,7 @@ func (a *Analyzer) putStatement(w http.ResponseWriter, r *http.Request) {
 	id, err := task.ParseID(r.PathValue("task"))
 	h := a.tasks[id]
 	if err != nil || h == nil {
-		hop.UnknownTask.Write(w)
+		hop.UnknownTask.Write(w, 0)
 		return
 	}
 	hop.PutStatement(w, r, h.task, h.id, h.hop()-1, a.config.Store.Learn)

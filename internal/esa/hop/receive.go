@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -38,16 +39,16 @@ var ErrConflict = errors.New("another batch of this ID has been accepted")
 
 // The problems of a batch.
 var (
-	badBatch = Problem{
-		Status: http.StatusBadRequest, Name: "invalidBatch",
+	badBatch = problem.Problem{
+		Status: http.StatusBadRequest, Type: problem.Shoal("invalidBatch"),
 		Title: "The body is not a batch of this task, signed by the hop before.",
 	}
-	conflict = Problem{
-		Status: http.StatusConflict, Name: "batchConflict",
+	conflict = problem.Problem{
+		Status: http.StatusConflict, Type: problem.Shoal("batchConflict"),
 		Title: "Another batch has been accepted under this ID.",
 	}
-	diskFull = Problem{
-		Status: http.StatusServiceUnavailable, Name: "diskFull",
+	diskFull = problem.Problem{
+		Status: http.StatusServiceUnavailable, Type: problem.Shoal("diskFull"),
 		Title: "The server has no space left. Try again later.", Retry: time.Minute,
 	}
 )
@@ -74,7 +75,7 @@ type Intake struct {
 // answer without it does not come from a hop.
 func PutBatch(w http.ResponseWriter, r *http.Request, in Intake) {
 	digest, fresh, err := in.take(w, r)
-	problem := Unavailable
+	p := Unavailable
 	switch {
 	case err == nil:
 		w.Header().Set("Content-Type", ReceiptType)
@@ -86,15 +87,15 @@ func PutBatch(w http.ResponseWriter, r *http.Request, in Intake) {
 		io.WriteString(w, FormatSeal(digest[:])) // the sender tries again if this fails
 		return
 	case errors.Is(err, ErrConflict):
-		problem = conflict
+		p = conflict
 	case durable.IsFull(err):
-		problem = diskFull
+		p = diskFull
 	default:
 		if refused, ok := errors.AsType[refusal](err); ok {
-			problem = Problem(refused)
+			p = problem.Problem(refused)
 		}
 	}
-	problem.Write(w)
+	p.Write(w, 0)
 }
 
 // A hand-over may take minTimeout and a second more for each slowestPeer
@@ -119,7 +120,7 @@ func limitTime(w http.ResponseWriter, d time.Duration) {
 }
 
 // A refusal is a problem that the sender has caused.
-type refusal Problem
+type refusal problem.Problem
 
 func (r refusal) Error() string { return r.Title }
 

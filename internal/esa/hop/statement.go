@@ -8,14 +8,15 @@ import (
 
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
 // StatementType is the media type of a signed statement.
 const StatementType = "application/shoal-statement;v=1"
 
-var badStatement = Problem{
-	Status: http.StatusBadRequest, Name: "invalidStatement",
+var badStatement = problem.Problem{
+	Status: http.StatusBadRequest, Type: problem.Shoal("invalidStatement"),
 	Title: "The body is not a statement about this task, signed by the hop before.",
 }
 
@@ -30,29 +31,29 @@ func StatementReceipt(signed []byte) string {
 // of times, and an older one after a newer one.
 func PutStatement(w http.ResponseWriter, r *http.Request, t *task.Task, id task.ID, from int, learn func(context.Context, task.ID, esa.Coverage) error) {
 	if !HasType(r, StatementType) {
-		BadType.Write(w)
+		BadType.Write(w, 0)
 		return
 	}
 	if r.ContentLength > esa.MaxStatement {
-		TooLarge.Write(w)
+		TooLarge.Write(w, 0)
 		return
 	}
 	signed, err := io.ReadAll(io.LimitReader(r.Body, esa.MaxStatement+1))
 	if err != nil {
-		Cut.Write(w)
+		Cut.Write(w, 0)
 		return
 	}
 	s, err := esa.OpenStatement(signed, t, id, from)
 	if err != nil {
-		badStatement.Write(w)
+		badStatement.Write(w, 0)
 		return
 	}
 	if err := learn(context.WithoutCancel(r.Context()), id, s.Coverage); err != nil {
 		if durable.IsFull(err) {
-			diskFull.Write(w)
+			diskFull.Write(w, 0)
 			return
 		}
-		Unavailable.Write(w)
+		Unavailable.Write(w, 0)
 		return
 	}
 	w.Header().Set("Content-Type", ReceiptType)

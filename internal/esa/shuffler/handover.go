@@ -14,6 +14,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
+	"github.com/shoal-project/shoal/internal/problem"
 )
 
 // writeBatch makes the signed hand-over file of what a stage has left. Of its
@@ -102,7 +103,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 		return errors.New("it has accepted another batch of this epoch (409): the two stores do not fit together; an operator must look")
 	}
 	err = fmt.Errorf("HTTP %d", resp.StatusCode)
-	if resp.StatusCode >= 500 {
+	if problem.Temporary(resp.StatusCode) {
 		return &unreachable{err}
 	}
 	if damage := s.checkOut(h, b, f, info.Size()); damage != nil { // it is ours to find out why it is refused
@@ -129,7 +130,7 @@ func (s *Shuffler) removeFiles(k Key) error {
 func (s *Shuffler) putBatch(w http.ResponseWriter, r *http.Request) {
 	h := s.hosted(r)
 	if h == nil || h.hop == 0 {
-		hop.UnknownTask.Write(w)
+		hop.UnknownTask.Write(w, 0)
 		return
 	}
 	hop.PutBatch(w, r, hop.Intake{

@@ -25,7 +25,7 @@ func (s *Shuffler) postReport(w http.ResponseWriter, r *http.Request) {
 	outcome := s.readReport(w, r)
 	s.config.Metrics.Report(outcome)
 	if outcome != Accepted {
-		outcomes[outcome].problem.Write(w)
+		outcomes[outcome].problem.Write(w, 0)
 		return
 	}
 	w.WriteHeader(http.StatusCreated)

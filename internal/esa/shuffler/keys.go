@@ -22,7 +22,7 @@ func (s *Shuffler) getKeys(w http.ResponseWriter, r *http.Request) {
 func (s *Shuffler) getTaskKeys(w http.ResponseWriter, r *http.Request) {
 	h := s.hosted(r)
 	if h == nil || h.hop != 0 {
-		hop.UnknownTask.Write(w)
+		hop.UnknownTask.Write(w, 0)
 		return
 	}
 	s.mu.Lock()
@@ -31,14 +31,14 @@ func (s *Shuffler) getTaskKeys(w http.ResponseWriter, r *http.Request) {
 	for _, p := range h.task.Hops[1:] {
 		signed, err := s.peers.Get(r.Context(), p)
 		if err != nil {
-			hop.Unavailable.Write(w)
+			hop.Unavailable.Write(w, 0)
 			return
 		}
 		list = append(list, signed.Bytes)
 	}
 	body, err := list.Encode()
 	if err != nil {
-		hop.Unavailable.Write(w)
+		hop.Unavailable.Write(w, 0)
 		return
 	}
 	keyring.Serve(w, KeysType, body)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
+	"github.com/shoal-project/shoal/internal/problem"
 )
 
 // An Outcome is what became of one report at intake. Outcomes are few and
@@ -34,43 +35,43 @@ const (
 // labels and problems of the outcomes; Accepted has no problem.
 var outcomes = [NumOutcomes]struct {
 	label   string
-	problem hop.Problem
+	problem problem.Problem
 }{
-	Accepted:    {"accepted", hop.Problem{}},
+	Accepted:    {"accepted", problem.Problem{}},
 	UnknownTask: {"unknown_task", hop.UnknownTask},
 	TooLarge:    {"too_large", hop.TooLarge},
-	Malformed: {"malformed", hop.Problem{
-		Status: http.StatusBadRequest, Name: "malformed",
+	Malformed: {"malformed", problem.Problem{
+		Status: http.StatusBadRequest, Type: problem.Shoal("malformed"),
 		Title: "The body is not a report of this task's form and size.",
 	}},
-	WrongTask: {"wrong_task", hop.Problem{
-		Status: http.StatusBadRequest, Name: "wrongTask",
+	WrongTask: {"wrong_task", problem.Problem{
+		Status: http.StatusBadRequest, Type: problem.Shoal("wrongTask"),
 		Title: "The report was made for another task.",
 	}},
-	WrongEpoch: {"wrong_epoch", hop.Problem{
-		Status: http.StatusConflict, Name: "wrongEpoch",
+	WrongEpoch: {"wrong_epoch", problem.Problem{
+		Status: http.StatusConflict, Type: problem.Shoal("wrongEpoch"),
 		Title: "The report's epoch is not open: drop the report.",
 	}},
-	TooEarly: {"too_early", hop.Problem{
-		Status: http.StatusServiceUnavailable, Name: "tooEarly",
+	TooEarly: {"too_early", problem.Problem{
+		Status: http.StatusServiceUnavailable, Type: problem.Shoal("tooEarly"),
 		Title: "The report's epoch has not begun by this server's clock. Try again later.", Retry: 10 * time.Minute,
 	}},
-	UnknownKey: {"unknown_key", hop.Problem{
-		Status: http.StatusConflict, Name: "unknownKey",
+	UnknownKey: {"unknown_key", problem.Problem{
+		Status: http.StatusConflict, Type: problem.Shoal("unknownKey"),
 		Title: "The report is sealed to a key that is not valid: fetch the keys again.",
 	}},
 	BadType: {"unsupported_media_type", hop.BadType},
 	Cut:     {"cut", hop.Cut},
-	BatchFull: {"batch_full", hop.Problem{
-		Status: http.StatusServiceUnavailable, Name: "batchFull",
+	BatchFull: {"batch_full", problem.Problem{
+		Status: http.StatusServiceUnavailable, Type: problem.Shoal("batchFull"),
 		Title: "The batch of this epoch is full.", Retry: 10 * time.Minute,
 	}},
-	DiskFull: {"disk_full", hop.Problem{
-		Status: http.StatusServiceUnavailable, Name: "diskFull",
+	DiskFull: {"disk_full", problem.Problem{
+		Status: http.StatusServiceUnavailable, Type: problem.Shoal("diskFull"),
 		Title: "The server has no space left. Try again later.", Retry: time.Minute,
 	}},
-	ClockUnsure: {"clock_unsure", hop.Problem{
-		Status: http.StatusServiceUnavailable, Name: "clockUnsure",
+	ClockUnsure: {"clock_unsure", problem.Problem{
+		Status: http.StatusServiceUnavailable, Type: problem.Shoal("clockUnsure"),
 		Title: "The server is not sure of the time. Try again later.", Retry: time.Minute,
 	}},
 	Unavailable: {"unavailable", hop.Unavailable},

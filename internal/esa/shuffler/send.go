@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
+	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -154,7 +155,7 @@ func (s *Shuffler) putStatement(ctx context.Context, h *hosted, statement *esa.S
 		return true, nil
 	case resp.StatusCode == http.StatusOK:
 		return false, &unreachable{errors.New("answer 200, but without a receipt for this statement: something else answers in its place")}
-	case resp.StatusCode >= 500:
+	case problem.Temporary(resp.StatusCode):
 		return false, &unreachable{fmt.Errorf("answer %d", resp.StatusCode)}
 	}
 	return false, fmt.Errorf("answer %d", resp.StatusCode)
@@ -164,7 +165,7 @@ func (s *Shuffler) putStatement(ctx context.Context, h *hosted, statement *esa.S
 func (s *Shuffler) takeStatement(w http.ResponseWriter, r *http.Request) {
 	h := s.hosted(r)
 	if h == nil || h.hop == 0 {
-		hop.UnknownTask.Write(w)
+		hop.UnknownTask.Write(w, 0)
 		return
 	}
 	hop.PutStatement(w, r, h.task, h.id, h.hop-1, func(ctx context.Context, id task.ID, c esa.Coverage) error {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -301,6 +302,36 @@ func TestPeerDownWaits(t *testing.T) {
 	c.Clock.Advance(time.Hour)
 	c.finish(t)
 	equal(t, c.released(t), map[string][]int64{"word": {0, 1, 2, 3}})
+}
+
+// TestBusyPeer: a next hop that asks for another try is left alone until the pause is
+// over. One that refuses a batch is offered the others.
+func TestBusyPeer(t *testing.T) {
+	for status, want := range map[int]int{400: 2, 407: 1, 408: 1, 413: 2, 425: 1, 429: 1, 500: 1, 503: 1} {
+		c := newChain(t, nil)
+		c.Net.Serve(c.Parties[1], nil)
+		for epoch := range 2 {
+			c.Clock.Forward(c.Task.Start(c.Epoch(epoch)))
+			for n := range 4 {
+				c.Post(t, c.Report(t, c.Epoch(epoch), "word", int64(n)))
+			}
+			c.closeEpoch(epoch)
+			if err := c.s.Tick(t.Context()); err == nil {
+				t.Fatal("the hand-over worked without a peer")
+			}
+		}
+		offered := 0
+		c.Net.Serve(c.Parties[1], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/batches/") {
+				offered++
+			}
+			w.WriteHeader(status)
+		}))
+		c.Clock.Advance(10 * time.Hour)
+		if err := c.s.Tick(t.Context()); err == nil || offered != want {
+			t.Errorf("HTTP %d: %d batches were offered, want %d (%v)", status, offered, want, err)
+		}
+	}
 }
 
 // A redirect is another route: it must not be taken.
