@@ -187,7 +187,7 @@ type Client struct {
 	box    *outbox.Box // nil until it is needed
 	stop   func()      // ends the background sender and waits for it; nil without one
 
-	sending  context.Context // of all that is sent in the present mode
+	sending  context.Context //nolint:containedctx // of all that is sent in the present mode
 	endCalls func()          // ends it
 }
 

@@ -102,7 +102,7 @@ func (r *reader) field(name string, n ast.Node) (f task.Field, sensitive, ok boo
 	}
 	r.fieldValues(&f, t, what)
 	if v := t.values["sensitive"]; v != nil {
-		sensitive, _ = r.boolean(v, what+": sensitive")
+		sensitive = r.boolean(v, what+": sensitive")
 	}
 	return f, sensitive, len(r.problems) == before
 }
@@ -335,7 +335,7 @@ func (r *reader) exampleValue(f *task.Field, kind task.Kind, most uint16, n ast.
 		x, _ := r.integer(n, what, f.Low, f.High)
 		return x
 	case task.Bool:
-		b, _ := r.boolean(n, what)
+		b := r.boolean(n, what)
 		return b
 	}
 	words, _ := r.words(n, what)

@@ -271,13 +271,14 @@ func (r *reader) number(n ast.Node, what string, low, high float64) (float64, bo
 	return 0, false
 }
 
-func (r *reader) boolean(n ast.Node, what string) (bool, bool) {
+// boolean reads a truth value; of another node it is false, with an error noted.
+func (r *reader) boolean(n ast.Node, what string) bool {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {
 		r.fail(n, "%s: %s; want true or false", what, describe(n))
-		return false, false
+		return false
 	}
-	return b.Value, true
+	return b.Value
 }
 
 // describe names a node for a message.

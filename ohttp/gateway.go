@@ -345,7 +345,7 @@ func (g *Gateway) parse(ctx context.Context, request []byte) (*http.Request, *pr
 
 // inner is a context without values: net/http puts the server and the addresses
 // of the connection into them.
-type inner struct{ context.Context }
+type inner struct{ context.Context } //nolint:containedctx // it is one
 
 // Value returns nil.
 func (inner) Value(any) any { return nil }

@@ -125,7 +125,7 @@ func (a *arena[E]) group(reports []Report, from, to int) {
 	}
 	a.expand(from, to)
 	if a.p.e.d.joint > 0 {
-		a.derive(reports, from, to)
+		a.derive(from, to)
 	}
 	for i := from; i < to; i++ {
 		if a.errs[i] == nil {
@@ -222,7 +222,7 @@ func (a *arena[E]) decode(l *lane[E]) error {
 
 // derive recomputes this party's joint randomness part, puts it in the place of
 // the one that the client sent, and derives the joint randomness from that.
-func (a *arena[E]) derive(reports []Report, from, to int) {
+func (a *arena[E]) derive(from, to int) {
 	p, h := a.p, a.p.h
 	for i := from; i < to; i++ {
 		if a.errs[i] == nil {

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// MinSize and MaxSize bound the size of a sample.
+	// MinSize is the smallest size of a sample.
 	MinSize = 100
+	// MaxSize is the largest size of a sample.
 	MaxSize = 100_000_000
 	// SharesUpTo is the largest sample whose clients really share their words;
 	// beyond it, shares are counted.

@@ -58,7 +58,7 @@ type commands struct {
 
 // env is what a command may touch of the world outside.
 type env struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // kong calls Run with one argument: the whole command ends with it
 	stdout io.Writer
 	stderr io.Writer
 	clock  clock.Clock

@@ -68,7 +68,7 @@ func crowdLabel(columns []analyzer.Column, row analyzer.Row) string {
 
 // crowds makes the chart of the largest crowds and the table of a batch from
 // its counts table, which is ordered by size.
-func crowds(t *task.Task, tables *analyzer.Tables, e analyzer.Entry, info analyzer.Table) (Chart, Table, error) {
+func crowds(tables *analyzer.Tables, e analyzer.Entry, info analyzer.Table) (Chart, Table, error) {
 	names := strings.Join(e.Manifest.Parameters.CrowdFields, " · ")
 	if len(names) == 0 {
 		names = "crowd"

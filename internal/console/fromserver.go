@@ -265,7 +265,7 @@ func readContent(t *task.Task, tables *analyzer.Tables, e analyzer.Entry) (conte
 	for _, info := range e.Manifest.Tables {
 		switch {
 		case info.Name == analyzer.CountsTable && info.Rows > 0:
-			chart, table, err := crowds(t, tables, e, info)
+			chart, table, err := crowds(tables, e, info)
 			if err != nil {
 				return c, err
 			}

@@ -15,6 +15,7 @@ var encodedModel []byte
 // A TokenKind is what made a token look like a secret.
 type TokenKind string
 
+// The kinds of tokens.
 const (
 	TokenPlain  TokenKind = ""               // words, names, short numbers
 	TokenUUID   TokenKind = "UUID"           // 8-4-4-4-12 hexadecimal digits

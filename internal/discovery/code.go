@@ -30,7 +30,7 @@ const (
 // invitation, a record locator, an album. A word is not one if its letters read
 // like a word, alone or before or after a number; numbers are for other rules.
 func (c *Classifier) code(text string, level Strictness) string {
-	text, _ = withoutPaper(text)
+	text = withoutPaper(text)
 	folded := c.folder.Fold(withoutEnding(text))
 	if level == Strict && meeting(folded) {
 		return text
@@ -69,12 +69,12 @@ func (c *Classifier) code(text string, level Strictness) string {
 }
 
 // withoutPaper cuts the version off the number of a paper (monthly).
-func withoutPaper(text string) (string, bool) {
+func withoutPaper(text string) string {
 	number, version, ok := strings.Cut(withoutEnding(text), "v")
 	if ok && monthly(number) && len(version) == 1 && version[0] >= '1' && version[0] <= '9' {
-		return number, true
+		return number
 	}
-	return text, false
+	return text
 }
 
 // meeting reports whether a text is the name of a meeting: three, four and three

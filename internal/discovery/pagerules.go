@@ -271,7 +271,7 @@ func pathNumber(r *Rules, s *subject) (string, string) {
 	before, dated := s.labels[0], 0
 	for _, segment := range withoutISBNs(s.segments) {
 		rest := withoutDates(segment)
-		if paper, _ := withoutPaper(rest); monthly(paper) {
+		if monthly(withoutPaper(rest)) {
 			before = segment
 			continue
 		}

@@ -134,42 +134,43 @@ func joins(c byte) bool { return c == '-' || c == '/' || c == '.' }
 // calendarDate returns the length of a date with day, month and year, in any of
 // their usual orders, or as one number, 0 if there is no date.
 func calendarDate(s string, i int) int {
-	n, _, _, _ := fullDate(s, i)
+	n, _ := fullDate(s, i)
 	return n
 }
 
-// fullDate reads a date at s[i].
-func fullDate(s string, i int) (n, year, month, day int) {
+// fullDate reads a date at s[i]. It returns its length, 0 without one, and its
+// year.
+func fullDate(s string, i int) (n, year int) {
 	size, value := span(s, i)
 	if size == 8 {
-		year, month, day = value/10000, value/100%100, value%100
-		if year < 1900 || year > 2100 || !monthDay(month, day) {
-			return 0, 0, 0, 0
+		year = value / 10000
+		if year < 1900 || year > 2100 || !monthDay(value/100%100, value%100) {
+			return 0, 0
 		}
-		return 8, year, month, day
+		return 8, year
 	}
 	if size != 4 && size > 2 || i+size >= len(s) {
-		return 0, 0, 0, 0
+		return 0, 0
 	}
 	mark := s[i+size]
 	if strings.IndexByte("./-", mark) < 0 {
-		return 0, 0, 0, 0
+		return 0, 0
 	}
 	j := i + size + 1
 	second, two := span(s, j)
 	k := j + second
 	if second == 0 || second > 2 || k >= len(s) || s[k] != mark {
-		return 0, 0, 0, 0
+		return 0, 0
 	}
 	third, three := span(s, k+1)
 	end := k + 1 + third
 	switch {
 	case size == 4 && third > 0 && third <= 2 && value >= 1000 && value <= 2100 && monthDay(two, three):
-		return end - i, value, two, three
+		return end - i, value
 	case size <= 2 && third == 4 && three >= 1000 && three <= 2100 && (monthDay(two, value) || monthDay(value, two)):
-		return end - i, three, two, value
+		return end - i, three
 	}
-	return 0, 0, 0, 0
+	return 0, 0
 }
 
 func monthDay(month, day int) bool { return month >= 1 && month <= 12 && day >= 1 && day <= 31 }

@@ -263,7 +263,7 @@ func loneNumber(low string, least int) string {
 // birthdate finds a date on which a living person may be born.
 func birthdate(low string) string {
 	for _, run := range digitRuns(low) {
-		if n, year, _, _ := fullDate(low, run.start); n > 0 && year >= 1920 && year <= 2015 {
+		if n, year := fullDate(low, run.start); n > 0 && year >= 1920 && year <= 2015 {
 			return low[run.start : run.start+n]
 		}
 	}

@@ -9,6 +9,7 @@ import (
 // is Private.
 type Verdict uint8
 
+// The verdicts, the strictest first.
 const (
 	Private Verdict = iota // nothing may leave
 	Mask                   // only Decision.Text, which for a URL is "scheme://host/ (PROTECTED)"

@@ -17,7 +17,9 @@ func kems() []hpke.KEM { return []hpke.KEM{hpke.X25519, hpke.P256, hpke.XWing} }
 
 func suites() []hpke.Suite {
 	return []hpke.Suite{
-		hpke.DefaultSuite(), {KDF: hpke.HKDFSHA256, AEAD: hpke.AES256GCM}, {KDF: hpke.HKDFSHA384, AEAD: hpke.AES128GCM},
+		hpke.DefaultSuite(),
+		{KDF: hpke.HKDFSHA256, AEAD: hpke.AES256GCM},
+		{KDF: hpke.HKDFSHA384, AEAD: hpke.AES128GCM},
 		{KDF: hpke.HKDFSHA512, AEAD: hpke.ChaCha20Poly1305},
 	}
 }

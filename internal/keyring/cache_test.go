@@ -31,9 +31,15 @@ func TestCacheKeeps(t *testing.T) {
 		want  int // 0: an error
 		asked int
 	}{
-		{0, nil, 1, 1}, {59 * time.Second, nil, 1, 1}, {time.Second, nil, 2, 2},
-		{time.Minute, failed, 2, 3}, {9 * time.Second, nil, 2, 3}, {time.Second, nil, 4, 4},
-		{time.Minute, failed, 4, 5}, {59 * time.Minute, failed, 0, 6}, {0, nil, 7, 7},
+		{0, nil, 1, 1},
+		{59 * time.Second, nil, 1, 1},
+		{time.Second, nil, 2, 2},
+		{time.Minute, failed, 2, 3},
+		{9 * time.Second, nil, 2, 3},
+		{time.Second, nil, 4, 4},
+		{time.Minute, failed, 4, 5},
+		{59 * time.Minute, failed, 0, 6},
+		{0, nil, 7, 7},
 	} {
 		c.Advance(step.after)
 		fail = step.fail

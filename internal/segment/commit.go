@@ -149,7 +149,7 @@ func (l *Log) finish() error {
 	}
 	foot := footer{records: a.records, size: a.size}
 	a.hash.Sum(foot.digest[:0])
-	if _, err := a.file.WriteAt(foot.append(nil, a.seed), a.size); err != nil {
+	if _, err := a.file.WriteAt(foot.bytes(a.seed), a.size); err != nil {
 		return diskError(l.truncateBack(err))
 	}
 	if err := a.file.Sync(); err != nil {

@@ -123,13 +123,13 @@ type footer struct {
 	digest  [sha256.Size]byte
 }
 
-func (f footer) append(b []byte, seed uint32) []byte {
-	start := len(b)
-	b = append(b, footerMagic...)
+// bytes encodes the footer.
+func (f footer) bytes(seed uint32) []byte {
+	b := []byte(footerMagic)
 	b = binary.BigEndian.AppendUint64(b, uint64(f.records))
 	b = binary.BigEndian.AppendUint64(b, uint64(f.size))
 	b = append(b, f.digest[:]...)
-	return binary.BigEndian.AppendUint32(b, crc32.Update(seed, castagnoli(), b[start:]))
+	return binary.BigEndian.AppendUint32(b, crc32.Update(seed, castagnoli(), b))
 }
 
 // parseFooter decodes the last footerSize bytes of a file of the given size. It
@@ -140,6 +140,6 @@ func parseFooter(b []byte, size int64, seed uint32) (footer, bool) {
 		size:    int64(binary.BigEndian.Uint64(b[16:])),
 		digest:  [sha256.Size]byte(b[24:]),
 	}
-	ok := f.records >= 0 && f.size == size-footerSize && bytes.Equal(b, f.append(nil, seed))
+	ok := f.records >= 0 && f.size == size-footerSize && bytes.Equal(b, f.bytes(seed))
 	return f, ok
 }

@@ -365,7 +365,7 @@ func (l *Log) writeCopy(out durable.File, in *scanner, number uint64) (footer, e
 		foot.size += int64(len(framed))
 	}
 	hash.Sum(foot.digest[:0])
-	if _, err := buffered.Write(foot.append(nil, h.seed)); err != nil {
+	if _, err := buffered.Write(foot.bytes(h.seed)); err != nil {
 		return footer{}, err
 	}
 	if err := buffered.Flush(); err != nil {

@@ -351,7 +351,7 @@ func (p *splitting) seal(t *target) error {
 	err := p.write(t, func(f durable.File) error {
 		foot := footer{records: t.records, size: t.size}
 		t.hash.Sum(foot.digest[:0])
-		if _, err := f.WriteAt(foot.append(nil, t.seed), t.size); err != nil {
+		if _, err := f.WriteAt(foot.bytes(t.seed), t.size); err != nil {
 			return err
 		}
 		return f.Sync()

@@ -55,7 +55,7 @@ func (s *Server) gaugeKeys() {
 }
 
 // renewKeys makes a new key of each mechanism before it is due, and announces it.
-func (h *host) renewKeys(ctx context.Context) error {
+func (h *host) renewKeys() error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
 	now := h.server.o.Clock.Now()

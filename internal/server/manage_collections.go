@@ -130,7 +130,7 @@ func (s *Server) getKeys(w http.ResponseWriter, _ *http.Request) {
 // postRotate makes new keys in every role.
 func (s *Server) postRotate(w http.ResponseWriter, r *http.Request) {
 	for _, h := range s.hosts {
-		if err := h.renewKeys(r.Context()); err != nil {
+		if err := h.renewKeys(); err != nil {
 			s.failed("keys", err)
 			problems.unavailable.Because("A new key could not be stored.").Write(w, 0)
 			return

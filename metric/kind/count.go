@@ -34,7 +34,7 @@ func (c Count) build(m *Measure) error {
 	return use[uint64, uint64](m, func(t *Tally) uint64 { return min(t.ints[0], c.Max) })(vdaf.Sum(c.Max))
 }
 
-func (c Count) add(t *Tally, n int64) error {
+func (c Count) add(t *Tally, n int64) error { //nolint:unparam // other kinds fail
 	if c.Max == 1 && t.ints[0] > 0 {
 		return nil // once is as good as often, and need not be stored again
 	}

@@ -31,7 +31,7 @@ func (s Sum) build(m *Measure) error {
 	return use[uint64, uint64](m, func(t *Tally) uint64 { return min(t.ints[0], s.Max) })(vdaf.Sum(s.Max))
 }
 
-func (s Sum) add(t *Tally, n int64) error {
+func (s Sum) add(t *Tally, n int64) error { //nolint:unparam // other kinds fail
 	t.ints[0] = saturate(t.ints[0], uint64(n))
 	t.noted(t.ints[0] <= s.Max)
 	return nil

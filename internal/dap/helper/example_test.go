@@ -23,7 +23,7 @@ func Example() {
 	if err := example(context.Background()); err != nil {
 		fmt.Println(err)
 	}
-	// Output: 200 application/ppm-dap;message=hpke-config-list max-age=86400
+	// Output: 200 application/ppm-dap;message=hpke-config-list max-age=43200
 }
 
 func example(ctx context.Context) error {

@@ -285,7 +285,7 @@ func TestHpkeConfig(t *testing.T) {
 		t.Errorf("%d %+v", a.Code, list)
 	}
 	for name, value := range map[string]string{
-		"Content-Type": dap.TypeHpkeConfigList.MediaType(), "Cache-Control": "max-age=86400", "Access-Control-Allow-Origin": "*",
+		"Content-Type": dap.TypeHpkeConfigList.MediaType(), "Cache-Control": "max-age=43200", "Access-Control-Allow-Origin": "*",
 	} {
 		if got := a.Header().Get(name); got != value {
 			t.Errorf("%s: %q, want %q", name, got, value)

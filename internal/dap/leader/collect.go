@@ -82,7 +82,7 @@ func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *tasks
 // created answers a request that has created a collection job, or named one.
 func (l *Leader) created(w http.ResponseWriter, r *http.Request, s *tasks.Serving, c Collection) error {
 	w.Header().Set("Location", dap.Resolve(s.Task.Config().Leader, dap.CollectionJobPath(s.Task.ID(), c.ID)))
-	return l.answer(w, r, s, c, http.StatusCreated)
+	return l.answer(w, s, c, http.StatusCreated)
 }
 
 // putCollection is the same where the collector chooses the ID.
@@ -109,7 +109,7 @@ func (l *Leader) putCollection(w http.ResponseWriter, r *http.Request, s *tasks.
 	case !bytes.Equal(c.Request, body):
 		return exchange.ErrMutation
 	}
-	return l.answer(w, r, s, c, http.StatusCreated)
+	return l.answer(w, s, c, http.StatusCreated)
 }
 
 func readCollection(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -257,7 +257,7 @@ func (l *Leader) getCollection(w http.ResponseWriter, r *http.Request, s *tasks.
 	if err != nil {
 		return err
 	}
-	return l.answer(w, r, s, c, http.StatusOK)
+	return l.answer(w, s, c, http.StatusOK)
 }
 
 // preferredWait returns how long a client prefers to wait for a result: the
@@ -304,7 +304,7 @@ func (l *Leader) awaitCollection(ctx context.Context, task dap.TaskID, id dap.Co
 }
 
 // answer writes the state of a collection job.
-func (l *Leader) answer(w http.ResponseWriter, r *http.Request, s *tasks.Serving, c Collection, status int) error {
+func (l *Leader) answer(w http.ResponseWriter, s *tasks.Serving, c Collection, status int) error {
 	switch c.State {
 	case Done:
 		w.Header().Set("Cache-Control", "no-store")

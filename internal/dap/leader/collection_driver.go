@@ -360,7 +360,7 @@ func (l *Leader) fetchShare(ctx context.Context, s *tasks.Serving, c Collection)
 		return c, err
 	}
 	if answer.Body == nil {
-		return l.awaitShare(ctx, s, c, answer)
+		return l.awaitShare(ctx, c, answer)
 	}
 	var share dap.AggregateShare
 	if err := s.Task.Codec().Decode(&share, answer.Body); err != nil {
@@ -408,7 +408,7 @@ func shareID(request []byte) dap.AggregateShareID {
 }
 
 // awaitShare notes where the helper works on its share.
-func (l *Leader) awaitShare(ctx context.Context, s *tasks.Serving, c Collection, answer *exchange.Response) (Collection, error) {
+func (l *Leader) awaitShare(ctx context.Context, c Collection, answer *exchange.Response) (Collection, error) {
 	if answer.Location != "" {
 		c.Location = answer.Location
 	}

@@ -56,6 +56,6 @@ func Example() {
 	stop()
 	fmt.Println(<-ended)
 	// Output:
-	// 200 max-age=86400
+	// 200 max-age=43200
 	// context canceled
 }

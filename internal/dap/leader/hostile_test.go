@@ -337,7 +337,7 @@ func TestBrowsers(t *testing.T) {
 	rec = w.do("GET", dap.HpkeConfigPath, "", nil, auth.Token{})
 	var list dap.HpkeConfigList
 	must(t, dap.NewCodec(dap.DAP18()).Decode(&list, rec.Body.Bytes()))
-	if len(list) == 0 || rec.Header().Get("Cache-Control") != "max-age=86400" {
+	if len(list) == 0 || rec.Header().Get("Cache-Control") != "max-age=43200" {
 		t.Errorf("%d configurations, %v", len(list), rec.Header())
 	}
 }

@@ -55,7 +55,7 @@ func (l *Leader) handle(h handler) http.HandlerFunc {
 			err = &dap.Abort{Type: dap.ProblemUnrecognizedTask, Detail: err.Error()}
 		}
 		if errors.Is(l.lose(err), ErrFenced) { // other nodes can do it
-			err = unclaimedError(err)
+			err = unclaimedError()
 		}
 		if err != nil && exchange.Refuse(w, task, err) && r.Context().Err() == nil {
 			l.config.Failed(err)

@@ -41,7 +41,7 @@ func (l *Leader) postReports(w http.ResponseWriter, r *http.Request, s *tasks.Se
 	}
 	defer in.places.leave(arrival)
 	if err := l.mayAcknowledge(r.Context()); err != nil {
-		return unclaimedError(err)
+		return unclaimedError()
 	}
 	if in.stored.Load() >= l.config.MaxBacklog {
 		return exchange.ErrUnavailable.After(time.Minute)
@@ -215,7 +215,7 @@ func (u *uploading) flush(ctx context.Context, codec dap.Codec) error {
 	}
 	// The disk may have been slow.
 	if err := u.leader.mayAcknowledge(ctx); err != nil {
-		return unclaimedError(err)
+		return unclaimedError()
 	}
 	u.intake.recent.add(u.ids...)
 	u.ids, u.ends, u.mem = u.ids[:0], u.ends[:0], u.mem[:0]
@@ -224,7 +224,7 @@ func (u *uploading) flush(ctx context.Context, codec dap.Codec) error {
 
 // unclaimedError is what a client gets while the node's name is not this
 // process's: other nodes may take the report.
-func unclaimedError(err error) error {
+func unclaimedError() error {
 	return exchange.ErrUnavailable.After(time.Minute).Because("%s", "the server has no claim on its name")
 }
 
@@ -236,7 +236,7 @@ func appendError(ctx context.Context, err error) error {
 	case errors.Is(err, segment.ErrFull):
 		return exchange.ErrUnavailable.After(time.Minute)
 	case errors.Is(err, ErrFenced):
-		return unclaimedError(err)
+		return unclaimedError()
 	case errors.Is(err, segment.ErrTooLarge):
 		return exchange.ErrTooLarge
 	case errors.Is(err, segment.ErrClosed): // the process ends

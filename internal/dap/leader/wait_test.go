@@ -84,6 +84,8 @@ func TestLostNode(t *testing.T) {
 					t.Errorf("given up: %+v", d)
 				}
 				if mode != nil {
+					must(t, w.registry.Rotate(t.Context())) // a week has passed
+					must(t, w.theirs.Rotate(t.Context()))
 					w.upload(t, w.report(t, have, 0))
 				}
 				at = w.collect(t, q)

@@ -46,11 +46,11 @@ func (w *world) firstReport() dap.Time {
 }
 
 // ask creates a collection job, or a second one like an earlier one.
-func (w *world) ask(q dap.Query) (*collection, error) {
+func (w *world) ask(q dap.Query) error {
 	c := &collection{req: dap.CollectionJobReq{Query: q}, begun: w.step}
 	var err error
 	if c.body, err = w.task.Codec().Encode(&c.req); err != nil {
-		return nil, err
+		return err
 	}
 	for _, other := range w.collections { // one query is one job, as long as that is there
 		if !bytes.Equal(other.body, c.body) || other.problem != "" || other.deleted {
@@ -61,16 +61,16 @@ func (w *world) ask(q dap.Query) (*collection, error) {
 				continue
 			}
 			if err := w.remove(other); err != nil || !other.deleted {
-				return other, err
+				return err
 			}
 			continue
 		}
-		return other, w.create(other)
+		return w.create(other)
 	}
 	digest := sha256.Sum256(binary.BigEndian.AppendUint64(c.body, uint64(len(w.collections))))
 	c.id = dap.CollectionJobID(digest[:16])
 	w.collections = append(w.collections, c)
-	return c, w.create(c)
+	return w.create(c)
 }
 
 // create sends the request of a collection job.

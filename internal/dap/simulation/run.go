@@ -61,7 +61,7 @@ var events = []event{
 	{1, "token renewed", (*world).renew},
 	{1, "second process", (*world).impostor},
 	{1, "disk lost", (*world).loseDisk},
-	{10, "collect", func(w *world) error { _, err := w.ask(w.query()); return err }},
+	{10, "collect", func(w *world) error { return w.ask(w.query()) }},
 	{16, "poll", (*world).pollSome},
 	{2, "delete collection", (*world).removeSome},
 	{6, "late packet", func(w *world) error { w.net.late(); return nil }},

@@ -127,8 +127,7 @@ func (w *world) askAgain() error {
 			return nil // is asked for already
 		}
 	}
-	_, err := w.ask(dap.NextBatchQuery())
-	return err
+	return w.ask(dap.NextBatchQuery())
 }
 
 // finish fetches a result.

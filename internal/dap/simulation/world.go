@@ -38,7 +38,7 @@ const (
 // A world is one run.
 type world struct {
 	setting Setting
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // of the whole run
 	random  *rand.Rand
 	clock   *clock.Virtual
 	net     *network

@@ -115,10 +115,7 @@ func (f *Fetcher) fetch(ctx context.Context, u discovery.URL) (discovery.Respons
 	if u.HasCredentials() {
 		return none, private("the URL carries credentials")
 	}
-	request, err := f.request(ctx, u)
-	if err != nil {
-		return none, err
-	}
+	request := f.request(ctx, u)
 	transport := f.transport()
 	defer transport.CloseIdleConnections()
 	answer, err := transport.RoundTrip(request)
@@ -138,7 +135,7 @@ func (f *Fetcher) fetch(ctx context.Context, u discovery.URL) (discovery.Respons
 
 // request makes the request, whose target is the URL's bytes as browsers write
 // them: package url would write some paths otherwise.
-func (f *Fetcher) request(ctx context.Context, u discovery.URL) (*http.Request, error) {
+func (f *Fetcher) request(ctx context.Context, u discovery.URL) *http.Request {
 	host := u.Host()
 	if p := u.Port(); u.Scheme() == "http" && p != 80 || u.Scheme() == "https" && p != 443 {
 		host = fmt.Sprintf("%s:%d", host, p)
@@ -158,7 +155,7 @@ func (f *Fetcher) request(ctx context.Context, u discovery.URL) (*http.Request, 
 		},
 		Close: true,
 	}
-	return r.WithContext(ctx), nil
+	return r.WithContext(ctx)
 }
 
 // transport makes the means of one fetch; nothing of it outlives that.

@@ -84,10 +84,9 @@ const (
 // particular owner here: only the simulation reads them.
 func hosts() map[string]*Host {
 	all := make(map[string]*Host)
-	add := func(name, addr, about string) *Host {
+	add := func(name, addr, about string) {
 		h := &Host{Name: name, Scheme: "https", Addr: netip.MustParseAddr(addr), About: about}
 		all[h.Authority()] = h
-		return h
 	}
 	open := []struct{ name, about string }{
 		{herald, "news in English"},

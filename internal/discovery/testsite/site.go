@@ -240,7 +240,7 @@ func (s *Site) Serve(h *Host, target string, v View) Response {
 	}
 	p, ok := s.route(h, target)
 	if !ok {
-		return s.missing(h)
+		return s.missing()
 	}
 	s.count(p, v)
 	sheet := s.article(p, v)
@@ -274,7 +274,7 @@ func (p *Page) use(v View) bool {
 	return true
 }
 
-func (s *Site) missing(h *Host) Response {
+func (s *Site) missing() Response {
 	sheet := &sheet{Response: Response{Status: 404, Type: "text/html; charset=utf-8"}, lang: "en", title: "Not found", nav: []string{"/"}}
 	sheet.Body = sheet.html(s.langs["en"])
 	return sheet.Response

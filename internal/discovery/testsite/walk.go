@@ -45,7 +45,7 @@ func (s *Site) target(address string) (*Host, string, bool) {
 func (s *Site) Show(v Visit) Response {
 	h, target, ok := s.target(v.URL)
 	if !ok {
-		return s.missing(nil)
+		return s.missing()
 	}
 	return s.Serve(h, target, v.View)
 }

@@ -33,7 +33,7 @@ func (e *Engine) Create(ctx context.Context, name string, columns []engine.Colum
 }
 
 type writer struct {
-	ctx     context.Context // of the Create call: its end aborts the dataset
+	ctx     context.Context //nolint:containedctx // of the Create call: its end aborts the dataset
 	engine  *Engine
 	name    string
 	dataset *dataset
@@ -146,7 +146,7 @@ func (e *Engine) Open(ctx context.Context, name string) (engine.Reader, error) {
 }
 
 type reader struct {
-	ctx     context.Context // of the Open call
+	ctx     context.Context //nolint:containedctx // of the Open call
 	name    string
 	dataset *dataset
 	file    durable.File

@@ -151,9 +151,9 @@ func TestFaults(t *testing.T) {
 
 // countdown is a context that ends after it has been asked some times.
 type countdown struct {
-	context.Context
-	left chan struct{}
-	done context.CancelFunc
+	context.Context //nolint:containedctx // it is one
+	left            chan struct{}
+	done            context.CancelFunc
 }
 
 func (c countdown) Err() error {

@@ -16,7 +16,7 @@ const maxFanIn = 512
 // merger yields the rows of several sorted runs in order: a tree of losers, in
 // which each row costs one comparison for each level.
 type merger struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // of the step that it is part of
 	width  int
 	inputs []input
 	tree   []int // tree[0] the winner, tree[i] the loser of the match at node i

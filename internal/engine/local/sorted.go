@@ -52,7 +52,7 @@ func (e *Engine) createSorted(ctx context.Context, name string, columns []engine
 // sortedWriter keeps rows in memory, and distributes them to buckets once there are
 // too many.
 type sortedWriter struct {
-	ctx     context.Context // of the CreateSorted call: its end aborts the dataset
+	ctx     context.Context //nolint:containedctx // of the CreateSorted call: its end aborts the dataset
 	engine  *Engine
 	name    string
 	dataset *dataset

@@ -20,7 +20,7 @@ func (e *Engine) bucketMemory() int { return int(e.memory / readShare / 3) }
 
 // sortedReader sorts buckets in goroutines, some ahead of the one that is read.
 type sortedReader struct {
-	ctx     context.Context // of the Open call, ends with Close
+	ctx     context.Context //nolint:containedctx // of the Open call, ends with Close
 	cancel  context.CancelFunc
 	name    string
 	dataset *dataset

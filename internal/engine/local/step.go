@@ -17,7 +17,7 @@ const ioSize = 1 << 20
 
 // step is one call of CountByKey, SemiJoin or SortBy while it runs.
 type step struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // of the call
 	engine  *Engine
 	memory  []byte // all that the step may use
 	workers int

@@ -29,7 +29,7 @@ type Manifest struct {
 
 	Parameters Parameters     `json:"parameters"`
 	Shuffler   ShufflerCounts `json:"shuffler"`
-	Analyzer   AnalyzerCounts `json:"analyzer"`
+	Analyzer   Counts         `json:"analyzer"`
 	Tables     []Table        `json:"tables"`
 }
 
@@ -76,10 +76,10 @@ func (m *Manifest) Total() (total, low, high uint64, told bool) {
 	return max(*c.Reports, low), low, max(*c.Reports+*c.Within95, low), true
 }
 
-// AnalyzerCounts are what is published of a batch's records. How many rows the batch
+// Counts are what is published of a batch's records. How many rows the batch
 // had beside them, which could not be read or were not published, is not among them: a
 // single report would show. See [OperatorCounts].
-type AnalyzerCounts struct {
+type Counts struct {
 	Records uint64        `json:"records"`
 	Crowds  uint64        `json:"crowds"`
 	Quorum  *QuorumCounts `json:"quorum,omitempty"` // of a task with a quorum
@@ -96,7 +96,7 @@ type OperatorCounts struct {
 
 // outcome is what became of a batch.
 type outcome struct {
-	published AnalyzerCounts
+	published Counts
 	exact     OperatorCounts
 }
 

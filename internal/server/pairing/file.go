@@ -66,7 +66,7 @@ func decode(text []byte) ([]Pairing, error) {
 	return list, nil
 }
 
-// parseToken parses the text of a token; without a text there is none.
+// parseToken parses the text of a token; without a text there is not one.
 func parseToken(text string) (auth.Token, error) {
 	if text == "" {
 		return auth.Token{}, nil

@@ -134,7 +134,7 @@ func (f *fixture) release(metric string, e task.Epoch, tables map[string]data) {
 		Version: 1, Metric: metric, Task: id.String(), Epoch: uint64(e), Start: time.UnixMilli(epochStart(e)).UTC(), End: time.UnixMilli(epochStart(e + 1)).UTC(),
 		Parameters: analyzer.Parameters{Threshold: "T = 20, it's noisy"},
 		Shuffler:   analyzer.ShufflerCounts{Reports: ptr(200), Within95: ptr(16)},
-		Analyzer:   analyzer.AnalyzerCounts{Records: 130, Crowds: 2},
+		Analyzer:   analyzer.Counts{Records: 130, Crowds: 2},
 	}
 	for name, d := range tables {
 		path := filepath.Join(dir, name+".parquet")

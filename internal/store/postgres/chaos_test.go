@@ -54,7 +54,7 @@ type chaosTask struct {
 // collector.
 type chaos struct {
 	t         *testing.T
-	ctx       context.Context
+	ctx       context.Context //nolint:containedctx // of the whole run
 	server    *postgrestest.Server
 	leaders   []*chaosVictim
 	helpers   []*chaosVictim

@@ -20,7 +20,7 @@ type Result struct {
 	Things   int    `json:"distinct_crowds"`
 
 	Shuffler analyzer.ShufflerCounts `json:"shuffler"`
-	Analyzer analyzer.AnalyzerCounts `json:"analyzer"`
+	Analyzer analyzer.Counts         `json:"analyzer"`
 
 	Released   []Crowd    `json:"released"`
 	Suppressed Suppressed `json:"suppressed"`
