@@ -33,6 +33,20 @@ func BenchmarkStage(b *testing.B) {
 	}
 }
 
+// BenchmarkStageInput makes the input of BenchmarkStage and drops it: what of its
+// time is not the stage's.
+func BenchmarkStageInput(b *testing.B) {
+	const n = 10_000_000
+	for b.Loop() {
+		for _, err := range zipfian(n) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "reports/s")
+}
+
 const benchNext = 166
 
 func benchmarkStage(b *testing.B, n int) {
