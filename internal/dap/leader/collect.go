@@ -61,7 +61,7 @@ func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *tasks
 	}
 	for _, c := range pending {
 		if c.Task == s.Task.ID() && bytes.Equal(c.Request, body) {
-			return l.created(w, r, s, c)
+			return l.created(w, s, c)
 		}
 	}
 	key := l.config.Registry.ResourceKey()
@@ -73,14 +73,14 @@ func (l *Leader) postCollection(w http.ResponseWriter, r *http.Request, s *tasks
 		}
 		again := c.State == Deleted || c.State == Failed && (c.Problem == dap.ProblemInvalidBatchSize || c.Problem == "")
 		if fresh || !again {
-			return l.created(w, r, s, c)
+			return l.created(w, s, c)
 		}
 		named = binary.BigEndian.AppendUint64(bytes.Clone(body), serial)
 	}
 }
 
 // created answers a request that has created a collection job, or named one.
-func (l *Leader) created(w http.ResponseWriter, r *http.Request, s *tasks.Serving, c Collection) error {
+func (l *Leader) created(w http.ResponseWriter, s *tasks.Serving, c Collection) error {
 	w.Header().Set("Location", dap.Resolve(s.Task.Config().Leader, dap.CollectionJobPath(s.Task.ID(), c.ID)))
 	return l.answer(w, s, c, http.StatusCreated)
 }
