@@ -17,7 +17,7 @@ import (
 // Count notes that something happened, for a metric of type count.
 //
 // Count, Add, Observe and Vector are for metrics of the method aggregate. Their
-// values are gathered on the device, and one report is sent for each epoch, see
+// values are accumulated on the device, and one report is sent for each epoch, see
 // the package comment. They wait for the disk, never for the network, and are
 // safe for concurrent use. No error needs to be handled. An outcome with Clipped
 // means that some of the value went beyond the metric's bounds and does not count.
@@ -133,7 +133,7 @@ func (c *Client) keep(m *metric, now time.Time, epoch task.Epoch, held bool, put
 	return verdictError(verdicts[0])
 }
 
-// What is gathered is kept in an entry of the outbox, as a version, the ID that
+// What is accumulated is kept in an entry of the outbox, as a version, the ID that
 // the report will have, and the tally. The ID is drawn once, so that a report
 // that is sealed to newer keys cannot count twice.
 type accumulated struct {

@@ -47,7 +47,7 @@ func Example() {
 }
 
 // An app that counts: docs/examples/aggregate.yaml has the questions. What it
-// records is gathered, and leaves as one report an epoch.
+// records is accumulated, and leaves as one report an epoch.
 func ExampleClient_Count() {
 	client, err := shoal.Open(context.Background(), shoal.Options{
 		Bundle: sums, Owner: owner, Metrics: []string{"feature.export", "pages.printed", "start.milliseconds"}, Mode: shoal.On, NoSender: true,

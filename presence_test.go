@@ -285,7 +285,7 @@ func TestEnrolledWithAClockAhead(t *testing.T) {
 	}
 }
 
-// What consent means for what is gathered.
+// What consent means for what is accumulated.
 func TestModesOfAggregates(t *testing.T) {
 	a := newAggregators(t)
 	tk := a.ask("m", task.Aggregation{Kind: kind.Sum{Max: 1000}})

@@ -19,16 +19,16 @@ const poll = time.Minute
 
 // A notify wakes a sender before its time. The zero notify is ready.
 type notify struct {
-	mu   sync.Mutex
-	rung bool   // since the last set
-	wake func() // of the sender that sleeps
+	mu      sync.Mutex
+	pending bool   // set since the last sleep
+	wake    func() // of the sender that sleeps
 }
 
 // set wakes the sender, or keeps it from falling asleep.
 func (a *notify) set() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.rung = true
+	a.pending = true
 	if a.wake != nil {
 		a.wake()
 	}
@@ -39,14 +39,14 @@ func (a *notify) sleep(ctx context.Context, c Clock, t time.Time) {
 	ctx, wake := context.WithCancel(ctx)
 	defer wake()
 	a.mu.Lock()
-	rung := a.rung
+	pending := a.pending
 	a.wake = wake
 	a.mu.Unlock()
-	if !rung {
+	if !pending {
 		_ = c.Until(ctx, t) // woken or not: the caller looks again
 	}
 	a.mu.Lock()
-	a.rung, a.wake = false, nil
+	a.pending, a.wake = false, nil
 	a.mu.Unlock()
 }
 
@@ -131,7 +131,7 @@ type AgentOptions struct {
 	Transport http.RoundTripper // as in Options
 	Clock     Clock             // as in Options
 
-	// Report is called with what each pass did; it may be nil. Pass and error hold
+	// Report is pending with what each pass did; it may be nil. Pass and error hold
 	// nothing of a record, but may name the parties.
 	Report func(Pass, error)
 }

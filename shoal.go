@@ -22,7 +22,7 @@
 // # Sums instead of records
 //
 // Metrics of the method aggregate take no records. What is passed to [Client.Count],
-// [Client.Add], [Client.Observe] and [Client.Vector] is gathered on the
+// [Client.Add], [Client.Observe] and [Client.Vector] is accumulated on the
 // device, durably; after the epoch's end it becomes one report of two encrypted
 // shares, for two parties that must not be one, and only sums over all clients are
 // ever read:

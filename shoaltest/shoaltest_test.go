@@ -122,7 +122,7 @@ metrics:
 	recorded.Assert("pages.printed", int64(3), int64(1))
 	recorded.Assert("theme", "dark")
 	if got := recorded.Accumulated("pages.printed") + ", " + recorded.Accumulated("theme"); got != "4, dark" {
-		t.Errorf("gathered %s", got)
+		t.Errorf("accumulated %s", got)
 	}
 	if no := recorded.Refused(); len(no) != 1 || no[0].Outcome.Status != shoal.Invalid || no[0].Value != "pink" {
 		t.Errorf("refused %v", no)

@@ -150,7 +150,7 @@ func printJSON(w io.Writer, entries []outbox.Entry, enrolled []outbox.Enrolment,
 			Destination: x.Destination, Recorded: x.Recorded, Encoded: x.Encoded,
 			Payload: hex.EncodeToString(x.Record), Report: hex.EncodeToString(x.Report),
 		}
-		if x.Resealable() { // what gathers leaves as random shares of it
+		if x.Resealable() { // what accumulates leaves as random shares of it
 			j.Payload = ""
 		}
 		if x.Stage == outbox.Held {
@@ -193,7 +193,7 @@ func (c *outboxShowCmd) Run(e *env) error {
 	row("stage", x.Stage)
 	row("recorded", x.Recorded)
 	row("encoded", x.Encoded)
-	if x.Record != nil && !x.Resealable() { // what gathers leaves as random shares of it
+	if x.Record != nil && !x.Resealable() { // what accumulates leaves as random shares of it
 		row("payload", hex.EncodeToString(x.Record))
 	}
 	if x.Report != nil {

@@ -16,7 +16,7 @@
 // # Format
 //
 //	# What is broken, in a line.
-//	file: internal/dap/leader/gather.go
+//	file: internal/dap/leader/collection_driver.go
 //	test: internal/dap/leader ^TestNoise$
 //	--- old
 //	the text that is there

@@ -18,7 +18,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// gathering is the one report of an epoch, which gathers until the epoch ends.
+// accumulating is the one report of an epoch, which accumulates until it ends.
 func accumulating(at time.Time, metric, record string) outbox.Contribution {
 	c := contribution(at, metric, record)
 	c.PerEpoch, c.Method, c.From, c.MaxDelay = 1, task.Aggregate, c.End, 12*time.Hour
@@ -42,7 +42,7 @@ func amend(t *testing.T, b *outbox.Box, c outbox.Contribution, record string) bo
 	return ok
 }
 
-// What gathers is sent after its epoch, once, with what was amended last.
+// What accumulates is sent after its epoch, once, with what was amended last.
 func TestAccumulats(t *testing.T) {
 	fsys := durable.Mem()
 	b := open(t, "box", outbox.Options{FS: fsys})
@@ -313,7 +313,7 @@ func TestEnrolments(t *testing.T) {
 	}
 }
 
-// Invariant 1 for what gathers: whatever call the power fails at, an amendment
+// Invariant 1 for what accumulates: whatever call the power fails at, an amendment
 // that was acknowledged is in what is sent, and one report is sent.
 func TestAccumulatingCrashAtEveryCall(t *testing.T) {
 	c := accumulating(epoch0, "m", "0")

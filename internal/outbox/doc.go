@@ -35,7 +35,7 @@
 //     not found out is the loss of the whole directory, or an older copy of it.
 //   - Dropping works on a full disk, once: the directory holds a spare file with
 //     room for a whole journal, for file systems that overwrite in place.
-//   - What gathers over an epoch is an entry from its beginning: it is changed by
+//   - What accumulates over an epoch is an entry from its beginning: it is changed by
 //     [Box.Amend] and not sent before [Contribution].From. An amendment that was
 //     acknowledged is in what is sent.
 //   - Only a record of an aggregate metric ([Entry.Resealable]) is ever sealed a

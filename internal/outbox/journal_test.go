@@ -52,7 +52,7 @@ func everyOp() []op {
 	}
 }
 
-// gatherOps has one op of each kind that came with what gathers.
+// accumulateOps has one op of each kind that came with what accumulates.
 func accumulateOps() []op {
 	e := &Entry{
 		ID: 17, Task: task.ID{2}, Owner: "owner", Metric: "g", Destination: "https://x.example", Epoch: 20777, Stage: Waiting,

@@ -8,7 +8,7 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// The changes of what gathers and of what keeps its record.
+// The changes of what accumulates and of what keeps its record.
 
 // addKept is add for an entry that keeps its record.
 type addKept struct{ e *Entry }

@@ -103,7 +103,7 @@ func (l *Leader) step(ctx context.Context, c Collection) (Collection, error) {
 	}
 	next, err := l.prepare(ctx, s, c)
 	if errors.Is(err, ErrBusy) {
-		return c, nil // what it waits for rings
+		return c, nil // what it waits for signals
 	}
 	return next, ignoreConflict(err)
 }

@@ -71,12 +71,12 @@ func (m *machine) run(t testing.TB, reports []dap.Report, what string) ([]bool, 
 	}
 	m.clock.Advance(precision + 10*time.Minute)
 	sums := make([]uint64, buckets)
-	m.gather(t, q, sums, what)
+	m.collectAll(t, q, sums, what)
 	return acknowledged, sums
 }
 
 // driveCollections collects what there is, and adds it to sums.
-func (m *machine) gather(t testing.TB, q dap.Query, sums []uint64, what string) {
+func (m *machine) collectAll(t testing.TB, q dap.Query, sums []uint64, what string) {
 	t.Helper()
 	counted := make(map[string]bool)
 	for range 30 {
@@ -181,7 +181,7 @@ func (m *machine) checkUnlessShort(t testing.TB, acknowledged []bool, sums []uin
 		if len(more) > 0 {
 			m.upload(t, more...)
 			m.clock.Advance(precision + 10*time.Minute)
-			m.gather(t, dap.NextBatchQuery(), sums, what)
+			m.collectAll(t, dap.NextBatchQuery(), sums, what)
 			sums[buckets-1] = 0
 		}
 	}

@@ -73,7 +73,7 @@ func (l *Leader) reportDamage(k logKey, records int64, detail string) {
 	})
 }
 
-// lost notes damage to a shared log. The caller holds Leader.cutting or is New.
+// lost notes damage to a shared log. The caller holds Leader.creating or is New.
 func (s *sharedLog) lost(d segment.Damage) {
 	at := damagePlace{d.File, d.Offset}
 	s.damaged[at] = max(s.damaged[at], max(1, d.Records))

@@ -209,7 +209,7 @@ func TestHelperRefusesTwice(t *testing.T) {
 	}
 	w.tickAlong(t, 5, 10*time.Hour)
 	if abort := problemOf(t, w.do("GET", at, "", nil, w.token)); abort.Type != dap.ProblemInvalidBatchSize {
-		t.Errorf("after the patience is over: %v", abort)
+		t.Errorf("after the collection timeout: %v", abort)
 	}
 }
 

@@ -47,7 +47,7 @@ func (l *Leader) createJobs(ctx context.Context, all bool) (bool, error) {
 			continue
 		case errors.Is(err, errDisabled):
 			again = l.now().Add(maxSleep)
-		case errors.Is(err, ErrBusy): // until a collection has ended, which rings
+		case errors.Is(err, ErrBusy): // until a collection has ended, which signals
 			again = l.now().Add(lookEvery)
 		default:
 			errs = append(errs, fmt.Errorf("log %d of task %v: %w", o.key.number, o.key.task, err))

@@ -159,7 +159,7 @@ type Leader struct {
 	opening sync.Mutex // held while a shared log is begun
 	readers readers
 	recount atomic.Bool // the numbers of jobs of logs are in doubt
-	looked  time.Time   // when the store was asked last what collections wait for; guarded by cutting
+	looked  time.Time   // when the store was asked last what collections wait for; guarded by creating
 
 	mu       sync.Mutex // guards what follows
 	intakes  map[dap.TaskID]*intake
@@ -175,7 +175,7 @@ type Leader struct {
 	progress map[collectionKey]progress
 	missing  map[dap.TaskID]error // why the helper's last answer was missing
 
-	expired time.Time // when expire was last called; guarded by cleaning
+	expired time.Time // when expire was last called; guarded by sweeping
 }
 
 // New returns the leader, with what an earlier process of this node has left.

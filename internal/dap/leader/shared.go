@@ -28,7 +28,7 @@ const maxEnded = 8
 // one task is moved, others are copied. It is removed when the store knows all of
 // these logs to be sealed. The files of a log stay at least as long.
 type sharedLog struct {
-	wake    clock.Signal // rung when what it waits for has ended
+	wake    clock.Signal // set when what it waits for has ended
 	log     *segment.Log
 	dir     string
 	serial  uint64
@@ -47,7 +47,7 @@ type sharedLog struct {
 	removed bool                  // guarded by Leader.mu
 	split   atomic.Bool           // distributed
 
-	// What follows is guarded by Leader.cutting.
+	// What follows is guarded by Leader.creating.
 	recovered bool // it is of an earlier process
 	intents   int  // that were found, if so
 	damaged   map[damagePlace]int64
@@ -282,7 +282,7 @@ func (l *Leader) settle(ctx context.Context) error {
 func (l *Leader) distribute(ctx context.Context, s *sharedLog) error {
 	using, joining := s.busy()
 	if using {
-		return nil // the last one rings
+		return nil // the last one signals
 	}
 	if !s.split.Load() {
 		err := s.log.End()
@@ -301,7 +301,7 @@ func (l *Leader) distribute(ctx context.Context, s *sharedLog) error {
 		return err
 	}
 	if joining {
-		return nil // the last one rings
+		return nil // the last one signals
 	}
 	return l.removeShared(s)
 }
