@@ -131,7 +131,7 @@ type AgentOptions struct {
 	Transport http.RoundTripper // as in Options
 	Clock     Clock             // as in Options
 
-	// Report is pending with what each pass did; it may be nil. Pass and error hold
+	// Report is called with what each pass did; it may be nil. Pass and error hold
 	// nothing of a record, but may name the parties.
 	Report func(Pass, error)
 }
