@@ -178,7 +178,7 @@ func (c *crowdRoute) fetchKeys(ctx context.Context, t *task.Task, id task.ID, no
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answer %d", resp.StatusCode)
+		return nil, fmt.Errorf("HTTP %d", resp.StatusCode)
 	}
 	if !sameType(resp.Header.Get("Content-Type"), keysType) {
 		return nil, errors.New("the answer is not a list of key configurations")
@@ -216,11 +216,11 @@ func (c *crowdRoute) Send(ctx context.Context, e outbox.Entry, report []byte) er
 		// stays so: a party that could get a second ciphertext could count it twice.
 		c.forget(e.Task)
 		if cause, ours := cause(resp, c.clock.Now()); ours {
-			return &outbox.Refused{Cause: cause, Err: fmt.Errorf("answer %d", code)}
+			return &outbox.Refused{Cause: cause, Err: fmt.Errorf("HTTP %d", code)}
 		}
-		return fmt.Errorf("answer %d, but not in the party's words: something stands in its place", code)
+		return fmt.Errorf("HTTP %d, but not in the party's words: a proxy may answer in its place", code)
 	default:
-		return fmt.Errorf("answer %d", code)
+		return fmt.Errorf("HTTP %d", code)
 	}
 }
 

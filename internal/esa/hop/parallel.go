@@ -91,7 +91,7 @@ func Rounds[R any](rows iter.Seq2[[]byte, error], workers int, f func(before uin
 // A pipeline works on some rounds of rows while others are filled and yielded, in
 // the order in which they were added. No goroutine waits for the slowest.
 type pipeline[R any] struct {
-	todo    chan *round[R]
+	rounds  chan *round[R]
 	working sync.WaitGroup
 	rows    uint64      // that were added
 	added   []*round[R] // that were not yielded, the oldest first
@@ -110,11 +110,11 @@ type round[R any] struct {
 
 func newPipeline[R any](workers int, f func(before uint64, rows [][]byte, made *R)) *pipeline[R] {
 	p := &pipeline[R]{most: 2 * workers}
-	p.todo = make(chan *round[R], p.most)
+	p.rounds = make(chan *round[R], p.most)
 	for range workers {
 		p.working.Go(func() {
 			rows := make([][]byte, 0, roundRows)
-			for r := range p.todo {
+			for r := range p.rounds {
 				rows = r.rows(rows[:0])
 				f(r.before, rows, &r.made)
 				r.done <- struct{}{}
@@ -126,7 +126,7 @@ func newPipeline[R any](workers int, f func(before uint64, rows [][]byte, made *
 
 // end waits for the goroutines.
 func (p *pipeline[R]) end() {
-	close(p.todo)
+	close(p.rounds)
 	p.working.Wait()
 }
 
@@ -145,7 +145,7 @@ func (p *pipeline[R]) empty() *round[R] {
 func (p *pipeline[R]) add(r *round[R], yield func(*R, error) bool) bool {
 	r.before = p.rows
 	p.rows += uint64(len(r.ends))
-	p.todo <- r
+	p.rounds <- r
 	p.added = append(p.added, r)
 	return len(p.added) < p.most || p.oldest(yield)
 }

@@ -96,7 +96,7 @@ func (s *Shuffler) put(ctx context.Context, h *hosted, b Batch) error {
 	case http.StatusCreated, http.StatusOK:
 		// Proxies and placeholder pages answer 200 to everything.
 		if err != nil || string(answer) != hop.FormatSeal(b.Output[:]) {
-			return &unreachable{fmt.Errorf("HTTP %d, but without a receipt for this batch: something else answers in its place", resp.StatusCode)}
+			return &unreachable{fmt.Errorf("HTTP %d, but without a receipt for this batch: a proxy may answer in its place", resp.StatusCode)}
 		}
 		return nil
 	case http.StatusConflict:

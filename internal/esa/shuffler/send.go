@@ -154,11 +154,11 @@ func (s *Shuffler) putStatement(ctx context.Context, h *hosted, statement *esa.S
 	case resp.StatusCode == http.StatusOK && err == nil && string(answer) == hop.StatementReceipt(signed):
 		return true, nil
 	case resp.StatusCode == http.StatusOK:
-		return false, &unreachable{errors.New("answer 200, but without a receipt for this statement: something else answers in its place")}
+		return false, &unreachable{errors.New("HTTP 200, but without a receipt for this statement: a proxy may answer in its place")}
 	case problem.Temporary(resp.StatusCode):
-		return false, &unreachable{fmt.Errorf("answer %d", resp.StatusCode)}
+		return false, &unreachable{fmt.Errorf("HTTP %d", resp.StatusCode)}
 	}
-	return false, fmt.Errorf("answer %d", resp.StatusCode)
+	return false, fmt.Errorf("HTTP %d", resp.StatusCode)
 }
 
 // takeStatement takes a statement of the hop before.
