@@ -107,6 +107,7 @@ func (t *Task) unmarshalAggregate(s *cryptobyte.String) bool {
 func (t *Task) aggregateChecks() []func() error {
 	return []func() error{
 		t.validateWords, t.Aggregation.validate, t.validateUnused, t.validateTime, t.validateAggregateCaps, t.validateAggregators,
+		t.validateProtection,
 	}
 }
 

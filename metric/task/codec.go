@@ -9,9 +9,11 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// version is the first byte of a task's canonical bytes. Another format is another
-// version.
-const version = 1
+// The first byte of a task's canonical bytes. Another format is another version.
+const (
+	version          = 1 // of tasks without protection
+	versionProtected = 2 // of tasks with some
+)
 
 // errMalformed means that bytes end early, run over, or hold an impossible
 // length.
@@ -21,7 +23,7 @@ var errMalformed = errors.New("malformed bytes")
 // presentation language of RFC 8446, section 3:
 //
 //	struct {
-//	    uint8 version = 1;
+//	    uint8 version;             /* 1, or 2 with protection */
 //	    opaque owner[32];
 //	    opaque owned_by<1..2^8-1>;
 //	    opaque metric<1..2^8-1>;
@@ -36,7 +38,17 @@ var errMalformed = errors.New("malformed bytes")
 //	    Party hops<1..2^16-1>;
 //	    uint32 retention_days;
 //	    uint64 not_before; uint64 expires;
+//	    select (version) {
+//	        case 1: struct {};
+//	        case 2: Addition additions<1..2^16-1>;
+//	    };
 //	} Task;
+//
+//	struct {
+//	    uint16 type;               /* strictly increasing */
+//	    opaque data<0..2^16-1>;    /* 1: Party relay; 2: uint32 credential_epochs;
+//	                                  3: Party randomness, uint32 evaluations */
+//	} Addition;
 //
 //	struct {
 //	    Field schema<1..2^24-1>;
@@ -96,8 +108,8 @@ func Parse(b []byte) (*Task, error) {
 	if len(b) > MaxBytes {
 		return nil, fmt.Errorf("parsing task: %d bytes, want at most %d", len(b), MaxBytes)
 	}
-	if len(b) > 0 && b[0] != version {
-		return nil, fmt.Errorf("parsing task: version %d, want %d; a newer program made it", b[0], version)
+	if len(b) > 0 && b[0] != version && b[0] != versionProtected {
+		return nil, fmt.Errorf("parsing task: version %d, want %d or %d; a newer program made it", b[0], version, versionProtected)
 	}
 	s := cryptobyte.String(b)
 	var t Task
@@ -115,7 +127,7 @@ func Parse(b []byte) (*Task, error) {
 }
 
 func (t *Task) marshal(b *cryptobyte.Builder) {
-	b.AddUint8(version)
+	b.AddUint8(t.version())
 	b.AddBytes(t.Owner)
 	add8(b, t.OwnedBy)
 	add8(b, t.Metric)
@@ -156,26 +168,35 @@ func (t *Task) marshal(b *cryptobyte.Builder) {
 // marshalEnd writes what tasks of all methods end with.
 func (t *Task) marshalEnd(b *cryptobyte.Builder) {
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		for _, p := range t.Hops {
-			b.AddUint8(uint8(p.Role))
-			add16(b, p.URL)
-			b.AddBytes(p.Identity)
+		for i := range t.Hops {
+			t.Hops[i].marshal(b)
 		}
 	})
 	b.AddUint32(t.RetentionDays)
 	b.AddUint64(uint64(t.NotBefore))
 	b.AddUint64(uint64(t.Expires))
+	if !t.Protection.none() {
+		t.Protection.marshal(b)
+	}
+}
+
+// version returns the first byte of the task's canonical bytes.
+func (t *Task) version() uint8 {
+	if t.Protection.none() {
+		return version
+	}
+	return versionProtected
 }
 
 func (t *Task) unmarshal(s *cryptobyte.String) bool {
 	var v uint8
 	var schema, keep, crowd, extensions cryptobyte.String
-	ok := s.ReadUint8(&v) && v == version &&
+	ok := s.ReadUint8(&v) &&
 		s.ReadBytes((*[]byte)(&t.Owner), 32) &&
 		read8(s, &t.OwnedBy) && read8(s, &t.Metric) && read16(s, &t.Question) && read16(s, &t.Consent) &&
 		s.ReadUint8((*uint8)(&t.Method))
 	if ok && t.Method == Aggregate {
-		return t.unmarshalAggregate(s)
+		return t.unmarshalAggregate(s) && t.unmarshalProtection(s, v)
 	}
 	ok = ok && s.ReadUint24LengthPrefixed(&schema) &&
 		s.ReadUint8((*uint8)(&t.Fragment.Kind)) && s.ReadUint8(&t.Fragment.Field) && s.ReadUint8(&t.Fragment.M) &&
@@ -188,7 +209,11 @@ func (t *Task) unmarshal(s *cryptobyte.String) bool {
 		s.ReadUint16(&t.PayloadSize) && s.ReadUint8LengthPrefixed(&extensions) && t.unmarshalEnd(s)
 	t.Fragment.Keep = append([]uint8(nil), keep...)
 	t.Crowd.Fields = append([]uint8(nil), crowd...)
-	return ok && t.unmarshalSchema(schema) && t.unmarshalExtensions(extensions)
+	return ok && t.unmarshalSchema(schema) && t.unmarshalExtensions(extensions) && t.unmarshalProtection(s, v)
+}
+
+func (t *Task) unmarshalProtection(s *cryptobyte.String, v uint8) bool {
+	return v == version || t.Protection.unmarshal(s)
 }
 
 func (t *Task) unmarshalEnd(s *cryptobyte.String) bool {
@@ -222,7 +247,7 @@ func (t *Task) unmarshalExtensions(s cryptobyte.String) bool {
 func (t *Task) unmarshalHops(s cryptobyte.String) bool {
 	for !s.Empty() && len(t.Hops) <= maxHops {
 		var p Party
-		if !s.ReadUint8((*uint8)(&p.Role)) || !read16(&s, &p.URL) || !s.ReadBytes((*[]byte)(&p.Identity), 32) {
+		if !p.unmarshal(&s) {
 			return false
 		}
 		t.Hops = append(t.Hops, p)

@@ -65,7 +65,8 @@ func (s *Signed) AddSignature(party IdentityKey) error {
 
 // Open returns the task if its bytes are canonical, its owner is one of owners
 // and has signed it, and each further signature is a party's and verifies. A
-// foreign owner is [ErrNotAccepted].
+// foreign owner is [ErrNotAccepted]. A task with a protection that this version does
+// not give is refused: without it reports would be less private than the owner signed.
 func (s *Signed) Open(owners []ed25519.PublicKey) (*Task, ID, error) {
 	t, err := s.check()
 	if err != nil {
@@ -74,6 +75,9 @@ func (s *Signed) Open(owners []ed25519.PublicKey) (*Task, ID, error) {
 	mine := func(o ed25519.PublicKey) bool { return bytes.Equal(o, t.Owner) }
 	if !slices.ContainsFunc(owners, mine) {
 		return nil, ID{}, fmt.Errorf("task %q of %s: %w", t.Metric, FormatPublic(t.Owner), ErrNotAccepted)
+	}
+	if err := t.Protection.implemented(); err != nil {
+		return nil, ID{}, fmt.Errorf("task %q: %w", t.Metric, err)
 	}
 	return t, sha256.Sum256(s.Bytes), nil
 }

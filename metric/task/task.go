@@ -77,6 +77,8 @@ type Task struct {
 	RetentionDays uint32 // how long released tables are kept; 0 means until removed by hand
 	NotBefore     int64  // Unix seconds of the first epoch's start, a multiple of EpochSeconds
 	Expires       int64  // Unix seconds; no epoch ends later
+
+	Protection Protection
 }
 
 // A Role is what a party does with a report.
@@ -89,6 +91,10 @@ const (
 	Leader    Role = 3 // of a task of the method Aggregate, as are the next two
 	Helper    Role = 4
 	Collector Role = 5
+
+	// Beside the way of a report: see Protection.
+	Relay      Role = 6
+	Randomness Role = 7
 )
 
 // A Party is one hop of a report's way. It is known by its URL and its

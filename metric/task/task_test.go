@@ -71,9 +71,9 @@ func TestParseIsCanonical(t *testing.T) {
 	if _, err := task.Parse(make([]byte, task.MaxBytes+1)); err == nil {
 		t.Error("parsed more than the limit")
 	}
-	b[0] = 2
-	if _, err := task.Parse(b); err == nil || !strings.Contains(err.Error(), "version 2") {
-		t.Errorf("version 2 gave %v", err)
+	b[0] = 3
+	if _, err := task.Parse(b); err == nil || !strings.Contains(err.Error(), "version 3") {
+		t.Errorf("version 3 gave %v", err)
 	}
 }
 
@@ -261,7 +261,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	for _, tk := range []*task.Task{sample(), bits(), fields(), list(task.Fragment{Kind: task.Tuples, M: 2})} {
+	for _, tk := range []*task.Task{sample(), protected(), bits(), fields(), list(task.Fragment{Kind: task.Tuples, M: 2})} {
 		b, err := tk.Bytes()
 		if err != nil {
 			f.Fatal(err)

@@ -29,6 +29,7 @@ func (t *Task) Validate() error {
 		t.validatePayload,
 		t.validateHops,
 		t.validateCrowdOnly,
+		t.validateProtection,
 	}
 	if t.Method == Aggregate {
 		checks = t.aggregateChecks()
@@ -363,6 +364,10 @@ func (r Role) String() string {
 		return "helper"
 	case Collector:
 		return "collector"
+	case Relay:
+		return "relay"
+	case Randomness:
+		return "randomness"
 	}
 	return fmt.Sprintf("role %d", uint8(r))
 }

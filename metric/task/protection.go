@@ -1,0 +1,219 @@
+package task
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// A Protection is what stands between the parties of a task and those who send to
+// it, beside the way of the report itself. The zero value is none: clients connect
+// to the first party, caps are kept by honest devices alone, and the value of a
+// quorum can be confirmed by a guess. Canonical bytes of a task without protection
+// are of version 1, of one with protection of version 2.
+type Protection struct {
+	// Relay is the Oblivious HTTP relay through which clients send and fetch
+	// everything. Its organisation is none of the others: same identity keys and
+	// hosts are refused, independence is a promise.
+	Relay Party
+	// CredentialEpochs is how many epochs in a row share the credentials of a
+	// client, a multiple of Crowd.SaltEpochs. 0 means that none are required.
+	// The limits are PerEpoch and PerCrowd; for the method Aggregate one report an epoch.
+	CredentialEpochs uint32
+	// Randomness is the party that evaluates the function from which a hardened
+	// quorum derives all that leaves the device. It wants a quorum and credentials.
+	Randomness Party
+	// Evaluations is how many evaluation requests each client makes an epoch, with
+	// records or without; at least 1 with Randomness, 0 without.
+	Evaluations uint32
+}
+
+// The types of additions to a task's canonical bytes. Numbers 4 to 6 are reserved for
+// blinded crowds, a second crowd and strata.
+const (
+	additionRelay      = 1
+	additionCredential = 2
+	additionRandomness = 3
+)
+
+const (
+	maxCredentialEpochs = 1 << 16
+	maxEvaluations      = 1 << 10
+)
+
+// Relayed reports whether clients reach the task's parties through a relay alone.
+func (t *Task) Relayed() bool { return t.Protection.Relay.Role != 0 }
+
+// Hardened reports whether the task's quorum derives from a randomness party.
+func (t *Task) Hardened() bool { return t.Protection.Randomness.Role != 0 }
+
+// CredentialPeriod returns the epochs [first, end) whose credentials are those of
+// epoch e. Without credentials both are 0.
+func (t *Task) CredentialPeriod(e Epoch) (first, end Epoch) {
+	n := Epoch(t.Protection.CredentialEpochs)
+	if n == 0 {
+		return 0, 0
+	}
+	first = e / n * n
+	return first, first + n
+}
+
+// Parties returns all parties of the task: its hops, then the relay and the
+// randomness party if it has them.
+func (t *Task) Parties() []Party {
+	all := append([]Party(nil), t.Hops...)
+	for _, p := range []Party{t.Protection.Relay, t.Protection.Randomness} {
+		if p.Role != 0 {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// implemented returns an error that names the first protection which this version
+// reads but does not give.
+func (p *Protection) implemented() error {
+	missing := ""
+	switch {
+	case !p.Relay.unused():
+		missing = "a relay"
+	case p.CredentialEpochs != 0:
+		missing = "credentials"
+	case !p.Randomness.unused():
+		missing = "a hardened quorum"
+	default:
+		return nil
+	}
+	return fmt.Errorf("it asks for %s, which this version does not give; a newer program is needed", missing)
+}
+
+func (p *Protection) none() bool {
+	return p.Relay.unused() && p.CredentialEpochs == 0 && p.Randomness.unused() && p.Evaluations == 0
+}
+
+func (p Party) unused() bool { return p.Role == 0 && p.URL == "" && len(p.Identity) == 0 }
+
+func (t *Task) validateProtection() error {
+	p := &t.Protection
+	if err := t.validateProtector("relay", p.Relay, Relay, t.Hops); err != nil {
+		return err
+	}
+	others := t.Hops
+	if t.Relayed() {
+		others = append(others[:len(others):len(others)], p.Relay)
+	}
+	if err := t.validateProtector("randomness", p.Randomness, Randomness, others); err != nil {
+		return err
+	}
+	salt := max(1, t.Crowd.SaltEpochs)
+	switch {
+	case p.CredentialEpochs > maxCredentialEpochs:
+		return fmt.Errorf("credentials: a period of %d epochs, want at most %d", p.CredentialEpochs, maxCredentialEpochs)
+	case p.CredentialEpochs%salt != 0:
+		return fmt.Errorf("credentials: a period of %d epochs, want a multiple of the %d that share a salt", p.CredentialEpochs, salt)
+	case p.Evaluations > maxEvaluations:
+		return fmt.Errorf("randomness: %d evaluations a client and epoch, want at most %d", p.Evaluations, maxEvaluations)
+	case t.Hardened() != (p.Evaluations > 0):
+		return fmt.Errorf("randomness: %d evaluations a client and epoch, want 1 or more with a randomness party and 0 without", p.Evaluations)
+	case t.Hardened() && (t.Method != Crowd || t.Encoding.Kind != Quorum):
+		return errors.New("randomness: only a quorum uses it")
+	case t.Hardened() && p.CredentialEpochs == 0:
+		return errors.New("randomness: a hardened quorum wants credentials, or one client could make several shares of a value")
+	}
+	return nil
+}
+
+func (t *Task) validateProtector(word string, p Party, role Role, others []Party) error {
+	if p.unused() {
+		return nil
+	}
+	if p.Role != role {
+		return fmt.Errorf("%s: the party is a %s", word, p.Role)
+	}
+	if err := p.validate(); err != nil {
+		return fmt.Errorf("%s: %w", word, err)
+	}
+	for _, o := range others {
+		if bytes.Equal(o.Identity, p.Identity) || sameHost(o.URL, p.URL) {
+			return fmt.Errorf("%s has the host or the identity of the %s; it must be an organisation of its own", word, o.Role)
+		}
+	}
+	return nil
+}
+
+// sameHost reports whether two valid URLs name one host. Ports make no difference,
+// but on the loopback interface, where they are all that tells parties apart.
+func sameHost(a, b string) bool {
+	u, errA := url.Parse(a)
+	v, errB := url.Parse(b)
+	if errA != nil || errB != nil || u.Hostname() == "" {
+		return false
+	}
+	if loopback(u.Hostname()) && loopback(v.Hostname()) {
+		return u.Port() == v.Port()
+	}
+	return u.Hostname() == v.Hostname()
+}
+
+// marshal writes what follows the other fields in bytes of version 2.
+func (p *Protection) marshal(b *cryptobyte.Builder) {
+	add := func(kind uint16, present bool, data func(*cryptobyte.Builder)) {
+		if present {
+			b.AddUint16(kind)
+			b.AddUint16LengthPrefixed(data)
+		}
+	}
+	b.AddUint16LengthPrefixed(func(inner *cryptobyte.Builder) {
+		b = inner
+		add(additionRelay, !p.Relay.unused(), p.Relay.marshal)
+		add(additionCredential, p.CredentialEpochs != 0, func(b *cryptobyte.Builder) { b.AddUint32(p.CredentialEpochs) })
+		add(additionRandomness, !p.Randomness.unused(), func(b *cryptobyte.Builder) {
+			p.Randomness.marshal(b)
+			b.AddUint32(p.Evaluations)
+		})
+	})
+}
+
+// unmarshal reads what marshal writes. It refuses types that it does not know: a
+// program that ignored one would send with less protection than the owner signed.
+func (p *Protection) unmarshal(s *cryptobyte.String) bool {
+	var all cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&all) || all.Empty() {
+		return false
+	}
+	last := uint16(0)
+	for !all.Empty() {
+		var kind uint16
+		var data cryptobyte.String
+		if !all.ReadUint16(&kind) || kind <= last || !all.ReadUint16LengthPrefixed(&data) || !p.unmarshalOne(kind, &data) || !data.Empty() {
+			return false
+		}
+		last = kind
+	}
+	return true
+}
+
+func (p *Protection) unmarshalOne(kind uint16, data *cryptobyte.String) bool {
+	switch kind {
+	case additionRelay:
+		return p.Relay.unmarshal(data)
+	case additionCredential:
+		return data.ReadUint32(&p.CredentialEpochs)
+	case additionRandomness:
+		return p.Randomness.unmarshal(data) && data.ReadUint32(&p.Evaluations)
+	}
+	return false
+}
+
+func (p *Party) marshal(b *cryptobyte.Builder) {
+	b.AddUint8(uint8(p.Role))
+	add16(b, p.URL)
+	b.AddBytes(p.Identity)
+}
+
+func (p *Party) unmarshal(s *cryptobyte.String) bool {
+	return s.ReadUint8((*uint8)(&p.Role)) && read16(s, &p.URL) && s.ReadBytes((*[]byte)(&p.Identity), 32)
+}

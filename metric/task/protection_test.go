@@ -1,0 +1,133 @@
+package task_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// protected returns a valid quorum task with every protection.
+func protected() *task.Task {
+	t := quorum()
+	t.Protection = task.Protection{
+		Relay:            task.Party{Role: task.Relay, URL: "https://relay.example", Identity: identity("relay").Public()},
+		CredentialEpochs: 7,
+		Randomness:       task.Party{Role: task.Randomness, URL: "https://randomness.example", Identity: identity("randomness").Public()},
+		Evaluations:      2,
+	}
+	return t
+}
+
+func TestGoldenProtected(t *testing.T) {
+	tk := protected()
+	b, err := tk.Bytes()
+	golden(t, "protected.bin", must(t, b, err))
+	back, err := task.Parse(b)
+	if !reflect.DeepEqual(must(t, back, err), tk) {
+		t.Errorf("parsed %+v\nwant %+v", back, tk)
+	}
+	if n := len(tk.Parties()); n != 4 {
+		t.Errorf("%d parties, want shuffler, analyzer, relay and randomness", n)
+	}
+	if first, end := tk.CredentialPeriod(16); first != 14 || end != 21 {
+		t.Errorf("credential period of epoch 16 is %d to %d, want 14 to 21", first, end)
+	}
+}
+
+// TestProtectionIsCanonical covers the threat of protections that are skipped, come
+// twice or in another order: one task would have two encodings, or a program would
+// read less protection than its owner signed.
+func TestProtectionIsCanonical(t *testing.T) {
+	b, err := protected().Bytes()
+	must(t, b, err)
+	for i := range b {
+		if _, err := task.Parse(b[:i]); err == nil {
+			t.Errorf("parsed %d bytes of %d", i, len(b))
+		}
+		changed := bytes.Clone(b)
+		changed[i] ^= 1
+		tk, err := task.Parse(changed)
+		if err != nil {
+			continue
+		}
+		if again, err := tk.Bytes(); !bytes.Equal(must(t, again, err), changed) {
+			t.Errorf("byte %d: parsed from another encoding than its own", i)
+		}
+	}
+	plain, err := sample().Bytes()
+	must(t, plain, err)
+	plain[0] = 2
+	for name, end := range map[string][]byte{
+		"none":         {},
+		"empty list":   {0, 0},
+		"unknown type": {0, 8, 0, 9, 0, 4, 0, 0, 0, 7},
+		"empty":        {0, 4, 0, 2, 0, 0},
+		"twice":        {0, 16, 0, 2, 0, 4, 0, 0, 0, 7, 0, 2, 0, 4, 0, 0, 0, 7},
+		"zero":         {0, 8, 0, 2, 0, 4, 0, 0, 0, 0},
+		"long":         {0, 9, 0, 2, 0, 5, 0, 0, 0, 7, 0},
+	} {
+		if _, err := task.Parse(append(bytes.Clone(plain), end...)); err == nil {
+			t.Errorf("additions %s: parsed", name)
+		}
+	}
+	if _, err := task.Parse(append(plain, 0, 8, 0, 2, 0, 4, 0, 0, 0, 7)); err != nil {
+		t.Errorf("credentials alone: %v", err)
+	}
+}
+
+func TestProtectionRefuses(t *testing.T) {
+	for want, change := range map[string]func(*task.Task){
+		"relay has the host or the identity of the shuffler": func(t *task.Task) { t.Protection.Relay.URL = "https://shuffler.example:8443" },
+		"relay has the host or the identity of the analyzer": func(t *task.Task) { t.Protection.Relay.Identity = identity("analyzer").Public() },
+		"relay: the party is a shuffler":                     func(t *task.Task) { t.Protection.Relay.Role = task.Shuffler },
+		"relay: identity has 0 bytes":                        func(t *task.Task) { t.Protection.Relay.Identity = ed25519.PublicKey{} },
+		"randomness has the host or the identity of the relay": func(t *task.Task) {
+			t.Protection.Randomness.Identity = t.Protection.Relay.Identity
+		},
+		"randomness: only a quorum": func(t *task.Task) { t.Encoding = task.Encoding{} },
+		"a hardened quorum wants credentials": func(t *task.Task) {
+			t.Protection.CredentialEpochs = 0
+		},
+		"0 evaluations":    func(t *task.Task) { t.Protection.Evaluations = 0 },
+		"5000 evaluations": func(t *task.Task) { t.Protection.Evaluations = 5000 },
+		"a period of 7 epochs, want a multiple of the 2": func(t *task.Task) {
+			t.Encoding, t.Protection.Randomness, t.Protection.Evaluations = task.Encoding{}, task.Party{}, 0
+			t.Crowd.SaltEpochs = 2
+		},
+		"a period of 100000 epochs": func(t *task.Task) { t.Protection.CredentialEpochs = 100_000 },
+	} {
+		tk := protected()
+		change(tk)
+		if _, err := tk.Bytes(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// TestLoopbackParties holds that parties on one machine, which tests and the demo
+// have, are told apart by their ports.
+func TestLoopbackParties(t *testing.T) {
+	tk := protected()
+	tk.Hops[0].URL, tk.Protection.Relay.URL = "http://127.0.0.1:1000", "http://localhost:1001"
+	if _, err := tk.Bytes(); err != nil {
+		t.Error(err)
+	}
+	tk.Protection.Relay.URL = "http://localhost:1000"
+	if _, err := tk.Bytes(); err == nil {
+		t.Error("relay on the port of the shuffler was accepted")
+	}
+}
+
+// TestOpenRefusesUngiven covers the threat of a program that opens a task whose
+// protection it does not give.
+func TestOpenRefusesUngiven(t *testing.T) {
+	signed, err := task.Sign(protected(), identity("owner"))
+	must(t, signed, err)
+	if _, _, err := signed.Open([]ed25519.PublicKey{identity("owner").Public()}); err == nil || !strings.Contains(err.Error(), "newer program") {
+		t.Errorf("got %v", err)
+	}
+}
