@@ -16,8 +16,8 @@ import (
 // are of version 1, of one with protection of version 2.
 type Protection struct {
 	// Relay is the Oblivious HTTP relay through which clients send and fetch
-	// everything. Its organisation is none of the others: same identity keys and
-	// hosts are refused, independence is a promise.
+	// everything. It is an organisation of its own: identity keys and
+	// hosts of other parties are refused, independence is a promise.
 	Relay Party
 	// CredentialEpochs is how many epochs in a row share the credentials of a
 	// client, a multiple of Crowd.SaltEpochs. 0 means that none are required.
