@@ -10,7 +10,7 @@ import (
 )
 
 // A Protection is what stands between the parties of a task and those who send to
-// it, beside the way of the report itself. The zero value is none: clients connect
+// it, beside the way of the report itself. In the zero value clients connect
 // to the first party, caps are kept by honest devices alone, and the value of a
 // quorum can be confirmed by a guess. Canonical bytes of a task without protection
 // are of version 1, of one with protection of version 2.
