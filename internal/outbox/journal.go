@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"iter"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	format "github.com/shoal-project/shoal/internal/journal"
 )
 
 // The journal is one file: a header, then one frame a commit. A commit is
@@ -25,9 +25,9 @@ import (
 //
 //	header  magic[16] salt[32] check[16] mark[16] mark[16]
 //	mark    number u64, CRC-32C of it u32, zeros[4]
-//	frame   length u32, number u64, CRC-32C of these two u32, nonce[12], ciphertext
+//	frame   a numbered frame of internal/journal: nonce[12], ciphertext
 //
-// Length counts nonce and ciphertext. Frames are numbered from 1; the number is
+// Frames are numbered from 1; the number is
 // the ciphertext's associated data. The key is derived from the outbox's key
 // and the salt, which is new whenever the file is rewritten.
 //
@@ -44,13 +44,13 @@ const (
 	markSize   = 16
 	headerV1   = len(magic) + saltSize + checkSize
 	headerSize = headerV1 + 2*markSize
-	frameHead  = 4 + 8 + 4
 	maxFrame   = 64 << 20
 	maxJournal = 1 << 30
 	chunk      = 256 << 10 // plaintext of a frame of a rewritten journal, roughly
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// frames is the format of the journal's frames: a nonce, at least an empty ciphertext.
+var frames = format.Format{Numbered: true, Min: 12 + 16, Max: maxFrame}
 
 // A journal knows where a journal file ends. It is not safe for concurrent
 // use.
@@ -92,8 +92,7 @@ func (j *journal) use(h header) error {
 
 // appendMark appends the mark of a frame.
 func appendMark(dst []byte, frame uint64) []byte {
-	dst = binary.BigEndian.AppendUint64(dst, frame)
-	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[len(dst)-8:], castagnoli))
+	dst = format.AppendSum(binary.BigEndian.AppendUint64(dst, frame), len(dst), 0)
 	return append(dst, 0, 0, 0, 0)
 }
 
@@ -102,7 +101,7 @@ func appendMark(dst []byte, frame uint64) []byte {
 func readMarks(marks []byte) uint64 {
 	highest, legible := uint64(0), false
 	for ; len(marks) >= markSize; marks = marks[markSize:] {
-		if crc32.Checksum(marks[:8], castagnoli) == binary.BigEndian.Uint32(marks[8:]) {
+		if format.HasSum(marks[:12], 0) {
 			highest, legible = max(highest, binary.BigEndian.Uint64(marks)), true
 		}
 	}
@@ -196,10 +195,7 @@ func (j *journal) seal(dst, plain []byte) ([]byte, error) {
 	if length > maxFrame {
 		return nil, fmt.Errorf("a commit of %d bytes is more than the journal takes (%d)", len(plain), maxFrame)
 	}
-	dst = binary.BigEndian.AppendUint32(dst, uint32(length))
-	dst = binary.BigEndian.AppendUint64(dst, j.frame)
-	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[len(dst)-12:], castagnoli))
-	dst = append(dst, nonce...)
+	dst = append(format.BeginNumbered(dst, length, j.frame), nonce...)
 	return j.aead.Seal(dst, nonce, plain, frameAAD(j.frame)), nil
 }
 
@@ -258,72 +254,53 @@ type found struct {
 // the last good one. It calls damaged when the state may lack changes.
 func (j *journal) read(data []byte, apply func(op), damaged func()) (found, error) {
 	var fd found
-	for at := 0; at < len(data); {
-		plain, size := j.open(data[at:], j.frame)
-		if plain == nil {
-			skip := j.resync(data[at:])
-			if skip < 0 {
-				fd.torn = int64(len(data) - at)
-				break
-			}
-			fd.damaged = append(fd.damaged, Damage{j.end, int64(skip)})
-			damaged()
-			at += skip
-			j.end += int64(skip)
-			j.frame = binary.BigEndian.Uint64(data[at+4:])
-			continue
+	scan := format.ScanBytes(frames, data)
+	scan.Number, scan.Open = j.frame, j.open
+	start := j.end
+	for {
+		plain, gap, err := scan.Next()
+		if errors.Is(err, io.EOF) {
+			return fd, nil
 		}
-		ops, err := decodeOps(plain)
 		if err != nil {
 			return fd, err
 		}
-		for _, o := range ops {
-			apply(o)
+		if gap.Torn {
+			fd.torn = gap.End - gap.Start
+			return fd, nil
 		}
-		fd.frames++
-		at += size
-		j.end += int64(size)
-		j.frame++
+		if plain == nil {
+			fd.damaged = append(fd.damaged, Damage{start + gap.Start, gap.End - gap.Start})
+			damaged()
+		} else if err := applyOps(plain, apply); err != nil {
+			return fd, err
+		} else {
+			fd.frames++
+		}
+		j.end, j.frame = start+scan.Offset(), scan.Number
 	}
-	return fd, nil
 }
 
-// open decrypts the frame that data begins with, if it is the one expected. It
-// returns nil if it is not, else a slice that is not nil.
-func (j *journal) open(data []byte, number uint64) ([]byte, int) {
-	length, got, ok := parseHead(data)
-	nonce := j.aead.NonceSize()
-	if !ok || got != number || length < nonce+j.aead.Overhead() || length > len(data)-frameHead {
-		return nil, 0
-	}
-	body := data[frameHead : frameHead+length]
-	plain, err := j.aead.Open([]byte{}, body[:nonce], body[nonce:], frameAAD(number))
+func applyOps(plain []byte, apply func(op)) error {
+	ops, err := decodeOps(plain)
 	if err != nil {
-		return nil, 0
+		return err
 	}
-	return plain, frameHead + length
+	for _, o := range ops {
+		apply(o)
+	}
+	return nil
 }
 
-func parseHead(data []byte) (int, uint64, bool) {
-	if len(data) < frameHead || crc32.Checksum(data[:12], castagnoli) != binary.BigEndian.Uint32(data[12:]) {
-		return 0, 0, false
+// open decrypts the payload of a frame. It returns nil if it is not what was sealed
+// under that number, else a slice that is not nil.
+func (j *journal) open(number uint64, payload []byte) []byte {
+	nonce := j.aead.NonceSize()
+	plain, err := j.aead.Open([]byte{}, payload[:nonce], payload[nonce:], frameAAD(number))
+	if err != nil {
+		return nil
 	}
-	length := binary.BigEndian.Uint32(data)
-	return int(min(length, maxFrame+1)), binary.BigEndian.Uint64(data[4:]), length <= maxFrame
-}
-
-// resync returns where in data the next good frame begins, -1 if nowhere.
-func (j *journal) resync(data []byte) int {
-	for at := range data {
-		_, number, ok := parseHead(data[at:])
-		if !ok || number < j.frame {
-			continue
-		}
-		if plain, _ := j.open(data[at:], number); plain != nil {
-			return at
-		}
-	}
-	return -1
+	return plain
 }
 
 // errNoJournal: there is no journal file yet.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	format "github.com/shoal-project/shoal/internal/journal"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -257,19 +258,20 @@ func TestFramesCannotBeMoved(t *testing.T) {
 	ops := everyOp()[:3]
 	_, file := testJournal(t, ops)
 	body := file[headerSize:]
-	var frames [][]byte
+	var all [][]byte
 	for at := 0; at < len(body); {
-		length, _, ok := parseHead(body[at:])
+		_, payload, ok := frames.Decode(body[at:])
 		if !ok {
 			t.Fatal("cannot parse a good journal")
 		}
-		frames = append(frames, body[at:at+frameHead+length])
-		at += frameHead + length
+		end := at + format.NumberedHead + len(payload)
+		all = append(all, body[at:end])
+		at = end
 	}
 	for name, data := range map[string][]byte{
-		"swapped":  slices.Concat(frames[1], frames[0], frames[2]),
-		"repeated": slices.Concat(frames[0], frames[0], frames[1], frames[2]),
-		"left out": slices.Concat(frames[0], frames[2]),
+		"swapped":  slices.Concat(all[1], all[0], all[2]),
+		"repeated": slices.Concat(all[0], all[0], all[1], all[2]),
+		"left out": slices.Concat(all[0], all[2]),
 	} {
 		j, _ := testJournal(t, nil)
 		fd, err := j.read(data, func(op) {}, func() {})
@@ -418,7 +420,7 @@ func TestAtRest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(after) >= len(before) || bytes.Contains(after, before[headerSize+frameHead:]) {
+	if len(after) >= len(before) || bytes.Contains(after, before[headerSize+format.NumberedHead:]) {
 		t.Error("what was dropped is still in the journal")
 	}
 	_ = b.Close()

@@ -78,7 +78,7 @@ func (l *Log) commit(b *batch) error {
 		}
 	}
 	a := l.active
-	frame(b.buf, a.seed)
+	frames(a.seed, l.maxRecord).Finish(b.buf)
 	if _, err := a.file.WriteAt(b.buf, a.size); err != nil {
 		return l.truncateBack(err)
 	}

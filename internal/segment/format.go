@@ -6,10 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/shoal-project/shoal/internal/journal"
 )
 
 // A segment is a file; integers are big endian, checksums CRC-32C:
@@ -19,9 +20,7 @@ import (
 //	        4  MaxRecord of the log that wrote it
 //	       12  random salt
 //	        4  checksum of the header so far: the seed
-//	record  4  length of the bytes
-//	        4  checksum of length and bytes, continued from the seed
-//	           the bytes
+//	record     a plain frame of internal/journal, with that seed
 //	…
 //	footer  8  magic "\xff\xff\xff\xffSEAL", not the beginning of any record
 //	        8  number of records
@@ -36,7 +35,7 @@ const (
 	headerMagic = "SHOALSG1"
 	footerMagic = "\xff\xff\xff\xffSEAL"
 	headerSize  = 8 + 8 + 4 + 12 + 4
-	frameSize   = 4 + 4
+	frameSize   = journal.Head
 	footerSize  = 8 + 8 + 8 + sha256.Size + 4
 
 	maxRecordLimit = 1 << 30
@@ -47,8 +46,6 @@ const (
 	segSuffix  = ".seg"  // sealed
 	tmpSuffix  = ".tmp"  // being copied from an open one
 )
-
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 func fileName(number uint64, suffix string) string { return fmt.Sprintf("%08d%s", number, suffix) }
 
@@ -81,7 +78,7 @@ func newHeader(number uint64, maxRecord int, random io.Reader) ([]byte, header, 
 	if _, err := io.ReadFull(random, b[20:]); err != nil {
 		return nil, header{}, fmt.Errorf("drawing a salt: %w", err)
 	}
-	seed := crc32.Checksum(b, castagnoli())
+	seed := journal.Sum(0, b)
 	return binary.BigEndian.AppendUint32(b, seed), header{number, maxRecord, seed}, nil
 }
 
@@ -95,25 +92,15 @@ func parseHeader(b []byte) (header, error) {
 		maxRecord: int(min(binary.BigEndian.Uint32(b[16:]), maxRecordLimit)),
 		seed:      binary.BigEndian.Uint32(b[headerSize-4:]),
 	}
-	if h.seed != crc32.Checksum(b[:headerSize-4], castagnoli()) || string(b[:8]) != headerMagic {
+	if !journal.HasSum(b[:headerSize], 0) || string(b[:8]) != headerMagic {
 		return h, errHeader
 	}
 	return h, nil
 }
 
-// frame fills in the checksums of the records in b, whose lengths are there.
-func frame(b []byte, seed uint32) {
-	table := castagnoli()
-	for len(b) > 0 {
-		end := frameSize + int(binary.BigEndian.Uint32(b))
-		binary.BigEndian.PutUint32(b[4:], checksum(b[:end], seed, table))
-		b = b[end:]
-	}
-}
-
-// checksum covers the length and the bytes of a framed record.
-func checksum(record []byte, seed uint32, table *crc32.Table) uint32 {
-	return crc32.Update(crc32.Update(seed, table, record[:4]), table, record[frameSize:])
+// frames is the format of records whose checksums continue from a seed.
+func frames(seed uint32, maxRecord int) journal.Format {
+	return journal.Format{Seed: seed, Max: maxRecord}
 }
 
 // footer is the decoded end of a sealed segment.
@@ -129,7 +116,7 @@ func (f footer) bytes(seed uint32) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(f.records))
 	b = binary.BigEndian.AppendUint64(b, uint64(f.size))
 	b = append(b, f.digest[:]...)
-	return binary.BigEndian.AppendUint32(b, crc32.Update(seed, castagnoli(), b))
+	return journal.AppendSum(b, 0, seed)
 }
 
 // parseFooter decodes the last footerSize bytes of a file of the given size. It

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/journal"
 )
 
 const (
@@ -201,15 +201,8 @@ func (l *Log) signal() {
 }
 
 func (b *batch) add(record []byte) {
-	b.buf = appendRecord(b.buf, record)
+	b.buf = append(journal.Begin(b.buf, len(record)), record...)
 	b.records++
-}
-
-// appendRecord frames a record, leaving room for its checksum.
-func appendRecord(b, record []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(record)))
-	b = append(b, 0, 0, 0, 0)
-	return append(b, record...)
 }
 
 func (l *Log) wait(ctx context.Context, b *batch) error {

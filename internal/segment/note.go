@@ -3,7 +3,6 @@ package segment
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/journal"
 )
 
 // The file "acknowledged" records how many records each segment of a log had when they
@@ -63,9 +63,8 @@ func newNote(random io.Reader) ([]byte, uint32, error) {
 	if _, err := io.ReadFull(random, b[8:28]); err != nil {
 		return nil, 0, err
 	}
-	seed := crc32.Checksum(b[:28], castagnoli())
-	binary.BigEndian.PutUint32(b[28:], seed)
-	return b, seed, nil
+	seed := journal.Sum(0, b[:28])
+	return binary.BigEndian.AppendUint32(b[:28], seed), seed, nil
 }
 
 // parseNote returns the entries of a note, and its seed. What is damaged in it is left
@@ -74,13 +73,13 @@ func parseNote(b []byte) (all []noted, seed uint32, ok bool) {
 	if len(b) < slotSize || string(b[:8]) != noteMagic {
 		return nil, 0, false
 	}
-	seed = crc32.Checksum(b[:28], castagnoli())
-	if binary.BigEndian.Uint32(b[28:]) != seed {
+	if !journal.HasSum(b[:slotSize], 0) {
 		return nil, 0, false
 	}
+	seed = binary.BigEndian.Uint32(b[28:])
 	for b = b[slotSize:]; len(b) >= slotSize; b = b[slotSize:] {
 		n := noted{binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:])), int64(binary.BigEndian.Uint64(b[16:]))}
-		if crc32.Update(seed, castagnoli(), b[:28]) != binary.BigEndian.Uint32(b[28:]) || n.number == 0 || n.number >= 1<<62 || n.records <= 0 || n.size < 0 {
+		if !journal.HasSum(b[:slotSize], seed) || n.number == 0 || n.number >= 1<<62 || n.records <= 0 || n.size < 0 {
 			continue
 		}
 		all = append(all, n)
@@ -94,7 +93,7 @@ func (n noted) append(b []byte, seed uint32) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(n.records))
 	b = binary.BigEndian.AppendUint64(b, uint64(n.size))
 	b = append(b, 0, 0, 0, 0)
-	return binary.BigEndian.AppendUint32(b, crc32.Update(seed, castagnoli(), b[start:]))
+	return journal.AppendSum(b, start, seed)
 }
 
 // readNote returns the entries of the note in a directory, by number of the segment.

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/journal"
 )
 
 // snapshot copies the list of segments as it is now.
@@ -101,9 +102,9 @@ func (r *reading) records(f durable.File, yield func([]byte, error) bool) (bool,
 		return false, err
 	}
 	scan := newScanner(f, s.header, s.size, r.window)
-	defer func() { r.window = scan.window }()
+	defer func() { r.window = scan.Window() }()
 	for r.count < r.segment.records {
-		record, g, err := scan.next()
+		record, g, err := scan.Next()
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
@@ -124,11 +125,11 @@ func (r *reading) records(f durable.File, yield func([]byte, error) bool) (bool,
 	return true, nil
 }
 
-func (r *reading) expected(g gap) bool {
-	return slices.ContainsFunc(r.segment.gaps, func(k gap) bool { return k.start == g.start && k.end == g.end })
+func (r *reading) expected(g journal.Gap) bool {
+	return slices.ContainsFunc(r.segment.gaps, func(k journal.Gap) bool { return k.Start == g.Start && k.End == g.End })
 }
 
-func (r *reading) damage(g gap) Damage {
+func (r *reading) damage(g journal.Gap) Damage {
 	r.known = true
-	return Damage{File: r.path, Offset: g.start, Bytes: g.end - g.start, Records: g.records}
+	return Damage{File: r.path, Offset: g.Start, Bytes: g.End - g.Start, Records: g.Frames}
 }

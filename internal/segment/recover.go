@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"maps"
@@ -14,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/journal"
 )
 
 // segment is one file of the log, as far as its records are durable.
@@ -22,7 +22,7 @@ type segment struct {
 	sealed  bool              // else the file is *.open, the active one or one to salvage
 	size    int64             // bytes of header and records
 	records int64             // readable ones
-	gaps    []gap             // reported by Open already
+	gaps    []journal.Gap     // reported by Open already
 	digest  [sha256.Size]byte // if sealed
 }
 
@@ -111,7 +111,7 @@ func (l *Log) loadFile(number uint64, suffix string, r *Recovery) error {
 		r.Torn += s.truncateTail()
 	}
 	for _, g := range s.gaps {
-		r.Damaged = append(r.Damaged, Damage{path, g.start, g.end - g.start, g.records})
+		r.Damaged = append(r.Damaged, Damage{path, g.Start, g.End - g.Start, g.Frames})
 	}
 	if s.sealed {
 		l.segments = append(l.segments, &s.segment)
@@ -132,11 +132,11 @@ func (l *Log) loadFile(number uint64, suffix string, r *Recovery) error {
 // a write that was not finished, and returns its size in bytes.
 func (s *segment) truncateTail() int64 {
 	n := len(s.gaps)
-	if n == 0 || s.gaps[n-1].end != s.size {
+	if n == 0 || !s.gaps[n-1].Torn {
 		return 0
 	}
-	s.size = s.gaps[n-1].start
-	torn := s.gaps[n-1].end - s.size
+	s.size = s.gaps[n-1].Start
+	torn := s.gaps[n-1].End - s.size
 	s.gaps = s.gaps[:n-1]
 	return torn
 }
@@ -167,7 +167,7 @@ func inspectFile(f io.ReaderAt, size int64, sealed bool, maxRecord int) (inspect
 	if size < headerSize {
 		s := inspected{segment: segment{size: size}}
 		if size > 0 || sealed {
-			s.gaps = []gap{{0, size, -1}}
+			s.gaps = []journal.Gap{{End: size, Torn: !sealed, Frames: -1}}
 		}
 		return s, nil
 	}
@@ -185,7 +185,7 @@ func inspectFile(f io.ReaderAt, size int64, sealed bool, maxRecord int) (inspect
 	if err != nil {
 		return inspected{}, err
 	}
-	h.seed = crc32.Checksum(b[:headerSize-4], castagnoli())
+	h.seed = journal.Sum(0, b[:headerSize-4])
 	computed, err := inspectRecords(f, h, size, sealed)
 	if err != nil {
 		return inspected{}, err
@@ -195,9 +195,9 @@ func inspectFile(f io.ReaderAt, size int64, sealed bool, maxRecord int) (inspect
 		best = computed
 	}
 	if best.records > 0 || sealed {
-		best.gaps = slices.Insert(best.gaps, 0, gap{0, headerSize, 0})
+		best.gaps = slices.Insert(best.gaps, 0, journal.Gap{End: headerSize})
 	} else {
-		best.gaps = []gap{{0, size, -1}}
+		best.gaps = []journal.Gap{{End: size, Torn: true, Frames: -1}}
 	}
 	return best, nil
 }
@@ -213,7 +213,7 @@ func inspectRecords(f io.ReaderAt, h header, size int64, sealed bool) (inspected
 	}
 	scan := newScanner(f, h, s.size, nil)
 	for {
-		record, g, err := scan.next()
+		record, g, err := scan.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -227,7 +227,7 @@ func inspectRecords(f io.ReaderAt, h header, size int64, sealed bool) (inspected
 		}
 	}
 	if hasFooter && len(s.gaps) == 1 {
-		s.gaps[0].records = foot.records - s.records
+		s.gaps[0].Frames = foot.records - s.records
 	}
 	if hasFooter || !sealed {
 		return s, nil
@@ -239,7 +239,7 @@ func inspectRecords(f io.ReaderAt, h header, size int64, sealed bool) (inspected
 // the records that it has.
 func withoutFooter(f io.ReaderAt, s inspected) (inspected, error) {
 	if len(s.gaps) == 0 {
-		s.gaps = []gap{{s.size, s.size, -1}} // cut off between two records
+		s.gaps = []journal.Gap{{Start: s.size, End: s.size, Frames: -1}} // cut off between two records
 	}
 	hash := sha256.New()
 	if _, err := io.Copy(hash, io.NewSectionReader(f, 0, s.size)); err != nil {
@@ -326,19 +326,19 @@ func (l *Log) copyRecords(from, to string, s *segment) (footer, error) {
 	if err != nil {
 		return footer{}, err
 	}
-	foot, err := l.writeCopy(out, newScanner(in, old.header, old.size, nil), s.number)
+	foot, err := l.writeCopy(out, newScanner(in, old.header, old.size, nil), s.number, max(old.header.maxRecord, l.maxRecord))
 	return foot, errors.Join(err, out.Close())
 }
 
 // writeCopy writes a whole segment of the records of in, durably except for
 // its name.
-func (l *Log) writeCopy(out durable.File, in *scanner, number uint64) (footer, error) {
-	head, h, err := newHeader(number, max(in.max, l.maxRecord), l.random)
+func (l *Log) writeCopy(out durable.File, in *journal.Scanner, number uint64, maxRecord int) (footer, error) {
+	head, h, err := newHeader(number, maxRecord, l.random)
 	if err != nil {
 		return footer{}, err
 	}
 	hash := sha256.New()
-	buffered := bufio.NewWriterSize(out, windowSize)
+	buffered := bufio.NewWriterSize(out, 256<<10)
 	w := io.MultiWriter(hash, buffered)
 	if _, err := w.Write(head); err != nil {
 		return footer{}, err
@@ -346,7 +346,7 @@ func (l *Log) writeCopy(out durable.File, in *scanner, number uint64) (footer, e
 	foot := footer{size: headerSize}
 	var framed []byte
 	for {
-		record, _, err := in.next()
+		record, _, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -356,8 +356,7 @@ func (l *Log) writeCopy(out durable.File, in *scanner, number uint64) (footer, e
 		if record == nil {
 			continue // a gap
 		}
-		framed = appendRecord(framed[:0], record)
-		frame(framed, h.seed)
+		framed = frames(h.seed, maxRecord).Append(framed[:0], record)
 		if _, err := w.Write(framed); err != nil {
 			return footer{}, err
 		}

@@ -4,11 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/journal"
 )
 
 // The file "sealed" ends a log and lists its segments:
@@ -30,7 +30,7 @@ func appendSeal(b []byte, segments []*segment) []byte {
 		b = binary.BigEndian.AppendUint64(b, uint64(s.records))
 		b = append(b, s.digest[:]...)
 	}
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli()))
+	return journal.AppendSum(b, start, 0)
 }
 
 // parseSeal returns number, records and digest of each segment.
@@ -39,12 +39,11 @@ func parseSeal(b []byte) ([]segment, bool) {
 	if entries < 0 || entries%sealEntry != 0 || string(b[:len(sealMagic)]) != sealMagic {
 		return nil, false
 	}
-	end := len(b) - 4
-	if crc32.Checksum(b[:end], castagnoli()) != binary.BigEndian.Uint32(b[end:]) {
+	if !journal.HasSum(b, 0) {
 		return nil, false
 	}
 	var segments []segment
-	for e := b[len(sealMagic):end]; len(e) > 0; e = e[sealEntry:] {
+	for e := b[len(sealMagic) : len(b)-4]; len(e) > 0; e = e[sealEntry:] {
 		segments = append(segments, segment{
 			number:  binary.BigEndian.Uint64(e),
 			records: int64(binary.BigEndian.Uint64(e[8:])),

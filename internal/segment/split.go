@@ -2,7 +2,6 @@ package segment
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -261,12 +260,9 @@ func (p *splitting) add(to int, record []byte) error {
 	if t.exists {
 		return nil
 	}
-	start := len(t.buf)
-	t.buf = appendRecord(t.buf, record)
-	framed := t.buf[start:]
-	binary.BigEndian.PutUint32(framed[4:], checksum(framed, t.seed, castagnoli()))
+	t.buf = frames(t.seed, p.log.maxRecord).Append(t.buf, record)
 	t.records++
-	if p.pending += len(framed); p.pending < splitMemory {
+	if p.pending += frameSize + len(record); p.pending < splitMemory {
 		return nil
 	}
 	return p.flush()

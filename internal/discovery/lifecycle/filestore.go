@@ -5,13 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	format "github.com/shoal-project/shoal/internal/journal"
 )
 
 // A FileStore is a Store in a directory of its own. Its one file is a journal:
@@ -36,11 +37,10 @@ type FileStore struct {
 // The journal:
 //
 //	head   magic[24]
-//	frame  length u32, CRC-32C of length and payload u32, payload
+//	frame  a plain frame of internal/journal, with seed 0 and a payload that is not empty
 //	payload: changes, each: key length u8, key, 0 to delete or 1 and value length u32, value
 const (
 	storeMagic = "shoal discovery store 1\n"
-	frameHead  = 8
 	maxFrame   = 64 << 20
 	maxStore   = 256 << 20
 	slack      = 256 << 10 // stale bytes that are never worth a new file
@@ -106,7 +106,7 @@ func (s *FileStore) name() string { return filepath.Join(s.dir, "store") }
 // crash interrupts is finished when the store is opened.
 func (s *FileStore) marker() string { return filepath.Join(s.dir, "clearing") }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var frames = format.Format{Min: 1, Max: maxFrame}
 
 // errDamaged: frames are missing or cannot be read.
 var errDamaged = errors.New("the file is damaged: restore it, or remove it and with it what is known as private")
@@ -116,60 +116,45 @@ func (s *FileStore) read(data []byte) error {
 	if len(data) > maxStore || len(data) < len(storeMagic) || string(data[:len(storeMagic)]) != storeMagic {
 		return errDamaged
 	}
-	s.end = int64(len(storeMagic))
-	for rest := data[len(storeMagic):]; len(rest) > 0; {
-		payload, ok := frame(rest)
-		if !ok {
-			if s.follows(rest) {
+	data = data[len(storeMagic):]
+	scan := format.ScanBytes(frames, data)
+	scan.Open = func(_ uint64, payload []byte) []byte {
+		if _, err := parseChanges(payload); err != nil {
+			return nil
+		}
+		return payload
+	}
+	for {
+		payload, gap, err := scan.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if payload == nil {
+			// A whole frame that holds no changes was not torn by a crash.
+			if _, _, whole := frames.Decode(data[gap.Start:]); whole || !gap.Torn {
 				return errDamaged
 			}
 			s.broken = true // the next Apply must not leave it in front of its own frame
-			break
+			s.end = int64(len(storeMagic)) + gap.Start
+			s.measure()
+			return nil
 		}
 		changes, err := parseChanges(payload)
 		if err != nil {
 			return err
 		}
 		apply(s.records, changes)
-		s.end += int64(frameHead + len(payload))
-		rest = rest[frameHead+len(payload):]
 	}
+	s.end = int64(len(storeMagic) + len(data))
 	s.measure()
 	return nil
 }
 
-// follows reports whether there is a good frame somewhere behind a bad one. What a
-// crash leaves of the last frame has none behind it.
-func (s *FileStore) follows(rest []byte) bool {
-	for i := 1; i < len(rest); i++ {
-		if payload, ok := frame(rest[i:]); ok {
-			if changes, err := parseChanges(payload); err == nil && len(changes) > 0 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// frame returns the payload of the frame that b begins with.
-func frame(b []byte) ([]byte, bool) {
-	if len(b) < frameHead {
-		return nil, false
-	}
-	n := binary.BigEndian.Uint32(b)
-	if n == 0 || n > maxFrame || int(n) > len(b)-frameHead {
-		return nil, false
-	}
-	payload := b[frameHead : frameHead+int(n)]
-	return payload, sum(b[:4], payload) == binary.BigEndian.Uint32(b[4:])
-}
-
-func sum(length, payload []byte) uint32 {
-	return crc32.Update(crc32.Checksum(length, castagnoli), castagnoli, payload)
-}
-
 func encodeFrame(changes []Change) ([]byte, error) {
-	b := make([]byte, frameHead, 1024)
+	b := make([]byte, 0, 1024)
 	for _, c := range changes {
 		if c.Key == "" || len(c.Key) > maxKeyName {
 			return nil, errKeyName
@@ -184,12 +169,10 @@ func encodeFrame(changes []Change) ([]byte, error) {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(c.Value)))
 		b = append(b, c.Value...)
 	}
-	if len(b)-frameHead > maxFrame {
+	if len(b) > maxFrame {
 		return nil, errors.New("more than the store takes at once")
 	}
-	binary.BigEndian.PutUint32(b, uint32(len(b)-frameHead))
-	binary.BigEndian.PutUint32(b[4:], sum(b[:4], b[frameHead:]))
-	return b, nil
+	return frames.Append(make([]byte, 0, format.Head+len(b)), b), nil
 }
 
 func parseChanges(b []byte) ([]Change, error) {
@@ -217,7 +200,7 @@ func parseChanges(b []byte) ([]Change, error) {
 
 // measure counts what a journal of the records alone would have.
 func (s *FileStore) measure() {
-	s.live = int64(len(storeMagic) + frameHead)
+	s.live = int64(len(storeMagic) + format.Head)
 	for k, v := range s.records {
 		s.live += int64(6 + len(k) + len(v))
 	}
