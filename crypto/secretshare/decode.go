@@ -9,96 +9,100 @@ import (
 )
 
 const (
-	// sampleSize bounds the decoder's work, which is quadratic: of a larger
-	// group a random sample of this size is decoded.
-	sampleSize = 1024
-	// samples bounds how many samples are decoded.
-	samples = 4
-	// tries bounds how many subsets of t points are tried, before and after the
-	// decoder.
+	// DecodeSize is the size up to which a group is decoded as a whole, which takes
+	// time quadratic in it. Of a larger one a random sample of this size is.
+	DecodeSize = 1 << 14
+	// firstSample is the size of the first sample that is decoded, or twice the
+	// threshold if that is more: a few wrong points are found in it.
+	firstSample = 512
+	// samples is how many samples of DecodeSize are decoded of a larger group.
+	samples = 2
+	// tries is how many subsets of t points are tried by chance, beside the decoder.
 	tries = 8
 )
 
-// find finds the secret whose keys open the ciphertext, and leaves them in
-// r.keys. The first t points do if no client cheated; then luck, which a few wrong
-// points among many need; then the Reed-Solomon decoder, which corrects (n-t)/2
-// wrong points; then luck again.
-func (r *Recoverer) find(ciphertext []byte, random io.Reader) ([]byte, error) {
-	if len(r.points) >= r.t {
-		if message, ok := r.try(r.points[:r.t], ciphertext); ok {
-			return message, nil
-		}
+// An accept function reports whether r.keys, which are those of a secret that
+// may be the right one, are.
+type accept func() bool
+
+// find finds the secret whose keys are accepted, and leaves them in r.keys. The
+// first t points do if no client cheated. Else the decoder finds up to (n-t)/2 wrong
+// points; beside it a few random subsets are tried: before it where that costs less,
+// and after it because they may succeed where more points are wrong.
+func (r *Recoverer) find(ok accept, random io.Reader) error {
+	if len(r.points) >= r.t && r.try(r.points[:r.t], ok) {
+		return nil
 	}
 	r.points = once(r.points)
 	if len(r.points) < r.t {
-		return nil, ErrTooFew
+		return ErrTooFew
 	}
-	for _, step := range []func([]byte, io.Reader) ([]byte, bool, error){r.subsets, r.decoded, r.subsets} {
-		message, ok, err := step(ciphertext, random)
+	steps := []func(accept, io.Reader) (bool, error){r.decoded, r.subsets}
+	if n := min(len(r.points), firstSample); tries*r.t*r.t < n*n {
+		steps = []func(accept, io.Reader) (bool, error){r.subsets, r.decoded, r.subsets}
+	}
+	for _, step := range steps {
+		found, err := step(ok, random)
 		if err != nil {
-			return nil, fmt.Errorf("drawing a subset of shares: %w", err)
+			return fmt.Errorf("drawing a subset of shares: %w", err)
 		}
-		if ok {
-			return message, nil
+		if found {
+			return nil
 		}
 	}
-	return nil, ErrNoKey
+	return ErrNoKey
 }
 
 // subsets tries random subsets of t points.
-func (r *Recoverer) subsets(ciphertext []byte, random io.Reader) ([]byte, bool, error) {
+func (r *Recoverer) subsets(ok accept, random io.Reader) (bool, error) {
 	for range tries {
 		if err := shuffle(r.points, r.t, random); err != nil {
-			return nil, false, err
+			return false, err
 		}
-		if message, ok := r.try(r.points[:r.t], ciphertext); ok {
-			return message, true, nil
+		if r.try(r.points[:r.t], ok) {
+			return true, nil
 		}
 	}
-	return nil, false, nil
+	return false, nil
 }
 
-// decoded tries what the Reed-Solomon decoder finds.
-func (r *Recoverer) decoded(ciphertext []byte, random io.Reader) ([]byte, bool, error) {
+// decoded decodes random samples, each four times as large as the one before, and
+// in the end the whole group or samples of DecodeSize.
+func (r *Recoverer) decoded(ok accept, random io.Reader) (bool, error) {
 	points := unambiguous(r.points)
 	if len(points) < r.t {
-		return nil, false, nil
+		return false, nil
 	}
-	rounds := samples
-	if len(points) <= sampleSize {
-		rounds = 1 // the same again would fail again
+	rounds := 1
+	if len(points) > DecodeSize {
+		rounds = samples
 	}
-	for range rounds {
-		if len(points) > sampleSize {
-			if err := shuffle(points, sampleSize, random); err != nil {
-				return nil, false, err
+	most := min(len(points), DecodeSize)
+	for size := min(most, max(firstSample, 2*r.t)); rounds > 0; size = min(most, 4*size) {
+		if size < len(points) {
+			if err := shuffle(points, size, random); err != nil {
+				return false, err
 			}
 		}
-		s, ok := decode(points[:min(len(points), sampleSize)], r.t)
-		if !ok {
-			continue
+		if r.decode(points[:size], ok) {
+			return true, nil
 		}
-		if message, ok := r.open(s, ciphertext); ok {
-			return message, true, nil
+		if size == most {
+			rounds--
 		}
 	}
-	return nil, false, nil
+	return false, nil
 }
 
-// try interpolates through exactly t points and opens the ciphertext with what
-// comes out.
-func (r *Recoverer) try(points []point, ciphertext []byte) ([]byte, bool) {
-	s, ok := r.interpolate(points)
-	if !ok {
-		return nil, false
+// try interpolates through exactly t points and asks whether what comes out is the
+// secret.
+func (r *Recoverer) try(points []point, ok accept) bool {
+	s, distinct := r.interpolate(points)
+	if !distinct {
+		return false
 	}
-	return r.open(s, ciphertext)
-}
-
-// open opens the ciphertext with the keys of s.
-func (r *Recoverer) open(s element, ciphertext []byte) ([]byte, bool) {
 	r.keys.expand(s, r.binding)
-	return r.keys.open(ciphertext)
+	return ok()
 }
 
 // interpolate returns the value at 0 of the polynomial through the points, in
@@ -179,109 +183,6 @@ func unambiguous(points []point) []point {
 		}
 	}
 	return alone
-}
-
-// decode returns the value at 0 of the polynomial of degree below t that agrees
-// with all but at most (n-t)/2 of the points, by Gao's algorithm: the extended
-// Euclidean algorithm on the polynomial that vanishes at all x and the one that
-// interpolates all points, stopped half-way.
-func decode(points []point, t int) (element, bool) {
-	n := len(points)
-	vanishing, through := newton(points)
-	r0, r1 := vanishing, through
-	v0, v1 := []element(nil), []element{{lo: 1}}
-	for 2*degree(r1) >= n+t {
-		q, rem := divide(r0, r1)
-		r0, r1 = r1, rem
-		v0, v1 = v1, subtract(v0, multiply(q, v1))
-	}
-	quotient, rem := divide(r1, v1)
-	if degree(rem) >= 0 || degree(quotient) >= t || len(quotient) == 0 {
-		return element{}, false
-	}
-	return quotient[0], true
-}
-
-// newton returns the product of all X - x and the interpolating polynomial, as
-// coefficients from the constant term on. All x are distinct.
-func newton(points []point) (vanishing, through []element) {
-	vanishing = make([]element, 1, len(points)+1)
-	vanishing[0] = element{lo: 1}
-	for _, p := range points {
-		// Add the multiple of the vanishing polynomial that corrects the value at p.x.
-		c := p.y.sub(evaluate(through, p.x)).mul(evaluate(vanishing, p.x).inverse())
-		through = append(through, element{})
-		for i, v := range vanishing {
-			through[i] = through[i].add(c.mul(v))
-		}
-		vanishing = append(vanishing, element{})
-		for i := len(vanishing) - 1; i >= 0; i-- {
-			v := vanishing[i].mul(p.x).neg()
-			if i > 0 {
-				v = v.add(vanishing[i-1])
-			}
-			vanishing[i] = v
-		}
-	}
-	return vanishing, through
-}
-
-func evaluate(f []element, x element) element {
-	var y element
-	for i := len(f) - 1; i >= 0; i-- {
-		y = y.mul(x).add(f[i])
-	}
-	return y
-}
-
-// degree returns the degree of f, and -1 for the zero polynomial.
-func degree(f []element) int {
-	for i := len(f) - 1; i >= 0; i-- {
-		if !f[i].isZero() {
-			return i
-		}
-	}
-	return -1
-}
-
-// divide returns quotient and remainder of f by g, which is not zero.
-func divide(f, g []element) (quotient, remainder []element) {
-	rem := slices.Clone(f)
-	dg := degree(g)
-	inv := g[dg].inverse()
-	for df := degree(rem); df >= dg; df = degree(rem) {
-		if quotient == nil {
-			quotient = make([]element, df-dg+1)
-		}
-		c := rem[df].mul(inv)
-		quotient[df-dg] = c
-		for i := range dg + 1 {
-			rem[df-dg+i] = rem[df-dg+i].sub(c.mul(g[i]))
-		}
-	}
-	return quotient, rem[:degree(rem)+1]
-}
-
-func multiply(f, g []element) []element {
-	if len(f) == 0 || len(g) == 0 {
-		return nil
-	}
-	out := make([]element, len(f)+len(g)-1)
-	for i, a := range f {
-		for j, b := range g {
-			out[i+j] = out[i+j].add(a.mul(b))
-		}
-	}
-	return out
-}
-
-func subtract(f, g []element) []element {
-	out := make([]element, max(len(f), len(g)))
-	copy(out, f)
-	for i, b := range g {
-		out[i] = out[i].sub(b)
-	}
-	return out
 }
 
 // shuffle moves n uniformly chosen points to the front.

@@ -39,6 +39,10 @@ type Recoverer struct {
 	poly    []element
 	den     []element
 	scratch []element
+
+	weights   []element // of the points, to decode
+	syndromes []element
+	good      []point
 }
 
 type point struct{ x, y element }
@@ -57,8 +61,8 @@ func NewRecoverer(b Binding, t int) (*Recoverer, error) {
 // picks subsets when shares have been forged; honest groups need none.
 //
 // The work is bounded: about t^2 + n t steps for an honest group of n, and
-// besides, when shares have been forged, at most the square of min(n, 1024) and
-// t^2 a few dozen times.
+// besides, when shares have been forged, at most six times the square of
+// min(n, [DecodeSize]), and t^2 a few dozen times.
 func (r *Recoverer) Recover(ciphertext []byte, shares []Share, random io.Reader) (Result, error) {
 	if len(shares) < r.t {
 		return Result{}, ErrTooFew
@@ -69,8 +73,12 @@ func (r *Recoverer) Recover(ciphertext []byte, shares []Share, random io.Reader)
 			r.points = append(r.points, p)
 		}
 	}
-	message, err := r.find(ciphertext, random)
-	if err != nil {
+	var message []byte
+	opens := func() (ok bool) {
+		message, ok = r.keys.open(ciphertext)
+		return ok
+	}
+	if err := r.find(opens, random); err != nil {
 		return Result{}, err
 	}
 	res := r.judge(shares)

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	mrand "math/rand/v2"
 	"sync"
@@ -69,13 +70,18 @@ var binding = Binding("task and epoch")
 
 func encodeGroup(t testing.TB, message string, n, threshold int) group {
 	t.Helper()
+	return encodeGroupFrom(t, message, n, threshold, rand.Reader)
+}
+
+func encodeGroupFrom(t testing.TB, message string, n, threshold int, random io.Reader) group {
+	t.Helper()
 	e, err := NewEncoder(MessageHash{}, binding, threshold)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := group{message: []byte(message)}
 	for range n {
-		c, err := e.Encode(t.Context(), g.message, rand.Reader)
+		c, err := e.Encode(t.Context(), g.message, random)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,6 +163,72 @@ func TestForgedShares(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestBoundary: t + 2e shares, e of them wrong, are recovered whatever e is. One
+// wrong share more among as many is not corrected: with larger t, where no random
+// subset and no sample is better by chance. A fixed seed decides about chance.
+func TestBoundary(t *testing.T) {
+	for _, c := range []struct{ t, e int }{{2, 1}, {2, 40}, {20, 1}, {20, 12}, {20, 300}, {100, 1}, {100, 64}, {100, 65}, {100, 700}, {1000, 1}, {1000, 20}, {1000, 200}} {
+		n := c.t + 2*c.e
+		random := mrand.NewChaCha8([32]byte{byte(c.t), byte(c.e)})
+		g := encodeGroupFrom(t, "message", n, c.t, random)
+		where := mrand.New(mrand.NewPCG(1, uint64(n))).Perm(n)
+		for _, i := range where[:c.e] {
+			forge(g, i)
+		}
+		r, err := NewRecoverer(binding, c.t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := r.Recover(g.ciphertext, g.shares, random)
+		if err != nil || !bytes.Equal(res.Message, g.message) || res.Distinct != n-c.e || res.Forged != c.e {
+			t.Fatalf("t=%d, n=%d, %d forged: %d distinct, %d forged, %v", c.t, n, c.e, res.Distinct, res.Forged, err)
+		}
+		for _, i := range where[:c.e] {
+			if res.Valid[i] {
+				t.Fatalf("t=%d, n=%d: forged share %d counts as valid", c.t, n, i)
+			}
+		}
+		if c.e < 12 || c.t < 20 || n > max(firstSample, 2*c.t) {
+			continue
+		}
+		forge(g, where[c.e])
+		if _, err := r.Recover(g.ciphertext, g.shares, random); !errors.Is(err, ErrNoKey) {
+			t.Fatalf("t=%d, n=%d, %d forged: %v, want ErrNoKey", c.t, n, c.e+1, err)
+		}
+	}
+}
+
+// TestSampledGroup: of a group above DecodeSize samples are decoded, which tolerate
+// the share of forged ones that the package doc states.
+func TestSampledGroup(t *testing.T) {
+	const threshold, n, bad = 20, DecodeSize + 3000, 9000 // 46.4 %, of which a sample of DecodeSize corrects 49.9 %
+	random := mrand.NewChaCha8([32]byte{1})
+	g := encodeGroupFrom(t, "m", n, threshold, random)
+	for i := range bad {
+		forge(g, i)
+	}
+	r, err := NewRecoverer(binding, threshold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := r.Recover(g.ciphertext, g.shares, random); err != nil || res.Distinct != n-bad {
+		t.Fatalf("%d distinct, %v", res.Distinct, err)
+	}
+}
+
+// TestCollusion: forgers who agree on another polynomial are outvoted when they are
+// fewer than the honest ones by t, and lose their shares.
+func TestCollusion(t *testing.T) {
+	const threshold = 20
+	g := encodeGroup(t, "message", 60, threshold)
+	other := encodeGroup(t, "another", 40, threshold)
+	g.shares = append(other.shares, g.shares...)
+	res, err := recovered(t, g, threshold)
+	if err != nil || res.Distinct != 60 || res.Forged != 40 {
+		t.Fatalf("%d distinct, %d forged, %v", res.Distinct, res.Forged, err)
+	}
 }
 
 // TestConflictingShares: a forger that repeats the x of honest shares with other y,
@@ -425,16 +497,19 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func BenchmarkRecover(b *testing.B) {
-	for _, n := range []int{20, 30} {
-		g := encodeGroup(b, "vocabulary word", n, 20)
-		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
-			r, err := NewRecoverer(binding, 20)
+	for _, c := range []struct{ t, n, bad int }{{20, 20, 0}, {20, 30, 0}, {20, 30, 5}, {20, 200, 90}, {1000, 1000, 0}, {1000, 1040, 20}, {1000, 3000, 60}, {1000, 3000, 1000}} {
+		g := encodeGroup(b, "vocabulary word", c.n, c.t)
+		for i := range c.bad {
+			forge(g, i)
+		}
+		b.Run(fmt.Sprintf("t=%d/n=%d/bad=%d", c.t, c.n, c.bad), func(b *testing.B) {
+			r, err := NewRecoverer(binding, c.t)
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := r.Recover(g.ciphertext, g.shares, rand.Reader); err != nil {
+				if _, err := r.Recover(g.ciphertext, g.shares, rand.Reader); err != nil && c.bad == 0 {
 					b.Fatal(err)
 				}
 			}

@@ -36,9 +36,9 @@ const (
 const orderWidth = 8
 
 // leastPiece is how many shares are put together at least where a value has more
-// of them. The forged ones are spread over the pieces at random, and with so many
-// to a piece they hardly crowd in one.
-const leastPiece = 1024
+// of them: as many as are decoded as a whole. The forged ones are spread over the pieces
+// at random, and with so many to a piece they hardly crowd in one.
+const leastPiece = secretshare.DecodeSize
 
 // A sharing recovers the values of one batch from their shares. Memory is
 // bounded: the reports of one value are adjacent after a sort on the disk, and
@@ -81,7 +81,7 @@ func newSharingOf(a *Analyzer, h *hosted, b Batch) *sharing {
 	t := int(h.task.Encoding.Shares)
 	s := &sharing{
 		a: a, h: h, epoch: b.Epoch, name: fmt.Sprintf("analyzer-%x-%d", b.Task[:8], b.Epoch), seed: b.Digest,
-		ciphertext: h.task.MessageSize() + secretshare.Overhead, piece: max(leastPiece, 4*t),
+		ciphertext: h.task.MessageSize() + secretshare.Overhead, piece: leastPiece,
 		counts: QuorumCounts{Shares: h.task.Encoding.Shares},
 	}
 	s.spare.New = func() any {
