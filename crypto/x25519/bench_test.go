@@ -26,8 +26,8 @@ func BenchmarkMultiply(b *testing.B) {
 			b.ReportMetric(float64(best.Nanoseconds())/float64(n), "best-ns/point")
 		})
 	}
-	for name, ifma := range forms() {
-		s := newScalar(b, k[:], ifma)
+	for name, form := range forms() {
+		s := newScalar(b, k[:], form)
 		for _, n := range []int{1, 8, 64} {
 			points := make([][Size]byte, n)
 			for i := range points {

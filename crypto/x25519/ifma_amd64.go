@@ -9,7 +9,7 @@ func supportsIFMA() bool {
 }
 
 //go:noescape
-func ladderIFMA(x, z, u *element, swaps *[4]uint64, work *workspace)
+func ladderIFMA(x, z, u *element, swaps *[4]uint64, work *eightSpace)
 
 //go:noescape
 func mulIFMA(dst, a, b *element)

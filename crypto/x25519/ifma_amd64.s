@@ -184,7 +184,7 @@
 #define CB_ 3840
 #define E_ 4160
 
-// func ladderIFMA(x, z, u *element, swaps *[4]uint64, work *workspace)
+// func ladderIFMA(x, z, u *element, swaps *[4]uint64, work *eightSpace)
 //
 // The Montgomery ladder of RFC 7748, section 5, on eight u coordinates, over
 // bits 254 to 0. Bit t of swaps is bit t of the scalar exclusive-or bit t+1; the

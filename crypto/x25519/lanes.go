@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	lanes       = 8 // points that the vector instructions multiply at once
-	limbs       = 5 // of an element, of 51 bits each
-	blockGroups = 8 // groups of lanes that share one inversion
-	limbMask    = 1<<51 - 1
+	lanes       = 8         // points of an element
+	halfLanes   = lanes / 2 // points that the four-lane kernel multiplies at once
+	limbs       = 5         // of an element
+	limbBits    = 51        // of each of them
+	blockGroups = 8         // groups of lanes that share one inversion
+	limbMask    = 1<<limbBits - 1
 )
 
-// An element is one element of GF(2^255-19) a lane: limb i of lane j at [i][j].
+// An element is one element of GF(2^255-19) a lane: limb i of lane j at [i][j]. It is loose
+// if its limbs are below 2^52; what a kernel returns is below 2^51+2^16.
 type element [limbs][lanes]uint64
 
-// A workspace is what the ladder keeps while it runs: 14 elements, and room to
-// align them.
-type workspace [14*limbs*lanes + 8]uint64
-
-// multiplyBlock is Multiply for up to blockGroups groups of lanes.
-func (s *Scalar) multiplyBlock(shared []Shared, points [][Size]byte) {
+// multiplyBlock multiplies up to blockGroups groups of lanes, group g by
+// scalars[g%len(scalars)].
+func (k kernel) multiplyBlock(shared []Shared, points [][Size]byte, scalars []swaps) {
 	var work workspace
 	var x, z, before [blockGroups]element // before: the product of the z before it
 	var zero [blockGroups][lanes]uint64
@@ -29,22 +29,22 @@ func (s *Scalar) multiplyBlock(shared []Shared, points [][Size]byte) {
 	for g := range groups {
 		first := g * lanes
 		u := pack(points[first:min(len(points), first+lanes)])
-		ladderIFMA(&x[g], &z[g], &u, &s.swaps, &work)
+		k.ladder(&x[g], &z[g], &u, &scalars[g%len(scalars)], min(lanes, len(points)-first), &work)
 		zero[g] = replaceZero(&z[g])
 		if g == 0 {
 			before[g] = one()
 			continue
 		}
-		mulIFMA(&before[g], &before[g-1], &z[g-1])
+		k.mul(&before[g], &before[g-1], &z[g-1], &work)
 	}
 	var inverse element
-	mulIFMA(&inverse, &before[groups-1], &z[groups-1])
-	invert(&inverse)
+	k.mul(&inverse, &before[groups-1], &z[groups-1], &work)
+	k.invert(&inverse, &work)
 	for g := groups - 1; g >= 0; g-- {
 		var q element
-		mulIFMA(&q, &inverse, &before[g])
-		mulIFMA(&inverse, &inverse, &z[g])
-		mulIFMA(&q, &q, &x[g])
+		k.mul(&q, &inverse, &before[g], &work)
+		k.mul(&inverse, &inverse, &z[g], &work)
+		k.mul(&q, &q, &x[g], &work)
 		first := g * lanes
 		unpack(shared[first:min(len(shared), first+lanes)], &q, &zero[g])
 	}
@@ -140,19 +140,19 @@ func one() element {
 
 // invert sets e to e^(2^255-21), which is 1/e. The addition chain makes runs of
 // ones: x5 is e^(2^5-1).
-func invert(e *element) {
+func (k kernel) invert(e *element, work *workspace) {
 	var x1, x2, x9, x11, x5, x10, x20, x40, x50, x100, t element
-	x1 = *e
-	squareIFMA(&x2, &x1, 1)
-	squareIFMA(&t, &x2, 2)
-	mulIFMA(&x9, &t, &x1)
-	mulIFMA(&x11, &x9, &x2)
-	squareIFMA(&t, &x11, 1)
-	mulIFMA(&x5, &t, &x9)
+	mul := func(dst, a, b *element) { k.mul(dst, a, b, work) }
+	square := func(dst, a *element, n int) { k.square(dst, a, n, work) }
 	run := func(dst, a, b *element, n int) {
-		squareIFMA(&t, a, n)
-		mulIFMA(dst, &t, b)
+		square(&t, a, n)
+		mul(dst, &t, b)
 	}
+	x1 = *e
+	square(&x2, &x1, 1)
+	run(&x9, &x2, &x1, 2)
+	mul(&x11, &x9, &x2)
+	run(&x5, &x11, &x9, 1)
 	run(&x10, &x5, &x5, 5)
 	run(&x20, &x10, &x10, 10)
 	run(&x40, &x20, &x20, 20)

@@ -2,10 +2,16 @@
 // RFC 7748, section 5, for a server that holds one private key and meets many
 // ephemeral public keys.
 //
-// On amd64 with AVX512-IFMA eight points are multiplied at once, each in its
-// lane of the vector registers, and one inversion serves up to 64 points. Else,
-// with the build tag purego, or with GODEBUG=cpu.avx512f=off, each point goes
-// through crypto/ecdh. The results are the same to the bit.
+// On amd64 several points are multiplied at once, each in its lane of the vector
+// registers, and one inversion serves up to 64 points: eight lanes with
+// AVX512-IFMA, four with AVX2 and FMA. Without them, or with the build tag purego,
+// each point goes through crypto/ecdh. The results are the same to the bit.
+// GODEBUG=cpu.avx512f=off leaves AVX2, and cpu.avx512f=off,cpu.avx2=off nothing.
+//
+// AVX2 multiplies integers of 32 bits only. The four lanes compute in double
+// precision instead, whose fused multiply-add gives both halves of a product of
+// 51 by 51 bits exactly: half as many instructions. The kernel sets the rounding
+// mode that it needs, and avx2_amd64.s gives the bounds that make it exact.
 //
 // The scalar is used in constant time: neither branches nor addresses depend on
 // it, on the points, or on a result, except that whether a result is all zero is
@@ -20,7 +26,6 @@ package x25519
 
 import (
 	"crypto/ecdh"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -32,9 +37,9 @@ const Size = 32
 // A Scalar is a private key, ready to multiply points by. It prints redacted.
 // It is safe for use by several goroutines.
 type Scalar struct {
-	key   *ecdh.PrivateKey
-	swaps [4]uint64 // the clamped scalar, each bit exclusive-or the one above it
-	ifma  bool
+	key    *ecdh.PrivateKey
+	swaps  [1]swaps
+	kernel kernel
 }
 
 // NewScalar returns the scalar of a private key of 32 bytes, which need not be
@@ -44,38 +49,24 @@ func NewScalar(private []byte) (*Scalar, error) {
 	if err != nil {
 		return nil, fmt.Errorf("x25519: a private key of %d bytes, want %d", len(private), Size)
 	}
-	return &Scalar{key: key, swaps: swapsOf([Size]byte(private)), ifma: supportsIFMA()}, nil
-}
-
-// swapsOf clamps a private key (RFC 7748, section 5) and marks the bits that
-// differ from the next higher one.
-func swapsOf(private [Size]byte) [4]uint64 {
-	private[0] &= 248
-	private[31] = private[31]&127 | 64
-	var k, s [4]uint64
-	for i := range k {
-		k[i] = binary.LittleEndian.Uint64(private[8*i:])
+	s := &Scalar{key: key, kernel: fastest()}
+	for lane := range lanes {
+		s.swaps[0].set(lane, [Size]byte(private))
 	}
-	for i := range s {
-		s[i] = k[i] ^ k[i]>>1
-		if i+1 < len(k) {
-			s[i] ^= k[i+1] << 63
-		}
-	}
-	return s
+	return s, nil
 }
 
 // Multiply returns the product of the scalar and each of the points, in their
 // order. It is at its best with whole multiples of eight points, and of 64.
 func (s *Scalar) Multiply(points [][Size]byte) []Shared {
 	shared := make([]Shared, len(points))
-	if !s.ifma {
+	if s.kernel == kernelNone {
 		s.multiplyEach(shared, points)
 		return shared
 	}
 	for rest := shared; len(points) > 0; {
 		n := min(len(points), blockGroups*lanes)
-		s.multiplyBlock(rest[:n], points[:n])
+		s.kernel.multiplyBlock(rest[:n], points[:n], s.swaps[:])
 		rest, points = rest[n:], points[n:]
 	}
 	return shared

@@ -13,21 +13,31 @@ import (
 )
 
 // forms are the ways that this machine can go.
-func forms() map[string]bool {
-	f := map[string]bool{"each": false}
+func forms() map[string]kernel {
+	f := kernels()
+	f["each"] = kernelNone
+	return f
+}
+
+// kernels are the vector kernels that this machine can run.
+func kernels() map[string]kernel {
+	f := map[string]kernel{}
+	if supportsAVX2() {
+		f["avx2"] = kernelAVX2
+	}
 	if supportsIFMA() {
-		f["lanes"] = true
+		f["ifma"] = kernelIFMA
 	}
 	return f
 }
 
-func newScalar(t testing.TB, private []byte, ifma bool) *Scalar {
+func newScalar(t testing.TB, private []byte, k kernel) *Scalar {
 	t.Helper()
 	s, err := NewScalar(private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.ifma = ifma
+	s.kernel = k
 	return s
 }
 
@@ -69,7 +79,7 @@ func seeded(seed uint64) *rand.ChaCha8 {
 
 // RFC 7748, sections 5.2 and 6.1.
 func TestPublishedVectors(t *testing.T) {
-	for name, ifma := range forms() {
+	for name, form := range forms() {
 		for _, v := range []struct{ scalar, u, want string }{
 			{
 				"a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
@@ -93,7 +103,7 @@ func TestPublishedVectors(t *testing.T) {
 			},
 		} {
 			k := unhex(t, v.scalar)
-			got, ok := newScalar(t, k[:], ifma).Multiply([][Size]byte{unhex(t, v.u)})[0].Secret()
+			got, ok := newScalar(t, k[:], form).Multiply([][Size]byte{unhex(t, v.u)})[0].Secret()
 			if want := unhex(t, v.want); !ok || got != want {
 				t.Errorf("%s: %s times %s is %x, want %s", name, v.scalar, v.u, got, v.want)
 			}
@@ -107,11 +117,11 @@ func TestIteratedVector(t *testing.T) {
 		1:    "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079",
 		1000: "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51",
 	}
-	for name, ifma := range forms() {
+	for name, form := range forms() {
 		k := [Size]byte{9}
 		u := k
 		for i := 1; i <= 1000; i++ {
-			next, ok := newScalar(t, k[:], ifma).Multiply([][Size]byte{u})[0].Secret()
+			next, ok := newScalar(t, k[:], form).Multiply([][Size]byte{u})[0].Secret()
 			if !ok {
 				t.Fatalf("%s: step %d is all zero", name, i)
 			}
@@ -170,23 +180,36 @@ func edges(t testing.TB) [][Size]byte {
 
 func sameAsEach(t *testing.T, k [Size]byte, points [][Size]byte) {
 	t.Helper()
-	want := newScalar(t, k[:], false).Multiply(points)
-	for i, got := range newScalar(t, k[:], true).Multiply(points) {
-		if got != want[i] {
-			t.Fatalf("%x times %x is %x (%v), want %x (%v)", k, points[i], got.secret, got.ok, want[i].secret, want[i].ok)
+	want := newScalar(t, k[:], kernelNone).Multiply(points)
+	for name, form := range kernels() {
+		for i, got := range newScalar(t, k[:], form).Multiply(points) {
+			if got != want[i] {
+				t.Fatalf("%s: %x times %x is %x (%v), want %x (%v)", name, k, points[i], got.secret, got.ok, want[i].secret, want[i].ok)
+			}
 		}
 	}
 }
 
+// needKernels skips a test where there is no vector kernel.
+func needKernels(t *testing.T) {
+	t.Helper()
+	if len(kernels()) == 0 {
+		t.Skip("no vector instructions for several points")
+	}
+}
+
 // The lanes agree with crypto/ecdh, for batches of every length around the
-// boundaries of groups and blocks.
+// boundaries of groups and blocks, and for 100,000 points.
 func TestLanesAgree(t *testing.T) {
-	if !supportsIFMA() {
-		t.Skip("no AVX512-IFMA")
+	needKernels(t)
+	rounds := 312
+	if testing.Short() {
+		rounds = 8
 	}
 	r := seeded(1)
-	for round := range 20 {
-		for _, n := range []int{0, 1, 7, 8, 9, 63, 64, 65, 64 + round, 130} {
+	total := 0
+	for round := range rounds {
+		for _, n := range []int{0, 1, 3, 4, 5, 7, 8, 9, 63, 64, 65, 64 + round%64} {
 			var k [Size]byte
 			r.Read(k[:])
 			points := make([][Size]byte, n)
@@ -194,14 +217,16 @@ func TestLanesAgree(t *testing.T) {
 				r.Read(points[i][:])
 			}
 			sameAsEach(t, k, points)
+			total += n
 		}
+	}
+	if total < 100_000 && !testing.Short() {
+		t.Errorf("only %d points", total)
 	}
 }
 
 func TestLanesAgreeAtEdges(t *testing.T) {
-	if !supportsIFMA() {
-		t.Skip("no AVX512-IFMA")
-	}
+	needKernels(t)
 	r := seeded(2)
 	scalars := [][Size]byte{{}, {9}, [Size]byte(bytes.Repeat([]byte{255}, Size)), [Size]byte(bytes.Repeat([]byte{0x55}, Size)), [Size]byte(bytes.Repeat([]byte{0xaa}, Size))}
 	for range 3 {
@@ -225,8 +250,8 @@ func TestSmallOrderIsTold(t *testing.T) {
 	for _, n := range smallOrder(t)[:2] {
 		bad = append(bad, new(big.Int).Add(n, prime()))
 	}
-	for name, ifma := range forms() {
-		s := newScalar(t, k[:], ifma)
+	for name, form := range forms() {
+		s := newScalar(t, k[:], form)
 		points := make([][Size]byte, 64)
 		for i := range points {
 			r.Read(points[i][:])
@@ -254,27 +279,28 @@ func TestSmallOrderIsTold(t *testing.T) {
 
 // Results feed later points, so that a fault anywhere spreads to the end.
 func TestAccumulated(t *testing.T) {
-	if !supportsIFMA() {
-		t.Skip("no AVX512-IFMA")
-	}
-	run := func(ifma bool) string {
+	needKernels(t)
+	run := func(k kernel) string {
 		points := make([][Size]byte, 61)
 		r := seeded(4)
 		for i := range points {
 			r.Read(points[i][:])
 		}
-		k := points[0]
+		scalar := points[0]
 		for range 40 {
-			for i, shared := range newScalar(t, k[:], ifma).Multiply(points) {
+			for i, shared := range newScalar(t, scalar[:], k).Multiply(points) {
 				points[i], _ = shared.Secret()
 			}
-			k = points[len(points)-1]
+			scalar = points[len(points)-1]
 			slices.Reverse(points)
 		}
 		return fmt.Sprintf("%x", points)
 	}
-	if run(true) != run(false) {
-		t.Error("the lanes and crypto/ecdh part")
+	want := run(kernelNone)
+	for name, k := range kernels() {
+		if run(k) != want {
+			t.Errorf("%s and crypto/ecdh differ", name)
+		}
 	}
 }
 
@@ -308,43 +334,59 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// The kernels hold at the largest limbs that they promise to take.
+// value returns the element's lane j modulo the prime.
+func value(e *element, j int) *big.Int {
+	n := new(big.Int)
+	for i := range limbs {
+		n.Add(n, new(big.Int).Lsh(new(big.Int).SetUint64(e[i][j]), limbBits*uint(i)))
+	}
+	return n.Mod(n, prime())
+}
+
+// The kernels hold at the largest limbs that they promise to take, and at each limb of
+// them, the others being arbitrary.
 func TestProductsOfFullLimbs(t *testing.T) {
-	if !supportsIFMA() {
-		t.Skip("no AVX512-IFMA")
-	}
-	value := func(e *element, j int) *big.Int {
-		n := new(big.Int)
-		for i := range limbs {
-			n.Add(n, new(big.Int).Lsh(new(big.Int).SetUint64(e[i][j]), 51*uint(i)))
-		}
-		return n.Mod(n, prime())
-	}
+	needKernels(t)
+	const loose, returned = 1<<52 - 1, 1<<51 + 1<<16
 	r := rand.New(seeded(6))
-	for range 500 {
-		var a, b, product, square element
+	fill := func(e *element, round int) {
 		for i := range limbs {
 			for j := range lanes {
-				a[i][j], b[i][j] = 1<<52-1-uint64(r.IntN(2)), r.Uint64N(1<<52)
-				if j < 2 {
-					a[i][j], b[i][j] = 1<<52-1, 1<<52-1
+				switch full := round >> i & 1; {
+				case j < 2 && full == 1:
+					e[i][j] = loose - uint64(r.IntN(2))
+				case j < 4 && full == 1:
+					e[i][j] = 1<<50 + uint64(r.IntN(3)) - 1 // where the kernel of four lanes changes the sign
+				case j < 6 && full == 1:
+					e[i][j] = uint64(r.IntN(2))
+				default:
+					e[i][j] = r.Uint64N(loose + 1)
 				}
 			}
 		}
-		mulIFMA(&product, &a, &b)
-		squareIFMA(&square, &a, 1)
-		for j := range lanes {
-			for i := range limbs {
-				if product[i][j] >= 1<<51+1<<16 || square[i][j] >= 1<<51+1<<16 {
-					t.Fatalf("limb %d is %#x or %#x: not loose", i, product[i][j], square[i][j])
+	}
+	var work workspace
+	for round := range 2048 {
+		var a, b element
+		fill(&a, round)
+		fill(&b, round>>5)
+		for name, k := range kernels() {
+			var product, square element
+			k.mul(&product, &a, &b, &work)
+			k.square(&square, &a, 1, &work)
+			for j := range lanes {
+				for i := range limbs {
+					if product[i][j] >= returned || square[i][j] >= returned {
+						t.Fatalf("%s: limb %d is %#x or %#x: not loose", name, i, product[i][j], square[i][j])
+					}
 				}
-			}
-			x, y := value(&a, j), value(&b, j)
-			if want := new(big.Int).Mul(x, y); value(&product, j).Cmp(want.Mod(want, prime())) != 0 {
-				t.Fatal("product is wrong")
-			}
-			if want := new(big.Int).Mul(x, x); value(&square, j).Cmp(want.Mod(want, prime())) != 0 {
-				t.Fatal("square is wrong")
+				x, y := value(&a, j), value(&b, j)
+				if want := new(big.Int).Mul(x, y); value(&product, j).Cmp(want.Mod(want, prime())) != 0 {
+					t.Fatalf("%s: the product of %x and %x is wrong", name, x, y)
+				}
+				if want := new(big.Int).Mul(x, x); value(&square, j).Cmp(want.Mod(want, prime())) != 0 {
+					t.Fatalf("%s: the square of %x is wrong", name, x)
+				}
 			}
 		}
 	}
@@ -361,7 +403,7 @@ func TestLengths(t *testing.T) {
 // Threat: a secret that gets into a log.
 func TestRedacted(t *testing.T) {
 	private := bytes.Repeat([]byte{0x5c}, Size)
-	s := newScalar(t, private, supportsIFMA())
+	s := newScalar(t, private, fastest())
 	shared := s.Multiply([][Size]byte{{9}})[0]
 	secret, _ := shared.Secret()
 	var log strings.Builder
@@ -381,7 +423,7 @@ func FuzzLanesAgree(f *testing.F) {
 	f.Add(make([]byte, 2*Size))
 	f.Add(bytes.Repeat([]byte{255}, 3*Size))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if !supportsIFMA() || len(b) < Size || len(b) > 16*Size {
+		if len(b) < Size || len(b) > 16*Size {
 			return
 		}
 		k := [Size]byte(b)
