@@ -44,6 +44,9 @@ type ClientConfig struct {
 	TLS *tls.Config
 	// Dial opens connections to the relay, nil for those of package net.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Transport makes the exchanges with the relay in place of TLS and Dial. Whatever
+	// it contacts beside the relay's host is its own doing.
+	Transport http.RoundTripper
 	// Rand is the source of request IDs, nil for crypto/rand.
 	Rand io.Reader
 }
@@ -53,7 +56,7 @@ type ClientConfig struct {
 type Client struct {
 	config    ClientConfig
 	relay     *url.URL
-	transport *http.Transport
+	transport http.RoundTripper
 }
 
 // StaticKey returns a source of one key configuration.
@@ -82,7 +85,22 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	return &Client{config: c, relay: relay, transport: newTransport(c.TLS, c.Dial, 90*time.Second)}, nil
+	return &Client{config: c, relay: relay, transport: orTransport(c.Transport, c.TLS, c.Dial)}, nil
+}
+
+// orTransport returns the transport given, or else a new one.
+func orTransport(rt http.RoundTripper, config *tls.Config, dial func(context.Context, string, string) (net.Conn, error)) http.RoundTripper {
+	if rt != nil {
+		return rt
+	}
+	return newTransport(config, dial, 90*time.Second)
+}
+
+// closeIdle closes connections of a transport that are not in use.
+func closeIdle(rt http.RoundTripper) {
+	if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 // newTransport returns a transport that contacts the host of a request's URL and
@@ -282,7 +300,7 @@ func post(ctx context.Context, to *url.URL, sealed []byte) (*http.Request, error
 }
 
 // CloseIdleConnections closes connections to the relay that are not in use.
-func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
+func (c *Client) CloseIdleConnections() { closeIdle(c.transport) }
 
 // A RelayError is an answer of relay or gateway that is not what was asked for. Its
 // author is not known: the relay could have made it up.

@@ -22,6 +22,8 @@ type FetcherConfig struct {
 	TLS *tls.Config
 	// Dial opens connections to the relay, nil for those of package net.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Transport makes the exchanges, as [ClientConfig.Transport] does.
+	Transport http.RoundTripper
 }
 
 // A Fetcher gets what the relay itself serves to all clients alike, such as
@@ -31,7 +33,7 @@ type FetcherConfig struct {
 type Fetcher struct {
 	relay     *url.URL
 	timeout   time.Duration
-	transport *http.Transport
+	transport http.RoundTripper
 }
 
 // NewFetcher checks the configuration. It does not contact the relay.
@@ -41,7 +43,7 @@ func NewFetcher(c FetcherConfig) (*Fetcher, error) {
 		return nil, fmt.Errorf("relay fetcher: %w", err)
 	}
 	defaultDuration(&c.Timeout, time.Minute)
-	return &Fetcher{relay: relay, timeout: c.Timeout, transport: newTransport(c.TLS, c.Dial, 90*time.Second)}, nil
+	return &Fetcher{relay: relay, timeout: c.Timeout, transport: orTransport(c.Transport, c.TLS, c.Dial)}, nil
 }
 
 // Get returns the body at path, of at most limit bytes, if it has the media type.
@@ -74,4 +76,4 @@ func (f *Fetcher) Get(ctx context.Context, path, mediaType string, limit int) ([
 }
 
 // CloseIdleConnections closes connections to the relay that are not in use.
-func (f *Fetcher) CloseIdleConnections() { f.transport.CloseIdleConnections() }
+func (f *Fetcher) CloseIdleConnections() { closeIdle(f.transport) }

@@ -67,7 +67,7 @@ var (
 
 // The problems that are answered inside encapsulation.
 var (
-	problemInner      = problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("malformed"), Title: "The content is not a binary HTTP request."}
+	problemInner      = problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("innerMalformed"), Title: "The content is not a binary HTTP request."}
 	problemSize       = problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("messageSize"), Title: "The length of the message is not one of the agreed ones."}
 	problemExpect     = problem.Problem{Status: http.StatusExpectationFailed, Type: problem.Shoal("expectation"), Title: "The field Expect cannot be used."}
 	problemAuthority  = problem.Problem{Status: http.StatusMisdirectedRequest, Type: problem.Shoal("misdirected"), Title: "This gateway does not serve the host of the request."}
@@ -77,6 +77,18 @@ var (
 	problemTimeout    = problem.Problem{Status: http.StatusGatewayTimeout, Type: problem.Shoal("timeout"), Title: "The request was not answered in time. Send it again."}
 	problemLongAnswer = problem.Problem{Status: http.StatusInternalServerError, Type: problem.Shoal("answerSize"), Title: "The answer is longer than the size of the request allows."}
 )
+
+// GatewayProblem reports whether a type of problem documents inside encapsulation is of
+// gateways, not of their handlers: the request did not reach the handler, or its answer
+// did not fit.
+func GatewayProblem(kind string) bool {
+	for _, p := range []problem.Problem{problemInner, problemSize, problemExpect, problemAuthority, problemReused, problemLost, problemTimeout, problemLongAnswer} {
+		if p.Type == kind {
+			return true
+		}
+	}
+	return false
+}
 
 // NewGateway checks the configuration.
 func NewGateway(c GatewayConfig) (*Gateway, error) {

@@ -214,9 +214,9 @@ func TestGatewayProblemsInside(t *testing.T) {
 		"expect":      {bhttp.Request{Method: "POST", Header: field("expect", "100-continue")}, 512, 417, "expectation"},
 		"other host":  {bhttp.Request{Method: "POST", Authority: "other.example"}, 512, 421, "misdirected"},
 		"other size":  {bhttp.Request{Method: "POST"}, 513, 400, "messageSize"},
-		"empty ID":    {bhttp.Request{Method: "POST", Header: field("idempotency-key", "")}, 512, 400, "malformed"},
-		"long ID":     {bhttp.Request{Method: "POST", Header: field("idempotency-key", strings.Repeat("a", 129))}, 512, 400, "malformed"},
-		"bad escape":  {bhttp.Request{Method: "POST", Path: "/%zz"}, 512, 400, "malformed"},
+		"empty ID":    {bhttp.Request{Method: "POST", Header: field("idempotency-key", "")}, 512, 400, "innerMalformed"},
+		"long ID":     {bhttp.Request{Method: "POST", Header: field("idempotency-key", strings.Repeat("a", 129))}, 512, 400, "innerMalformed"},
+		"bad escape":  {bhttp.Request{Method: "POST", Path: "/%zz"}, 512, 400, "innerMalformed"},
 		"long answer": {bhttp.Request{Method: "POST", Path: "/long"}, 512, 500, "answerSize"},
 		"many fields": {bhttp.Request{Method: "POST", Path: "/many"}, 512, 500, "answerSize"},
 	} {
@@ -237,7 +237,7 @@ func TestGatewayProblemsInside(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{"zeros": make([]byte, 512), "a response": append([]byte{1, 0x40, 200}, make([]byte, 509)...)} {
-		if status, kind := innerProblem(t, exchange(t, g, key.Config(), b)); status != 400 || kind != "malformed" {
+		if status, kind := innerProblem(t, exchange(t, g, key.Config(), b)); status != 400 || kind != "innerMalformed" {
 			t.Errorf("%s: %d %s", name, status, kind)
 		}
 	}

@@ -23,6 +23,9 @@ type RelayConfig struct {
 	// Gateways are the URLs that requests are forwarded to, by the name that is the
 	// path of a request to the relay.
 	Gateways map[string]string
+	// Admit, if it is set, decides whether a request for a gateway of that name is
+	// forwarded. The gateway does not learn of one that is not.
+	Admit func(r *http.Request, gateway string) bool
 	// Sizes are those of clients and gateways. There must be at least one.
 	Sizes Sizes
 	// Lanes is how many pools of connections to gateways there are, 16 if 0.
@@ -56,6 +59,7 @@ var (
 	relayLength     = problem.Problem{Status: http.StatusLengthRequired, Type: problem.Shoal("lengthRequired"), Title: "The request must state its length."}
 	relaySize       = problem.Problem{Status: http.StatusRequestEntityTooLarge, Type: problem.Shoal("messageSize"), Title: "The length of the request is not one of the agreed ones."}
 	relayRefused    = problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("gatewayRefused"), Title: "The gateway refuses the request."}
+	relayLimited    = problem.Problem{Status: http.StatusTooManyRequests, Type: problem.Shoal("limited"), Title: "The relay forwards no more such requests from this network today.", Retry: time.Hour}
 	relayBusy       = problem.Problem{Status: http.StatusServiceUnavailable, Type: problem.Shoal("gatewayBusy"), Title: "The gateway is busy. Try again later.", Retry: 30 * time.Second}
 	relayNoGateway  = problem.Problem{Status: http.StatusBadGateway, Type: problem.Shoal("gatewayUnreachable"), Title: "The gateway does not answer. Try again later.", Retry: 30 * time.Second}
 	relayNoAnswer   = problem.Problem{Status: http.StatusGatewayTimeout, Type: problem.Shoal("gatewayTimeout"), Title: "The gateway did not answer in time. Try again later.", Retry: 30 * time.Second}
@@ -135,7 +139,8 @@ const drained = 200 << 10
 
 // admit returns where to forward to.
 func (relay *Relay) admit(r *http.Request, sizeKnown bool) (*url.URL, *problem.Problem) {
-	to := relay.gateways[strings.TrimPrefix(r.URL.Path, "/")]
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	to := relay.gateways[name]
 	switch {
 	case to == nil:
 		return nil, &relayUnknown
@@ -147,6 +152,8 @@ func (relay *Relay) admit(r *http.Request, sizeKnown bool) (*url.URL, *problem.P
 		return nil, &relayLength
 	case !sizeKnown:
 		return nil, &relaySize
+	case relay.config.Admit != nil && !relay.config.Admit(r, name):
+		return nil, &relayLimited
 	}
 	return to, nil
 }

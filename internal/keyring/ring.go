@@ -142,6 +142,23 @@ func (r *Ring[K]) Offered(now time.Time) []Key[K] {
 	return offered
 }
 
+// Lasting returns the keys to announce for a period that ends at end: of each KEM, in
+// the plan's order, the oldest one that is offered now and then still. Younger keys
+// change nothing of it, so that all who ask within the period get the same. A KEM
+// without such a key is left out.
+func (r *Ring[K]) Lasting(now, end time.Time) []Key[K] {
+	var lasting []Key[K]
+	for _, kem := range r.plan.KEMs {
+		for _, k := range r.keys {
+			if k.KEM == kem && k.State(now) == Active && !k.Until.Before(end) {
+				lasting = append(lasting, k)
+				break
+			}
+		}
+	}
+	return lasting
+}
+
 // Left returns for how long from now there is a key to offer, of that KEM of the plan
 // for which it is the shortest; negative if a KEM has none. Rotation keeps it above
 // the overlap.

@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -25,14 +26,14 @@ type SourceConfig struct {
 	Now func() (time.Time, error)
 }
 
-// A Source is a client's source of a gateway's key, for [ohttp.ClientConfig]: the
-// first key that both the party and the witness have signed for the present
-// period. It fetches once a period. It is safe for concurrent use.
+// A Source is a client's source of a party's keys: those that both the party and the
+// witness have signed for the present period. It fetches once a period. It is safe for
+// concurrent use.
 type Source struct {
 	config SourceConfig
 	mu     sync.Mutex // held while the keys are fetched
 	slot   Slot
-	key    ohttp.KeyConfig
+	keys   []byte
 }
 
 // NewSource checks the configuration. It fetches nothing.
@@ -49,27 +50,11 @@ func NewSource(c SourceConfig) (*Source, error) {
 	return &Source{config: c}, nil
 }
 
-// Key returns the key of the present period. An error means that there is no key
-// yet, or none at all: the caller waits.
+// Key returns the preferred key of a gateway in the present period, for
+// [ohttp.ClientConfig]. An error means that there is no key yet, or none at all: the
+// caller waits.
 func (s *Source) Key(ctx context.Context) (ohttp.KeyConfig, error) {
-	now, err := s.config.Now()
-	if err != nil {
-		return ohttp.KeyConfig{}, fmt.Errorf("witnessed key: %w", err)
-	}
-	slot, err := SlotAt(s.config.Party, s.config.Purpose, s.config.Length, now)
-	if err != nil {
-		return ohttp.KeyConfig{}, fmt.Errorf("witnessed key: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.slot == slot {
-		return s.key, nil
-	}
-	witnessed, err := s.config.Fetch(ctx, slot.Path(), MediaType, maxSigned+3+ed25519.SignatureSize)
-	if err != nil {
-		return ohttp.KeyConfig{}, fmt.Errorf("witnessed key: %w", err)
-	}
-	keys, err := Open(witnessed, slot, s.config.Length, s.config.Witness)
+	keys, err := s.Keys(ctx)
 	if err != nil {
 		return ohttp.KeyConfig{}, err
 	}
@@ -77,6 +62,33 @@ func (s *Source) Key(ctx context.Context) (ohttp.KeyConfig, error) {
 	if err != nil {
 		return ohttp.KeyConfig{}, fmt.Errorf("witnessed key: %w", err)
 	}
-	s.slot, s.key = slot, configs[0]
-	return s.key, nil
+	return configs[0], nil
+}
+
+// Keys returns what the statement of the present period has as its keys. An error
+// means that there are none yet, or none at all: the caller waits.
+func (s *Source) Keys(ctx context.Context) ([]byte, error) {
+	now, err := s.config.Now()
+	if err != nil {
+		return nil, fmt.Errorf("witnessed keys: %w", err)
+	}
+	slot, err := SlotAt(s.config.Party, s.config.Purpose, s.config.Length, now)
+	if err != nil {
+		return nil, fmt.Errorf("witnessed keys: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys != nil && s.slot == slot {
+		return bytes.Clone(s.keys), nil
+	}
+	witnessed, err := s.config.Fetch(ctx, slot.Path(), MediaType, maxSigned+3+ed25519.SignatureSize)
+	if err != nil {
+		return nil, fmt.Errorf("witnessed keys: %w", err)
+	}
+	keys, err := Open(witnessed, slot, s.config.Length, s.config.Witness)
+	if err != nil {
+		return nil, err
+	}
+	s.slot, s.keys = slot, keys
+	return bytes.Clone(keys), nil
 }

@@ -224,7 +224,8 @@ func (s Slot) Path() string {
 	return "/" + base64.RawURLEncoding.EncodeToString(s.Party[:]) + "/" + s.Purpose + "/" + strconv.FormatInt(s.Start, 10)
 }
 
-func parsePath(path string) (Slot, bool) {
+// ParsePath reads what [Slot.Path] returns.
+func ParsePath(path string) (Slot, bool) {
 	var s Slot
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	if len(parts) != 3 {
@@ -254,7 +255,7 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		problemMethod.Write(rw, 0)
 		return
 	}
-	s, ok := parsePath(r.URL.Path)
+	s, ok := ParsePath(r.URL.Path)
 	if !ok {
 		problemUnknown.Write(rw, 0)
 		return
