@@ -205,7 +205,7 @@ func (c *Client) admit(name string) (*metric, time.Time, task.Epoch, Outcome) {
 		return nil, time.Time{}, 0, refused(TurnedOff, errors.New("telemetry is off"))
 	}
 	now := c.o.Clock.Now()
-	epoch := m.task.EpochAt(now)
+	epoch := c.epochAt(m.task, now)
 	if !m.task.Covers(epoch) {
 		return nil, time.Time{}, 0, m.outside(epoch)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/internal/problem"
+	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -39,16 +40,18 @@ type route interface {
 // method.
 type uploader struct {
 	clock  Clock
+	relays *relay.Client // of tasks that have one
 	routes map[task.Method]route
 }
 
 func newUploader(rt http.RoundTripper, c Clock, o owners) *uploader {
+	relays := relay.NewClient(rt, c)
 	if rt == nil {
 		rt = client.Transport()
 	}
-	return &uploader{clock: c, routes: map[task.Method]route{
-		task.Crowd:     newCrowdRoute(rt, c, o),
-		task.Aggregate: newAggregateRoute(rt, c, o),
+	return &uploader{clock: c, relays: relays, routes: map[task.Method]route{
+		task.Crowd:     newCrowdRoute(rt, relays, c, o),
+		task.Aggregate: newAggregateRoute(rt, relays, c, o),
 	}}
 }
 
@@ -80,7 +83,8 @@ func (u *uploader) route(e outbox.Entry) (route, error) {
 
 // A crowdRoute seals reports to the parties of a task and posts them to the first.
 type crowdRoute struct {
-	client *http.Client
+	client *http.Client // to the parties of tasks without a relay
+	relays *relay.Client
 	clock  Clock
 	owners owners
 
@@ -91,19 +95,25 @@ type crowdRoute struct {
 type destination struct {
 	task    *task.Task
 	encoder *encoder.Encoder
-	keys    []task.Key // one a hop
+	keys    []task.Key // one a hop; nil of a task with a relay, which has keys for each period
 }
 
-func newCrowdRoute(rt http.RoundTripper, c Clock, o owners) *crowdRoute {
+func newCrowdRoute(rt http.RoundTripper, relays *relay.Client, c Clock, o owners) *crowdRoute {
 	return &crowdRoute{
-		client: &http.Client{
-			Transport:     rt,
-			Timeout:       requestTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		client: newHTTPClient(rt),
+		relays: relays,
 		clock:  c,
 		owners: o,
 		keys:   keyring.NewCache[*destination](c, requestTimeout, 0),
+	}
+}
+
+// newHTTPClient returns a client that follows no redirect.
+func newHTTPClient(rt http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     rt,
+		Timeout:       requestTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
@@ -117,7 +127,13 @@ func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	if err != nil {
 		return nil, &outbox.Refused{Cause: "unreadable", Err: err}
 	}
-	report, err := d.encoder.Seal(f, e.Epoch, d.keys)
+	keys := d.keys
+	if d.task.Relayed() {
+		if keys, err = c.relayedKeys(ctx, d.task, e); err != nil {
+			return nil, err
+		}
+	}
+	report, err := d.encoder.Seal(f, e.Epoch, keys)
 	if errors.Is(err, encoder.ErrEpoch) {
 		return nil, &outbox.Refused{Cause: outbox.Expired, Err: err}
 	}
@@ -136,6 +152,9 @@ func (c *crowdRoute) destination(ctx context.Context, e outbox.Entry) (*destinat
 		enc, err := encoder.New(t, e.Task)
 		if err != nil {
 			return none, err
+		}
+		if t.Relayed() {
+			return keyring.Announcement[*destination]{Value: &destination{task: t, encoder: enc}, Fresh: now.Add(keysFor)}, nil
 		}
 		configs, err := c.fetchKeys(ctx, t, e.Task, now)
 		if err != nil {
@@ -196,14 +215,21 @@ func (c *crowdRoute) fetchKeys(ctx context.Context, t *task.Task, id task.ID, no
 
 // Send implements [outbox.Sender].
 func (c *crowdRoute) Send(ctx context.Context, e outbox.Entry, report []byte) error {
-	if err := task.ValidURL(e.Destination); err != nil {
+	t, err := c.owners.open(e)
+	if err != nil {
 		return err
 	}
 	req, err := newRequest(ctx, http.MethodPost, e.Destination, e.Task, "reports", report)
 	if err != nil {
 		return err
 	}
-	resp, err := c.client.Do(req)
+	to := c.client
+	if t.Relayed() {
+		if to, err = relayed(ctx, c.relays, t, e); err != nil {
+			return err
+		}
+	}
+	resp, err := to.Do(req)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/outbox"
+	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -19,7 +20,8 @@ import (
 // An aggregateRoute splits what was accumulated into two shares and uploads them to
 // the leader of the task, which cannot open the helper's.
 type aggregateRoute struct {
-	transport http.RoundTripper
+	transport http.RoundTripper // to the leaders of tasks without a relay
+	relays    *relay.Client
 	clock     Clock
 	owners    owners
 	keys      *client.KeyCache // of the aggregators of all tasks
@@ -34,10 +36,11 @@ type aggregation struct {
 	dap      *dap.Task
 	question *kind.Measure
 	client   *client.Client
+	way      *relay.Way // nil of a task without a relay
 }
 
-func newAggregateRoute(rt http.RoundTripper, c Clock, o owners) *aggregateRoute {
-	return &aggregateRoute{transport: rt, clock: c, owners: o, keys: client.NewKeyCache(rt, c), known: map[task.ID]*aggregation{}}
+func newAggregateRoute(rt http.RoundTripper, relays *relay.Client, c Clock, o owners) *aggregateRoute {
+	return &aggregateRoute{transport: rt, relays: relays, clock: c, owners: o, keys: client.NewKeyCache(rt, c), known: map[task.ID]*aggregation{}}
 }
 
 // aggregation returns the task of an entry.
@@ -70,10 +73,28 @@ func (c *aggregateRoute) newAggregation(t *task.Task, id task.ID) (*aggregation,
 	if err != nil {
 		return nil, err
 	}
-	up := client.New(made, client.Options{
-		Keys: c.keys, Leader: t.Leader().Identity, Helper: t.Helper().Identity, Transport: c.transport, Clock: c.clock,
+	a := &aggregation{task: t, dap: made, question: q}
+	rt := c.transport
+	if t.Relayed() {
+		if a.way, err = c.relays.Way(t); err != nil {
+			return nil, err
+		}
+		if rt, err = a.way.Transport(t.Leader()); err != nil {
+			return nil, err
+		}
+	}
+	a.client = client.New(made, client.Options{
+		Keys: c.keys, Leader: t.Leader().Identity, Helper: t.Helper().Identity, Transport: rt, Clock: c.clock,
 	})
-	return &aggregation{t, made, q, up}, nil
+	return a, nil
+}
+
+// keys returns what shares of an epoch are sealed to now.
+func (a *aggregation) keys(ctx context.Context, e task.Epoch) (client.Keys, error) {
+	if a.way != nil {
+		return a.relayedKeys(ctx, e)
+	}
+	return a.client.Keys(ctx)
 }
 
 // Seal implements [outbox.Sealer]: it makes the upload of what was accumulated. Its
@@ -87,7 +108,7 @@ func (c *aggregateRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, erro
 	if err != nil {
 		return nil, &outbox.Refused{Cause: "unreadable", Err: err}
 	}
-	keys, err := a.client.Keys(ctx)
+	keys, err := a.keys(ctx, e.Epoch)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +125,15 @@ func (c *aggregateRoute) Send(ctx context.Context, e outbox.Entry, report []byte
 	if err != nil {
 		return err
 	}
+	if a.way != nil {
+		now, err := a.way.Now(ctx)
+		if err == nil {
+			err = timely(a.task, e.Epoch, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	rejected, err := a.client.Post(ctx, report)
 	if answer, ok := errors.AsType[*client.Answer](err); ok && !answer.Temporary() {
 		return &outbox.Refused{Cause: outbox.Cause(answer.Problem), Err: err}
@@ -114,6 +144,11 @@ func (c *aggregateRoute) Send(ctx context.Context, e outbox.Entry, report []byte
 	err = &client.Rejected{ID: rejected[0].ID, Cause: rejected[0].Error}
 	switch rejected[0].Error {
 	case a.dap.Variant().UploadConfigError():
+		if a.way != nil {
+			if old, failed := a.outdated(ctx, e.Epoch, report); failed != nil || !old {
+				return errors.Join(err, failed) // there are no others in this period
+			}
+		}
 		a.client.Forget()
 		return &outbox.Stale{Err: err}
 	case dap.ReportReplayed: // an earlier send arrived, its answer did not

@@ -3,6 +3,7 @@ package shoal
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -36,6 +37,42 @@ func trusting(s *httptest.Server) *http.Transport {
 	return tr
 }
 
+// entryFor returns an entry of a task whose first party has a URL.
+func entryFor(t *testing.T, url string) outbox.Entry {
+	t.Helper()
+	var keys [3]task.IdentityKey
+	for i := range keys {
+		var err error
+		if keys[i], err = task.GenerateIdentityKey(rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tk := &task.Task{
+		Owner: keys[0].Public(), OwnedBy: "Example", Metric: "m", Question: "q", Method: task.Crowd,
+		Schema: task.Schema{{Name: "program", Kind: task.String, Max: 32}}, Crowd: task.CrowdRule{Kind: task.Attributes, Fields: []uint8{0}, SaltEpochs: 1},
+		Threshold: task.Threshold{Kind: task.Naive, T: 10}, MinBatch: 100,
+		EpochSeconds: 86400, MaxDelay: 43200, ClockSkew: 3600, PerEpoch: 100, PerCrowd: 1, PayloadSize: 64,
+		Hops: []task.Party{
+			{Role: task.Shuffler, URL: url, Identity: keys[1].Public()},
+			{Role: task.Analyzer, URL: "https://analyzer.example", Identity: keys[2].Public()},
+		},
+		NotBefore: 0, Expires: 1 << 33,
+	}
+	signed, err := task.Sign(tk, keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := signed.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := tk.ID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outbox.Entry{Method: task.Crowd, Destination: url, Task: id, TaskBytes: b}
+}
+
 // Threats: an old TLS, and sessions or connections by which two reports are
 // known to be of one client.
 func TestTransport(t *testing.T) {
@@ -57,7 +94,7 @@ func TestTransport(t *testing.T) {
 	defer s.Close()
 	c := newUploader(trusting(s), clock.System(), nil)
 	for range 3 {
-		if err := c.Send(t.Context(), outbox.Entry{Method: task.Crowd, Destination: s.URL}, []byte("report")); err != nil {
+		if err := c.Send(t.Context(), entryFor(t, s.URL), []byte("report")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,11 +108,11 @@ func TestTransport(t *testing.T) {
 	old.StartTLS()
 	defer old.Close()
 	c = newUploader(trusting(old), clock.System(), nil)
-	if err := c.Send(t.Context(), outbox.Entry{Method: task.Crowd, Destination: old.URL}, []byte("report")); err == nil {
+	if err := c.Send(t.Context(), entryFor(t, old.URL), []byte("report")); err == nil {
 		t.Error("a report was sent by TLS 1.2")
 	}
 	c = newUploader(nil, clock.System(), nil)
-	if err := c.Send(t.Context(), outbox.Entry{Method: task.Crowd, Destination: s.URL}, []byte("report")); err == nil {
+	if err := c.Send(t.Context(), entryFor(t, s.URL), []byte("report")); err == nil {
 		t.Error("a report was sent to a server whose certificate nobody has signed")
 	}
 }
@@ -115,7 +152,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		h := http.Header{"Content-Type": {keysType}}
 		return &http.Response{StatusCode: http.StatusOK, Header: h, Body: io.NopCloser(zeros{}), Request: r}, nil
 	})
-	c := newCrowdRoute(endless, clock.System(), nil)
+	c := newCrowdRoute(endless, nil, clock.System(), nil)
 	tk := &task.Task{Hops: []task.Party{{URL: "https://x.example"}}}
 	if _, err := c.fetchKeys(context.Background(), tk, task.ID{}, c.clock.Now()); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("endless keys: %v", err)

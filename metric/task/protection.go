@@ -78,8 +78,6 @@ func (t *Task) Parties() []Party {
 func (p *Protection) implemented() error {
 	missing := ""
 	switch {
-	case !p.Relay.unused():
-		missing = "a relay"
 	case p.CredentialEpochs != 0:
 		missing = "credentials"
 	case !p.Randomness.unused():

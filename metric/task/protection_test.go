@@ -130,4 +130,11 @@ func TestOpenRefusesUngiven(t *testing.T) {
 	if _, _, err := signed.Open([]ed25519.PublicKey{identity("owner").Public()}); err == nil || !strings.Contains(err.Error(), "newer program") {
 		t.Errorf("got %v", err)
 	}
+	tk := protected()
+	tk.Protection = task.Protection{Relay: tk.Protection.Relay}
+	signed, err = task.Sign(tk, identity("owner"))
+	must(t, signed, err)
+	if _, _, err := signed.Open([]ed25519.PublicKey{identity("owner").Public()}); err != nil {
+		t.Errorf("a task with a relay: %v", err)
+	}
 }
