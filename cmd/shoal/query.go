@@ -200,11 +200,11 @@ func (c *queryCmd) text() (string, error) {
 func (c *queryCmd) format() duckdb.Format {
 	switch {
 	case c.CSV:
-		return duckdb.CSV
+		return release.CSV
 	case c.JSON:
-		return duckdb.JSON
+		return release.JSON
 	case c.Parquet != "":
-		return duckdb.Parquet
+		return release.Parquet
 	}
 	return duckdb.Text
 }
@@ -216,7 +216,7 @@ func writeWhole(ctx context.Context, path string, r *duckdb.Result) error {
 	if err != nil {
 		return setup(fmt.Errorf("writing the result: %w", err))
 	}
-	err = errors.Join(r.Write(f, duckdb.Parquet), f.Close(), ctx.Err())
+	err = errors.Join(r.Write(f, release.Parquet), f.Close(), ctx.Err())
 	if err == nil {
 		err = durable.OS().Rename(tmp, path)
 	}

@@ -1,39 +1,16 @@
 package release
 
 import (
-	"bufio"
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/shoal-project/shoal/metric/task"
 )
-
-// A Format is a way to write a table.
-type Format string
-
-// The formats.
-const (
-	CSV     Format = "csv"     // RFC 4180 with a header; absent values are empty, lists are JSON; text as [Spreadsheet] writes it
-	JSON    Format = "json"    // an array of objects, one a line
-	Parquet Format = "parquet" // one file with the table's columns
-)
-
-// ParseFormat reads a format's name.
-func ParseFormat(s string) (Format, error) {
-	if f := Format(s); slices.Contains([]Format{CSV, JSON, Parquet}, f) {
-		return f, nil
-	}
-	return "", fmt.Errorf("format %q: want csv, json or parquet", s)
-}
 
 // A Query selects what to export.
 type Query struct {
@@ -100,7 +77,7 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 		return &Partial{damaged}
 	}
 	columns := slices.Concat(first.Columns, SeriesColumns(first.Columns))
-	open := newRowWriter
+	open := NewRowWriter
 	if task.IsRehearsal(q.Metric) {
 		open = newMarked
 	}
@@ -133,22 +110,22 @@ func export(ctx context.Context, c Catalogue, w io.Writer, f Format, q Query) er
 // A marked writer adds a column that states, in each row, that the answers were
 // invented: a file may be all that somebody gets to see.
 type marked struct {
-	rowWriter
+	RowWriter
 	row Row
 }
 
-func newMarked(w io.Writer, f Format, table string, columns []Column) (rowWriter, error) {
+func newMarked(w io.Writer, f Format, table string, columns []Column) (RowWriter, error) {
 	mark := Column{Name: "rehearsal", Type: Boolean}
 	for slices.ContainsFunc(columns, func(c Column) bool { return c.Name == mark.Name }) {
 		mark.Name += "_" // a field of the record is called so
 	}
-	out, err := newRowWriter(w, f, table, append(slices.Clone(columns), mark))
-	return &marked{rowWriter: out}, err
+	out, err := NewRowWriter(w, f, table, append(slices.Clone(columns), mark))
+	return &marked{RowWriter: out}, err
 }
 
 func (m *marked) Write(row Row) error {
 	m.row = append(append(m.row[:0], row...), true)
-	return m.rowWriter.Write(m.row)
+	return m.RowWriter.Write(m.row)
 }
 
 // names lists the names of tables for an error.
@@ -158,113 +135,4 @@ func names(tables []Table) string {
 		list = append(list, t.Name)
 	}
 	return strings.Join(list, ", ")
-}
-
-// A rowWriter writes rows in one format.
-type rowWriter interface {
-	Write(Row) error
-	Close() error
-}
-
-func newRowWriter(w io.Writer, f Format, name string, columns []Column) (rowWriter, error) {
-	switch f {
-	case CSV:
-		out := &csvWriter{csv.NewWriter(w), columns, make([]string, len(columns))}
-		for i, c := range columns {
-			out.fields[i] = c.Name
-		}
-		return out, out.w.Write(out.fields)
-	case JSON:
-		return &jsonWriter{w: bufio.NewWriter(w), columns: columns}, nil
-	case Parquet:
-		return NewWriter(w, name, columns), nil
-	}
-	return nil, fmt.Errorf("unknown format %q", f)
-}
-
-type csvWriter struct {
-	w       *csv.Writer
-	columns []Column
-	fields  []string
-}
-
-func (c *csvWriter) Write(row Row) error {
-	for i, v := range row {
-		text, err := csvValue(v, c.columns[i])
-		if err != nil {
-			return err
-		}
-		c.fields[i] = text
-	}
-	return c.w.Write(c.fields)
-}
-
-func (c *csvWriter) Close() error {
-	c.w.Flush()
-	return c.w.Error()
-}
-
-func csvValue(v any, c Column) (string, error) {
-	switch x := v.(type) {
-	case nil:
-		return "", nil
-	case string:
-		return Spreadsheet(x), nil
-	case bool:
-		return strconv.FormatBool(x), nil
-	case float64:
-		return strconv.FormatFloat(x, 'g', -1, 64), nil
-	case int64:
-		if c.Type == Timestamp {
-			return instant(x), nil
-		}
-		return strconv.FormatInt(x, 10), nil
-	}
-	b, err := json.Marshal(v)
-	return Visible(string(b)), err // it begins with a bracket
-}
-
-func instant(millis int64) string { return time.UnixMilli(millis).UTC().Format(time.RFC3339) }
-
-type jsonWriter struct {
-	w       *bufio.Writer
-	columns []Column
-	started bool
-}
-
-func (j *jsonWriter) Write(row Row) error {
-	lead := "[\n{"
-	if j.started {
-		lead = ",\n{"
-	}
-	j.started = true
-	j.w.WriteString(lead) // a bufio.Writer keeps its first error for Close
-	for i, v := range row {
-		if i > 0 {
-			j.w.WriteByte(',')
-		}
-		if x, ok := v.(int64); ok && j.columns[i].Type == Timestamp {
-			v = instant(x)
-		}
-		name, err := json.Marshal(j.columns[i].Name)
-		if err != nil {
-			return err
-		}
-		value, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		j.w.Write(name)
-		j.w.WriteByte(':')
-		j.w.Write(JSONText(value))
-	}
-	return j.w.WriteByte('}')
-}
-
-func (j *jsonWriter) Close() error {
-	if !j.started {
-		j.w.WriteByte('[')
-	}
-	j.w.WriteString("\n]\n")
-	return j.w.Flush()
 }

@@ -1,10 +1,12 @@
 package release
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
 	"reflect"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -19,6 +21,10 @@ const (
 	Boolean   ColumnType = "boolean"   // bool
 	Real      ColumnType = "real"      // float64
 	Timestamp ColumnType = "timestamp" // int64: milliseconds since the Unix epoch, UTC
+
+	// Those of queries' results only, which no released table has.
+	Instant ColumnType = "instant" // time.Time in UTC, to the microsecond
+	Nested  ColumnType = "nested"  // json.RawMessage
 )
 
 // A Column describes one column of a released table.
@@ -80,6 +86,10 @@ func nodeOf(c Column) parquet.Node {
 		leaf = parquet.Leaf(parquet.DoubleType)
 	case Timestamp:
 		leaf = parquet.Timestamp(parquet.Millisecond)
+	case Instant:
+		leaf = parquet.Timestamp(parquet.Microsecond)
+	case Nested:
+		leaf = parquet.JSON()
 	}
 	leaf = parquet.Compressed(leaf, &parquet.Zstd)
 	if c.List {
@@ -130,8 +140,13 @@ func (t *Writer) Write(row Row) error {
 }
 
 func leafValue(v any, repetition, column int) parquet.Value {
-	if v == nil {
+	switch x := v.(type) {
+	case nil:
 		return parquet.Value{}.Level(repetition, 0, column)
+	case time.Time:
+		v = x.UnixMicro()
+	case json.RawMessage:
+		v = string(x)
 	}
 	return parquet.ValueOf(v).Level(repetition, 1, column)
 }

@@ -28,7 +28,7 @@ func TestHostileCSV(t *testing.T) {
 		"":                                  "",
 	} {
 		var out bytes.Buffer
-		w, err := newRowWriter(&out, CSV, "t", columns)
+		w, err := NewRowWriter(&out, CSV, "t", columns)
 		if err != nil {
 			t.Fatal(err)
 		}

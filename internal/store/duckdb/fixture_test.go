@@ -12,12 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/esa/analyzer/storetest"
+	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -162,43 +161,15 @@ func (f *fixture) must(err error) {
 	}
 }
 
-// write makes a Parquet file with the types that package analyzer uses.
+// write makes a Parquet file as package analyzer does.
 func (f *fixture) write(path string, d data) {
 	f.t.Helper()
-	s := schema{Group: parquet.Group{}}
-	for _, c := range d.columns {
-		node := map[analyzer.ColumnType]parquet.Node{
-			analyzer.Text: parquet.String(), analyzer.Integer: parquet.Int(64), analyzer.Real: parquet.Leaf(parquet.DoubleType),
-			analyzer.Boolean: parquet.Leaf(parquet.BooleanType), analyzer.Timestamp: parquet.Timestamp(parquet.Millisecond),
-		}[c.Type]
-		if c.List {
-			node = parquet.Repeated(node)
-		} else {
-			node = parquet.Optional(node)
-		}
-		s.Group[c.Name] = node
-		s.fields = append(s.fields, field{node, c.Name})
-	}
 	file, err := os.Create(path)
 	f.must(err)
 	defer file.Close()
-	w := parquet.NewWriter(file, parquet.NewSchema("table", s))
-	for _, values := range d.rows {
-		var row parquet.Row
-		for i, v := range values {
-			list, isList := v.([]any)
-			if isList && len(list) == 0 {
-				row = append(row, parquet.Value{}.Level(0, 0, i))
-			}
-			for j, item := range list {
-				row = append(row, parquet.ValueOf(item).Level(min(j, 1), 1, i))
-			}
-			if !isList {
-				row = append(row, parquetValue(v, i))
-			}
-		}
-		_, err := w.WriteRows([]parquet.Row{row})
-		f.must(err)
+	w := release.NewWriter(file, "table", d.columns)
+	for _, row := range d.rows {
+		f.must(w.Write(row))
 	}
 	f.must(w.Close())
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shoal-project/shoal/internal/release"
 )
 
 // text runs a query and returns its result as CSV.
@@ -19,7 +21,7 @@ func text(t *testing.T, d *Database, query string) string {
 		t.Fatalf("%s: %v", query, err)
 	}
 	var b bytes.Buffer
-	if err := r.Write(&b, CSV); err != nil {
+	if err := r.Write(&b, release.CSV); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shoal-project/shoal/internal/release"
 )
 
 // TestTraitors: a worker that a query has taken over, or that died, costs this
@@ -77,7 +79,7 @@ func FuzzReadResult(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, format := range []Format{Text, CSV, JSON, Parquet} {
+		for _, format := range []Format{Text, release.CSV, release.JSON, release.Parquet} {
 			if err := r.Write(new(strings.Builder), format); err != nil {
 				t.Errorf("%s: %v", format, err)
 			}

@@ -2,41 +2,35 @@ package duckdb
 
 import (
 	"bufio"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/shoal-project/shoal/internal/release"
 )
 
-// A Format is a way to write a result.
-type Format string
+// A Format is a way to write a result: one of a released table, or [Text].
+type Format = release.Format
 
-// The formats.
-const (
-	Text    Format = "text"    // aligned columns for people; long values are cut, control characters shown as \x1b
-	CSV     Format = "csv"     // RFC 4180 with a header; NULL is empty; text as [release.Spreadsheet] writes it
-	JSON    Format = "json"    // an array of objects, one a line
-	Parquet Format = "parquet" // one file
-)
+// Text has aligned columns for people; long values are cut, control characters shown
+// as \x1b.
+const Text Format = "text"
 
 // Write writes the rows of the result, and nothing that shows whether it is
 // truncated.
 func (r *Result) Write(w io.Writer, f Format) error {
 	b := bufio.NewWriterSize(w, 1<<16)
-	write, ok := map[Format]func(io.Writer) error{Text: r.text, CSV: r.csv, JSON: r.json, Parquet: r.parquet}[f]
-	if !ok {
-		return fmt.Errorf("writing a result: unknown format %q", f)
+	var err error
+	if f == Text {
+		err = r.text(b)
+	} else {
+		err = r.table(b, f)
 	}
-	if err := write(b); err != nil {
+	if err != nil {
 		return fmt.Errorf("writing a result as %s: %w", f, err)
 	}
 	return b.Flush()
@@ -162,135 +156,38 @@ func (r *Result) line(w io.Writer, cells []string, width []int) {
 	fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 }
 
-// csvText is plain, except for text that a spreadsheet or a terminal would act on.
-func csvText(v any) string {
-	switch v.(type) {
-	case string:
-		return release.Spreadsheet(plain(v))
-	case json.RawMessage:
-		return release.Visible(plain(v))
+// table writes the result in a format of a released table.
+func (r *Result) table(w io.Writer, f Format) error {
+	columns := make([]release.Column, len(r.Columns))
+	for i, c := range r.Columns {
+		columns[i] = release.Column{Name: c.Name, Type: columnType(c.Type)}
 	}
-	return plain(v)
-}
-
-func (r *Result) csv(w io.Writer) error {
-	c := csv.NewWriter(w)
-	fields := make([]string, len(r.Columns))
-	for i, column := range r.Columns {
-		fields[i] = release.Spreadsheet(column.Name)
-	}
-	err := c.Write(fields)
-	for _, row := range r.Rows {
-		for i, v := range row {
-			fields[i] = csvText(v)
-		}
-		if err == nil {
-			err = c.Write(fields)
-		}
-	}
-	c.Flush()
+	out, err := release.NewRowWriter(w, f, "result", columns)
 	if err != nil {
 		return err
 	}
-	return c.Error()
-}
-
-func (r *Result) json(w io.Writer) error {
-	names := make([][]byte, len(r.Columns))
-	for i, c := range r.Columns {
-		names[i], _ = json.Marshal(c.Name) // a string never fails
-	}
-	lead := "[\n{"
 	for _, row := range r.Rows {
-		io.WriteString(w, lead)
-		lead = ",\n{"
-		for i, v := range row {
-			if i > 0 {
-				io.WriteString(w, ",")
-			}
-			if f, ok := v.(float64); ok {
-				v = realJSON(f)
-			}
-			value, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(w, "%s:%s", release.JSONText(names[i]), release.JSONText(value))
-		}
-		io.WriteString(w, "}")
-	}
-	if len(r.Rows) == 0 {
-		io.WriteString(w, "[")
-	}
-	_, err := io.WriteString(w, "\n]\n")
-	return err
-}
-
-// schema is a Parquet group whose columns keep their order; the library's own
-// sorts them.
-type schema struct {
-	parquet.Group
-	fields []parquet.Field
-}
-
-func (s schema) Fields() []parquet.Field { return s.fields }
-
-// GoType is asked for by the library but never used with rows of values.
-func (s schema) GoType() reflect.Type { return reflect.TypeFor[struct{}]() }
-
-type field struct {
-	parquet.Node
-	name string
-}
-
-func (f field) Name() string { return f.name }
-
-func (f field) Value(base reflect.Value) reflect.Value { return base }
-
-func (r *Result) parquet(w io.Writer) error {
-	s := schema{Group: parquet.Group{}}
-	for _, c := range r.Columns {
-		node := parquet.Optional(parquet.Compressed(leaf(c.Type), &parquet.Zstd))
-		s.Group[c.Name] = node
-		s.fields = append(s.fields, field{node, c.Name})
-	}
-	out := parquet.NewWriter(w, parquet.NewSchema("result", s), parquet.CreatedBy("shoal", "1", ""))
-	row := make(parquet.Row, len(r.Columns))
-	for _, values := range r.Rows {
-		for i, v := range values {
-			row[i] = parquetValue(v, i)
-		}
-		if _, err := out.WriteRows([]parquet.Row{row}); err != nil {
+		if err := out.Write(row); err != nil {
 			return err
 		}
 	}
 	return out.Close()
 }
 
-func leaf(t Type) parquet.Node {
+// columnType is what a type of results is called in tables.
+func columnType(t Type) release.ColumnType {
 	switch t {
 	case Integer:
-		return parquet.Int(64)
+		return release.Integer
 	case Real:
-		return parquet.Leaf(parquet.DoubleType)
+		return release.Real
 	case Boolean:
-		return parquet.Leaf(parquet.BooleanType)
+		return release.Boolean
 	case Timestamp:
-		return parquet.Timestamp(parquet.Microsecond)
+		return release.Instant
 	case Nested:
-		return parquet.JSON()
+		return release.Nested
+	default:
+		return release.Text
 	}
-	return parquet.String()
-}
-
-func parquetValue(v any, column int) parquet.Value {
-	switch x := v.(type) {
-	case nil:
-		return parquet.Value{}.Level(0, 0, column)
-	case time.Time:
-		v = x.UnixMicro()
-	case json.RawMessage:
-		v = string(x)
-	}
-	return parquet.ValueOf(v).Level(0, 1, column)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/shoal-project/shoal/internal/release"
 )
 
 func sample() *Result {
@@ -27,11 +29,11 @@ func sample() *Result {
 
 func TestWriteForms(t *testing.T) {
 	for format, want := range map[Format]string{
-		CSV: "program,count,estimate,shell,epoch,langs\n" +
+		release.CSV: "program,count,estimate,shell,epoch,langs\n" +
 			"vi,1200,1212.25,true,2026-11-23T07:30:00Z,\"[\"\"en\"\"]\"\n" +
 			"\"a \"\"quoted\"\", name\\x1b[2J\\u202e\",-3,1.23456789e+07,false,2026-11-23T00:00:00Z,\"{\"\"a\"\":1}\"\n" +
 			",,,,,\n",
-		JSON: `[
+		release.JSON: `[
 {"program":"vi","count":1200,"estimate":1212.25,"shell":true,"epoch":"2026-11-23T07:30:00Z","langs":["en"]},
 {"program":"a \"quoted\", name\u001b[2J\u202e","count":-3,"estimate":12345678.9,"shell":false,"epoch":"2026-11-23T00:00:00Z","langs":{"a":1}},
 {"program":null,"count":null,"estimate":null,"shell":null,"epoch":null,"langs":null}
@@ -47,7 +49,7 @@ func TestWriteForms(t *testing.T) {
 		}
 	}
 	empty := &Result{Columns: []Column{{"a", Integer}}}
-	for format, want := range map[Format]string{Text: "a\n-\n", CSV: "a\n", JSON: "[\n]\n"} {
+	for format, want := range map[Format]string{Text: "a\n-\n", release.CSV: "a\n", release.JSON: "[\n]\n"} {
 		var b strings.Builder
 		if err := empty.Write(&b, format); err != nil || b.String() != want {
 			t.Errorf("%s: %q, %v; want %q", format, b.String(), err, want)
@@ -79,7 +81,7 @@ func TestPlan(t *testing.T) {
 
 func TestParquet(t *testing.T) {
 	var b bytes.Buffer
-	if err := sample().Write(&b, Parquet); err != nil {
+	if err := sample().Write(&b, release.Parquet); err != nil {
 		t.Fatal(err)
 	}
 	f, err := parquet.OpenFile(bytes.NewReader(b.Bytes()), int64(b.Len()))
@@ -117,5 +119,33 @@ func TestShow(t *testing.T) {
 		if got := Show(v, most); got != want {
 			t.Errorf("Show(%v) = %q, want %q", v, got, want)
 		}
+	}
+}
+
+// TestReals writes numbers that JSON does not have, and times between seconds.
+func TestReals(t *testing.T) {
+	r := &Result{
+		Columns: []Column{{"x", Real}, {"at", Timestamp}},
+		Rows:    [][]any{{math.NaN(), time.UnixMicro(1_500_001).UTC()}, {math.Inf(-1), nil}},
+	}
+	for format, want := range map[Format]string{
+		release.CSV:  "x,at\nNaN,1970-01-01T00:00:01.500001Z\n-Inf,\n",
+		release.JSON: "[\n{\"x\":\"NaN\",\"at\":\"1970-01-01T00:00:01.500001Z\"},\n{\"x\":\"-Inf\",\"at\":null}\n]\n",
+	} {
+		var b strings.Builder
+		if err := r.Write(&b, format); err != nil || b.String() != want {
+			t.Errorf("%s: %q, %v, want %q", format, b.String(), err, want)
+		}
+	}
+	var b bytes.Buffer
+	if err := r.Write(&b, release.Parquet); err != nil {
+		t.Fatal(err)
+	}
+	columns := []release.Column{{Name: "x", Type: release.Real}, {Name: "at", Type: release.Instant}}
+	for row, err := range release.Read(bytes.NewReader(b.Bytes()), int64(b.Len()), columns) {
+		if err != nil || !math.IsNaN(row[0].(float64)) || row[1] != int64(1_500_001) {
+			t.Errorf("%v, %v", row, err)
+		}
+		break
 	}
 }
