@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,14 +13,10 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/auth"
-	"github.com/shoal-project/shoal/internal/dap/helper"
-	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	"github.com/shoal-project/shoal/internal/server/pairing"
-	"github.com/shoal-project/shoal/internal/store/postgres"
-	"github.com/shoal-project/shoal/internal/store/sqlite"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
@@ -36,45 +31,17 @@ type aggregator struct {
 	handler  http.Handler
 	run      func(ctx context.Context, failed func(error)) error
 	tick     func(ctx context.Context) error
-	close    func() error
-	// unhealthy returns why the role cannot do its work now, "" if it can.
-	unhealthy func() string
-	// refresh sets the role's gauges; nil: it has none.
-	refresh func(context.Context, *metrics) error
+	close    func() error                     // nil: it holds nothing but its store
+	look     func(ctx context.Context) Health // what leader or helper know of themselves
 
 	mu      sync.Mutex
 	waiting map[task.ID]string  // tasks that are not served yet, and for what they wait
+	served  int                 // of the others how many there are
 	takes   map[dap.TaskID]bool // what a bundle names; false: it was withdrawn; nil before the first sync
 }
 
-// aggregatorStores are what the two roles need of a database.
-type leaderStore interface {
-	leader.Store
-	tasks.Store
-	io.Closer
-	identified
-}
-
-type helperStore interface {
-	helper.Store
-	tasks.Store
-	io.Closer
-	identified
-}
-
-func (s *Server) openAggregator(ctx context.Context, r RoleName) (*aggregator, error) {
-	a := &aggregator{server: s, role: r, waiting: map[task.ID]string{}, close: func() error { return nil }, unhealthy: func() string { return "" }}
-	var err error
-	if r == LeaderRole {
-		err = a.openLeader(ctx)
-	} else {
-		err = a.openHelper(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the %s: %w", r, err), a.release())
-	}
-	a.database()
-	return a, nil
+func (s *Server) newAggregator(r RoleName) *aggregator {
+	return &aggregator{server: s, role: r, waiting: map[task.ID]string{}}
 }
 
 // open opens the registry and the ledgers over a store.
@@ -122,121 +89,33 @@ func (c Config) keyGrace() time.Duration {
 // jobs that were begun before: longer than all rounds of a job take.
 const expiryGrace = 7 * 24 * time.Hour
 
-func (a *aggregator) openLeader(ctx context.Context) error {
-	s := a.server
-	store, err := openLeaderStore(ctx, s.config)
-	if err != nil {
-		return err
-	}
-	a.store = store
-	if err := s.confirm(ctx, a.role, store); err != nil {
-		return err
-	}
-	if err := s.dropNode(ctx, store); err != nil {
-		return err
-	}
-	ledgers, err := a.open(ctx, dap.Leader, store, store)
-	if err != nil {
-		return err
-	}
-	l, err := leader.New(ctx, leader.Config{
-		Store: store, Node: s.config.Aggregates.Node, Ledgers: ledgers, Registry: a.registry, FS: s.o.FS, Dir: filepath.Join(s.config.Data, string(LeaderRole)),
-		Clock: s.o.Clock, Rand: s.o.Rand, Client: s.o.Client, Workers: s.config.Batches.Workers, LogAge: a.logAge(),
-		LeaseTime: s.config.Leader.LeaseTime.D(), FirstPause: s.config.Leader.FirstPause.D(), LongPause: s.config.Leader.LongestPause.D(),
-		CollectionTimeout: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
-		OpenAtUpload: s.config.Leader.OpenAtUpload, Withdrawn: a.withdrawn,
-		Metrics: leaderMetrics{s.metrics}, Lost: s.lost(LeaderRole), Failed: func(err error) { s.failed("leader", err) },
-	})
-	if errors.Is(err, leader.ErrHeld) {
-		return fmt.Errorf("aggregates.node: %w: give each server that shares the database a name of its own, or wait", err)
-	}
-	if err != nil {
-		return err
-	}
-	a.handler, a.run, a.close = l.Handler(), l.Run, l.Close
-	a.tick = l.Tick
-	watch := &leaderWatch{server: s, status: l.Status, warned: map[string]time.Time{}, listed: map[leader.LossCause]int64{}}
-	a.unhealthy, a.refresh = watch.unhealthy, watch.refresh
-	return nil
-}
-
-// logAge is how old the reports get before they are aggregated; 0 is the default.
-func (a *aggregator) logAge() time.Duration { return 0 }
-
-func (a *aggregator) openHelper(ctx context.Context) error {
-	s := a.server
-	store, err := openHelperStore(ctx, s.config)
-	if err != nil {
-		return err
-	}
-	a.store = store
-	if err := s.confirm(ctx, a.role, store); err != nil {
-		return err
-	}
-	ledgers, err := a.open(ctx, dap.Helper, store, store)
-	if err != nil {
-		return err
-	}
-	config := helper.Config{
-		Store: store, Registry: a.registry, Ledgers: ledgers, Clock: s.o.Clock, Rand: s.o.Rand, Workers: s.config.Batches.Workers,
-		Async: s.config.Aggregates.Async, Metrics: helperMetrics{s.metrics}, Report: func(err error) { s.failed("helper", err) },
-	}
-	s.config.Helper.limit(&config)
-	h, err := helper.New(config)
-	if err != nil {
-		return err
-	}
-	a.handler = h.Handler()
-	a.run = func(ctx context.Context, _ func(error)) error { return h.Run(ctx) }
-	a.tick = func(ctx context.Context) error { return errors.Join(h.Finish(ctx), h.Tick(ctx)) }
-	a.unhealthy = func() string {
-		if h.Status().Err != nil {
-			return whyHelper
-		}
-		return ""
-	}
-	return nil
-}
-
-// database adds to the reasons why the role cannot do its work those of a database
-// that can be away.
-func (a *aggregator) database() {
-	db, ok := a.store.(interface {
+// Health implements [role].
+func (a *aggregator) Health(ctx context.Context) Health {
+	away := ""
+	if db, ok := a.store.(interface {
 		Unready(ctx context.Context) string
-	})
-	if !ok {
-		return
+	}); ok { // a database that can be away
+		away = db.Unready(ctx)
 	}
-	role := a.unhealthy
-	a.unhealthy = func() string {
-		if why := db.Unready(context.Background()); why != "" {
-			return fmt.Sprintf(whyDatabase, a.role, why)
-		}
-		return role()
+	h := a.look(ctx)
+	if away != "" { // the cause of what else there may be
+		h.Reasons = []string{fmt.Sprintf(whyDatabase, a.role, away)}
 	}
+	h.figure(keyFigure, a.registry.Keyring().Left(a.server.o.Clock.Now()).Seconds())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h.figure("tasks", float64(a.served))
+	return h
 }
 
-func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
-	if c.Aggregates.Postgres != "" {
-		return postgres.OpenLeader(ctx, c.Aggregates.Postgres)
-	}
-	return sqlite.OpenLeader(ctx, c.aggregatorStore(LeaderRole))
-}
-
-func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
-	if c.Aggregates.Postgres != "" {
-		return postgres.OpenHelper(ctx, c.Aggregates.Postgres)
-	}
-	return sqlite.OpenHelper(ctx, c.aggregatorStore(HelperRole))
-}
-
-// sync lets the role serve the organisation's tasks and pairings. What cannot be
+// Sync implements [syncer]: it lets the role serve the organisation's tasks and pairings. What cannot be
 // served yet is remembered with the reason; a peer that is no longer paired loses
 // what the pairing gave.
-func (a *aggregator) sync(ctx context.Context) error {
+func (a *aggregator) Sync(ctx context.Context) error {
 	var errs []error
 	waiting, takes := map[task.ID]string{}, map[dap.TaskID]bool{}
-	for _, t := range a.server.tasksWith(a.role) {
+	all := a.server.tasksWith(a.role)
+	for _, t := range all {
 		if made, err := taskconfig.New(t.Task, t.ID); err == nil {
 			takes[made.ID()] = t.Until.IsZero()
 		}
@@ -259,7 +138,7 @@ func (a *aggregator) sync(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	before := a.waiting
-	a.waiting, a.takes = waiting, takes
+	a.waiting, a.takes, a.served = waiting, takes, len(all)-len(waiting)
 	a.mu.Unlock()
 	a.server.logWaiting(a.role, before, waiting)
 	return errors.Join(errs...)
@@ -384,8 +263,8 @@ func sameSecrets(a, b *tasks.Entry) bool {
 		a.Outbound.Equal(b.Outbound) && a.Expiry == b.Expiry && sameConfig(a.Collector, b.Collector)
 }
 
-// state describes the state of a task.
-func (a *aggregator) state(ctx context.Context, t Task) string {
+// TaskState implements [stater].
+func (a *aggregator) TaskState(ctx context.Context, t Task) string {
 	a.mu.Lock()
 	wait := a.waiting[t.ID]
 	a.mu.Unlock()
@@ -419,6 +298,57 @@ func (a *aggregator) disable(ctx context.Context, t Task) error {
 	}
 	return a.registry.Disable(ctx, made.ID())
 }
+
+// Name implements [role].
+func (a *aggregator) Name() RoleName { return a.role }
+
+// Handler implements [responder].
+func (a *aggregator) Handler() http.Handler { return a }
+
+// aggregateExchange is how long an exchange between aggregators may take: an
+// aggregation job has some megabytes.
+const aggregateExchange = 5 * time.Minute
+
+// uploadExchange is how long an upload may take: anybody can begin one, and each
+// holds a place of the task. Clients wait as long.
+const uploadExchange = time.Minute
+
+// Routes implements [responder]. The handler knows its resources.
+func (a *aggregator) Routes() []publicRoute {
+	all := []publicRoute{
+		{name: "dap_keys", pattern: "/" + dap.HpkeConfigPath, admit: forKeys, limit: shortExchange, pages: true},
+		{name: routeReport, pattern: reportPattern, admit: forUploads, limit: uploadExchange, stores: true, pages: true},
+	}
+	for _, r := range []publicRoute{{name: "dap_job", pattern: "aggregation_jobs", stores: true}, {name: "dap_share", pattern: "aggregate_shares"}, {name: "dap_collection", pattern: "collection_jobs"}} {
+		r.pattern, r.admit, r.limit, r.peers = "/tasks/{task}/"+r.pattern, forPeers, aggregateExchange, true
+		one := r
+		one.pattern += "/"
+		all = append(all, r, one)
+	}
+	return all
+}
+
+// Serves implements [sharer].
+func (a *aggregator) Serves(r *http.Request) bool {
+	id, err := dap.ParseTaskID(r.PathValue("task"))
+	if err != nil {
+		return false
+	}
+	_, err = a.registry.Lookup(r.Context(), id)
+	return err == nil
+}
+
+// Keys implements [keyHolder].
+func (a *aggregator) Keys(now time.Time) []keyView {
+	var views []keyView
+	for k := range a.registry.Keyring().All() {
+		views = append(views, keyView{string(a.role), fmt.Sprint(k.Key.ID()), k.KEM.Name(), k.State(now).String(), k.Until.UTC()})
+	}
+	return views
+}
+
+// RenewKeys implements [keyHolder].
+func (a *aggregator) RenewKeys(ctx context.Context) error { return a.registry.Renew(ctx) }
 
 // ServeHTTP passes a request to the role, and signs the list of HPKE
 // configurations: Shoal's clients trust the identity that a task names.
@@ -456,25 +386,28 @@ func (h *heldBody) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// doTick does what is due, once.
-func (a *aggregator) doTick(ctx context.Context) error {
-	return errors.Join(a.sync(ctx), a.registry.Refresh(ctx), a.tick(ctx))
+// Tick implements [ticker].
+func (a *aggregator) Tick(ctx context.Context) error {
+	return errors.Join(a.Sync(ctx), a.registry.Refresh(ctx), a.tick(ctx))
 }
 
-// work does the role's periodic work until ctx ends.
-func (a *aggregator) work(ctx context.Context) error {
-	failed := func(err error) { a.server.failed(string(a.role), err) }
+// Run implements [role].
+func (a *aggregator) Run(ctx context.Context, report func(error)) error {
 	var group sync.WaitGroup
-	group.Go(func() { _ = a.registry.Run(ctx, failed) }) // both end with their context only
-	group.Go(func() { _ = a.run(ctx, failed) })
+	group.Go(func() { _ = a.registry.Run(ctx, report) }) // both end with their context only
+	group.Go(func() { _ = a.run(ctx, report) })
 	group.Wait()
-	return nil
+	return ctx.Err()
 }
 
-func (a *aggregator) release() error {
-	err := a.close()
-	if a.store != nil {
-		err = errors.Join(err, a.store.Close())
+// Close implements [role].
+func (a *aggregator) Close() error {
+	var errs []error
+	if a.close != nil {
+		errs = append(errs, a.close())
 	}
-	return err
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	return errors.Join(errs...)
 }

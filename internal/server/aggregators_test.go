@@ -564,7 +564,7 @@ func TestRenewedPairing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := w.a.server.aggregatorNamed(LeaderRole).registry.Lookup(t.Context(), made.ID())
+		s, err := roleOf[*aggregator](w.a.server).registry.Lookup(t.Context(), made.ID())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,12 +29,13 @@ type collectorHost struct {
 
 	mu      sync.Mutex
 	ring    *roleKeys[*dapkey.PrivateKey]
-	warned  time.Time              // when the log last named a peer that seals to a key that has ended
+	ended   []Note                 // of peers that seal to a key that has ended
+	served  int                    // of the tasks that do not wait how many there are
 	tokens  map[task.ID]auth.Token // of the tasks that are served
 	waiting map[task.ID]string     // for what the others wait
 }
 
-func (s *Server) openCollector(ctx context.Context) (*collectorHost, error) {
+func (s *Server) openCollector(ctx context.Context) (role, error) {
 	ring, err := newCollectorKeys(s.config, s.collector, s.o.Rand)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func (g *collectorHost) rotateKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.warnOfEnded(uses, now)
+	g.ended = g.sealedToEnded(uses, now)
 	if !changed {
 		return nil
 	}
@@ -80,8 +82,8 @@ func (g *collectorHost) rotateKeys(ctx context.Context) error {
 	return s.pairSelf()
 }
 
-// renewKeys makes a new key before it is due.
-func (g *collectorHost) renewKeys() error {
+// RenewKeys implements [keyHolder].
+func (g *collectorHost) RenewKeys(context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.ring.renew(g.server.o.Clock.Now()); err != nil {
@@ -120,22 +122,60 @@ func (g *collectorHost) newer(id dap.HpkeConfigID, than dapkey.Held) bool {
 // warnEndedEvery is how often a line says that a peer seals to a key that has ended.
 const warnEndedEvery = 24 * time.Hour
 
-// warnOfEnded logs that a leader or helper seals to a key that is not announced any more.
-func (g *collectorHost) warnOfEnded(uses []collector.KeyUse, now time.Time) {
-	if now.Sub(g.warned) < warnEndedEvery && !g.warned.IsZero() {
-		return
-	}
+// sealedToEnded returns a note for each leader or helper that seals to a key that is not
+// announced any more.
+func (g *collectorHost) sealedToEnded(uses []collector.KeyUse, now time.Time) []Note {
+	var notes []Note
 	for key := range g.ring.ring.All() {
-		for _, u := range uses {
-			for role, id := range map[RoleName]dap.HpkeConfigID{LeaderRole: u.Leader, HelperRole: u.Helper} {
-				if u.Known && id == key.Key.ID() && now.After(key.Until.Add(g.ring.plan.Announce)) {
-					g.warned = now
-					g.server.o.Logger.Warn("a peer seals to a key of the collector that has ended, which is kept for it: "+
-						"it is of a version before, or cannot reach this server at keys/collector", "peer", role, "key", id, "ended", key.Until.Format(time.DateOnly))
-				}
+		if !now.After(key.Until.Add(g.ring.plan.Announce)) {
+			continue
+		}
+		sealed := func(r RoleName) bool {
+			return slices.ContainsFunc(uses, func(u collector.KeyUse) bool {
+				return u.Known && (r == LeaderRole && u.Leader == key.Key.ID() || r == HelperRole && u.Helper == key.Key.ID())
+			})
+		}
+		for _, r := range []RoleName{LeaderRole, HelperRole} {
+			if !sealed(r) {
+				continue
 			}
+			notes = append(notes, Note{
+				Key: fmt.Sprint("key ", key.Key.ID(), " ", r), Every: warnEndedEvery,
+				Text: "a peer seals to a key of the collector that has ended, which is kept for it: " +
+					"it is of a version before, or cannot reach this server at keys/collector",
+				Attrs: []any{"peer", r, "key", key.Key.ID(), "ended", key.Until.Format(time.DateOnly)},
+			})
 		}
 	}
+	return notes
+}
+
+// Name implements [role].
+func (g *collectorHost) Name() RoleName { return CollectorRole }
+
+// Handler implements [responder].
+func (g *collectorHost) Handler() http.Handler { return g }
+
+// Routes implements [responder].
+func (g *collectorHost) Routes() []publicRoute {
+	return []publicRoute{{name: "keys", pattern: "GET /keys/collector", admit: forKeys, limit: shortExchange}}
+}
+
+// Health implements [role].
+func (g *collectorHost) Health(context.Context) Health {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := Health{Notes: slices.Clone(g.ended)}
+	h.figure("tasks", float64(g.served))
+	h.figure(keyFigure, g.ring.ring.Left(g.server.o.Clock.Now()).Seconds())
+	return h
+}
+
+// Keys implements [keyHolder].
+func (g *collectorHost) Keys(now time.Time) []keyView {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ring.view(CollectorRole, now)
 }
 
 // ServeHTTP answers with the keys that the collector announces.
@@ -146,13 +186,14 @@ func (g *collectorHost) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	keyring.Serve(w, keyring.ConfigType, config)
 }
 
-// sync lets the collector ask for what the organisation's tasks and pairings allow.
-func (g *collectorHost) sync(ctx context.Context) error {
+// Sync implements [syncer]: it rotates the keys, and lets the collector ask for what the organisation's tasks and pairings allow.
+func (g *collectorHost) Sync(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	errs := []error{g.rotateKeys(ctx)}
 	waiting := map[task.ID]string{}
-	for _, t := range g.server.tasksWith(CollectorRole) {
+	all := g.server.tasksWith(CollectorRole)
+	for _, t := range all {
 		leader := t.Task.Leader()
 		p, ok, err := g.server.pairings.Find(task.FormatPublic(leader.Identity), task.Leader.String())
 		switch {
@@ -168,7 +209,7 @@ func (g *collectorHost) sync(ctx context.Context) error {
 		}
 	}
 	g.server.logWaiting(CollectorRole, g.waiting, waiting)
-	g.waiting = waiting
+	g.waiting, g.served = waiting, len(all)-len(waiting)
 	return errors.Join(errs...)
 }
 
@@ -185,7 +226,8 @@ func (g *collectorHost) serve(ctx context.Context, t Task, token auth.Token) err
 	return nil
 }
 
-func (g *collectorHost) state(t Task) string {
+// TaskState implements [stater].
+func (g *collectorHost) TaskState(_ context.Context, t Task) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if wait := g.waiting[t.ID]; wait != "" {
@@ -194,14 +236,18 @@ func (g *collectorHost) state(t Task) string {
 	return stateServed
 }
 
-func (g *collectorHost) tick(ctx context.Context) error {
-	return errors.Join(g.sync(ctx), g.c.Tick(ctx))
+// Tick implements [ticker].
+func (g *collectorHost) Tick(ctx context.Context) error {
+	return errors.Join(g.Sync(ctx), g.c.Tick(ctx))
 }
 
-func (g *collectorHost) work(ctx context.Context) error {
-	_ = g.c.Run(ctx, func(err error) { g.server.failed("collector", err) }) // it ends with its context only
-	return nil
+// Run implements [role].
+func (g *collectorHost) Run(ctx context.Context, report func(error)) error {
+	return g.c.Run(ctx, report)
 }
+
+// Close implements [role].
+func (g *collectorHost) Close() error { return g.store.Close() }
 
 // A CollectionView is a batch that a collector has asked for and that is not
 // released.
@@ -232,14 +278,15 @@ func (s *Server) DAPTask(t Task) (dap.TaskID, error) {
 // Pending returns what the collector waits for, or had to give up, of one task, the
 // newest.
 func (s *Server) Pending(ctx context.Context, t Task) ([]CollectionView, error) {
-	if s.collectorHost == nil {
+	g := roleOf[*collectorHost](s)
+	if g == nil {
 		return nil, nil
 	}
 	id, err := s.DAPTask(t)
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.collectorHost.c.Status(ctx, id, mostEpochs)
+	all, err := g.c.Status(ctx, id, mostEpochs)
 	if err != nil {
 		return nil, err
 	}
@@ -259,13 +306,42 @@ func (s *Server) Pending(ctx context.Context, t Task) ([]CollectionView, error) 
 
 // Collect asks for a batch of a task by hand.
 func (s *Server) Collect(ctx context.Context, t Task, start, end time.Time) error {
-	if s.collectorHost == nil {
+	g := roleOf[*collectorHost](s)
+	if g == nil {
 		return errors.New("this organisation is not a collector")
 	}
 	id, err := s.DAPTask(t)
 	if err != nil {
 		return err
 	}
-	_, err = s.collectorHost.c.Collect(ctx, id, start, end)
+	_, err = g.c.Collect(ctx, id, start, end)
 	return err
+}
+
+func (s *Server) collectorAsk(state collector.State) {
+	switch state {
+	case collector.Released:
+		s.o.Logger.Info("a batch was released", "role", CollectorRole)
+	case collector.Abandoned:
+		s.o.Logger.Warn("a batch will not be released: see shoal task show and the console for the reason", "role", CollectorRole)
+	}
+}
+
+const collectorLabel = string(CollectorRole)
+
+// collectorMetrics counts what a collector reports.
+type collectorMetrics struct {
+	m   *metrics
+	ask func(collector.State) // called for each ask
+}
+
+// Ask counts an ask that has come to a state.
+func (c collectorMetrics) Ask(s collector.State) {
+	c.m.batches.WithLabelValues(collectorLabel, s.String()).Inc()
+	c.ask(s)
+}
+
+// Request counts a request to a leader.
+func (c collectorMetrics) Request(outcome string) {
+	c.m.jobs.WithLabelValues(collectorLabel, outcome).Inc()
 }

@@ -10,6 +10,27 @@
 // deployment can run in one process under a virtual clock that calls
 // [Server.Tick].
 //
+// # Roles
+//
+// Each role is a value behind one small interface: Run does its periodic work, Health
+// is how it is now, Close releases it. What only some roles have is in interfaces
+// beside it: Handler and Routes of those that answer on the public listener, Tick and
+// Sync of those with work that a virtual clock drives, Keys of those whose keys rotate.
+// The server has one list of roles. A [Health] is the only source of what is shown of a
+// role: readiness takes its reasons, /metrics its figures, the log its notes, and the
+// list of losses what it has lost; doctor reads /readyz, /metrics and that list.
+//
+// To add a role, write one file with a type that implements the interface and a
+// function that opens it (collector.go is the shortest example), and enter it at three
+// places: its name among the names of roles in config.go, the function in the table in
+// role.go, in the same order, and new gauges in the table in metrics.go. A route of the
+// public listener states in which gate its requests wait, how long an exchange may
+// take, and whether it takes room on the disk; roles that have the same route are told
+// apart by Serves. A reason of Health is a format in reasons.go and a row in
+// docs/guide/operator.md.
+//
+// # Listeners
+//
 // There are three listeners. The public one takes reports, batches and the
 // requests of DAP, and serves keys. The one for operations (health, metrics, the management API) and
 // the console's are on loopback unless configured otherwise. The console itself is

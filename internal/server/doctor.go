@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -60,6 +62,7 @@ func Doctor(ctx context.Context, c Config, o Options) []Finding {
 	d.results(ctx)
 	d.ports(ctx)
 	if d.running(ctx) {
+		d.readiness(ctx)
 		d.rotation(ctx)
 	}
 	d.tasks()
@@ -335,6 +338,31 @@ func (d *doctor) running(ctx context.Context) bool {
 	}
 	resp, _, err := d.fetch(ctx, "http://"+d.config.Ops.Listen+"/healthz")
 	return err == nil && resp.StatusCode == http.StatusOK
+}
+
+// readiness asks the running server why it cannot do its work now. Losses are findings
+// of their own.
+func (d *doctor) readiness(ctx context.Context) {
+	resp, body, err := d.fetch(ctx, "http://"+d.config.Ops.Listen+"/readyz")
+	if err != nil {
+		d.say(Warning, "readiness", "the server does not answer at /readyz of ops.listen: %v", unwrapNet(err))
+		return
+	}
+	var state struct{ Reasons []string }
+	if err := json.Unmarshal(body, &state); err != nil {
+		d.say(Warning, "readiness", "HTTP %d at /readyz of ops.listen, which is not an answer of shoal: %v", resp.StatusCode, err)
+		return
+	}
+	if resp.StatusCode == http.StatusOK {
+		d.say(OK, "readiness", "the server is ready")
+	}
+	for _, why := range state.Reasons {
+		if strings.Contains(why, "see shoal doctor") {
+			d.say(Warning, "readiness", "not ready because of losses")
+			continue
+		}
+		d.say(Failure, "readiness", "%s", why)
+	}
 }
 
 // peers asks the other organisations of the tasks for their keys.

@@ -5,9 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shoal-project/shoal/internal/dap/collector"
-	"github.com/shoal-project/shoal/internal/esa/analyzer"
-	"github.com/shoal-project/shoal/internal/esa/shuffler"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -73,31 +70,6 @@ func (s *Server) logAdded(all []Task) {
 }
 
 func taskAttrs(t Task) []any { return []any{"metric", t.Task.Metric, "role", t.Role(), "task", t.ID} }
-
-// shufflerBatch logs what becomes of a batch; how many reports it has is not logged.
-func (s *Server) shufflerBatch(state shuffler.State) {
-	switch state {
-	case shuffler.Delivered:
-		s.o.Logger.Info("a batch was handed over", "role", ShufflerRole)
-	case shuffler.Discarded:
-		s.o.Logger.Info("a batch was too small and is destroyed", "role", ShufflerRole)
-	}
-}
-
-func (s *Server) analyzerBatch(state analyzer.State, m *analyzer.Manifest) {
-	if state == analyzer.Released && m != nil {
-		s.o.Logger.Info("a batch was released", "role", AnalyzerRole, "metric", m.Metric, "epoch", m.Epoch)
-	}
-}
-
-func (s *Server) collectorAsk(state collector.State) {
-	switch state {
-	case collector.Released:
-		s.o.Logger.Info("a batch was released", "role", CollectorRole)
-	case collector.Abandoned:
-		s.o.Logger.Warn("a batch will not be released: see shoal task show and the console for the reason", "role", CollectorRole)
-	}
-}
 
 // logKeys logs that the keys of a role have changed since it was called last.
 func (s *Server) logKeys() {

@@ -35,7 +35,7 @@ func TestHelperAway(t *testing.T) {
 	if log := w.log.String(); !strings.Contains(log, "a helper does not answer") || !strings.Contains(log, w.b.url()) {
 		t.Error("the log does not name the helper")
 	}
-	if reasons := w.a.server.unready(); len(reasons) != 0 {
+	if reasons := w.a.server.unready(t.Context()); len(reasons) != 0 {
 		t.Errorf("not ready: %v", reasons)
 	}
 	w.b.start()

@@ -15,56 +15,10 @@ import (
 func (s *Server) keys() []keyView {
 	now := s.o.Clock.Now()
 	views := []keyView{}
-	for _, h := range s.hosts {
-		h.keysMu.Lock()
-		views = append(views, h.ring.view(h.role, now)...)
-		h.keysMu.Unlock()
-	}
-	for _, a := range s.aggregators {
-		for k := range a.registry.Keyring().All() {
-			views = append(views, keyView{string(a.role), fmt.Sprint(k.Key.ID()), k.KEM.Name(), k.State(now).String(), k.Until.UTC()})
-		}
-	}
-	if g := s.collectorHost; g != nil {
-		g.mu.Lock()
-		views = append(views, g.ring.view(CollectorRole, now)...)
-		g.mu.Unlock()
+	for _, r := range rolesOf[keyHolder](s) {
+		views = append(views, r.Keys(now)...)
 	}
 	return views
-}
-
-// gaugeKeys sets for how long each role has keys to announce.
-func (s *Server) gaugeKeys() {
-	now := s.o.Clock.Now()
-	set := func(r RoleName, left time.Duration) {
-		s.metrics.keySeconds.WithLabelValues(string(r)).Set(left.Seconds())
-	}
-	for _, h := range s.hosts {
-		h.keysMu.Lock()
-		set(h.role, h.ring.ring.Left(now))
-		h.keysMu.Unlock()
-	}
-	for _, a := range s.aggregators {
-		set(a.role, a.registry.Keyring().Left(now))
-	}
-	if g := s.collectorHost; g != nil {
-		g.mu.Lock()
-		set(CollectorRole, g.ring.ring.Left(now))
-		g.mu.Unlock()
-	}
-}
-
-// renewKeys makes a new key of each mechanism before it is due, and announces it.
-func (h *host) renewKeys() error {
-	h.keysMu.Lock()
-	defer h.keysMu.Unlock()
-	now := h.server.o.Clock.Now()
-	if err := h.ring.renew(now); err != nil {
-		return err
-	}
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.member.SetKeys(h.keys())
 }
 
 // reportRing says of the keys in a file whether they are announced.
@@ -95,8 +49,7 @@ func (d *doctor) collectorKeys() {
 	reportRing(d, CollectorRole, keys.ring, d.o.Clock.Now())
 }
 
-// keyGauge is the gauge of [Server.gaugeKeys].
-const keyGauge = "shoal_key_seconds_left"
+const keyGauge = "shoal_" + keyFigure
 
 // rotation asks the running server for how long each role has keys to announce. Keys
 // that rotate last for longer than the overlap; the server is given a few of its ticks.

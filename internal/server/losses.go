@@ -36,41 +36,19 @@ func (s *Server) logLoss(l loss.Loss) {
 	log.Error("reports that were acknowledged are lost: see shoal doctor")
 }
 
-// orphanage is a member that finds what it cannot work on.
+// orphanage is a role that finds what it cannot work on, which its health has among
+// the losses, and destroys it if an operator wants that.
 type orphanage interface {
-	Orphans() []loss.Loss
+	role
 	Discard(ctx context.Context, place string) error
 }
 
-// findOrphans brings the list of what cannot be worked on up to date.
-func (s *Server) findOrphans() {
-	for _, h := range s.hosts {
-		all := h.orphans()
-		h.orphaned.Store(len(all) > 0)
-		for i := range all {
-			all[i].Role = string(h.role)
-		}
-		fresh, err := s.losses.Replace(string(h.role), loss.Orphaned, all)
-		if err != nil {
-			s.failed("losses", err)
-		}
-		for _, l := range fresh {
-			s.logLoss(l)
-		}
+// remind enters what roles have found at the start, and logs that losses of before are
+// not acknowledged.
+func (s *Server) remind(ctx context.Context) {
+	for _, r := range s.roles {
+		s.enterLosses(r.Name(), health(ctx, r).Losses)
 	}
-}
-
-func (h *host) orphans() []loss.Loss {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if o, ok := h.member.(orphanage); ok {
-		return o.Orphans()
-	}
-	return nil
-}
-
-// remind logs after a start that losses of before are not acknowledged.
-func (s *Server) remind() {
 	for _, why := range s.lossReasons() {
 		s.o.Logger.Warn("losses are not acknowledged", "why", why)
 	}
@@ -81,6 +59,11 @@ func (s *Server) remind() {
 type lossKey struct {
 	role  string
 	cause loss.Cause
+}
+
+type lossPlace struct {
+	lossKey
+	place string
 }
 
 // lossReasons lists, for each role and cause, what was lost and is not acknowledged.
@@ -138,16 +121,19 @@ func DiscardOrphans(ctx context.Context, c Config, o Options) ([]string, error) 
 	}
 	var gone []string
 	var errs []error
-	for _, h := range s.hosts {
-		for _, l := range h.orphans() {
-			l.Role = string(h.role)
-			if err := h.member.(orphanage).Discard(ctx, l.Place); err != nil {
+	for _, r := range rolesOf[orphanage](s) {
+		for _, l := range health(ctx, r).Losses {
+			if l.Cause != loss.Orphaned {
+				continue
+			}
+			l.Role = string(r.Name())
+			if err := r.Discard(ctx, l.Place); err != nil {
 				errs = append(errs, err)
 				continue
 			}
 			gone = append(gone, describe(l))
 		}
+		s.enterLosses(r.Name(), health(ctx, r).Losses)
 	}
-	s.findOrphans()
 	return gone, errors.Join(append(errs, s.Close())...)
 }

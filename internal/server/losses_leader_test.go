@@ -80,20 +80,20 @@ func TestLeaderLosses(t *testing.T) {
 func TestGivenUp(t *testing.T) {
 	w := newAggregateWorld(t)
 	w.a.start()
-	watch := &leaderWatch{server: w.a.server, listed: map[leader.LossCause]int64{}}
-	st := leader.Status{Lost: map[leader.LossCause]int64{leader.LostExpired: 7}}
-	watch.refreshLosses(st)
-	watch.refreshLosses(st)
-	st.Lost[leader.LostExpired] = 9
-	watch.refreshLosses(st)
+	enter := func(reports int64) {
+		st := leader.Status{Lost: map[leader.LossCause]int64{leader.LostExpired: reports}}
+		w.a.server.enterLosses(LeaderRole, leaderHealth(w.clock.Now(), st, nil).Losses)
+	}
+	for _, all := range []int64{7, 7, 9} {
+		enter(all)
+	}
 	w.a.server.logLoss(loss.Loss{Role: "leader", Cause: loss.GivenUp}) // the leader has its own lines
 	if s := shown(w, w.a, "leader", "given_up"); s != (surface{true, true, true, true}) {
 		t.Errorf("shown: %+v", s)
 	}
 	w.a.halt()
 	w.a.start()
-	watch = &leaderWatch{server: w.a.server, listed: map[leader.LossCause]int64{}}
-	watch.refreshLosses(leader.Status{Lost: map[leader.LossCause]int64{leader.LostExpired: 1}})
+	enter(1)
 	list, err := w.a.server.losses.State()
 	must(t, err)
 	if len(list.Open) != 1 || list.Open[0].Reports != 10 {

@@ -28,7 +28,7 @@ func shown(w *world, o *org, role, cause string) surface {
 	}
 	return surface{
 		log: strings.Contains(w.log.String(), fmt.Sprintf("role=%s cause=%s ", role, cause)),
-		ready: slices.ContainsFunc(o.server.unready(), func(s string) bool {
+		ready: slices.ContainsFunc(o.server.unready(w.t.Context()), func(s string) bool {
 			return strings.Contains(s, "the "+role+" has lost") && strings.Contains(s, "("+cause+",")
 		}),
 		metric: strings.Contains(rec.Body.String(), fmt.Sprintf(`shoal_losses{cause="%s",role="%s",state="open"}`, cause, role)),

@@ -124,14 +124,8 @@ func (s *Server) TaskState(ctx context.Context, t Task) string {
 	if !t.Until.IsZero() {
 		return "withdrawn: no bundle names it, reports that it has taken are processed until " + t.Until.UTC().Format(time.DateOnly)
 	}
-	role := RoleName(t.Role().String())
-	for _, a := range s.aggregators {
-		if a.role == role {
-			return a.state(ctx, t)
-		}
-	}
-	if role == CollectorRole && s.collectorHost != nil {
-		return s.collectorHost.state(t)
+	if r, ok := s.role(RoleName(t.Role().String())).(stater); ok {
+		return r.TaskState(ctx, t)
 	}
 	return stateServed
 }
@@ -222,7 +216,7 @@ func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
 		return nil, fmt.Errorf("%w: %w", errStorage, err)
 	}
 	before := s.setRegistry(next)
-	for _, h := range s.hosts {
+	for _, h := range rolesOf[*crowdHost](s) {
 		if !slices.ContainsFunc(added, func(t Task) bool { return RoleName(t.Role().String()) == h.role }) {
 			continue
 		}
@@ -232,7 +226,7 @@ func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
 		}
 	}
 	s.logAdded(added)
-	s.syncAggregates(r.Context())
+	s.syncRoles(r.Context())
 	return added, nil
 }
 
@@ -366,7 +360,7 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 		}
 		return p.newest(s.withUnreleased(t, p, entries, stated, views)), nil
 	}
-	if m := s.firstHost([]RoleName{ShufflerRole}).shuffler(); m != nil {
+	if m := s.crowdHost(ShufflerRole).shuffler(); m != nil {
 		for _, b := range m.LiveOf(t.ID) {
 			view(b.Epoch, b.State.String(), nil)
 		}
@@ -377,7 +371,7 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 // Tables returns what the organisation has released as an analyzer, or nil if
 // it is not one.
 func (s *Server) Tables() *analyzer.Tables {
-	h := s.firstHost([]RoleName{AnalyzerRole})
+	h := s.crowdHost(AnalyzerRole)
 	if h == nil {
 		return nil
 	}

@@ -17,13 +17,13 @@ func (s *Server) postDisable(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	a := s.aggregatorNamed(RoleName(t.Role().String()))
-	if a == nil {
+	a, ok := s.role(RoleName(t.Role().String())).(*aggregator)
+	if !ok {
 		problems.refused.Because("Only a leader or a helper can end a task before its time. A task of another role ends when its bundle is removed from tasks.bundles.").Write(w, 0)
 		return
 	}
-	if a.state(r.Context(), t) != stateServed && a.state(r.Context(), t) != stateDisabled {
-		problems.refused.Because("The task is not served yet: it "+a.state(r.Context(), t)+".").Write(w, 0)
+	if state := a.TaskState(r.Context(), t); state != stateServed && state != stateDisabled {
+		problems.refused.Because("The task is not served yet: it "+state+".").Write(w, 0)
 		return
 	}
 	if err := a.disable(r.Context(), t); err != nil {
@@ -33,15 +33,6 @@ func (s *Server) postDisable(w http.ResponseWriter, r *http.Request) {
 	}
 	s.o.Logger.Info("a task was disabled", taskAttrs(t)...)
 	writeJSON(w, http.StatusOK, s.viewTask(r.Context(), t))
-}
-
-func (s *Server) aggregatorNamed(r RoleName) *aggregator {
-	for _, a := range s.aggregators {
-		if a.role == r {
-			return a
-		}
-	}
-	return nil
 }
 
 // collectionView is a batch that was asked for, as the API shows it.
@@ -129,22 +120,8 @@ func (s *Server) getKeys(w http.ResponseWriter, _ *http.Request) {
 
 // postRotate makes new keys in every role.
 func (s *Server) postRotate(w http.ResponseWriter, r *http.Request) {
-	for _, h := range s.hosts {
-		if err := h.renewKeys(); err != nil {
-			s.failed("keys", err)
-			problems.unavailable.Because("A new key could not be stored.").Write(w, 0)
-			return
-		}
-	}
-	for _, a := range s.aggregators {
-		if err := a.registry.Renew(r.Context()); err != nil {
-			s.failed("keys", err)
-			problems.unavailable.Because("A new key could not be stored.").Write(w, 0)
-			return
-		}
-	}
-	if s.collectorHost != nil {
-		if err := s.collectorHost.renewKeys(); err != nil {
+	for _, h := range rolesOf[keyHolder](s) {
+		if err := h.RenewKeys(r.Context()); err != nil {
 			s.failed("keys", err)
 			problems.unavailable.Because("A new key could not be stored.").Write(w, 0)
 			return

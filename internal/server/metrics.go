@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,27 +27,49 @@ type metrics struct {
 	batches          *prometheus.CounterVec   // role, outcome
 	batchSeconds     *prometheus.HistogramVec // role, stage
 	jobs             *prometheus.CounterVec   // role, outcome
-	queue            *prometheus.GaugeVec     // role, state
-	tasks            *prometheus.GaugeVec     // role
-	aside            *prometheus.GaugeVec     // role
-	helperWait       *prometheus.GaugeVec     // role
-	helperReports    *prometheus.GaugeVec     // role
-	damaged          *prometheus.GaugeVec     // role
-	unstated         *prometheus.GaugeVec     // role
 	losses           *prometheus.GaugeVec     // role, cause, state
 	lossReports      *prometheus.GaugeVec     // role, cause, state
-	dropped          *prometheus.GaugeVec     // role
-	droppedLogs      *prometheus.GaugeVec     // role
-	nodeLease        *prometheus.GaugeVec     // role
-	nodeWait         *prometheus.GaugeVec     // role
-	keySeconds       *prometheus.GaugeVec     // role
 	diskFree         prometheus.Gauge
 	connectionErrors *prometheus.CounterVec // cause
 	failures         *prometheus.CounterVec // stage
+
+	figures map[string]*prometheus.GaugeVec // those of roleGauges, by name
+	mu      sync.Mutex
+	shown   map[shownFigure]bool
 }
 
+// A shownFigure is a figure that is set.
+type shownFigure struct {
+	role         RoleName
+	gauge, state string
+}
+
+// roleGauges are the gauges that the health of a role sets. All have the label role.
+var roleGauges = [...]struct {
+	name, help string
+	states     bool // it has the label state, too
+}{
+	{"queue_batches", "Batches that wait, by state.", true},
+	{"batches_set_aside", "Batches whose processing failed too often and that wait for an operator.", false},
+	{"tasks", "Tasks that are served.", false},
+	{"helper_wait_seconds", "Seconds since which a helper has not answered; the longest.", false},
+	{"helper_wait_reports", "Reports in jobs that wait for helpers that do not answer.", false},
+	{"reports_damaged", "Accepted reports that the disk has lost, at least, since the start.", false},
+	{"tasks_unstated", "Tasks of which the next hop does not have the newest statement which epochs are complete.", false},
+	{"reports_dropped", "Accepted reports that were given up with servers that were lost, as far as their number is known.", false},
+	{"logs_dropped", "Open logs that were given up with servers that were lost; the number of their reports is not known.", false},
+	{"node_lease_seconds", "Seconds until the lease on this server's name lapses; below 0 it takes no reports.", false},
+	{"node_wait_seconds", "Seconds since which a collection waits for a server whose lease has lapsed; the longest.", false},
+	{keyFigure, "Seconds for which the role has keys to announce.", false},
+}
+
+// keyFigure is the gauge that each role with keys has; doctor reads it.
+const keyFigure = "key_seconds_left"
+
 func newMetrics() *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
+	m := &metrics{
+		registry: prometheus.NewRegistry(), figures: make(map[string]*prometheus.GaugeVec, len(roleGauges)), shown: map[shownFigure]bool{},
+	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "shoal", Name: name, Help: help}, labels)
 		m.registry.MustRegister(c)
@@ -71,25 +94,46 @@ func newMetrics() *metrics {
 	m.batches = counter("batches_total", "Batches by what became of them.", "role", "outcome")
 	m.batchSeconds = histogram("batch_seconds", "Time that a stage of a batch took.", prometheus.ExponentialBuckets(0.01, 4, 10), "role", "stage")
 	m.jobs = counter("jobs_total", "Aggregation jobs and requests between the roles of the aggregate route, by what became of them.", "role", "outcome")
-	m.queue = gauge("queue_batches", "Batches that wait, by state.", "role", "state")
-	m.aside = gauge("batches_set_aside", "Batches whose processing failed too often and that wait for an operator.", "role")
-	m.tasks = gauge("tasks", "Tasks that are served.", "role")
-	m.helperWait = gauge("helper_wait_seconds", "Seconds since which a helper has not answered; the longest.", "role")
-	m.helperReports = gauge("helper_wait_reports", "Reports in jobs that wait for helpers that do not answer.", "role")
-	m.damaged = gauge("reports_damaged", "Accepted reports that the disk has lost, at least, since the start.", "role")
-	m.unstated = gauge("tasks_unstated", "Tasks of which the next hop does not have the newest statement which epochs are complete.", "role")
 	m.losses = gauge("losses", "Places where acknowledged reports were lost or wait for a decision: open until an operator acknowledges them.", "role", "cause", "state")
 	m.lossReports = gauge("losses_reports", "Acknowledged reports that were lost or wait for a decision, at least.", "role", "cause", "state")
-	m.dropped = gauge("reports_dropped", "Accepted reports that were given up with servers that were lost, as far as their number is known.", "role")
-	m.droppedLogs = gauge("logs_dropped", "Open logs that were given up with servers that were lost; the number of their reports is not known.", "role")
-	m.nodeLease = gauge("node_lease_seconds", "Seconds until the lease on this server's name lapses; below 0 it takes no reports.", "role")
-	m.nodeWait = gauge("node_wait_seconds", "Seconds since which a collection waits for a server whose lease has lapsed; the longest.", "role")
-	m.keySeconds = gauge("key_seconds_left", "Seconds for which the role has keys to announce.", "role")
+	for _, g := range roleGauges {
+		labels := []string{"role"}
+		if g.states {
+			labels = append(labels, "state")
+		}
+		m.figures[g.name] = gauge(g.name, g.help, labels...)
+	}
 	m.connectionErrors = counter("connection_errors_total", "Connections that failed, by cause.", "cause")
 	m.failures = counter("failures_total", "Periodic work that failed and will be tried again, by stage.", "stage")
 	m.diskFree = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "shoal", Name: "disk_free_bytes", Help: "Free bytes on the volume of the data folder."})
 	m.registry.MustRegister(m.diskFree, collectors.NewGoCollector())
 	return m
+}
+
+// show sets the figures of a role and, if these are all that it has, removes others that
+// it gave before.
+func (m *metrics) show(r RoleName, all []Figure, complete bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := make(map[shownFigure]bool, len(all))
+	for _, f := range all {
+		key := shownFigure{r, f.Gauge, f.State}
+		now[key], m.shown[key] = true, true
+		m.figures[f.Gauge].WithLabelValues(key.labels()...).Set(f.Value)
+	}
+	for key := range m.shown {
+		if complete && key.role == r && !now[key] {
+			m.figures[key.gauge].DeleteLabelValues(key.labels()...)
+			delete(m.shown, key)
+		}
+	}
+}
+
+func (f shownFigure) labels() []string {
+	if f.state == "" {
+		return []string{string(f.role)}
+	}
+	return []string{string(f.role), f.state}
 }
 
 func (m *metrics) handler() http.Handler {

@@ -2,12 +2,8 @@ package server
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
-
-	"github.com/shoal-project/shoal/internal/esa/analyzer"
-	"github.com/shoal-project/shoal/internal/esa/shuffler"
 )
 
 // leastFree is the space below which a server reports that it is not ready: room
@@ -37,40 +33,13 @@ func (s *Server) ops() http.Handler {
 }
 
 // readyz reports whether the server can do its work now, and if not why.
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	reasons := s.unready()
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	reasons := s.unready(r.Context())
 	if len(reasons) == 0 {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 		return
 	}
 	writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reasons": reasons})
-}
-
-func (s *Server) unready() []string {
-	var reasons []string
-	if s.draining.Load() {
-		reasons = append(reasons, whyStopping)
-	}
-	if free, err := diskFree(s.config.Data); err == nil && free < leastFree {
-		reasons = append(reasons, fmt.Sprintf(whyDiskFull, Size(leastFree)))
-	}
-	reasons = append(reasons, s.lossReasons()...)
-	for _, a := range s.aggregators {
-		if why := a.unhealthy(); why != "" {
-			reasons = append(reasons, why)
-		}
-	}
-	for _, h := range s.hosts {
-		h.mu.RLock()
-		if m, ok := h.member.(*shuffler.Shuffler); ok && m.ClockUnsure() {
-			reasons = append(reasons, whyClock)
-		}
-		if m, ok := h.member.(*analyzer.Analyzer); ok && m.Status().Aside > 0 {
-			reasons = append(reasons, fmt.Sprintf(whySetAside, m.Status().Aside))
-		}
-		h.mu.RUnlock()
-	}
-	return reasons
 }
 
 // withToken lets a request pass that has a token of the scope.

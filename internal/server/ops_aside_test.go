@@ -43,8 +43,14 @@ func TestAsideIsSeen(t *testing.T) {
 		if line := fmt.Sprintf("shoal_batches_set_aside{role=\"analyzer\"} %d\n", n); !strings.Contains(string(text), line) {
 			t.Errorf("metrics lack %q", line)
 		}
-		if reasons := strings.Join(w.b.server.unready(), "\n"); strings.Contains(reasons, "set aside") != (n > 0) {
+		if reasons := strings.Join(w.b.server.unready(t.Context()), "\n"); strings.Contains(reasons, "set aside") != (n > 0) {
 			t.Errorf("reasons %q with %d batches set aside", reasons, n)
+		}
+		c := w.b.config()
+		c.Ops.Listen = w.b.server.Addr("ops")
+		found := Doctor(t.Context(), c, Options{Clock: w.clock})
+		if hasFinding(found, Failure, fmt.Sprintf(whySetAside, n)) != (n > 0) || !slices.ContainsFunc(found, func(f Finding) bool { return f.Check == "readiness" }) {
+			t.Errorf("doctor with %d batches set aside: %v", n, found)
 		}
 	}
 	wantAside(1)

@@ -2,9 +2,9 @@ package server
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
-	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -19,75 +19,72 @@ const (
 // own: a few slow ones must not turn reports away.
 const batchSlots = 16
 
-// publicRoutes are the routes of the public listener, with the roles that
-// serve them. The handlers are those of the roles; this table is what an
-// organisation with several roles needs to choose among them.
-var publicRoutes = []struct {
-	name, pattern string
-	roles         []RoleName // the first that the organisation has
-	stores        bool       // a request takes room on the disk
-}{
-	{routeReport, reportPattern, []RoleName{ShufflerRole}, true},
-	{routeTaskKeys, "GET /tasks/{task}/keys", []RoleName{ShufflerRole}, false},
-	{routeBatch, "PUT /tasks/{task}/batches/{batch}", []RoleName{AnalyzerRole, ShufflerRole}, true},
-	{routeStatement, "PUT /tasks/{task}/statement", []RoleName{AnalyzerRole, ShufflerRole}, false},
-	{"keys", "GET /keys/shuffler", []RoleName{ShufflerRole}, false},
-	{"keys", "GET /keys/analyzer", []RoleName{AnalyzerRole}, false},
+// A publicRoute is a resource of the public listener that a role answers for.
+type publicRoute struct {
+	name    string // its label in the metrics
+	pattern string // of [http.ServeMux]
+	// admit lets a request in or turns it away. Each kind of request has places of its own.
+	admit  func(*Server, http.HandlerFunc) http.HandlerFunc
+	limit  time.Duration // of an exchange
+	stores bool          // a request takes room on the disk
+	peers  bool          // of other organisations, which show certificates if the configuration wants them
+	pages  bool          // programs of web pages may read the answer
 }
 
 const (
 	routeBatch     = "batch"
 	routeStatement = "statement"
-	routeTaskKeys  = "task_keys"
 	routeReport    = "report"
 	reportPattern  = "POST /tasks/{task}/reports"
 )
 
+// The routes that shufflers and analyzers have.
+var (
+	batchRoute     = publicRoute{name: routeBatch, pattern: "PUT /tasks/{task}/batches/{batch}", admit: forBatches, limit: shortExchange, stores: true}
+	statementRoute = publicRoute{name: routeStatement, pattern: "PUT /tasks/{task}/statement", admit: forStatements, limit: shortExchange}
+)
+
+// The ways to let requests in, beside [Server.readFirst].
+
+func forKeys(s *Server, next http.HandlerFunc) http.HandlerFunc { return s.through(s.gates.keys, next) }
+
+func forBatches(s *Server, next http.HandlerFunc) http.HandlerFunc {
+	return s.through(s.gates.batches, next)
+}
+
+func forStatements(s *Server, next http.HandlerFunc) http.HandlerFunc {
+	return s.through(s.gates.statements, next)
+}
+
+func forPeers(s *Server, next http.HandlerFunc) http.HandlerFunc {
+	return s.through(s.gates.peers, next)
+}
+
+func forUploads(s *Server, next http.HandlerFunc) http.HandlerFunc {
+	return s.through(s.gates.reading, s.pacing(next))
+}
+
 // public returns the handler of the public listener.
 func (s *Server) public() http.Handler {
 	mux := http.NewServeMux()
-	for _, route := range publicRoutes {
-		h := s.firstHost(route.roles)
-		if h == nil {
-			continue
-		}
-		serve := func(w http.ResponseWriter, r *http.Request) {
-			limitTime(w, shortExchange)
-			if route.stores && s.tight() {
-				problems.diskFull.Write(w, 0)
-				return
+	var patterns []string
+	offers := map[string][]responder{}
+	routes := map[string]publicRoute{}
+	for _, r := range rolesOf[responder](s) {
+		for _, t := range r.Routes() {
+			if _, shared := routes[t.pattern]; !shared {
+				patterns = append(patterns, t.pattern)
+				routes[t.pattern] = t
 			}
-			if a := s.aggregatorOf(r); a != nil {
-				a.ServeHTTP(w, r)
-				return
-			}
-			s.choose(h, r).ServeHTTP(w, r)
+			offers[t.pattern] = append(offers[t.pattern], r)
 		}
-		switch route.name {
-		case routeReport:
-			serve = forPages(s.readFirst(serve))
-		case routeBatch:
-			serve = s.through(s.gates.batches, serve)
-		case routeStatement:
-			serve = s.through(s.gates.statements, serve)
-		case routeTaskKeys:
-			serve = forPages(s.through(s.gates.keys, serve))
-		default:
-			serve = s.through(s.gates.keys, serve)
+	}
+	for _, pattern := range patterns {
+		t := routes[pattern]
+		mux.HandleFunc(pattern, s.metrics.observe(t.name, s.serveRoute(t, offers[pattern])))
+		if path, posts := strings.CutPrefix(pattern, http.MethodPost+" "); posts && t.pages {
+			mux.HandleFunc(http.MethodOptions+" "+path, s.metrics.observe(t.name, forPages(s.through(s.gates.keys, preflight))))
 		}
-		mux.HandleFunc(route.pattern, s.metrics.observe(route.name, serve))
-	}
-	for _, a := range s.aggregators {
-		s.routeAggregator(mux, a)
-	}
-	if s.collectorHost != nil {
-		mux.HandleFunc("GET /keys/collector", s.metrics.observe("keys", s.through(s.gates.keys, func(w http.ResponseWriter, r *http.Request) {
-			limitTime(w, shortExchange)
-			s.collectorHost.ServeHTTP(w, r)
-		})))
-	}
-	if len(s.aggregators) > 0 || s.firstHost([]RoleName{ShufflerRole}) != nil {
-		mux.HandleFunc("OPTIONS /tasks/{task}/reports", forPages(s.through(s.gates.keys, s.metrics.observe(routeReport, preflight))))
 	}
 	mux.HandleFunc("/", s.metrics.observe("other", func(w http.ResponseWriter, r *http.Request) {
 		unrouted(mux, w, r)
@@ -95,62 +92,38 @@ func (s *Server) public() http.Handler {
 	return hsts(s.config, mux)
 }
 
-// aggregateExchange is how long an exchange between aggregators may take: an
-// aggregation job has some megabytes.
-const aggregateExchange = 5 * time.Minute
-
-// uploadExchange is how long an upload may take: anybody can begin one, and each
-// holds a place of the task. Clients wait as long.
-const uploadExchange = time.Minute
-
-// routeAggregator adds the routes of a leader or a helper. Its handler knows its
-// resources; reports of a server that is a shuffler, too, go by their task.
-func (s *Server) routeAggregator(mux *http.ServeMux, a *aggregator) {
-	within := func(limit time.Duration, route string, stores, peers bool) http.HandlerFunc {
-		return s.metrics.observe(route, func(w http.ResponseWriter, r *http.Request) {
-			limitTime(w, limit)
-			if peers && !s.config.certified(r) {
-				problems.noCertificate.Because("Show one that an authority has issued which this server accepts; its operator knows which.").Write(w, 0)
-				return
-			}
-			if stores && s.tight() {
-				problems.diskFull.Write(w, 0)
-				return
-			}
-			a.ServeHTTP(w, r)
-		})
+// serveRoute serves the requests of a route by the role, among those that have it, that
+// the organisation plays in the request's task.
+func (s *Server) serveRoute(t publicRoute, by []responder) http.HandlerFunc {
+	serve := t.admit(s, func(w http.ResponseWriter, r *http.Request) {
+		limitTime(w, t.limit)
+		if t.peers && !s.config.certified(r) {
+			problems.noCertificate.Because("Show one that an authority has issued which this server accepts; its operator knows which.").Write(w, 0)
+			return
+		}
+		if t.stores && s.tight() {
+			problems.diskFull.Write(w, 0)
+			return
+		}
+		choose(by, r).Handler().ServeHTTP(w, r)
+	})
+	if t.pages {
+		return forPages(serve)
 	}
-	keys := func(route string) http.HandlerFunc {
-		return s.through(s.gates.keys, within(shortExchange, route, false, false))
-	}
-	peers := func(route string, stores bool) http.HandlerFunc {
-		return s.through(s.gates.peers, within(aggregateExchange, route, stores, true))
-	}
-	mux.HandleFunc("/"+dap.HpkeConfigPath, forPages(keys("dap_keys")))
-	if s.firstHost([]RoleName{ShufflerRole}) == nil {
-		mux.HandleFunc(reportPattern, forPages(s.through(s.gates.reading, s.pacing(within(uploadExchange, routeReport, true, false)))))
-	}
-	mux.HandleFunc("/tasks/{task}/aggregation_jobs/", peers("dap_job", true))
-	mux.HandleFunc("/tasks/{task}/aggregation_jobs", peers("dap_job", true))
-	mux.HandleFunc("/tasks/{task}/aggregate_shares/", peers("dap_share", false))
-	mux.HandleFunc("/tasks/{task}/aggregate_shares", peers("dap_share", false))
-	mux.HandleFunc("/tasks/{task}/collection_jobs/", peers("dap_collection", false))
-	mux.HandleFunc("/tasks/{task}/collection_jobs", peers("dap_collection", false))
+	return serve
 }
 
-// aggregatorOf returns the aggregator that serves the DAP task of a request, or
-// nil.
-func (s *Server) aggregatorOf(r *http.Request) *aggregator {
-	id, err := dap.ParseTaskID(r.PathValue("task"))
-	if err != nil {
-		return nil
-	}
-	for _, a := range s.aggregators {
-		if _, err := a.registry.Lookup(r.Context(), id); err == nil {
-			return a
+// choose returns the role that serves the request's task, and otherwise the first: it
+// will answer that it does not know the task.
+func choose(among []responder, r *http.Request) responder {
+	if len(among) > 1 {
+		for _, one := range among {
+			if t, ok := one.(sharer); ok && t.Serves(r) {
+				return one
+			}
 		}
 	}
-	return nil
+	return among[0]
 }
 
 // reserve is the space that is left to the work on batches: a server that took
@@ -163,40 +136,6 @@ const reserve = 64 << 20
 func (s *Server) tight() bool {
 	free, err := diskFree(s.config.Data)
 	return err == nil && free < uint64(reserve+s.need.Load())
-}
-
-// firstHost returns the host of the first of the roles that is played here.
-func (s *Server) firstHost(roles []RoleName) *host {
-	for _, r := range roles {
-		for _, h := range s.hosts {
-			if h.role == r {
-				return h
-			}
-		}
-	}
-	return nil
-}
-
-// choose returns the host of the role that the organisation has in the
-// request's task, and otherwise the one given: it will answer that it does not
-// know the task.
-func (s *Server) choose(otherwise *host, r *http.Request) *host {
-	text := r.PathValue("task")
-	if text == "" || len(s.hosts) < 2 {
-		return otherwise
-	}
-	id, err := task.ParseID(text)
-	if err != nil {
-		return otherwise
-	}
-	t, ok := s.task(id)
-	if !ok {
-		return otherwise
-	}
-	if h := s.firstHost([]RoleName{RoleName(t.Role().String())}); h != nil {
-		return h
-	}
-	return otherwise
 }
 
 // task finds a task that is served.

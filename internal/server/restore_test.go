@@ -16,7 +16,7 @@ import (
 // its data it does not.
 func (o *org) restored(t *testing.T, names int) {
 	t.Helper()
-	if reasons := o.server.unready(); len(reasons) > 0 {
+	if reasons := o.server.unready(t.Context()); len(reasons) > 0 {
 		t.Errorf("%s is not ready after the restore: %q", o.dir, reasons)
 	}
 	i, err := openInstallation(o.config(), false)

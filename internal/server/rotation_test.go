@@ -170,10 +170,10 @@ func TestKeysRotateInEachRole(t *testing.T) {
 	}
 	// What leader and helper seal to is a key that the collector offers.
 	for _, o := range []*org{w.a, w.b} {
-		s, err := o.server.aggregators[0].registry.Lookup(t.Context(), made.ID())
+		s, err := roleOf[*aggregator](o.server).registry.Lookup(t.Context(), made.ID())
 		must(t, err)
 		if want := fmt.Sprintf("collector %d active", s.Entry.Collector.ID); !slices.Contains(keyIDs(w.a), want) {
-			t.Errorf("the %s does not seal to a key that the collector offers: %s", o.server.aggregators[0].role, want)
+			t.Errorf("the %s does not seal to a key that the collector offers: %s", roleOf[*aggregator](o.server).role, want)
 		}
 	}
 	if strings.Contains(w.log.String(), "a peer seals to a key of the collector that has ended") {

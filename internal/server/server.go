@@ -106,22 +106,23 @@ type Server struct {
 	refused  refusals
 	keyIDs   map[string]string // by role, as logKeys saw them; used by refresh alone
 
-	listeners     []listener
-	hosts         []*host        // one a role of the crowd route
-	aggregators   []*aggregator  // one or none: leader or helper
-	collectorHost *collectorHost // nil if the organisation is no collector
-	pairings      *pairing.File
-	peerKeys      collectorPeers   // of other organisations
-	collector     task.IdentityKey // the collector's, if the organisation is one
-	restored      time.Time        // when data was last restored or given up; zero for never
-	gates         *gates
-	network       func(*http.Request) netip.Prefix // of a sender; not valid if that is unknown
-	pace          pace
-	bodies        buffers
-	need          atomic.Int64 // bytes that the work on the largest batch may take
-	draining      atomic.Bool
-	closing       sync.Once
-	closed        error // what closing returned
+	listeners []listener
+	roles     []role // those of the configuration, in the order of roleTable
+	pairings  *pairing.File
+	peerKeys  collectorPeers   // of other organisations
+	collector task.IdentityKey // the collector's, if the organisation is one
+	restored  time.Time        // when data was last restored or given up; zero for never
+	gates     *gates
+	network   func(*http.Request) netip.Prefix // of a sender; not valid if that is unknown
+	pace      pace
+	bodies    buffers
+	need      atomic.Int64 // bytes that the work on the largest batch may take
+	draining  atomic.Bool
+	closing   sync.Once
+	closed    error // what closing returned
+
+	noted   map[string]time.Time // when notes of roles were logged last; used by refresh alone
+	counted map[lossPlace]int64  // of the losses since the start, those in the list; used by refresh alone
 
 	dapTasks sync.Map // from task.ID to dap.TaskID: computing it takes a moment
 
@@ -152,7 +153,7 @@ func New(ctx context.Context, c Config, o Options) (*Server, error) {
 		}
 	}
 	s := &Server{
-		config: c, o: o.withDefaults(), metrics: newMetrics(),
+		config: c, o: o.withDefaults(), metrics: newMetrics(), noted: map[string]time.Time{}, counted: map[lossPlace]int64{},
 		gates: newGates(c.Intake), network: c.network, pace: pace{bodyPause, bodyTime},
 	}
 	s.metrics.answered = s.answered
@@ -194,55 +195,15 @@ func (s *Server) open(ctx context.Context) error {
 	for _, why := range registry.warnings() {
 		s.o.Logger.Warn("nothing is served", "why", why)
 	}
-	for _, r := range s.config.Roles {
-		if err := s.openRole(ctx, r); err != nil {
-			return err
-		}
+	if err := s.openRoles(ctx); err != nil {
+		return err
 	}
 	if err := s.data.save(); err != nil {
 		return err
 	}
-	s.syncAggregates(ctx)
-	s.findOrphans()
-	s.remind()
+	s.syncRoles(ctx)
+	s.remind(ctx)
 	return s.bind()
-}
-
-func (s *Server) openRole(ctx context.Context, r RoleName) error {
-	switch r {
-	case LeaderRole, HelperRole:
-		a, err := s.openAggregator(ctx, r)
-		if err == nil {
-			s.aggregators = append(s.aggregators, a)
-		}
-		return err
-	case CollectorRole:
-		g, err := s.openCollector(ctx)
-		s.collectorHost = g
-		return err
-	}
-	h, err := s.newHost(ctx, r)
-	if err != nil {
-		return err
-	}
-	s.hosts = append(s.hosts, h)
-	return h.start(ctx, s.tasksOf(r))
-}
-
-// syncAggregates lets the roles of the aggregate route serve the tasks and
-// pairings. A task that cannot be served yet waits and does not keep the
-// others.
-func (s *Server) syncAggregates(ctx context.Context) {
-	for _, a := range s.aggregators {
-		if err := a.sync(ctx); err != nil {
-			s.failed(string(a.role)+" tasks", err)
-		}
-	}
-	if s.collectorHost != nil {
-		if err := s.collectorHost.sync(ctx); err != nil {
-			s.failed("collector tasks", err)
-		}
-	}
 }
 
 func (s *Server) collectorPublic() ed25519.PublicKey {
@@ -437,69 +398,31 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	if !s.o.Manual {
 		group.Go(func() error { return s.maintain(ctx) })
-		for _, h := range s.hosts {
-			group.Go(func() error { return h.run(ctx) })
-		}
-		for _, a := range s.aggregators {
-			group.Go(func() error { return a.work(ctx) })
-		}
-		if s.collectorHost != nil {
-			group.Go(func() error { return s.collectorHost.work(ctx) })
+		for _, r := range s.roles {
+			group.Go(func() error { return s.runRole(ctx, r) })
 		}
 	}
 	return group.Wait()
 }
 
-// maintain rotates the keyrings and refreshes the gauges, now and then.
+// maintain brings tasks and keys up to date and looks how the roles are, now and then.
 func (s *Server) maintain(ctx context.Context) error {
 	work := func(ctx context.Context) error {
-		err := s.rotateKeys(ctx)
-		s.syncAggregates(ctx)
+		s.syncRoles(ctx)
 		s.refresh(ctx)
-		return err
+		return nil
 	}
 	next := func(error) time.Time { return s.o.Clock.Now().Add(s.config.Batches.Tick.D()) }
-	_ = clock.Loop(ctx, s.o.Clock, nil, work, next, func(err error) { s.failed("keys", err) }) // it ends with its context only
+	_ = clock.Loop(ctx, s.o.Clock, nil, work, next, nil) // it ends with its context only
 	return nil
 }
 
 // Tick does all periodic work that is due, once: keys, batches, hand-over,
 // retention. What fails is tried again at a later tick; the errors are joined.
 func (s *Server) Tick(ctx context.Context) error {
-	var errs []error
-	if err := s.rotateKeys(ctx); err != nil {
-		errs = append(errs, err)
-	}
-	for _, h := range s.hosts {
-		if err := h.tick(ctx); err != nil {
-			s.noticeDamage(string(h.role), err)
-			errs = append(errs, fmt.Errorf("%s: %w", h.role, err))
-		}
-	}
-	for _, a := range s.aggregators {
-		if err := a.doTick(ctx); err != nil {
-			s.noticeDamage(string(a.role), err)
-			errs = append(errs, fmt.Errorf("%s: %w", a.role, err))
-		}
-	}
-	if s.collectorHost != nil {
-		if err := s.collectorHost.tick(ctx); err != nil {
-			s.noticeDamage("collector", err)
-			errs = append(errs, fmt.Errorf("collector: %w", err))
-		}
-	}
+	err := s.tickRoles(ctx)
 	s.refresh(ctx)
-	return errors.Join(errs...)
-}
-
-func (s *Server) rotateKeys(ctx context.Context) error {
-	var errs []error
-	for _, h := range s.hosts {
-		if err := h.rotateKeys(ctx); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return err
 }
 
 // failed reports work that will be tried again.
@@ -507,33 +430,6 @@ func (s *Server) failed(stage string, err error) {
 	s.noticeDamage(stage, err)
 	s.metrics.failures.WithLabelValues(stage).Inc()
 	s.o.Logger.Warn("work failed and will be tried again", "stage", stage, "err", err)
-}
-
-// refresh sets the gauges.
-func (s *Server) refresh(ctx context.Context) {
-	if free, err := diskFree(s.config.Data); err == nil {
-		s.metrics.diskFree.Set(float64(free))
-	}
-	s.findOrphans()
-	s.refreshLosses()
-	s.logRefusals()
-	s.logKeys()
-	s.gaugeKeys()
-	for _, a := range s.aggregators {
-		if a.refresh == nil {
-			continue
-		}
-		if err := a.refresh(ctx, s.metrics); err != nil && ctx.Err() == nil {
-			s.noticeDamage(string(a.role), err)
-			s.failed("gauges", err)
-		}
-	}
-	for _, h := range s.hosts {
-		if err := h.refresh(ctx, s.metrics); err != nil && ctx.Err() == nil {
-			s.noticeDamage(string(h.role), err)
-			s.failed("gauges", err)
-		}
-	}
 }
 
 // Close releases everything that New opened. It is called by Run; a server that
@@ -550,15 +446,7 @@ func (s *Server) release() error {
 			errs = append(errs, err)
 		}
 	}
-	for _, h := range s.hosts {
-		errs = append(errs, h.close())
-	}
-	for _, a := range s.aggregators {
-		errs = append(errs, a.release())
-	}
-	if s.collectorHost != nil {
-		errs = append(errs, s.collectorHost.store.Close())
-	}
+	errs = append(errs, s.closeRoles())
 	if s.unlock != nil {
 		errs = append(errs, s.unlock())
 	}

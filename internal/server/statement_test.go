@@ -247,7 +247,7 @@ func TestStatementTimeout(t *testing.T) {
 	if !seen["0"] || !seen["1"] {
 		t.Errorf("the gauge of tasks that are not stated was %v, want 1 and then 0", seen)
 	}
-	if st := w.a.server.unready(); len(st) > 0 {
+	if st := w.a.server.unready(t.Context()); len(st) > 0 {
 		t.Errorf("not ready: %v", st)
 	}
 }
@@ -266,7 +266,7 @@ func TestOlderAnalyzer(t *testing.T) {
 		must(t, w.tick(w.a, w.b))
 	}
 	w.wantEpochs("an older analyzer", map[task.Epoch]string{many: "released", few: "waiting"})
-	if why := w.a.server.unready(); len(why) > 0 {
+	if why := w.a.server.unready(t.Context()); len(why) > 0 {
 		t.Errorf("not ready: %v", why)
 	}
 }

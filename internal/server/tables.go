@@ -81,8 +81,8 @@ func (s *Server) Released() release.Catalogue {
 	if t := s.Tables(); t != nil {
 		all = append(all, t)
 	}
-	if s.collectorHost != nil {
-		all = append(all, s.collectorHost.c.Tables())
+	if t := s.Aggregates(); t != nil {
+		all = append(all, t)
 	}
 	if len(all) == 0 {
 		return nil
@@ -93,8 +93,8 @@ func (s *Server) Released() release.Catalogue {
 // Aggregates returns what the organisation has released as a collector, or nil if
 // it is not one.
 func (s *Server) Aggregates() *collector.Tables {
-	if s.collectorHost == nil {
-		return nil
+	if g := roleOf[*collectorHost](s); g != nil {
+		return g.c.Tables()
 	}
-	return s.collectorHost.c.Tables()
+	return nil
 }

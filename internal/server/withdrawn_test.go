@@ -84,8 +84,8 @@ func TestWithdrawn(t *testing.T) {
 	if !strings.Contains(got, stateServed+"\n") || !strings.Contains(got, "withdrawn: ") {
 		t.Errorf("states:\n%s", got)
 	}
-	if len(w.a.server.unready()) > 0 {
-		t.Errorf("not ready: %q", w.a.server.unready())
+	if len(w.a.server.unready(t.Context())) > 0 {
+		t.Errorf("not ready: %q", w.a.server.unready(t.Context()))
 	}
 	w.clock.Set(w.clock.Now().AddDate(0, 0, 9))
 	w.restart()

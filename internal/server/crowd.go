@@ -5,19 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/engine/local"
 	"github.com/shoal-project/shoal/internal/esa"
-	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/esa/shuffler"
 	"github.com/shoal-project/shoal/internal/keyring"
-	"github.com/shoal-project/shoal/internal/store/sqlite"
+	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -28,22 +28,25 @@ type member interface {
 	SetKeys(shuffler.Keys) error
 	Run(ctx context.Context, failed func(error)) error
 	Tick(ctx context.Context) error
+	Orphans() []loss.Loss
+	Discard(ctx context.Context, place string) error
 }
 
-// A host runs one role of a server: its keys, its store, its folder, and the
-// member that works with them. Tasks of a member are fixed, so when one is
-// added the host replaces the member, between two requests.
-type host struct {
+// A crowdHost is a role of the crowd route: its keys, its store, its folder, and the
+// member that works with them. Tasks of a member are fixed, so when one is added the
+// host replaces the member, between two requests.
+type crowdHost struct {
 	server *Server
 	role   RoleName
+	routes []publicRoute
 	dir    string // everything of this role, and of no other
 	store  io.Closer
-	engine io.Closer // nil if the role has none
+	engine *local.Engine
 	build  func(ctx context.Context, tasks []*task.Task, keys shuffler.Keys) (member, error)
 	// waiting lists the batches that are not finished. It is called without mu.
 	waiting func(context.Context) ([]pending, error)
-
-	orphaned atomic.Bool // there is what cannot be worked on, and may need any key
+	// look adds to a health what the member knows. It is called with mu held for reading.
+	look func(member, *Health)
 
 	keysMu sync.Mutex // guards ring
 	ring   *roleKeys[*esa.PrivateKey]
@@ -60,8 +63,9 @@ type host struct {
 	swap chan func() // run stops the member, calls it, and goes on with what is there then
 }
 
-func (s *Server) newHost(ctx context.Context, r RoleName) (*host, error) {
-	h := &host{
+// newCrowdHost makes a host without a member: its folder, its keys.
+func (s *Server) newCrowdHost(r RoleName) (*crowdHost, error) {
+	h := &crowdHost{
 		server: s, role: r, dir: filepath.Join(s.config.Data, string(r)), swap: make(chan func()),
 		served: map[*http.ResponseController]struct{}{},
 	}
@@ -73,13 +77,54 @@ func (s *Server) newHost(ctx context.Context, r RoleName) (*host, error) {
 		return nil, err
 	}
 	h.ring.guard = clock.NewStrictGuard(s.o.Clock, settle)
-	if err := h.ring.open(); err != nil {
-		return nil, err
+	return h, h.ring.open()
+}
+
+// crowdHost returns the role of the crowd route that has a name, or nil.
+func (s *Server) crowdHost(r RoleName) *crowdHost {
+	h, _ := s.role(r).(*crowdHost)
+	return h
+}
+
+// A crowdStore is what a host needs of its database.
+type crowdStore interface {
+	identified
+	io.Closer
+}
+
+// open keeps the store, opens the engine, and builds the first member. After an error
+// Close releases what was opened.
+func (h *crowdHost) open(ctx context.Context, store crowdStore) error {
+	s := h.server
+	h.store = store
+	if err := s.confirm(ctx, h.role, store); err != nil {
+		return err
 	}
-	if r == AnalyzerRole {
-		return h, s.openAnalyzer(ctx, h)
+	c := s.config.Batches
+	var err error
+	if h.engine, err = local.New(filepath.Join(h.dir, "work"), local.Options{MemoryBytes: int64(c.Memory), Workers: c.Workers}); err != nil {
+		return err
 	}
-	return h, s.openShuffler(ctx, h)
+	return h.start(ctx, s.tasksOf(h.role))
+}
+
+// Name implements [role].
+func (h *crowdHost) Name() RoleName { return h.role }
+
+// Handler implements [responder].
+func (h *crowdHost) Handler() http.Handler { return h }
+
+// Routes implements [responder].
+func (h *crowdHost) Routes() []publicRoute { return h.routes }
+
+// Serves implements [sharer].
+func (h *crowdHost) Serves(r *http.Request) bool {
+	id, err := task.ParseID(r.PathValue("task"))
+	if err != nil {
+		return false
+	}
+	t, ok := h.server.task(id)
+	return ok && RoleName(t.Role().String()) == h.role
 }
 
 func taskRole(r RoleName) task.Role {
@@ -89,96 +134,8 @@ func taskRole(r RoleName) task.Role {
 	return task.Shuffler
 }
 
-func (s *Server) openShuffler(ctx context.Context, h *host) error {
-	store, err := sqlite.OpenShuffler(ctx, filepath.Join(s.config.Data, "shuffler.db"))
-	if err != nil {
-		return err
-	}
-	h.store = store
-	if err := s.confirm(ctx, h.role, store); err != nil {
-		return errors.Join(err, store.Close())
-	}
-	e, err := local.New(filepath.Join(h.dir, "work"), local.Options{MemoryBytes: int64(s.config.Batches.Memory), Workers: s.config.Batches.Workers})
-	if err != nil {
-		return errors.Join(err, store.Close())
-	}
-	h.engine = e
-	h.build = func(ctx context.Context, tasks []*task.Task, keys shuffler.Keys) (member, error) {
-		return shuffler.New(ctx, shuffler.Config{
-			Store: store, FS: s.o.FS, Dir: filepath.Join(h.dir, "batches"), Engine: e,
-			Clock: s.o.Clock, Rand: s.o.Rand, Identity: s.identity, Keys: keys, Tasks: tasks, Client: s.o.Client,
-			MaxReports: s.config.Intake.MaxBatchReports, MaxHandOver: int64(s.config.Batches.MaxBytes),
-			Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics, s.shufflerBatch}, Lost: s.lost(ShufflerRole), Withdrawn: s.takesNoReports,
-			Since: s.restored,
-		})
-	}
-	h.waiting = func(ctx context.Context) ([]pending, error) {
-		var all []shuffler.Batch
-		if m := h.shuffler(); m != nil { // it has them in memory
-			all = m.Live()
-		} else {
-			var err error
-			if all, err = store.Live(ctx); err != nil {
-				return nil, err
-			}
-		}
-		found := make([]pending, 0, len(all))
-		for _, b := range all {
-			needs := b.State == shuffler.Open || b.State == shuffler.Closed || b.State == shuffler.Carried
-			found = append(found, pending{b.Task, b.Epoch, b.State.String(), needs})
-		}
-		return found, nil
-	}
-	return nil
-}
-
-// shuffler returns the member if it is a shuffler, or nil.
-func (h *host) shuffler() *shuffler.Shuffler {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	m, _ := h.member.(*shuffler.Shuffler)
-	return m
-}
-
-func (s *Server) openAnalyzer(ctx context.Context, h *host) error {
-	store, err := sqlite.OpenAnalyzer(ctx, s.config.analyzerStore())
-	if err != nil {
-		return err
-	}
-	h.store = store
-	if err := s.confirm(ctx, h.role, store); err != nil {
-		return errors.Join(err, store.Close())
-	}
-	e, err := local.New(filepath.Join(h.dir, "work"), local.Options{MemoryBytes: int64(s.config.Batches.Memory), Workers: s.config.Batches.Workers})
-	if err != nil {
-		return errors.Join(err, store.Close())
-	}
-	h.engine = e
-	h.build = func(ctx context.Context, tasks []*task.Task, keys shuffler.Keys) (member, error) {
-		return analyzer.New(ctx, analyzer.Config{
-			Store: store, FS: s.o.FS, Dir: s.config.analyzerDir(), Engine: e,
-			Clock: s.o.Clock, Identity: s.identity.Public(), Keys: keys, Tasks: tasks,
-			MaxBatch: int64(s.config.Batches.MaxBytes),
-			Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics, s.analyzerBatch}, Lost: s.lost(AnalyzerRole),
-			Memory: int64(s.config.Batches.Memory), Retry: s.o.RetryBatches,
-		})
-	}
-	h.waiting = func(ctx context.Context) ([]pending, error) {
-		all, err := store.In(ctx, analyzer.Received)
-		if err != nil {
-			return nil, err
-		}
-		var found []pending
-		for _, b := range all {
-			found = append(found, pending{b.Task, b.Epoch, b.State.String(), true})
-		}
-		return found, nil
-	}
-	return nil
-}
-
 // start builds the member.
-func (h *host) start(ctx context.Context, tasks []*task.Task) error {
+func (h *crowdHost) start(ctx context.Context, tasks []*task.Task) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
 	h.setTasks(tasks)
@@ -196,7 +153,7 @@ func (h *host) start(ctx context.Context, tasks []*task.Task) error {
 }
 
 // setTasks is called with keysMu held, and with mu once requests are served.
-func (h *host) setTasks(tasks []*task.Task) {
+func (h *crowdHost) setTasks(tasks []*task.Task) {
 	h.tasks, h.byID = tasks, make(map[task.ID]*task.Task, len(tasks))
 	for _, t := range tasks {
 		if id, err := t.ID(); err == nil {
@@ -206,19 +163,20 @@ func (h *host) setTasks(tasks []*task.Task) {
 }
 
 // keys is what a member gets. It is called with keysMu held.
-func (h *host) keys() shuffler.Keys {
+func (h *crowdHost) keys() shuffler.Keys {
 	return shuffler.Keys{Private: h.ring.keys(), Config: h.ring.config}
 }
 
 // rotate brings the keyring up to date. It is called with keysMu held.
-func (h *host) rotate(ctx context.Context) (bool, error) {
+func (h *crowdHost) rotate(ctx context.Context) (bool, error) {
 	oldest, busy, err := h.unfinished(ctx)
 	if err != nil {
 		return false, err
 	}
 	grace := h.server.config.Keys.Grace.D()
+	orphaned := len(h.orphans()) > 0 // there is what cannot be worked on, and may need any key
 	return h.ring.rotate(h.server.o.Clock.Now(), func(k keyring.Key[*esa.PrivateKey]) time.Time {
-		if h.orphaned.Load() {
+		if orphaned {
 			return farFuture // it is not known of which epoch they are
 		}
 		if busy && !oldest.After(k.Until) {
@@ -231,8 +189,8 @@ func (h *host) rotate(ctx context.Context) (bool, error) {
 // farFuture is later than any time that a clock of a server reads.
 var farFuture = time.Unix(1<<40, 0)
 
-// rotateKeys renews the keys and hands them to the member.
-func (h *host) rotateKeys(ctx context.Context) error {
+// Sync implements [syncer]: it rotates the keys and hands them to the member.
+func (h *crowdHost) Sync(ctx context.Context) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
 	changed, err := h.rotate(ctx)
@@ -246,7 +204,7 @@ func (h *host) rotateKeys(ctx context.Context) error {
 
 // unfinished returns the start of the earliest epoch of which a report may
 // still have to be opened here. It is called with keysMu held.
-func (h *host) unfinished(ctx context.Context) (time.Time, bool, error) {
+func (h *crowdHost) unfinished(ctx context.Context) (time.Time, bool, error) {
 	waiting, err := h.waiting(ctx)
 	if err != nil {
 		return time.Time{}, false, err
@@ -274,7 +232,7 @@ type pending struct {
 }
 
 // ServeHTTP passes a request of the public listener to the member.
-func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *crowdHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	c := http.NewResponseController(w)
@@ -290,7 +248,7 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // endBodies ends the bodies of all requests that are served.
-func (h *host) endBodies() {
+func (h *crowdHost) endBodies() {
 	h.servedMu.Lock()
 	defer h.servedMu.Unlock()
 	for c := range h.served {
@@ -304,7 +262,7 @@ const drainTimeout = 2 * time.Second
 
 // lock waits until no request is served. Bodies that do not end soon are cut:
 // the sender of a batch may take an hour, and offers it again.
-func (h *host) lock() {
+func (h *crowdHost) lock() {
 	late := time.NewTicker(drainTimeout)
 	locked := make(chan struct{})
 	go func() {
@@ -322,8 +280,8 @@ func (h *host) lock() {
 	late.Stop()
 }
 
-// run lets the member do its periodic work until ctx ends.
-func (h *host) run(ctx context.Context) error {
+// Run implements [role]: the member does its periodic work.
+func (h *crowdHost) Run(ctx context.Context, report func(error)) error {
 	for ctx.Err() == nil {
 		h.mu.RLock()
 		m := h.member
@@ -333,7 +291,7 @@ func (h *host) run(ctx context.Context) error {
 		go func() {
 			defer close(done)
 			// It ends with its context only; failures are reported and tried again.
-			_ = m.Run(pause, func(err error) { h.server.failed(string(h.role), err) })
+			_ = m.Run(pause, report)
 		}()
 		var change func()
 		select {
@@ -346,18 +304,20 @@ func (h *host) run(ctx context.Context) error {
 			change()
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
-func (h *host) tick(ctx context.Context) error {
+// Tick implements [ticker].
+func (h *crowdHost) Tick(ctx context.Context) error {
+	err := h.Sync(ctx)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.member.Tick(ctx)
+	return errors.Join(err, h.member.Tick(ctx))
 }
 
 // replace goes on with another list of tasks. Requests wait while the member
 // changes; what it had begun is continued by the next one, as after a crash.
-func (h *host) replace(ctx context.Context, tasks []*task.Task) error {
+func (h *crowdHost) replace(ctx context.Context, tasks []*task.Task) error {
 	if h.server.o.Manual {
 		return h.rebuild(ctx, tasks)
 	}
@@ -372,7 +332,7 @@ func (h *host) replace(ctx context.Context, tasks []*task.Task) error {
 
 // rebuild closes the member and builds the next. The old one must not be at
 // periodic work.
-func (h *host) rebuild(ctx context.Context, tasks []*task.Task) error {
+func (h *crowdHost) rebuild(ctx context.Context, tasks []*task.Task) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
 	h.lock()
@@ -393,34 +353,66 @@ func (h *host) rebuild(ctx context.Context, tasks []*task.Task) error {
 	return errors.Join(err, again)
 }
 
-func (h *host) refresh(ctx context.Context, m *metrics) error {
+// Health implements [role].
+func (h *crowdHost) Health(ctx context.Context) Health {
+	var out Health
 	waiting, err := h.waiting(ctx)
 	if err != nil {
-		return err
+		out.Reasons, out.Err = []string{fmt.Sprintf(whyStore, h.role)}, err
 	}
-	role := string(h.role)
-	states := map[string]float64{}
+	states := map[string]int{}
 	for _, b := range waiting {
 		states[b.state]++
 	}
-	m.queue.DeletePartialMatch(map[string]string{"role": role})
-	for state, n := range states {
-		m.queue.WithLabelValues(role, state).Set(n)
+	for _, state := range slices.Sorted(maps.Keys(states)) {
+		out.Figures = append(out.Figures, Figure{"queue_batches", state, float64(states[state])})
 	}
+	out.Losses = h.orphans()
 	h.mu.RLock()
-	switch member := h.member.(type) {
-	case *shuffler.Shuffler:
-		h.server.need.Store(member.Need())
-		m.damaged.WithLabelValues(role).Set(float64(member.Damaged()))
-		m.unstated.WithLabelValues(role).Set(float64(member.Unstated()))
-	case *analyzer.Analyzer:
-		m.aside.WithLabelValues(role).Set(float64(member.Status().Aside))
+	if h.member != nil {
+		h.look(h.member, &out)
 	}
+	out.figure("tasks", float64(len(h.tasks)))
 	h.mu.RUnlock()
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
-	m.tasks.WithLabelValues(role).Set(float64(len(h.tasks)))
-	return nil
+	out.figure(keyFigure, h.ring.ring.Left(h.server.o.Clock.Now()).Seconds())
+	return out
+}
+
+func (h *crowdHost) orphans() []loss.Loss {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.member == nil {
+		return nil
+	}
+	return h.member.Orphans()
+}
+
+// Discard implements [orphanage].
+func (h *crowdHost) Discard(ctx context.Context, place string) error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.member.Discard(ctx, place)
+}
+
+// Keys implements [keyHolder].
+func (h *crowdHost) Keys(now time.Time) []keyView {
+	h.keysMu.Lock()
+	defer h.keysMu.Unlock()
+	return h.ring.view(h.role, now)
+}
+
+// RenewKeys implements [keyHolder].
+func (h *crowdHost) RenewKeys(context.Context) error {
+	h.keysMu.Lock()
+	defer h.keysMu.Unlock()
+	if err := h.ring.renew(h.server.o.Clock.Now()); err != nil {
+		return err
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.member.SetKeys(h.keys())
 }
 
 // closeMember releases what a member holds, if it holds anything.
@@ -431,7 +423,8 @@ func closeMember(m member) error {
 	return nil
 }
 
-func (h *host) close() error {
+// Close implements [role].
+func (h *crowdHost) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var errs []error

@@ -1,17 +1,12 @@
 package server
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 )
 
@@ -20,21 +15,19 @@ import (
 func TestNodeStatus(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	var st leader.Status
-	var log bytes.Buffer
-	s := &Server{o: Options{Clock: clock.NewVirtual(now), Logger: slog.New(slog.NewTextHandler(&log, nil))}, metrics: newMetrics()}
 	var failure error
-	w := &leaderWatch{server: s, status: func(context.Context) (leader.Status, error) { return st, failure }, warned: map[string]time.Time{}}
+	reasons := func() string { return strings.Join(leaderHealth(now, st, failure).Reasons, "\n") }
 
 	st.Node = leader.NodeStatus{Name: "a", Until: now.Add(time.Minute), Err: errors.New("connection refused")}
-	if why := w.unhealthy(); why != "" {
+	if why := reasons(); why != "" {
 		t.Errorf("not ready while the lease lasts: %s", why)
 	}
 	st.Node.Until = now
-	if why := w.unhealthy(); !strings.Contains(why, `the lease on the name "a" has lapsed`) {
+	if why := reasons(); !strings.Contains(why, `the lease on the name "a" has lapsed`) {
 		t.Errorf("reason %q after the lease has lapsed", why)
 	}
 	st.Node.Err, failure = fmt.Errorf("renewing: %w", leader.ErrFenced), errors.New("connection refused")
-	if why := w.unhealthy(); !strings.Contains(why, `the name "a" belongs to another process`) {
+	if why := reasons(); !strings.Contains(why, `the name "a" belongs to another process`) {
 		t.Errorf("reason %q after the name was taken", why)
 	}
 	failure = nil
@@ -44,22 +37,26 @@ func TestNodeStatus(t *testing.T) {
 	st.Tasks = []leader.TaskStatus{{Collections: []leader.CollectionStatus{{Since: now.Add(-2 * time.Hour), Nodes: []leader.Holder{
 		{Node: "b", Logs: 3, Jobs: 4, Until: now.Add(-3 * time.Hour)}, {Node: "c", Logs: 9, Until: now.Add(time.Minute)},
 	}}}}}
-	for range 2 {
-		if err := w.refresh(t.Context(), s.metrics); err != nil {
-			t.Fatal(err)
-		}
-	}
-	rec := httptest.NewRecorder()
-	s.metrics.handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	got := shownBy(t, now, func(int) Health { return leaderHealth(now, st, nil) })
 	for _, want := range []string{
 		`shoal_node_lease_seconds{role="leader"} -30`, `shoal_node_wait_seconds{role="leader"} 7200`,
 		`shoal_reports_dropped{role="leader"} 7`, `shoal_logs_dropped{role="leader"} 3`,
 	} {
-		if !strings.Contains(rec.Body.String(), want) {
+		if !strings.Contains(got.metrics, want) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
-	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "node=b since=2026-11-30T10:00:00Z lapsed=2026-11-30T09:00:00Z logs=3 jobs=4") {
-		t.Errorf("logged:\n%s", log.String())
+	if strings.Count(got.log, "\n") != 1 || !strings.Contains(got.log, "node=b since=2026-11-30T10:00:00Z lapsed=2026-11-30T09:00:00Z logs=3 jobs=4") {
+		t.Errorf("logged:\n%s", got.log)
+	}
+	failure = errors.New("connection refused")
+	got = shownBy(t, now, func(turn int) Health {
+		if turn == 0 {
+			return leaderHealth(now, st, nil)
+		}
+		return leaderHealth(now, st, failure)
+	})
+	if !strings.Contains(got.metrics, `shoal_node_wait_seconds{role="leader"} 7200`) {
+		t.Error("a gauge is gone because the store cannot be read")
 	}
 }
