@@ -23,7 +23,7 @@ func (f *File) Build(parties []task.Party, owner task.IdentityKey, now time.Time
 		if len(hops) == 0 {
 			return nil, fmt.Errorf("building tasks: the file names no parties for metric %s and none were given; add %s with url and identity", m.Name, partyWords(m))
 		}
-		t, err := m.compile(owner.Public(), hops)
+		t, err := m.compile(owner.Public(), hops, f.relay(parties))
 		if err != nil {
 			return nil, fmt.Errorf("building the task of metric %s: %w", m.Name, err)
 		}
@@ -53,9 +53,9 @@ func partyWords(m *Metric) string {
 }
 
 // compile returns the metric's task, unsigned.
-func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party) (*task.Task, error) {
+func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party, relay task.Party) (*task.Task, error) {
 	t := m.task
-	t.Owner, t.Hops = owner, hops
+	t.Owner, t.Hops, t.Protection.Relay = owner, hops, relay
 	if m.aggregate {
 		if err := t.Validate(); err != nil {
 			return nil, err

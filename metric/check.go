@@ -23,28 +23,28 @@ const (
 	mostLooseBits  = 16.0
 )
 
-// check judges every metric. What depends on the parties is judged for hops.
-func (f *File) check(r *reader, hops []task.Party, now time.Time) {
+// check judges every metric. What depends on the parties is judged for hops and relay.
+func (f *File) check(r *reader, hops []task.Party, relay task.Party, now time.Time) {
 	defer func() { r.metric = "" }()
 	for _, m := range f.Metrics {
 		r.metric = m.Name
 		m.checkDiscovery(r, f.simulated || f.rehearsal)
 		m.checkRehearsal(r, f.rehearsal)
 		if m.aggregate {
-			m.checkAggregate(r, now)
+			m.checkAggregate(r, relay, now)
 			continue
 		}
 		before := len(r.problems)
 		m.checkTime(r, now)
 		m.checkCaps(r)
 		m.checkOutside(r)
-		m.checkCrowd(r, hops)
+		m.checkCrowd(r, hops, relay)
 		if m.solve(r) {
 			m.checkThreshold(r)
 			m.checkQuorum(r)
 		}
 		if len(r.problems) == before {
-			m.checkTask(r, hops)
+			m.checkTask(r, hops, relay)
 		}
 	}
 }
@@ -100,8 +100,8 @@ func (m *Metric) refuse(r *reader, risk Risk, at position, format string, args .
 
 // checkCrowd refuses a crowd of which one party could confirm what it must not
 // learn.
-func (m *Metric) checkCrowd(r *reader, hops []task.Party) {
-	if task.Shufflers(hops) > 1 {
+func (m *Metric) checkCrowd(r *reader, hops []task.Party, relay task.Party) {
+	if task.Shufflers(hops) > 1 || relay.Role != 0 {
 		return
 	}
 	var names []string
@@ -115,7 +115,7 @@ func (m *Metric) checkCrowd(r *reader, hops []task.Party) {
 		return
 	}
 	m.refuse(r, GuessableCrowd, m.at.place("crowd"),
-		"the crowd is made of the sensitive %s; a single shuffler sees the sender's address beside a hash of it, and can confirm what it guesses; use two shufflers, or another crowd", strings.Join(names, " and "))
+		"the crowd is made of the sensitive %s; a single shuffler sees the sender's address beside a hash of it, and can confirm what it guesses; use a relay, two shufflers, or another crowd", strings.Join(names, " and "))
 }
 
 // checkThreshold holds the threshold to its floor and the noise to its word.
@@ -182,12 +182,12 @@ func keysText(h task.Threshold) string {
 
 // checkTask compiles the metric, so that what package task refuses is a problem
 // of the file.
-func (m *Metric) checkTask(r *reader, hops []task.Party) {
+func (m *Metric) checkTask(r *reader, hops []task.Party, relay task.Party) {
 	owner, stand := placeholder(m.task.Method)
 	if len(hops) == 0 {
 		hops = stand
 	}
-	_, err := m.compile(owner, hops)
+	_, err := m.compile(owner, hops, relay)
 	if err == nil {
 		return
 	}

@@ -23,6 +23,7 @@ type File struct {
 	Metrics []*Metric    // in the file's order
 
 	Aggregators []task.Party // leader, helper and collector of the file; empty if it names none
+	Relay       task.Party   // through which clients reach the others; zero if it names none
 
 	simulated bool // only simulated people answer
 	rehearsal bool // its metrics are called so, see Rehearsal
@@ -65,7 +66,7 @@ func read(name string, src []byte, now time.Time, simulated bool) (*File, error)
 	f := r.parse(src)
 	if f != nil {
 		f.simulated = simulated
-		f.check(r, f.Hops, now)
+		f.check(r, f.Hops, f.Relay, now)
 	}
 	if err := r.problems.err(); err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func read(name string, src []byte, now time.Time, simulated bool) (*File, error)
 func (f *File) Check(parties []task.Party, now time.Time) error {
 	r := &reader{file: f.Path}
 	hops, _ := f.parties(parties)
-	f.check(r, hops, now)
+	f.check(r, hops, f.relay(parties), now)
 	return r.problems.err()
 }
 
@@ -86,9 +87,11 @@ func (f *File) Check(parties []task.Party, now time.Time) error {
 // ones: those of all that have such roles, and those of the file where all has none.
 func (f *File) parties(all []task.Party) (hops, aggregators []task.Party) {
 	for _, p := range all {
-		if p.Role == task.Shuffler || p.Role == task.Analyzer {
+		switch p.Role {
+		case task.Shuffler, task.Analyzer:
 			hops = append(hops, p)
-		} else {
+		case task.Relay:
+		default:
 			aggregators = append(aggregators, p)
 		}
 	}
@@ -101,11 +104,21 @@ func (f *File) parties(all []task.Party) (hops, aggregators []task.Party) {
 	return hops, aggregators
 }
 
+// relay returns the relay among the parties, or that of the file.
+func (f *File) relay(all []task.Party) task.Party {
+	for _, p := range all {
+		if p.Role == task.Relay {
+			return p
+		}
+	}
+	return f.Relay
+}
+
 // The keys of a file, by place. Each is described in docs/reference/metrics.md.
 func fileKeys() []string { return []string{"version", "owner", "parties", "metrics"} }
 
 func partyKeys() []string {
-	return []string{"shufflers", "analyzer", "leader", "helper", "collector", "url", "identity"}
+	return []string{"shufflers", "analyzer", "leader", "helper", "collector", "relay", "url", "identity"}
 }
 
 func metricKeys() []string {

@@ -12,7 +12,7 @@ import (
 // parties reads the parties that handle reports: of one method or of both.
 func (r *reader) parties(f *File, n ast.Node) {
 	crowd, aggregate := []string{"shufflers", "analyzer"}, []string{"leader", "helper", "collector"}
-	t := r.table(n, "parties", append(crowd, aggregate...)...)
+	t := r.table(n, "parties", append(append(crowd, aggregate...), "relay")...)
 	if t == nil {
 		return
 	}
@@ -22,6 +22,9 @@ func (r *reader) parties(f *File, n ast.Node) {
 	}
 	if slices.ContainsFunc(crowd, has) || len(f.Aggregators) == 0 {
 		f.Hops = r.hops(t)
+	}
+	if has("relay") {
+		f.Relay = r.party(t.values["relay"], task.Relay)
 	}
 }
 

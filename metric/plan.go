@@ -23,7 +23,7 @@ func (f *File) Plan(parties []task.Party, p plan.Population) (*plan.Plan, error)
 		if len(hops) == 0 {
 			hops = stand
 		}
-		t, err := m.compile(owner, hops)
+		t, err := m.compile(owner, hops, f.relay(parties))
 		if err != nil {
 			return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
 		}
@@ -68,7 +68,7 @@ func (f *File) Sums() ([]cost.Sum, error) {
 	var all []cost.Spend
 	for _, m := range f.Metrics {
 		owner, stand := placeholder(m.task.Method)
-		t, err := m.compile(owner, stand)
+		t, err := m.compile(owner, stand, task.Party{})
 		if err != nil {
 			return nil, fmt.Errorf("adding up metric %s: %w", m.Name, err)
 		}

@@ -145,7 +145,7 @@ func sights(t server.Task) []Sight {
 		switch {
 		case v.Who == "device" || v.Who == "network observer":
 			continue // not parties of the answer
-		case v.Role != 0 && hop < len(t.Task.Hops):
+		case v.Role != 0 && v.Role != task.Relay && hop < len(t.Task.Hops):
 			all = append(all, Sight{partyName(t, hop, v.Who), v.Sees, v.Never()})
 			hop++
 		case v.Who == "analyst":

@@ -164,6 +164,9 @@ func aggregateWarnings(t *task.Task, p *AggregatePlan, words Kind) []string {
 	if q := words.Quantisation(); q > 0 {
 		out = append(out, fmt.Sprintf("Quantisation moves each element of the mean by up to %.3g, on top.", q))
 	}
+	if t.Relayed() {
+		out = append(out, promiseOfRelay)
+	}
 	return append(out, "A valid report is one within the bounds; that it is true, nobody proves. Nobody sees one client's value unless leader and helper are one, or work together.")
 }
 

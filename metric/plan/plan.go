@@ -361,9 +361,16 @@ func errorOf(f *task.Field, n float64) float64 {
 	return math.Sqrt(n*q*(1-q)) / (1 - p)
 }
 
+// promiseOfRelay is what a plan says of each task with a relay.
+const promiseOfRelay = "That the relay is an organisation of its own is a promise. With it, any other party could join addresses to reports; the task ensures only that its key and host are no other party's."
+
 func warnings(t *task.Task, p *MetricPlan) []string {
 	var out []string
-	if task.Shufflers(t.Hops) == 1 && t.Crowd.Kind != task.Constant {
+	switch {
+	case task.Shufflers(t.Hops) != 1 || t.Crowd.Kind == task.Constant:
+	case t.Relayed():
+		out = append(out, "A single shuffler sees a hash of the crowd value and can confirm guesses of it, but not whose it is.")
+	default:
 		out = append(out, "A single shuffler sees the sender's address beside a hash of the crowd value and can confirm guesses of it. Two shufflers of different organisations, or a relay, stand between.")
 	}
 	if !p.Privacy.Noise {
@@ -381,5 +388,10 @@ func warnings(t *task.Task, p *MetricPlan) []string {
 	if p.Forecast.BelowMinBatch {
 		out = append(out, fmt.Sprintf("This population sends %.0f reports an epoch, fewer than min_batch: every batch would be destroyed unread.", p.Forecast.Reports))
 	}
-	return append(out, "Reports are sent because something happened; that one was sent is not hidden from the first party, only what it says.")
+	first := "first party"
+	if t.Relayed() {
+		first = "relay"
+		out = append(out, promiseOfRelay)
+	}
+	return append(out, "Reports are sent because something happened; that one was sent is not hidden from the "+first+", only what it says.")
 }

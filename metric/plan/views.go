@@ -46,13 +46,28 @@ func Views(t *task.Task) []View {
 	if t.Method == task.Aggregate {
 		between = aggregateViews
 	}
-	return append(append([]View{device}, between(t)...), analyst)
+	views := between(t)
+	if t.Relayed() {
+		views = append([]View{
+			{
+				Who: "network observer", Sees: "that an address sends to the relay, and the times and few fixed sizes of its messages",
+				Hidden: "content, nor for whom it is", Assumes: encrypted,
+			},
+			{
+				Who: "relay", Role: task.Relay, Sees: address + "; for which party it is, and its size, one of few",
+				Hidden: "content, nor for which question it is", Assumes: alone,
+			},
+		}, views[1:]...)
+	}
+	return append(append([]View{device}, views...), analyst)
 }
 
 const (
 	encrypted = "connections are encrypted"
 	apart     = "no two of these organisations work together"
 	halves    = "leader and helper do not work together"
+	alone     = "the relay works together with none of the others, which is a promise of organisations: a task ensures only that their keys and hosts differ"
+	arrival   = "the time of each report, which it must not keep"
 	address   = "the sender's network address and the time of each report, which it must not keep"
 )
 
@@ -94,6 +109,10 @@ func shufflerView(t *task.Task, i, n int) View {
 		v.Who = fmt.Sprintf("shuffler %d", i+1)
 	}
 	switch first, last := i == 0, i == n-1; {
+	case first && last && t.Relayed():
+		v.Sees, v.Hidden = arrival+"; "+tag, "where reports come from, nor "+rest
+	case first && t.Relayed():
+		v.Sees, v.Hidden = arrival, "where reports come from, crowds, nor content"
 	case first && last:
 		v.Sees, v.Hidden = address+"; "+tag, rest
 	case first:
@@ -128,6 +147,10 @@ func aggregateViews(t *task.Task) []View {
 	if t.Aggregation.Presence == kind.Revealed {
 		when = "that it had something to say in the epoch"
 	}
+	sender, keys, together := "the sender's network address, which it must not keep, and by it "+when, ", and the addresses that ask for its keys", "who said what"
+	if t.Relayed() {
+		sender, keys, together = arrival, "", "what single reports say, not where they come from"
+	}
 	exact, single := "exactly", "any single report"
 	if t.Aggregation.Noise.Mechanism != dp.NoNoise {
 		exact, single = "with both aggregators' noise", "any single report, nor the exact sums"
@@ -138,11 +161,11 @@ func aggregateViews(t *task.Task) []View {
 			Hidden: "content", Assumes: encrypted,
 		},
 		{
-			Who: "leader", Role: task.Leader, Sees: "the sender's network address, which it must not keep, and by it " + when + "; one share of each report",
+			Who: "leader", Role: task.Leader, Sees: sender + "; one share of each report",
 			Hidden: "any value: its shares are random numbers without the helper's", Assumes: halves,
 		},
 		{
-			Who: "helper", Role: task.Helper, Sees: "how many reports there are, the other share of each, and the addresses that ask for its keys",
+			Who: "helper", Role: task.Helper, Sees: "how many reports there are, the other share of each" + keys,
 			Hidden: "any value: its shares are random numbers without the leader's", Assumes: halves,
 		},
 		{
@@ -150,7 +173,7 @@ func aggregateViews(t *task.Task) []View {
 			Hidden: single, Assumes: halves,
 		},
 		{
-			Who: "leader and helper together", Sees: "who said what", Hidden: "what was never recorded",
+			Who: "leader and helper together", Sees: together, Hidden: "what was never recorded",
 		},
 	}
 }
