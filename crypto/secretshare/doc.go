@@ -33,6 +33,20 @@
 // any holder of s can check each share by itself. Two clients draw the same x,
 // and so count as one, with probability 2^-127.
 //
+// # Groups with records that differ
+//
+// A [Dealer] makes a group by a root that its members have got elsewhere, from an
+// oblivious PRF: then nothing that they send is a function of the message alone. With
+// mac = s || k[16:] as above:
+//
+//	tag           = H("shoal secretshare tag v1", mac, binding)
+//	Derive(label) = H("shoal secretshare label v1", H("shoal secretshare derive v1", mac, binding), label)
+//	share         = x || P(x), x as the caller names it
+//	record        = the ciphertext, as above, of 16 random bytes || record
+//
+// The tag names the group and commits to s. Shares are recovered against it,
+// by [Recoverer.RecoverTag], and each record is then opened by itself.
+//
 // # Security
 //
 // The binding (task and epoch) enters the root, the key and the coefficients:

@@ -64,6 +64,20 @@ func NewRecoverer(b Binding, t int) (*Recoverer, error) {
 // besides, when shares have been forged, at most six times the square of
 // min(n, [DecodeSize]), and t^2 a few dozen times.
 func (r *Recoverer) Recover(ciphertext []byte, shares []Share, random io.Reader) (Result, error) {
+	var message []byte
+	opens := func() (ok bool) {
+		message, ok = r.keys.open(ciphertext)
+		return ok
+	}
+	res, err := r.recoverBy(opens, shares, random)
+	if err == nil {
+		res.Message = message
+	}
+	return res, err
+}
+
+// recoverBy recovers the secret that is accepted, and judges the shares by it.
+func (r *Recoverer) recoverBy(ok accept, shares []Share, random io.Reader) (Result, error) {
 	if len(shares) < r.t {
 		return Result{}, ErrTooFew
 	}
@@ -73,16 +87,10 @@ func (r *Recoverer) Recover(ciphertext []byte, shares []Share, random io.Reader)
 			r.points = append(r.points, p)
 		}
 	}
-	var message []byte
-	opens := func() (ok bool) {
-		message, ok = r.keys.open(ciphertext)
-		return ok
-	}
-	if err := r.find(opens, random); err != nil {
+	if err := r.find(ok, random); err != nil {
 		return Result{}, err
 	}
 	res := r.judge(shares)
-	res.Message = message
 	if res.Distinct < r.t {
 		return Result{}, ErrTooFew
 	}
