@@ -54,7 +54,7 @@ func NewDealer(root Root, b Binding, t int) (*Dealer, error) {
 func (d *Dealer) Tag() Tag { return d.keys.name(d.binding) }
 
 // Derive returns 32 bytes that are a function of the group and the label: all members
-// have them, and whoever recovers the secret.
+// have them, and so does a recoverer of the secret.
 func (d *Dealer) Derive(label string) [32]byte { return d.keys.derive(d.binding, label) }
 
 // Value returns the y-coordinate of the share at x.

@@ -113,8 +113,7 @@ func (s *serverSource) question(t server.Task, released analyzer.Summary) Questi
 
 // next returns when the next batch closes, or zero if no more will.
 func next(t *task.Task, now time.Time) time.Time {
-	grace := time.Duration(t.MaxDelay+t.ClockSkew) * time.Second
-	e := t.EpochAt(now.Add(-grace))
+	e := t.EpochAt(now.Add(-t.Grace()))
 	e = max(e, t.EpochAt(time.Unix(t.NotBefore, 0)))
 	if !t.Covers(e) {
 		return time.Time{}

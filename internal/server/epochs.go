@@ -93,7 +93,7 @@ func (c *epochs) Stamps(ctx context.Context) (map[string]string, error) {
 	}
 	span := c.span()
 	for _, t := range c.tasks() {
-		late := time.Duration(t.Task.MaxDelay+t.Task.ClockSkew) * time.Second
+		late := t.Task.Grace()
 		open, graced := t.Task.EpochAt(span.Now.Add(-late)), t.Task.EpochAt(span.Now.Add(-late-span.Grace))
 		all[t.Task.Metric] += fmt.Sprint(" ", open, graced, stated[t.ID])
 	}
@@ -138,7 +138,7 @@ func (c *epochs) asked(ctx context.Context, t Task) (all []release.Batch, err er
 	q := &collector.Question{Task: made, Shoal: t.Task}
 	for _, a := range asks {
 		start, end := q.Span(a)
-		closed := end.Add(time.Duration(t.Task.MaxDelay+t.Task.ClockSkew) * time.Second)
+		closed := end.Add(t.Task.Grace())
 		all = append(all, collector.UnreleasedBatch(t.Task, t.ID, a, start, end, a.Epoch(closed, c.span().Now)))
 	}
 	return all, err

@@ -246,7 +246,7 @@ func (r *registry) admit(s *task.Signed, now time.Time) ([]Task, error) {
 // and been handed over at the latest, and an analyzer has removed its tables.
 // It returns false if the tables are kept until they are removed by hand.
 func (r *registry) over(t *task.Task, role task.Role) (time.Time, bool) {
-	end := time.Unix(t.Expires+int64(t.MaxDelay)+int64(t.ClockSkew), 0).Add(r.config.Keys.Grace.D())
+	end := time.Unix(t.Expires, 0).Add(t.Grace()).Add(r.config.Keys.Grace.D())
 	switch role {
 	case task.Leader, task.Helper:
 		return end.Add(r.config.Aggregates.Expiry.D()), true

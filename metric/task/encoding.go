@@ -29,7 +29,9 @@ const (
 //   - a crowd that is the whole fragment ([Payload]), which then passes and is
 //     read as one, or [Constant]. Under [Attributes] the crowd of a report
 //     that stays unreadable would not be known, so no crowd's size could be
-//     estimated.
+//     estimated. In a hardened task (see [Protection]) the value is the crowd's fields: there
+//     [Attributes] and [Payload] are allowed, and [Constant], which has none, is not.
+//     A group of equal value is then a crowd, and what stays unreadable is whole crowds.
 //   - no randomised response: it makes equal values differ.
 //   - a salt of one epoch: shares and ciphertexts are bound to task and epoch,
 //     so that no value can be watched, or gather shares, over several.
@@ -44,9 +46,18 @@ const (
 	MaxShares = secretshare.MaxThreshold
 )
 
-// sharedSize is what a quorum's encoding is longer than its message: the
-// ciphertext's tag and the share.
-const sharedSize = secretshare.Overhead + secretshare.ShareSize
+// WitnessSize is the length of what ties a record of a hardened quorum to its group.
+const WitnessSize = 16
+
+// sharedSize is what a quorum's encoding is longer than its message: the ciphertext's
+// tag and the share; where the quorum is hardened the group's tag, the share's value,
+// and what the record's seal adds to it.
+func (t *Task) sharedSize() int {
+	if t.Hardened() {
+		return secretshare.TagSize + secretshare.ValueSize + secretshare.RecordOverhead + WitnessSize
+	}
+	return secretshare.Overhead + secretshare.ShareSize
+}
 
 // MessageSize returns the length in bytes to which the payloads of a task with
 // [Quorum] are padded before they are encrypted: what PayloadSize leaves, so that
@@ -55,7 +66,7 @@ func (t *Task) MessageSize() int {
 	if t.Encoding.Kind != Quorum {
 		return 0
 	}
-	return int(t.PayloadSize) - 1 - sharedSize
+	return int(t.PayloadSize) - 1 - t.sharedSize()
 }
 
 // MaxContent returns the exact upper bound, in bytes, of what the innermost layer
@@ -65,7 +76,7 @@ func (t *Task) MaxContent() int {
 	if t.Encoding.Kind != Quorum {
 		return t.MaxPayload()
 	}
-	return t.MaxPayload() + 1 + sharedSize // one byte of padding, inside the encryption
+	return t.MaxPayload() + 1 + t.sharedSize() // one byte of padding, inside the encryption
 }
 
 func (t *Task) validateEncoding() error {
@@ -91,7 +102,9 @@ func (t *Task) validateQuorum() error {
 		return errors.New("encoding: a quorum under a threshold whose noise has no lower bound: a crowd of fewer reports than shares could pass, and nobody could read it")
 	case uint32(shares) > t.Threshold.T:
 		return fmt.Errorf("encoding: a quorum of %d shares, but a crowd passes with %d reports, which nobody could read", shares, t.Threshold.T)
-	case t.Crowd.Kind == Attributes:
+	case t.Hardened() && t.Crowd.Kind == Constant:
+		return errors.New("encoding: a hardened quorum of a constant crowd, which has no value; make the crowd attributes or the payload")
+	case !t.Hardened() && t.Crowd.Kind == Attributes:
 		return errors.New("encoding: a quorum of a crowd of attributes: nobody could tell to which crowd an unreadable report belongs; make the crowd the payload, or constant")
 	case t.Crowd.SaltEpochs != 1:
 		return fmt.Errorf("encoding: a quorum with a salt of %d epochs: shares are bound to one epoch", t.Crowd.SaltEpochs)

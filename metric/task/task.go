@@ -258,10 +258,45 @@ func (t *Task) EpochAt(at time.Time) Epoch {
 	return Epoch(max(0, at.Unix()) / int64(t.EpochSeconds))
 }
 
+// Opens returns from when on reports of epoch e are taken: the epoch's start less the
+// clock skew. Those of a hardened task are taken when the epoch's evaluation key has been
+// destroyed, see [Task.EvaluationEnds].
+func (t *Task) Opens(e Epoch) time.Time {
+	if t.Hardened() {
+		return t.EvaluationEnds(e)
+	}
+	return t.Start(e).Add(-t.skew())
+}
+
 // Closes returns when the batch of epoch e stops taking reports: the epoch's
-// end plus the longest send delay plus the clock skew.
-func (t *Task) Closes(e Epoch) time.Time {
-	return t.Start(e + 1).Add(time.Duration(t.MaxDelay+t.ClockSkew) * time.Second)
+// end and the task's grace.
+func (t *Task) Closes(e Epoch) time.Time { return t.Start(e + 1).Add(t.Grace()) }
+
+// Grace returns how long after an epoch's end its reports are taken: the longest send
+// delay and the clock skew. The send delay of a hardened task begins two skews after the
+// epoch's end, see [Task.SendsFrom].
+func (t *Task) Grace() time.Duration {
+	grace := time.Duration(t.MaxDelay)*time.Second + t.skew()
+	if t.Hardened() {
+		grace += 2 * t.skew()
+	}
+	return grace
+}
+
+func (t *Task) skew() time.Duration { return time.Duration(t.ClockSkew) * time.Second }
+
+// EvaluationEnds returns when the randomness party of a hardened task destroys its key
+// of epoch e: the epoch's end plus the clock skew.
+func (t *Task) EvaluationEnds(e Epoch) time.Time { return t.Start(e + 1).Add(t.skew()) }
+
+// SendsFrom returns when a client begins to send its reports of epoch e. In a hardened task
+// that is, whatever its clock shows within the skew, not before [Task.EvaluationEnds];
+// in others it is the epoch's start.
+func (t *Task) SendsFrom(e Epoch) time.Time {
+	if t.Hardened() {
+		return t.EvaluationEnds(e).Add(t.skew())
+	}
+	return t.Start(e)
 }
 
 // Covers reports whether epoch e lies within the task's life, between NotBefore

@@ -284,3 +284,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestHardenedTimes: reports of a hardened task leave clients, whatever their clocks show within
+// the skew, and are taken by shufflers, only when the epoch's key has been destroyed.
+func TestHardenedTimes(t *testing.T) {
+	tk := protected()
+	skew := time.Duration(tk.ClockSkew) * time.Second
+	for e := task.Epoch(20_000); e < 20_003; e++ {
+		end := tk.Start(e + 1)
+		destroyed := tk.EvaluationEnds(e)
+		if destroyed != end.Add(skew) || tk.Opens(e) != destroyed || tk.SendsFrom(e).Add(-skew).Before(destroyed) {
+			t.Errorf("epoch %d: key until %v, taken from %v, sent from %v", e, destroyed, tk.Opens(e), tk.SendsFrom(e))
+		}
+		if last := tk.SendsFrom(e).Add(time.Duration(tk.MaxDelay) * time.Second); last.Add(skew).After(tk.Closes(e)) {
+			t.Errorf("epoch %d: sent until %v, closes at %v", e, last, tk.Closes(e))
+		}
+		if plain := sample(); plain.Opens(e) != plain.Start(e).Add(-skew) || plain.Closes(e) != plain.Start(e+1).Add(3600*time.Second+skew) || plain.SendsFrom(e) != plain.Start(e) {
+			t.Errorf("epoch %d of a task without: %v to %v", e, plain.Opens(e), plain.Closes(e))
+		}
+	}
+}

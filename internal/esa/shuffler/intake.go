@@ -77,7 +77,7 @@ func (s *Shuffler) accept(ctx context.Context, h *hosted, report []byte) Outcome
 		switch {
 		case !sure:
 			return ClockUnsure
-		case h.task.Covers(header.Epoch) && now.Before(h.task.Start(header.Epoch)):
+		case h.task.Covers(header.Epoch) && now.Before(h.task.Opens(header.Epoch)):
 			return TooEarly
 		}
 		return WrongEpoch
@@ -93,7 +93,7 @@ func (s *Shuffler) accept(ctx context.Context, h *hosted, report []byte) Outcome
 // isOpen reports whether reports of epoch e may arrive at the time now, in
 // Unix seconds.
 func isOpen(t *task.Task, e task.Epoch, now int64) bool {
-	return t.Covers(e) && t.Start(e).Unix()-int64(t.ClockSkew) <= now && now < t.Closes(e).Unix()
+	return t.Covers(e) && t.Opens(e).Unix() <= now && now < t.Closes(e).Unix()
 }
 
 // intakeOf returns the intake of an open batch, which it begins if it is the

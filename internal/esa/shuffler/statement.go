@@ -94,7 +94,7 @@ func statedThrough(now time.Time) int64 {
 
 // openAt returns the first epoch of a task that had not closed at a time in Unix seconds.
 func openAt(t *task.Task, at int64) task.Epoch {
-	return t.EpochAt(time.Unix(at-int64(t.MaxDelay)-int64(t.ClockSkew), 0))
+	return t.EpochAt(time.Unix(at, 0).Add(-t.Grace()))
 }
 
 // before cuts a span to the epochs before e.

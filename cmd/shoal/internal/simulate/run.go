@@ -120,7 +120,7 @@ func (s *Simulation) start(ctx context.Context) error {
 // lasts is how long the answer to a question takes: the wait for an epoch, the
 // epoch, what comes after it.
 func lasts(t *task.Task) time.Duration {
-	return time.Duration(2*uint64(t.EpochSeconds)+uint64(t.MaxDelay)+uint64(t.ClockSkew))*time.Second + settling
+	return time.Duration(2*uint64(t.EpochSeconds))*time.Second + t.Grace() + settling
 }
 
 // permit lets a server accept what an owner may ask: its floors are set by the

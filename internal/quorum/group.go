@@ -1,0 +1,93 @@
+package quorum
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/shoal-project/shoal/crypto/secretshare"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// Errors that analyzers count apart, beside those of package secretshare.
+var (
+	// ErrCrowd means a group whose crowd tag is not that of its value: the reports went
+	// through a crowd of others.
+	ErrCrowd = errors.New("the group's crowd tag is not that of its value")
+	// ErrValue means a record whose crowd fields are not those of its group.
+	ErrValue = errors.New("the record's crowd is not that of its group")
+)
+
+// A Material is a function that returns the crowd's material of a payload, or an error
+// for a payload that the task does not allow.
+type Material func(payload []byte) ([]byte, error)
+
+// A Recoverer recovers the groups of one task and epoch. It keeps the secret of the last
+// one, and is not safe for concurrent use.
+type Recoverer struct {
+	secret
+	shares   *secretshare.Recoverer
+	id       task.ID
+	epoch    task.Epoch
+	material Material
+	own      Tag // of the group that was recovered last
+	t        int
+}
+
+// NewRecoverer returns a recoverer for a hardened task, whose ID is id.
+func NewRecoverer(t *task.Task, id task.ID, e task.Epoch, m Material) (*Recoverer, error) {
+	if !t.Hardened() {
+		return nil, fmt.Errorf("task %q: not a hardened quorum", t.Metric)
+	}
+	r := &Recoverer{id: id, epoch: e, material: m, t: int(t.Encoding.Shares)}
+	var err error
+	r.shares, err = secretshare.NewRecoverer(binding(id, e), r.t)
+	return r, err
+}
+
+// Recover recovers a group from its tags and the shares of its reports. It fails with
+// [ErrCrowd], [secretshare.ErrTooFew] or [secretshare.ErrNoKey]. Randomness chooses among
+// shares when some are bad.
+func (r *Recoverer) Recover(crowd CrowdTag, tag Tag, shares []secretshare.Share, random io.Reader) (secretshare.Result, error) {
+	r.own = Tag{}
+	res, err := r.shares.RecoverTag(tag, shares, random)
+	if err != nil {
+		return res, err
+	}
+	want := r.shares.Derive(crowdLabel)
+	if subtle.ConstantTimeCompare(want[:len(crowd)], crowd[:]) != 1 {
+		return secretshare.Result{}, ErrCrowd
+	}
+	r.own = tag
+	return res, nil
+}
+
+// Open returns the payload of a sealed record of the group that was recovered last. It
+// fails with [secretshare.ErrRecord], with [ErrValue], or as [Material] does.
+func (r *Recoverer) Open(sealed []byte) ([]byte, error) {
+	b, err := r.shares.Open(sealed)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) < witnessSize {
+		return nil, secretshare.ErrRecord
+	}
+	payload, err := task.Unpad(b[witnessSize:])
+	if err != nil {
+		return nil, err
+	}
+	material, err := r.material(payload)
+	if err != nil {
+		return nil, err
+	}
+	d, err := secretshare.NewDealer(root(r.id, r.epoch, b[:witnessSize], material), binding(r.id, r.epoch), r.t)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	if own := d.Tag(); subtle.ConstantTimeCompare(own[:], r.own[:]) != 1 {
+		return nil, ErrValue
+	}
+	return payload, nil
+}
