@@ -29,7 +29,7 @@ func TestShortCodes(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| %s | %.1f %% | %.2f %% | %.2f %% |\n", k.Name, limit, path, query)
 	}
-	const name, begin, end = "../../docs/spec/discovery.md", "<!-- begin short-codes -->\n", "<!-- end short-codes -->"
+	const name, begin, end = "testdata/figures.md", "<!-- begin short-codes -->\n", "<!-- end short-codes -->"
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

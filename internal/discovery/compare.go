@@ -136,7 +136,7 @@ func pairRules() []pairRule {
 	strict, lax := toleranceOf(Strict), toleranceOf(Lax)
 	both := func(of string, s, l any) string { return fmt.Sprintf("%s (strict: %v; lax: %v)", of, s, l) }
 	return []pairRule{
-		{RuleCompareIndex, "one of the fetches says that it is not to be indexed, by meta or header", func(_ *Rules, p pair) (string, string) {
+		{RuleCompareIndex, "one of the fetches forbids indexing, by meta or header", func(_ *Rules, p pair) (string, string) {
 			if !p.before.Indexable || !p.after.Indexable {
 				return "", "noindex"
 			}
@@ -148,25 +148,25 @@ func pairRules() []pairRule {
 			}
 			return p.after.Title, ""
 		}},
-		{RuleCompareShell, fmt.Sprintf("the anonymous fetch shows fewer than %d runs of three words: what it would show may come from elsewhere", minRuns), func(_ *Rules, p pair) (string, string) {
+		{RuleCompareShell, fmt.Sprintf("the anonymous fetch has fewer than %d runs of three words", minRuns), func(_ *Rules, p pair) (string, string) {
 			if n := p.after.Words.Len(); n < minRuns {
 				return fmt.Sprint(n), fmt.Sprintf("%d runs of words", n)
 			}
 			return fmt.Sprint(p.after.Words.Len()), ""
 		}},
-		{RuleComparePassword, fmt.Sprintf("one fetch asks for more passwords than the other, unless the page as shown asks for none and everybody is shown what it says (%d per cent of its text, %d characters at least) beside a box to log in; or a page that asks for one is a page to log in and no page with a box for it: it has fewer characters of text, or less of its text is shown to everybody, in per cent, than wanted (strict: %d, %d; lax: %d, %d)", strangers, leastShown, strict.password, strict.login, lax.password, lax.login), comparePasswords},
-		{RuleCompareForms, both("the numbers of forms differ by more than allowed, or one fetch has forms and the other none; or the larger number of inputs exceeds the smaller by more than allowed",
+		{RuleComparePassword, fmt.Sprintf("one fetch asks for more passwords than the other, unless the page as shown asks for none and its text is shown to everybody (%d per cent, %d characters at least) beside a login box; or a page that asks for one has fewer characters of text, or less of it is shown to everybody, in per cent (strict: %d, %d; lax: %d, %d)", strangers, leastShown, strict.password, strict.login, lax.password, lax.login), comparePasswords},
+		{RuleCompareForms, both("the numbers of forms differ by more than allowed, or one fetch has none; or the larger number of inputs exceeds the smaller by more than allowed",
 			fmt.Sprintf("%d, %v", strict.forms, strict.inputs), fmt.Sprintf("%d, %v", lax.forms, lax.inputs)), compareForms},
-		{RuleCompareFrames, "strict: one of the fetches has frames of its own host, or of its own site, and the other none: a login may stand in one, and cookies of a session are those of a site", compareFrames},
+		{RuleCompareFrames, "strict: one of the fetches has frames of its own host or site, which may hold a login, and the other none", compareFrames},
 		{RuleCompareCanonical, "the canonical URLs differ, or only the page as shown to the person has one", compareCanonical},
-		{RuleCompareLanguage, "strict: the pages say that they are in different languages", func(_ *Rules, p pair) (string, string) {
+		{RuleCompareLanguage, "strict: the pages name different languages", func(_ *Rules, p pair) (string, string) {
 			a, b := primary(p.before.Language), primary(p.after.Language)
 			if p.tolerance.strict && a != "" && b != "" && a != b {
 				return a + ", " + b, "different languages"
 			}
 			return a + ", " + b, ""
 		}},
-		{RuleCompareTitle, both("fewer words of the titles are common to both, in per cent; strict: a word that is no counter stands only in what was shown to the person; titles that differ in numbers of three digits or fewer alone are one", strict.title, lax.title), compareTitles},
+		{RuleCompareTitle, both("fewer words of the titles are common to both, in per cent; strict: a word that is no counter is only in what the person was shown; numbers of three digits or fewer do not count", strict.title, lax.title), compareTitles},
 		{RuleCompareSize, both("the longer HTML, in bytes, exceeds the shorter by more than allowed", strict.size, lax.size), func(_ *Rules, p pair) (string, string) {
 			return within(p.tolerance.size, p.before.Bytes, p.after.Bytes, "bytes")
 		}},

@@ -85,7 +85,7 @@ func hostRules() []hostRule {
 			return s.host, ""
 		}},
 		{RuleHostEmbedded, "four labels in a row, or four parts between hyphens, are the numbers of an IPv4 address", embeddedAddress},
-		{RuleHostPersonal, "the host is below a domain of storage at home, routers, dynamic names, tunnels, workspaces or previews, where one person or one team stands", personalHost},
+		{RuleHostPersonal, "the host is below a domain of storage at home, routers, dynamic names, tunnels, workspaces or previews: one person's or team's", personalHost},
 		{RuleHostLength, fmt.Sprintf("the host has more than %d characters", maxHost), func(_ *Rules, s *subject) (string, string) {
 			return s.host, over(len(s.host), maxHost, "characters")
 		}},
@@ -107,7 +107,7 @@ func hostRules() []hostRule {
 			}
 			return s.host, ""
 		}},
-		{RuleHostToken, "a label of the host looks like a secret; the name that a registry gave out only if it is a long number or hexadecimal", func(r *Rules, s *subject) (string, string) {
+		{RuleHostToken, "a label of the host looks like a secret; a registered name only if it is a long number or hexadecimal", func(r *Rules, s *subject) (string, string) {
 			for i, l := range s.labels {
 				// Labels below the name of a site may be made for somebody. The
 				// name itself was registered for all to see.

@@ -17,7 +17,7 @@ type pageRule hostRule
 func pageRules() []pageRule {
 	strict, lax := limitsOf(Strict), limitsOf(Lax)
 	return []pageRule{
-		{RuleFragment, fmt.Sprintf("the fragment has more than %d bytes and is no name of a section (words, at most %d, none a secret), unless the page is a known search page; text fragments (#:~:text=), names of sections and shorter fragments are cut off", maxFragment, maxSection), func(r *Rules, s *subject) (string, string) {
+		{RuleFragment, fmt.Sprintf("the fragment has more than %d bytes and is no name of a section (at most %d words, none a secret), unless the page is a known search page; others, and text fragments (#:~:text=), are removed", maxFragment, maxSection), func(r *Rules, s *subject) (string, string) {
 			if s.evidence.SearchPage {
 				return s.url.fragment, ""
 			}
@@ -27,14 +27,14 @@ func pageRules() []pageRule {
 			n := len(s.url.path) + len(s.url.query) + len(s.url.fragment) + len(s.host)
 			return fmt.Sprint(n), over(n, maxURL, "bytes")
 		}},
-		{RuleEncoding, fmt.Sprintf("percent-encoding is laid over itself more than %d times, or hides control characters or bytes that are no text", maxLayers), hiddenText},
+		{RuleEncoding, fmt.Sprintf("percent-encoding is nested more than %d times, or hides control characters or bytes that are no text", maxLayers), hiddenText},
 		{RuleEmail, "path or query hold an e-mail address, however it is encoded; also (at), [at], \" dot \"", func(_ *Rules, s *subject) (string, string) {
 			if mail := findEmail(s.path); mail != "" {
 				return s.path, mail
 			}
 			return s.path + "?" + s.query, findEmail(s.query)
 		}},
-		{RuleEmbeddedURL, "path or query hold another URL, however it is encoded; the copy of a page that an archive of the web keeps is judged as that page is", func(r *Rules, s *subject) (string, string) {
+		{RuleEmbeddedURL, "path or query hold another URL, however it is encoded; a copy in an archive of the web is judged as the page is", func(r *Rules, s *subject) (string, string) {
 			if s.copied != nil {
 				if d := r.Page(*s.copied, s.evidence.ofCopy()); d.Verdict != Public {
 					return s.copied.String(), "a copy of a page that is refused: " + string(d.Rule)
@@ -58,24 +58,24 @@ func pageRules() []pageRule {
 		{RulePathDepth, fmt.Sprintf("the path has more than %d segments", maxParts), func(_ *Rules, s *subject) (string, string) {
 			return s.path, over(len(s.segments), maxParts, "segments")
 		}},
-		{RulePathKeyword, "a segment tells of access of one person, in more than 50 languages: it has a word for something that happens (log in, log out, unsubscribe, reset, confirm, invite) and at most one other word, or nothing but words for what one person has (account, order, cart, invoice, booking, ticket, patient, share, token, ...) and words that change nothing about them (my, list, status, numbers); below folders of documentation the latter are subjects, unless a number follows, and before a date and a title in words they are what was published; or a route between places follows; strict: a segment follows that a person typed (/search/...)", pathKeyword},
-		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits, 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; strict: or a short code of 5 to 11 letters and digits whose letters do not read like words, or with letters and digits in turn, or a word of Cyrillic letters in an order that no language has; or a hexadecimal string is scattered over segments; an ISBN with a right check digit is a book", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
+		{RulePathKeyword, "a segment is about access of one person, in more than 50 languages: a word for an action (log in, log out, unsubscribe, reset, confirm, invite) and at most one other word, or only words for possessions (account, order, cart, invoice, booking, ticket, patient, share, token, ...) and fillers (my, list, status, numbers), except below folders of documentation without a number, and before a date and a title in words; or a route between places follows; strict: a segment that a person typed follows (/search/...)", pathKeyword},
+		{RulePathToken, fmt.Sprintf("a part of the path looks like a secret: UUID, 12 or more hexadecimal digits (also over several segments), 9 or more digits, or %d or more letters and digits (lax: %d) that the model finds random; strict: or a code of 5 to 11 letters and digits that does not read like words or has letters and digits in turn, or a Cyrillic word in an order of letters that no language has; an ISBN with a right check digit is a book", strictToken, laxToken), func(r *Rules, s *subject) (string, string) {
 			if in, found := r.token(withoutISBNs(s.segments), s.level); found != "" {
 				return in, found
 			}
 			return s.path, scattered(s.segments)
 		}},
-		{RulePathNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a segment, whatever stands between them, dates and years apart (below the date of an article each number counts for itself, up to 7 digits); or a segment is a number of 8 digits that is no date, unless it follows a word for what is published (question, article, news, ...)", strict.digits, lax.digits), pathNumber},
+		{RulePathNumber, fmt.Sprintf("more than %d digits (lax: %d) in a segment, whatever is between them, dates and years apart (below the date of an article each number counts alone, up to 7 digits); or a segment is a number of 8 digits that is no date and does not follow a word for what is published (question, article, news, ...)", strict.digits, lax.digits), pathNumber},
 		{RulePathWord, fmt.Sprintf("a word of the path has more than %d letters (lax: %d; %d if it reads like a compound), or more than %d with digits among them", strict.word, lax.word, maxCompoundWord, maxMixedWord), pathWord},
-		{RuleShortener, "the host is at most 8 characters long and the path is one short code: a shortened URL, which may lead anywhere", shortened},
-		{RuleQueryLength, fmt.Sprintf("the query has more than %d bytes (lax: %d), decoded, the language of the page (lang=de) apart", strict.query, lax.query), func(_ *Rules, s *subject) (string, string) {
+		{RuleShortener, "the host has at most 8 characters and the path is one short code: a shortened URL", shortened},
+		{RuleQueryLength, fmt.Sprintf("the decoded query has more than %d bytes (lax: %d), the page's language (lang=de) apart", strict.query, lax.query), func(_ *Rules, s *subject) (string, string) {
 			return s.query, over(s.size, s.limits.query, "bytes of query")
 		}},
-		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d), the language of the page apart", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
+		{RuleQueryCount, fmt.Sprintf("the query has more than %d parameter (lax: %d), the page's language apart", strict.parameters, lax.parameters), func(_ *Rules, s *subject) (string, string) {
 			return s.url.query, over(s.count, s.limits.parameters, "parameters")
 		}},
-		{RuleQueryKeyword, "the name of a parameter tells of users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...), or name or value tell of access as in a path; strict: of what a person typed (q, search, text, ...)", parameterKeyword},
-		{RuleQueryNumber, fmt.Sprintf("more than %d digits (lax: %d) follow each other in a parameter, whatever stands between them, dates and years apart", strict.value, lax.value), func(_ *Rules, s *subject) (string, string) {
+		{RuleQueryKeyword, "a parameter is named after users, sessions, redirects, places or tracking (user, token, ref, url, lat, utm, ...), or name or value are about access as in a path; strict: or about what a person typed (q, search, text, ...)", parameterKeyword},
+		{RuleQueryNumber, fmt.Sprintf("more than %d digits (lax: %d) in a parameter, whatever is between them, dates and years apart", strict.value, lax.value), func(_ *Rules, s *subject) (string, string) {
 			for _, p := range s.params {
 				if number, n := longestNumber(withoutDates(p.value), ""); n > s.limits.value {
 					return p.value, number
@@ -91,7 +91,7 @@ func pageRules() []pageRule {
 			}
 			return s.query, ""
 		}},
-		{RuleQueryText, fmt.Sprintf("the value of a parameter is a text (it has spaces, or more than %d characters) that the rules of queries refuse; strict: it has spaces, as what a person typed has", maxMixedWord), func(r *Rules, s *subject) (string, string) {
+		{RuleQueryText, fmt.Sprintf("the value of a parameter is a text (it has spaces, or more than %d characters) that the rules of queries refuse; strict: it has spaces", maxMixedWord), func(r *Rules, s *subject) (string, string) {
 			for _, p := range s.params {
 				spaces := strings.ContainsFunc(p.value, unicode.IsSpace)
 				if spaces && s.level == Strict {

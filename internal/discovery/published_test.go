@@ -124,7 +124,7 @@ func TestComparisonOnTestSite(t *testing.T) {
 			t.Errorf("%s: of %d pass %d strictly, %d laxly", truth, s.pages, s.strict, s.lax)
 		}
 	}
-	const name = "../../docs/spec/discovery.md"
+	const name = "testdata/figures.md"
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,7 @@ const (
 func queryRules() []queryRule {
 	return []queryRule{
 		{RuleTextEmpty, "it is empty, or holds control characters or bytes that are no text", func(r *Rules, q *queryText) string { return unreadable(r, q.raw) }},
-		{RuleTextLength, fmt.Sprintf("it has more than %d letters and digits, or more than %d in a script that writes words without spaces; marks are not counted", maxQuery, maxLogogramQuery), longQuery},
+		{RuleTextLength, fmt.Sprintf("it has more than %d letters and digits, or more than %d in a script without spaces; marks are not counted", maxQuery, maxLogogramQuery), longQuery},
 		{RuleTextWords, fmt.Sprintf("it has more than %d words", maxWords), func(_ *Rules, q *queryText) string { return over(len(q.words), maxWords, "words") }},
 		{RuleTextEmail, "it holds an e-mail address; also with spaces, (at), [at], \" dot \", and as it is spoken in 30 languages (arroba … punto)", writtenEmail},
 		{RuleTextCredentials, "it holds a name and a password as in a URL (name:password@)", func(_ *Rules, q *queryText) string {
@@ -50,22 +50,22 @@ func queryRules() []queryRule {
 			}
 			return findCredentials(q.raw)
 		}},
-		{RuleTextURL, "it holds a URL, or a word that is a host with a path, that the rules of URLs refuse; or the name of a host that is not public, or that one person runs (dynamic names, storage at home, tunnels), also with its dots in words", urlInQuery},
+		{RuleTextURL, "it holds a URL, or a host with a path, that the rules of URLs refuse; or the name of a host that is not public or one person's (dynamic names, storage at home, tunnels), also with its dots in words", urlInQuery},
 		{RuleTextDevice, "it holds the address of a device: MAC, IPv4, IPv6", deviceAddress},
-		{RuleTextPath, "it holds the path of a file on a device: of Windows, of a share, below the folder of a user", filePath},
+		{RuleTextPath, "it holds the path of a file: of Windows, of a share, below a user's folder", filePath},
 		{RuleTextCoordinates, "it holds two decimal fractions side by side: a place", func(r *Rules, q *queryText) string {
 			if !q.digit || strings.IndexByte(q.low, '.') < 0 {
 				return ""
 			}
 			return findCoordinates(q.low)
 		}},
-		{RuleTextAddress, "a number stands beside a word for a street or its abbreviation, or beside another number and a word for a flat, a floor or a door, as in an address", streetAddress},
-		{RuleTextPerson, fmt.Sprintf("a name of a person stands beside a number of %d digits or more that is no year, or beside a date that may be a birthday", leastPersonNumber), personNumber},
-		{RuleTextReference, fmt.Sprintf("a word for an order, an account, a booking, a document (in 30 languages) or a password (in 70) stands beside a number of %d digits or more, or beside letters and digits mixed", leastReference), referenceCode},
-		{RuleTextPlate, "the number plate of a vehicle: groups of letters and digits beside a word for one or for its keeper, or in an order that only plates have", numberPlate},
-		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them, or a number has more than %d digits (5 as a postcode that is called one); years, dates, times, round numbers, error codes, ISBN and ISSN apart", maxQueryDigits, maxQueryRun), identifyingNumber},
-		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxQueryPlainWord), longQueryWord},
-		{RuleTextToken, "a word looks like a secret or a code (letters and digits in turn), or the words do when they are put together", secretQuery},
+		{RuleTextAddress, "a number beside a word for a street, or beside another number and a word for a flat, floor or door", streetAddress},
+		{RuleTextPerson, fmt.Sprintf("a person's name beside a number of %d digits or more that is no year, or beside a possible birthday", leastPersonNumber), personNumber},
+		{RuleTextReference, fmt.Sprintf("a word for an order, account, booking, document (in 30 languages) or password (in 70) beside a number of %d digits or more, or letters and digits mixed", leastReference), referenceCode},
+		{RuleTextPlate, "a number plate: groups of letters and digits beside a word for one or its keeper, or in an order that only plates have", numberPlate},
+		{RuleTextNumber, fmt.Sprintf("more than %d digits with no letters between, or a number of more than %d digits (5 if called a postcode); years, dates, times, round numbers, error codes, ISBN and ISSN apart", maxQueryDigits, maxQueryRun), identifyingNumber},
+		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or %d if it is of letters only", maxWord, maxQueryPlainWord), longQueryWord},
+		{RuleTextToken, "a word, or all together, look like a secret or a code (letters and digits in turn)", secretQuery},
 	}
 }
 

@@ -161,11 +161,11 @@ func Table() (urls, queries, titles []RuleInfo) {
 	for _, r := range hostRules() {
 		urls = append(urls, RuleInfo{r.rule, Private, r.about})
 	}
-	urls = append(urls, RuleInfo{RuleStrictness, Public, "not a refusal: tells whether the rules that follow are applied strictly or laxly, and why"})
+	urls = append(urls, RuleInfo{RuleStrictness, Public, "not a refusal: whether the next rules are strict or lax, and why"})
 	for _, r := range pageRules() {
 		urls = append(urls, RuleInfo{r.rule, Mask, r.about})
 	}
-	urls = append(urls, RuleInfo{RuleReferrer, Mask, "asked of referrers only: nothing but the host of a referrer is ever told"})
+	urls = append(urls, RuleInfo{RuleReferrer, Mask, "of referrers only: nothing but the host is reported"})
 	for _, r := range queryRules() {
 		queries = append(queries, RuleInfo{r.rule, Private, r.about})
 	}

@@ -33,15 +33,15 @@ func titleRules() []textRule {
 		{RuleTextMarkup, "it holds a tag of HTML with attributes, a closing one, or a comment", func(_ *Rules, t string) string { return findTag(t) }},
 		{RuleTextEmail, "it holds an e-mail address, as in a query", func(_ *Rules, t string) string { return findEmail(t) }},
 		{RuleTextCredentials, "it holds a name and a password as in a URL", func(_ *Rules, t string) string { return findCredentials(t) }},
-		{RuleTextNumber, fmt.Sprintf("more than %d digits follow each other, whatever but letters stands between them, dates, years and numbers in groups of thousands apart", maxTitleDigits), func(_ *Rules, t string) string {
+		{RuleTextNumber, fmt.Sprintf("more than %d digits with no letters between; dates, years and numbers in groups of thousands apart", maxTitleDigits), func(_ *Rules, t string) string {
 			if number, n := longestNumber(withoutThousands(withoutDates(t)), "|"); n > maxTitleDigits {
 				return number
 			}
 			return ""
 		}},
-		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or more than %d if it is of letters only", maxWord, maxTitlePlainWord), func(_ *Rules, t string) string { return longWord(identifierParts(t), maxTitlePlainWord) }},
-		{RuleTextReference, fmt.Sprintf("a word for an order, an account, a booking or a document stands before a number of %d digits or more that is no year", leastTitleReference), titleReference},
-		{RuleTextToken, "a word looks like a secret; the number of a model among three other words is not one", func(r *Rules, t string) string {
+		{RuleTextWord, fmt.Sprintf("a word has more than %d characters, or %d if it is of letters only", maxWord, maxTitlePlainWord), func(_ *Rules, t string) string { return longWord(identifierParts(t), maxTitlePlainWord) }},
+		{RuleTextReference, fmt.Sprintf("a word for an order, account, booking or document before a number of %d digits or more that is no year", leastTitleReference), titleReference},
+		{RuleTextToken, "a word looks like a secret (not a model's number among three other words)", func(r *Rules, t string) string {
 			if len(strings.Fields(t)) > 3 {
 				t = withoutModels(t)
 			}

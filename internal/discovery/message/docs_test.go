@@ -9,11 +9,10 @@ import (
 	"github.com/shoal-project/shoal/internal/discovery"
 )
 
-// keep compares sections of docs/spec/discovery.md with the tables of the code.
+// keep compares sections of a page with the tables of the code.
 // SHOAL_UPDATE=1 rewrites them.
-func keep(t *testing.T, sections map[string]string) {
+func keep(t *testing.T, name string, sections map[string]string) {
 	t.Helper()
-	const name = "../../../docs/spec/discovery.md"
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -64,5 +63,5 @@ func TestDocs(t *testing.T) {
 		}
 		fmt.Fprintf(&gate, "| `%s` | %s | %s |\n", r.Rule, verdict, r.Text)
 	}
-	keep(t, map[string]string{"messages": messages.String(), "gate": gate.String()})
+	keep(t, "../../../docs/spec/discovery.md", map[string]string{"messages": messages.String(), "gate": gate.String()})
 }

@@ -212,7 +212,7 @@ func (s *simulation) score(a, b *told, weights []map[int64]float64) float64 {
 
 // TestLinkage: an attacker finds the other messages of a person little better
 // than chance in our schemas, and easily in those that the linter refuses. The
-// table is in docs/spec/discovery.md.
+// table is in internal/discovery/testdata/figures.md.
 func TestLinkage(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| messages | another one of the same person is found | by chance |\n|---|---:|---:|\n")
@@ -260,5 +260,5 @@ func TestLinkage(t *testing.T) {
 			t.Errorf("with %s an attacker finds only %.1f %%: the simulation shows nothing", refused.name, 100*got)
 		}
 	}
-	keep(t, map[string]string{"linkage": table.String()})
+	keep(t, "../testdata/figures.md", map[string]string{"linkage": table.String()})
 }

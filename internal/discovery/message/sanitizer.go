@@ -35,15 +35,15 @@ const (
 func Table() []discovery.RuleInfo {
 	return []discovery.RuleInfo{
 		{Rule: RuleDepth, Text: "the page was not reached straight from the results of a search"},
-		{Rule: RuleNoindex, Text: "the page, fetched anonymously, forbids to index it, by meta element or header"},
-		{Rule: RuleSearch, Text: "the page is a result page of an engine that the signed bundle knows: it is told as a search or not at all"},
+		{Rule: RuleNoindex, Text: "the anonymous page forbids indexing, by meta or header"},
+		{Rule: RuleSearch, Text: "the page is a result page of a known engine: reported as a search or not at all"},
 		{Rule: RuleEngine, Text: "the signed bundle does not know the engine, or finds another search in the clean URL, or has expired"},
-		{Rule: RuleResults, Text: fmt.Sprintf("of the first %d results fewer than %d different ones may be told: the words are too special; or the result that is told may not be", maxResults, leastResults)},
-		{Rule: RuleSchema, Text: "the record has not exactly the fields of its schema, or a value that the schema does not have"},
+		{Rule: RuleResults, Text: fmt.Sprintf("of the first %d results fewer than %d different ones may be reported: the words are too special; or this result may not be", maxResults, leastResults)},
+		{Rule: RuleSchema, Text: "the record does not have exactly the fields and values of its schema"},
 		{Rule: RuleTime, Text: "the day is not known"},
 		{Rule: RuleRandom, Text: "no number can be drawn"},
-		{Rule: RuleCountry, Verdict: discovery.Public, Text: fmt.Sprintf("not a refusal: the country is told only if %d people are declared to live there, otherwise \"--\"", LeastCountry)},
-		{Rule: RuleRecord, Verdict: discovery.Public, Text: "not a refusal: the record that leaves, as it leaves"},
+		{Rule: RuleCountry, Verdict: discovery.Public, Text: fmt.Sprintf("not a refusal: the country is reported only if %d people are declared to live there, otherwise \"--\"", LeastCountry)},
+		{Rule: RuleRecord, Verdict: discovery.Public, Text: "not a refusal: the record as it leaves"},
 	}
 }
 
