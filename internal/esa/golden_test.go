@@ -180,27 +180,26 @@ func example(t *testing.T, g goldenReport) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.WriteString("| offset | length | field | bytes |\n|---:|---:|---|---|\n")
-		row := table(&b)
-		row("version", layer[:1])
-		row("role", layer[1:2])
-		row("key ID", layer[2:10])
-		row("task ID", layer[10:42])
-		row("epoch", layer[42:50])
-		row("form of the encapsulated key", layer[50:51])
-		row("encapsulated key", layer[51:83])
-		row("sealed bytes and tag", layer[83:])
-		b.WriteString("\nSealed in it:\n\n| offset | length | field | bytes |\n|---:|---:|---|---|\n")
-		row = table(&b)
+		b.WriteString("```text\n")
+		row(&b, "version", layer[:1])
+		row(&b, "role", layer[1:2])
+		row(&b, "key ID", layer[2:10])
+		row(&b, "task ID", layer[10:42])
+		row(&b, "epoch", layer[42:50])
+		row(&b, "form of the encapsulated key", layer[50:51])
+		row(&b, "encapsulated key", layer[51:83])
+		row(&b, "sealed bytes and tag", layer[83:])
+		b.WriteString("```\n\nSealed in it:\n\n```text\n")
 		n := 1 + int(plain[0])
-		row("length of the crowd material", plain[:1])
-		row("crowd material", plain[1:n])
-		row("length of the extensions", plain[n:n+2])
+		row(&b, "length of the crowd material", plain[:1])
+		row(&b, "crowd material", plain[1:n])
+		row(&b, "length of the extensions", plain[n:n+2])
 		next := "next layer: layer 2"
 		if o.last {
 			next = "padded payload"
 		}
-		row(next, plain[n+2:])
+		row(&b, next, plain[n+2:])
+		b.WriteString("```\n")
 		l, err := o.Open(layer, task.Epoch(g.Epoch))
 		if err != nil {
 			t.Fatal(err)
@@ -211,17 +210,13 @@ func example(t *testing.T, g goldenReport) string {
 	return b.String()
 }
 
-// table writes rows with running offsets; long fields are cut in the middle.
-func table(b *strings.Builder) func(field string, value []byte) {
-	offset := 0
-	return func(field string, value []byte) {
-		text := hex.EncodeToString(value)
-		if len(value) > 72 {
-			text = text[:24] + "…" + text[len(text)-24:]
-		}
-		if len(value) > 0 {
-			fmt.Fprintf(b, "| %d | %d | %s | `%s` |\n", offset, len(value), field, text)
-		}
-		offset += len(value)
+// row writes a field and its bytes; long ones are shortened in the middle.
+func row(b *strings.Builder, field string, value []byte) {
+	text := hex.EncodeToString(value)
+	if len(value) > 72 {
+		text = text[:24] + "…" + text[len(text)-24:]
+	}
+	if len(value) > 0 {
+		fmt.Fprintf(b, "%-30s%s\n", field, text)
 	}
 }
