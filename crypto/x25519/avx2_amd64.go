@@ -94,7 +94,7 @@ func rawBias(halves [2 * limbs]uint64) (bias [limbs]uint64) {
 func ladderAVX2(x, z, u, swaps *uint64, work *fourSpace)
 
 //go:noescape
-func mulAVX2(dst, a, b *element, work *fourSpace)
+func mulAVX2(dst, a, b *element, halves int, work *fourSpace)
 
 //go:noescape
-func squareAVX2(dst, a *element, n int, work *fourSpace)
+func squareAVX2(dst, a *element, n, halves int, work *fourSpace)

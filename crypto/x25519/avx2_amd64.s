@@ -327,16 +327,17 @@ square:
 	END
 	RET
 
-// func mulAVX2(dst, a, b *element, work *fourSpace)
+// func mulAVX2(dst, a, b *element, halves int, work *fourSpace)
 //
-// The product of two loose elements, loose.
-TEXT ·mulAVX2(SB), NOSPLIT, $8-32
+// The product of two loose elements, loose, in lanes 0 to 3, and with two halves in
+// lanes 4 to 7 as well.
+TEXT ·mulAVX2(SB), NOSPLIT, $8-40
 	MOVQ dst+0(FP), BX
 	MOVQ a+8(FP), SI
 	MOVQ b+16(FP), DX
-	MOVQ work+24(FP), DI
+	MOVQ halves+24(FP), CX
+	MOVQ work+32(FP), DI
 	BEGIN
-	MOVQ $2, CX
 half:
 	LOADS(DX, 0, 64)
 	CARRY(K_DIFF)
@@ -354,17 +355,33 @@ half:
 	END
 	RET
 
-// func squareAVX2(dst, a *element, n int, work *fourSpace)
+// func squareAVX2(dst, a *element, n, halves int, work *fourSpace)
 //
-// The loose element a squared n times, n > 0: loose.
-TEXT ·squareAVX2(SB), NOSPLIT, $8-32
+// The loose element a squared n times, n > 0: loose. The halves are those of mulAVX2; two
+// are computed by turns, so that one does not wait for itself.
+TEXT ·squareAVX2(SB), NOSPLIT, $8-40
 	MOVQ dst+0(FP), BX
 	MOVQ a+8(FP), SI
 	MOVQ n+16(FP), CX
-	MOVQ work+24(FP), DI
+	MOVQ halves+24(FP), DX
+	MOVQ work+32(FP), DI
 	BEGIN
 	LOADS(SI, 0, 64)
 	CARRY(K_DIFF)
+	CMPQ DX, $1
+	JNE  two
+one:
+	SQUARE
+	DECQ CX
+	JZ   last
+	CARRY(K_S)
+	JMP  one
+last:
+	OUT(K_OUT_S)
+	STORES(BX, 0, 64)
+	END
+	RET
+two:
 	STORE(A_)
 	LOADS(SI, 32, 64)
 	CARRY(K_DIFF)

@@ -42,8 +42,9 @@ func (s *swaps) set(lane int, private [Size]byte) {
 
 // A workspace is what a kernel keeps while it runs.
 type workspace struct {
-	eight eightSpace
-	four  fourSpace
+	eight  eightSpace
+	four   fourSpace
+	halves int // of elements that are in use, if they have four lanes: 1 or 2
 }
 
 // The workspaces of the kernels have room to align them.
@@ -74,7 +75,7 @@ func (k kernel) mul(dst, a, b *element, work *workspace) {
 		mulIFMA(dst, a, b)
 		return
 	}
-	mulAVX2(dst, a, b, &work.four)
+	mulAVX2(dst, a, b, work.halves, &work.four)
 }
 
 // square sets dst to the loose element a squared n times, n > 0.
@@ -83,5 +84,5 @@ func (k kernel) square(dst, a *element, n int, work *workspace) {
 		squareIFMA(dst, a, n)
 		return
 	}
-	squareAVX2(dst, a, n, &work.four)
+	squareAVX2(dst, a, n, work.halves, &work.four)
 }

@@ -16,6 +16,6 @@ func squareIFMA(_, _ *element, _ int) {}
 
 func ladderAVX2(_, _, _, _ *uint64, _ *fourSpace) {}
 
-func mulAVX2(_, _, _ *element, _ *fourSpace) {}
+func mulAVX2(_, _, _ *element, _ int, _ *fourSpace) {}
 
-func squareAVX2(_, _ *element, _ int, _ *fourSpace) {}
+func squareAVX2(_, _ *element, _, _ int, _ *fourSpace) {}

@@ -22,7 +22,10 @@ type element [limbs][lanes]uint64
 // multiplyBlock multiplies up to blockGroups groups of lanes, group g by
 // scalars[g%len(scalars)].
 func (k kernel) multiplyBlock(shared []Shared, points [][Size]byte, scalars []swaps) {
-	var work workspace
+	work := workspace{halves: 2}
+	if len(points) <= halfLanes {
+		work.halves = 1
+	}
 	var x, z, before [blockGroups]element // before: the product of the z before it
 	var zero [blockGroups][lanes]uint64
 	groups := (len(points) + lanes - 1) / lanes

@@ -16,6 +16,9 @@ func Public(private *[Size]byte) [Size]byte {
 	return [Size]byte(new(edwards25519.Point).ScalarBaseMult(&s).BytesMontgomery())
 }
 
+// basePoint returns the u coordinate of the base point (RFC 7748, section 4.1).
+func basePoint() [Size]byte { return [Size]byte{9} }
+
 // Multiply returns the product of one private key, which need not be clamped, and one
 // point, by one ladder: for private keys that are used once. [NewScalar] costs another
 // one.

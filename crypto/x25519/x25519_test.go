@@ -365,8 +365,8 @@ func TestProductsOfFullLimbs(t *testing.T) {
 			}
 		}
 	}
-	var work workspace
 	for round := range 2048 {
+		work := workspace{halves: 1 + round%2}
 		var a, b element
 		fill(&a, round)
 		fill(&b, round>>5)
@@ -374,7 +374,7 @@ func TestProductsOfFullLimbs(t *testing.T) {
 			var product, square element
 			k.mul(&product, &a, &b, &work)
 			k.square(&square, &a, 1, &work)
-			for j := range lanes {
+			for j := range min(lanes, work.halves*halfLanes) {
 				for i := range limbs {
 					if product[i][j] >= returned || square[i][j] >= returned {
 						t.Fatalf("%s: limb %d is %#x or %#x: not loose", name, i, product[i][j], square[i][j])
