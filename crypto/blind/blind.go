@@ -75,19 +75,23 @@ type Tag struct {
 
 // Unblind returns the tag of each report: what the second shuffler makes of the
 // point gamma that the first one sent along, and of the factor that follows from
-// the report's layer. The inversions are shared within a call, so it is at its best
-// with some hundred reports. It fails if the lengths differ.
+// the report's layer. The inversions are shared within a call, and the products are
+// computed together ([x25519.MultiplyPairs]), so it is at its best with some hundred
+// reports, a multiple of 64. It fails if the lengths differ.
 func Unblind(factors []Factor, points [][Size]byte) ([]Tag, error) {
 	if len(factors) != len(points) {
 		return nil, fmt.Errorf("blind: %d factors for %d points", len(factors), len(points))
 	}
+	all := inverses(factors)
+	scalars := make([][Size]byte, len(all))
+	for i := range all {
+		scalars[i] = all[i].scalar
+	}
 	tags := make([]Tag, len(points))
-	for i, inverse := range inverses(factors) {
-		if !inverse.ok {
-			continue
+	for i, product := range x25519.MultiplyPairs(scalars, points) {
+		if all[i].ok {
+			tags[i].Value, tags[i].OK = product.Secret()
 		}
-		product := x25519.Multiply(&inverse.scalar, &points[i])
-		tags[i].Value, tags[i].OK = product.Secret()
 	}
 	return tags, nil
 }
