@@ -122,6 +122,15 @@ func (s CollectionState) String() string {
 	return fmt.Sprintf("collection state %d", uint8(s))
 }
 
+// Must returns [ErrConflict] unless a collection job that is to leave state s is in
+// it: stores check it in the transaction that makes the change.
+func (s CollectionState) Must(from CollectionState) error {
+	if from != s {
+		return ErrConflict
+	}
+	return nil
+}
+
 // A Collection is a collection job.
 type Collection struct {
 	Task    dap.TaskID

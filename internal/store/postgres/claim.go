@@ -12,6 +12,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/leader"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 // lockClaim keeps the node's name from being taken until the transaction ends, if
@@ -63,14 +64,14 @@ func takeName(ctx context.Context, tx pgx.Tx, node string) (leader.Claim, error)
 	if err := tx.QueryRow(ctx, `SELECT until FROM dap_leases WHERE node = $1 FOR UPDATE`, node).Scan(&until); err != nil {
 		return leader.Claim{}, err
 	}
-	c.Token, c.Until = uint64(token), timeOf(until)
+	c.Token, c.Until = uint64(token), column.Time(until)
 	return c, nil
 }
 
 func storeClaim(ctx context.Context, tx pgx.Tx, c leader.Claim) error {
 	var b pgx.Batch
 	b.Queue(`UPDATE dap_nodes SET disk = $2, token = $3 WHERE node = $1`, c.Node, c.Disk, number(c.Token))
-	b.Queue(`UPDATE dap_leases SET token = $2, until = $3 WHERE node = $1`, c.Node, number(c.Token), seconds(c.Until))
+	b.Queue(`UPDATE dap_leases SET token = $2, until = $3 WHERE node = $1`, c.Node, number(c.Token), column.Seconds(c.Until))
 	return send(ctx, tx, &b)
 }
 
@@ -109,7 +110,7 @@ func formerClaim(ctx context.Context, tx pgx.Tx, node string) error {
 
 // Renew implements [leader.Store].
 func (s *Leader) Renew(ctx context.Context, c leader.Claim) error {
-	tag, err := s.pool.Exec(ctx, `UPDATE dap_leases SET until = $3 WHERE node = $1 AND token = $2 AND token > 0`, c.Node, number(c.Token), seconds(c.Until))
+	tag, err := s.pool.Exec(ctx, `UPDATE dap_leases SET until = $3 WHERE node = $1 AND token = $2 AND token > 0`, c.Node, number(c.Token), column.Seconds(c.Until))
 	if err == nil {
 		err = only(leader.ErrFenced)(tag)
 	}
@@ -130,7 +131,7 @@ func (s *Leader) Nodes(ctx context.Context) ([]leader.Claim, error) {
 		var c leader.Claim
 		var token, until int64
 		err := row.Scan(&c.Node, &c.Disk, &token, &until)
-		c.Token, c.Until = uint64(token), timeOf(until)
+		c.Token, c.Until = uint64(token), column.Time(until)
 		return c, err
 	})
 	if err != nil {
@@ -190,7 +191,7 @@ func dropLogs(ctx context.Context, tx pgx.Tx, d *leader.Dropped) error {
 		WHERE b.task = j.task AND b.batch = j.batch`, d.Node)
 	b.Queue(`DELETE FROM dap_jobs WHERE node = $1`, d.Node)
 	b.Queue(`DELETE FROM dap_logs WHERE node = $1`, d.Node)
-	b.Queue(`INSERT INTO dap_drops (node, at, logs, open, reports) VALUES ($1, $2, $3, $4, $5)`, d.Node, seconds(d.At), int64(d.Logs), int64(d.Open), reports)
+	b.Queue(`INSERT INTO dap_drops (node, at, logs, open, reports) VALUES ($1, $2, $3, $4, $5)`, d.Node, column.Seconds(d.At), int64(d.Logs), int64(d.Open), reports)
 	return send(ctx, tx, &b)
 }
 
@@ -204,7 +205,7 @@ func (s *Leader) Drops(ctx context.Context) ([]leader.Dropped, error) {
 		var d leader.Dropped
 		var at, reports int64
 		err := row.Scan(&d.Node, &at, &d.Logs, &d.Open, &reports)
-		d.At, d.Reports = timeOf(at), uint64(reports)
+		d.At, d.Reports = column.Time(at), uint64(reports)
 		return d, err
 	})
 	if err != nil {
@@ -223,7 +224,7 @@ func (s *Leader) Holders(ctx context.Context, c leader.Collection) ([]leader.Hol
 			SELECT node, 1 AS logs, 0 AS jobs FROM dap_logs WHERE task = $1 AND number <= $2 AND state <> $3
 			UNION ALL SELECT node, 0, 1 FROM dap_jobs WHERE task = $1
 				AND CASE WHEN $5::bigint > $4::bigint THEN span_start < $5 AND $4 < span_end ELSE length($6::bytea) > 0 AND batch = $6 END
-		) h GROUP BY h.node`, c.Task[:], number(c.Upto), int16(leader.LogDone), start, end, batchColumn(&c.Batch))
+		) h GROUP BY h.node`, c.Task[:], number(c.Upto), int16(leader.LogDone), start, end, column.Batch(&c.Batch))
 	if err != nil {
 		return nil, fmt.Errorf("reading what collection job %v of task %v waits for: %w", c.ID, c.Task, err)
 	}
@@ -231,7 +232,7 @@ func (s *Leader) Holders(ctx context.Context, c leader.Collection) ([]leader.Hol
 		var h leader.Holder
 		var until int64
 		err := row.Scan(&h.Node, &h.Logs, &h.Jobs, &until)
-		h.Until = timeOf(until)
+		h.Until = column.Time(until)
 		return h, err
 	})
 	if err != nil {
@@ -268,7 +269,7 @@ func addLosses(ctx context.Context, tx pgx.Tx, task dap.TaskID, all []leader.Los
 // Losses implements [leader.Store].
 func (s *Leader) Losses(ctx context.Context, task dap.TaskID, i dap.Interval) (uint64, error) {
 	var n int64
-	start, end, err := span(i)
+	start, end, err := column.Span(i)
 	if err == nil {
 		err = s.pool.QueryRow(ctx, `SELECT coalesce(sum(reports), 0)::bigint FROM dap_losses WHERE task = $1 AND unit >= $2 AND unit < $3`, task[:], start, end).Scan(&n)
 	}

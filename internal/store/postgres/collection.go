@@ -10,6 +10,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 const collectionColumns = `task, job, rev, state, created, request, interval_start, interval_end, batch, upto, count, checksum, location,
@@ -22,8 +23,8 @@ func collectionValues(c *leader.Collection) ([]any, error) {
 		return nil, err
 	}
 	return []any{
-		c.Task[:], c.ID[:], number(c.Rev), int16(c.State), seconds(c.Created), blob(c.Request), start, end, batchColumn(&c.Batch), number(c.Upto),
-		number(c.Count), c.Checksum[:], []byte(c.Location), int64(c.Attempts), seconds(c.Due), blob(c.Response), []byte(c.Problem), []byte(c.Detail), number(c.Lost),
+		c.Task[:], c.ID[:], number(c.Rev), int16(c.State), column.Seconds(c.Created), column.Blob(c.Request), start, end, column.Batch(&c.Batch), number(c.Upto),
+		number(c.Count), c.Checksum[:], []byte(c.Location), int64(c.Attempts), column.Seconds(c.Due), column.Blob(c.Response), []byte(c.Problem), []byte(c.Detail), number(c.Lost),
 	}, nil
 }
 
@@ -32,7 +33,7 @@ func collectionSpan(c *leader.Collection) (start, end int64, err error) {
 	if c.Interval.Duration == 0 {
 		return 0, 0, nil
 	}
-	return span(c.Interval)
+	return column.Span(c.Interval)
 }
 
 func scanCollection(row pgx.CollectableRow) (leader.Collection, error) {
@@ -48,7 +49,7 @@ func scanCollection(row pgx.CollectableRow) (leader.Collection, error) {
 	copy(c.Checksum[:], checksum)
 	c.Rev, c.State, c.Upto, c.Count, c.Lost = uint64(rev), leader.CollectionState(state), uint64(upto), uint64(count), uint64(lost)
 	c.Location, c.Problem, c.Detail = string(location), dap.ProblemType(problem), string(detail)
-	c.Created, c.Due = timeOf(created), timeOf(due)
+	c.Created, c.Due = column.Time(created), column.Time(due)
 	if end > start {
 		c.Interval = dap.Interval{Start: dap.Time(start), Duration: dap.Duration(end - start)}
 	}
@@ -140,16 +141,6 @@ func replaceCollection(ctx context.Context, tx pgx.Tx, c *leader.Collection, che
 	return err
 }
 
-// must returns a check that a collection job is in a state.
-func must(state leader.CollectionState) func(leader.CollectionState) error {
-	return func(from leader.CollectionState) error {
-		if from != state {
-			return leader.ErrConflict
-		}
-		return nil
-	}
-}
-
 // UpdateCollection implements [leader.Store].
 func (s *Leader) UpdateCollection(ctx context.Context, c leader.Collection) error {
 	err := s.change(ctx, c.Task, func(tx pgx.Tx) error {
@@ -164,7 +155,7 @@ func (s *Leader) UpdateCollection(ctx context.Context, c leader.Collection) erro
 // Drain implements [leader.Store].
 func (s *Leader) Drain(ctx context.Context, c leader.Collection) error {
 	err := s.alone(ctx, c.Task, func(tx pgx.Tx) error {
-		if err := replaceCollection(ctx, tx, &c, must(leader.Waiting)); err != nil {
+		if err := replaceCollection(ctx, tx, &c, leader.Waiting.Must); err != nil {
 			return err
 		}
 		if err := settled(ctx, tx, &c); err != nil {
@@ -203,7 +194,7 @@ func settled(ctx context.Context, tx pgx.Tx, c *leader.Collection) error {
 			AND CASE WHEN $5::bigint > $4::bigint THEN span_start < $5 AND $4 < span_end ELSE length($6::bytea) > 0 AND batch = $6 END),
 		(SELECT count(*) FROM dap_collections WHERE task = $1 AND state = $7 AND job <> $8
 			AND CASE WHEN $5::bigint > $4::bigint THEN interval_start < $5 AND $4 < interval_end ELSE length($6::bytea) > 0 AND batch = $6 END)`,
-		c.Task[:], number(c.Upto), int16(leader.LogDone), start, end, batchColumn(&c.Batch), int16(leader.Draining), c.ID[:]).Scan(&logs, &jobs, &others)
+		c.Task[:], number(c.Upto), int16(leader.LogDone), start, end, column.Batch(&c.Batch), int16(leader.Draining), c.ID[:]).Scan(&logs, &jobs, &others)
 	if err == nil && logs+jobs+others > 0 {
 		return leader.ErrBusy
 	}
@@ -218,7 +209,7 @@ func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark le
 		if err := send(ctx, tx, &b); err != nil {
 			return err
 		}
-		if err := replaceCollection(ctx, tx, &c, must(leader.Draining)); err != nil {
+		if err := replaceCollection(ctx, tx, &c, leader.Draining.Must); err != nil {
 			return err
 		}
 		return collectBatch(ctx, tx, &mark)
@@ -229,7 +220,7 @@ func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark le
 func (s *Leader) ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error {
 	err := s.change(ctx, task, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `DELETE FROM dap_collections WHERE task = $1 AND due < $2 AND state NOT IN ($3, $4)`,
-			task[:], seconds(before), int16(leader.Waiting), int16(leader.Draining))
+			task[:], column.Seconds(before), int16(leader.Waiting), int16(leader.Draining))
 		return err
 	})
 	if err != nil {

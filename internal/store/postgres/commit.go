@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 // Commit implements [ledger.Store].
@@ -38,7 +39,7 @@ func commitChange(ctx context.Context, tx pgx.Tx, c *ledger.Change, last *pgx.Ba
 			return err
 		}
 		bucket := d.Place.Bucket
-		args := []any{c.Task[:], int64(bucket.Unit), batchColumn(&bucket.Batch), int16(d.Place.Part), int64(d.Latest), sealed}
+		args := []any{c.Task[:], int64(bucket.Unit), column.Batch(&bucket.Batch), int16(d.Place.Part), int64(d.Latest), sealed}
 		if there { // locked
 			last.Queue(`UPDATE dap_sums SET rev = rev + 1, latest = greatest(latest, $5), sealed = $6
 				WHERE ledger = (SELECT id FROM dap_ledgers WHERE task = $1) AND unit = $2 AND batch = $3 AND part = $4`, args...)
@@ -69,7 +70,7 @@ func appendBlocks(ctx context.Context, tx pgx.Tx, c *ledger.Change) (map[ledger.
 		units, batches, parts := make([]int64, 0, len(c.Deltas)), make([][]byte, 0, len(c.Deltas)), make([]int16, 0, len(c.Deltas))
 		for _, d := range c.Deltas {
 			units = append(units, int64(d.Place.Bucket.Unit))
-			batches = append(batches, batchColumn(&d.Place.Bucket.Batch))
+			batches = append(batches, column.Batch(&d.Place.Bucket.Batch))
 			parts = append(parts, int16(d.Place.Part))
 		}
 		// In order, so that two transactions never wait for each other.

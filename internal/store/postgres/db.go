@@ -49,15 +49,12 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
-	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/store/schema"
 )
 
 //go:embed migrations
@@ -79,66 +76,37 @@ func open(ctx context.Context, connection, role string) (*database, error) {
 // migrationLock is an advisory lock: the bytes "shoal".
 const migrationLock = 0x73686f616c
 
-// stepsOf returns the files of a role's migrations by their numbers, which are not
-// given twice. Leader and helper have those of an aggregator in common.
-func stepsOf(role string) ([]string, error) {
-	steps, err := fs.Glob(migrations, path.Join("migrations", role, "*.sql"))
-	if err != nil {
-		return nil, err
-	}
-	if role == "leader" || role == "helper" {
-		shared, err := fs.Glob(migrations, "migrations/aggregator/*.sql")
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, shared...)
-	}
-	slices.SortFunc(steps, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
-	return steps, nil
-}
+// dialect is that of PostgreSQL.
+var dialect = schema.Dialect{Arg: `$1`, RandomID: `replace(gen_random_uuid()::text, '-', '')`, Noun: "schema"}
 
 // migrate brings the schema to the newest version in one transaction, while
 // other processes wait.
 func migrate(ctx context.Context, pool *database, role string) error {
-	steps, err := stepsOf(role)
-	if err != nil {
-		return err
-	}
 	return transactLong(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
 			return err
 		}
-		version, err := schemaVersion(ctx, tx, role)
-		if err != nil {
-			return err
-		}
-		if version > len(steps) {
-			return fmt.Errorf("the schema has version %d, this program knows only %d: run a newer one", version, len(steps))
-		}
-		for _, step := range steps[version:] {
-			text, err := migrations.ReadFile(step)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Conn().PgConn().Exec(ctx, string(text)).ReadAll(); err != nil {
-				return fmt.Errorf("migration %s: %w", path.Base(step), err)
-			}
-		}
-		if err := identify(ctx, tx); err != nil || version == len(steps) {
-			return err
-		}
-		_, err = tx.Exec(ctx, `UPDATE shoal SET version = $1`, len(steps))
-		return err
+		return schema.Migrate(ctx, migrating{tx}, dialect, migrations, role)
 	})
 }
 
-// identify gives a schema that has no ID a random one, by which its organisation
-// knows it from an empty one of the same name.
-func identify(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS installation (id text NOT NULL)`); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `INSERT INTO installation SELECT replace(gen_random_uuid()::text, '-', '') WHERE NOT EXISTS (SELECT 1 FROM installation)`)
+// migrating is a transaction as package schema wants it.
+type migrating struct{ tx pgx.Tx }
+
+// Exec implements [schema.Tx].
+func (m migrating) Exec(ctx context.Context, statement string, args ...any) error {
+	_, err := m.tx.Exec(ctx, statement, args...)
+	return err
+}
+
+// Row implements [schema.Tx].
+func (m migrating) Row(ctx context.Context, query string, dest ...any) error {
+	return m.tx.QueryRow(ctx, query).Scan(dest...)
+}
+
+// Script implements [schema.Tx].
+func (m migrating) Script(ctx context.Context, text string) error {
+	_, err := m.tx.Conn().PgConn().Exec(ctx, text).ReadAll()
 	return err
 }
 
@@ -151,26 +119,6 @@ func transactLong(ctx context.Context, d *database, do func(pgx.Tx) error) error
 		}
 		return do(tx)
 	})
-}
-
-// schemaVersion returns how many migrations the schema has seen, and refuses a
-// schema of another role.
-func schemaVersion(ctx context.Context, tx pgx.Tx, role string) (int, error) {
-	if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS shoal (role text NOT NULL, version integer NOT NULL)`); err != nil {
-		return 0, err
-	}
-	if _, err := tx.Exec(ctx, `INSERT INTO shoal SELECT $1, 0 WHERE NOT EXISTS (SELECT 1 FROM shoal)`, role); err != nil {
-		return 0, err
-	}
-	var have string
-	var version int
-	if err := tx.QueryRow(ctx, `SELECT role, version FROM shoal`).Scan(&have, &version); err != nil {
-		return 0, err
-	}
-	if have != role {
-		return 0, fmt.Errorf("the schema belongs to a %s: give every role one of its own", have)
-	}
-	return version, nil
 }
 
 // contended reports whether a transaction lost against another and can be tried

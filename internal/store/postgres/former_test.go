@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
+	"github.com/shoal-project/shoal/internal/store/schema"
 )
 
 // A schema of a program that knew no leases, absences or losses is brought up to
@@ -62,12 +63,12 @@ func former(t *testing.T, connection, role string, version int, statements ...st
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	steps, err := stepsOf(role)
+	steps, err := schema.Steps(migrations, role)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = pgx.BeginFunc(t.Context(), c, func(tx pgx.Tx) error {
-		if _, err := schemaVersion(t.Context(), tx, role); err != nil {
+		if _, err := schema.Version(t.Context(), migrating{tx}, dialect, role); err != nil {
 			return err
 		}
 		var all []string

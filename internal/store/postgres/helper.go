@@ -10,17 +10,10 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 var _ helper.Store = (*Helper)(nil)
-
-// full is bytes as they are stored: none is NULL.
-func full(b []byte) []byte {
-	if len(b) == 0 {
-		return nil
-	}
-	return b
-}
 
 // Job implements [helper.Store].
 func (s *Helper) Job(ctx context.Context, task dap.TaskID, id dap.AggregationJobID) (*helper.Job, error) {
@@ -43,7 +36,7 @@ func (s *Helper) Job(ctx context.Context, task dap.TaskID, id dap.AggregationJob
 // BeginJob implements [helper.Store].
 func (s *Helper) BeginJob(ctx context.Context, j *helper.Job) error {
 	err := s.one(ctx, j.Task, helper.ErrExists, `INSERT INTO dap_jobs (task, job, state, digest, made, request) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT DO NOTHING`, j.Task[:], j.ID[:], int16(j.State), j.Digest[:], j.Made.Unix(), full(j.Request))
+		ON CONFLICT DO NOTHING`, j.Task[:], j.ID[:], int16(j.State), j.Digest[:], j.Made.Unix(), column.Nullable(j.Request))
 	if err != nil {
 		return fmt.Errorf("storing job %v: %w", j.ID, err)
 	}
@@ -65,7 +58,7 @@ func (s *Helper) CommitJob(ctx context.Context, c ledger.Change, j *helper.Job) 
 		b.Queue(`INSERT INTO dap_jobs AS j (task, job, state, digest, made, verdicts, response) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (task, job) DO UPDATE SET state = excluded.state, digest = excluded.digest, made = excluded.made,
 				request = NULL, verdicts = excluded.verdicts, response = excluded.response WHERE j.state = 1`,
-			j.Task[:], j.ID[:], int16(j.State), j.Digest[:], j.Made.Unix(), full(j.Verdicts), full(j.Response)).
+			j.Task[:], j.ID[:], int16(j.State), j.Digest[:], j.Made.Unix(), column.Nullable(j.Verdicts), column.Nullable(j.Response)).
 			Exec(only(helper.ErrExists))
 		return send(ctx, tx, &b)
 	})
@@ -85,7 +78,7 @@ func (s *Helper) FailJob(ctx context.Context, j *helper.Job) error {
 			return helper.ErrExists
 		}
 		_, err = tx.Exec(ctx, `UPDATE dap_jobs SET state = $3, made = $4, request = NULL, problem = $5 WHERE task = $1 AND job = $2`,
-			j.Task[:], j.ID[:], int16(j.State), j.Made.Unix(), full(j.Problem))
+			j.Task[:], j.ID[:], int16(j.State), j.Made.Unix(), column.Nullable(j.Problem))
 		return err
 	})
 	if err != nil {
@@ -146,7 +139,7 @@ func (s *Helper) Share(ctx context.Context, task dap.TaskID, id dap.AggregateSha
 func (s *Helper) CollectShare(ctx context.Context, c ledger.Collection, share *helper.Share) error {
 	return s.step(ctx, "storing an aggregate share of", c.Task, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO dap_shares (task, share, state, digest, made, response) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT DO NOTHING`, share.Task[:], share.ID[:], int16(share.State), share.Digest[:], share.Made.Unix(), full(share.Response))
+			ON CONFLICT DO NOTHING`, share.Task[:], share.ID[:], int16(share.State), share.Digest[:], share.Made.Unix(), column.Nullable(share.Response))
 		if err != nil {
 			return err
 		}

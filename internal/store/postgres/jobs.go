@@ -14,6 +14,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 // addJobs stores new jobs and counts their reports in their batches.
@@ -21,16 +22,16 @@ func addJobs(ctx context.Context, tx pgx.Tx, jobs []leader.Job) error {
 	var b pgx.Batch
 	for i := range jobs {
 		j := &jobs[i]
-		start, end, err := span(j.Span)
+		start, end, err := column.Span(j.Span)
 		if err != nil {
 			return err
 		}
 		b.Queue(`INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key,
 			created, round, turned, refused, digest, location, attempts, since, due, lease)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
-			j.Task[:], j.Node, number(j.Log), j.From, j.To, blob(j.Skip), int64(j.Reports), start, end, batchColumn(&j.Batch), int16(j.Key),
-			seconds(j.Created), int64(j.Round), j.Turned, int64(j.Refused), digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Since),
-			seconds(j.Due), seconds(j.Lease))
+			j.Task[:], j.Node, number(j.Log), j.From, j.To, column.Blob(j.Skip), int64(j.Reports), start, end, column.Batch(&j.Batch), int16(j.Key),
+			column.Seconds(j.Created), int64(j.Round), j.Turned, int64(j.Refused), column.Digest(j.Digest), []byte(j.Location), int64(j.Attempts), column.Seconds(j.Since),
+			column.Seconds(j.Due), column.Seconds(j.Lease))
 		countBatch(&b, j.Task, j.Batch, int64(j.Reports), 0)
 	}
 	return send(ctx, tx, &b)
@@ -43,14 +44,6 @@ func countBatch(b *pgx.Batch, task dap.TaskID, batch dap.BatchID, assigned, coun
 	}
 	b.Queue(`UPDATE dap_batches SET assigned = assigned + $3, count = count + $4 WHERE task = $1 AND batch = $2`,
 		task[:], batch[:], assigned, counted)
-}
-
-// digestColumn is a digest as it is stored: the zero one is empty.
-func digestColumn(d [32]byte) []byte {
-	if d == [32]byte{} {
-		return []byte{}
-	}
-	return d[:]
 }
 
 const jobColumns = `id, task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, refused, digest, location, attempts, since, due, lease`
@@ -70,7 +63,7 @@ func scanJob(row pgx.CollectableRow) (leader.Job, error) {
 	}
 	j.Number, j.Log, j.Key, j.Location = uint64(id), uint64(log), dap.VerificationKeyID(key), string(location)
 	j.Span = dap.Interval{Start: dap.Time(start), Duration: dap.Duration(end - start)}
-	j.Created, j.Since, j.Due, j.Lease = timeOf(created), timeOf(since), timeOf(due), timeOf(lease)
+	j.Created, j.Since, j.Due, j.Lease = column.Time(created), column.Time(since), column.Time(due), column.Time(lease)
 	return j, err
 }
 
@@ -80,7 +73,7 @@ func (s *Leader) Lease(ctx context.Context, node string, now, until time.Time, l
 	rows, err := s.pool.Query(ctx, `WITH claim AS (SELECT 1 FROM dap_nodes WHERE node = $5 AND token = $6 FOR SHARE)
 		UPDATE dap_jobs SET attempts = attempts + 1, lease = $3 WHERE EXISTS (SELECT 1 FROM claim) AND id IN (
 			SELECT id FROM dap_jobs WHERE node = $1 AND due <= $2 AND lease <= $2 ORDER BY due, task, id LIMIT $4 FOR UPDATE SKIP LOCKED)
-		RETURNING `+jobColumns, node, seconds(now), seconds(until), int64(max(0, limit)), s.claim.Node, number(s.claim.Token))
+		RETURNING `+jobColumns, node, column.Seconds(now), column.Seconds(until), int64(max(0, limit)), s.claim.Node, number(s.claim.Token))
 	if err != nil {
 		return nil, fmt.Errorf("leasing jobs: %w", err)
 	}
@@ -120,7 +113,7 @@ func (s *Leader) NextDue(ctx context.Context, node string) (time.Time, error) {
 	if due == nil {
 		return time.Time{}, nil
 	}
-	return timeOf(*due), nil
+	return column.Time(*due), nil
 }
 
 // Jobs implements [leader.Store].
@@ -141,7 +134,7 @@ func (s *Leader) Unanswered(ctx context.Context, task dap.TaskID) (a leader.Abse
 	if err != nil {
 		return leader.Absence{}, fmt.Errorf("reading the jobs of task %v: %w", task, err)
 	}
-	a.Reports, a.Since = uint64(reports), timeOf(since)
+	a.Reports, a.Since = uint64(reports), column.Time(since)
 	return a, nil
 }
 
@@ -150,7 +143,7 @@ func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) er
 	err := s.one(ctx, j.Task, leader.ErrConflict, `WITH claim AS (SELECT 1 FROM dap_nodes WHERE node = $10 AND token = $11 FOR SHARE)
 		UPDATE dap_jobs SET digest = $1, location = $2, attempts = $3, since = $4, due = $5, lease = $6
 		WHERE id = $7 AND task = $8 AND lease = $9 AND EXISTS (SELECT 1 FROM claim)`,
-		digestColumn(j.Digest), []byte(j.Location), int64(j.Attempts), seconds(j.Since), seconds(j.Due), seconds(j.Lease), number(j.Number), j.Task[:], seconds(held),
+		column.Digest(j.Digest), []byte(j.Location), int64(j.Attempts), column.Seconds(j.Since), column.Seconds(j.Due), column.Seconds(j.Lease), number(j.Number), j.Task[:], column.Seconds(held),
 		s.claim.Node, number(s.claim.Token))
 	if errors.Is(err, leader.ErrConflict) {
 		err = cmp.Or(s.fenced(ctx, s.pool), err)
@@ -197,7 +190,7 @@ func (s *Leader) endJob(ctx context.Context, tx pgx.Tx, end *leader.End) (*pgx.B
 	var b pgx.Batch
 	s.fence(&b)
 	b.Queue(`DELETE FROM dap_jobs WHERE id = $1 AND task = $2 AND lease = $3 RETURNING reports, batch`,
-		number(j.Number), j.Task[:], seconds(j.Lease)).QueryRow(func(row pgx.Row) error { return row.Scan(&reports, &batch) })
+		number(j.Number), j.Task[:], column.Seconds(j.Lease)).QueryRow(func(row pgx.Row) error { return row.Scan(&reports, &batch) })
 	err := send(ctx, tx, &b)
 	if isNoRows(err) {
 		return nil, leader.ErrConflict

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,41 +14,8 @@ import (
 
 var _ leader.Store = (*Leader)(nil)
 
-// seconds is a time as it is stored: 0 is the zero time.
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-// timeOf is the counterpart of seconds.
-func timeOf(s int64) time.Time {
-	if s == 0 {
-		return time.Time{}
-	}
-	return time.Unix(s, 0).UTC()
-}
-
 // number is an unsigned number as it is stored: the largest one is the largest.
 func number(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
-
-// blob is bytes that are never NULL.
-func blob(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
-}
-
-// span returns an interval as it is stored.
-func span(i dap.Interval) (start, end int64, err error) {
-	e, err := i.End()
-	if err != nil || e > math.MaxInt64 {
-		return 0, 0, fmt.Errorf("%w: %v", dap.ErrTime, i)
-	}
-	return int64(i.Start), int64(e), nil
-}
 
 // change makes a change of a task for the node whose claim the store is seen with,
 // in a transaction that checks the claim. What lost against others is a conflict.

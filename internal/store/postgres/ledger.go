@@ -11,6 +11,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 // A querier is a pool or a transaction.
@@ -206,22 +207,8 @@ func (a *aggregator) Sums(ctx context.Context, task dap.TaskID, s dap.BatchSelec
 
 // batchWhere is the condition for the parts of a batch, with its arguments.
 func batchWhere(id int64, s dap.BatchSelector) (string, []any, error) {
-	first, last, batch, err := ledger.Range(s)
-	if err != nil {
-		return "", nil, err
-	}
-	if batch != nil {
-		first, last = 0, 0
-	}
-	return `ledger = $1 AND unit BETWEEN $2 AND $3 AND batch = $4`, []any{id, int64(first), int64(last), batchColumn(batch)}, nil
-}
-
-// batchColumn is a batch as it is stored: the zero one is empty.
-func batchColumn(id *dap.BatchID) []byte {
-	if id == nil || *id == (dap.BatchID{}) {
-		return []byte{}
-	}
-	return id[:]
+	first, last, batch, err := column.Parts(s)
+	return `ledger = $1 AND unit BETWEEN $2 AND $3 AND batch = $4`, []any{id, first, last, batch}, err
 }
 
 // sumsOf reads the parts of a batch, with the column sealed as their totals.

@@ -17,6 +17,7 @@ import (
 	ledgertest "github.com/shoal-project/shoal/internal/dap/ledger/storetest"
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	taskstest "github.com/shoal-project/shoal/internal/dap/tasks/storetest"
+	"github.com/shoal-project/shoal/internal/store/schema"
 )
 
 func openHelper(t testing.TB, connection string) *Helper {
@@ -58,7 +59,7 @@ func TestRegistry(t *testing.T) {
 // share included: a number that is missing or given twice would shift the rest.
 func TestStepsAreNumbered(t *testing.T) {
 	for _, role := range []string{"leader", "helper"} {
-		steps, err := stepsOf(role)
+		steps, err := schema.Steps(migrations, role)
 		if err != nil || len(steps) < 3 {
 			t.Fatalf("%s: %d steps, %v", role, len(steps), err)
 		}

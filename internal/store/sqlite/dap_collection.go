@@ -9,6 +9,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 const collectionColumns = `task, job, rev, state, created, request, interval_start, interval_end, batch, upto, count, checksum, location,
@@ -19,13 +20,13 @@ func collectionValues(c *leader.Collection) ([]any, error) {
 	var start, end int64
 	if c.Interval.Duration > 0 {
 		var err error
-		if start, end, err = span(c.Interval); err != nil {
+		if start, end, err = column.Span(c.Interval); err != nil {
 			return nil, err
 		}
 	}
 	return []any{
-		int64(c.Rev), c.State, seconds(c.Created), blob(c.Request), start, end, batchColumn(&c.Batch), int64(c.Upto), int64(c.Count), c.Checksum[:],
-		c.Location, c.Attempts, seconds(c.Due), blob(c.Response), string(c.Problem), c.Detail, int64(c.Lost),
+		int64(c.Rev), c.State, column.Seconds(c.Created), column.Blob(c.Request), start, end, column.Batch(&c.Batch), int64(c.Upto), int64(c.Count), c.Checksum[:],
+		c.Location, c.Attempts, column.Seconds(c.Due), column.Blob(c.Response), string(c.Problem), c.Detail, int64(c.Lost),
 	}, nil
 }
 
@@ -42,7 +43,7 @@ func scanCollection(scan func(...any) error) (leader.Collection, error) {
 	copy(c.ID[:], job)
 	copy(c.Batch[:], batch)
 	copy(c.Checksum[:], checksum)
-	c.Created, c.Due = timeOf(created), timeOf(due)
+	c.Created, c.Due = column.Time(created), column.Time(due)
 	if end > start {
 		c.Interval = dap.Interval{Start: dap.Time(start), Duration: dap.Duration(end - start)}
 	}
@@ -143,16 +144,6 @@ func replaceCollection(ctx context.Context, tx *sql.Tx, c *leader.Collection, ch
 	return err
 }
 
-// must returns a check that a collection job is in a state.
-func must(state leader.CollectionState) func(leader.CollectionState) error {
-	return func(from leader.CollectionState) error {
-		if from != state {
-			return leader.ErrConflict
-		}
-		return nil
-	}
-}
-
 // UpdateCollection implements [leader.Store].
 func (s *Leader) UpdateCollection(ctx context.Context, c leader.Collection) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
@@ -167,7 +158,7 @@ func (s *Leader) UpdateCollection(ctx context.Context, c leader.Collection) erro
 // Drain implements [leader.Store].
 func (s *Leader) Drain(ctx context.Context, c leader.Collection) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
-		if err := replaceCollection(ctx, tx, &c, must(leader.Waiting)); err != nil {
+		if err := replaceCollection(ctx, tx, &c, leader.Waiting.Must); err != nil {
 			return err
 		}
 		if err := settled(ctx, tx, &c); err != nil {
@@ -193,11 +184,11 @@ func settled(ctx context.Context, tx *sql.Tx, c *leader.Collection) error {
 	var start, end int64
 	if c.Interval.Duration > 0 {
 		var err error
-		if start, end, err = span(c.Interval); err != nil {
+		if start, end, err = column.Span(c.Interval); err != nil {
 			return err
 		}
 	}
-	batch := batchColumn(&c.Batch)
+	batch := column.Batch(&c.Batch)
 	var logs, jobs, others int
 	err := tx.QueryRowContext(ctx, `SELECT
 		(SELECT count(*) FROM dap_logs WHERE task = ?1 AND number <= ?2 AND state <> ?3),
@@ -215,7 +206,7 @@ func settled(ctx context.Context, tx *sql.Tx, c *leader.Collection) error {
 // EndCollection implements [leader.Store].
 func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark ledger.Collection) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
-		if err := replaceCollection(ctx, tx, &c, must(leader.Draining)); err != nil {
+		if err := replaceCollection(ctx, tx, &c, leader.Draining.Must); err != nil {
 			return err
 		}
 		return collectBatch(ctx, tx, &mark)
@@ -230,7 +221,7 @@ func (s *Leader) EndCollection(ctx context.Context, c leader.Collection, mark le
 func (s *Leader) ForgetCollections(ctx context.Context, task dap.TaskID, before time.Time) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM dap_collections WHERE task = ? AND due < ? AND state NOT IN (?, ?)`,
-			task[:], seconds(before), leader.Waiting, leader.Draining)
+			task[:], column.Seconds(before), leader.Waiting, leader.Draining)
 		return err
 	})
 	if err != nil {

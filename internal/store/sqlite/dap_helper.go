@@ -9,6 +9,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 var _ helper.Store = (*Helper)(nil)
@@ -42,14 +43,6 @@ func only(result sql.Result, err, otherwise error) error {
 	return err
 }
 
-// full is bytes as they are stored: none is NULL.
-func full(b []byte) any {
-	if len(b) == 0 {
-		return nil
-	}
-	return b
-}
-
 // BeginJob implements [helper.Store].
 func (s *Helper) BeginJob(ctx context.Context, j *helper.Job) error {
 	result, err := s.db.ExecContext(ctx, `INSERT INTO dap_jobs (task, job, state, digest, made, request) VALUES (?, ?, ?, ?, ?, ?)
@@ -69,7 +62,7 @@ func (s *Helper) CommitJob(ctx context.Context, c ledger.Change, j *helper.Job) 
 		result, err := tx.ExecContext(ctx, `INSERT INTO dap_jobs (task, job, state, digest, made, verdicts, response) VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (task, job) DO UPDATE SET state = excluded.state, digest = excluded.digest, made = excluded.made,
 				request = NULL, verdicts = excluded.verdicts, response = excluded.response WHERE state = ?`,
-			j.Task[:], j.ID[:], j.State, j.Digest[:], j.Made.Unix(), full(j.Verdicts), full(j.Response), helper.Waiting)
+			j.Task[:], j.ID[:], j.State, j.Digest[:], j.Made.Unix(), column.Nullable(j.Verdicts), column.Nullable(j.Response), helper.Waiting)
 		if err := only(result, err, helper.ErrExists); err != nil {
 			return err
 		}
@@ -95,7 +88,7 @@ func (s *Helper) FailJob(ctx context.Context, j *helper.Job) error {
 			return helper.ErrExists
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE dap_jobs SET state = ?, made = ?, request = NULL, problem = ? WHERE task = ? AND job = ?`,
-			j.State, j.Made.Unix(), full(j.Problem), j.Task[:], j.ID[:])
+			j.State, j.Made.Unix(), column.Nullable(j.Problem), j.Task[:], j.ID[:])
 		return err
 	})
 	if err != nil {
@@ -156,7 +149,7 @@ func (s *Helper) Share(ctx context.Context, task dap.TaskID, id dap.AggregateSha
 func (s *Helper) CollectShare(ctx context.Context, c ledger.Collection, share *helper.Share) error {
 	err := transact(ctx, s.db, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO dap_shares (task, share, state, digest, made, response) VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT DO NOTHING`, share.Task[:], share.ID[:], share.State, share.Digest[:], share.Made.Unix(), full(share.Response))
+			ON CONFLICT DO NOTHING`, share.Task[:], share.ID[:], share.State, share.Digest[:], share.Made.Unix(), column.Nullable(share.Response))
 		if err := only(result, err, helper.ErrExists); err != nil {
 			return err
 		}

@@ -11,25 +11,10 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 var _ leader.Store = (*Leader)(nil)
-
-// seconds is a time as it is stored: 0 is the zero time.
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-// timeOf is the counterpart of seconds.
-func timeOf(s int64) time.Time {
-	if s == 0 {
-		return time.Time{}
-	}
-	return time.Unix(s, 0).UTC()
-}
 
 // changed fails with [leader.ErrConflict] if a statement changed no row.
 func changed(result sql.Result, err error) error {
@@ -158,7 +143,7 @@ func (s *Leader) CreateJobs(ctx context.Context, creation leader.JobCreation) er
 
 // mayAdd fails if the batch of a job is taken or frozen.
 func mayAdd(ctx context.Context, tx *sql.Tx, j *leader.Job) error {
-	start, end, err := span(j.Span)
+	start, end, err := column.Span(j.Span)
 	if err != nil {
 		return err
 	}
@@ -167,7 +152,7 @@ func mayAdd(ctx context.Context, tx *sql.Tx, j *leader.Job) error {
 		(SELECT count(*) FROM dap_collections WHERE state = ?2 AND task = ?1
 			AND CASE WHEN interval_end > interval_start THEN interval_start < ?4 AND ?3 < interval_end ELSE length(batch) > 0 AND batch = ?5 END),
 		(SELECT count(*) FROM dap_batches WHERE task = ?1 AND batch = ?5 AND taken = 0)`,
-		j.Task[:], leader.Draining, start, end, batchColumn(&j.Batch)).Scan(&frozen, &open)
+		j.Task[:], leader.Draining, start, end, column.Batch(&j.Batch)).Scan(&frozen, &open)
 	switch {
 	case err != nil:
 		return err
@@ -179,26 +164,17 @@ func mayAdd(ctx context.Context, tx *sql.Tx, j *leader.Job) error {
 	return nil
 }
 
-// span returns an interval as it is stored.
-func span(i dap.Interval) (start, end int64, err error) {
-	e, err := i.End()
-	if err != nil || e > math.MaxInt64 {
-		return 0, 0, fmt.Errorf("%w: %v", dap.ErrTime, i)
-	}
-	return int64(i.Start), int64(e), nil
-}
-
 func addJobs(ctx context.Context, tx *sql.Tx, jobs []leader.Job) error {
 	for i := range jobs {
 		j := &jobs[i]
-		start, end, err := span(j.Span)
+		start, end, err := column.Span(j.Span)
 		if err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key,
 			created, round, turned, refused, digest, location, attempts, since, due, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			j.Task[:], j.Node, int64(j.Log), j.From, j.To, blob(j.Skip), j.Reports, start, end, batchColumn(&j.Batch), j.Key,
-			seconds(j.Created), j.Round, j.Turned, j.Refused, digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Since), seconds(j.Due), seconds(j.Lease))
+			j.Task[:], j.Node, int64(j.Log), j.From, j.To, column.Blob(j.Skip), j.Reports, start, end, column.Batch(&j.Batch), j.Key,
+			column.Seconds(j.Created), j.Round, j.Turned, j.Refused, column.Digest(j.Digest), j.Location, j.Attempts, column.Seconds(j.Since), column.Seconds(j.Due), column.Seconds(j.Lease))
 		if err != nil {
 			return err
 		}
@@ -217,22 +193,6 @@ func countBatch(ctx context.Context, tx *sql.Tx, task dap.TaskID, batch dap.Batc
 	_, err := tx.ExecContext(ctx, `UPDATE dap_batches SET assigned = assigned + ?, count = count + ? WHERE task = ? AND batch = ?`,
 		assigned, counted, task[:], batch[:])
 	return err
-}
-
-// blob is bytes that are never NULL.
-func blob(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
-}
-
-// digestColumn is a digest as it is stored: the zero one is empty.
-func digestColumn(d [32]byte) []byte {
-	if d == [32]byte{} {
-		return []byte{}
-	}
-	return d[:]
 }
 
 // DropLog implements [leader.Store].
@@ -286,7 +246,7 @@ func scanJobs(rows *sql.Rows) ([]leader.Job, error) {
 			j.Skip = skip
 		}
 		j.Span = dap.Interval{Start: dap.Time(start), Duration: dap.Duration(end - start)}
-		j.Created, j.Since, j.Due, j.Lease = timeOf(created), timeOf(since), timeOf(due), timeOf(lease)
+		j.Created, j.Since, j.Due, j.Lease = column.Time(created), column.Time(since), column.Time(due), column.Time(lease)
 		all = append(all, j)
 	}
 	return all, rows.Err()
@@ -297,7 +257,7 @@ func (s *Leader) Lease(ctx context.Context, node string, now, until time.Time, l
 	var all []leader.Job
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT `+jobColumns+` FROM dap_jobs WHERE node = ?1 AND due <= ?2 AND lease <= ?2
-			ORDER BY due, task, id LIMIT ?3`, node, seconds(now), limit)
+			ORDER BY due, task, id LIMIT ?3`, node, column.Seconds(now), limit)
 		if err != nil {
 			return err
 		}
@@ -307,7 +267,7 @@ func (s *Leader) Lease(ctx context.Context, node string, now, until time.Time, l
 		for i := range all {
 			all[i].Attempts++
 			all[i].Lease = until
-			_, err := tx.ExecContext(ctx, `UPDATE dap_jobs SET attempts = ?, lease = ? WHERE id = ?`, all[i].Attempts, seconds(until), int64(all[i].Number))
+			_, err := tx.ExecContext(ctx, `UPDATE dap_jobs SET attempts = ?, lease = ? WHERE id = ?`, all[i].Attempts, column.Seconds(until), int64(all[i].Number))
 			if err != nil {
 				return err
 			}
@@ -338,7 +298,7 @@ func (s *Leader) NextDue(ctx context.Context, node string) (time.Time, error) {
 	if err := s.db.QueryRowContext(ctx, `SELECT min(max(due, lease)) FROM dap_jobs WHERE node = ?`, node).Scan(&due); err != nil {
 		return time.Time{}, fmt.Errorf("reading jobs: %w", err)
 	}
-	return timeOf(due.Int64), nil
+	return column.Time(due.Int64), nil
 }
 
 // Jobs implements [leader.Store].
@@ -358,7 +318,7 @@ func (s *Leader) Unanswered(ctx context.Context, task dap.TaskID) (a leader.Abse
 	if err != nil {
 		return leader.Absence{}, fmt.Errorf("reading the jobs of task %v: %w", task, err)
 	}
-	a.Since = timeOf(since)
+	a.Since = column.Time(since)
 	return a, nil
 }
 
@@ -367,7 +327,7 @@ func (s *Leader) UpdateJob(ctx context.Context, j leader.Job, held time.Time) er
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		return changed(tx.ExecContext(ctx, `UPDATE dap_jobs SET digest = ?, location = ?, attempts = ?, since = ?, due = ?, lease = ?
 			WHERE id = ? AND task = ? AND lease = ?`,
-			digestColumn(j.Digest), j.Location, j.Attempts, seconds(j.Since), seconds(j.Due), seconds(j.Lease), int64(j.Number), j.Task[:], seconds(held)))
+			column.Digest(j.Digest), j.Location, j.Attempts, column.Seconds(j.Since), column.Seconds(j.Due), column.Seconds(j.Lease), int64(j.Number), j.Task[:], column.Seconds(held)))
 	})
 	if err != nil {
 		return fmt.Errorf("updating job %d of task %v: %w", j.Number, j.Task, err)
@@ -387,7 +347,7 @@ func (s *Leader) EndJob(ctx context.Context, end leader.End, change *ledger.Chan
 		var reports int64
 		var batch []byte
 		err := tx.QueryRowContext(ctx, `DELETE FROM dap_jobs WHERE id = ? AND task = ? AND lease = ? RETURNING reports, batch`,
-			int64(j.Number), j.Task[:], seconds(j.Lease)).Scan(&reports, &batch)
+			int64(j.Number), j.Task[:], column.Seconds(j.Lease)).Scan(&reports, &batch)
 		if isNoRows(err) {
 			return leader.ErrConflict
 		}

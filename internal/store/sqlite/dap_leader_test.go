@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	leadertest "github.com/shoal-project/shoal/internal/dap/leader/storetest"
+	"github.com/shoal-project/shoal/internal/store/schema"
 )
 
 func TestLeader(t *testing.T) {
@@ -100,12 +101,12 @@ func former(t *testing.T, name, role string, version int, statements ...string) 
 		t.Fatal(err)
 	}
 	defer db.Close()
-	steps, err := stepsOf(role)
+	steps, err := schema.Steps(migrations, role)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = transact(t.Context(), db, func(tx *sql.Tx) error {
-		if _, err := schemaVersion(t.Context(), tx, role); err != nil {
+		if _, err := schema.Version(t.Context(), migrating{tx}, dialect, role); err != nil {
 			return err
 		}
 		for _, step := range steps[:version] {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 // A rowReader is a database or a transaction.
@@ -176,22 +177,8 @@ func (a *aggregator) Sums(ctx context.Context, task dap.TaskID, s dap.BatchSelec
 
 // batchWhere is the condition for the parts of a batch, with its arguments.
 func batchWhere(id int64, s dap.BatchSelector) (string, []any, error) {
-	first, last, batch, err := ledger.Range(s)
-	if err != nil {
-		return "", nil, err
-	}
-	if batch != nil {
-		first, last = 0, 0
-	}
-	return `ledger = ? AND unit BETWEEN ? AND ? AND batch = ?`, []any{id, int64(first), int64(last), batchColumn(batch)}, nil
-}
-
-// batchColumn is a batch as it is stored: the zero one is empty.
-func batchColumn(id *dap.BatchID) []byte {
-	if id == nil || *id == (dap.BatchID{}) {
-		return []byte{}
-	}
-	return id[:]
+	first, last, batch, err := column.Parts(s)
+	return `ledger = ? AND unit BETWEEN ? AND ? AND batch = ?`, []any{id, first, last, batch}, err
 }
 
 // sumsOf reads the parts of a batch, with or without their totals.
@@ -265,7 +252,7 @@ func addDelta(ctx context.Context, tx *sql.Tx, id int64, d ledger.Delta, merge f
 	var row int64
 	var old []byte
 	err := tx.QueryRowContext(ctx, `SELECT id, sealed FROM dap_sums WHERE ledger = ? AND unit = ? AND batch = ? AND part = ?`,
-		id, int64(d.Place.Bucket.Unit), batchColumn(&d.Place.Bucket.Batch), d.Place.Part).Scan(&row, &old)
+		id, int64(d.Place.Bucket.Unit), column.Batch(&d.Place.Bucket.Batch), d.Place.Part).Scan(&row, &old)
 	fresh := isNoRows(err)
 	if err != nil && !fresh {
 		return err
@@ -276,7 +263,7 @@ func addDelta(ctx context.Context, tx *sql.Tx, id int64, d ledger.Delta, merge f
 	}
 	if fresh {
 		_, err = tx.ExecContext(ctx, `INSERT INTO dap_sums (ledger, unit, batch, part, rev, latest, sealed) VALUES (?, ?, ?, ?, 1, ?, ?)`,
-			id, int64(d.Place.Bucket.Unit), batchColumn(&d.Place.Bucket.Batch), d.Place.Part, int64(d.Latest), sealed)
+			id, int64(d.Place.Bucket.Unit), column.Batch(&d.Place.Bucket.Batch), d.Place.Part, int64(d.Latest), sealed)
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE dap_sums SET rev = rev + 1, latest = max(latest, ?), sealed = ? WHERE id = ?`, int64(d.Latest), sealed, row)

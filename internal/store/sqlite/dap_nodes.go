@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/leader"
+	"github.com/shoal-project/shoal/internal/store/column"
 )
 
 // change makes a change of the node whose claim the store is seen with, in a
@@ -38,14 +39,14 @@ func newestClaim(ctx context.Context, tx *sql.Tx, node string) (leader.Claim, er
 	if isNoRows(err) {
 		return c, nil
 	}
-	c.Until = timeOf(until)
+	c.Until = column.Time(until)
 	return c, err
 }
 
 func storeClaim(ctx context.Context, tx *sql.Tx, c leader.Claim) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO dap_nodes (node, disk, token, until) VALUES (?, ?, ?, ?)
 		ON CONFLICT (node) DO UPDATE SET disk = excluded.disk, token = excluded.token, until = excluded.until`,
-		c.Node, c.Disk, int64(c.Token), seconds(c.Until))
+		c.Node, c.Disk, int64(c.Token), column.Seconds(c.Until))
 	return err
 }
 
@@ -70,7 +71,7 @@ func (s *Leader) Claim(ctx context.Context, c leader.Claim, now time.Time) (lead
 
 // Renew implements [leader.Store].
 func (s *Leader) Renew(ctx context.Context, c leader.Claim) error {
-	err := changed(s.db.ExecContext(ctx, `UPDATE dap_nodes SET until = ? WHERE node = ? AND token = ?`, seconds(c.Until), c.Node, int64(c.Token)))
+	err := changed(s.db.ExecContext(ctx, `UPDATE dap_nodes SET until = ? WHERE node = ? AND token = ?`, column.Seconds(c.Until), c.Node, int64(c.Token)))
 	if isConflict(err) {
 		err = leader.ErrFenced
 	}
@@ -95,7 +96,7 @@ func (s *Leader) Nodes(ctx context.Context) ([]leader.Claim, error) {
 		if err := rows.Scan(&c.Node, &c.Disk, &c.Token, &until); err != nil {
 			return nil, fmt.Errorf("reading nodes: %w", err)
 		}
-		c.Until = timeOf(until)
+		c.Until = column.Time(until)
 		all = append(all, c)
 	}
 	return all, rows.Err()
@@ -136,7 +137,7 @@ func (s *Leader) DropNode(ctx context.Context, node string, now time.Time) (lead
 			}
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO dap_drops (node, at, logs, open, reports) VALUES (?, ?, ?, ?, ?)`,
-			node, seconds(d.At), d.Logs, d.Open, int64(d.Reports))
+			node, column.Seconds(d.At), d.Logs, d.Open, int64(d.Reports))
 		return err
 	})
 	if err != nil {
@@ -159,7 +160,7 @@ func (s *Leader) Drops(ctx context.Context) ([]leader.Dropped, error) {
 		if err := rows.Scan(&d.Node, &at, &d.Logs, &d.Open, &d.Reports); err != nil {
 			return nil, fmt.Errorf("reading what was given up: %w", err)
 		}
-		d.At = timeOf(at)
+		d.At = column.Time(at)
 		all = append(all, d)
 	}
 	return all, rows.Err()
@@ -170,7 +171,7 @@ func (s *Leader) Holders(ctx context.Context, c leader.Collection) ([]leader.Hol
 	var start, end int64
 	if c.Interval.Duration > 0 {
 		var err error
-		if start, end, err = span(c.Interval); err != nil {
+		if start, end, err = column.Span(c.Interval); err != nil {
 			return nil, err
 		}
 	}
@@ -178,7 +179,7 @@ func (s *Leader) Holders(ctx context.Context, c leader.Collection) ([]leader.Hol
 			SELECT node, 1 AS logs, 0 AS jobs FROM dap_logs WHERE task = ?1 AND number <= ?2 AND state <> ?3
 			UNION ALL SELECT node, 0, 1 FROM dap_jobs WHERE task = ?1
 				AND CASE WHEN ?5 > ?4 THEN span_start < ?5 AND ?4 < span_end ELSE length(?6) > 0 AND batch = ?6 END
-		) h GROUP BY h.node ORDER BY h.node`, c.Task[:], int64(c.Upto), leader.LogDone, start, end, batchColumn(&c.Batch))
+		) h GROUP BY h.node ORDER BY h.node`, c.Task[:], int64(c.Upto), leader.LogDone, start, end, column.Batch(&c.Batch))
 	if err != nil {
 		return nil, fmt.Errorf("reading what collection job %v of task %v waits for: %w", c.ID, c.Task, err)
 	}
@@ -190,7 +191,7 @@ func (s *Leader) Holders(ctx context.Context, c leader.Collection) ([]leader.Hol
 		if err := rows.Scan(&h.Node, &h.Logs, &h.Jobs, &until); err != nil {
 			return nil, fmt.Errorf("reading what collection job %v of task %v waits for: %w", c.ID, c.Task, err)
 		}
-		h.Until = timeOf(until)
+		h.Until = column.Time(until)
 		all = append(all, h)
 	}
 	return all, rows.Err()
@@ -224,7 +225,7 @@ func addLosses(ctx context.Context, tx *sql.Tx, task dap.TaskID, all []leader.Lo
 
 // Losses implements [leader.Store].
 func (s *Leader) Losses(ctx context.Context, task dap.TaskID, i dap.Interval) (n uint64, err error) {
-	start, end, err := span(i)
+	start, end, err := column.Span(i)
 	if err == nil {
 		err = s.db.QueryRowContext(ctx, `SELECT coalesce(sum(reports), 0) FROM dap_losses WHERE task = ? AND unit >= ? AND unit < ?`, task[:], start, end).Scan(&n)
 	}

@@ -20,15 +20,13 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	"github.com/shoal-project/shoal/internal/store/schema"
 )
 
 //go:embed migrations
@@ -64,63 +62,32 @@ func createPrivate(name string) error {
 	return f.Close()
 }
 
-// stepsOf returns the files of a role's migrations by their numbers, which are not
-// given twice. Leader and helper have those of an aggregator in common.
-func stepsOf(role string) ([]string, error) {
-	steps, err := fs.Glob(migrations, path.Join("migrations", role, "*.sql"))
-	if err != nil {
-		return nil, err
-	}
-	if role == "leader" || role == "helper" {
-		shared, err := fs.Glob(migrations, "migrations/aggregator/*.sql")
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, shared...)
-	}
-	slices.SortFunc(steps, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
-	return steps, nil
-}
+// dialect is that of SQLite.
+var dialect = schema.Dialect{Arg: `?`, Strict: ` STRICT`, RandomID: `lower(hex(randomblob(16)))`, Noun: "file"}
 
 // migrate brings the schema to the newest version in one transaction.
 func migrate(ctx context.Context, db *sql.DB, role string) error {
-	steps, err := stepsOf(role)
-	if err != nil {
-		return err
-	}
 	return transact(ctx, db, func(tx *sql.Tx) error {
-		version, err := schemaVersion(ctx, tx, role)
-		if err != nil {
-			return err
-		}
-		if version > len(steps) {
-			return fmt.Errorf("its schema has version %d, this program knows only %d: run a newer one", version, len(steps))
-		}
-		for _, step := range steps[version:] {
-			text, err := migrations.ReadFile(step)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, string(text)); err != nil {
-				return fmt.Errorf("migration %s: %w", path.Base(step), err)
-			}
-		}
-		if _, err = tx.ExecContext(ctx, `UPDATE shoal SET version = ?`, len(steps)); err != nil {
-			return err
-		}
-		return identify(ctx, tx)
+		return schema.Migrate(ctx, migrating{tx}, dialect, migrations, role)
 	})
 }
 
-// identify gives a file that has no ID a random one, by which its organisation
-// knows it from an empty file of the same name.
-func identify(ctx context.Context, tx *sql.Tx) error {
-	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS installation (id TEXT NOT NULL) STRICT`); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO installation SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM installation)`)
+// migrating is a transaction as package schema wants it.
+type migrating struct{ tx *sql.Tx }
+
+// Exec implements [schema.Tx].
+func (m migrating) Exec(ctx context.Context, statement string, args ...any) error {
+	_, err := m.tx.ExecContext(ctx, statement, args...)
 	return err
 }
+
+// Row implements [schema.Tx].
+func (m migrating) Row(ctx context.Context, query string, dest ...any) error {
+	return m.tx.QueryRowContext(ctx, query).Scan(dest...)
+}
+
+// Script implements [schema.Tx].
+func (m migrating) Script(ctx context.Context, text string) error { return m.Exec(ctx, text) }
 
 // installation returns the file's ID.
 func installation(ctx context.Context, db *sql.DB) (string, error) {
@@ -129,26 +96,6 @@ func installation(ctx context.Context, db *sql.DB) (string, error) {
 		return "", fmt.Errorf("reading the store's ID: %w", err)
 	}
 	return id, nil
-}
-
-// schemaVersion returns how many migrations the file has seen, and refuses a
-// file of another role.
-func schemaVersion(ctx context.Context, tx *sql.Tx, role string) (int, error) {
-	if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS shoal (role TEXT NOT NULL, version INTEGER NOT NULL) STRICT`); err != nil {
-		return 0, err
-	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO shoal SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM shoal)`, role); err != nil {
-		return 0, err
-	}
-	var have string
-	var version int
-	if err := tx.QueryRowContext(ctx, `SELECT role, version FROM shoal`).Scan(&have, &version); err != nil {
-		return 0, err
-	}
-	if have != role {
-		return 0, fmt.Errorf("the file belongs to a %s: give every role a file of its own", have)
-	}
-	return version, nil
 }
 
 // transact runs do in a transaction and commits it if do returns nil.
