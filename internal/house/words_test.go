@@ -13,7 +13,8 @@ import (
 )
 
 // These tests hold the texts of the code to the field's words: what an engineer
-// would search for. Prose for people (README, guides) may use plain words.
+// would search for. Prose for people (README, guides) may use plain words, but none of
+// those that are never used.
 
 // never lists words that comments, texts and identifiers do not use.
 var never = regexp.MustCompile(`(?i)\b(anew|mend(s|ed|ing)?|couriers?|bells?|glanc(e|es|ed|ing)|unwell|hopeless|tend(s|ed|ing|er)?|linger(s|ed|ing)?|whoever|is none|but for|for good)\b`)
@@ -122,6 +123,35 @@ func TestWords(t *testing.T) {
 			t.Logf("%s: %q", s.at, s.text)
 		}
 		t.Errorf("%d lines of comments have a word that is used rarely, at most %d may", len(seldom), limit)
+	}
+}
+
+// TestWordsOfPages: the documentation has none of the words that are never used.
+func TestWordsOfPages(t *testing.T) {
+	names, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"docs/*.md", "docs/*/*.md", "web/sdk/*.md", "examples/*/*.md"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, more...)
+	}
+	if len(names) < 25 {
+		t.Fatalf("only the pages %v", names)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line, rest := range strings.Split(string(text), "\n") {
+			if m := never.FindString(rest); m != "" {
+				t.Errorf("%s:%d: %q: use the field's word (CONTRIBUTING.md)", name, line+1, m)
+			}
+		}
 	}
 }
 
