@@ -168,8 +168,11 @@ const (
 	batchMagic   = "shoalbat"
 	batchVersion = 2
 
+	// batchCauses is how many causes version 1 counted.
+	batchCauses = int(CauseSchema)
+
 	// BatchHeaderSize is the length of the header at the start of a batch file.
-	BatchHeaderSize = len(batchMagic) + 1 + 32 + 32 + 8 + 1 + 13 + 4 + 2*8 + 1 + 8*NumCauses + 4*8 + 4
+	BatchHeaderSize = len(batchMagic) + 1 + 32 + 32 + 8 + 1 + 13 + 4 + 2*8 + 1 + 8*batchCauses + 4*8 + 4
 
 	batchTrailerSize = sha256.Size + signatureSize
 	signatureSize    = 64
@@ -195,8 +198,8 @@ func (h *BatchHeader) append(b []byte) []byte {
 	}
 	b = binary.BigEndian.AppendUint64(b, h.Total)
 	b = append(b, make([]byte, 8)...)
-	b = append(b, uint8(NumCauses))
-	b = append(b, make([]byte, 8*NumCauses+3*8)...)
+	b = append(b, uint8(batchCauses))
+	b = append(b, make([]byte, 8*batchCauses+3*8)...)
 	b = binary.BigEndian.AppendUint64(b, h.Released)
 	return binary.BigEndian.AppendUint32(b, h.RowSize)
 }
@@ -249,10 +252,10 @@ func PeekBatchHeader(b []byte) (BatchHeader, error) {
 // counts reads the places of the counts.
 func (f *fields) counts() (Counts, error) {
 	c := Counts{Received: f.uint64(), Duplicate: f.uint64()}
-	if n := f.uint8(); int(n) != NumCauses {
-		return Counts{}, fmt.Errorf("counts of %d causes, want %d", n, NumCauses)
+	if n := f.uint8(); int(n) != batchCauses {
+		return Counts{}, fmt.Errorf("counts of %d causes, want %d", n, batchCauses)
 	}
-	for i := 1; i <= NumCauses; i++ {
+	for i := 1; i <= batchCauses; i++ {
 		c.Invalid[i] = f.uint64()
 	}
 	c.SuppressedCrowds, c.SuppressedReports = f.uint64(), f.uint64()

@@ -425,7 +425,7 @@ func TestNoCountIsHandedOver(t *testing.T) {
 		t.Errorf("the places of counts hold %+v, want %+v", c, want)
 	}
 	for at := len(head) - 4 - 16; at > len(head)-4-len(binaryCounts())+8; at-- { // all but total, causes' number and rows
-		if head[at] == uint8(NumCauses) {
+		if head[at] == uint8(batchCauses) {
 			continue
 		}
 		bad := bytes.Clone(head)
@@ -437,4 +437,4 @@ func TestNoCountIsHandedOver(t *testing.T) {
 }
 
 // binaryCounts has the length of the counts in a header.
-func binaryCounts() []byte { return make([]byte, 2*8+1+8*NumCauses+4*8) }
+func binaryCounts() []byte { return make([]byte, 2*8+1+8*batchCauses+4*8) }

@@ -18,10 +18,12 @@ const (
 	CauseDecrypt    Cause = 5 // the seal does not open: altered, truncated, or never sealed to this key
 	CauseExtension  Cause = 6 // the extensions are not exactly those that the task lists for this hop
 	CauseSchema     Cause = 7 // the payload is not one that the task's schema describes
+	CauseCredential Cause = 8 // a presentation of a credential does not hold for this report, epoch, crowd and party
+	CauseSpent      Cause = 9 // the client has made all presentations that its credential allows
 )
 
 // NumCauses is the number of causes, which are 1 to NumCauses.
-const NumCauses = int(CauseSchema)
+const NumCauses = int(CauseSpent)
 
 // String returns the cause as a label: lower case letters and underscores.
 func (c Cause) String() string {
@@ -42,6 +44,10 @@ func (c Cause) String() string {
 		return "extension"
 	case CauseSchema:
 		return "schema"
+	case CauseCredential:
+		return "credential"
+	case CauseSpent:
+		return "spent"
 	}
 	return fmt.Sprintf("cause_%d", uint8(c))
 }

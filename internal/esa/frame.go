@@ -1,9 +1,12 @@
 package esa
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
+	"github.com/shoal-project/shoal/crypto/arc"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -66,19 +69,46 @@ type Layer struct {
 	// Next is the next hop's layer; at the analyzer the payload without its
 	// padding. Crowd, extensions and Next are all that is left of the sender.
 	Next []byte
+	// Digest is what presentations in the layer are bound to, zero at hops that ask
+	// for none.
+	Digest [sha256.Size]byte
 }
 
-// An extension is an extension type known to this version. Data of one type
-// have one length, so that reports of a task keep one size.
+// Presentation returns the presentation in the extension of a type, nil without one.
+func (l *Layer) Presentation(kind uint16) []byte {
+	for _, x := range l.Extensions {
+		if x.Type == kind {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+// The types of extensions. 3 is reserved for a second crowd.
+const (
+	ExtensionEpoch uint16 = 1 // presentation of a credential for the epoch
+	ExtensionCrowd uint16 = 2 // presentation of a credential for the crowd, or for the quorum's tag
+)
+
+// An extension is what a hop's layer has of one type. Data of one type have one
+// length, so that reports of a task keep one size.
 type extension struct {
 	kind uint16
-	role task.Role
 	size int
 }
 
-// knownExtension returns what this version knows of an extension type. It
-// knows none yet.
-func knownExtension(uint16) (extension, bool) { return extension{}, false }
+// presented returns the extensions that hold presentations for a hop.
+func presented(t *task.Task, hop int) []extension {
+	var all []extension
+	for _, p := range t.Presentations(t.Hops[hop]) {
+		kind := ExtensionEpoch
+		if p.Kind != task.EpochPresentation {
+			kind = ExtensionCrowd
+		}
+		all = append(all, extension{kind, arc.PresentationSize(p.Limit)})
+	}
+	return all
+}
 
 // A layout is the exact shape of the reports of one task.
 type layout struct {
@@ -98,13 +128,12 @@ func newLayout(t *task.Task, id task.ID) (*layout, error) {
 	if len(t.Hops) == 0 {
 		return nil, fmt.Errorf("task %q: no hops", t.Metric)
 	}
-	extensions := make([]extension, len(t.Extensions))
-	for i, kind := range t.Extensions {
-		x, ok := knownExtension(kind)
-		if !ok {
-			return nil, fmt.Errorf("task %q: extension type %d is not known to this version; a newer program is needed", t.Metric, kind)
-		}
-		extensions[i] = x
+	extensions := make([][]extension, len(t.Hops))
+	for i := range t.Hops {
+		extensions[i] = presented(t, i)
+	}
+	if len(t.Extensions) > 0 { // those of presentations follow from the task's protection
+		return nil, fmt.Errorf("task %q: extension type %d is not known to this version; a newer program is needed", t.Metric, t.Extensions[0])
 	}
 	return layOut(t, id, extensions), nil
 }
@@ -112,7 +141,7 @@ func newLayout(t *task.Task, id task.ID) (*layout, error) {
 // layOut computes the shape from the innermost layer outwards. The crowd's tag
 // goes to the last shuffler only: the first one, which sees where a report
 // comes from, then does not see which crowd it is in.
-func layOut(t *task.Task, id task.ID, extensions []extension) *layout {
+func layOut(t *task.Task, id task.ID, extensions [][]extension) *layout {
 	l := &layout{id: id, hops: make([]hopLayout, len(t.Hops)), payload: int(t.PayloadSize)}
 	next := l.payload
 	for i := len(t.Hops) - 1; i >= 0; i-- {
@@ -120,11 +149,7 @@ func layOut(t *task.Task, id task.ID, extensions []extension) *layout {
 		h.role = t.Hops[i].Role
 		h.crowd = h.role == task.Shuffler && i == len(t.Hops)-2
 		h.next = next
-		for _, x := range extensions {
-			if x.role == h.role {
-				h.extensions = append(h.extensions, x)
-			}
-		}
+		h.extensions = extensions[i]
 		next = h.layerSize(X25519)
 	}
 	return l
@@ -145,6 +170,49 @@ func (h *hopLayout) extensionsSize() int {
 		n += 2 + 2 + x.size
 	}
 	return n
+}
+
+// presents reports whether the layer has presentations of credentials.
+func (h *hopLayout) presents() bool {
+	return slices.ContainsFunc(h.extensions, func(x extension) bool { return isPresentation(x.kind) })
+}
+
+func isPresentation(kind uint16) bool { return kind == ExtensionEpoch || kind == ExtensionCrowd }
+
+const digestDomain = "shoal report digest v1"
+
+// digest returns what presentations are bound to: all of the layer but themselves.
+//
+//	SHA-256("shoal report digest v1" || header || len(crowd) u8 || crowd ||
+//	        len(others) u16 || others || next)
+//
+// others are the extensions that are no presentations, encoded as in the layer.
+func (h *hopLayout) digest(header []byte, tag CrowdTag, extensions []Extension, next []byte) [sha256.Size]byte {
+	sum := sha256.New()
+	sum.Write([]byte(digestDomain))
+	sum.Write(header)
+	if h.crowd {
+		sum.Write([]byte{uint8(len(tag))})
+		sum.Write(tag[:])
+	} else {
+		sum.Write([]byte{0})
+	}
+	var others []byte
+	for _, x := range extensions {
+		if !isPresentation(x.Type) {
+			others = x.append(others)
+		}
+	}
+	sum.Write(binary.BigEndian.AppendUint16(nil, uint16(len(others))))
+	sum.Write(others)
+	sum.Write(next)
+	return [sha256.Size]byte(sum.Sum(nil))
+}
+
+func (x Extension) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint16(b, x.Type)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(x.Data)))
+	return append(b, x.Data...)
 }
 
 func (h *hopLayout) layerSize(kem KEM) int {
@@ -184,9 +252,7 @@ func (h *hopLayout) appendPlaintext(b []byte, tag CrowdTag, extensions []Extensi
 		if x.Type != want.kind || len(x.Data) != want.size {
 			return nil, fmt.Errorf("extension %d with %d bytes, want %d with %d", x.Type, len(x.Data), want.kind, want.size)
 		}
-		b = binary.BigEndian.AppendUint16(b, x.Type)
-		b = binary.BigEndian.AppendUint16(b, uint16(len(x.Data)))
-		b = append(b, x.Data...)
+		b = x.append(b)
 	}
 	if len(next) != h.next {
 		return nil, fmt.Errorf("next layer of %d bytes, want %d", len(next), h.next)

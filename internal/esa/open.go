@@ -107,12 +107,15 @@ func (o *Opener) open(h *Header, key *PrivateKey, layer []byte) (Layer, error) {
 	if err != nil {
 		return Layer{}, refuse(CauseDecrypt, err.Error())
 	}
-	return o.read(plaintext)
+	return o.read(layer[:headerSize], plaintext)
 }
 
-// read reads what was sealed. The result aliases plaintext.
-func (o *Opener) read(plaintext []byte) (Layer, error) {
+// read reads what was sealed under a header. The result aliases plaintext.
+func (o *Opener) read(header, plaintext []byte) (Layer, error) {
 	l, err := o.hop.parsePlaintext(plaintext)
+	if err == nil && len(o.hop.extensions) > 0 && o.hop.presents() {
+		l.Digest = o.hop.digest(header, l.Crowd, l.Extensions, l.Next)
+	}
 	if err != nil || !o.last {
 		return l, err
 	}

@@ -214,7 +214,7 @@ func FuzzReport(f *testing.F) {
 // client can reach with a proper seal.
 func FuzzLayer(f *testing.F) {
 	w := newWorld(f, X25519, X25519)
-	l := layOut(w.task, w.id, []extension{{3, 1, 4}, {5, 2, 9}, {9, 1, 2}})
+	l := layOut(w.task, w.id, [][]extension{{{3, 4}, {9, 2}}, {{5, 9}}})
 	for i := range l.hops {
 		var x []Extension
 		for _, want := range l.hops[i].extensions {

@@ -81,7 +81,7 @@ func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 				r.Cause = CauseDecrypt
 				continue
 			}
-			layer, err := o.read(plaintext)
+			layer, err := o.read(r.Report[:headerSize], plaintext)
 			r.Layer, r.Cause = layer, CauseOf(err)
 		}
 		from = end

@@ -266,7 +266,7 @@ func TestLayersThatOnlyAClientCouldMake(t *testing.T) {
 
 func TestExtensionsMustBeTheTasks(t *testing.T) {
 	w := newWorld(t, X25519, X25519)
-	l := layOut(w.task, w.id, []extension{{3, task.Shuffler, 4}, {5, task.Analyzer, 9}, {9, task.Shuffler, 2}})
+	l := layOut(w.task, w.id, [][]extension{{{3, 4}, {9, 2}}, {{5, 9}}})
 	h := &l.hops[0]
 	next := make([]byte, h.next)
 	both := []Extension{{3, []byte("abcd")}, {9, []byte("ef")}}
@@ -327,7 +327,7 @@ func TestRefusal(t *testing.T) {
 		}
 		seen[label] = true
 	}
-	if Cause(NumCauses+1).String() != "cause_8" {
+	if Cause(NumCauses+1).String() != "cause_10" {
 		t.Errorf("label %q", Cause(NumCauses+1))
 	}
 }

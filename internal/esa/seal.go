@@ -1,6 +1,7 @@
 package esa
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -45,22 +46,58 @@ func (s *Sealer) ReportSize() int { return s.layout.hops[0].layerSize(KEM(s.keys
 // have nothing in common that a hop before the analyzer could see, but the
 // crowd's tag at the last shuffler.
 func (s *Sealer) Seal(e task.Epoch, tag CrowdTag, payload []byte) ([]byte, error) {
+	return s.SealShowing(e, tag, payload, nil)
+}
+
+// A Presenter makes the presentations that hop i of a task asks for, bound to a digest:
+// in the order of [task.Task.Presentations].
+type Presenter func(i int, digest [sha256.Size]byte) ([][]byte, error)
+
+// SealShowing is Seal for tasks that require credentials: present is called for each
+// hop that asks for presentations, the last hop first.
+func (s *Sealer) SealShowing(e task.Epoch, tag CrowdTag, payload []byte, present Presenter) ([]byte, error) {
 	next, err := task.Pad(payload, s.layout.payload)
 	if err != nil {
 		return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 	}
 	for i := len(s.layout.hops) - 1; i >= 0; i-- {
 		h := &s.layout.hops[i]
-		plaintext, err := h.appendPlaintext(make([]byte, 0, h.plaintextSize()), tag, nil, next)
+		header := Header{Version: Version, Role: h.role, Key: s.keys[i].ID, Task: s.layout.id, Epoch: e}
+		shown, err := h.present(i, header, tag, next, present)
 		if err != nil {
 			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 		}
-		header := Header{Version: Version, Role: h.role, Key: s.keys[i].ID, Task: s.layout.id, Epoch: e}
+		plaintext, err := h.appendPlaintext(make([]byte, 0, h.plaintextSize()), tag, shown, next)
+		if err != nil {
+			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
+		}
 		if next, err = sealLayer(s.public[i], header, plaintext); err != nil {
 			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 		}
 	}
 	return next, nil
+}
+
+// present returns the extensions of hop i's layer.
+func (h *hopLayout) present(i int, header Header, tag CrowdTag, next []byte, present Presenter) ([]Extension, error) {
+	if !h.presents() {
+		return nil, nil
+	}
+	if present == nil {
+		return nil, fmt.Errorf("the %v asks for credentials, and there are none", h.role)
+	}
+	shown, err := present(i, h.digest(header.append(nil), tag, nil, next))
+	if err != nil {
+		return nil, err
+	}
+	if len(shown) != len(h.extensions) {
+		return nil, fmt.Errorf("%d presentations for the %v, want %d", len(shown), h.role, len(h.extensions))
+	}
+	all := make([]Extension, len(shown))
+	for j, b := range shown {
+		all[j] = Extension{Type: h.extensions[j].kind, Data: b}
+	}
+	return all, nil
 }
 
 // ChooseKeys returns for each hop the first key of its config that is valid at

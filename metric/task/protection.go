@@ -88,6 +88,50 @@ func (p *Protection) implemented() error {
 	return fmt.Errorf("it asks for %s, which this version does not give; a newer program is needed", missing)
 }
 
+// A PresentationKind is what a presentation of a credential is counted by.
+type PresentationKind uint8
+
+// The kinds.
+const (
+	EpochPresentation  PresentationKind = 1 // all reports of an epoch
+	CrowdPresentation  PresentationKind = 2 // those of a crowd in a salt window
+	QuorumPresentation PresentationKind = 3 // those of a quorum tag in an epoch
+)
+
+// A Presentation is one of a credential that a party asks for: each client has Limit
+// of its kind.
+type Presentation struct {
+	Kind  PresentationKind
+	Limit uint32
+}
+
+// Presentations returns which presentations a party of the task asks for with each
+// report or request, by kind: what clients show, what the party verifies and what a
+// plan states. It returns nothing for tasks without credentials and for parties that
+// ask for none.
+func (t *Task) Presentations(p Party) []Presentation {
+	if t.Protection.CredentialEpochs == 0 {
+		return nil
+	}
+	switch p.Role {
+	case Shuffler:
+		all := []Presentation{{EpochPresentation, t.PerEpoch}}
+		if n := len(t.Hops); n > 1 && bytes.Equal(t.Hops[n-2].Identity, p.Identity) {
+			all = append(all, Presentation{CrowdPresentation, t.PerCrowd})
+		}
+		return all
+	case Analyzer:
+		if t.Hardened() {
+			return []Presentation{{QuorumPresentation, 1}}
+		}
+	case Leader, Helper:
+		return []Presentation{{EpochPresentation, 1}}
+	case Randomness:
+		return []Presentation{{EpochPresentation, t.Protection.Evaluations}}
+	}
+	return nil
+}
+
 func (p *Protection) none() bool {
 	return p.Relay.unused() && p.CredentialEpochs == 0 && p.Randomness.unused() && p.Evaluations == 0
 }

@@ -3,11 +3,13 @@ package encoder
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/shoal-project/shoal/crypto/secretshare"
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -130,6 +132,18 @@ func (e *Encoder) Tag(f Fragment, epoch task.Epoch) esa.CrowdTag {
 // see [esa.ChooseKeys]. Sealed twice, a fragment gives two reports that count
 // twice, and for a quorum hold two shares: a retry must send the same bytes.
 func (e *Encoder) Seal(f Fragment, epoch task.Epoch, keys []task.Key) ([]byte, error) {
+	return e.SealShowing(f, epoch, keys, nil)
+}
+
+// Credentials allocate the nonces of presentations of a client's credentials for one
+// report, durably; [credential.Wallet] does.
+type Credentials interface {
+	Allocate(t *task.Task, e task.Epoch, tag []byte) (*credential.Shown, error)
+}
+
+// SealShowing is Seal for a task that requires credentials. Each call uses up a nonce
+// of each presentation, also if the report is not sent.
+func (e *Encoder) SealShowing(f Fragment, epoch task.Epoch, keys []task.Key, c Credentials) ([]byte, error) {
 	if !e.task.Covers(epoch) {
 		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, ErrEpoch)
 	}
@@ -141,7 +155,26 @@ func (e *Encoder) Seal(f Fragment, epoch task.Epoch, keys []task.Key) ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
 	}
-	return s.Seal(epoch, e.Tag(f, epoch), content)
+	tag := e.Tag(f, epoch)
+	present, err := e.presenter(epoch, tag, c)
+	if err != nil {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
+	}
+	return s.SealShowing(epoch, tag, content, present)
+}
+
+// presenter allocates what one report shows, nothing if the task asks for nothing.
+func (e *Encoder) presenter(epoch task.Epoch, tag esa.CrowdTag, c Credentials) (esa.Presenter, error) {
+	if e.task.Protection.CredentialEpochs == 0 || c == nil { // without credentials the sealer refuses
+		return nil, nil
+	}
+	shown, err := c.Allocate(e.task, epoch, tag[:])
+	if err != nil {
+		return nil, err
+	}
+	return func(i int, digest [sha256.Size]byte) ([][]byte, error) {
+		return shown.Present(e.task.Hops[i], credential.Binding(e.id, digest))
+	}, nil
 }
 
 // content returns what the analyzer will find: the payload or, for a quorum, the

@@ -163,6 +163,14 @@ func (w *World) SealTagged(t testing.TB, e task.Epoch, tag esa.CrowdTag, payload
 	return report
 }
 
+// SealShowing seals any payload under any tag, with presentations of credentials.
+func (w *World) SealShowing(t testing.TB, e task.Epoch, tag esa.CrowdTag, payload []byte, present esa.Presenter) []byte {
+	t.Helper()
+	report, err := w.sealer.SealShowing(e, tag, payload, present)
+	must(t, err)
+	return report
+}
+
 // Seal seals any payload, under the tag of the crowd that material describes.
 func (w *World) Seal(t testing.TB, e task.Epoch, material string, payload []byte) []byte {
 	t.Helper()

@@ -29,6 +29,8 @@ type stage struct {
 	total     *dp.Total // decides on the minimum, with noise; nil where it is exact
 	seed      dp.Seed
 	threshold dp.Threshold // nil at all hops but the last shuffler
+	showing   *showing     // nil if the task requires no credentials here
+	spent     numbers      // reports whose credentials others have spent; nil for none
 }
 
 // errUndersized is returned if a batch has fewer distinct valid reports than the
@@ -45,7 +47,7 @@ func (s *stage) dataset(step string) string { return s.name + "-" + step }
 // datasets are all the names that a stage may use.
 func (s *stage) datasets() []string {
 	var all []string
-	for _, step := range []string{"records", "marks"} {
+	for _, step := range []string{"records", "marks", "shown"} {
 		all = append(all, s.dataset(step))
 	}
 	return all
@@ -83,6 +85,11 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (resu
 	if err != nil {
 		return result{counts: counts}, fmt.Errorf("opening reports: %w", err)
 	}
+	var spent uint64
+	if s.spent, spent, err = s.findSpent(ctx, counts.Received); err != nil {
+		return result{counts: counts}, err
+	}
+	counts.Invalid[esa.CauseSpent] += spent
 	crowds, goOn, err := s.decide(ctx, counts.Received)
 	if err != nil {
 		return result{counts: counts}, fmt.Errorf("applying the threshold: %w", err)
@@ -94,7 +101,7 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (resu
 	}
 	counts.SuppressedCrowds, counts.SuppressedReports = crowds.suppressed, crowds.suppressedReports
 	counts.Dropped, counts.Released = crowds.dropped, crowds.valid-crowds.suppressedReports-crowds.dropped
-	return result{counts, total, goOn}, s.engine.Remove(ctx, s.dataset("marks"))
+	return result{counts, total, goOn}, s.engine.Remove(ctx, s.dataset("marks"), s.dataset("shown"))
 }
 
 // enough decides whether there are enough distinct valid reports, and what is
@@ -127,6 +134,14 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 		return esa.Counts{}, err
 	}
 	defer marks.Abort()
+	show, err := s.createShown(ctx)
+	if err != nil {
+		return esa.Counts{}, err
+	}
+	if show == nil {
+		show = noRows{}
+	}
+	defer show.Abort()
 	var counts esa.Counts
 	open := func(before uint64, reports [][]byte, r *openedReports) { s.openSome(o, before, reports, r) }
 	for r, err := range hop.Rounds(reports, s.workers, open) {
@@ -134,7 +149,7 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 			err = ctx.Err()
 		}
 		if err == nil {
-			err = errors.Join(records.Write(r.records), marks.Write(r.marks))
+			err = errors.Join(records.Write(r.records), marks.Write(r.marks), show.Write(r.shown))
 		}
 		if err != nil {
 			return esa.Counts{}, err
@@ -147,22 +162,31 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 	if counts.Received > maxNumber {
 		return counts, fmt.Errorf("%d reports in a batch, at most %d can be numbered", counts.Received, uint64(maxNumber))
 	}
-	return counts, errors.Join(records.Close(), marks.Close())
+	return counts, errors.Join(records.Close(), marks.Close(), show.Close())
 }
 
-// openedReports are what became of some reports: rows of records and of marks.
+// noRows is the writer of a dataset that there is not.
+type noRows struct{}
+
+func (noRows) Write([]byte) error { return nil }
+func (noRows) Close() error       { return nil }
+func (noRows) Abort()             {}
+
+// openedReports are what became of some reports: rows of records, of marks, and of
+// what they show of credentials.
 type openedReports struct {
-	records, marks []byte
-	counts         esa.Counts // received and invalid
+	records, marks, shown []byte
+	scratch               []byte
+	counts                esa.Counts // received and invalid
 }
 
 // openSome opens reports, the first of which has a number.
 func (s *stage) openSome(o order, number uint64, reports [][]byte, r *openedReports) {
-	r.records, r.marks, r.counts = r.records[:0], r.marks[:0], esa.Counts{Received: uint64(len(reports))}
+	r.records, r.marks, r.shown, r.counts = r.records[:0], r.marks[:0], r.shown[:0], esa.Counts{Received: uint64(len(reports))}
 	for opened := range s.opened(reports) {
 		if opened.Cause != 0 {
 			r.counts.Invalid[opened.Cause]++
-		} else {
+		} else if s.show(number, &opened, r) {
 			r.add(o, number, opened, s.tagSize())
 		}
 		number++
@@ -226,7 +250,7 @@ func (s *stage) distinct(ctx context.Context, each func(mark []byte, first bool)
 	var last []byte
 	return s.rows(ctx, s.dataset("marks"), func(mark []byte) error {
 		about := mark[:crowdWidth+keyWidth]
-		if bytes.Equal(about, last) {
+		if bytes.Equal(about, last) || s.spent != nil && s.spent.has(numberOf(mark[crowdWidth+keyWidth:])) {
 			return nil
 		}
 		first := len(last) == 0 || !bytes.Equal(mark[:crowdWidth], last[:crowdWidth])

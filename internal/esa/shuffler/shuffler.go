@@ -19,6 +19,7 @@ import (
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/engine"
 	"github.com/shoal-project/shoal/internal/esa"
@@ -45,6 +46,9 @@ type Config struct {
 	Keys     Keys             // see [Shuffler.SetKeys]
 	Tasks    []*task.Task     // each names Identity as one of its shufflers
 	Client   *http.Client     // to reach the hops after this one; redirects are not followed
+
+	// Issuer issues and verifies the credentials of the tasks that require some.
+	Issuer *credential.Issuer
 
 	MaxReports  int64         // reports a batch; default 100 million
 	MaxHandOver int64         // bytes of a batch taken from the hop before; default 64 GiB
@@ -193,6 +197,9 @@ func (s *Shuffler) host(t *task.Task) error {
 	if h.hop < 0 || h.hop == len(t.Hops)-1 {
 		return fmt.Errorf("task %q names this identity as none of its shufflers", t.Metric)
 	}
+	if len(t.Presentations(t.Hops[h.hop])) > 0 && s.config.Issuer == nil {
+		return fmt.Errorf("task %q requires credentials, and there is no issuer", t.Metric)
+	}
 	if h.next().Role == task.Analyzer {
 		if h.threshold, err = s.rules.Threshold(t.Threshold); err != nil {
 			return fmt.Errorf("task %q: %w", t.Metric, err)
@@ -281,6 +288,8 @@ func (s *Shuffler) Close() error {
 //	PUT  /tasks/{task}/batches/{batch}  a batch, at later hops
 //	PUT  /tasks/{task}/statement        which epochs are complete, at later hops
 //	GET  /keys/shuffler                 the shuffler's own key config
+//
+// and what the issuer serves, see [credential.Issuer.Handler].
 func (s *Shuffler) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /tasks/{task}/reports", s.postReport)
@@ -288,6 +297,9 @@ func (s *Shuffler) Handler() http.Handler {
 	mux.HandleFunc("PUT /tasks/{task}/batches/{batch}", s.putBatch)
 	mux.HandleFunc("PUT /tasks/{task}/statement", s.takeStatement)
 	mux.HandleFunc("GET /keys/shuffler", s.getKeys)
+	if s.config.Issuer != nil {
+		mux.Handle("/tasks/{task}/credentials/", s.config.Issuer.Handler())
+	}
 	return mux
 }
 

@@ -79,6 +79,9 @@ func (s *Shuffler) Tick(ctx context.Context) error {
 	}
 	if ctx.Err() == nil {
 		errs = append(errs, s.state(ctx))
+		if s.config.Issuer != nil {
+			errs = append(errs, s.config.Issuer.Tick())
+		}
 	}
 	return errors.Join(append(errs, ctx.Err())...)
 }
@@ -219,8 +222,13 @@ func (s *Shuffler) sources(b Batch) []Batch {
 func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	started := s.config.Clock.Now()
 	opener := h.opener.Load()
+	shows, err := s.showingOf(ctx, h, b)
+	if err != nil {
+		return fmt.Errorf("verifying credentials: %w", err)
+	}
 	st := &stage{
-		engine: s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
+		showing: shows,
+		engine:  s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
 		openMany: hop.OpenMany(opener, h.task, b.Epoch), nextSize: opener.NextSize(),
 		minBatch: uint64(h.task.MinBatch), total: h.total, seed: b.Seed, threshold: h.threshold,
 	}
@@ -261,6 +269,9 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 // the same salt window, and otherwise gives them up to be destroyed.
 func (s *Shuffler) tooSmall(ctx context.Context, h *hosted, b Batch, sources []Batch) error {
 	b.Seed = dp.Seed{}
+	if err := s.forgetSpent(h, b); err != nil {
+		return fmt.Errorf("removing spent tags: %w", err)
+	}
 	next := b.Epoch + 1
 	if h.hop > 0 || h.task.SaltWindow(next) != h.task.SaltWindow(b.Epoch) || !h.task.Covers(next) {
 		b.State = Discarded

@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/engine"
 	"github.com/shoal-project/shoal/internal/esa"
@@ -39,6 +40,7 @@ type chain struct {
 	a       *analyzer.Analyzer
 	metrics recorder
 	exact   exactCounts
+	issuer  *credential.Issuer // may be nil
 }
 
 // newChain starts a chain of one shuffler and an analyzer on perfect disks.
@@ -52,10 +54,22 @@ func newModel() shuffler.Store { return shufflertest.NewModel() }
 // newChainOf starts the first shuffler of several, and the analyzer.
 func newChainOf(t testing.TB, shufflers int, edit func(*task.Task)) *chain {
 	t.Helper()
+	return startChain(t, hoptest.New(t, shufflers, edit), func(*chain) {})
+}
+
+// newChainWith is newChain with something to do before the start.
+func newChainWith(t testing.TB, edit func(*task.Task), before func(*chain)) *chain {
+	t.Helper()
+	return startChain(t, hoptest.New(t, 1, edit), before)
+}
+
+func startChain(t testing.TB, w *hoptest.World, before func(*chain)) *chain {
+	t.Helper()
 	c := &chain{
-		World: hoptest.New(t, shufflers, edit), engine: hoptest.NewEngine(), store: newModel(), fs: durable.Mem(),
+		World: w, engine: hoptest.NewEngine(), store: newModel(), fs: durable.Mem(),
 		aStore: analyzertest.NewModel(), aFS: durable.Mem(),
 	}
+	before(c)
 	must(t, c.startShuffler(t))
 	must(t, c.startAnalyzer(t))
 	return c
@@ -71,10 +85,13 @@ func must(t testing.TB, err error) {
 func (c *chain) startShuffler(t testing.TB) error {
 	p := c.Parties[0]
 	c.seeds++
+	if c.issuer != nil {
+		c.issuer = c.startIssuer(t)
+	}
 	s, err := shuffler.New(t.Context(), shuffler.Config{
 		Store: c.store, FS: c.fs, Dir: "shuffler", Engine: c.engine, Clock: c.Clock, Rand: hoptest.Random(c.seeds),
 		Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(), MaxReports: 1 << 20, Workers: 2,
-		Metrics: &c.metrics, Lost: c.lost, Since: c.since,
+		Metrics: &c.metrics, Lost: c.lost, Since: c.since, Issuer: c.issuer,
 	})
 	if err != nil {
 		return err

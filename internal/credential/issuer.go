@@ -1,0 +1,315 @@
+package credential
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/crypto/arc"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// keep is how long a key outlives the last report of its period at the first hop.
+const keep = 14 * 24 * time.Hour
+
+// maxContexts bounds the presentation contexts that are kept, of about 8 kB each.
+const maxContexts = 2048
+
+// An IssuerConfig is what an [Issuer] is made of. All but Clock and Rand must be given.
+type IssuerConfig struct {
+	FS    durable.FS // holds Dir
+	Dir   string     // of this issuer alone; outside backups: see the package documentation
+	Role  task.Role
+	Party []byte       // the identity key, public
+	Tasks []*task.Task // those in which the party has the role; those without credentials are passed over
+	Gates []Gate       // all of them must admit a client
+	// Sign signs what is announced for a slot: the bytes that clients get.
+	Sign  func(s Slot, announcement []byte) ([]byte, error)
+	Clock clock.Clock
+	Rand  io.Reader // keys; default: crypto/rand
+}
+
+// An Issuer issues credentials of one party, and verifies them. It is safe for
+// concurrent use.
+type Issuer struct {
+	c        IssuerConfig
+	tasks    map[task.ID]issued
+	contexts *arc.Contexts
+	store    store
+
+	mu   sync.Mutex
+	open map[Slot]*period // by name of the slot
+}
+
+// issued is a task for whose reports credentials are issued.
+type issued struct {
+	task  *task.Task
+	party task.Party
+}
+
+// A period is a slot whose key is there.
+type period struct {
+	slot      Slot
+	key       *arc.PrivateKey
+	verifier  *arc.Verifier
+	announced []byte // signed
+
+	mu   sync.Mutex // guards list
+	list *list      // nil: to be opened
+}
+
+var (
+	// ErrNoKey means that no credential was issued for a slot.
+	ErrNoKey = errors.New("no credentials were issued for this period")
+	// ErrLost means that a key that had been announced is missing or damaged.
+	ErrLost = errors.New("the key of this period is lost: restore its folder")
+	// errUsed means that another request of the same client was answered.
+	errUsed = errors.New("a credential was issued for another request")
+	// errPeriod means a period that is neither the present nor the next.
+	errPeriod = errors.New("neither the present period nor the next")
+)
+
+// NewIssuer returns the issuer of a party.
+func NewIssuer(c IssuerConfig) (*Issuer, error) {
+	if c.FS == nil || c.Dir == "" || c.Sign == nil || len(c.Party) != 32 {
+		return nil, errors.New("starting issuer: files, directory, identity and signer must be given")
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	i := &Issuer{c: c, tasks: map[task.ID]issued{}, contexts: arc.NewContexts(maxContexts), open: map[Slot]*period{}}
+	for _, t := range c.Tasks {
+		id, err := t.ID()
+		if err != nil {
+			return nil, fmt.Errorf("starting issuer: %w", err)
+		}
+		at := slices.IndexFunc(t.Parties(), func(p task.Party) bool { return p.Role == c.Role && string(p.Identity) == string(c.Party) })
+		if at < 0 || len(t.Presentations(t.Parties()[at])) == 0 {
+			continue
+		}
+		i.tasks[id] = issued{t, t.Parties()[at]}
+	}
+	if len(i.tasks) > 0 && len(c.Gates) == 0 {
+		return nil, errors.New("starting issuer: a task requires credentials, but there is no gate that says who gets one")
+	}
+	i.store = store{fs: c.FS, dir: c.Dir}
+	if err := i.store.load(); err != nil {
+		return nil, fmt.Errorf("starting issuer: %w", err)
+	}
+	return i, nil
+}
+
+// Lost returns the names of the slots whose keys or lists were there and are missing or
+// damaged: of their periods nothing is issued or verified.
+func (i *Issuer) Lost() []string { return i.store.lostSlots() }
+
+// Tick destroys the keys, lists and spent tags of periods of which no report can be
+// taken any more.
+func (i *Issuer) Tick() error {
+	now := i.c.Clock.Now()
+	gone, err := i.store.expire(now.Unix())
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for s := range i.open {
+		if slices.Contains(gone, s.name()) {
+			delete(i.open, s)
+		}
+	}
+	return err
+}
+
+// slot returns the slot of a task that starts at a time, if it is that of the present
+// period or the next.
+func (i *Issuer) slot(of issued, start int64) (Slot, error) {
+	now := i.c.Clock.Now()
+	e := of.task.EpochAt(now)
+	_, end := of.task.CredentialPeriod(e)
+	for _, e := range []task.Epoch{e, end} {
+		if s, ok := SlotOf(of.task, of.party, e); ok && s.Start == start && s.End > of.task.NotBefore && s.Start < of.task.Expires {
+			return s, nil
+		}
+	}
+	return Slot{}, errPeriod
+}
+
+// period returns the slot's key, which it makes if it never was there.
+func (i *Issuer) period(of issued, s Slot) (*period, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	p, err := i.known(s)
+	if !errors.Is(err, ErrNoKey) {
+		return p, err
+	}
+	key, err := arc.GenerateKey(i.c.Rand)
+	if err != nil {
+		return nil, err
+	}
+	_, end := of.task.CredentialPeriod(of.task.EpochAt(time.Unix(s.Start, 0)))
+	if err := i.store.create(s.name(), key, of.task.Closes(end-1).Add(keep).Unix()); err != nil {
+		return nil, err
+	}
+	return i.enter(s, key)
+}
+
+// known returns the slot's key if it is there. The caller holds mu.
+func (i *Issuer) known(s Slot) (*period, error) {
+	if p := i.open[s]; p != nil {
+		return p, nil
+	}
+	key, err := i.store.key(s.name())
+	if err != nil {
+		return nil, err
+	}
+	return i.enter(s, key)
+}
+
+func (i *Issuer) enter(s Slot, key *arc.PrivateKey) (*period, error) {
+	p := &period{slot: s, key: key, verifier: key.Verifier(s.RequestContext())}
+	a := &announcement{public: key.Public()}
+	for _, g := range i.c.Gates {
+		g.announce(a)
+	}
+	var err error
+	if p.announced, err = i.c.Sign(s, a.encode()); err != nil {
+		return nil, fmt.Errorf("announcing a credential key: %w", err)
+	}
+	i.open[s] = p
+	return p, nil
+}
+
+// Announcement returns what the party announces for the period of t that starts at a
+// time, in Unix seconds, signed.
+func (i *Issuer) Announcement(id task.ID, start int64) ([]byte, error) {
+	of, ok := i.tasks[id]
+	if !ok {
+		return nil, errPeriod
+	}
+	s, err := i.slot(of, start)
+	if err != nil {
+		return nil, err
+	}
+	p, err := i.period(of, s)
+	if err != nil {
+		return nil, err
+	}
+	return p.announced, nil
+}
+
+// issue answers an application. The answer to an equal one is equal.
+func (i *Issuer) issue(ctx context.Context, of issued, a *application) ([]byte, error) {
+	var names []byte
+	for _, g := range i.c.Gates {
+		name, err := g.admit(ctx, a, i.c.Clock.Now())
+		if err != nil {
+			return nil, err
+		}
+		names = append(append(names, uint8(len(name)>>8), uint8(len(name))), name...)
+	}
+	p, err := i.period(of, a.slot)
+	if err != nil {
+		return nil, err
+	}
+	q, err := arc.ParseRequest(a.request)
+	if err != nil {
+		return nil, err
+	}
+	response, err := p.key.Issue(p.key.Randomness(q), q)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(names, func(b byte) bool { return b != 0 }) { // some gate tells clients apart
+		if err := i.enlist(p, names, a.request); err != nil {
+			return nil, err
+		}
+	}
+	return response.Bytes(), nil
+}
+
+// enlist notes durably which request of a client was answered.
+func (i *Issuer) enlist(p *period, client, request []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.list == nil {
+		l, err := i.store.list(p.slot.name())
+		if err != nil {
+			return err
+		}
+		p.list = l
+	}
+	mac := hmac.New(sha256.New, p.key.Bytes())
+	mac.Write([]byte("shoal credential client v1"))
+	mac.Write(client)
+	return p.list.add(row{client: [16]byte(mac.Sum(nil)[:16]), request: sha256.Sum256(request)})
+}
+
+// A Verifier checks presentations of the credentials of one slot. It is safe for use
+// by several goroutines.
+type Verifier struct {
+	key      *arc.Verifier
+	contexts *arc.Contexts
+}
+
+// Verifier returns the verifier of the credentials that the issuer's party asks for
+// with reports of t, whose ID is id, in epoch e. It fails with [ErrNoKey] if none were
+// issued, and [ErrLost] if their key is gone.
+func (i *Issuer) Verifier(id task.ID, e task.Epoch) (*Verifier, error) {
+	of, ok := i.tasks[id]
+	if !ok {
+		return nil, ErrNoKey
+	}
+	s, ok := SlotOf(of.task, of.party, e)
+	if !ok {
+		return nil, ErrNoKey
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	p, err := i.known(s)
+	if err != nil {
+		return nil, err
+	}
+	return &Verifier{p.verifier, i.contexts}, nil
+}
+
+// Verify checks a presentation in a context with its binding, and returns its tag.
+func (v *Verifier) Verify(c Context, presentation, binding []byte) (arc.Tag, error) {
+	p, err := arc.ParsePresentation(presentation, c.Limit)
+	if err != nil {
+		return arc.Tag{}, err
+	}
+	of, err := v.contexts.Get(c.Data[:], c.Limit)
+	if err != nil {
+		return arc.Tag{}, err
+	}
+	return v.key.Verify(of, p, binding)
+}
+
+// SpentDir returns the folder for the tags that were spent with the credentials that
+// the issuer's party asks for with reports of t in epoch e. It is destroyed with the
+// key.
+func (i *Issuer) SpentDir(id task.ID, e task.Epoch) (string, error) {
+	of := i.tasks[id]
+	if of.task == nil {
+		return "", ErrNoKey
+	}
+	s, ok := SlotOf(of.task, of.party, e)
+	if !ok {
+		return "", ErrNoKey
+	}
+	return i.store.spentDir(s.name()), nil
+}
+
+// compareNames orders names of slots.
+func compareNames(a, b entry) int { return cmp.Compare(a.Slot, b.Slot) }
