@@ -17,7 +17,8 @@
 //		plaintext, err := keys[i].Open(nil, aad[i], sealed[i])
 //	}
 //
-// [Seal] seals a message under a key of its own.
+// [Seal] seals a message under a key of its own. [Senders] prepares several messages
+// together, to one key or to several.
 //
 // # Security
 //

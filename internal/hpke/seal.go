@@ -13,9 +13,8 @@ var ErrKey = errors.New("hpke: the public key has small order")
 
 // Seal seals one message to a public key, in a context of its own: SealBase of RFC
 // 9180, section 6.1. It appends the ciphertext to dst, which may be empty but not
-// overlap plaintext, and returns the encapsulated key beside it. Half of the time of
-// crypto/hpke, which multiplies by the base point as by any other, is saved. It fails
-// with [ErrKey].
+// overlap plaintext, and returns the encapsulated key beside it. It takes half of the time
+// of crypto/hpke, and less where package x25519 has AVX2. It fails with [ErrKey].
 func Seal(dst []byte, public *[Size]byte, info, aad, plaintext []byte) (encapsulated [Size]byte, sealed []byte, err error) {
 	var ephemeral [Size]byte
 	rand.Read(ephemeral[:]) // does not fail
@@ -24,18 +23,23 @@ func Seal(dst []byte, public *[Size]byte, info, aad, plaintext []byte) (encapsul
 
 // seal is Seal with the private half of the encapsulated key.
 func seal(dst []byte, ephemeral, public *[Size]byte, info, aad, plaintext []byte) (encapsulated [Size]byte, sealed []byte, err error) {
-	shared := x25519.Multiply(ephemeral, public)
+	encapsulateds, shared := x25519.Agree([][Size]byte{*ephemeral}, [][Size]byte{*public})
+	sealed, err = sealAgreed(dst, &shared[0], &encapsulateds[0], public, info, aad, plaintext)
+	return encapsulateds[0], sealed, err
+}
+
+// sealAgreed is Seal after the key agreement.
+func sealAgreed(dst []byte, shared *x25519.Shared, encapsulated, public *[Size]byte, info, aad, plaintext []byte) ([]byte, error) {
 	agreed, ok := shared.Secret()
 	if !ok {
-		return encapsulated, nil, ErrKey
+		return nil, ErrKey
 	}
-	encapsulated = x25519.Public(ephemeral)
 	r := Receiver{public: *public, context: contextOf(info)}
 	k := MessageKey{ok: true}
-	r.derive(&k, &agreed, &encapsulated)
+	r.derive(&k, &agreed, encapsulated)
 	gcm, err := k.aead()
 	if err != nil {
-		return encapsulated, nil, err
+		return nil, err
 	}
-	return encapsulated, gcm.Seal(dst, k.nonce[:nonceSize], plaintext, aad), nil
+	return gcm.Seal(dst, k.nonce[:nonceSize], plaintext, aad), nil
 }
