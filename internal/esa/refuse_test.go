@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -218,7 +219,7 @@ func TestLayersThatOnlyAClientCouldMake(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := Header{Version: Version, Role: l.hops[hop].role, Key: w.keys[hop].ID, Task: w.id, Epoch: testEpoch}
-		layer, err := sealLayer(public, h, plaintext)
+		layer, err := sealLayer(&hpke.Senders(public)[0], h, plaintext)
 		if err != nil {
 			t.Fatal(err)
 		}

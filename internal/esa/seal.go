@@ -60,6 +60,7 @@ func (s *Sealer) SealShowing(e task.Epoch, tag CrowdTag, payload []byte, present
 	if err != nil {
 		return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 	}
+	senders := hpke.Senders(s.public...)
 	for i := len(s.layout.hops) - 1; i >= 0; i-- {
 		h := &s.layout.hops[i]
 		header := Header{Version: Version, Role: h.role, Key: s.keys[i].ID, Task: s.layout.id, Epoch: e}
@@ -71,7 +72,7 @@ func (s *Sealer) SealShowing(e task.Epoch, tag CrowdTag, payload []byte, present
 		if err != nil {
 			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 		}
-		if next, err = sealLayer(s.public[i], header, plaintext); err != nil {
+		if next, err = sealLayer(&senders[i], header, plaintext); err != nil {
 			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 		}
 	}

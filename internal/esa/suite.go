@@ -73,17 +73,17 @@ func layerInfo(h *Header) [infoSize]byte {
 	return b
 }
 
-// sealLayer seals plaintext to public under the header, and returns the header,
+// sealLayer seals plaintext under the header, and returns the header,
 // the encapsulated key and the sealed bytes in one slice.
-func sealLayer(public *hpke.PublicKey, h Header, plaintext []byte) ([]byte, error) {
+func sealLayer(to *hpke.Sender, h Header, plaintext []byte) ([]byte, error) {
 	info := layerInfo(&h)
-	layer := make([]byte, 0, headerSize+encapsulatedSize(public.KEM())+len(plaintext)+tagSize)
+	layer := make([]byte, 0, headerSize+encapsulatedSize(to.KEM())+len(plaintext)+tagSize)
 	layer = h.append(layer)
-	enc, sealed, err := public.Seal(hpke.DefaultSuite(), info[:], layer, plaintext)
+	enc, sealed, err := to.Seal(hpke.DefaultSuite(), info[:], layer, plaintext)
 	if err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
 	}
-	layer = appendEncapsulated(layer, public.KEM(), enc)
+	layer = appendEncapsulated(layer, to.KEM(), enc)
 	return append(layer, sealed...), nil
 }
 
