@@ -80,11 +80,24 @@ func (c *HpkeConfig) Validate() error {
 
 // seal is SealBase of RFC 9180, section 6.1.
 func (c *HpkeConfig) seal(info, aad, plaintext []byte) (HpkeCiphertext, error) {
+	public, err := c.public()
+	if err != nil {
+		return HpkeCiphertext{}, err
+	}
+	return c.sealWith(&hpke.Senders(public)[0], info, aad, plaintext)
+}
+
+func (c *HpkeConfig) public() (*hpke.PublicKey, error) {
 	public, err := hpke.NewPublicKey(hpke.KEM(c.KEM), c.PublicKey)
 	if err != nil {
-		return HpkeCiphertext{}, fmt.Errorf("%w: configuration %d: %w", ErrUnsupported, c.ID, err)
+		return nil, fmt.Errorf("%w: configuration %d: %w", ErrUnsupported, c.ID, err)
 	}
-	enc, payload, err := public.Seal(hpke.Suite{KDF: c.KDF, AEAD: c.AEAD}, info, aad, plaintext)
+	return public, nil
+}
+
+// sealWith is seal with a sender to the key of [HpkeConfig.public].
+func (c *HpkeConfig) sealWith(sender *hpke.Sender, info, aad, plaintext []byte) (HpkeCiphertext, error) {
+	enc, payload, err := sender.Seal(hpke.Suite{KDF: c.KDF, AEAD: c.AEAD}, info, aad, plaintext)
 	if err != nil {
 		return HpkeCiphertext{}, fmt.Errorf("%w: configuration %d: %w", ErrUnsupported, c.ID, err)
 	}

@@ -58,15 +58,13 @@ func Make(t *dap.Task, m Measurement, keys Keys, id dap.ReportID, at dap.Time, r
 		return nil, fmt.Errorf("making a report: the measurement is not one of %s", t.Instance().Name())
 	}
 	r := &dap.Report{Metadata: dap.ReportMetadata{ID: id, Time: at}, PublicShare: shares.PublicShare}
-	seal := func(to dap.HpkeConfig, role dap.Role, share []byte) (dap.HpkeCiphertext, error) {
-		return t.SealInputShare(to, role, &r.Metadata, r.PublicShare, &dap.PlaintextInputShare{Payload: share})
-	}
-	if r.LeaderShare, err = seal(keys.Leader, dap.Leader, shares.InputShares[0]); err != nil {
+	sealed, err := t.SealInputShares([2]dap.HpkeConfig{keys.Leader, keys.Helper}, &r.Metadata, r.PublicShare, [2]*dap.PlaintextInputShare{
+		{Payload: shares.InputShares[0]}, {Payload: shares.InputShares[1]},
+	})
+	if err != nil {
 		return nil, fmt.Errorf("making a report: %w", err)
 	}
-	if r.HelperShare, err = seal(keys.Helper, dap.Helper, shares.InputShares[1]); err != nil {
-		return nil, fmt.Errorf("making a report: %w", err)
-	}
+	r.LeaderShare, r.HelperShare = sealed[0], sealed[1]
 	return r, nil
 }
 
