@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -91,22 +90,15 @@ func publicTable(t *testing.T, r *Rules) string {
 	return b.String()
 }
 
+// ruleTable lists rules in their order, a table for each run of one verdict.
 func ruleTable(rules []RuleInfo) string {
+	heads := map[Verdict]string{Private: "private if", Mask: "masked if", Public: "no refusal"}
 	var b strings.Builder
-	if !slices.ContainsFunc(rules, func(r RuleInfo) bool { return r.Verdict != Private }) {
-		b.WriteString("| rule | private if |\n|---|---|\n")
-		for _, r := range rules {
-			fmt.Fprintf(&b, "| `%s` | %s |\n", r.Rule, r.Text)
+	for i, r := range rules {
+		if i == 0 || r.Verdict != rules[i-1].Verdict {
+			fmt.Fprintf(&b, "\n| rule | %s |\n|---|---|\n", heads[r.Verdict])
 		}
-		return b.String()
-	}
-	b.WriteString("| rule | if it finds something | what it finds |\n|---|---|---|\n")
-	for _, r := range rules {
-		verdict := r.Verdict.String()
-		if r.Verdict == Public {
-			verdict = "–"
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Rule, verdict, r.Text)
+		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Rule, strings.TrimPrefix(r.Text, "not a refusal: "))
 	}
 	return b.String()
 }
