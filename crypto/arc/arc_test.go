@@ -314,3 +314,45 @@ func TestRedacted(t *testing.T) {
 		}
 	}
 }
+
+// TestTagBefore: a client knows the tag of a presentation before it makes it.
+func TestTagBefore(t *testing.T) {
+	key, err := GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets, request, err := NewRequest(rand.Reader, []byte("policy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := key.Issue(rand.Reader, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cr, err := secrets.Finalize(key.Public(), request, response)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []uint32{1, 2, 16} {
+		c, err := NewContext([]byte("context"), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for nonce := range limit {
+			p, err := cr.Present(rand.Reader, c, nonce, []byte("report"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := key.Verifier([]byte("policy")).Verify(c, p, []byte("report"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := cr.Tag(c, nonce); err != nil || got != want {
+				t.Errorf("limit %d, nonce %d: tag %x, %v, want %x", limit, nonce, got, err, want)
+			}
+		}
+		if _, err := cr.Tag(c, limit); err == nil {
+			t.Errorf("limit %d: a tag for a nonce that is no nonce", limit)
+		}
+	}
+}

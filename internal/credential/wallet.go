@@ -216,9 +216,10 @@ type showing struct {
 }
 
 // Allocate allocates what the parties of t that are hops ask for with one report of an
-// epoch and a crowd, durably. It returns [ErrWait] if a credential is missing and
-// [ErrExhausted] if there is no nonce left; then it allocates none.
-func (w *Wallet) Allocate(t *task.Task, e task.Epoch, tag []byte) (*Shown, error) {
+// epoch, a crowd and, in hardened tasks, a quorum tag, durably. It returns [ErrWait] if
+// a credential is missing and [ErrExhausted] if there is no nonce left; then it
+// allocates none.
+func (w *Wallet) Allocate(t *task.Task, e task.Epoch, crowd, quorum []byte) (*Shown, error) {
 	shown := new(Shown)
 	err := w.change(func(c *contents) (bool, error) {
 		shown.of = shown.of[:0]
@@ -226,6 +227,10 @@ func (w *Wallet) Allocate(t *task.Task, e task.Epoch, tag []byte) (*Shown, error
 			s, asks := SlotOf(t, p, e)
 			if !asks {
 				continue
+			}
+			tag := crowd
+			if p.Role == task.Analyzer {
+				tag = quorum
 			}
 			of, err := c.showing(s, p, ContextsOf(t, p, e, tag), t.Closes(e).Unix())
 			if err != nil {
@@ -239,6 +244,21 @@ func (w *Wallet) Allocate(t *task.Task, e task.Epoch, tag []byte) (*Shown, error
 		return nil, fmt.Errorf("credentials of metric %q: %w", t.Metric, err)
 	}
 	return shown, nil
+}
+
+// Tag returns the tag that the first presentation for a party will have.
+func (s *Shown) Tag(p task.Party) (arc.Tag, error) {
+	for _, of := range s.of {
+		if of.party.Role != p.Role || string(of.party.Identity) != string(p.Identity) {
+			continue
+		}
+		context, err := arc.NewContext(of.contexts[0].Data[:], of.contexts[0].Limit)
+		if err != nil {
+			return arc.Tag{}, err
+		}
+		return of.credential.Tag(context, of.nonces[0])
+	}
+	return arc.Tag{}, fmt.Errorf("nothing is shown to the %v", p.Role)
 }
 
 // Present makes the presentations for a party, in the order of its kinds, bound to one

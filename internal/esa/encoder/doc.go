@@ -29,6 +29,9 @@
 //     (Prochlo paper, section 4.2; see package secretshare). Before that it is
 //     padded, so that all reports of the task have one length. What can be guessed
 //     is not hidden by it: a holder of a ciphertext can encrypt the guess.
+//   - Of a hardened task (see package internal/quorum) everything derives from an
+//     evaluation of the crowd's fields by the randomness party. A fragment without one
+//     cannot be sealed: there is no weaker way.
 //
 // # Limits
 //

@@ -11,6 +11,7 @@ import (
 	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/quorum"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -123,7 +124,8 @@ func (e *Encoder) Parse(payload []byte) (Fragment, error) {
 	return f, nil
 }
 
-// Tag returns the crowd's tag of a fragment that is sent in the given epoch.
+// Tag returns the crowd's tag of a fragment that is sent in the given epoch. In hardened
+// tasks it is another, see [Encoder.SealHardened].
 func (e *Encoder) Tag(f Fragment, epoch task.Epoch) esa.CrowdTag {
 	return esa.CrowdTagOf(e.task, e.id, epoch, f.Crowd)
 }
@@ -138,16 +140,16 @@ func (e *Encoder) Seal(f Fragment, epoch task.Epoch, keys []task.Key) ([]byte, e
 // Credentials allocate the nonces of presentations of a client's credentials for one
 // report, durably; [credential.Wallet] does.
 type Credentials interface {
-	Allocate(t *task.Task, e task.Epoch, tag []byte) (*credential.Shown, error)
+	Allocate(t *task.Task, e task.Epoch, crowd, quorum []byte) (*credential.Shown, error)
 }
 
 // SealShowing is Seal for a task that requires credentials. Each call uses up a nonce
 // of each presentation, also if the report is not sent.
 func (e *Encoder) SealShowing(f Fragment, epoch task.Epoch, keys []task.Key, c Credentials) ([]byte, error) {
-	if !e.task.Covers(epoch) {
-		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, ErrEpoch)
+	if e.task.Hardened() {
+		return nil, fmt.Errorf("sealing a report of %q: its value has not been evaluated", e.task.Metric)
 	}
-	s, err := esa.NewSealer(e.task, e.id, keys)
+	s, err := e.sealer(epoch, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -163,18 +165,57 @@ func (e *Encoder) SealShowing(f Fragment, epoch task.Epoch, keys []task.Key, c C
 	return s.SealShowing(epoch, tag, content, present)
 }
 
+func (e *Encoder) sealer(epoch task.Epoch, keys []task.Key) (*esa.Sealer, error) {
+	if !e.task.Covers(epoch) {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, ErrEpoch)
+	}
+	return esa.NewSealer(e.task, e.id, keys)
+}
+
+// SealHardened is SealShowing for a hardened task. output is the evaluation of the
+// fragment's value in the epoch, see [quorum.Input]; tags and content derive from it.
+func (e *Encoder) SealHardened(f Fragment, epoch task.Epoch, keys []task.Key, output []byte, c Credentials) ([]byte, error) {
+	s, err := e.sealer(epoch, keys)
+	if err != nil {
+		return nil, err
+	}
+	v, err := quorum.New(e.task, e.id, epoch, f.Crowd, output)
+	if err != nil {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
+	}
+	defer v.Close()
+	crowd, tag := v.Crowd(), v.Tag()
+	shown, err := c.Allocate(e.task, epoch, crowd[:], tag[:])
+	if err != nil {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
+	}
+	own, err := shown.Tag(e.task.Hops[len(e.task.Hops)-1])
+	if err != nil {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
+	}
+	content, err := v.Content(quorum.XOf(own[:]), f.Payload, rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
+	}
+	return s.SealShowing(epoch, esa.CrowdTag(crowd), content, e.present(shown))
+}
+
+func (e *Encoder) present(shown *credential.Shown) esa.Presenter {
+	return func(i int, digest [sha256.Size]byte) ([][]byte, error) {
+		return shown.Present(e.task.Hops[i], credential.Binding(e.id, digest))
+	}
+}
+
 // presenter allocates what one report shows, nothing if the task asks for nothing.
 func (e *Encoder) presenter(epoch task.Epoch, tag esa.CrowdTag, c Credentials) (esa.Presenter, error) {
 	if e.task.Protection.CredentialEpochs == 0 || c == nil { // without credentials the sealer refuses
 		return nil, nil
 	}
-	shown, err := c.Allocate(e.task, epoch, tag[:])
+	shown, err := c.Allocate(e.task, epoch, tag[:], nil)
 	if err != nil {
 		return nil, err
 	}
-	return func(i int, digest [sha256.Size]byte) ([][]byte, error) {
-		return shown.Present(e.task.Hops[i], credential.Binding(e.id, digest))
-	}, nil
+	return e.present(shown), nil
 }
 
 // content returns what the analyzer will find: the payload or, for a quorum, the
