@@ -48,9 +48,9 @@
 // crowd tag is another than its secret gives. What is left to a forger: reports under
 // the crowd tag of a value that it had evaluated itself count there at the shuffler, and can lift a
 // crowd above the threshold that is not as large. They are bounded as all reports
-// are, by one presentation for that tag a report, PerCrowd of them a client. The value is
-// released all the same only if Shares distinct clients sent valid shares under it. A forged
-// tag of no other report's crowd passes only if as many forged reports agree on it.
+// are, by one presentation for that tag a report, PerCrowd of them a client. They gain nothing
+// at the analyzer: it publishes a crowd only with as many readable records as the rule
+// releases reports, and only if Shares distinct clients sent valid shares under it.
 //
 // # Limits
 //

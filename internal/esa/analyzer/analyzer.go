@@ -18,6 +18,7 @@ import (
 
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/engine"
 	"github.com/shoal-project/shoal/internal/esa"
@@ -41,6 +42,8 @@ type Config struct {
 	Keys     Keys              // see [Analyzer.SetKeys]
 	Tasks    []*task.Task      // each names Identity as its analyzer
 	Engine   engine.Engine     // of this process alone; needed for tasks with a quorum
+	// Issuer verifies the credentials that hardened tasks require.
+	Issuer *credential.Issuer
 
 	MaxBatch int64         // bytes of a batch; default 64 GiB
 	Workers  int           // goroutines that open reports; default: the CPUs
@@ -157,6 +160,9 @@ func (a *Analyzer) host(t *task.Task) error {
 	}
 	if t.Encoding.Kind == task.Quorum && a.config.Engine == nil {
 		return fmt.Errorf("task %q asks for a quorum, for which the analyzer needs an engine", t.Metric)
+	}
+	if t.Hardened() && a.config.Issuer == nil {
+		return fmt.Errorf("task %q requires credentials, and there is no issuer", t.Metric)
 	}
 	threshold, err := a.rules.Threshold(t.Threshold)
 	if err != nil {
@@ -290,6 +296,8 @@ func (a *Analyzer) file(id esa.BatchID) string {
 //	PUT /tasks/{task}/batches/{batch}  a batch of the last shuffler
 //	PUT /tasks/{task}/statement        which epochs are complete, by the last shuffler
 //	GET /keys/analyzer                 the analyzer's key config
+//
+// and what the issuer serves, see [credential.Issuer.Handler].
 func (a *Analyzer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /tasks/{task}/batches/{batch}", a.putBatch)
@@ -300,6 +308,9 @@ func (a *Analyzer) Handler() http.Handler {
 		a.mu.Unlock()
 		keyring.Serve(w, keyring.ConfigType, config)
 	})
+	if a.config.Issuer != nil {
+		mux.Handle("/tasks/{task}/credentials/", a.config.Issuer.Handler())
+	}
 	return mux
 }
 

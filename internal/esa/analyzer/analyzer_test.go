@@ -20,6 +20,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/engine"
 	"github.com/shoal-project/shoal/internal/esa"
@@ -38,6 +39,7 @@ type bench struct {
 	store  *storetest.Model
 	fs     durable.FS
 	engine engine.Engine // for tasks with a quorum
+	issuer *credential.Issuer
 	a      *analyzer.Analyzer
 	exact  exactCounts
 }
@@ -75,7 +77,7 @@ func (b *bench) start(t testing.TB) {
 	p := b.Parties[1]
 	a, err := analyzer.New(t.Context(), analyzer.Config{
 		Store: b.store, FS: b.fs, Dir: "data", Clock: b.Clock, Identity: p.ID.Public(), Keys: p.Keys,
-		Tasks: []*task.Task{b.Task}, Workers: 2, MaxBatch: 1 << 20, Engine: b.engine, Metrics: &b.exact,
+		Tasks: []*task.Task{b.Task}, Workers: 2, MaxBatch: 1 << 20, Engine: b.engine, Metrics: &b.exact, Issuer: b.issuer,
 	})
 	must(t, err)
 	b.a = a

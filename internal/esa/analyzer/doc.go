@@ -45,6 +45,16 @@
 // its estimated size includes the reports that stay unreadable; "values" is about
 // those that can be read.
 //
+// Of a hardened task (see package internal/quorum) a report is admitted when its presentation
+// of a credential holds, which gives its share's x. Reports are grouped by the tags of crowd
+// and quorum, each record is opened by itself, and records of a crowd may differ. A crowd
+// of which fewer records can be read than its rule releases reports is not published, as
+// in plain tasks. Groups of at least Shares + 2e distinct clients, e of them with bad shares, are
+// recovered; with too few clients they stay unreadable, are counted as below_quorum, and nothing of
+// them is kept: a later epoch has another key. Counts by cause are the operator's alone.
+// At most 32 MiB of reports of one group are in memory together; the group is then recovered
+// from parts, drawn at random, of half of that at least.
+//
 // # What holds
 //
 // A batch is accepted once: by its ID and digest, signed by the shuffler that

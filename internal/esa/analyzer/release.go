@@ -327,10 +327,14 @@ func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *
 		counter.small = small
 		*counts = outcome{}
 		table, err := release.Write(a.config.FS, dir, RecordsTable, l.columns, func(w *release.Writer) error {
-			if h.task.Encoding.Kind == task.Quorum {
+			write := a.writeRecords
+			switch {
+			case h.task.Hardened():
+				write = a.writeHardened
+			case h.task.Encoding.Kind == task.Quorum:
 				return a.writeShared(ctx, h, b, batch, l, counter, w, counts)
 			}
-			if err := a.writeRecords(ctx, h, batch, l, counter, w, counts); err != nil {
+			if err := write(ctx, h, b, batch, l, counter, w, counts); err != nil {
 				return err
 			}
 			if found := counter.below(h.threshold.Least()); len(found) > 0 && len(small) == 0 {
@@ -368,7 +372,7 @@ type decoded struct {
 // writeRecords opens the rows of a batch in parallel and writes those that are
 // records, in the order of the batch, which is random. A row that is not a record
 // costs only itself.
-func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
+func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, _ Batch, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
 	header := batch.Header()
 	tag := header.TagSize()
 	open := hop.Tagged(hop.OpenMany(h.opener.Load(), h.task, header.Epoch), tag)

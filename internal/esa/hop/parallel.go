@@ -9,8 +9,12 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// roundRows is how many rows a goroutine gets at a time.
-const roundRows = 512
+// roundRows is how many rows a goroutine gets at a time, or fewer when they are
+// roundBytes together.
+const (
+	roundRows  = 512
+	roundBytes = 1 << 20
+)
 
 // together is how many reports are opened by one call: a whole number of the
 // vectors that the scalar multiplication works on.
@@ -76,7 +80,7 @@ func Rounds[R any](rows iter.Seq2[[]byte, error], workers int, f func(before uin
 			}
 			r.bytes = append(r.bytes, row...)
 			r.ends = append(r.ends, len(r.bytes))
-			if len(r.ends) < roundRows {
+			if len(r.ends) < roundRows && len(r.bytes) < roundBytes {
 				continue
 			}
 			if !p.add(r, yield) {
