@@ -212,6 +212,20 @@ func (c *Client) admit(name string) (*metric, time.Time, task.Epoch, Outcome) {
 	return m, now, epoch, Outcome{}
 }
 
+// epochAt returns the epoch of a record that is made now: of a task with a relay by the
+// relay's time, if that is known. Otherwise it is found by the device's clock, and the
+// report waits for the relay's before it leaves.
+func (c *Client) epochAt(t *task.Task, now time.Time) task.Epoch {
+	if t.Relayed() {
+		if way, err := c.uploader.relays.Way(t); err == nil {
+			if known, ok := way.Known(); ok {
+				now = known
+			}
+		}
+	}
+	return t.EpochAt(now)
+}
+
 // watched distinguishes a source of randomness that fails from a record that is bad.
 type watched struct {
 	io.Reader

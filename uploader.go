@@ -129,7 +129,14 @@ func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	}
 	keys := d.keys
 	if d.task.Relayed() {
-		if keys, err = c.relayedKeys(ctx, d.task, e); err != nil {
+		way, err := c.relays.Way(d.task)
+		if err != nil {
+			return nil, err
+		}
+		if err := timely(ctx, way, d.task, e); err != nil {
+			return nil, err
+		}
+		if keys, err = way.HopKeys(ctx, d.task); err != nil {
 			return nil, err
 		}
 	}
@@ -225,7 +232,7 @@ func (c *crowdRoute) Send(ctx context.Context, e outbox.Entry, report []byte) er
 	}
 	to := c.client
 	if t.Relayed() {
-		if to, err = relayed(ctx, c.relays, t, e); err != nil {
+		if to, err = c.relayed(ctx, t, e); err != nil {
 			return err
 		}
 	}
@@ -248,6 +255,32 @@ func (c *crowdRoute) Send(ctx context.Context, e outbox.Entry, report []byte) er
 	default:
 		return fmt.Errorf("HTTP %d", code)
 	}
+}
+
+// relayed returns the client that reaches the first party of an entry's task through its
+// relay, if the entry may be sent now.
+func (c *crowdRoute) relayed(ctx context.Context, t *task.Task, e outbox.Entry) (*http.Client, error) {
+	way, err := c.relays.Way(t)
+	if err != nil {
+		return nil, err
+	}
+	if err := timely(ctx, way, t, e); err != nil {
+		return nil, err
+	}
+	rt, err := way.Transport(t.First())
+	if err != nil {
+		return nil, err
+	}
+	return newHTTPClient(rt), nil
+}
+
+// timely returns nil if an entry may be sealed and sent now, by the relay's clock.
+func timely(ctx context.Context, way *relay.Way, t *task.Task, e outbox.Entry) error {
+	err := way.Timely(ctx, t, e.Epoch)
+	if errors.Is(err, relay.ErrLate) {
+		return &outbox.Refused{Cause: outbox.Expired, Err: err}
+	}
+	return err
 }
 
 // newRequest makes a request with the fewest headers that HTTP allows, the same

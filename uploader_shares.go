@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -89,12 +90,39 @@ func (c *aggregateRoute) newAggregation(t *task.Task, id task.ID) (*aggregation,
 	return a, nil
 }
 
-// keys returns what shares of an epoch are sealed to now.
-func (a *aggregation) keys(ctx context.Context, e task.Epoch) (client.Keys, error) {
-	if a.way != nil {
-		return a.relayedKeys(ctx, e)
+// keys returns what shares of an entry are sealed to now.
+func (a *aggregation) keys(ctx context.Context, e outbox.Entry) (client.Keys, error) {
+	if a.way == nil {
+		return a.client.Keys(ctx)
 	}
-	return a.client.Keys(ctx)
+	var keys client.Keys
+	if err := timely(ctx, a.way, a.task, e); err != nil {
+		return keys, err
+	}
+	var err error
+	if keys.Leader, err = a.way.AggregatorKey(ctx, a.task.Leader()); err != nil {
+		return keys, err
+	}
+	keys.Helper, err = a.way.AggregatorKey(ctx, a.task.Helper())
+	return keys, err
+}
+
+// outdated reports whether the relay has other keys now than those that an upload is
+// sealed to.
+func (a *aggregation) outdated(ctx context.Context, e outbox.Entry, report []byte) (bool, error) {
+	keys, err := a.keys(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	var m dap.UploadRequest
+	if err := a.dap.Codec().Decode(&m, report); err != nil {
+		return false, fmt.Errorf("reading the upload: %w", err)
+	}
+	if len(m.Reports) != 1 {
+		return false, fmt.Errorf("reading the upload: %d reports, want 1", len(m.Reports))
+	}
+	r := m.Reports[0]
+	return r.LeaderShare.ConfigID != keys.Leader.ID || r.HelperShare.ConfigID != keys.Helper.ID, nil
 }
 
 // Seal implements [outbox.Sealer]: it makes the upload of what was accumulated. Its
@@ -108,7 +136,7 @@ func (c *aggregateRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, erro
 	if err != nil {
 		return nil, &outbox.Refused{Cause: "unreadable", Err: err}
 	}
-	keys, err := a.keys(ctx, e.Epoch)
+	keys, err := a.keys(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -126,11 +154,7 @@ func (c *aggregateRoute) Send(ctx context.Context, e outbox.Entry, report []byte
 		return err
 	}
 	if a.way != nil {
-		now, err := a.way.Now(ctx)
-		if err == nil {
-			err = timely(a.task, e.Epoch, now)
-		}
-		if err != nil {
+		if err := timely(ctx, a.way, a.task, e); err != nil {
 			return err
 		}
 	}
@@ -145,7 +169,7 @@ func (c *aggregateRoute) Send(ctx context.Context, e outbox.Entry, report []byte
 	switch rejected[0].Error {
 	case a.dap.Variant().UploadConfigError():
 		if a.way != nil {
-			if old, failed := a.outdated(ctx, e.Epoch, report); failed != nil || !old {
+			if old, failed := a.outdated(ctx, e, report); failed != nil || !old {
 				return errors.Join(err, failed) // there are no others in this period
 			}
 		}

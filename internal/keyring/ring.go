@@ -142,18 +142,25 @@ func (r *Ring[K]) Offered(now time.Time) []Key[K] {
 	return offered
 }
 
-// Lasting returns the keys to announce for a period that ends at end: of each KEM, in
-// the plan's order, the oldest one that is offered now and then still. Younger keys
-// change nothing of it, so that all who ask within the period get the same. A KEM
+// Lasting returns the keys to announce for a whole period that ends at end: of each KEM,
+// in the plan's order, of those that are offered now and then still the newest that was
+// offered at before, or else the oldest. Keys that are made later than before (and
+// Backdate) change nothing of it, so that it is the same whenever it is asked for. A KEM
 // without such a key is left out.
-func (r *Ring[K]) Lasting(now, end time.Time) []Key[K] {
+func (r *Ring[K]) Lasting(now, before, end time.Time) []Key[K] {
 	var lasting []Key[K]
 	for _, kem := range r.plan.KEMs {
-		for _, k := range r.keys {
-			if k.KEM == kem && k.State(now) == Active && !k.Until.Before(end) {
-				lasting = append(lasting, k)
-				break
+		found := -1
+		for i, k := range r.keys {
+			if k.KEM != kem || k.State(now) != Active || k.Until.Before(end) {
+				continue
 			}
+			if found < 0 || !k.From.After(before) {
+				found = i
+			}
+		}
+		if found >= 0 {
+			lasting = append(lasting, r.keys[found])
 		}
 	}
 	return lasting

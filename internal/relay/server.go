@@ -82,7 +82,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 		}
 		var err error
 		s.minutes[name], err = minute.NewServer(minute.Config{Party: p.Identity, Clock: c.Clock, Fetch: func(ctx context.Context) ([]byte, error) {
-			return s.get(ctx, p.URL+minutePath, minute.MediaType, maxMinute)
+			return get(ctx, c.Client, p.URL+minutePath, minute.MediaType, maxMinute)
 		}})
 		if err != nil {
 			return nil, fmt.Errorf("relay: %w", err)
@@ -152,20 +152,20 @@ func (s *Server) admit(r *http.Request, gateway string) bool {
 // statement asks a party for its statement of a slot.
 func (s *Server) statement(ctx context.Context, slot witness.Slot) ([]byte, error) {
 	p := s.parties[nameOf(slot.Party[:])]
-	return s.get(ctx, p.URL+statementsPath+slot.Path(), statementType, maxStatement)
+	return get(ctx, s.config.Client, p.URL+statementsPath+slot.Path(), statementType, maxStatement)
 }
 
 // maxStatement bounds the bytes of a statement that are read; package witness checks
 // them.
 const maxStatement = 1 << 17
 
-// get fetches a small resource of a party.
-func (s *Server) get(ctx context.Context, url, mediaType string, limit int64) ([]byte, error) {
+// get fetches a small resource.
+func get(ctx context.Context, c *http.Client, url, mediaType string, limit int64) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	response, err := s.config.Client.Do(r)
+	response, err := c.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -183,21 +183,24 @@ func (s *Server) get(ctx context.Context, url, mediaType string, limit int64) ([
 	return body, nil
 }
 
-// A Reached is what became of asking a party.
-type Reached struct {
-	Party Party
-	Err   error // nil: it has answered
+// CheckParty asks a party for its minute, for diagnosis.
+func CheckParty(ctx context.Context, c *http.Client, p Party) error {
+	signed, err := get(ctx, c, p.URL+minutePath, minute.MediaType, maxMinute)
+	if err != nil {
+		return err
+	}
+	_, err = minute.Open(signed, p.Identity)
+	return err
 }
 
-// Ask asks all parties for the minute, for diagnosis. It serves the result, as a client
-// would have caused it.
-func (s *Server) Ask(ctx context.Context) []Reached {
-	var all []Reached
-	for _, p := range s.config.Parties {
-		_, err := s.minutes[nameOf(p.Identity)].Minute(ctx)
-		all = append(all, Reached{p, err})
+// Check asks a relay for the minute of a party, for diagnosis.
+func Check(ctx context.Context, c *http.Client, relay task.Party, party ed25519.PublicKey) error {
+	signed, err := get(ctx, c, relay.URL+minutesPath+nameOf(party), minute.MediaType, maxMinute)
+	if err != nil {
+		return err
 	}
-	return all
+	_, err = minute.Open(signed, party)
+	return err
 }
 
 // Counts returns how many requests were forwarded, and how many problems of each type

@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/keyring"
+	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -103,7 +104,8 @@ func collectorCodec() keyCodec[*dapkey.PrivateKey] {
 		public: func(k dapkey.Held) task.Key {
 			return task.NewKey(uint16(k.KEM), k.Key.Config().PublicKey, k.From, k.Until)
 		},
-		name: func(k dapkey.Held) string { return fmt.Sprint(k.Key.ID()) },
+		name:  func(k dapkey.Held) string { return fmt.Sprint(k.Key.ID()) },
+		short: func(k *dapkey.PrivateKey) byte { return byte(k.ID()) },
 	}
 }
 
@@ -267,3 +269,16 @@ func PairingKey(c Config) (pairing.Key, error) {
 
 // OpenPairings opens the organisation's pairings.
 func OpenPairings(c Config) (*pairing.File, error) { return pairing.OpenFile(c.pairingsPath()) }
+
+// lastingConfigs returns the list of HPKE configurations that clients get through relays
+// for a period.
+func lastingConfigs(ring *dapkey.Ring, now, start, end time.Time) ([]byte, error) {
+	var list dap.HpkeConfigList
+	for _, k := range ring.Lasting(now, start.Add(-statedBefore), end) {
+		list = append(list, k.Key.Config())
+	}
+	if len(list) == 0 {
+		return nil, relay.ErrNoKeys
+	}
+	return dap.NewCodec(dap.DAP18()).Encode(&list) // the same in all variants
+}

@@ -37,6 +37,7 @@ type Config struct {
 	Aggregates   AggregatesConfig `yaml:"aggregates"`
 	Leader       LeaderConfig     `yaml:"leader"`
 	Helper       HelperConfig     `yaml:"helper"`
+	Relay        RelayConfig      `yaml:"relay"`
 	Ops          ListenerConfig   `yaml:"ops"`
 	Console      ConsoleConfig    `yaml:"console"`
 	Log          LogConfig        `yaml:"log"`
@@ -53,10 +54,11 @@ const (
 	LeaderRole    RoleName = "leader"
 	HelperRole    RoleName = "helper"
 	CollectorRole RoleName = "collector"
+	RelayRole     RoleName = "relay"
 )
 
 // roleNames lists all roles.
-var roleNames = []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole}
+var roleNames = []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole, RelayRole}
 
 // Crowd reports whether the role is one of the crowd route.
 func (r RoleName) Crowd() bool { return r == ShufflerRole || r == AnalyzerRole }
@@ -322,6 +324,7 @@ func (c Config) withDefaults(dir string) Config {
 	orElse(&c.Aggregates.ReplayMemory, 256<<20)
 	c.Leader = c.Leader.withDefaults()
 	c.Helper.withDefaults()
+	c.Relay.withDefaults(c.BehindProxy)
 	orElse(&c.Ops.Listen, "127.0.0.1:9440")
 	orElse(&c.Console.Listen, c.consoleDefault())
 	orElse(&c.Log.Level, "info")
@@ -406,7 +409,7 @@ func (c Config) validateRoles() error {
 			return fmt.Errorf("roles: %s is named twice", r)
 		}
 	}
-	return c.validateAggregates()
+	return errors.Join(c.validateAggregates(), c.validateRelay())
 }
 
 func (c Config) validateURL() error {

@@ -222,7 +222,7 @@ func TestKeyAlarmInManual(t *testing.T) {
 			}
 		}
 	}
-	if len(has) != 5 {
+	if len(has) != 6 { // with the gateway
 		t.Errorf("the worlds have the roles %v", slices.Sorted(maps.Keys(has)))
 	}
 	for role, set := range has {
@@ -239,7 +239,7 @@ func TestPackageDocNamesRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, _, _ := strings.Cut(file.Doc.Text(), "\n\n")
-	for _, r := range []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole} {
+	for _, r := range []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole, RelayRole} {
 		if !strings.Contains(first, string(r)) {
 			t.Errorf("the first paragraph of doc.go does not name the role %s", r)
 		}

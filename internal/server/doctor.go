@@ -67,6 +67,7 @@ func Doctor(ctx context.Context, c Config, o Options) []Finding {
 	}
 	d.tasks()
 	d.peers(ctx)
+	d.relays(ctx)
 	return d.found
 }
 

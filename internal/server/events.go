@@ -28,7 +28,7 @@ type refusal struct {
 
 // answered is called for each request of a route with the status of its answer.
 func (s *Server) answered(route string, status int) {
-	if status != http.StatusServiceUnavailable {
+	if status != http.StatusServiceUnavailable || s.config.Has(RelayRole) { // a relay logs nothing about requests
 		return
 	}
 	r := &s.refused

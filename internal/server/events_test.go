@@ -34,11 +34,11 @@ func TestEventsOfTheCrowdRoute(t *testing.T) {
 	}
 	w.clock.Set(w.clock.Now().AddDate(0, 0, 6)) // report keys live for 7 days
 	must(t, w.tick(w.a, w.b))
-	if n := w.logged(`msg="keys were rotated" role=`); n != 2 {
-		t.Errorf("%d lines of keys, want one of each role", n)
+	if n := w.logged(`msg="keys were rotated" role=`); n != 4 {
+		t.Errorf("%d lines of keys, want one of each role and gateway", n)
 	}
 	must(t, w.tick(w.a, w.b))
-	if n := w.logged(`msg="keys were rotated" role=`); n != 2 {
+	if n := w.logged(`msg="keys were rotated" role=`); n != 4 {
 		t.Errorf("%d lines of keys after a tick in which nothing changed", n)
 	}
 	w.send(w.reports(1, "apple"))

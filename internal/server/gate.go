@@ -108,7 +108,7 @@ func networkOf(host string) netip.Prefix {
 // gates are those of the public listener. Reading and serving have gates of their
 // own: a body that does not come holds no place of those that are here.
 type gates struct {
-	reading, serving, keys, batches, statements, peers *gate
+	reading, serving, keys, batches, statements, peers, relays *gate
 }
 
 func newGates(c IntakeConfig) *gates {
@@ -119,6 +119,7 @@ func newGates(c IntakeConfig) *gates {
 		batches:    newGate(batchSlots, 0),
 		statements: newGate(keySlots, keySlots/4), // short bodies that are read before the sender is known
 		peers:      newGate(peerSlots, 0),
+		relays:     newGate(4*c.MaxConcurrent, 0), // each sends for many networks, which it bounds
 	}
 }
 

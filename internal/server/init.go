@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"text/template"
 	"time"
@@ -173,6 +174,14 @@ tls:
   key_file: {{printf "%q" .KeyFile}}
 {{- end}}
 {{- end}}
+{{- if .Relays}}
+
+# To which organisations clients' requests are forwarded, and how many requests for
+# credentials one network may make in a day.
+relay:
+  parties: []
+  # - {url: "https://shuffler.example", identity: "ed25519:..."}
+{{- end}}
 {{- with .Ports}}
 
 # Health, metrics and management; results. On this machine alone.
@@ -187,6 +196,7 @@ console:
 data: data
 keys:
   dir: keys
+{{- if not .Relays}}
 
 tasks:
   # Whose questions are served: public keys, ed25519:...
@@ -194,7 +204,11 @@ tasks:
     - {{printf "%q" .}}{{end}}
   # Files that "shoal metrics build" has written.
   bundles: []
+{{- end}}
 `))
+
+// Relays reports whether the organisation is a relay, which knows of no tasks.
+func (o *Organisation) Relays() bool { return slices.Contains(o.Roles, RelayRole) }
 
 // Plain reports whether the organisation is on loopback without TLS.
 func (o *Organisation) Plain() bool {

@@ -96,6 +96,10 @@ func storeHolding(r RoleName) string { return "store of " + string(r) }
 func (c Config) holdings(fsys durable.FS) []holding {
 	all := []holding{{name: "folder of tasks", path: c.tasksDir(), fs: durable.OS(), dir: true}}
 	for _, r := range c.Roles {
+		if r == RelayRole { // it has a folder alone
+			all = append(all, holding{name: "folder of " + string(r), role: r, path: filepath.Join(c.Data, string(r)), fs: durable.OS(), dir: true})
+			continue
+		}
 		store := holding{name: storeHolding(r), role: r, path: filepath.Join(c.Data, string(r)+".db"), fs: durable.OS()}
 		if c.Aggregates.Postgres != "" && (r == LeaderRole || r == HelperRole) {
 			store.path = ""

@@ -35,6 +35,9 @@ type keyCodec[K any] struct {
 	parse  func(line string, plan keyring.Plan) (keyring.Key[K], error)
 	public func(keyring.Key[K]) task.Key
 	name   func(keyring.Key[K]) string // by which others name the key
+	// short, if it is set, returns a byte by which others name the key too, so that no
+	// two keys have the same.
+	short func(K) byte
 }
 
 // reportKeys is the codec of shuffler and analyzer.
@@ -76,7 +79,7 @@ func newReportKeys(c Config, r RoleName, identity task.IdentityKey, random io.Re
 // methods are called by one goroutine at a time.
 type roleKeys[K any] struct {
 	file     string
-	role     task.Role
+	role     task.Role // 0: the keys are not announced in a key config
 	identity task.IdentityKey
 	plan     keyring.Plan
 	policy   [32]byte
@@ -91,6 +94,14 @@ type roleKeys[K any] struct {
 	announced *keyring.Ring[K] // what it announces
 	from      time.Time        // when it begins
 	until     time.Time        // when it ends
+}
+
+// what names the keys in errors.
+func (k *roleKeys[K]) what() string {
+	if k.role == 0 {
+		return string(GatewayRole)
+	}
+	return k.role.String()
 }
 
 // keyPlan is the plan of the keys of a role. Backdate and Pending differ by role.
@@ -121,11 +132,11 @@ func policyDigest(name string) ([32]byte, error) {
 // open reads the key file, which may have no keys yet but must be there.
 func (k *roleKeys[K]) open() error {
 	if err := private(k.file); err != nil {
-		return fmt.Errorf("reading %s keys: %w", k.role, err)
+		return fmt.Errorf("reading %s keys: %w", k.what(), err)
 	}
 	b, err := os.ReadFile(k.file)
 	if err != nil {
-		return fmt.Errorf("reading %s keys: %w", k.role, err)
+		return fmt.Errorf("reading %s keys: %w", k.what(), err)
 	}
 	defer clear(b)
 	digest := sha256.Sum256(b)
@@ -141,7 +152,7 @@ func (k *roleKeys[K]) open() error {
 		}
 		key, err := k.codec.parse(line, k.plan)
 		if err != nil {
-			return fmt.Errorf("reading %s keys: %s: line %d: %w", k.role, k.file, n, err)
+			return fmt.Errorf("reading %s keys: %s: line %d: %w", k.what(), k.file, n, err)
 		}
 		keys = append(keys, key)
 	}
@@ -150,7 +161,7 @@ func (k *roleKeys[K]) open() error {
 	}
 	ring, err := keyring.New(k.plan, keys...)
 	if err != nil {
-		return fmt.Errorf("reading %s keys: %w", k.role, err)
+		return fmt.Errorf("reading %s keys: %w", k.what(), err)
 	}
 	k.ring, k.stored = ring, digest[:]
 	return nil
@@ -177,12 +188,15 @@ func (k *roleKeys[K]) rotate(now time.Time, needed func(keyring.Key[K]) time.Tim
 	}
 	next, changed, err := k.ring.Rotate(now, k.duties(sure, needed))
 	if err != nil {
-		return false, fmt.Errorf("rotating %s keys: %w", k.role, err)
+		return false, fmt.Errorf("rotating %s keys: %w", k.what(), err)
 	}
 	if changed {
 		if err := k.save(next); err != nil {
 			return false, err
 		}
+	}
+	if k.role == 0 {
+		return changed, nil
 	}
 	if !changed && !now.Before(k.from) && k.until.Sub(now) > k.plan.Announce/2 && k.announced == k.ring {
 		return false, nil
@@ -197,9 +211,9 @@ func (k *roleKeys[K]) renew(now time.Time) error {
 	}
 	next, err := k.ring.Renew(now, k.duties(false, nil))
 	if err != nil {
-		return fmt.Errorf("renewing %s keys: %w", k.role, err)
+		return fmt.Errorf("renewing %s keys: %w", k.what(), err)
 	}
-	if err := k.save(next); err != nil {
+	if err := k.save(next); err != nil || k.role == 0 {
 		return err
 	}
 	return k.announce(now)
@@ -209,26 +223,20 @@ func (k *roleKeys[K]) duties(sure bool, needed func(keyring.Key[K]) time.Time) k
 	return keyring.Duties[K]{Sure: sure, Needed: needed, Make: func(kem hpke.KEM, from, until time.Time, others []keyring.Key[K]) (K, error) {
 		for {
 			key, err := k.codec.generate(kem, from, until, k.rand)
-			if err != nil || !k.collides(kem, key, others) {
+			if err != nil || !k.collides(key, others) {
 				return key, err
 			}
 		}
 	}}
 }
 
-// collides reports whether a key has the first byte of its ID in common with another:
-// leader and helper name the keys of a collector by that byte.
-func (k *roleKeys[K]) collides(kem hpke.KEM, key K, others []keyring.Key[K]) bool {
-	if k.role != task.Collector || len(others) > 200 {
+// collides reports whether a key has the byte by which others name it in common with
+// another.
+func (k *roleKeys[K]) collides(key K, others []keyring.Key[K]) bool {
+	if k.codec.short == nil || len(others) > 200 {
 		return false
 	}
-	id := k.codec.public(keyring.Key[K]{Key: key, KEM: kem}).ID[0]
-	for _, o := range others {
-		if k.codec.public(o).ID[0] == id {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(others, func(o keyring.Key[K]) bool { return k.codec.short(o.Key) == k.codec.short(key) })
 }
 
 // keysHeader stands at the top of a file of keys.
@@ -241,14 +249,14 @@ func (k *roleKeys[K]) save(ring *keyring.Ring[K]) error {
 	for key := range ring.All() {
 		text, err := k.codec.text(key)
 		if err != nil {
-			return fmt.Errorf("writing %s keys: %w", k.role, err)
+			return fmt.Errorf("writing %s keys: %w", k.what(), err)
 		}
 		b.WriteString(text)
 		b.WriteByte('\n')
 	}
 	defer clear(b.Bytes())
 	if err := replacePrivate(k.file, b.Bytes()); err != nil {
-		return fmt.Errorf("writing %s keys: %w", k.role, err)
+		return fmt.Errorf("writing %s keys: %w", k.what(), err)
 	}
 	digest := sha256.Sum256(b.Bytes())
 	k.ring, k.stored = ring, digest[:]
@@ -270,7 +278,7 @@ func (k *roleKeys[K]) announce(now time.Time) error {
 	}
 	signed, err := task.SignKeyConfig(c, k.identity)
 	if err != nil {
-		return fmt.Errorf("announcing %s keys: %w", k.role, err)
+		return fmt.Errorf("announcing %s keys: %w", k.what(), err)
 	}
 	k.config, k.announced, k.from, k.until = signed, k.ring, time.Unix(c.NotBefore, 0), time.Unix(c.NotAfter, 0)
 	return nil

@@ -67,7 +67,7 @@ func (d *doctor) rotation(ctx context.Context) {
 			left[RoleName(role)] = time.Duration(seconds * float64(time.Second))
 		}
 	}
-	for _, r := range d.config.Roles {
+	for _, r := range d.config.rotates() {
 		check := string(r) + " key rotation"
 		got, ok := left[r]
 		switch least := d.config.Keys.Overlap.D() - 3*d.config.Batches.Tick.D(); {

@@ -33,9 +33,10 @@ type metrics struct {
 	connectionErrors *prometheus.CounterVec // cause
 	failures         *prometheus.CounterVec // stage
 
-	figures map[string]*prometheus.GaugeVec // those of roleGauges, by name
-	mu      sync.Mutex
-	shown   map[shownFigure]bool
+	oblivious *obliviousCounts                // of relay and gateway
+	figures   map[string]*prometheus.GaugeVec // those of roleGauges, by name
+	mu        sync.Mutex
+	shown     map[shownFigure]bool
 }
 
 // A shownFigure is a figure that is set.
@@ -60,6 +61,8 @@ var roleGauges = [...]struct {
 	{"logs_dropped", "Open logs that were given up with servers that were lost; the number of their reports is not known.", false},
 	{"node_lease_seconds", "Seconds until the lease on this server's name lapses; below 0 it takes no reports.", false},
 	{"node_wait_seconds", "Seconds since which a collection waits for a server whose lease has lapsed; the longest.", false},
+	{"keys_refused", "Keys that a relay refuses because a party announced several for one period.", false},
+	{"remembered_bytes", "Bytes of answers that a gateway remembers; with too many it refuses.", false},
 	{keyFigure, "Seconds for which the role has keys to announce.", false},
 }
 
@@ -106,7 +109,10 @@ func newMetrics() *metrics {
 	m.connectionErrors = counter("connection_errors_total", "Connections that failed, by cause.", "cause")
 	m.failures = counter("failures_total", "Periodic work that failed and will be tried again, by stage.", "stage")
 	m.diskFree = prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "shoal", Name: "disk_free_bytes", Help: "Free bytes on the volume of the data folder."})
-	m.registry.MustRegister(m.diskFree, collectors.NewGoCollector())
+	m.oblivious = &obliviousCounts{desc: prometheus.NewDesc(
+		"shoal_oblivious_requests_total", "Requests through relays, as relay or gateway, by what became of them.", []string{"role", "outcome"}, nil,
+	)}
+	m.registry.MustRegister(m.diskFree, m.oblivious, collectors.NewGoCollector())
 	return m
 }
 

@@ -29,6 +29,9 @@ type publicRoute struct {
 	stores bool          // a request takes room on the disk
 	peers  bool          // of other organisations, which show certificates if the configuration wants them
 	pages  bool          // programs of web pages may read the answer
+	// clients: what clients send; it comes through a relay, too. issues: it issues
+	// credentials, and comes through a relay that bounds how many.
+	clients, issues bool
 }
 
 const (
@@ -79,9 +82,17 @@ func (s *Server) public() http.Handler {
 			offers[t.pattern] = append(offers[t.pattern], r)
 		}
 	}
+	clients, issuers := map[string]http.HandlerFunc{}, map[string]http.HandlerFunc{}
 	for _, pattern := range patterns {
 		t := routes[pattern]
-		mux.HandleFunc(pattern, s.metrics.observe(t.name, s.serveRoute(t, offers[pattern])))
+		h := s.metrics.observe(t.name, s.serveRoute(t, offers[pattern]))
+		mux.HandleFunc(pattern, h)
+		if t.clients {
+			clients[pattern] = h
+		}
+		if t.issues {
+			issuers[pattern] = h
+		}
 		if path, posts := strings.CutPrefix(pattern, http.MethodPost+" "); posts && t.pages {
 			mux.HandleFunc(http.MethodOptions+" "+path, s.metrics.observe(t.name, forPages(s.through(s.gates.keys, preflight))))
 		}
@@ -89,6 +100,9 @@ func (s *Server) public() http.Handler {
 	mux.HandleFunc("/", s.metrics.observe("other", func(w http.ResponseWriter, r *http.Request) {
 		unrouted(mux, w, r)
 	}))
+	if g := roleOf[*gatewayHost](s); g != nil {
+		g.clients, g.issuers = s.inside(clients), s.inside(issuers)
+	}
 	return hsts(s.config, mux)
 }
 

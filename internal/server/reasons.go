@@ -13,5 +13,6 @@ const (
 	whyStore      = "the %s's store fails"
 	whyLeaderTime = "the clock has jumped and is not trusted yet; no batch is collected"
 	whyFenced     = "the name %q belongs to another process or was dropped; no report is taken: restart this server"
+	whyNoParties  = "relay.parties is empty: nothing is forwarded"
 	whyLeaseGone  = "the lease on the name %q has lapsed and cannot be renewed; no report is taken"
 )

@@ -236,7 +236,7 @@ func (r *registry) admit(s *task.Signed, now time.Time) ([]Task, error) {
 	if now.Unix() >= t.Expires { // it takes no more reports
 		return admitted, nil
 	}
-	if err := r.config.Floors.check(t, r.costs); err != nil {
+	if err := errors.Join(r.config.Floors.check(t, r.costs), r.config.Keys.checkRelayed(t)); err != nil {
 		return nil, fmt.Errorf("metric %q: %w", t.Metric, err)
 	}
 	return admitted, nil

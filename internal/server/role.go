@@ -77,12 +77,14 @@ var roleTable = [...]struct {
 	{LeaderRole, (*Server).openLeader},
 	{HelperRole, (*Server).openHelper},
 	{CollectorRole, (*Server).openCollector},
+	{RelayRole, (*Server).openRelay},
+	{GatewayRole, (*Server).openGateway}, // after those whose keys it announces
 }
 
 // openRoles opens the roles of the configuration.
 func (s *Server) openRoles(ctx context.Context) error {
 	for _, r := range roleTable {
-		if !s.config.Has(r.name) {
+		if !s.config.Has(r.name) && (r.name != GatewayRole || !s.config.hasGateway()) {
 			continue
 		}
 		opened, err := r.open(s, ctx)

@@ -379,7 +379,11 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.Close()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range s.listeners {
-		h := newHTTP(l.h, s.o.Logger, s.metrics)
+		logger := s.o.Logger
+		if s.config.Has(RelayRole) { // it logs nothing about connections of clients
+			logger = slog.New(slog.DiscardHandler)
+		}
+		h := newHTTP(l.h, logger, s.metrics)
 		if l.name == "public" {
 			h.ConnState = s.connections().state
 		}

@@ -18,7 +18,7 @@ func (s *Server) openShuffler(ctx context.Context) (role, error) {
 		return nil, err
 	}
 	h.routes = []publicRoute{
-		{name: routeReport, pattern: reportPattern, admit: (*Server).readFirst, limit: shortExchange, stores: true, pages: true},
+		{name: routeReport, pattern: reportPattern, admit: (*Server).readFirst, limit: shortExchange, stores: true, pages: true, clients: true},
 		{name: "task_keys", pattern: "GET /tasks/{task}/keys", admit: forKeys, limit: shortExchange, pages: true},
 		batchRoute, statementRoute,
 		{name: "keys", pattern: "GET /keys/shuffler", admit: forKeys, limit: shortExchange},
