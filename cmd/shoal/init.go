@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/shoal-project/shoal/internal/server"
 )
@@ -35,6 +36,9 @@ func (c *initCmd) Run(e *env) error {
 			return setup(err)
 		}
 	}
+	if relay := slices.Contains(c.Role, string(server.RelayRole)); relay && len(c.Owner) > 0 {
+		return setup(errors.New("--owner: a relay knows of no questions; leave it off"))
+	}
 	for _, r := range c.Role {
 		o.Roles = append(o.Roles, server.RoleName(r))
 	}
@@ -46,6 +50,17 @@ func (c *initCmd) Run(e *env) error {
 	config, err := server.Load(file)
 	if err != nil {
 		return setup(err)
+	}
+	if config.Has(server.RelayRole) {
+		fmt.Fprintf(e.stdout, `
+Give this and %s to the owners of questions, for parties.relay of their
+metrics.yaml. List the other parties of these questions under relay.parties.
+Then:
+
+  shoal doctor --config %[2]s
+  shoal serve --config %[2]s
+`, c.URL, file)
+		return nil
 	}
 	pairs := "shoal doctor --config " + file
 	if config.Has(server.LeaderRole) || config.Has(server.HelperRole) || config.Has(server.CollectorRole) {

@@ -139,7 +139,7 @@ func (r *registry) nothing(bundle []byte, now time.Time) string {
 
 // warnings lists what of the configuration serves nothing.
 func (r *registry) warnings() []string {
-	if len(r.tasks) > 0 {
+	if len(r.tasks) > 0 || r.config.Has(RelayRole) { // which knows of none
 		return r.useless
 	}
 	return append(slices.Clone(r.useless), "no task is served: list bundles under tasks.bundles and their owners under tasks.owners, or use \"shoal task add\"")

@@ -49,6 +49,9 @@ func (c Config) validateRelay() error {
 		}
 		return nil
 	}
+	if len(c.Tasks.Owners)+len(c.Tasks.Bundles) > 0 {
+		return errors.New("tasks: a relay knows of no tasks")
+	}
 	if len(c.Roles) > 1 {
 		return errors.New("roles: a relay plays no other role: it sees addresses, the others must not")
 	}

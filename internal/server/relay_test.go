@@ -242,6 +242,7 @@ func TestRelayConfig(t *testing.T) {
 		{"false", "relay", party[:len(party)-2] + ", {url: \"https://b.example\", identity: \"" + key + "\"}]\n", "duplicate"},
 		{"false", "relay", party + "  issuances: -1\n", "relay.issuances: -1"},
 		{"true", "relay", party + "  issuances: 10\n", "behind_proxy"},
+		{"false", "relay", party + "tasks:\n  bundles: [a.bundle]\n", "a relay knows of no tasks"},
 	} {
 		_, err := Parse([]byte(fmt.Sprintf(head, tt.proxy, tt.roles)+tt.text), t.TempDir(), func(string) string { return "" })
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
