@@ -56,8 +56,12 @@ func (c *Collector) Tick(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	waits := make(map[dap.TaskID]bool)
+	for _, a := range asks {
+		waits[a.Task] = waits[a.Task] || a.State == Asked
+	}
 	for _, q := range c.served() {
-		made, err := c.schedule(ctx, q, asks)
+		made, err := c.schedule(ctx, q, waits[q.Task.ID()])
 		asks = append(asks, made...)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("schedule of %q: %w", q.metric(), err))
@@ -79,9 +83,9 @@ func failedAsk(a Ask, err error) error { return fmt.Errorf("ask %v of task %v: %
 // maxBacklog bounds how many asks a schedule makes at once.
 const maxBacklog = 256
 
-// schedule makes the asks of a question that are due, and returns them. open are those
-// of all questions that wait.
-func (c *Collector) schedule(ctx context.Context, q *Question, open []Ask) ([]Ask, error) {
+// schedule makes the asks of a question that are due, and returns them. waits is whether
+// an ask of it waits for its answer.
+func (c *Collector) schedule(ctx context.Context, q *Question, waits bool) ([]Ask, error) {
 	if q.Shoal == nil {
 		return nil, nil
 	}
@@ -104,7 +108,7 @@ func (c *Collector) schedule(ctx context.Context, q *Question, open []Ask) ([]As
 		return err
 	}
 	if q.Task.Config().BatchMode == dap.LeaderSelectedMode {
-		if unanswered(q, open) != nil {
+		if waits {
 			return nil, nil
 		}
 		newest, err := c.config.Store.Of(ctx, q.Task.ID(), 1)
