@@ -78,17 +78,14 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 	for _, c := range pending {
 		collections[c.Task] = append(collections[c.Task], c)
 	}
+	work, err := l.config.Store.Work(ctx)
+	errs = append(errs, err)
 	for _, s := range l.config.Registry.List() {
 		id := s.Task.ID()
 		in := l.intake(id)
 		t := TaskStatus{Task: id, Disabled: s.Entry.Disabled, Stored: in.stored.Load(), Waiting: max(0, in.waiting.Load())}
-		if t.Jobs, t.InJobs, err = l.config.Store.Jobs(ctx, id); err != nil {
-			errs = append(errs, err)
-		}
-		t.Helper.URL = s.Task.Config().Helper
-		if t.Helper.Absence, err = l.config.Store.Unanswered(ctx, id); err != nil {
-			errs = append(errs, err)
-		}
+		t.Jobs, t.InJobs = work[id].Jobs, work[id].Reports
+		t.Helper.URL, t.Helper.Absence = s.Task.Config().Helper, work[id].Unanswered
 		l.mu.Lock()
 		if t.Helper.Jobs > 0 {
 			t.Helper.Err = l.missing[id]

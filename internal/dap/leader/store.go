@@ -98,6 +98,13 @@ type Absence struct {
 	Since   time.Time // zero: nothing waits
 }
 
+// Work is the jobs of a task that have not ended.
+type Work struct {
+	Jobs       int
+	Reports    uint64  // in them
+	Unanswered Absence // those whose Since is set, the reports in them, and the earliest Since
+}
+
 // A Store keeps what one leader remembers, beside its ledger. Nodes that serve
 // the same leader share it; no other role may.
 //
@@ -177,9 +184,9 @@ type Store interface {
 	// Jobs returns how many jobs of a task have not ended, and how many reports
 	// are in them.
 	Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports uint64, err error)
-	// Unanswered returns what of a task waits for the helper: the jobs whose Since
-	// is set, the reports in them, and the earliest Since.
-	Unanswered(ctx context.Context, task dap.TaskID) (Absence, error)
+	// Work returns the jobs of all tasks that have not ended, added up by task. Tasks
+	// without jobs are not in it.
+	Work(ctx context.Context) (map[dap.TaskID]Work, error)
 	// UpdateJob replaces what changes while a job runs: Digest, Location,
 	// Attempts, Since, Due and Lease. It fails with [ErrConflict] if the job has ended
 	// or held is not the lease that the store knows.

@@ -102,8 +102,8 @@ func (s leaderLink) Jobs(ctx context.Context, task dap.TaskID) (jobs int, report
 	return jobs, reports, err
 }
 
-func (s leaderLink) Unanswered(ctx context.Context, task dap.TaskID) (leader.Absence, error) {
-	return read(s.link, func() (leader.Absence, error) { return s.Store.Unanswered(ctx, task) })
+func (s leaderLink) Work(ctx context.Context) (map[dap.TaskID]leader.Work, error) {
+	return read(s.link, func() (map[dap.TaskID]leader.Work, error) { return s.Store.Work(ctx) })
 }
 
 func (s leaderLink) UpdateJob(ctx context.Context, job leader.Job, held time.Time) error {

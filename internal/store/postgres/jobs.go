@@ -126,16 +126,27 @@ func (s *Leader) Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports u
 	return jobs, uint64(sum), nil
 }
 
-// Unanswered implements [leader.Store].
-func (s *Leader) Unanswered(ctx context.Context, task dap.TaskID) (a leader.Absence, err error) {
-	var reports, since int64
-	err = s.pool.QueryRow(ctx, `SELECT count(*), coalesce(sum(reports), 0)::bigint, coalesce(min(since), 0) FROM dap_jobs WHERE task = $1 AND since > 0`, task[:]).
-		Scan(&a.Jobs, &reports, &since)
+// Work implements [leader.Store].
+func (s *Leader) Work(ctx context.Context) (map[dap.TaskID]leader.Work, error) {
+	rows, err := s.pool.Query(ctx, `SELECT task, count(*), sum(reports)::bigint, count(*) FILTER (WHERE since > 0),
+		coalesce(sum(reports) FILTER (WHERE since > 0), 0)::bigint, coalesce(min(since) FILTER (WHERE since > 0), 0)
+		FROM dap_jobs GROUP BY task`)
 	if err != nil {
-		return leader.Absence{}, fmt.Errorf("reading the jobs of task %v: %w", task, err)
+		return nil, fmt.Errorf("reading the jobs of all tasks: %w", err)
 	}
-	a.Reports, a.Since = uint64(reports), column.Time(since)
-	return a, nil
+	all := make(map[dap.TaskID]leader.Work)
+	var task []byte
+	var w leader.Work
+	var reports, unanswered, since int64
+	_, err = pgx.ForEachRow(rows, []any{&task, &w.Jobs, &reports, &w.Unanswered.Jobs, &unanswered, &since}, func() error {
+		w.Reports, w.Unanswered.Reports, w.Unanswered.Since = uint64(reports), uint64(unanswered), column.Time(since)
+		all[dap.TaskID(task)] = w
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the jobs of all tasks: %w", err)
+	}
+	return all, nil
 }
 
 // UpdateJob implements [leader.Store].

@@ -310,16 +310,29 @@ func (s *Leader) Jobs(ctx context.Context, task dap.TaskID) (jobs int, reports u
 	return jobs, reports, nil
 }
 
-// Unanswered implements [leader.Store].
-func (s *Leader) Unanswered(ctx context.Context, task dap.TaskID) (a leader.Absence, err error) {
-	var since int64
-	err = s.db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(reports), 0), coalesce(min(since), 0) FROM dap_jobs WHERE task = ? AND since > 0`, task[:]).
-		Scan(&a.Jobs, &a.Reports, &since)
+// Work implements [leader.Store].
+func (s *Leader) Work(ctx context.Context) (map[dap.TaskID]leader.Work, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT task, count(*), sum(reports), sum(since > 0), sum(iif(since > 0, reports, 0)), coalesce(min(iif(since > 0, since, NULL)), 0)
+		FROM dap_jobs GROUP BY task`)
 	if err != nil {
-		return leader.Absence{}, fmt.Errorf("reading the jobs of task %v: %w", task, err)
+		return nil, fmt.Errorf("reading the jobs of all tasks: %w", err)
 	}
-	a.Since = column.Time(since)
-	return a, nil
+	defer rows.Close()
+	all := make(map[dap.TaskID]leader.Work)
+	for rows.Next() {
+		var task []byte
+		var w leader.Work
+		var since int64
+		if err := rows.Scan(&task, &w.Jobs, &w.Reports, &w.Unanswered.Jobs, &w.Unanswered.Reports, &since); err != nil {
+			return nil, fmt.Errorf("reading the jobs of all tasks: %w", err)
+		}
+		w.Unanswered.Since = column.Time(since)
+		all[dap.TaskID(task)] = w
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("reading the jobs of all tasks: %w", err)
+	}
+	return all, nil
 }
 
 // UpdateJob implements [leader.Store].

@@ -77,8 +77,8 @@ func TestLeaderBeforeAbsence(t *testing.T) {
 	if !reflect.DeepEqual(jobs[0], want) {
 		t.Errorf("job %+v, want %+v", jobs[0], want)
 	}
-	if a, err := s.Unanswered(t.Context(), task); err != nil || a != (leader.Absence{}) {
-		t.Errorf("absence %+v, error %v", a, err)
+	if all, err := s.Work(t.Context()); err != nil || len(all) != 1 || all[task] != (leader.Work{Jobs: 1, Reports: 4}) {
+		t.Errorf("work %+v, error %v", all, err)
 	}
 	c := leader.Collection{
 		Task: task, Rev: 4, State: leader.Waiting, Created: time.Unix(100, 0).UTC(), Request: []byte{9}, Interval: dap.Interval{Start: 5, Duration: 2},
@@ -127,4 +127,38 @@ func former(t *testing.T, name, role string, version int, statements ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// BenchmarkLeaderWork reads the jobs of 1,000 tasks with 10 each, as a status needs them,
+// at once and task by task.
+func BenchmarkLeaderWork(b *testing.B) {
+	s, err := OpenLeader(b.Context(), filepath.Join(b.TempDir(), "leader.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	const tasks = 1000
+	_, err = s.db.ExecContext(b.Context(), `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
+		INSERT INTO dap_jobs (task, node, log, first, past, skip, reports, span_start, span_end, batch, verify_key, created, round, turned, digest, location, attempts, due, lease, since)
+		SELECT CAST(printf('%032d', i % 1000) AS BLOB), 'n', 1, 0, 4, x'', 4, 7, 8, x'', 1, 100, 1, 1, zeroblob(32), '', 0, 200, 0, 5 * (i % 3) FROM n`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("at-once", func(b *testing.B) {
+		for b.Loop() {
+			if all, err := s.Work(b.Context()); err != nil || len(all) != tasks {
+				b.Fatal(len(all), err)
+			}
+		}
+	})
+	b.Run("by-task", func(b *testing.B) {
+		for b.Loop() {
+			for i := range tasks {
+				id := dap.TaskID([]byte(fmt.Sprintf("%032d", i)))
+				if jobs, _, err := s.Jobs(b.Context(), id); err != nil || jobs != 10 {
+					b.Fatal(jobs, err)
+				}
+			}
+		}
+	})
 }

@@ -370,22 +370,26 @@ func (m *Model) Jobs(_ context.Context, task dap.TaskID) (jobs int, reports uint
 	return jobs, reports, err
 }
 
-// Unanswered implements [leader.Store].
-func (m *Model) Unanswered(_ context.Context, task dap.TaskID) (a leader.Absence, err error) {
+// Work implements [leader.Store].
+func (m *Model) Work(context.Context) (all map[dap.TaskID]leader.Work, err error) {
+	all = make(map[dap.TaskID]leader.Work)
 	err = m.Read(func() error {
 		for _, j := range m.jobs {
-			if j.Task != task || j.Since.IsZero() {
-				continue
+			w := all[j.Task]
+			w.Jobs++
+			w.Reports += uint64(j.Reports)
+			if !j.Since.IsZero() {
+				w.Unanswered.Jobs++
+				w.Unanswered.Reports += uint64(j.Reports)
+				if w.Unanswered.Since.IsZero() || j.Since.Before(w.Unanswered.Since) {
+					w.Unanswered.Since = j.Since
+				}
 			}
-			a.Jobs++
-			a.Reports += uint64(j.Reports)
-			if a.Since.IsZero() || j.Since.Before(a.Since) {
-				a.Since = j.Since
-			}
+			all[j.Task] = w
 		}
 		return nil
 	})
-	return a, err
+	return all, err
 }
 
 // UpdateJob implements [leader.Store].

@@ -285,9 +285,9 @@ func (s *suite) update() {
 	s.must(err)
 	j := jobs[0]
 	held := j.Lease
-	none, err := s.Unanswered(ctx, taskA)
+	none, err := s.Work(ctx)
 	s.must(err)
-	s.equal(none, leader.Absence{}, "before an attempt has failed")
+	s.equal(none, map[dap.TaskID]leader.Work{taskA: {Jobs: 1, Reports: 3}}, "before an attempt has failed")
 	j.Digest, j.Location, j.Attempts, j.Since, j.Due = [32]byte{7}, "https://h/x?step=0", 4, at(15), at(20)
 	s.must(s.UpdateJob(ctx, j, held))
 	j.Lease = time.Time{}
@@ -316,15 +316,17 @@ func (s *suite) unanswered(j leader.Job) {
 			s.must(s.UpdateJob(ctx, o, o.Lease))
 		}
 	}
-	have, err := s.Unanswered(ctx, taskA)
+	have, err := s.Work(ctx)
 	s.must(err)
-	s.equal(have, leader.Absence{Jobs: 2, Reports: 6, Since: at(12)}, "what waits")
+	s.equal(have, map[dap.TaskID]leader.Work{
+		taskA: {Jobs: 3, Reports: 9, Unanswered: leader.Absence{Jobs: 2, Reports: 6, Since: at(12)}}, taskB: {Jobs: 1, Reports: 3},
+	}, "what waits")
 	j.Since = time.Time{}
 	s.must(s.UpdateJob(ctx, j, j.Lease))
 	s.again()
-	have, err = s.Unanswered(ctx, taskA)
+	have, err = s.Work(ctx)
 	s.must(err)
-	s.equal(have, leader.Absence{Jobs: 1, Reports: 3, Since: at(12)}, "what waits after an answer")
+	s.equal(have[taskA].Unanswered, leader.Absence{Jobs: 1, Reports: 3, Since: at(12)}, "what waits after an answer")
 }
 
 func (s *suite) end() {
