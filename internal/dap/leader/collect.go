@@ -137,6 +137,7 @@ func (l *Leader) createCollection(ctx context.Context, s *tasks.Serving, id dap.
 	c, fresh, err := l.config.Store.CreateCollection(context.WithoutCancel(ctx), c)
 	if err == nil && fresh {
 		l.config.Metrics.Collection(Waiting)
+		l.stir(c.Task)
 		l.wake.collections.Set()
 	}
 	return c, fresh, err
@@ -401,6 +402,8 @@ type progress struct {
 	asked   time.Time
 	since   time.Time // since when they are waited for
 	err     error     // the last failure
+	driven  time.Time // when the driver took it last
+	again   bool      // it was taken too early after looked
 }
 
 // collectionChanged wakes the requests that wait for a collection job, and what the
@@ -413,6 +416,7 @@ func (l *Leader) collectionChanged(c Collection) {
 		l.mu.Unlock()
 	}
 	l.announce()
+	l.stir(c.Task)
 	l.wake.intake.Set()
 	l.wake.collections.Set()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -17,14 +18,16 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 )
 
-// driveCollections takes collection jobs as far as they go, and reports whether one moved.
-func (l *Leader) driveCollections(ctx context.Context) (bool, error) {
+// driveCollections takes collection jobs as far as they go, and reports whether one moved:
+// those of tasks of which something has changed here, those that are due, or all.
+func (l *Leader) driveCollections(ctx context.Context, all bool) (bool, error) {
 	l.collecting.Lock()
 	defer l.collecting.Unlock()
 	pending, err := l.config.Store.Collections(ctx)
 	if err != nil {
 		return false, fmt.Errorf("reading collection jobs: %w", err)
 	}
+	pending = l.movable(ctx, pending, all)
 	moved := make([]bool, len(pending))
 	errs := make([]error, len(pending))
 	l.selectInOrder(ctx, pending, moved, errs)
@@ -37,11 +40,102 @@ func (l *Leader) driveCollections(ctx context.Context) (bool, error) {
 				went, errs[i] = l.advanceCollection(ctx, c)
 				moved[i] = moved[i] || went
 			}
+			if errs[i] != nil {
+				l.stir(c.Task)
+			}
 			return nil
 		})
 	}
 	_ = g.Wait() // the errors are in errs
 	return slices.Contains(moved, true), errors.Join(append(errs, ctx.Err())...)
+}
+
+// stir notes that something has changed that collections of a task may wait for. The
+// caller wakes the driver.
+func (l *Leader) stir(task dap.TaskID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stirred[task] = true
+}
+
+// movable returns those of the pending collection jobs that may go on, and notes that they
+// are looked at. Those of a task go together, so that the oldest is first.
+func (l *Leader) movable(ctx context.Context, pending []Collection, all bool) []Collection {
+	now := l.now()
+	look := make(map[dap.TaskID]bool)
+	for _, c := range pending {
+		if all || !l.nextLook(ctx, &c, now).After(now) {
+			look[c.Task] = true
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for task := range l.stirred {
+		look[task] = true
+	}
+	clear(l.stirred)
+	known := make(map[collectionKey]bool, len(pending))
+	for _, c := range pending {
+		known[collectionKey{c.Task, c.ID}] = true
+	}
+	maps.DeleteFunc(l.progress, func(k collectionKey, _ progress) bool { return !known[k] }) // others have ended them
+	pending = slices.DeleteFunc(pending, func(c Collection) bool { return !look[c.Task] })
+	for _, c := range pending {
+		k := collectionKey{c.Task, c.ID}
+		p := l.progress[k]
+		p.driven, p.again = now, false
+		l.progress[k] = p
+	}
+	return pending
+}
+
+// nextLook returns when a collection job may go on although nothing was noted that it
+// waits for: at its time, and every [maxSleep], for what other nodes do.
+func (l *Leader) nextLook(ctx context.Context, c *Collection, now time.Time) time.Time {
+	if c.Due.After(now) {
+		return c.Due
+	}
+	l.mu.Lock()
+	p := l.progress[collectionKey{c.Task, c.ID}]
+	l.mu.Unlock()
+	next := p.driven.Add(maxSleep)
+	if c.Due.After(p.driven) {
+		next = c.Due
+	}
+	if p.again {
+		next = earlier(next, p.looked.Add(lookEvery))
+	}
+	s, err := l.config.Registry.Lookup(ctx, c.Task)
+	if err != nil {
+		return next
+	}
+	at, err := collectableAt(s, c.Interval)
+	if err != nil || c.State != Waiting {
+		return next
+	}
+	if at.After(p.driven) {
+		return at
+	}
+	return next
+}
+
+// collectionsDue returns when the next collection job may go on.
+func (l *Leader) collectionsDue(ctx context.Context) time.Time {
+	now := l.now()
+	pending, err := l.config.Store.Collections(ctx)
+	if err != nil {
+		return now.Add(l.config.FirstPause)
+	}
+	due := now.Add(maxSleep)
+	for _, c := range pending {
+		due = earlier(due, l.nextLook(ctx, &c, now))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.stirred) > 0 {
+		return now
+	}
+	return due
 }
 
 // selectInOrder takes the collection jobs that wait for a batch of the leader's
@@ -257,6 +351,12 @@ func (l *Leader) looksAgain(ctx context.Context, c Collection) (bool, error) {
 		return false, nil
 	}
 	jobs, _, err := l.config.Store.Jobs(ctx, c.Task)
+	if jobs > 0 {
+		l.mu.Lock()
+		p.again = true
+		l.progress[collectionKey{c.Task, c.ID}] = p
+		l.mu.Unlock()
+	}
 	return jobs > 0, err
 }
 
@@ -268,7 +368,8 @@ func (l *Leader) wait(ctx context.Context, s *tasks.Serving, c Collection, have 
 	since = dueSince(&c, since)
 	if l.now().Before(since.Add(l.config.CollectionTimeout)) {
 		l.mu.Lock()
-		l.progress[collectionKey{c.Task, c.ID}] = progress{missing: missing, looked: l.config.Clock.Now()}
+		k := collectionKey{c.Task, c.ID}
+		l.progress[k] = progress{missing: missing, looked: l.config.Clock.Now(), driven: l.progress[k].driven}
 		l.mu.Unlock()
 		return c, nil
 	}
@@ -442,7 +543,8 @@ func (l *Leader) shareFailed(ctx context.Context, c Collection, cause error) (Co
 	p, _ := errors.AsType[exchange.Problem](cause)
 	c.Due = l.dueAfter(c.Attempts, p.Retry)
 	l.mu.Lock()
-	l.progress[collectionKey{c.Task, c.ID}] = progress{err: cause}
+	k := collectionKey{c.Task, c.ID}
+	l.progress[k] = progress{err: cause, driven: l.progress[k].driven}
 	l.mu.Unlock()
 	err := l.config.Store.UpdateCollection(ctx, c)
 	if err == nil {

@@ -22,3 +22,9 @@ func (l *Leader) BeginLog(ctx context.Context, task dap.TaskID) error {
 
 // IntakeDue returns when Run looks at logs again, unless it is woken.
 func (l *Leader) IntakeDue(ctx context.Context) time.Time { return l.intakeDue(ctx) }
+
+// DriveCollections does what Run does when it is woken for collections.
+func (l *Leader) DriveCollections(ctx context.Context) error {
+	_, err := l.driveCollections(ctx, false)
+	return err
+}

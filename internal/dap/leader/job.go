@@ -381,5 +381,6 @@ func (l *Leader) jobEnded(j *Job, next int) {
 	if l.recount.Load() {
 		l.wake.gc.Set()
 	}
+	l.stir(j.Task)
 	l.wake.collections.Set()
 }

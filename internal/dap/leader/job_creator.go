@@ -44,6 +44,7 @@ func (l *Leader) createJobs(ctx context.Context, all bool) (bool, error) {
 		switch {
 		case err == nil:
 			worked = true
+			l.stir(o.key.task)
 			continue
 		case errors.Is(err, errDisabled):
 			again = l.now().Add(maxSleep)

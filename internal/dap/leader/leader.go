@@ -173,6 +173,7 @@ type Leader struct {
 	finished map[*taskLog]struct{} // have no jobs any more
 	changed  chan struct{}         // closed and replaced when a collection job changes
 	progress map[collectionKey]progress
+	stirred  map[dap.TaskID]bool  // of whose collections something may have changed
 	missing  map[dap.TaskID]error // why the helper's last answer was missing
 
 	expired time.Time // when expire was last called; guarded by sweeping
@@ -196,8 +197,8 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 		logs:     make(map[logKey]*taskLog),
 		finished: make(map[*taskLog]struct{}),
 		changed:  make(chan struct{}),
-		progress: make(map[collectionKey]progress),
-		missing:  make(map[dap.TaskID]error),
+		progress: make(map[collectionKey]progress), stirred: make(map[dap.TaskID]bool),
+		missing: make(map[dap.TaskID]error),
 	}
 	l.blocked.logs = make(map[dap.TaskID][]*taskLog)
 	l.readers = readers{leader: l, limit: 4*c.Workers + 16, all: make(map[logKey]*reader)}

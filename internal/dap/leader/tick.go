@@ -48,7 +48,7 @@ func (l *Leader) Run(ctx context.Context, failed func(error)) error {
 	g.Go(loop(l.keepClaim, nil, func(context.Context) time.Time { return later(l.renewDue(), l.now().Add(l.config.FirstPause)) }))
 	g.Go(loop(func(ctx context.Context) error { _, err := l.createDueJobs(ctx, false); return err }, l.wake.intake, l.intakeDue))
 	g.Go(loop(func(ctx context.Context) error { return l.drive(ctx, report) }, l.wake.jobs, l.jobsDue))
-	g.Go(loop(func(ctx context.Context) error { _, err := l.driveCollections(ctx); return err }, l.wake.collections, l.collectionsDue))
+	g.Go(loop(func(ctx context.Context) error { _, err := l.driveCollections(ctx, false); return err }, l.wake.collections, l.collectionsDue))
 	g.Go(loop(l.collectGarbage, l.wake.gc, func(context.Context) time.Time { return l.now().Add(cleanEvery) }))
 	return g.Wait()
 }
@@ -67,7 +67,7 @@ func (l *Leader) tick(ctx context.Context) error {
 	for ctx.Err() == nil {
 		cut, err := l.createDueJobs(ctx, true)
 		errs = append(errs, err, l.drive(ctx, func(err error) { errs = append(errs, err) }))
-		moved, err := l.driveCollections(ctx)
+		moved, err := l.driveCollections(ctx, true)
 		errs = append(errs, err)
 		if !cut && !moved {
 			break
@@ -121,37 +121,6 @@ func (l *Leader) jobsDue(ctx context.Context) time.Time {
 		return now.Add(maxSleep)
 	}
 	return earlier(due, now.Add(maxSleep))
-}
-
-// collectionsDue returns when the next collection job is due.
-func (l *Leader) collectionsDue(ctx context.Context) time.Time {
-	now := l.now()
-	due := now.Add(maxSleep)
-	pending, err := l.config.Store.Collections(ctx)
-	if err != nil {
-		return now.Add(l.config.FirstPause)
-	}
-	for _, c := range pending {
-		if c.Due.After(now) {
-			due = earlier(due, c.Due)
-			continue
-		}
-		s, err := l.config.Registry.Lookup(ctx, c.Task)
-		if err != nil {
-			continue
-		}
-		if at, err := collectableAt(s, c.Interval); err == nil && at.After(now) {
-			due = earlier(due, at)
-			continue
-		}
-		l.mu.Lock()
-		p := l.progress[collectionKey{c.Task, c.ID}]
-		l.mu.Unlock()
-		if again := p.looked.Add(lookEvery); again.After(now) {
-			due = earlier(due, again)
-		}
-	}
-	return due
 }
 
 func later(a, b time.Time) time.Time {
