@@ -42,8 +42,9 @@ func (s Signal) Set() {
 // looks which of them it was.
 func (s Signal) Wait(ctx context.Context, c Clock, t time.Time) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		select {
 		case <-s:
 			cancel()
@@ -51,6 +52,8 @@ func (s Signal) Wait(ctx context.Context, c Clock, t time.Time) {
 		}
 	}()
 	_ = c.Until(ctx, t) // due, woken or done
+	cancel()
+	<-ended // so that it does not take what is set after this, when the caller has looked
 }
 
 // Loop calls do until ctx is done, and returns ctx's error then: at once, when it is

@@ -3,6 +3,7 @@ package clock
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -102,5 +103,22 @@ func TestLoop(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) || len(seen) != 1 || !errors.Is(seen[0], broken) {
 		t.Errorf("ended with %v, errors %v", err, seen)
+	}
+}
+
+// A Set after Wait has returned is for the next Wait. What Wait had begun took it, now
+// and then, and the loop slept on what it should have done.
+func TestSignalIsNotLost(t *testing.T) {
+	c := NewVirtual(time.Unix(1000, 0))
+	s := NewSignal()
+	for i := range 1000 {
+		s.Wait(t.Context(), c, c.Now()) // due
+		s.Set()
+		runtime.Gosched()
+		select {
+		case <-s:
+		default:
+			t.Fatalf("the signal of turn %d is lost", i)
+		}
 	}
 }
