@@ -79,7 +79,7 @@ func (c *Client) accumulate(name string, add func(*kind.Tally, io.Reader) error)
 	err := c.keep(m, now, epoch, held, put)
 	switch {
 	case err == nil:
-		c.notify.set()
+		c.wake.Set()
 		return Outcome{Status: Queued, Reports: 1, Clipped: clipped}
 	case errors.Is(err, kind.ErrUse) && !random.failed:
 		return refused(Invalid, fmt.Errorf("metric %q: %w", name, err))

@@ -186,7 +186,7 @@ func (c *Client) record(name string, v any) Outcome {
 	}
 	o = outcome(name, verdicts)
 	if o.Reports > 0 {
-		c.notify.set()
+		c.wake.Set()
 	}
 	return o
 }

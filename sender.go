@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/clock"
@@ -16,39 +15,6 @@ import (
 // poll is how often a sender looks for what other processes have queued, and
 // how long it waits after the outbox has failed.
 const poll = time.Minute
-
-// A notify wakes a sender before its time. The zero notify is ready.
-type notify struct {
-	mu      sync.Mutex
-	pending bool   // set since the last sleep
-	wake    func() // of the sender that sleeps
-}
-
-// set wakes the sender, or keeps it from falling asleep.
-func (a *notify) set() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.pending = true
-	if a.wake != nil {
-		a.wake()
-	}
-}
-
-// sleep waits for t, for set or for ctx.
-func (a *notify) sleep(ctx context.Context, c Clock, t time.Time) {
-	ctx, wake := context.WithCancel(ctx)
-	defer wake()
-	a.mu.Lock()
-	pending := a.pending
-	a.wake = wake
-	a.mu.Unlock()
-	if !pending {
-		_ = c.Until(ctx, t) // woken or not: the caller looks again
-	}
-	a.mu.Lock()
-	a.pending, a.wake = false, nil
-	a.mu.Unlock()
-}
 
 // sendDue adds the reports that are required whatever the app records, and sends
 // what is due. An enrolment that fails keeps nothing else from being sent.
@@ -62,21 +28,24 @@ func sendDue(ctx context.Context, box *outbox.Box, c *uploader, d *presence) (Pa
 	return Pass(pass), err
 }
 
-// run sends what is due until ctx ends. It calls report with what each pass did.
-func run(ctx context.Context, box *outbox.Box, c *uploader, d *presence, a *notify, report func(Pass, error)) {
-	for ctx.Err() == nil {
+// run sends what is due until ctx ends, and when it is woken. It calls report with what
+// each pass did.
+func run(ctx context.Context, box *outbox.Box, c *uploader, d *presence, wake clock.Signal, report func(Pass, error)) {
+	var next time.Time
+	send := func(ctx context.Context) error {
 		now := c.clock.Now()
 		pass, err := sendDue(ctx, box, c, d)
 		if ctx.Err() != nil {
-			return
+			return err
 		}
 		report(pass, err)
-		next := now.Add(poll)
+		next = now.Add(poll)
 		if err == nil && !pass.Next.IsZero() && pass.Next.Before(next) {
 			next = pass.Next
 		}
-		a.sleep(ctx, c.clock, next)
+		return err
 	}
+	_ = clock.Loop(ctx, c.clock, wake, send, func(error) time.Time { return next }, nil) // it ends with its context only
 }
 
 // beginSender starts the background sender. The caller holds mu.
@@ -85,7 +54,7 @@ func (c *Client) beginSender() {
 	ctx, cancel := context.WithCancel(c.sending)
 	go func() {
 		defer close(ended)
-		run(ctx, box, c.uploader, c.presence, &c.notify, func(Pass, error) {})
+		run(ctx, box, c.uploader, c.presence, c.wake, func(Pass, error) {})
 	}()
 	c.stop = func() {
 		cancel()
@@ -156,6 +125,6 @@ func Agent(ctx context.Context, o AgentOptions) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 	defer box.Close()
-	run(ctx, box, newUploader(o.Transport, o.Clock, nil), newPresence(rand.Reader, ""), new(notify), o.Report)
+	run(ctx, box, newUploader(o.Transport, o.Clock, nil), newPresence(rand.Reader, ""), nil, o.Report)
 	return nil
 }

@@ -179,7 +179,7 @@ type Client struct {
 	metrics  map[string]*metric
 	uploader *uploader
 	presence *presence
-	notify   notify
+	wake     clock.Signal // of the background sender
 
 	mu     sync.RWMutex // guards what follows; read-locked by Record
 	mode   Mode
@@ -217,6 +217,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		metrics:  metrics,
 		uploader: newUploader(o.Transport, o.Clock, []ed25519.PublicKey{owner}),
 		presence: newPresence(o.Rand, task.FormatPublic(owner)),
+		wake:     clock.NewSignal(),
 	}
 	c.sending, c.endCalls = context.WithCancel(context.Background())
 	if err := errors.Join(ctx.Err(), c.enter(o.Mode)); err != nil {

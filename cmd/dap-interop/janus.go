@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/dap/interop"
 )
 
@@ -192,10 +193,8 @@ func served(ctx context.Context, at string) error {
 			}
 			err = fmt.Errorf("HTTP %d", resp.StatusCode)
 		}
-		select {
-		case <-ctx.Done():
+		if clock.Sleep(ctx, clock.System(), 100*time.Millisecond) != nil {
 			return fmt.Errorf("%s is not served: %w", at, err)
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

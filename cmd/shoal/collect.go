@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/server"
 )
 
@@ -121,10 +122,8 @@ func (c *collectCmd) await(e *env, m *manager, path string, start time.Time) err
 			fmt.Fprintln(e.stdout, "Asked: "+mine.String())
 			return nil
 		}
-		select {
-		case <-e.ctx.Done():
-			return e.ctx.Err()
-		case <-time.After(200 * time.Millisecond):
+		if err := clock.Sleep(e.ctx, clock.System(), 200*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }

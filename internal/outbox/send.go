@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
 )
 
@@ -249,11 +250,7 @@ func (p *pass) postpone(e Entry, tried bool) error {
 // scattered over half to one and a half times its length, and a last attempt
 // before sendBy.
 func (b *Box) retryAt(now, sendBy time.Time, attempts int) (time.Time, error) {
-	wait := b.o.Backoff
-	for i := 1; i < attempts && wait < b.o.MaxBackoff; i++ {
-		wait *= 2
-	}
-	wait = min(wait, b.o.MaxBackoff)
+	wait := clock.Backoff(attempts, b.o.Backoff, b.o.MaxBackoff)
 	at, err := b.draw(now.Add(wait/2), now.Add(wait+wait/2))
 	if err != nil {
 		return time.Time{}, err

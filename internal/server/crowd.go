@@ -263,21 +263,14 @@ const drainTimeout = 2 * time.Second
 // lock waits until no request is served. Bodies that do not end soon are cut:
 // the sender of a batch may take an hour, and offers it again.
 func (h *crowdHost) lock() {
-	late := time.NewTicker(drainTimeout)
-	locked := make(chan struct{})
+	waiting, locked := context.WithCancel(context.Background())
+	defer locked()
 	go func() {
-		for {
-			select {
-			case <-locked:
-				return
-			case <-late.C:
-				h.endBodies()
-			}
+		for clock.Sleep(waiting, clock.System(), drainTimeout) == nil {
+			h.endBodies()
 		}
 	}()
 	h.mu.Lock()
-	close(locked)
-	late.Stop()
 }
 
 // Run implements [role]: the member does its periodic work.

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
@@ -436,10 +437,8 @@ func unwrapNet(err error) error {
 func Await(ctx context.Context, c Config, o Options) error {
 	d := &doctor{config: c, o: o.withDefaults()}
 	for !d.running(ctx) {
-		select {
-		case <-ctx.Done():
+		if clock.Sleep(ctx, clock.System(), 50*time.Millisecond) != nil {
 			return fmt.Errorf("waiting for the server: nothing answers on ops.listen (%s)", c.Ops.Listen)
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	return nil

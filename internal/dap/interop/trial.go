@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // A Setting is a task's VDAF with measurements and the result that they have, as
@@ -183,14 +184,7 @@ func (t *Trial) pause(ctx context.Context, n time.Duration) bool {
 
 // wait lets d pass. It reports false when ctx is done.
 func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return clock.Sleep(ctx, clock.System(), d) == nil
 }
 
 // check compares a result with what it must be.

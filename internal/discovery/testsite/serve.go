@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // A Network is the site as real servers, on loopback addresses that only its
@@ -155,10 +157,8 @@ func (n *Network) handler(h *Host) http.Handler {
 		}
 		answer := n.site.Serve(h, target, v)
 		if answer.Wait > 0 {
-			select {
-			case <-r.Context().Done():
+			if clock.Sleep(r.Context(), clock.System(), answer.Wait) != nil {
 				return
-			case <-time.After(answer.Wait):
 			}
 		}
 		header := w.Header()

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/clock"
 )
 
 // What holds where neither the connection string nor the server's configuration
@@ -246,27 +247,28 @@ func taskOf(ctx context.Context) (dap.TaskID, bool) {
 	return id, ok
 }
 
-// pauses are before the second and further attempts of a transaction that a lost
-// connection has ended: a server that restarts kills all of them.
-var pauses = [...]time.Duration{50 * time.Millisecond, 250 * time.Millisecond, time.Second}
+// A transaction that a lost connection has ended is tried so often, with pauses from the
+// first to the longest: a server that restarts kills all connections.
+const (
+	attempts     = 4
+	firstPause   = 200 * time.Millisecond
+	longestPause = time.Second
+)
 
 // transact runs do in a transaction and commits it if do returns nil. What a lost
 // connection ends before the commit is tried again, so do may run several times.
 func transact(ctx context.Context, d *database, do func(pgx.Tx) error) error {
 	return d.in(ctx, func(ctx context.Context) error {
-		for _, pause := range pauses {
+		for n := 1; ; n++ {
 			err := d.attempt(ctx, do)
-			if err == nil || !lost(err) || errors.Is(err, ErrOutcome) || ctx.Err() != nil {
+			if err == nil || n == attempts || !lost(err) || errors.Is(err, ErrOutcome) || ctx.Err() != nil {
 				return err
 			}
 			d.Reset()
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
+			if clock.Sleep(ctx, clock.System(), clock.Backoff(n, firstPause, longestPause)) != nil {
 				return err
 			}
 		}
-		return d.attempt(ctx, do)
 	})
 }
 
