@@ -156,15 +156,7 @@ func (s *session) add(c *Contribution, r Report) (Verdict, error) {
 	if len(st.entries) >= b.o.MaxEntries || st.cost()+e.size()+chargeSize > b.o.MaxBytes {
 		return Full, nil
 	}
-	earliest := c.At
-	if !c.From.IsZero() {
-		earliest = c.From // past or not: see Contribution.From
-	}
-	latest := earliest.Add(max(0, c.MaxDelay))
-	if latest.After(c.SendBy) {
-		latest = c.SendBy
-	}
-	at, err := b.draw(earliest, latest)
+	at, err := b.plan(c)
 	if err != nil {
 		return Failed, err
 	}

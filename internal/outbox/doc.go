@@ -38,6 +38,8 @@
 //   - What accumulates over an epoch is an entry from its beginning: it is changed by
 //     [Box.Amend] and not sent before [Contribution].From. An amendment that was
 //     acknowledged is in what is sent.
+//   - A record that waits for its evaluation past its epoch's end moves to the next
+//     one ([Box.Move]), against the caps of that.
 //   - Only a record of an aggregate metric ([Entry.Resealable]) is ever sealed a
 //     second time, once, when the receiver answers [Stale].
 //   - Held records ([Box.Hold], [Contribution].Held) are shown and never sent.
