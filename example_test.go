@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
@@ -93,8 +93,6 @@ func ExampleClient_Pending() {
 	// Output: held api_use program="cat", apis={"files"} to https://shuffler.example
 }
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 // The bundle of the examples is made by keys that everybody knows.
 func TestExampleBundle(t *testing.T) {
 	var keys []task.IdentityKey
@@ -123,16 +121,7 @@ func TestExampleBundle(t *testing.T) {
 		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), Expires: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC).Unix(),
 	}
 	want := sdktest.Bundle(t, keys[0], tk)
-	if *update {
-		if err := os.WriteFile("testdata/tasks.bundle", want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("owner %s", task.FormatPublic(keys[0].Public()))
-		return
-	}
-	if !bytes.Equal(bundle, want) {
-		t.Error("testdata/tasks.bundle is not what its task gives; run go test -run ExampleBundle -update")
-	}
+	golden.Equal(t, "testdata/tasks.bundle", want)
 	if got := task.FormatPublic(keys[0].Public()); got != owner {
 		t.Errorf("owner %s, want %s", got, owner)
 	}
@@ -160,13 +149,5 @@ func TestExampleSums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile("testdata/aggregate.bundle", want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if !bytes.Equal(sums, want) {
-		t.Error("testdata/aggregate.bundle is not what docs/examples/aggregate.yaml gives; run go test -run ExampleSums -update")
-	}
+	golden.Equal(t, "testdata/aggregate.bundle", want)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // Threat: bytes from a client, a peer or the network must neither crash a
@@ -42,8 +43,8 @@ func writeSeeds(t *testing.T, v *dap.Variant, l *layout, whole []byte) {
 	target := targetNames[reflect.TypeOf(l.value).Elem().Name()]
 	i := slices.IndexFunc(variants(), func(o *dap.Variant) bool { return o.String() == v.String() })
 	seed := func(name string, b []byte) {
-		writeFile(t, filepath.Join("testdata", "fuzz", target, v.String()+"-"+l.name+name),
-			fmt.Sprintf("go test fuzz v1\nbyte('\\x%02x')\n[]byte(%+q)\n", i, string(b)))
+		golden.Write(t, filepath.Join("testdata", "fuzz", target, v.String()+"-"+l.name+name),
+			fmt.Appendf(nil, "go test fuzz v1\nbyte('\\x%02x')\n[]byte(%+q)\n", i, string(b)))
 	}
 	seed("", whole)
 	seed("-cut", whole[:len(whole)*2/3])

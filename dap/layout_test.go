@@ -3,13 +3,13 @@ package dap_test
 import (
 	"encoding/hex"
 	"errors"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // A layout is a structure and its bytes, written down by hand: one line for each
@@ -277,35 +277,18 @@ func TestLayouts(t *testing.T) {
 }
 
 // TestGolden holds the encodings of this version against the files that earlier
-// ones committed: testdata/golden/VARIANT/NAME.hex. SHOAL_UPDATE=1 writes them,
+// ones committed: testdata/golden/VARIANT/NAME.hex. -update writes them,
 // and the seeds of the fuzz targets; they come from our encoder, whose every
 // field TestLayouts compares with lines that were written by hand.
 func TestGolden(t *testing.T) {
 	forEachLayout(t, func(t *testing.T, v *dap.Variant, l *layout) {
 		file := filepath.Join("testdata", "golden", v.String(), l.name+".hex")
 		got := mustEncode(t, v, l.value)
-		if os.Getenv("SHOAL_UPDATE") != "" {
-			writeFile(t, file, hex.EncodeToString(got)+"\n")
+		golden.Equal(t, file, []byte(hex.EncodeToString(got)+"\n"))
+		if golden.Updating() {
 			writeSeeds(t, v, l, got)
 		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if hex.EncodeToString(got)+"\n" != string(want) {
-			t.Errorf("encoding is\n%x, the file has\n%s", got, want)
-		}
 	})
-}
-
-func writeFile(t testing.TB, file, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Threat: a message that is cut off, or to which something was added, must not

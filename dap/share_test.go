@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
@@ -127,12 +128,12 @@ func TestGoldenSealed(t *testing.T) {
 		for _, kem := range kems() {
 			file := filepath.Join("testdata", "sealed", fmt.Sprintf("%v-%04x.hex", v, kem))
 			tsk, key, md := newTask(t, v, configuration()), newKey(t, 9, kem), metadata()
-			if os.Getenv("SHOAL_UPDATE") != "" {
+			if golden.Updating() {
 				m, err := tsk.SealInputShare(key.Config(), dap.Leader, &md, nil, &dap.PlaintextInputShare{Payload: []byte("golden")})
 				if err != nil {
 					t.Fatal(err)
 				}
-				writeFile(t, file, hex.EncodeToString(mustEncode(t, v, &m))+"\n")
+				golden.Write(t, file, []byte(hex.EncodeToString(mustEncode(t, v, &m))+"\n"))
 			}
 			b, err := os.ReadFile(file)
 			if err != nil {

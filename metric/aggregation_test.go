@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
@@ -24,9 +25,9 @@ func loadAggregates(t *testing.T) *metric.File {
 
 func TestAggregatePlanGolden(t *testing.T) {
 	p := planOf(t, loadAggregates(t))
-	golden(t, "../../docs/examples/aggregate-plan.txt", []byte(p.Text()))
+	golden.Equal(t, "../docs/examples/aggregate-plan.txt", []byte(p.Text()))
 	js, err := p.JSON()
-	golden(t, "aggregate-plan.json", must(t, js, err))
+	golden.Equal(t, "testdata/aggregate-plan.json", must(t, js, err))
 	if !json.Valid(js) {
 		t.Error("not JSON")
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -35,7 +36,7 @@ func TestCheck(t *testing.T) {
 					t.Errorf("no place or no words: %+v", p)
 				}
 			}
-			golden(t, strings.TrimSuffix("check/"+filepath.Base(path), ".yaml")+".txt", []byte(err.Error()+"\n"))
+			golden.Equal(t, strings.TrimSuffix(path, ".yaml")+".txt", []byte(err.Error()+"\n"))
 		})
 	}
 }

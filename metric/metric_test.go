@@ -3,16 +3,11 @@ package metric_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/shoal-project/shoal/metric/task"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 const examples = "../docs/examples/metrics.yaml"
 
@@ -38,23 +33,6 @@ func identity(name string) task.IdentityKey {
 // reportSize is the documented size of a report sealed with X25519: 101 bytes a
 // layer and the crowd's tag.
 func reportSize(t *task.Task) int { return int(t.PayloadSize) + 101*len(t.Hops) + 16 }
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; run with -update and look at the change\n got:\n%s\nwant:\n%s", name, got, want)
-	}
-}
 
 func must[T any](t *testing.T, v T, err error) T {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/cost"
 	"github.com/shoal-project/shoal/metric/plan"
@@ -45,9 +46,9 @@ func planOf(t *testing.T, f *metric.File) *plan.Plan {
 
 func TestPlanGolden(t *testing.T) {
 	p := planOf(t, load(t))
-	golden(t, "../../docs/examples/plan.txt", []byte(p.Text()))
+	golden.Equal(t, "../docs/examples/plan.txt", []byte(p.Text()))
 	js, err := p.JSON()
-	golden(t, "plan.json", must(t, js, err))
+	golden.Equal(t, "testdata/plan.json", must(t, js, err))
 	if !json.Valid(js) {
 		t.Error("not JSON")
 	}
@@ -213,7 +214,7 @@ func TestBuild(t *testing.T) {
 	owner := identity("owner")
 	b, err := f.Build(nil, owner, now())
 	enc, err2 := must(t, b, err).Encode()
-	golden(t, "bundle.bin", must(t, enc, err2))
+	golden.Equal(t, "testdata/bundle.bin", must(t, enc, err2))
 	fresh, err := metric.Load(examples, now())
 	again, err2 := must(t, fresh, err).Build(nil, owner, now())
 	enc2, err := must(t, again, err2).Encode()

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -58,7 +59,7 @@ func TestPlanOfQuorum(t *testing.T) {
 			t.Errorf("%s: quorum in the plan: %+v", name, p.Metrics[0].Quorum)
 		}
 		if name == "payload" {
-			golden(t, "quorum.txt", []byte(p.Text()))
+			golden.Equal(t, "testdata/quorum.txt", []byte(p.Text()))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,9 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files and the expectations of the scripts")
 
 // words are the words by which a command is called, without the program's name.
 func words(n *kong.Node) []string {
@@ -185,22 +183,7 @@ func compareHelp(t *testing.T, name string, args []string) {
 	if code := run(args, &stdout, &stderr, clock.System()); code != 0 || stderr.Len() > 0 {
 		t.Errorf("shoal %s: exit code %d, %s", strings.Join(args, " "), code, &stderr)
 	}
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, stdout.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatalf("%v: run go test ./cmd/shoal -run TestHelp -update", err)
-	}
-	if !bytes.Equal(want, stdout.Bytes()) {
-		t.Errorf("%s is not what the command prints:\n%s\nrun go test ./cmd/shoal -run TestHelp -update", name, &stdout)
-	}
+	golden.Equal(t, name, stdout.Bytes())
 }
 
 // TestHelpBeginsWithAVerb: the line of a command says what it does, as an order.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/internal/store/duckdb"
 	"github.com/shoal-project/shoal/metric/task"
@@ -49,7 +50,7 @@ func TestConsoleTables(t *testing.T) {
 func TestQuery(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/query",
-		UpdateScripts: *update,
+		UpdateScripts: golden.Updating(),
 		Setup: func(e *testscript.Env) error {
 			// With 603 reports a noised minimum of 100 is missed in 1 of 10^15 runs.
 			text := strings.Repeat("Sea. ", 400) + strings.Repeat("fish ", 200) + strings.Repeat("rare ", 3)

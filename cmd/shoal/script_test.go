@@ -8,6 +8,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 func TestMain(m *testing.M) {
@@ -35,7 +36,7 @@ func scriptClock() clock.Clock {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
-		UpdateScripts: *update,
+		UpdateScripts: golden.Updating(),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"capture": capture, "expand": expand, "eventually": eventually, "forward": letPass, "damage": damage,
 		},

@@ -6,10 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"math/big"
-	"os"
 	"testing"
 
 	"filippo.io/nistec"
+
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // oneBinding is the binding of the vectors for a limit of one.
@@ -19,7 +20,7 @@ const oneBinding = "test binding"
 // the form of the draft's. `go test -run TestOneVectors -update` writes them.
 func TestOneVectors(t *testing.T) {
 	const file = "testdata/one.json"
-	if *update {
+	if golden.Updating() {
 		v := map[string]hexMap{"ServerKey": {}, "CredentialResponse": {}, "Credential": {}}
 		v["CredentialRequest"] = hexMap{"request_context": hex.EncodeToString([]byte("test request context"))}
 		v["Presentation1"] = hexMap{
@@ -31,9 +32,7 @@ func TestOneVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, append(b, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		golden.Write(t, file, append(b, '\n'))
 		return
 	}
 	var read map[string]map[string]hexMap

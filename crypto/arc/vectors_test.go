@@ -5,16 +5,15 @@ import (
 	"crypto/sha3"
 	"encoding/hex"
 	"encoding/json"
-	"flag"
 	"io"
 	"math/big"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write testdata/one.json")
+	"github.com/shoal-project/shoal/internal/golden"
+)
 
 // hexMap is a group of vectors: hexadecimal strings by name.
 type hexMap map[string]string
@@ -31,7 +30,7 @@ func (m hexMap) bytes(t testing.TB, name string) []byte {
 // check compares a value with a vector, or with -update writes it.
 func (m hexMap) check(t testing.TB, name string, got []byte) {
 	t.Helper()
-	if *update {
+	if golden.Updating() {
 		m[name] = hex.EncodeToString(got)
 		return
 	}
@@ -189,7 +188,7 @@ func present(t *testing.T, rng *drng, key *PrivateKey, credential *Credential, r
 // that is kept or sent, proofs included. The values that are not kept (b, a, r, z
 // and nonce_blinding) are drawn from the same stream and enter those.
 func TestDraftVectors(t *testing.T) {
-	if *update {
+	if golden.Updating() {
 		t.Skip("the draft's vectors are not ours to write")
 	}
 	var file map[string]map[string]hexMap

@@ -2,11 +2,11 @@ package discovery
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/shoal-project/shoal/internal/discovery/tokengen"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // TestShortCodes covers capability links of few letters and digits: of each kind
@@ -29,24 +29,7 @@ func TestShortCodes(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| %s | %.1f %% | %.2f %% | %.2f %% |\n", k.Name, limit, path, query)
 	}
-	const name, begin, end = "testdata/figures.md", "<!-- begin short-codes -->\n", "<!-- end short-codes -->"
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, _ := strings.Cut(string(data), begin)
-	_, after, ok := strings.Cut(rest, end)
-	switch text := before + begin + b.String() + end + after; {
-	case !ok:
-		t.Fatalf("%s has no place for the table", name)
-	case text == string(data):
-	case os.Getenv("SHOAL_UPDATE") != "1":
-		t.Fatalf("%s is not what the code says: run SHOAL_UPDATE=1 go test ./discovery\n%s", name, b.String())
-	default:
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	golden.Sections(t, "testdata/figures.md", map[string]string{"short-codes": b.String()})
 }
 
 // TestPersonalHosts covers hosts that one person or one team runs.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/internal/discovery/tokengen"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // A published row holds which part of the links of one kind passed the URL
@@ -104,7 +105,7 @@ func ruleTable(rules []RuleInfo) string {
 }
 
 // TestDocs keeps the tables of docs/spec/discovery.md and of testdata/figures.md, and
-// holds the rules to what they promise. SHOAL_UPDATE=1 rewrites the tables.
+// holds the rules to what they promise. -update rewrites the tables.
 func TestDocs(t *testing.T) {
 	r := newRules(t)
 	urls, queries, titles := Table()
@@ -119,26 +120,8 @@ func TestDocs(t *testing.T) {
 // keepTables compares sections of a page with tables, or rewrites them.
 func keepTables(t *testing.T, name string, tables map[string]string) {
 	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(data)
 	for section, table := range tables {
-		begin, end := "<!-- begin "+section+" -->\n", "<!-- end "+section+" -->"
-		i, j := strings.Index(text, begin), strings.Index(text, end)
-		if i < 0 || j < i {
-			t.Fatalf("%s has no place for %s", name, section)
-		}
-		text = text[:i+len(begin)] + strings.TrimSpace(table) + "\n" + text[j:]
+		tables[section] = strings.TrimSpace(table) + "\n"
 	}
-	if text == string(data) {
-		return
-	}
-	if os.Getenv("SHOAL_UPDATE") != "1" {
-		t.Fatalf("%s is not what the code says: run SHOAL_UPDATE=1 go test ./discovery", name)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	golden.Sections(t, name, tables)
 }

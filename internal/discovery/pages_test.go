@@ -3,11 +3,11 @@ package discovery
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/shoal-project/shoal/internal/discovery/pagegen"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // A pageRow is how many addresses of one convention pass, of how many.
@@ -125,14 +125,5 @@ func pageReport(rows []pageRow) string {
 func TestPages(t *testing.T) {
 	const name = "testdata/pages.md"
 	want := pageReport(pageRows(newRules(t)))
-	if os.Getenv("SHOAL_UPDATE") == "1" {
-		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	got, err := os.ReadFile(name)
-	if err != nil || string(got) != want {
-		t.Errorf("%s is not what the code says: run SHOAL_UPDATE=1 go test ./internal/discovery (%v)", name, err)
-	}
+	golden.Equal(t, name, []byte(want))
 }

@@ -2,12 +2,12 @@ package discovery_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/shoal-project/shoal/internal/discovery"
 	"github.com/shoal-project/shoal/internal/discovery/testsite"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // published is the comparison of the Web Discovery Project's client of August
@@ -58,7 +58,7 @@ type tally struct{ pages, publishedStrict, publishedLax, strict, lax int }
 
 // TestComparisonOnTestSite lets the published comparison and ours judge the
 // pages of the test site, as a person with an account is shown them and as
-// an anonymous request is, whatever their URLs. SHOAL_UPDATE=1 rewrites the table in the
+// an anonymous request is, whatever their URLs. -update rewrites the table in the
 // documentation.
 func TestComparisonOnTestSite(t *testing.T) {
 	r, err := discovery.NewRules()
@@ -124,23 +124,5 @@ func TestComparisonOnTestSite(t *testing.T) {
 			t.Errorf("%s: of %d pass %d strictly, %d laxly", truth, s.pages, s.strict, s.lax)
 		}
 	}
-	const name = "testdata/figures.md"
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(data), "<!-- begin double-fetch -->\n")
-	_, after, closed := strings.Cut(rest, "<!-- end double-fetch -->")
-	text := before + "<!-- begin double-fetch -->\n" + b.String() + "<!-- end double-fetch -->" + after
-	switch {
-	case !ok || !closed:
-		t.Fatalf("%s has no place for the table", name)
-	case text == string(data):
-	case os.Getenv("SHOAL_UPDATE") != "1":
-		t.Fatalf("%s is not what the code says: run SHOAL_UPDATE=1 go test ./discovery\n%s", name, b.String())
-	default:
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	golden.Sections(t, "testdata/figures.md", map[string]string{"double-fetch": b.String()})
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -48,17 +49,10 @@ func TestGoldenBatch(t *testing.T) {
 	const file = "testdata/batch.shoalbat"
 	w := newWorld(t, X25519, X25519)
 	got := writeBatch(t, w, 3)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	golden.Equal(t, file, got)
 	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Error("the batch file is not the golden one")
 	}
 	b, err := w.openBatch(want)
 	if err != nil {

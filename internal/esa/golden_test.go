@@ -4,17 +4,15 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"testing/cryptotest"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric/task"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files; they change only with the frame")
 
 const goldenFile = "testdata/reports.json"
 
@@ -112,14 +110,12 @@ func (g *goldenReport) openers(t testing.TB) (*task.Task, []*Opener) {
 }
 
 func TestGoldenReports(t *testing.T) {
-	if *update {
+	if golden.Updating() { // only with the frame
 		b, err := json.MarshalIndent(makeGolden(t), "", "  ")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(goldenFile, append(b, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		golden.Write(t, goldenFile, append(b, '\n'))
 	}
 	for _, g := range goldenReports(t) {
 		_, openers := g.openers(t)
@@ -144,24 +140,7 @@ func TestGoldenReports(t *testing.T) {
 // to the first golden report, field by field.
 func TestDocumentedExample(t *testing.T) {
 	const file = "../../docs/spec/report-frame.md"
-	const begin, end = "<!-- example: begin -->\n", "<!-- example: end -->"
-	doc, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok1 := strings.Cut(string(doc), begin)
-	body, tail, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no marked example", file)
-	}
-	want := example(t, goldenReports(t)[0])
-	if *update {
-		if err := os.WriteFile(file, []byte(head+begin+want+end+tail), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if body != want {
-		t.Errorf("%s: the example is not the golden report; run this test with -update", file)
-	}
+	golden.Sections(t, file, map[string]string{"example": example(t, goldenReports(t)[0])})
 }
 
 // example describes a report of two hops, as opened with its keys.

@@ -1,7 +1,6 @@
 package house
 
 import (
-	"flag"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,9 +11,9 @@ import (
 	"strings"
 	"testing"
 	"unicode"
-)
 
-var update = flag.Bool("update", false, "rewrite the tables of docs")
+	"github.com/shoal-project/shoal/internal/golden"
+)
 
 // documents returns the Markdown pages of the repository by path, without what is
 // installed or built.
@@ -190,10 +189,8 @@ func TestCommandsAreDocumented(t *testing.T) {
 	want := strings.Join(rows, "")
 	switch {
 	case have == want:
-	case *update:
-		if err := os.WriteFile(file, []byte(before+head+want), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	case golden.Updating():
+		golden.Write(t, file, []byte(before+head+want))
 	default:
 		t.Errorf("%s does not end with the table of the help texts: run go test ./internal/house -run Documented -update. Want\n%s", file, want)
 	}

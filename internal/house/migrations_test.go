@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // migrationSums lists the migrations that stores may have applied, as sha256sum
@@ -60,15 +62,13 @@ func TestMigrationsStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
+	if golden.Updating() {
 		for _, name := range slices.Sorted(maps.Keys(there)) {
 			if !strings.Contains(string(sums), "  "+name+"\n") {
 				sums = fmt.Appendf(sums, "%x  %s\n", sha256.Sum256(there[name]), name)
 			}
 		}
-		if err := os.WriteFile(migrationSums, sums, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		golden.Write(t, migrationSums, sums)
 	}
 	for _, w := range changedMigrations(string(sums), there) {
 		t.Error(w)

@@ -3,7 +3,6 @@ package outbox
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/golden"
 	format "github.com/shoal-project/shoal/internal/journal"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -189,8 +189,6 @@ func testJournal(t testing.TB, ops []op) (*journal, []byte) {
 	return j, data
 }
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 // The journal of today is read, and written, by every later version.
 func TestGoldenJournal(t *testing.T) {
 	testGoldenJournal(t, "testdata/journal.golden", everyOp())
@@ -200,18 +198,7 @@ func TestGoldenJournal(t *testing.T) {
 func testGoldenJournal(t *testing.T, name string, ops []op) {
 	t.Helper()
 	_, file := testJournal(t, ops)
-	if *update {
-		if err := os.WriteFile(name, file, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(file, want) {
-		t.Error("the journal's bytes have changed: a new version needs a new magic")
-	}
+	golden.Equal(t, name, file) // other bytes need a new magic
 }
 
 // FuzzJournal changes the bytes of a journal. Whatever is read must be among

@@ -8,21 +8,18 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	mrand "math/rand/v2"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/crypto/voprf"
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/internal/quorum"
 	"github.com/shoal-project/shoal/metric/task"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 const (
 	epoch     = task.Epoch(20_000)
@@ -372,18 +369,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := filepath.Join("testdata", "quorum.json")
-	if *update {
-		if err := os.WriteFile(name, append(got, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(bytes.TrimSpace(want), got) {
-		t.Errorf("the encoding has changed:\n%s\nwant\n%s", got, want)
-	}
+	golden.Equal(t, name, append(got, '\n'))
 }
 
 // FuzzGroup mixes reports that an attacker made up with honest ones: fewer than what

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -65,9 +66,9 @@ func TestGoldenAggregates(t *testing.T) {
 		id, err := tk.ID()
 		ids.WriteString(must(t, id, err).String() + " " + tk.Aggregation.Kind.String() + "\n")
 	}
-	golden(t, "aggregates.ids", []byte(ids.String()))
+	golden.Equal(t, "testdata/aggregates.ids", []byte(ids.String()))
 	b, err := aggregates()[3].Bytes()
-	golden(t, "aggregate.bin", must(t, b, err))
+	golden.Equal(t, "testdata/aggregate.bin", must(t, b, err))
 }
 
 // As TestParseIsCanonical, for the other method.

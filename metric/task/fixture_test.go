@@ -3,16 +3,11 @@ package task_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/shoal-project/shoal/metric/task"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // identity returns a key that depends on its name alone.
 func identity(name string) task.IdentityKey {
@@ -125,24 +120,6 @@ func keyConfig(name string, role task.Role) *task.KeyConfig {
 		PolicyDigest: sha256.Sum256([]byte("policy")),
 		NotBefore:    start.Unix(),
 		NotAfter:     day.AddDate(0, 0, 1).Unix(),
-	}
-}
-
-// golden compares got with the committed file.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s: bytes changed; a changed format is a new version\n got %x\nwant %x", name, got, want)
 	}
 }
 

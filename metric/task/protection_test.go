@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -25,7 +26,7 @@ func protected() *task.Task {
 func TestGoldenProtected(t *testing.T) {
 	tk := protected()
 	b, err := tk.Bytes()
-	golden(t, "protected.bin", must(t, b, err))
+	golden.Equal(t, "testdata/protected.bin", must(t, b, err))
 	back, err := task.Parse(b)
 	if !reflect.DeepEqual(must(t, back, err), tk) {
 		t.Errorf("parsed %+v\nwant %+v", back, tk)

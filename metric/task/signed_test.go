@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -40,7 +41,7 @@ func TestSigned(t *testing.T) {
 		t.Errorf("signed by %v, want %v", by, want)
 	}
 	b, err := s.Encode()
-	golden(t, "signed.bin", must(t, b, err))
+	golden.Equal(t, "testdata/signed.bin", must(t, b, err))
 	back, err := task.ParseSigned(b)
 	if !reflect.DeepEqual(must(t, back, err), s) {
 		t.Error("parsed something else")
@@ -107,7 +108,7 @@ func TestBundle(t *testing.T) {
 	s2, err := task.Sign(second, identity("owner"))
 	b := task.Bundle{Tasks: []*task.Signed{signed(t), must(t, s2, err)}}
 	enc, err := b.Encode()
-	golden(t, "bundle.bin", must(t, enc, err))
+	golden.Equal(t, "testdata/bundle.bin", must(t, enc, err))
 	back, err := task.ParseBundle(enc)
 	opened, err2 := must(t, back, err).Open(owners)
 	if len(must(t, opened, err2)) != 2 || opened[1].Task.Metric != "second" || opened[0].Signed != back.Tasks[0] {
@@ -181,7 +182,7 @@ func TestIdentityKeyIsRedacted(t *testing.T) {
 func TestKeyConfig(t *testing.T) {
 	c := keyConfig("shuffler", task.Shuffler)
 	b, err := task.SignKeyConfig(c, identity("shuffler"))
-	golden(t, "keyconfig.bin", must(t, b, err))
+	golden.Equal(t, "testdata/keyconfig.bin", must(t, b, err))
 	now := start.Add(time.Hour)
 	back, err := task.OpenKeyConfig(b, identity("shuffler").Public(), task.Shuffler, now)
 	if !reflect.DeepEqual(must(t, back, err), c) {
@@ -281,7 +282,7 @@ func TestKeyConfigList(t *testing.T) {
 		l = append(l, must(t, b, err))
 	}
 	b, err := l.Encode()
-	golden(t, "keyconfigs.bin", must(t, b, err))
+	golden.Equal(t, "testdata/keyconfigs.bin", must(t, b, err))
 	back, err := task.ParseKeyConfigList(b)
 	now := start.Add(time.Minute)
 	configs, err2 := must(t, back, err).Open(sample(), now)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -15,9 +16,9 @@ import (
 func TestGoldenTask(t *testing.T) {
 	tk := sample()
 	b, err := tk.Bytes()
-	golden(t, "task.bin", must(t, b, err))
+	golden.Equal(t, "testdata/task.bin", must(t, b, err))
 	id, err := tk.ID()
-	golden(t, "task.id", []byte(must(t, id, err).String()+"\n"))
+	golden.Equal(t, "testdata/task.id", []byte(must(t, id, err).String()+"\n"))
 	back, err := task.Parse(b)
 	if !reflect.DeepEqual(must(t, back, err), tk) {
 		t.Errorf("parsed %+v\nwant %+v", back, tk)

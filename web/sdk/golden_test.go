@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,11 +14,10 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/esa"
+	"github.com/shoal-project/shoal/internal/golden"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/vdaf"
 )
-
-var update = flag.Bool("update", false, "write the golden files: golden.json here, and web.json by Node.js")
 
 const (
 	goldenFile = "testdata/golden.json" // what the Go SDK makes; a test in Node.js and one in a browser make the same
@@ -44,16 +42,9 @@ type results struct {
 // TestGolden keeps the committed suite equal to what the Go SDK makes.
 func TestGolden(t *testing.T) {
 	want := marshal(t, goldenSuite(t))
-	if *update {
-		write(t, goldenFile, want)
-		write(t, webFile, node(t, want))
-	}
-	got, err := os.ReadFile(goldenFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the Go SDK makes: if that is meant, go test ./web/sdk -run Golden -update", goldenFile)
+	golden.Equal(t, goldenFile, want)
+	if golden.Updating() {
+		golden.Write(t, webFile, node(t, want))
 	}
 }
 

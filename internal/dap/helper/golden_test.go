@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -14,9 +13,8 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden exchanges")
 
 // An exchange is a request and its answer, as text. Bodies are in base64. What
 // differs from run to run, a share sealed to the collector, is left out.
@@ -134,14 +132,12 @@ func TestGoldenExchanges(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				file := filepath.Join("testdata", "exchanges", name+".txt")
-				if *update {
+				if golden.Updating() {
 					var b bytes.Buffer
 					for _, e := range record(t, newWorld(t, v, dap.TimeIntervalMode, settings...)) {
 						b.WriteString(e.String() + separator + "\n")
 					}
-					if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
-						t.Fatal(err)
-					}
+					golden.Write(t, file, b.Bytes())
 				}
 				text, err := os.ReadFile(file)
 				if err != nil {

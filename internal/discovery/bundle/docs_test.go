@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/internal/discovery"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 const manual = "../../../docs/spec/rule-bundles.md"
@@ -29,7 +30,7 @@ func block(t *testing.T, text, name string) string {
 }
 
 // TestManual runs the example of the manual and keeps its tables.
-// SHOAL_UPDATE=1 rewrites them.
+// -update rewrites them.
 func TestManual(t *testing.T) {
 	data, err := os.ReadFile(manual)
 	if err != nil {
@@ -59,19 +60,7 @@ func TestManual(t *testing.T) {
 	if got, want := show(actions[0]), block(t, text, "read"); got != want {
 		t.Errorf("read: got\n%swant\n%s", got, want)
 	}
-	for name, table := range map[string]string{"transforms": transformTable(), "limits": limitTable()} {
-		old := block(t, text, name)
-		text = strings.Replace(text, "<!-- begin "+name+" -->\n"+old, "<!-- begin "+name+" -->\n"+table, 1)
-	}
-	if text == string(data) {
-		return
-	}
-	if os.Getenv("SHOAL_UPDATE") != "1" {
-		t.Fatalf("%s is not what the code says: run SHOAL_UPDATE=1 go test ./internal/discovery/bundle", manual)
-	}
-	if err := os.WriteFile(manual, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	golden.Sections(t, manual, map[string]string{"transforms": transformTable(), "limits": limitTable()})
 }
 
 func show(a Action) string {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/discovery"
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // today lies within the validity of the embedded bundles.
@@ -36,7 +37,7 @@ func parseURL(t testing.TB, raw string) discovery.URL {
 }
 
 // TestEmbeddedAreSigned: the signed bundles are the signed sources.
-// SHOAL_UPDATE=1 signs them again.
+// -update signs them again.
 func TestEmbeddedAreSigned(t *testing.T) {
 	for _, name := range []string{SearchEngines, TestSite} {
 		source, err := os.ReadFile("embedded/" + name + ".json")
@@ -51,14 +52,9 @@ func TestEmbeddedAreSigned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if os.Getenv("SHOAL_UPDATE") == "1" {
-			if err := os.WriteFile("embedded/"+name+".bundle", want, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if got, err := Embedded(name); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not its source, signed (%v): run SHOAL_UPDATE=1 go test ./internal/discovery/bundle", name, err)
+		golden.Equal(t, "embedded/"+name+".bundle", want)
+		if got, err := Embedded(name); !golden.Updating() && (err != nil || !bytes.Equal(got, want)) {
+			t.Errorf("%s is not its source, signed: %v", name, err)
 		}
 	}
 }

@@ -2,41 +2,12 @@ package message
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/shoal-project/shoal/internal/discovery"
+	"github.com/shoal-project/shoal/internal/golden"
 )
-
-// keep compares sections of a page with the tables of the code.
-// SHOAL_UPDATE=1 rewrites them.
-func keep(t *testing.T, name string, sections map[string]string) {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(data)
-	for section, table := range sections {
-		begin, end := "<!-- begin "+section+" -->\n", "<!-- end "+section+" -->"
-		i, j := strings.Index(text, begin), strings.Index(text, end)
-		if i < 0 || j < i {
-			t.Fatalf("%s has no place for %s", name, section)
-		}
-		text = text[:i+len(begin)] + table + text[j:]
-	}
-	if text == string(data) {
-		return
-	}
-	if os.Getenv("SHOAL_UPDATE") != "1" {
-		t.Errorf("%s is not what the code says: run SHOAL_UPDATE=1 go test ./internal/discovery/message", name)
-		return
-	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestDocs(t *testing.T) {
 	var messages, gate strings.Builder
@@ -64,5 +35,5 @@ func TestDocs(t *testing.T) {
 		}
 		fmt.Fprintf(&gate, "| `%s` | %s |\n", r.Rule, strings.TrimPrefix(r.Text, "not a refusal: "))
 	}
-	keep(t, "../../../docs/spec/discovery.md", map[string]string{"messages": messages.String(), "gate": gate.String()})
+	golden.Sections(t, "../../../docs/spec/discovery.md", map[string]string{"messages": messages.String(), "gate": gate.String()})
 }

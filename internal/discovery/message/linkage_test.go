@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shoal-project/shoal/internal/golden"
 )
 
 // The simulator asks whether messages of one person can be found among those of
@@ -260,5 +262,5 @@ func TestLinkage(t *testing.T) {
 			t.Errorf("with %s an attacker finds only %.1f %%: the simulation shows nothing", refused.name, 100*got)
 		}
 	}
-	keep(t, "../testdata/figures.md", map[string]string{"linkage": table.String()})
+	golden.Sections(t, "../testdata/figures.md", map[string]string{"linkage": table.String()})
 }
