@@ -28,23 +28,24 @@ type commands struct {
 	Plan     planCmd     `cmd:"" help:"Show what questions cost and reveal, before anything is collected."`
 	Simulate simulateCmd `cmd:"" help:"Simulate answers of invented people, and compare them with the truth."`
 
-	Init    initCmd    `cmd:"" help:"Write the configuration and the keys of an organisation."`
-	Serve   serveCmd   `cmd:"" help:"Run an organisation's roles."`
-	Config  configCmd  `cmd:"" help:"Check or print a configuration."`
-	Fsck    fsckCmd    `cmd:"" help:"Check every released file against its manifest."`
-	Doctor  doctorCmd  `cmd:"" help:"Check an organisation for what keeps it from working."`
-	Pair    pairCmd    `cmd:"" help:"Exchange keys and tokens with a partner organisation."`
-	Task    taskCmd    `cmd:"" help:"Add, list, show and disable the tasks of an organisation."`
-	Keys    keysCmd    `cmd:"" help:"List and rotate the HPKE keys of an organisation."`
-	Collect collectCmd `cmd:"" help:"Collect aggregates, and list pending collections."`
-	Leader  leaderCmd  `cmd:"" help:"List a leader's nodes, and drop one that is lost."`
-	Token   tokenCmd   `cmd:"" help:"Create, list and revoke tokens of the management API."`
-	Backup  backupCmd  `cmd:"" help:"Back up configuration, keys, tasks and released results of an organisation."`
-	Restore restoreCmd `cmd:"" help:"Restore an organisation from a backup."`
-	Export  exportCmd  `cmd:"" help:"Export released tables."`
-	Query   queryCmd   `cmd:"" help:"Query released tables in SQL."`
-	Bench   benchCmd   `cmd:"" help:"Measure this system and compare it with the Prochlo paper."`
-	DAP     dapCmd     `cmd:"" name:"dap" help:"Inspect messages of the DAP protocol."`
+	Init       initCmd       `cmd:"" help:"Write the configuration and the keys of an organisation."`
+	Serve      serveCmd      `cmd:"" help:"Run an organisation's roles."`
+	Config     configCmd     `cmd:"" help:"Check or print a configuration."`
+	Fsck       fsckCmd       `cmd:"" help:"Check every released file against its manifest."`
+	Doctor     doctorCmd     `cmd:"" help:"Check an organisation for what keeps it from working."`
+	Pair       pairCmd       `cmd:"" help:"Exchange keys and tokens with a partner organisation."`
+	Task       taskCmd       `cmd:"" help:"Add, list, show and disable the tasks of an organisation."`
+	Keys       keysCmd       `cmd:"" help:"List and rotate the HPKE keys of an organisation."`
+	Collect    collectCmd    `cmd:"" help:"Collect aggregates, and list pending collections."`
+	Leader     leaderCmd     `cmd:"" help:"List a leader's nodes, and drop one that is lost."`
+	Credential credentialCmd `cmd:"" help:"Invite clients to tasks that require credentials."`
+	Token      tokenCmd      `cmd:"" help:"Create, list and revoke tokens of the management API."`
+	Backup     backupCmd     `cmd:"" help:"Back up configuration, keys, tasks and released results of an organisation."`
+	Restore    restoreCmd    `cmd:"" help:"Restore an organisation from a backup."`
+	Export     exportCmd     `cmd:"" help:"Export released tables."`
+	Query      queryCmd      `cmd:"" help:"Query released tables in SQL."`
+	Bench      benchCmd      `cmd:"" help:"Measure this system and compare it with the Prochlo paper."`
+	DAP        dapCmd        `cmd:"" name:"dap" help:"Inspect messages of the DAP protocol."`
 
 	Discover discoverCmd `cmd:"" help:"Explain what the discovery engine decides, and sign its rules."`
 

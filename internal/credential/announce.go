@@ -21,9 +21,9 @@ const (
 	gatesKnown = gateInvitation | gateWork | gateCallOut
 )
 
-// maxWorkBits bounds the proof of work that a client makes: some minutes of one
+// MaxWork bounds the bits of the proof of work that a client makes: some minutes of one
 // processor.
-const maxWorkBits = 30
+const MaxWork = 30
 
 // An announcement is what an issuer announces for a slot: what the party signs, and
 // the witness too where there is one.
@@ -56,8 +56,8 @@ func parseAnnouncement(b []byte) (*announcement, error) {
 		return nil, fmt.Errorf("credential key of version %d, want %d", v, announceVersion)
 	case a.gates == 0 || a.gates&^gatesKnown != 0:
 		return nil, fmt.Errorf("credential key: gates %#x, want some of %#x; a newer program may be needed", gates, uint8(gatesKnown))
-	case a.workBits > maxWorkBits || (a.workBits > 0) != (a.gates&gateWork != 0):
-		return nil, fmt.Errorf("credential key: a proof of work of %d bits, want at most %d and some only where it is asked for", a.workBits, maxWorkBits)
+	case a.workBits > MaxWork || (a.workBits > 0) != (a.gates&gateWork != 0):
+		return nil, fmt.Errorf("credential key: a proof of work of %d bits, want at most %d and some only where it is asked for", a.workBits, MaxWork)
 	}
 	var err error
 	a.public, err = arc.ParsePublicKey(public)

@@ -131,6 +131,22 @@ func (i *Issuer) Tick() error {
 	return err
 }
 
+// Close closes the files. Nothing else is called afterwards.
+func (i *Issuer) Close() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var failed error
+	for _, p := range i.open {
+		p.mu.Lock()
+		if p.list != nil && p.list.file != nil {
+			failed = errors.Join(failed, p.list.file.Close())
+			p.list = nil
+		}
+		p.mu.Unlock()
+	}
+	return failed
+}
+
 // slot returns the slot of a task that starts at a time, if it is that of the present
 // period or the next.
 func (i *Issuer) slot(of issued, start int64) (Slot, error) {

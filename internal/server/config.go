@@ -22,26 +22,27 @@ import (
 // docs/reference/config.md gives the reason for each. Relative paths are relative to the
 // folder of the file.
 type Config struct {
-	Organisation string           `yaml:"organisation"`
-	Roles        []RoleName       `yaml:"roles"`
-	URL          string           `yaml:"url"`
-	Listen       string           `yaml:"listen"`
-	BehindProxy  bool             `yaml:"behind_proxy"`
-	Data         string           `yaml:"data"`
-	TLS          TLSConfig        `yaml:"tls"`
-	Keys         KeysConfig       `yaml:"keys"`
-	Tasks        TasksConfig      `yaml:"tasks"`
-	Floors       FloorsConfig     `yaml:"floors"`
-	Intake       IntakeConfig     `yaml:"intake"`
-	Batches      BatchesConfig    `yaml:"batches"`
-	Aggregates   AggregatesConfig `yaml:"aggregates"`
-	Leader       LeaderConfig     `yaml:"leader"`
-	Helper       HelperConfig     `yaml:"helper"`
-	Relay        RelayConfig      `yaml:"relay"`
-	Ops          ListenerConfig   `yaml:"ops"`
-	Console      ConsoleConfig    `yaml:"console"`
-	Log          LogConfig        `yaml:"log"`
-	Shutdown     Duration         `yaml:"shutdown_timeout"`
+	Organisation string            `yaml:"organisation"`
+	Roles        []RoleName        `yaml:"roles"`
+	URL          string            `yaml:"url"`
+	Listen       string            `yaml:"listen"`
+	BehindProxy  bool              `yaml:"behind_proxy"`
+	Data         string            `yaml:"data"`
+	TLS          TLSConfig         `yaml:"tls"`
+	Keys         KeysConfig        `yaml:"keys"`
+	Tasks        TasksConfig       `yaml:"tasks"`
+	Floors       FloorsConfig      `yaml:"floors"`
+	Intake       IntakeConfig      `yaml:"intake"`
+	Batches      BatchesConfig     `yaml:"batches"`
+	Aggregates   AggregatesConfig  `yaml:"aggregates"`
+	Credentials  CredentialsConfig `yaml:"credentials"`
+	Leader       LeaderConfig      `yaml:"leader"`
+	Helper       HelperConfig      `yaml:"helper"`
+	Relay        RelayConfig       `yaml:"relay"`
+	Ops          ListenerConfig    `yaml:"ops"`
+	Console      ConsoleConfig     `yaml:"console"`
+	Log          LogConfig         `yaml:"log"`
+	Shutdown     Duration          `yaml:"shutdown_timeout"`
 }
 
 // A RoleName is a role as it is written in the file.
@@ -376,7 +377,7 @@ func (c Config) Has(r RoleName) bool { return slices.Contains(c.Roles, r) }
 func (c Config) Validate() error {
 	return errors.Join(
 		c.validateRoles(), c.validateURL(), c.validateListeners(), c.validateTLS(),
-		c.validateKeys(), c.validateFloors(), c.validateLimits(),
+		c.validateKeys(), c.validateFloors(), c.validateLimits(), c.validateCredentials(),
 	)
 }
 

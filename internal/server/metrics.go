@@ -63,6 +63,7 @@ var roleGauges = [...]struct {
 	{"node_wait_seconds", "Seconds since which a collection waits for a server whose lease has lapsed; the longest.", false},
 	{"keys_refused", "Keys that a relay refuses because a party announced several for one period.", false},
 	{"remembered_bytes", "Bytes of answers that a gateway remembers; with too many it refuses.", false},
+	{"credential_periods_lost", "Periods of credentials whose keys or lists are lost or damaged.", false},
 	{keyFigure, "Seconds for which the role has keys to announce.", false},
 }
 

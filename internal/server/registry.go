@@ -236,6 +236,11 @@ func (r *registry) admit(s *task.Signed, now time.Time) ([]Task, error) {
 	if now.Unix() >= t.Expires { // it takes no more reports
 		return admitted, nil
 	}
+	for _, a := range admitted {
+		if err := r.config.Credentials.checkHop(t, a.Hop); err != nil {
+			return nil, fmt.Errorf("metric %q: %w", t.Metric, err)
+		}
+	}
 	if err := errors.Join(r.config.Floors.check(t, r.costs), r.config.Keys.checkRelayed(t)); err != nil {
 		return nil, fmt.Errorf("metric %q: %w", t.Metric, err)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -22,6 +23,8 @@ func (s *Server) openShuffler(ctx context.Context) (role, error) {
 		{name: "task_keys", pattern: "GET /tasks/{task}/keys", admit: forKeys, limit: shortExchange, pages: true},
 		batchRoute, statementRoute,
 		{name: "keys", pattern: "GET /keys/shuffler", admit: forKeys, limit: shortExchange},
+		{name: "credential_keys", pattern: "GET /tasks/{task}/credentials/shuffler/{start}", admit: forKeys, limit: shortExchange},
+		{name: "credentials", pattern: "POST /tasks/{task}/credentials/shuffler/{start}", admit: forKeys, limit: shortExchange, stores: true},
 	}
 	store, err := sqlite.OpenShuffler(ctx, filepath.Join(s.config.Data, "shuffler.db"))
 	if err != nil {
@@ -39,8 +42,13 @@ func (s *Server) openShuffler(ctx context.Context) (role, error) {
 }
 
 func (s *Server) newShuffler(ctx context.Context, h *crowdHost, store shuffler.Store, tasks []*task.Task, keys shuffler.Keys) (member, error) {
+	issuer, err := s.newIssuer(task.Shuffler, h.dir, tasks)
+	if err != nil {
+		return nil, err
+	}
 	return shuffler.New(ctx, shuffler.Config{
-		Store: store, FS: s.o.FS, Dir: filepath.Join(h.dir, "batches"), Engine: h.engine,
+		Issuer: issuer,
+		Store:  store, FS: s.o.FS, Dir: filepath.Join(h.dir, "batches"), Engine: h.engine,
 		Clock: s.o.Clock, Rand: s.o.Rand, Identity: s.identity, Keys: keys, Tasks: tasks, Client: s.o.Client,
 		MaxReports: s.config.Intake.MaxBatchReports, MaxHandOver: int64(s.config.Batches.MaxBytes),
 		Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics, s.shufflerBatch}, Lost: s.lost(ShufflerRole), Withdrawn: s.takesNoReports,
@@ -72,6 +80,11 @@ func shufflerHealth(m member, h *Health) {
 	if s.ClockUnsure() {
 		h.Reasons = append(h.Reasons, whyClock)
 	}
+	lost := s.LostCredentials()
+	if len(lost) > 0 {
+		h.Reasons = append(h.Reasons, fmt.Sprintf(whyCredentials, len(lost), lost[0]))
+	}
+	h.figure("credential_periods_lost", float64(len(lost)))
 	h.Need = s.Need()
 	h.figure("reports_damaged", float64(s.Damaged()))
 	h.figure("tasks_unstated", float64(s.Unstated()))

@@ -48,6 +48,7 @@ type Config struct {
 	Client   *http.Client     // to reach the hops after this one; redirects are not followed
 
 	// Issuer issues and verifies the credentials of the tasks that require some.
+	// It is closed with the shuffler.
 	Issuer *credential.Issuer
 
 	MaxReports  int64         // reports a batch; default 100 million
@@ -278,6 +279,9 @@ func (s *Shuffler) Close() error {
 	for _, l := range slices.Concat(s.shared.active, s.shared.ended) {
 		errs = append(errs, l.log.Close())
 	}
+	if s.config.Issuer != nil {
+		errs = append(errs, s.config.Issuer.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -364,6 +368,15 @@ func (s *Shuffler) LiveOf(id task.ID) []Batch {
 
 // Unstated is the figure of [Status].
 func (s *Shuffler) Unstated() int { return s.stating.unstated() }
+
+// LostCredentials names the periods whose credentials cannot be issued or verified any
+// more, see [credential.Issuer.Lost].
+func (s *Shuffler) LostCredentials() []string {
+	if s.config.Issuer == nil {
+		return nil
+	}
+	return s.config.Issuer.Lost()
+}
 
 // ClockUnsure reports whether the clock has jumped forward, so that nothing closes.
 func (s *Shuffler) ClockUnsure() bool {
