@@ -25,6 +25,14 @@ func sendDue(ctx context.Context, box *outbox.Box, c *uploader, d *presence) (Pa
 	if pass.Err == nil {
 		pass.Err = filled
 	}
+	// After the reports: when credentials are fetched must not depend on them.
+	next, fetched := c.fetch(ctx)
+	if pass.Err == nil {
+		pass.Err = fetched
+	}
+	if !next.IsZero() && (pass.Next.IsZero() || next.Before(pass.Next)) {
+		pass.Next = next
+	}
 	return Pass(pass), err
 }
 
@@ -125,6 +133,10 @@ func Agent(ctx context.Context, o AgentOptions) error {
 		return fmt.Errorf("starting the agent: %w", err)
 	}
 	defer box.Close()
-	run(ctx, box, newUploader(o.Transport, o.Clock, nil), newPresence(rand.Reader, ""), nil, o.Report)
+	up := newUploader(o.Transport, o.Clock, nil)
+	if err := up.openWallet(box, o.Dir, nil, Options{Clock: o.Clock, Rand: rand.Reader}); err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	run(ctx, box, up, newPresence(rand.Reader, ""), nil, o.Report)
 	return nil
 }

@@ -144,7 +144,13 @@ type Options struct {
 	Mode    Mode     // what the person has decided; Off unless set
 	Dir     string   // of the outbox, for this app alone; "" keeps it in memory, until Close
 
-	Key        *Key  // encrypts the outbox; nil means a key file in Dir
+	Key *Key // encrypts the outbox; nil means a key file in Dir
+
+	// Admission is what a person shows to get credentials for the metrics that require
+	// them: an invitation code, or what the organisation's gate takes. It is kept in Dir;
+	// once given it can be left out.
+	Admission string
+
 	MaxEntries int   // reports that may wait; 0 means 10,000
 	MaxBytes   int64 // that they may take; 0 means 16 MiB
 
@@ -284,6 +290,7 @@ func (c *Client) settle(m Mode) error {
 	if _, err := c.box.Leave(func(e outbox.Enrolment) bool { return e.Owner == c.owner }); err != nil {
 		return err
 	}
+	left := c.uploader.leave(c.owner)
 	c.presence.forget()
 	mine := func(e outbox.Entry) bool { return e.Owner == c.owner }
 	var err error
@@ -292,7 +299,7 @@ func (c *Client) settle(m Mode) error {
 	} else {
 		_, err = c.box.Drop(mine)
 	}
-	return err
+	return errors.Join(left, err)
 }
 
 // enrol makes the device take part in the tasks whose presence is hidden, from
@@ -316,6 +323,9 @@ func (c *Client) enrol() error {
 		if err := c.box.Enrol(e); err != nil && !durable.IsFull(err) {
 			return err
 		}
+	}
+	if err := c.uploader.enrol(c.metrics, now); err != nil && !durable.IsFull(err) {
+		return err
 	}
 	// What cannot be added now, on a full disk or to a full outbox, is tried again
 	// by the sender: it is no reason to go without telemetry.
@@ -345,7 +355,10 @@ func (c *Client) openBox(m Mode) error {
 		return nil
 	}
 	c.box = box
-	return err
+	if err != nil {
+		return err
+	}
+	return c.uploader.openWallet(box, dir, o.FS, c.o)
 }
 
 // Mode returns the present mode.

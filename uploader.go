@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap/client"
+	"github.com/shoal-project/shoal/internal/credential"
+	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
 	"github.com/shoal-project/shoal/internal/keyring"
@@ -18,6 +20,7 @@ import (
 	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/ohttp/witness"
 )
 
 const (
@@ -42,6 +45,12 @@ type uploader struct {
 	clock  Clock
 	relays *relay.Client // of tasks that have one
 	routes map[task.Method]route
+	owners owners
+	rt     http.RoundTripper // to the parties of tasks without a relay
+
+	// wallet has the credentials of tasks that require them. It is set before anything is
+	// sealed.
+	wallet *credential.Wallet
 }
 
 func newUploader(rt http.RoundTripper, c Clock, o owners) *uploader {
@@ -49,10 +58,65 @@ func newUploader(rt http.RoundTripper, c Clock, o owners) *uploader {
 	if rt == nil {
 		rt = client.Transport()
 	}
-	return &uploader{clock: c, relays: relays, routes: map[task.Method]route{
+	return &uploader{clock: c, relays: relays, owners: o, rt: rt, routes: map[task.Method]route{
 		task.Crowd:     newCrowdRoute(rt, relays, c, o),
 		task.Aggregate: newAggregateRoute(rt, relays, c, o),
 	}}
+}
+
+// openWallet opens the wallet beside an outbox.
+func (u *uploader) openWallet(box *outbox.Box, dir string, fsys durable.FS, o Options) error {
+	key, err := box.Subkey("wallet")
+	if err != nil {
+		return err
+	}
+	u.wallet, err = credential.OpenWallet(credential.WalletOptions{
+		Dir: dir, FS: fsys, Key: key, Admission: []byte(o.Admission), Clock: o.Clock, Rand: o.Rand,
+		Open: openAnnounced, Tasks: u.owners.openSigned,
+	})
+	if err == nil {
+		u.routes[task.Crowd].(*crowdRoute).credentials = u.wallet
+	}
+	return err
+}
+
+// openAnnounced checks that the issuer itself has announced a key of credentials. Tasks
+// with a relay, whose keys need the signature of its witness, too, are not accepted with
+// credentials yet: see [task.Task.Implemented].
+func openAnnounced(s credential.Slot, signed []byte) ([]byte, error) {
+	slot := witness.Slot{Party: s.Party, Purpose: s.Purpose(), Start: s.Start}
+	opened, err := witness.OpenStatement(signed, slot, time.Duration(s.End-s.Start)*time.Second)
+	return opened.Keys, err
+}
+
+// enrol makes the wallet fetch credentials for the metrics that require them: when the
+// person agrees, not when something is recorded.
+func (u *uploader) enrol(metrics map[string]*metric, now time.Time) error {
+	for _, m := range metrics {
+		if m.task.Protection.CredentialEpochs == 0 || m.task.Expires <= now.Unix() {
+			continue
+		}
+		if err := u.wallet.Enrol(m.signed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave ends fetching for the metrics of an owner.
+func (u *uploader) leave(owner string) error {
+	if u.wallet == nil {
+		return nil
+	}
+	return u.wallet.Leave(func(t *task.Task) bool { return task.FormatPublic(t.Owner) == owner })
+}
+
+// fetch fetches the credentials that are due, and returns when it is to be called again.
+func (u *uploader) fetch(ctx context.Context) (time.Time, error) {
+	if u.wallet == nil {
+		return time.Time{}, nil
+	}
+	return u.wallet.Fetch(ctx, u.rt)
 }
 
 // Seal implements [outbox.Sealer].
@@ -87,6 +151,8 @@ type crowdRoute struct {
 	relays *relay.Client
 	clock  Clock
 	owners owners
+	// credentials are shown with reports of tasks that require them.
+	credentials *credential.Wallet
 
 	keys *keyring.Cache[*destination]
 }
@@ -140,9 +206,16 @@ func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 			return nil, err
 		}
 	}
-	report, err := d.encoder.Seal(f, e.Epoch, keys)
-	if errors.Is(err, encoder.ErrEpoch) {
+	var show encoder.Credentials
+	if c.credentials != nil {
+		show = c.credentials
+	}
+	report, err := d.encoder.SealShowing(f, e.Epoch, keys, show)
+	switch {
+	case errors.Is(err, encoder.ErrEpoch):
 		return nil, &outbox.Refused{Cause: outbox.Expired, Err: err}
+	case errors.Is(err, credential.ErrExhausted): // a crash has lost a nonce
+		return nil, &outbox.Refused{Cause: "credentialSpent", Err: err}
 	}
 	return report, err
 }

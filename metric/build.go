@@ -52,10 +52,33 @@ func partyWords(m *Metric) string {
 	return "parties"
 }
 
+// The words of the key credential.
+const (
+	credentialRequired = "required"
+	credentialNone     = "none"
+)
+
+// credentialDays is about how long the credentials of a client last.
+const credentialDays = 28
+
+// credentialPeriod returns how many epochs of a task share credentials: about 28 days, a
+// whole number of salt windows and at least one.
+func credentialPeriod(t *task.Task) uint32 {
+	salt := max(1, t.Crowd.SaltEpochs)
+	windows := credentialDays * 24 * 3600 / (uint64(t.EpochSeconds) * uint64(salt))
+	return salt * uint32(min(max(1, windows), uint64(task.MaxCredentialEpochs/salt)))
+}
+
 // compile returns the metric's task, unsigned.
 func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party, relay task.Party) (*task.Task, error) {
 	t := m.task
 	t.Owner, t.Hops, t.Protection.Relay = owner, hops, relay
+	if m.credential == credentialRequired {
+		t.Protection.CredentialEpochs = credentialPeriod(&t)
+	}
+	if err := t.Implemented(); err != nil {
+		return nil, err
+	}
 	if m.aggregate {
 		if err := t.Validate(); err != nil {
 			return nil, err

@@ -39,11 +39,13 @@ type Metric struct {
 	accepted  map[Risk]string // reasons, by risk
 	declared  *cost.Declared
 	aggregate bool
-	ordinary  float64 // of an aggregate metric: the largest number of its example; 0 without one
-	quorum    bool
-	example   []any // by field: what an app might record, before coarsening
-	at        *table
-	fieldAt   []position
+	// credential is the word of the key, "" without one.
+	credential string
+	ordinary   float64 // of an aggregate metric: the largest number of its example; 0 without one
+	quorum     bool
+	example    []any // by field: what an app might record, before coarsening
+	at         *table
+	fieldAt    []position
 }
 
 // Load reads and checks the file at path. An error of type [Problems] lists
@@ -123,7 +125,7 @@ func partyKeys() []string {
 
 func metricKeys() []string {
 	return slices.Concat([]string{
-		"question", "consent", "method", "min_batch", "epoch", "max_delay", "clock_skew", "retention", "starts", "expires", "accept", "example",
+		"question", "consent", "method", "min_batch", "epoch", "max_delay", "clock_skew", "retention", "starts", "expires", "accept", "example", "credential",
 	}, crowdKeys(), aggregateKeys())
 }
 
@@ -198,6 +200,9 @@ func (r *reader) metricOf(name string, n ast.Node, at position) *Metric {
 		m.task.Consent, _ = r.text(v, "consent", 1, 4000)
 	}
 	r.times(m)
+	if v := t.values["credential"]; v != nil {
+		m.credential, _ = r.oneOf(v, "credential", credentialRequired, credentialNone)
+	}
 	if v := t.values["accept"]; v != nil {
 		r.accept(m, v)
 	}

@@ -36,6 +36,9 @@ var errRejected = errors.New("the issuer refuses")
 func (w *Wallet) Fetch(ctx context.Context, rt http.RoundTripper) (time.Time, error) {
 	w.fetch.Lock()
 	defer w.fetch.Unlock()
+	if nothing, err := w.empty(); err != nil || nothing {
+		return time.Time{}, err
+	}
 	now := w.o.Clock.Now()
 	due, next, err := w.plan(now)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 
 type secret = redact.Secret
 
-// WalletOptions are the settings of a wallet. Dir, Key and Open must be given.
+// WalletOptions are the settings of a wallet. Key, Open and Tasks must be given.
 type WalletOptions struct {
 	secret
 	Dir string
@@ -72,8 +72,8 @@ func OpenWallet(o WalletOptions) (*Wallet, error) {
 	if w.shared {
 		w.o.FS = durable.OS()
 	}
-	if o.Dir == "" || o.Open == nil || o.Tasks == nil || len(o.Admission) > maxAdmission {
-		return nil, fmt.Errorf("opening wallet: directory and checks must be given, and an admission of at most %d bytes", maxAdmission)
+	if o.Open == nil || o.Tasks == nil || len(o.Admission) > maxAdmission {
+		return nil, fmt.Errorf("opening wallet: checks must be given, and an admission of at most %d bytes", maxAdmission)
 	}
 	var err error
 	if w.seal, err = newSealer(o.Key); err != nil {
@@ -189,6 +189,9 @@ func (w *Wallet) Enrol(signed []byte) error {
 // Leave ends fetching for the tasks that gone names. Credentials stay until their
 // periods are over, so that taking part again gives no second one.
 func (w *Wallet) Leave(gone func(*task.Task) bool) error {
+	if nothing, err := w.empty(); err != nil || nothing {
+		return err
+	}
 	return w.change(func(c *contents) (bool, error) {
 		changed := false
 		for id, signed := range c.tasks {
@@ -199,6 +202,15 @@ func (w *Wallet) Leave(gone func(*task.Task) bool) error {
 		}
 		return changed, nil
 	})
+}
+
+// empty reports whether there is nothing in the wallet.
+func (w *Wallet) empty() (empty bool, err error) {
+	err = w.read(func(c *contents) error {
+		empty = len(c.tasks)+len(c.held)+len(c.used) == 0
+		return nil
+	})
+	return empty, err
 }
 
 // Shown are nonces of the credentials of all parties, for one report: allocated, so

@@ -47,6 +47,17 @@ func (Key) MarshalText() ([]byte, error) {
 	return nil, errors.New("an outbox key is not to be written")
 }
 
+// Subkey returns 32 bytes for something beside the outbox that is to be encrypted under
+// the same key. Different labels give independent bytes.
+func (b *Box) Subkey(label string) ([]byte, error) {
+	b.sem <- struct{}{}
+	defer func() { <-b.sem }()
+	if b.journal.key == nil {
+		return nil, ErrClosed
+	}
+	return b.journal.key.derive("", "subkey "+label, keySize)
+}
+
 func (k *Key) derive(salt, label string, n int) ([]byte, error) {
 	return hkdf.Key(sha256.New, k.secret[:], []byte(salt), "shoal outbox v1 "+label, n)
 }

@@ -38,6 +38,7 @@ type MetricPlan struct {
 	Loose    float64     `json:"loose_bits"` // see [LooseBits]
 	Example  Example     `json:"example"`
 	Wire     Wire        `json:"wire"`
+	Caps     Caps        `json:"caps"`
 	Sees     []View      `json:"sees"`
 	Privacy  Privacy     `json:"privacy"`
 	Quorum   *QuorumPlan `json:"quorum,omitempty"`
@@ -140,7 +141,7 @@ func Crowd(t *task.Task, n Notes, p Population) (MetricPlan, error) {
 	}
 	out := MetricPlan{
 		Name: t.Metric, Question: t.Question, Consent: t.Consent, Expires: time.Unix(t.Expires, 0).UTC(),
-		Fields: fieldPlans(t, n.Sensitive), Loose: LooseBits(t), Example: example, Wire: wireOf(t, p),
+		Fields: fieldPlans(t, n.Sensitive), Loose: LooseBits(t), Example: example, Wire: wireOf(t, p), Caps: capsOf(t),
 		Sees: Views(t), Privacy: privacy, Quorum: quorumOf(t), Accuracy: accuracyOf(t, rule), Forecast: foretell(t, rule, p),
 		Accepted: n.Accepted,
 	}

@@ -97,6 +97,7 @@ func (m *MetricPlan) writeRecord(w *writer) {
 	w.item("size", size)
 	w.item("pace", fmt.Sprintf("at most %s a client and %s%s, %d to one crowd; each sent alone, at a random time up to %s later; batches below %d reports are destroyed unread; tables kept for %s",
 		printable.Plural(uint64(m.Wire.PerEpoch), "report"), m.Privacy.Unit, m.epochText(), m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
+	w.item("caps", m.Caps.String())
 }
 
 // epochText gives the length of the unit in which reports are counted.

@@ -39,9 +39,12 @@ const (
 	additionRandomness = 3
 )
 
+// MaxCredentialEpochs bounds [Protection].CredentialEpochs.
+const MaxCredentialEpochs = 1 << 16
+
 const (
-	maxCredentialEpochs = 1 << 16
-	maxEvaluations      = 1 << 10
+	maxEvaluations   = 1 << 10
+	maxPresentations = 1 << 16 // of one credential in an epoch
 )
 
 // Relayed reports whether clients reach the task's parties through a relay alone.
@@ -73,15 +76,18 @@ func (t *Task) Parties() []Party {
 	return all
 }
 
-// implemented returns an error that names the first protection which this version
-// reads but does not give.
-func (p *Protection) implemented() error {
+// Implemented returns an error that names the first protection of the task which this
+// version reads but does not give on the task's route.
+func (t *Task) Implemented() error {
+	p := &t.Protection
 	missing := ""
 	switch {
-	case p.CredentialEpochs != 0:
-		missing = "credentials"
 	case !p.Randomness.unused():
 		missing = "a hardened quorum"
+	case p.CredentialEpochs != 0 && t.Method == Aggregate:
+		missing = "credentials for sums"
+	case p.CredentialEpochs != 0 && t.Relayed():
+		missing = "credentials through a relay"
 	default:
 		return nil
 	}
@@ -152,8 +158,10 @@ func (t *Task) validateProtection() error {
 	}
 	salt := max(1, t.Crowd.SaltEpochs)
 	switch {
-	case p.CredentialEpochs > maxCredentialEpochs:
-		return fmt.Errorf("credentials: a period of %d epochs, want at most %d", p.CredentialEpochs, maxCredentialEpochs)
+	case p.CredentialEpochs > MaxCredentialEpochs:
+		return fmt.Errorf("credentials: a period of %d epochs, want at most %d", p.CredentialEpochs, MaxCredentialEpochs)
+	case p.CredentialEpochs > 0 && t.PerEpoch > maxPresentations:
+		return fmt.Errorf("credentials: %d reports a client and epoch, want at most %d", t.PerEpoch, maxPresentations)
 	case p.CredentialEpochs%salt != 0:
 		return fmt.Errorf("credentials: a period of %d epochs, want a multiple of the %d that share a salt", p.CredentialEpochs, salt)
 	case p.Evaluations > maxEvaluations:

@@ -76,7 +76,7 @@ func (s *Signed) Open(owners []ed25519.PublicKey) (*Task, ID, error) {
 	if !slices.ContainsFunc(owners, mine) {
 		return nil, ID{}, fmt.Errorf("task %q of %s: %w", t.Metric, FormatPublic(t.Owner), ErrNotAccepted)
 	}
-	if err := t.Protection.implemented(); err != nil {
+	if err := t.Implemented(); err != nil {
 		return nil, ID{}, fmt.Errorf("task %q: %w", t.Metric, err)
 	}
 	return t, sha256.Sum256(s.Bytes), nil
