@@ -16,6 +16,11 @@
 // A client has a [Source], which computes the slot by the time that it is given,
 // fetches /keys/PARTY/PURPOSE/START from the relay, and calls [Open].
 //
+// A [Source] keeps keys by the cache of peers' keys that all clients of Shoal have,
+// internal/keyring. What a [Witness] keeps is no such cache: it is the record of what
+// it has signed, which never expires within its period, is compared with the store and
+// with other nodes, and turns into evidence.
+//
 // # Security
 //
 // The witness asks twice before it signs, and signs if both answers are equal. A

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/ohttp"
 )
 
@@ -31,10 +33,18 @@ type SourceConfig struct {
 // concurrent use.
 type Source struct {
 	config SourceConfig
-	mu     sync.Mutex // held while the keys are fetched
-	slot   Slot
-	keys   []byte
+	cache  *keyring.Cache[[]byte] // by the slot's path
+
+	mu   sync.Mutex
+	slot Slot // the one asked for last; guarded by mu
 }
+
+// fetchTimeout bounds one request.
+const fetchTimeout = time.Minute
+
+// always is later than any device lives: a slot has one statement, and what
+// distinguishes periods is the slot.
+var always = time.Unix(1<<40, 0)
 
 // NewSource checks the configuration. It fetches nothing.
 func NewSource(c SourceConfig) (*Source, error) {
@@ -47,7 +57,7 @@ func NewSource(c SourceConfig) (*Source, error) {
 	if _, err := SlotAt(c.Party, c.Purpose, c.Length, time.Unix(0, 0)); err != nil {
 		return nil, fmt.Errorf("source of witnessed keys: %w", err)
 	}
-	return &Source{config: c}, nil
+	return &Source{config: c, cache: keyring.NewCache[[]byte](clock.System(), fetchTimeout, 0)}, nil
 }
 
 // Key returns the preferred key of a gateway in the present period, for
@@ -76,19 +86,32 @@ func (s *Source) Keys(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("witnessed keys: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.keys != nil && s.slot == slot {
-		return bytes.Clone(s.keys), nil
-	}
-	witnessed, err := s.config.Fetch(ctx, slot.Path(), MediaType, maxSigned+3+ed25519.SignatureSize)
+	keys, err := s.cache.Get(ctx, slot.Path(), func(ctx context.Context, _ time.Time) (keyring.Announcement[[]byte], error) {
+		keys, err := s.fetch(ctx, slot)
+		return keyring.Announcement[[]byte]{Value: keys, Fresh: always, Until: always}, err
+	})
+	s.forgetOthers(slot)
 	if err != nil {
 		return nil, fmt.Errorf("witnessed keys: %w", err)
 	}
-	keys, err := Open(witnessed, slot, s.config.Length, s.config.Witness)
+	return bytes.Clone(keys), nil
+}
+
+// fetch fetches what was witnessed of a slot.
+func (s *Source) fetch(ctx context.Context, slot Slot) ([]byte, error) {
+	witnessed, err := s.config.Fetch(ctx, slot.Path(), MediaType, maxSigned+3+ed25519.SignatureSize)
 	if err != nil {
 		return nil, err
 	}
-	s.slot, s.keys = slot, keys
-	return bytes.Clone(keys), nil
+	return open(witnessed, slot, s.config.Length, s.config.Witness)
+}
+
+// forgetOthers drops the keys of an earlier period.
+func (s *Source) forgetOthers(slot Slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slot != slot {
+		s.cache.Forget(s.slot.Path())
+		s.slot = slot
+	}
 }

@@ -201,3 +201,47 @@ func TestSourceWithoutWitness(t *testing.T) {
 		}
 	}
 }
+
+// TestSourceShares: callers share one request, and one that gives up does not wait
+// for it.
+func TestSourceShares(t *testing.T) {
+	o := newOrganisation(t, func(_ int, own []byte) []byte { return own })
+	o.takeMinute(t)
+	var fetched atomic.Int64
+	begun, answer := make(chan struct{}), make(chan struct{})
+	source, err := witness.NewSource(witness.SourceConfig{
+		Party: o.party.key.Public(), Witness: o.witness.Public(), Purpose: purpose, Length: length, Now: o.minutes.Now,
+		Fetch: func(ctx context.Context, path, mediaType string, limit int) ([]byte, error) {
+			if fetched.Add(1) == 1 {
+				close(begun)
+			}
+			<-answer
+			return o.prefixed(ctx, path, mediaType, limit)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan error, 8)
+	for range cap(results) {
+		go func() {
+			_, err := source.Keys(t.Context())
+			results <- err
+		}()
+	}
+	<-begun
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := source.Keys(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller that is gone: %v", err)
+	}
+	close(answer)
+	for range cap(results) {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := fetched.Load(); n != 1 {
+		t.Errorf("%d requests for one period", n)
+	}
+}

@@ -187,22 +187,30 @@ func signedOf(witnessed []byte) []byte { return witnessed[3 : len(witnessed)-ed2
 // Open returns the keys within what a witness served, if both the party and the
 // witness have signed them for the slot.
 func Open(witnessed []byte, want Slot, length time.Duration, witness ed25519.PublicKey) ([]byte, error) {
+	keys, err := open(witnessed, want, length, witness)
+	if err != nil {
+		return nil, fmt.Errorf("witnessed keys: %w", err)
+	}
+	return keys, nil
+}
+
+func open(witnessed []byte, want Slot, length time.Duration, witness ed25519.PublicKey) ([]byte, error) {
 	in := cryptobyte.String(witnessed)
 	var signed cryptobyte.String
 	var sig []byte
 	if len(witnessed) > maxSigned+3+ed25519.SignatureSize || !in.ReadUint24LengthPrefixed(&signed) || !in.ReadBytes(&sig, ed25519.SignatureSize) || !in.Empty() {
-		return nil, fmt.Errorf("witnessed keys: %w: %d bytes", ErrMalformed, len(witnessed))
+		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(witnessed))
 	}
 	if string(witness) == string(want.Party[:]) {
-		return nil, fmt.Errorf("witnessed keys: %w: party and witness have one identity", ErrSignature)
+		return nil, fmt.Errorf("%w: party and witness have one identity", ErrSignature)
 	}
 	digest := sha256.Sum256(signed)
 	if !task.Verify(witness, WitnessDomain, digest[:], sig) {
-		return nil, fmt.Errorf("witnessed keys: %w: the witness's", ErrSignature)
+		return nil, fmt.Errorf("%w: the witness's", ErrSignature)
 	}
 	s, err := OpenStatement(signed, want, length)
 	if err != nil {
-		return nil, fmt.Errorf("witnessed keys: %w", err)
+		return nil, err
 	}
 	return s.Keys, nil
 }
