@@ -70,7 +70,7 @@
 //
 // # Security
 //
-// HPKE is crypto/hpke of the standard library, with X25519 or X-Wing (hybrid
+// HPKE is that of internal/hpke, with X25519 or X-Wing (hybrid
 // post-quantum); the response's keys are by crypto/hkdf and AES-GCM of the standard
 // library, or ChaCha20-Poly1305 of golang.org/x/crypto. Operations with secrets are
 // constant-time as far as those packages are: AES-GCM is without AES instructions
