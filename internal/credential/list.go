@@ -1,14 +1,13 @@
 package credential
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"path/filepath"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/journal"
 )
 
 // A row says which request of a client was answered.
@@ -72,12 +71,11 @@ func (l *list) read() error {
 func (r row) append(b []byte) []byte {
 	at := len(b)
 	b = append(append(b, r.client[:]...), r.request[:]...)
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[at:], crc32.MakeTable(crc32.Castagnoli)))
+	return journal.AppendSum(b, at, 0)
 }
 
 func parseRow(b []byte) (row, bool) {
-	r := row{[16]byte(b[:16]), [32]byte(b[16:48])}
-	return r, string(r.append(nil)) == string(b)
+	return row{[16]byte(b[:16]), [32]byte(b[16:48])}, journal.HasSum(b[:rowSize], 0)
 }
 
 // add makes a row durable. It returns errUsed if the client has another.

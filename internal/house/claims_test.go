@@ -52,3 +52,21 @@ func TestWhoCallsHPKE(t *testing.T) {
 		t.Errorf("crypto/hpke is called by %q; docs/architecture.md has %q", have, want)
 	}
 }
+
+// TestOneChecksum: only internal/journal computes CRC-32 of what is in files.
+func TestOneChecksum(t *testing.T) {
+	found := false
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if !slices.Contains(p.Imports, "hash/crc32") {
+			continue
+		}
+		found = found || name == "internal/journal"
+		if name != "internal/journal" {
+			t.Errorf("%s computes checksums: frames of files and their sums are those of internal/journal", name)
+		}
+	}
+	if !found {
+		t.Error("internal/journal computes no checksum: the test sees nothing")
+	}
+}
