@@ -23,6 +23,7 @@ type held struct {
 	until    int64 // Unix seconds: when it is of no more use
 	next     int64 // milliseconds: when it is fetched
 	attempts uint32
+	late     bool   // its time passed while no program ran, and it got another
 	failure  string // of the last attempt
 
 	// What the request is made of, from before its first sending on. The public key
@@ -147,6 +148,11 @@ func (h *held) marshal(b *cryptobyte.Builder) {
 		b.AddUint64(uint64(n))
 	}
 	b.AddUint32(h.attempts)
+	late := uint8(0)
+	if h.late {
+		late = 1
+	}
+	b.AddUint8(late)
 	b.AddUint64(h.work)
 	b.AddUint8(uint8(h.gates))
 	for _, p := range [][]byte{[]byte(h.failure), h.public, h.secrets, h.request, h.credential} {
@@ -169,7 +175,8 @@ func readHeld(s *cryptobyte.String) (*held, bool) {
 		*n = int64(u)
 	}
 	var failure []byte
-	if !s.ReadUint32(&h.attempts) || !s.ReadUint64(&h.work) || !s.ReadUint8((*uint8)(&h.gates)) {
+	var late uint8
+	if !s.ReadUint32(&h.attempts) || !s.ReadUint8(&late) || !s.ReadUint64(&h.work) || !s.ReadUint8((*uint8)(&h.gates)) {
 		return nil, false
 	}
 	for _, p := range []*[]byte{&failure, &h.public, &h.secrets, &h.request, &h.credential} {
@@ -181,7 +188,7 @@ func readHeld(s *cryptobyte.String) (*held, bool) {
 			*p = append([]byte(nil), one...)
 		}
 	}
-	h.failure = string(failure)
+	h.failure, h.late = string(failure), late != 0
 	return h, true
 }
 

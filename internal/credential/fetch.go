@@ -23,6 +23,7 @@ const (
 	longRetry   = 6 * time.Hour
 	longestWait = 6 * time.Hour // of a new client
 	overdue     = 5 * time.Minute
+	lateSpread  = 20 * time.Minute // of what is overdue
 	// maxSigned bounds what is announced with its signatures.
 	maxSigned = 1 << 12
 )
@@ -94,7 +95,7 @@ func (w *Wallet) plan(now time.Time) (due []dueFetch, next time.Time, err error)
 				continue
 			}
 			for _, n := range needs(t, now) {
-				h, drawn, err := w.draw(c, t, n, now)
+				h, drawn, err := w.draw(c, n, now)
 				if err != nil {
 					return false, err
 				}
@@ -157,24 +158,24 @@ func nextPeriod(t *task.Task, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// draw returns the wallet's entry for a need, which it makes, or gives a new time if
-// the old one has passed while nobody fetched.
-func (w *Wallet) draw(c *contents, t *task.Task, n need, now time.Time) (*held, bool, error) {
+// draw returns the wallet's entry for a need, which it makes. One whose time passed while
+// no program ran gets another, soon and once: a device that is on for minutes a day must
+// get its credentials, and not all devices at the time when they are switched on.
+func (w *Wallet) draw(c *contents, n need, now time.Time) (*held, bool, error) {
 	h := c.held[heldKey{n.slot.Party, n.slot.name()}]
-	if h != nil && (h.credential != nil || now.Sub(time.UnixMilli(h.next)) < overdue) {
-		return h, false, nil
-	}
-	at, err := w.random(n.window)
-	if err != nil {
-		return nil, false, err
-	}
-	if h == nil {
+	window := n.window
+	switch {
+	case h == nil:
 		h = &held{slot: n.slot, until: n.until}
 		c.held[h.key()] = h
+	case h.credential != nil || h.late || now.Sub(time.UnixMilli(h.next)) < overdue:
+		return h, false, nil
+	default:
+		window, h.late = lateSpread, true
 	}
-	// A device that is on for minutes a day would otherwise draw for ever.
-	if h.next != 0 && n.window > time.Duration(t.EpochSeconds)*time.Second/2 {
-		at = min(at, longestWait)
+	at, err := w.random(window)
+	if err != nil {
+		return nil, false, err
 	}
 	h.next = now.Add(at).UnixMilli()
 	return h, true, nil

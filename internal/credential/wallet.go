@@ -174,7 +174,7 @@ func (w *Wallet) Enrol(signed []byte) error {
 			c.admission = w.o.Admission
 			for _, h := range c.held {
 				if h.attempts > 0 {
-					h.next = 0 // it may have been refused for what was shown: a new time is drawn
+					h.next, h.late = 0, false // it may have been refused for what was shown: a new time is drawn
 				}
 			}
 		}

@@ -347,3 +347,103 @@ func TestCredentialOfAnotherPeriod(t *testing.T) {
 	c.finish(t)
 	equal(t, c.released(t), map[string][]int64{"good": {2}})
 }
+
+// TestVersionsShareTheirTags covers a client that answers two signed versions of a
+// metric: it counts per_epoch times over both, whichever batch is processed first.
+func TestVersionsShareTheirTags(t *testing.T) {
+	c := newRequiring(t, required(1, 1, 1, 6))
+	second := c.With(t, func(tk *task.Task) { tk.Consent = "In other words." })
+	c.more = []*task.Task{second.Task}
+	must(t, c.startShuffler(t))
+	must(t, c.startAnalyzer(t))
+	h := c.obtain(t, c.Epoch(0), invite(t))
+	honest := c.obtain(t, c.Epoch(0), invite(t))
+	c.accept(t, h.report(t, c.Epoch(0), "evil", 1, [2]uint32{0, 0}, nil))
+	world, mine := c.World, *h
+	c.World = second
+	again := mine.report(t, c.Epoch(0), "evil", 2, [2]uint32{0, 0}, nil)
+	other := honest.report(t, c.Epoch(0), "good", 3, [2]uint32{0, 0}, nil)
+	if status := c.Post(t, again); status != http.StatusCreated {
+		t.Fatalf("HTTP %d", status)
+	}
+	if status := c.Post(t, other); status != http.StatusCreated {
+		t.Fatalf("HTTP %d", status)
+	}
+	c.World = world
+	c.closeEpoch(0)
+	c.finish(t)
+	got := c.released(t)
+	if len(got["evil"]) != 1 || len(got["good"]) != 1 {
+		t.Errorf("released %v, want one report of each client", got)
+	}
+}
+
+// TestSpendingCrashes stops the shuffler at each call to its disk and at each change of
+// its store, over two epochs of a salt window with a restart after each crash. A client
+// that sends to one crowd in both epochs counts once, others count for what was
+// acknowledged.
+func TestSpendingCrashes(t *testing.T) {
+	world := hoptest.New(t, 1, required(2, 1, 2, 4))
+	first := world.Epoch(0)
+	if world.Task.SaltWindow(first) != world.Task.SaltWindow(first+1) {
+		first++
+	}
+	run := func(n, change int, after bool, seed uint64) (calls, changes int) {
+		what := fmt.Sprintf("disk call %d, change %d, after it: %v", n, change, after)
+		c := newCrashChain(t, world, seed)
+		c.Clock.Set(world.Task.Start(first))
+		c.issuer = c.startIssuer(t)
+		must(t, c.startShuffler(t))
+		must(t, c.startAnalyzer(t))
+		h := c.obtain(t, first, invite(t))
+		honest := c.obtain(t, first, invite(t))
+		c.machines[0].disk.CrashAt(n)
+		if change > 0 {
+			c.machines[0].stop(change, after)
+		}
+		acknowledged := 0
+		for i := range task.Epoch(2) {
+			for _, report := range [][]byte{
+				h.report(t, first+i, "evil", int64(i), [2]uint32{0, 0}, nil),
+				honest.report(t, first+i, fmt.Sprint("good", i), 10+int64(i), [2]uint32{uint32(i), 0}, nil),
+			} {
+				status := c.Post(t, report)
+				if status != http.StatusCreated {
+					c.repair(t)
+					status = c.Post(t, report)
+				}
+				if status == http.StatusCreated {
+					acknowledged++
+				}
+			}
+			c.Clock.Forward(c.Task.Closes(first + i))
+			var err error
+			for range 12 {
+				err = errors.Join(c.s.Tick(t.Context()), c.a.Tick(t.Context()))
+				if err == nil && !c.machines[0].disk.Crashed() {
+					break
+				}
+				c.repair(t)
+				c.Clock.Advance(time.Minute)
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		got := c.released(t)
+		if acknowledged != 4 || len(got["evil"]) != 1 || len(got["good0"]) != 1 || len(got["good1"]) != 1 {
+			t.Fatalf("%s: %d acknowledged, released %v, want each crowd once", what, acknowledged, got)
+		}
+		return c.machines[0].disk.Calls(), c.machines[0].n()
+	}
+	calls, changes := run(0, 0, false, 1)
+	if calls < 20 || changes < 4 {
+		t.Fatalf("%d calls, %d changes: too few to be the whole way", calls, changes)
+	}
+	for n := 1; n <= calls; n++ {
+		run(n, 0, false, uint64(n))
+	}
+	for n := 1; n <= changes; n++ {
+		run(0, n, n%2 == 0, uint64(n))
+	}
+}

@@ -41,6 +41,7 @@ type chain struct {
 	metrics recorder
 	exact   exactCounts
 	issuer  *credential.Issuer // may be nil
+	more    []*task.Task       // beside that of the world
 }
 
 // newChain starts a chain of one shuffler and an analyzer on perfect disks.
@@ -86,11 +87,11 @@ func (c *chain) startShuffler(t testing.TB) error {
 	p := c.Parties[0]
 	c.seeds++
 	if c.issuer != nil {
-		c.issuer = c.startIssuer(t)
+		c.issuer = c.startIssuer(t, c.more...)
 	}
 	s, err := shuffler.New(t.Context(), shuffler.Config{
 		Store: c.store, FS: c.fs, Dir: "shuffler", Engine: c.engine, Clock: c.Clock, Rand: hoptest.Random(c.seeds),
-		Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(), MaxReports: 1 << 20, Workers: 2,
+		Identity: p.ID, Keys: p.Keys, Tasks: append([]*task.Task{c.Task}, c.more...), Client: c.Net.Client(), MaxReports: 1 << 20, Workers: 2,
 		Metrics: &c.metrics, Lost: c.lost, Since: c.since, Issuer: c.issuer,
 	})
 	if err != nil {
@@ -105,7 +106,7 @@ func (c *chain) startAnalyzer(t testing.TB) error {
 	p := c.Parties[len(c.Parties)-1]
 	a, err := analyzer.New(t.Context(), analyzer.Config{
 		Store: c.aStore, FS: c.aFS, Dir: "analyzer", Clock: c.Clock, Engine: hoptest.NewEngine(),
-		Identity: p.ID.Public(), Keys: p.Keys, Tasks: []*task.Task{c.Task}, Workers: 2, Metrics: &c.exact,
+		Identity: p.ID.Public(), Keys: p.Keys, Tasks: append([]*task.Task{c.Task}, c.more...), Workers: 2, Metrics: &c.exact,
 	})
 	if err != nil {
 		return err

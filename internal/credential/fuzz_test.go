@@ -1,0 +1,115 @@
+package credential
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal/crypto/arc"
+	"github.com/shoal-project/shoal/internal/durable"
+)
+
+// FuzzApplication: what parses is what encodes to the same bytes.
+func FuzzApplication(f *testing.F) {
+	f.Add((&application{request: make([]byte, arc.RequestSize), work: 7, admission: []byte("code")}).encode())
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := parseApplication(Slot{}, b)
+		if err == nil && !bytes.Equal(a.encode(), b) {
+			t.Errorf("parsed from another encoding than its own: %x", b)
+		}
+	})
+}
+
+// FuzzAnnouncement: the same.
+func FuzzAnnouncement(f *testing.F) {
+	key, err := arc.GenerateKey(zeros{})
+	if err == nil {
+		f.Add((&announcement{public: key.Public(), gates: gateWork, workBits: 4}).encode())
+	}
+	f.Add(make([]byte, 102))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := parseAnnouncement(b)
+		if err == nil && !bytes.Equal(a.encode(), b) {
+			t.Errorf("parsed from another encoding than its own: %x", b)
+		}
+	})
+}
+
+// zeros is a source that is good enough for a corpus.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(i + 1)
+	}
+	return len(b), nil
+}
+
+// FuzzInvitation: no text is admitted that no key has signed, and none panics.
+func FuzzInvitation(f *testing.F) {
+	f.Add("shoal-invitation:AAAA")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, code string) {
+		w := Invitations{make([]byte, 32)}
+		if _, err := w.admit(t.Context(), &application{admission: []byte(code)}, time.Unix(0, 0)); err == nil {
+			t.Error("a code is admitted that nobody signed")
+		}
+	})
+}
+
+// FuzzContents: what parses encodes, and parses again to as much.
+func FuzzContents(f *testing.F) {
+	c := newContents()
+	c.admission = []byte("code")
+	h := &held{slot: Slot{Role: 1, Metric: "words", Start: 1, End: 2}, until: 3, next: 4, failure: "x", request: []byte{1}}
+	c.held[h.key()] = h
+	c.used[nonceKey{1}] = used{2, 3}
+	b, err := c.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte{1, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := parseContents(b)
+		if err != nil {
+			return
+		}
+		again, err := c.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := parseContents(again)
+		if err != nil || len(d.held) != len(c.held) || len(d.used) != len(c.used) || len(d.tasks) != len(c.tasks) {
+			t.Errorf("it does not parse again: %v", err)
+		}
+	})
+}
+
+// FuzzList: a file of any bytes opens or is damaged, and takes a row after that.
+func FuzzList(f *testing.F) {
+	f.Add(row{client: [16]byte{1}, request: [32]byte{2}}.append(nil))
+	f.Add(bytes.Repeat([]byte{7}, 3*rowSize))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		disk := durable.Mem()
+		if err := disk.MkdirAll("d", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := durable.WriteFile(disk, "d/issued", b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := openList(disk, "d/issued")
+		if err != nil {
+			return
+		}
+		n := len(l.by)
+		if err := l.add(row{client: [16]byte{9, 9}, request: [32]byte{1}}); err != nil {
+			t.Fatal(err)
+		}
+		again, err := openList(disk, "d/issued")
+		if err != nil || len(again.by) != n+1 && len(again.by) != n {
+			t.Errorf("%d rows, then %d: %v", n, len(again.by), err)
+		}
+	})
+}
