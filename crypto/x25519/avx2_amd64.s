@@ -18,7 +18,8 @@
 // the integer nearest to a*b/2^51; c2-h is exact, and l is 3*2^51 + L with L = a*b - 2^51*H,
 // |L| <= 2^50. From 2^52 to 2^53 a double's bits are those of 2^52 plus its distance, so the
 // bits of h and l are constants plus H and L, and are added up as integers. The rounding is
-// to nearest: the functions set it.
+// to nearest: the functions set it. No double is subnormal, infinite or no number, so that
+// the time of an instruction does not depend on it.
 //
 // An element is tight if its limbs are doubles of at most 2^50+2^13. The factors of a
 // product are sums or differences of two tight elements and a tight one, or two that are
