@@ -77,7 +77,11 @@
 //
 // # Limits
 //
-// The first party sees the network address that a report comes from, and when.
+// The first party sees the network address that a report comes from, and when. Of a task
+// with a relay it does not: all that the client sends and fetches for it goes to the
+// relay by Oblivious HTTP, keys are those that party and relay have both signed, and the
+// relay's time decides when a report may leave. Nothing else is contacted: without the
+// relay reports wait.
 // That a report exists reveals that something was recorded, except for aggregate
 // metrics with presence hidden. A party could sign
 // different keys for different clients and so distinguish their reports: until

@@ -53,5 +53,8 @@ const (
 // issuance is what the name of a gateway for issuance has behind that of the party.
 const issuance = ".issuance"
 
+// GatewayOf returns the path at which a relay forwards to a party.
+func GatewayOf(identity ed25519.PublicKey) string { return gatewaysPath + nameOf(identity) }
+
 // nameOf returns the name of a party in paths.
 func nameOf(identity ed25519.PublicKey) string { return hex.EncodeToString(identity) }

@@ -317,7 +317,7 @@ const uploadExchange = time.Minute
 func (a *aggregator) Routes() []publicRoute {
 	all := []publicRoute{
 		{name: "dap_keys", pattern: "/" + dap.HpkeConfigPath, admit: forKeys, limit: shortExchange, pages: true},
-		{name: routeReport, pattern: reportPattern, admit: forUploads, limit: uploadExchange, stores: true, pages: true, clients: true},
+		{name: routeReport, pattern: reportPattern, admit: forUploads, limit: uploadExchange, stores: true, pages: true, clients: true, relayed: true},
 	}
 	for _, r := range []publicRoute{{name: "dap_job", pattern: "aggregation_jobs", stores: true}, {name: "dap_share", pattern: "aggregate_shares"}, {name: "dap_collection", pattern: "collection_jobs"}} {
 		r.pattern, r.admit, r.limit, r.peers = "/tasks/{task}/"+r.pattern, forPeers, aggregateExchange, true

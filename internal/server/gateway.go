@@ -294,11 +294,41 @@ func (s *Server) inside(routes map[string]http.HandlerFunc) http.Handler {
 		mux.HandleFunc(pattern, h)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { unrouted(mux, w, r) })
+	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), insideKey{}, true)))
+	})
 	u, err := url.Parse(s.config.URL)
 	if err != nil || u.Path == "" { // the configuration is checked
-		return mux
+		return inner
 	}
-	return http.StripPrefix(u.Path, mux)
+	return http.StripPrefix(u.Path, inner)
+}
+
+// insideKey is the key of what the context of a request has that came through a gateway.
+type insideKey struct{}
+
+// besideRelay reports whether a request for a task with a relay did not come through one.
+func (s *Server) besideRelay(r *http.Request) bool {
+	tasks := s.relayed.Load()
+	return tasks != nil && (*tasks)[r.PathValue("task")] && r.Context().Value(insideKey{}) == nil
+}
+
+// noteRelayed brings the list of tasks with a relay up to date. They are known by two
+// names if they are of the aggregate route.
+func (s *Server) noteRelayed() {
+	names := map[string]bool{}
+	for _, t := range s.Tasks() {
+		if !t.Task.Relayed() {
+			continue
+		}
+		names[t.ID.String()] = true
+		if t.Task.Method == task.Aggregate {
+			if id, err := s.DAPTask(t); err == nil {
+				names[id.String()] = true
+			}
+		}
+	}
+	s.relayed.Store(&names)
 }
 
 // KeyStatements implements [keyStater].

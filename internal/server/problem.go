@@ -12,7 +12,7 @@ import (
 // problems are those that this package answers with; roles have their own. A detail is
 // fixed text or names what the client itself sent; it never holds data of the server.
 var problems = struct {
-	malformed, tooLarge, unknownTask, busy, slow, diskFull, unavailable, internal, unauthorized, forbidden, notFound, wrongMethod, refused, noCertificate problem.Problem
+	malformed, tooLarge, unknownTask, busy, slow, diskFull, unavailable, internal, unauthorized, forbidden, notFound, wrongMethod, refused, noCertificate, relayOnly problem.Problem
 }{
 	malformed:     problem.Problem{Status: http.StatusBadRequest, Type: problem.Shoal("malformed"), Title: "The request is not what this address takes."},
 	tooLarge:      problem.Problem{Status: http.StatusRequestEntityTooLarge, Type: problem.Shoal("tooLarge"), Title: "The body is larger than this address takes."},
@@ -27,6 +27,7 @@ var problems = struct {
 	notFound:      problem.Problem{Status: http.StatusNotFound, Type: problem.Shoal("notFound"), Title: "There is no such thing here."},
 	wrongMethod:   problem.Problem{Status: http.StatusMethodNotAllowed, Type: problem.Shoal("methodNotAllowed"), Title: "The resource does not take this method."},
 	noCertificate: problem.Problem{Status: http.StatusForbidden, Type: problem.Shoal("noClientCertificate"), Title: "A client certificate is needed beside the token."},
+	relayOnly:     problem.Problem{Status: http.StatusForbidden, Type: problem.Shoal("relayOnly"), Title: "Clients reach this task through its relay only."},
 	refused:       problem.Problem{Status: http.StatusUnprocessableEntity, Type: problem.Shoal("refused"), Title: "The task is not admitted."},
 }
 

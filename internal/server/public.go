@@ -32,6 +32,8 @@ type publicRoute struct {
 	// clients: what clients send; it comes through a relay, too. issues: it issues
 	// credentials, and comes through a relay that bounds how many.
 	clients, issues bool
+	// relayed: of a task with a relay it is served through the relay alone.
+	relayed bool
 }
 
 const (
@@ -113,6 +115,10 @@ func (s *Server) serveRoute(t publicRoute, by []responder) http.HandlerFunc {
 		limitTime(w, t.limit)
 		if t.peers && !s.config.certified(r) {
 			problems.noCertificate.Because("Show one that an authority has issued which this server accepts; its operator knows which.").Write(w, 0)
+			return
+		}
+		if t.relayed && s.besideRelay(r) {
+			problems.relayOnly.Write(w, 0)
 			return
 		}
 		if t.stores && s.tight() {

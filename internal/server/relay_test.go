@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -327,4 +330,62 @@ func TestGatewayKeysSurvive(t *testing.T) {
 		t.Errorf("keys %v in 16 days, want three or more", seen)
 	}
 	s.only(t, r.address)
+}
+
+// TestNoWayBesideRelay: of a task with a relay neither reports nor keys are served to
+// those who do not come through it.
+func TestNoWayBesideRelay(t *testing.T) {
+	w := newWorld(t)
+	w.relayed()
+	w.b.start()
+	w.a.start()
+	base := w.a.url() + "/tasks/" + w.id.String()
+	if status, _, body := get(t, base+"/keys", ""); status != http.StatusForbidden || !strings.Contains(string(body), "relayOnly") {
+		t.Errorf("keys: status %d: %s", status, body)
+	}
+	if status := w.post([]byte("report")); status != http.StatusForbidden {
+		t.Errorf("report: status %d", status)
+	}
+	sums := newAggregateWorld(t)
+	sums.relayed()
+	sums.pair()
+	sums.b.start()
+	sums.a.start()
+	made, err := taskconfig.New(sums.task, sums.id)
+	must(t, err)
+	if status, _, _ := call(t, http.MethodPost, sums.a.url()+"/tasks/"+made.ID().String()+"/reports", "", []byte("report")); status != http.StatusForbidden {
+		t.Errorf("upload: status %d", status)
+	}
+}
+
+// TestRelayLogsNothing: whatever clients send to a relay, and whatever fails behind it,
+// no line is logged.
+func TestRelayLogsNothing(t *testing.T) {
+	w := newWorld(t)
+	r := w.relayed()
+	r.start()
+	must(t, r.server.Tick(t.Context()))
+	before := w.log.String()
+	name := hex.EncodeToString(w.a.public())
+	for path, body := range map[string][]byte{
+		"/gateways/" + name: make([]byte, 1024+55), "/gateways/x": make([]byte, 1024+55), "/gateways/" + name + ".issuance": make([]byte, 1024+55),
+		"/gateways/": {}, "/": {}, "/keys/shuffler": {}, "/statements": {},
+	} {
+		call(t, http.MethodPost, "http://"+r.address+path, "", body)
+		get(t, "http://"+r.address+path, "")
+	}
+	get(t, "http://"+r.address+"/minute/"+name, "")
+	get(t, "http://"+r.address+"/keys/"+base64.RawURLEncoding.EncodeToString(w.a.public())+"/gateway/"+fmt.Sprint(noon.Unix()/86400*86400), "")
+	for range 3 {
+		c, err := net.Dial("tcp", r.address)
+		must(t, err)
+		_, err = c.Write([]byte("\x16\x03\x01 not HTTP\r\n\r\n"))
+		must(t, errors.Join(err, c.Close()))
+	}
+	w.clock.Advance(2 * time.Minute)
+	must(t, r.server.Tick(t.Context()))
+	r.halt()
+	if after := strings.TrimPrefix(w.log.String(), before); after != "" {
+		t.Errorf("the relay logs\n%s", after)
+	}
 }

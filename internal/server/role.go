@@ -140,6 +140,7 @@ func (s *Server) runRole(ctx context.Context, r role) error {
 // syncRoles brings tasks, pairings and keys of all roles up to date. A role that cannot
 // do so now tries it again later and does not keep the others from it.
 func (s *Server) syncRoles(ctx context.Context) {
+	s.noteRelayed()
 	for _, r := range s.roles {
 		if t, ok := r.(syncer); ok {
 			if err := t.Sync(ctx); err != nil && ctx.Err() == nil {

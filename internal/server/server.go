@@ -124,7 +124,8 @@ type Server struct {
 	noted   map[string]time.Time // when notes of roles were logged last; used by refresh alone
 	counted map[lossPlace]int64  // of the losses since the start, those in the list; used by refresh alone
 
-	dapTasks sync.Map // from task.ID to dap.TaskID: computing it takes a moment
+	relayed  atomic.Pointer[map[string]bool] // tasks with a relay, by their names in paths
+	dapTasks sync.Map                        // from task.ID to dap.TaskID: computing it takes a moment
 
 	adding sync.Mutex // one bundle is added at a time
 

@@ -19,8 +19,8 @@ func (s *Server) openShuffler(ctx context.Context) (role, error) {
 		return nil, err
 	}
 	h.routes = []publicRoute{
-		{name: routeReport, pattern: reportPattern, admit: (*Server).readFirst, limit: shortExchange, stores: true, pages: true, clients: true},
-		{name: "task_keys", pattern: "GET /tasks/{task}/keys", admit: forKeys, limit: shortExchange, pages: true},
+		{name: routeReport, pattern: reportPattern, admit: (*Server).readFirst, limit: shortExchange, stores: true, pages: true, clients: true, relayed: true},
+		{name: "task_keys", pattern: "GET /tasks/{task}/keys", admit: forKeys, limit: shortExchange, pages: true, relayed: true},
 		batchRoute, statementRoute,
 		{name: "keys", pattern: "GET /keys/shuffler", admit: forKeys, limit: shortExchange},
 		{name: "credential_keys", pattern: "GET /tasks/{task}/credentials/shuffler/{start}", admit: forKeys, limit: shortExchange},
