@@ -79,10 +79,10 @@ func (w *webSources) close() {
 
 // Help is printed by "shoal demo --help".
 func (*demoCmd) Help() string {
-	return `Two organisations with separate keys, ports and stores run in this process; 2,000
-simulated people use the programs of this machine, and their devices report which
-kinds of system API each program uses. Everything goes through real HTTP on
-loopback. Only time is virtual: an hour passes in seconds.
+	return `Three organisations with separate keys, ports and stores run in this process: a relay,
+and two that count. 2,000 simulated people use the programs of this machine, and their
+devices report which kinds of system API each program uses. Everything goes through
+real HTTP on loopback. Only time is virtual: an hour passes in seconds.
 
 Then simulated people browse a test site, a discovery engine on each device decides
 what is public, and the same route answers which pages and queries are popular.
@@ -92,7 +92,7 @@ Examples:
   shoal demo --ask web --once
   shoal demo --once --json | jq .accuracy
   shoal demo --input book.txt --once
-  shoal demo --data ./two-organisations`
+  shoal demo --data ./organisations`
 }
 
 // demoAnswer is what is printed as JSON.

@@ -147,9 +147,9 @@ func aggregateViews(t *task.Task) []View {
 	if t.Aggregation.Presence == kind.Revealed {
 		when = "that it had something to say in the epoch"
 	}
-	sender, keys, together := "the sender's network address, which it must not keep, and by it "+when, ", and the addresses that ask for its keys", "who said what"
+	sender, value, keys, together := "the sender's network address, which it must not keep, and by it "+when, "any value", ", and the addresses that ask for its keys", "who said what"
 	if t.Relayed() {
-		sender, keys, together = arrival, "", "what single reports say, not where they come from"
+		sender, value, keys, together = arrival, "where reports come from, nor any value", "", "what single reports say, not where they come from"
 	}
 	exact, single := "exactly", "any single report"
 	if t.Aggregation.Noise.Mechanism != dp.NoNoise {
@@ -162,7 +162,7 @@ func aggregateViews(t *task.Task) []View {
 		},
 		{
 			Who: "leader", Role: task.Leader, Sees: sender + "; one share of each report",
-			Hidden: "any value: its shares are random numbers without the helper's", Assumes: halves,
+			Hidden: value + ": its shares are random numbers without the helper's", Assumes: halves,
 		},
 		{
 			Who: "helper", Role: task.Helper, Sees: "how many reports there are, the other share of each" + keys,

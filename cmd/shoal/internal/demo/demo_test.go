@@ -168,7 +168,7 @@ func checkSees(t *testing.T, s *Stage, r *Result) {
 			t.Errorf("%+v is not in the plan", got)
 		}
 	}
-	if len(r.Sees) != 6 {
-		t.Errorf("%d parties, want 6", len(r.Sees))
+	if len(r.Sees) != 7 {
+		t.Errorf("%d parties, want 7", len(r.Sees))
 	}
 }

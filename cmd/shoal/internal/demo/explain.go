@@ -64,6 +64,7 @@ func (s *Stage) whoSaw(r *Result) {
 	}
 	size := esa.ReportSize(s.task, esa.X25519)
 	sight(s.task, "device", "")
+	sight(s.task, "relay", fmt.Sprintf("%d devices", r.People))
 	sight(s.task, "shuffler", fmt.Sprintf("%d requests, reports of %d bytes", r.Sent, size))
 	sight(s.task, "analyzer", fmt.Sprintf("%d records in %d crowds; %d crowds were suppressed", r.Analyzer.Records, len(r.Released), r.Suppressed.Crowds))
 	if len(r.Sums) == 0 {

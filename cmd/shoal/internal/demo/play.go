@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -74,10 +75,11 @@ func (s *Stage) people(ctx context.Context) ([]*person, error) {
 	now := s.clock.Now()
 	length := time.Duration(s.task.EpochSeconds)*time.Second - step // so that the last step is in the epoch too
 	people := make([]*person, len(s.config.Input.Who))
+	transport := &http.Transport{MaxIdleConnsPerHost: senders} // one for all devices of this process
 	for i, things := range s.config.Input.Who {
 		client, err := shoal.Open(ctx, shoal.Options{
 			Bundle: s.bundle, Owner: s.owner, Metrics: s.metrics(),
-			Mode: shoal.On, NoSender: true, Clock: s.clock, Rand: s.config.Rand,
+			Mode: shoal.On, NoSender: true, Clock: s.clock, Rand: s.config.Rand, Transport: transport,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("opening a simulated device: %w", err)

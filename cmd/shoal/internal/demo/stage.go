@@ -34,7 +34,7 @@ type Config struct {
 	Logger   *slog.Logger
 }
 
-// A Stage is the set-up: two organisations that run, and a signed question.
+// A Stage is the set-up: three organisations that run, and a signed question.
 type Stage struct {
 	config   Config
 	clock    *clock.Virtual
@@ -53,7 +53,7 @@ type Stage struct {
 	parties *parties.Parties
 }
 
-// Set builds the stage: keys and configuration of two organisations, the signed
+// Set builds the stage: keys and configuration of three organisations, the signed
 // task, and their servers, which serve until Close.
 func Set(ctx context.Context, c Config) (*Stage, error) {
 	if c.Progress == nil {
@@ -61,7 +61,7 @@ func Set(ctx context.Context, c Config) (*Stage, error) {
 	}
 	start := c.Start.UTC().Truncate(time.Hour).Add(time.Hour)
 	s := &Stage{config: c, sums: c.Input.sums()}
-	c.Progress("setting up two organisations", 0, 0)
+	c.Progress("setting up three organisations", 0, 0)
 	if err := s.build(ctx, start); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -70,7 +70,7 @@ func Set(ctx context.Context, c Config) (*Stage, error) {
 
 func (s *Stage) build(ctx context.Context, start time.Time) error {
 	p, err := parties.Start(ctx, parties.Config{
-		Dir: s.config.Dir, Start: start, Rand: s.config.Rand, Shufflers: 1, Aggregates: s.sums != nil,
+		Dir: s.config.Dir, Start: start, Rand: s.config.Rand, Shufflers: 1, Aggregates: s.sums != nil, Relay: true,
 		Questions: func(named []task.Party) (*metric.File, error) { return s.ask(named, start) },
 		Console:   s.config.Console, ConsoleAddr: s.config.ConsoleAddr, Logger: s.config.Logger,
 	})

@@ -1,6 +1,7 @@
 package parties
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -29,6 +30,7 @@ type Config struct {
 
 	Shufflers  int  // of the crowd route; 0 for no crowd route
 	Aggregates bool // whether there is an aggregate route
+	Relay      bool // whether devices reach the others through a relay
 
 	// Questions returns the questions, once the parties are known.
 	Questions func([]task.Party) (*metric.File, error)
@@ -51,6 +53,7 @@ type Parties struct {
 	config  Config
 	owner   task.IdentityKey
 	servers []*server.Server
+	relay   *server.Server // nil without one
 	stop    context.CancelFunc
 	done    *errgroup.Group
 }
@@ -80,7 +83,11 @@ func (p *Parties) build(ctx context.Context) (err error) {
 	}
 	p.Owner = task.FormatPublic(p.owner.Public())
 	var all []organisation
+	var relay *organisation
 	unused := func() { // listeners that no server has taken
+		if relay != nil && p.relay == nil {
+			err = errors.Join(err, relay.listener.Close())
+		}
 		for _, o := range all {
 			err = errors.Join(err, o.listener.Close())
 		}
@@ -93,12 +100,35 @@ func (p *Parties) build(ctx context.Context) (err error) {
 		}
 		all = append(all, o)
 	}
-	if err := p.agree(all); err != nil {
+	named, err := p.parties(all)
+	if err != nil {
+		unused()
+		return err
+	}
+	if p.config.Relay {
+		if relay, err = p.foundRelay(named); err != nil {
+			unused()
+			return err
+		}
+		key, err := task.ParsePublic(relay.identity)
+		if err != nil {
+			unused()
+			return err
+		}
+		named = append(named, task.Party{Role: task.Relay, URL: relay.url(), Identity: key})
+	}
+	if err := p.agree(all, named); err != nil {
 		unused()
 		return err
 	}
 	ctx, p.stop = context.WithCancel(ctx)
 	p.done, ctx = errgroup.WithContext(ctx)
+	if relay != nil {
+		if p.relay, err = p.serve(ctx, *relay, false); err != nil {
+			unused()
+			return err
+		}
+	}
 	for len(all) > 0 {
 		o := all[0]
 		all = all[1:]
@@ -148,26 +178,45 @@ func (p *Parties) found(f founder) (organisation, error) {
 		return organisation{}, fmt.Errorf("finding a port for %s: %w", f.name, err)
 	}
 	o := organisation{dir: filepath.Join(p.config.Dir, f.folder), listener: l}
-	o.config, o.identity, err = server.Init(o.dir, server.Organisation{
-		Name: f.name, Roles: f.roles, URL: o.url(), Listen: l.Addr().String(), Owners: []string{p.Owner},
-	}, p.Clock.Now(), p.config.Rand)
+	about := server.Organisation{Name: f.name, Roles: f.roles, URL: o.url(), Listen: l.Addr().String(), Owners: []string{p.Owner}}
+	o.config, o.identity, err = server.Init(o.dir, about, p.Clock.Now(), p.config.Rand)
 	if err != nil {
 		return organisation{}, errors.Join(err, l.Close())
 	}
 	return o, nil
 }
 
+// foundRelay initialises the relay of the parties.
+func (p *Parties) foundRelay(named []task.Party) (*organisation, error) {
+	o, err := p.found(founder{folder: "relay-org", name: "Relaying Union", roles: []server.RoleName{server.RelayRole}})
+	if err != nil {
+		return nil, err
+	}
+	list, listed := "relay:\n  parties:\n", map[string]bool{}
+	for _, n := range named {
+		key := task.FormatPublic(n.Identity)
+		if n.Role != task.Collector && !listed[key] { // one organisation may have two roles
+			list += fmt.Sprintf("    - {url: %q, identity: %q}\n", n.URL, key)
+			listed[key] = true
+		}
+	}
+	b, err := os.ReadFile(o.config)
+	if err == nil {
+		err = os.WriteFile(o.config, bytes.Replace(b, []byte("relay:\n  parties: []\n"), []byte(list), 1), 0o600)
+	}
+	if err != nil {
+		return nil, errors.Join(err, o.listener.Close())
+	}
+	return &o, nil
+}
+
 // agree pairs the aggregators, signs the questions and gives them to everybody.
-func (p *Parties) agree(all []organisation) error {
+func (p *Parties) agree(all []organisation, named []task.Party) error {
 	first, last := all[0], all[len(all)-1]
 	if p.config.Aggregates {
 		if err := pair(first, last, p.Clock.Now(), p.config.Rand); err != nil {
 			return err
 		}
-	}
-	named, err := p.parties(all)
-	if err != nil {
-		return err
 	}
 	file, err := p.config.Questions(named)
 	if err != nil {
@@ -227,7 +276,9 @@ func (p *Parties) serve(ctx context.Context, o organisation, last bool) (*server
 	if err != nil {
 		return nil, errors.Join(err, o.listener.Close())
 	}
-	c.Tasks.Bundles = []string{o.bundle()}
+	if !c.Has(server.RelayRole) { // which knows of no tasks
+		c.Tasks.Bundles = []string{o.bundle()}
+	}
 	c.Ops.Listen = "127.0.0.1:0"
 	c.Console.Listen = server.Off
 	if p.config.Configure != nil {
