@@ -47,7 +47,7 @@ func TestGuideIsTried(t *testing.T) {
 }
 
 var (
-	where  = regexp.MustCompile(` --config \S+| > \S+| &\w+&|^(init) [ab] `)
+	where  = regexp.MustCompile(` --config \S+| > \S+| &\w+&|^(init) [abr] `)
 	things = regexp.MustCompile(`https?://\S+|\$OWNER|ed25519:\S+`)
 )
 
