@@ -112,6 +112,9 @@ func (r *Recoverer) RecoverTag(tag Tag, shares []Share, random io.Reader) (Resul
 // Derive is [Dealer.Derive] of the group that was recovered last.
 func (r *Recoverer) Derive(label string) [32]byte { return r.keys.derive(r.binding, label) }
 
+// Is reports whether the group that was recovered last is that of a root.
+func (r *Recoverer) Is(root Root) bool { return r.keys.s.equal(fromUniform(root[:elementSize])) }
+
 // ErrRecord means a record that was not sealed under the group's key.
 var ErrRecord = errors.New("secret sharing: the record was not sealed with the key of its group")
 

@@ -27,12 +27,11 @@ type Material func(payload []byte) ([]byte, error)
 // one, and is not safe for concurrent use.
 type Recoverer struct {
 	secret
-	shares   *secretshare.Recoverer
-	id       task.ID
-	epoch    task.Epoch
-	material Material
-	own      Tag // of the group that was recovered last
-	t        int
+	shares    *secretshare.Recoverer
+	id        task.ID
+	epoch     task.Epoch
+	material  Material
+	recovered bool // the last group was
 }
 
 // NewRecoverer returns a recoverer for a hardened task, whose ID is id.
@@ -40,9 +39,9 @@ func NewRecoverer(t *task.Task, id task.ID, e task.Epoch, m Material) (*Recovere
 	if !t.Hardened() {
 		return nil, fmt.Errorf("task %q: not a hardened quorum", t.Metric)
 	}
-	r := &Recoverer{id: id, epoch: e, material: m, t: int(t.Encoding.Shares)}
+	r := &Recoverer{id: id, epoch: e, material: m}
 	var err error
-	r.shares, err = secretshare.NewRecoverer(binding(id, e), r.t)
+	r.shares, err = secretshare.NewRecoverer(binding(id, e), int(t.Encoding.Shares))
 	return r, err
 }
 
@@ -50,7 +49,7 @@ func NewRecoverer(t *task.Task, id task.ID, e task.Epoch, m Material) (*Recovere
 // [ErrCrowd], [secretshare.ErrTooFew] or [secretshare.ErrNoKey]. Randomness chooses among
 // shares when some are bad.
 func (r *Recoverer) Recover(crowd CrowdTag, tag Tag, shares []secretshare.Share, random io.Reader) (secretshare.Result, error) {
-	r.own = Tag{}
+	r.recovered = false
 	res, err := r.shares.RecoverTag(tag, shares, random)
 	if err != nil {
 		return res, err
@@ -59,7 +58,7 @@ func (r *Recoverer) Recover(crowd CrowdTag, tag Tag, shares []secretshare.Share,
 	if subtle.ConstantTimeCompare(want[:len(crowd)], crowd[:]) != 1 {
 		return secretshare.Result{}, ErrCrowd
 	}
-	r.own = tag
+	r.recovered = true
 	return res, nil
 }
 
@@ -81,12 +80,7 @@ func (r *Recoverer) Open(sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := secretshare.NewDealer(root(r.id, r.epoch, b[:witnessSize], material), binding(r.id, r.epoch), r.t)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	if own := d.Tag(); subtle.ConstantTimeCompare(own[:], r.own[:]) != 1 {
+	if !r.recovered || !r.shares.Is(root(r.id, r.epoch, b[:witnessSize], material)) {
 		return nil, ErrValue
 	}
 	return payload, nil
