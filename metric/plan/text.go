@@ -165,6 +165,9 @@ func (q *QuorumPlan) write(w *writer) {
 	w.item("readable", q.Reads)
 	w.item("below", q.Below)
 	w.item("guesses", q.Guess)
+	if q.Latency != "" {
+		w.item("latency", q.Latency)
+	}
 	w.item("forged shares", fmt.Sprintf("%d in the smallest crowd that passes do no harm, and more in larger ones; for more, set shares further below the threshold", q.Forged))
 }
 

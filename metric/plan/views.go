@@ -84,9 +84,14 @@ func crowdViews(t *task.Task) []View {
 	if t.Encoding.Kind == task.Quorum {
 		together = fmt.Sprintf("who sent what, of values that %d reports hold or that they can guess", t.Encoding.Shares)
 	}
-	return append(
-		out,
-		analyzerView(t),
+	out = append(out, analyzerView(t))
+	if t.Hardened() {
+		out = append(out, View{
+			Who: "randomness", Role: task.Randomness, Sees: "how many clients take part in an epoch, by their requests of one size, " + fmt.Sprint(t.Protection.Evaluations) + " each, whether they have records or not",
+			Hidden: "any value, nor whether a client has one", Assumes: apart,
+		})
+	}
+	return append(out,
 		View{
 			Who: "all together", Sees: together,
 			Hidden: "what was never recorded: what is not in the schema, and what coarsening took away",
@@ -103,6 +108,10 @@ func shufflerView(t *task.Task, i, n int) View {
 	rest := "what the reports say beside that"
 	if t.Crowd.Kind == task.Payload {
 		rest = "values that it cannot guess"
+	}
+	if t.Hardened() {
+		tag = "which reports are of one crowd, by a tag with which it cannot confirm a guess without the randomness party"
+		rest = "any value"
 	}
 	v := View{Who: "shuffler", Role: task.Shuffler, Assumes: apart}
 	if n > 1 {
@@ -136,6 +145,11 @@ func analyzerView(t *task.Task) View {
 		return v
 	}
 	n := t.Encoding.Shares
+	if t.Hardened() {
+		v.Sees = fmt.Sprintf("the records of crowds that pass the threshold and in which %d clients or more are, as a table of %s; of other crowds that reach it, how many reports they have", n, fields)
+		v.Hidden += fmt.Sprintf(", nor a value of which fewer than %d clients have reports, which it cannot confirm by a guess without the randomness party", n)
+		return v
+	}
 	v.Sees = fmt.Sprintf("the values that %d reports or more hold, of crowds that pass the threshold, as a table of %s; of other reports that reach it, ciphertexts: which are equal, and whether a guess is right",
 		n, fields)
 	v.Hidden += fmt.Sprintf(", nor a value that fewer than %d hold and that it cannot guess", n)
