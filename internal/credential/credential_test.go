@@ -216,6 +216,7 @@ func TestContextsDiffer(t *testing.T) {
 	note("one", w.task, p, 7, "")
 	note("next epoch", w.task, p, 8, "")
 	note("crowd", w.task, p, 7, "x")
+	note("another crowd", w.task, p, 7, "y")
 	other := *w.task
 	other.Metric = "word"
 	note("metric", &other, p, 7, "")
@@ -262,7 +263,12 @@ func TestGates(t *testing.T) {
 		body    string
 		refused bool
 	}{
-		{403, "", true}, {401, "", true}, {500, "", false}, {302, "", false}, {200, "{}", false}, {200, "no", false},
+		{403, "", true},
+		{401, "", true},
+		{500, "", false},
+		{302, "", false},
+		{200, "{}", false},
+		{200, "no", false},
 		{200, `{"client": "` + strings.Repeat("x", 300) + `"}`, false},
 	} {
 		status, body = c.status, c.body

@@ -79,7 +79,7 @@ func (Invitations) announce(a *announcement) { a.gates |= gateInvitation }
 // from 1 to 30. It does not tell clients apart.
 type Work uint8
 
-func (g Work) admit(_ context.Context, a *application, _ time.Time) ([]byte, error) {
+func (g Work) admit(_ context.Context, a *application, _ time.Time) ([]byte, error) { //nolint:unparam // it implements Gate
 	if !newWorkload(a).done(a.work, uint8(g)) {
 		return nil, fmt.Errorf("%w: the proof of work is missing or for another request", ErrRefused)
 	}

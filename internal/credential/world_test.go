@@ -91,7 +91,6 @@ func (w *world) start(more ...*task.Task) error {
 
 // RoundTrip implements [http.RoundTripper].
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
-
 	in := httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), r.Body)
 	in.Header = r.Header.Clone()
 	out := httptest.NewRecorder()

@@ -25,12 +25,11 @@ import (
 // A requiring is a whole deployment of a task that requires credentials: the servers of
 // two organisations, and clients by the SDK.
 type requiring struct {
-	t        *testing.T
-	clock    *clock.Virtual
-	owner    task.IdentityKey
-	orgs     map[server.RoleName]*organisation
-	bundle   []byte
-	recorded []string // metrics
+	t      *testing.T
+	clock  *clock.Virtual
+	owner  task.IdentityKey
+	orgs   map[server.RoleName]*organisation
+	bundle []byte
 }
 
 type organisation struct {
@@ -93,7 +92,7 @@ func (w *requiring) start(role server.RoleName, adjust func(*server.Config)) err
 	if adjust != nil {
 		adjust(&c)
 	}
-	o.server, err = server.New(w.t.Context(), c, server.Options{Clock: w.clock, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Manual: true})
+	o.server, err = server.New(w.t.Context(), c, server.Options{Clock: w.clock, Logger: slog.New(slog.DiscardHandler), Manual: true})
 	if err != nil {
 		return err
 	}

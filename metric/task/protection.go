@@ -80,7 +80,7 @@ func (t *Task) Parties() []Party {
 // version reads but does not give on the task's route.
 func (t *Task) Implemented() error {
 	p := &t.Protection
-	missing := ""
+	var missing string
 	switch {
 	case !p.Randomness.unused():
 		missing = "a hardened quorum"
