@@ -97,7 +97,7 @@ func (c *Client) SendDue(ctx context.Context) (Pass, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(sending, cancel)()
+	defer context.AfterFunc(sending, cancel)() //nolint:contextcheck // that of all sending, which ends with the mode or the client, beside the caller's
 	return sendDue(ctx, box, c.uploader, c.presence)
 }
 

@@ -230,7 +230,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		wake:     clock.NewSignal(),
 	}
 	c.sending, c.endCalls = context.WithCancel(context.Background())
-	if err := errors.Join(ctx.Err(), c.enter(o.Mode)); err != nil {
+	if err := errors.Join(ctx.Err(), c.enter(o.Mode)); err != nil { //nolint:contextcheck // the sender in the background outlives the call, until the mode changes or Close
 		return nil, fmt.Errorf("opening shoal: %w", errors.Join(err, c.Close()))
 	}
 	return c, nil

@@ -210,7 +210,7 @@ func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	if c.credentials != nil {
 		show = c.credentials
 	}
-	report, err := d.encoder.SealShowing(f, e.Epoch, keys, show)
+	report, err := d.encoder.SealShowing(f, e.Epoch, keys, show) //nolint:contextcheck // to seal is to compute: there is nothing to wait for
 	switch {
 	case errors.Is(err, encoder.ErrEpoch):
 		return nil, &outbox.Refused{Cause: outbox.Expired, Err: err}

@@ -342,7 +342,7 @@ func (g *Gateway) parse(ctx context.Context, request []byte) (*http.Request, *pr
 	if err != nil {
 		return nil, &problemInner
 	}
-	r, err := m.HTTP(inner{ctx})
+	r, err := m.HTTP(inner{ctx}) //nolint:contextcheck // it is ctx without its values
 	if err != nil {
 		return nil, &problemInner
 	}

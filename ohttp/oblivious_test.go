@@ -60,7 +60,7 @@ func TestWhatTheRelaySees(t *testing.T) {
 				b, _ := io.ReadAll(r.Body)
 				r.Body = io.NopCloser(bytes.NewReader(b))
 				mu.Lock()
-				*to = append(*to, r.Clone(context.Background()))
+				*to = append(*to, r.Clone(r.Context()))
 				if keep {
 					bodies = append(bodies, b)
 				}

@@ -317,7 +317,7 @@ func TestClientGoesAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() {
-		_, err := w.client.RoundTrip(request(t, http.MethodPost, "/", "").WithContext(ctx))
+		_, err := w.client.RoundTrip(request(t, http.MethodPost, "/", "").WithContext(ctx)) //nolint:contextcheck // request makes it with that of the test, which is replaced
 		failed <- err
 	}()
 	<-entered

@@ -126,7 +126,7 @@ func (w *world) start(t testing.TB, ctx context.Context, running *sync.WaitGroup
 	}
 	running.Go(func() {
 		_ = w.leader.Run(ctx, func(err error) { t.Errorf("leader: %v", err) })
-		w.leader.Close()
+		w.leader.Close() //nolint:contextcheck // Close has no context: the claim is given up after that of the process has ended
 		ours.Close()
 		theirs.Close()
 	})
@@ -151,9 +151,9 @@ type (
 func (w *world) stores(t testing.TB, ctx context.Context) (leaderStore, helperStore) {
 	t.Helper()
 	if w.postgres {
-		ours, err := postgres.OpenLeader(ctx, postgrestest.Schema(t))
+		ours, err := postgres.OpenLeader(ctx, postgrestest.Schema(t)) //nolint:contextcheck // the schema is dropped after the context of the test has ended
 		check(t, err)
-		theirs, err := postgres.OpenHelper(ctx, postgrestest.Schema(t))
+		theirs, err := postgres.OpenHelper(ctx, postgrestest.Schema(t)) //nolint:contextcheck // the schema is dropped after the context of the test has ended
 		check(t, err)
 		return ours, theirs
 	}

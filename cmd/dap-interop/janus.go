@@ -81,7 +81,7 @@ func (m *matrix) startJanus(ctx context.Context, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := m.startProgram(j, "janus-"+part, j.flags.Interop, "janus_interop", "janus_interop_"+part, "--port", port); err != nil {
+		if err := m.startProgram(ctx, j, "janus-"+part, j.flags.Interop, "janus_interop", "janus_interop_"+part, "--port", port); err != nil {
 			return err
 		}
 		m.parties["janus "+part] = interop.Party{API: "http://127.0.0.1:" + port}
@@ -145,7 +145,7 @@ func (m *matrix) startAggregator(ctx context.Context, j *janus, role dap.Role) e
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return err
 		}
-		return m.startProgram(j, full, file, multicall, name, "--config-file", path)
+		return m.startProgram(ctx, j, full, file, multicall, name, "--config-file", path)
 	}
 	server, err := freePort()
 	if err != nil {
@@ -211,7 +211,7 @@ func (m *matrix) database(ctx context.Context, j *janus, role dap.Role) (dsn, at
 		return "", "", err
 	}
 	m.closers = append(m.closers, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
 		return execute(ctx, j.flags.Postgres, "DROP DATABASE "+name+" WITH (FORCE)")
 	})
@@ -252,8 +252,8 @@ func (j *janus) answerLater(ctx context.Context, id dap.TaskID) error {
 
 // startProgram starts a process, which ends with the matrix. The programs choose
 // what they are by their own name and their first argument.
-func (m *matrix) startProgram(j *janus, name, file, multicall string, args ...string) error {
-	ctx, cancel := context.WithCancel(context.Background())
+func (m *matrix) startProgram(ctx context.Context, j *janus, name, file, multicall string, args ...string) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // closers end it
 	cmd := exec.CommandContext(ctx, file, args...)
 	cmd.Args[0] = multicall
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "DATASTORE_KEYS=" + datastoreKey, "RUST_LOG=warn"}

@@ -128,7 +128,10 @@ func (c *aggregatorCmd) open(ctx context.Context, v *dap.Variant) (*interop.Aggr
 	if err != nil {
 		return nil, nil, errors.Join(err, helper.Close(), leader.Close())
 	}
-	return a, func() error { return errors.Join(a.Close(), helper.Close(), leader.Close()) }, nil
+	closer := func() error {
+		return errors.Join(a.Close(), helper.Close(), leader.Close()) //nolint:contextcheck // Close has no context: the claim is given up after that of the process has ended
+	}
+	return a, closer, nil
 }
 
 // serve serves until ctx is done.

@@ -115,7 +115,7 @@ func (m *matrix) startOurs(ctx context.Context, dir string) error {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 		m.closers = append(m.closers, closer)
-		m.background(func(ctx context.Context) error {
+		m.background(ctx, func(ctx context.Context) error {
 			return a.Run(ctx, func(err error) { fmt.Fprintf(m.stderr, "dap-interop: %s: %v\n", part.name, err) })
 		})
 		*part.of = a
@@ -131,8 +131,8 @@ func (m *matrix) startOurs(ctx context.Context, dir string) error {
 }
 
 // background runs something until the matrix stops.
-func (m *matrix) background(do func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (m *matrix) background(ctx context.Context, do func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // closers end it
 	done := make(chan error, 1)
 	go func() { done <- do(ctx) }()
 	m.closers = append(m.closers, func() error {

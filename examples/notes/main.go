@@ -79,7 +79,7 @@ func run(ctx context.Context, dir string, args []string, out io.Writer) (err err
 	case command == "theme" && len(rest) == 1:
 		return a.theme(rest[0])
 	case command == "telemetry" && len(rest) == 1:
-		return a.decide(rest[0])
+		return a.decide(rest[0]) //nolint:contextcheck // the sender in the background outlives the call, until the mode changes or Close
 	}
 	return fmt.Errorf("%q is not a command, or its arguments are wrong", strings.Join(args, " "))
 }

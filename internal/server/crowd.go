@@ -262,8 +262,8 @@ const drainTimeout = 2 * time.Second
 
 // lock waits until no request is served. Bodies that do not end soon are cut:
 // the sender of a batch may take an hour, and offers it again.
-func (h *crowdHost) lock() {
-	waiting, locked := context.WithCancel(context.Background())
+func (h *crowdHost) lock(ctx context.Context) {
+	waiting, locked := context.WithCancel(context.WithoutCancel(ctx)) // until no request is served
 	defer locked()
 	go func() {
 		for clock.Sleep(waiting, clock.System(), drainTimeout) == nil {
@@ -328,7 +328,7 @@ func (h *crowdHost) replace(ctx context.Context, tasks []*task.Task) error {
 func (h *crowdHost) rebuild(ctx context.Context, tasks []*task.Task) error {
 	h.keysMu.Lock()
 	defer h.keysMu.Unlock()
-	h.lock()
+	h.lock(ctx)
 	defer h.mu.Unlock()
 	if err := closeMember(h.member); err != nil {
 		return err

@@ -27,7 +27,7 @@ func (d *doctor) aggregateKeys(ctx context.Context) {
 	if c.Has(CollectorRole) {
 		d.collectorKeys()
 	}
-	d.database()
+	d.database(ctx)
 	_, err := PairingKey(c)
 	d.verdict("pairing key", err, "%s", c.pairingKeyPath())
 	pairings, err := OpenPairings(c)
@@ -64,11 +64,11 @@ func (d *doctor) aggregateKeys(ctx context.Context) {
 
 // database checks that the database of a leader or helper can be used, and warns
 // of what blocks it.
-func (d *doctor) database() {
+func (d *doctor) database(ctx context.Context) {
 	if d.config.Aggregates.Postgres == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	version, warnings, err := postgres.Check(ctx, d.config.Aggregates.Postgres)
 	d.verdict("database", err, "PostgreSQL %s", version)

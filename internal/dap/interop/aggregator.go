@@ -85,7 +85,7 @@ func NewAggregator(ctx context.Context, v *dap.Variant, stores Stores, dir strin
 		return nil, err
 	}
 	if a.helperRegistry, b, err = ledgers(dap.Helper, stores.Helper, stores.Helper); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting helper: %w", err), a.leader.Close())
+		return nil, errors.Join(fmt.Errorf("starting helper: %w", err), a.leader.Close()) //nolint:contextcheck // Close has no context: the claim is given up after that of the process has ended
 	}
 	a.helper, err = helper.New(helper.Config{Store: stores.Helper, Registry: a.helperRegistry, Ledgers: b, Async: async, Poll: time.Second})
 	if err != nil {

@@ -525,7 +525,7 @@ func (h *scripted) share(body []byte) (out []byte, err error) {
 	if err := s.Task.CheckSelector(&req); err != nil {
 		return nil, err
 	}
-	err = h.ledger.Collect(context.Background(), req.Selector, func(_ context.Context, total *dap.Total, c ledger.Collection) error {
+	err = h.ledger.Collect(context.Background(), req.Selector, func(ctx context.Context, total *dap.Total, c ledger.Collection) error {
 		if err := req.CheckAgreement(total); err != nil {
 			return err
 		}
@@ -536,7 +536,7 @@ func (h *scripted) share(body []byte) (out []byte, err error) {
 		if out, err = s.Task.Codec().Encode(&dap.AggregateShare{Encrypted: sealed}); err != nil {
 			return err
 		}
-		return h.store.Collect(context.Background(), c)
+		return h.store.Collect(ctx, c)
 	})
 	return out, err
 }

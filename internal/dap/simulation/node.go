@@ -144,7 +144,7 @@ func (n *leaderNode) stayUp() {
 func (n *leaderNode) restart(ctx context.Context) error {
 	n.link.dead = true // for what is left of the old process
 	if n.leader != nil {
-		_ = n.leader.Close() // of a crashed process: its disk answers with errors
+		_ = n.leader.Close() //nolint:contextcheck // Close has no context; of a crashed process: its disk answers with errors
 	}
 	n.disk = n.disk.Restart()
 	old := *n.link

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/shoal-project/shoal/internal/durable"
@@ -260,12 +262,8 @@ func (s *FileStore) append(b []byte) error {
 func (s *FileStore) rewrite() error {
 	file := []byte(storeMagic)
 	changes := make([]Change, 0, len(s.records))
-	err := load(context.Background(), s.records, func(k string, v []byte) error {
-		changes = append(changes, Change{k, v})
-		return nil
-	})
-	if err != nil {
-		return err
+	for _, k := range slices.Sorted(maps.Keys(s.records)) {
+		changes = append(changes, Change{k, s.records[k]})
 	}
 	if len(changes) > 0 {
 		encoded, err := encodeFrame(changes)

@@ -117,7 +117,9 @@ func (m *Model) Add(_ context.Context, a collector.Ask) (bool, error) {
 }
 
 // Asks implements [collector.Store].
-func (m *Model) Asks(context.Context) ([]collector.Ask, error) {
+func (m *Model) Asks(context.Context) ([]collector.Ask, error) { return m.sorted() }
+
+func (m *Model) sorted() ([]collector.Ask, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopped() {
@@ -130,7 +132,7 @@ func (m *Model) Asks(context.Context) ([]collector.Ask, error) {
 
 // where returns the asks that keep wants, the last ones if there are more than most.
 func (m *Model) where(most int, keep func(collector.Ask) bool) ([]collector.Ask, error) {
-	all, err := m.Asks(context.Background())
+	all, err := m.sorted()
 	all = slices.DeleteFunc(all, func(a collector.Ask) bool { return !keep(a) })
 	return all[max(0, len(all)-most):], err
 }

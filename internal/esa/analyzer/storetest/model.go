@@ -108,7 +108,9 @@ func (m *Model) Accept(_ context.Context, b analyzer.Batch) (bool, error) {
 }
 
 // Batches implements [analyzer.Store].
-func (m *Model) Batches(context.Context) ([]analyzer.Batch, error) {
+func (m *Model) Batches(context.Context) ([]analyzer.Batch, error) { return m.sorted() }
+
+func (m *Model) sorted() ([]analyzer.Batch, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopped() {
@@ -121,7 +123,7 @@ func (m *Model) Batches(context.Context) ([]analyzer.Batch, error) {
 
 // pick returns the batches that keep chooses, in order.
 func (m *Model) pick(keep func(analyzer.Batch) bool) ([]analyzer.Batch, error) {
-	all, err := m.Batches(context.Background())
+	all, err := m.sorted()
 	return slices.DeleteFunc(all, func(b analyzer.Batch) bool { return !keep(b) }), err
 }
 
