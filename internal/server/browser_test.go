@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"net/http"
+	"net/netip"
 	"testing"
 
 	"github.com/shoal-project/shoal/dap"
@@ -65,8 +66,7 @@ func TestPagesSendReports(t *testing.T) {
 	mustBeReadable(t, asPage(t, "POST", at+"/reports", "application/shoal-report;v=1", w.reports(1, "apple")[0]), http.StatusCreated)
 	mustBeReadable(t, asPage(t, "POST", at+"/reports", "application/shoal-report;v=1", []byte("x")), http.StatusBadRequest)
 	mustBeReadable(t, asPage(t, "GET", w.a.url()+"/tasks/x/keys", "", nil), http.StatusNotFound)
-	for range w.a.server.gates.reading.most { // all places are taken
-		w.a.server.gates.reading.held++
+	for w.a.server.gates.reading.Enter(netip.Prefix{}) { // until all places are taken
 	}
 	mustBeReadable(t, asPage(t, "POST", at+"/reports", "application/shoal-report;v=1", []byte("x")), http.StatusServiceUnavailable)
 	for _, path := range []string{"/keys/shuffler", "/tasks", "/"} {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/shoal-project/shoal/internal/server/door"
 )
 
 // Times within which the body of a report has to arrive: bodyPause from one part to
@@ -29,53 +31,7 @@ const (
 // given a place. Reports of the crowd route are shorter.
 const maxBuffered = 64 << 10
 
-// A gate bounds how many requests of one kind are served at once, in all and from
-// one network, so that one sender cannot take all places. What it knows of networks
-// is how many places each holds now; that is in memory only, and gone with the last
-// of them.
-type gate struct {
-	most, each int // places in all, and of one network; each 0 is no bound
-
-	mu   sync.Mutex
-	held int
-	by   map[netip.Prefix]int
-}
-
-func newGate(most, each int) *gate {
-	return &gate{most: most, each: each, by: map[netip.Prefix]int{}}
-}
-
-// enter takes a place, and returns false if all are taken. Of requests without a
-// network only the number in all is bounded.
-func (g *gate) enter(network netip.Prefix) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	fair := g.each > 0 && network.IsValid()
-	if g.held >= g.most || fair && g.by[network] >= g.each {
-		return false
-	}
-	g.held++
-	if fair {
-		g.by[network]++
-	}
-	return true
-}
-
-// leave gives a place back.
-func (g *gate) leave(network netip.Prefix) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.held--
-	if g.each == 0 || !network.IsValid() {
-		return
-	}
-	if g.by[network]--; g.by[network] <= 0 {
-		delete(g.by, network)
-	}
-}
-
-// network returns the network that a request comes from: the /24 of an IPv4 address,
-// the /56 of an IPv6 address. Behind a proxy, and on the machine itself, senders
+// network returns the network that a request comes from. Behind a proxy, and on the machine itself, senders
 // cannot be distinguished, and no header is believed: the result is not valid.
 func (c Config) network(r *http.Request) netip.Prefix {
 	if c.BehindProxy {
@@ -85,53 +41,57 @@ func (c Config) network(r *http.Request) netip.Prefix {
 	if err != nil {
 		return netip.Prefix{}
 	}
-	return networkOf(host)
+	return door.Network(host)
 }
 
-func networkOf(host string) netip.Prefix {
-	addr, err := netip.ParseAddr(host)
-	if err != nil || addr.IsLoopback() {
-		return netip.Prefix{}
-	}
-	addr = addr.Unmap().WithZone("")
-	bits := 56
-	if addr.Is4() {
-		bits = 24
-	}
-	prefix, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
+// connectionsOfRequests is how many connections a network may hold for each request
+// that it may have under way. Connections are shared by the devices behind one address.
+const connectionsOfRequests = 4
+
+// Of the files that the process may have open, this share is for connections of the
+// public listener.
+const (
+	defaultFiles   = 1 << 14 // where the limit is not known
+	mostOfFiles    = 1 << 16
+	connectionPart = 2 // half of them
+)
+
+// connections returns the bound of the public listener.
+func (s *Server) connections() *door.Connections {
+	most := int(min(openFiles(), mostOfFiles)) / connectionPart
+	network := func(address string) netip.Prefix { return s.network(&http.Request{RemoteAddr: address}) }
+	return door.NewConnections(most, connectionsOfRequests*s.config.Intake.MaxPerNetwork, network, func() {
+		s.metrics.connectionErrors.WithLabelValues("too_many").Inc()
+	})
 }
 
 // gates are those of the public listener. Reading and serving have gates of their
 // own: a body that does not come holds no place of those that are here.
 type gates struct {
-	reading, serving, keys, batches, statements, peers, relays *gate
+	reading, serving, keys, batches, statements, peers, relays *door.Gate
 }
 
 func newGates(c IntakeConfig) *gates {
 	return &gates{
-		reading:    newGate(4*c.MaxConcurrent, c.MaxPerNetwork),
-		serving:    newGate(c.MaxConcurrent, 0),
-		keys:       newGate(keySlots, keySlots/4),
-		batches:    newGate(batchSlots, 0),
-		statements: newGate(keySlots, keySlots/4), // short bodies that are read before the sender is known
-		peers:      newGate(peerSlots, 0),
-		relays:     newGate(4*c.MaxConcurrent, 0), // each sends for many networks, which it bounds
+		reading:    door.NewGate(4*c.MaxConcurrent, c.MaxPerNetwork),
+		serving:    door.NewGate(c.MaxConcurrent, 0),
+		keys:       door.NewGate(keySlots, keySlots/4),
+		batches:    door.NewGate(batchSlots, 0),
+		statements: door.NewGate(keySlots, keySlots/4), // short bodies that are read before the sender is known
+		peers:      door.NewGate(peerSlots, 0),
+		relays:     door.NewGate(4*c.MaxConcurrent, 0), // each sends for many networks, which it bounds
 	}
 }
 
 // through serves a request if there is a place for it behind a gate.
-func (s *Server) through(g *gate, next http.HandlerFunc) http.HandlerFunc {
+func (s *Server) through(g *door.Gate, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		network := s.network(r)
-		if !g.enter(network) {
+		if !g.Enter(network) {
 			problems.busy.Write(w, 0)
 			return
 		}
-		defer g.leave(network)
+		defer g.Leave(network)
 		next(w, r)
 	}
 }
@@ -187,40 +147,17 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // paced returns the body of a request, each part of which has to arrive in time.
 func (s *Server) paced(w http.ResponseWriter, r *http.Request) io.ReadCloser {
-	return &pacedBody{
-		ReadCloser: r.Body, control: http.NewResponseController(w), pause: s.pace.pause, end: time.Now().Add(s.pace.all),
-	}
+	return door.Paced(w, r.Body, s.pace.pause, time.Now().Add(s.pace.all))
 }
 
 // pacing lets a handler read a long body whose parts arrive in time, and for as long
 // as the handler allows.
 func (s *Server) pacing(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = &pacedBody{
-			ReadCloser: r.Body, control: http.NewResponseController(w), pause: s.pace.pause, end: time.Now().Add(uploadExchange),
-		}
+		r.Body = door.Paced(w, r.Body, s.pace.pause, time.Now().Add(uploadExchange))
 		next(w, r)
 	}
 }
 
 // pace is how fast bodies have to arrive.
 type pace struct{ pause, all time.Duration }
-
-// A pacedBody moves the deadline of a connection on as parts of a body arrive.
-type pacedBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	pause   time.Duration
-	end     time.Time
-}
-
-// Read implements [io.Reader]. Connections that cannot have deadlines (in tests) go
-// without.
-func (b *pacedBody) Read(p []byte) (int, error) {
-	by := time.Now().Add(b.pause)
-	if b.end.Before(by) {
-		by = b.end
-	}
-	_ = b.control.SetReadDeadline(by)
-	return b.ReadCloser.Read(p)
-}

@@ -12,28 +12,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// TestGate: places in all and of one network are bounded, and nothing is remembered
-// of networks that hold none.
-func TestGate(t *testing.T) {
-	g := newGate(4, 2)
-	a, b, c := networkOf("192.0.2.1"), networkOf("2001:db8::1"), netip.Prefix{}
-	for i, step := range []struct {
-		network netip.Prefix
-		want    bool
-	}{{a, true}, {a, true}, {a, false}, {b, true}, {c, true}, {c, false}, {b, false}} {
-		if got := g.enter(step.network); got != step.want {
-			t.Errorf("step %d: %v, want %v", i, got, step.want)
-		}
-	}
-	for _, n := range []netip.Prefix{a, a, b, c} {
-		g.leave(n)
-	}
-	if g.held != 0 || len(g.by) != 0 {
-		t.Errorf("%d places and %d networks are left", g.held, len(g.by))
-	}
-}
+	"github.com/shoal-project/shoal/internal/server/door"
+)
 
 // TestNetworks: a /24 or a /56 is one sender; what cannot be distinguished is not valid.
 func TestNetworks(t *testing.T) {
@@ -69,7 +50,7 @@ func gated(t *testing.T, adjust func(*Config), p pace) (string, [][]byte, *Serve
 	s, err := New(t.Context(), c, Options{Clock: w.clock, Manual: true})
 	must(t, err)
 	s.pace = p
-	s.network = func(r *http.Request) netip.Prefix { return networkOf(r.Header.Get("Test-Address")) }
+	s.network = func(r *http.Request) netip.Prefix { return door.Network(r.Header.Get("Test-Address")) }
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -135,12 +116,6 @@ func post(t *testing.T, c *http.Client, url, from string, report []byte) int {
 	return resp.StatusCode
 }
 
-func (g *gate) places() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.held
-}
-
 // TestIdleUploads: uploads whose bodies do not come hold no place of reports that
 // are here, no place of key fetches, and no more of their own than one network may.
 func TestIdleUploads(t *testing.T) {
@@ -149,7 +124,7 @@ func TestIdleUploads(t *testing.T) {
 	base := "http://" + s.Addr("public")
 	url := base + path
 	client := &http.Client{Transport: &http.Transport{}}
-	end := idle(t, client, url, "192.0.2.1", 20, func() bool { return s.gates.reading.places() == 6 })
+	end := idle(t, client, url, "192.0.2.1", 20, func() bool { return s.gates.reading.Places() == 6 })
 	for n, report := range reports[:5] {
 		if code := post(t, client, url, fmt.Sprintf("198.51.100.%d", n), report); code != 201 {
 			t.Errorf("report %d: %d", n, code)
@@ -164,7 +139,7 @@ func TestIdleUploads(t *testing.T) {
 		}
 	}
 	// Even with all places of bodies taken, keys are served.
-	more := idle(t, client, url, "", 20, func() bool { return s.gates.reading.places() == 16 })
+	more := idle(t, client, url, "", 20, func() bool { return s.gates.reading.Places() == 16 })
 	if status, _, _ := get(t, base+"/keys/shuffler", ""); status != 200 {
 		t.Errorf("keys: %d", status)
 	}
@@ -194,7 +169,7 @@ func TestSlowBody(t *testing.T) {
 		t.Errorf("status %d, want 408", resp.StatusCode)
 	}
 	for range 5000 {
-		if s.gates.reading.places() == 0 {
+		if s.gates.reading.Places() == 0 {
 			client.CloseIdleConnections()
 			return
 		}
@@ -225,7 +200,7 @@ func TestStreams(t *testing.T) {
 	var ends []func()
 	for i := range 3 {
 		places := min(20, 10*(i+1))
-		ends = append(ends, idle(t, newClient(), url, "192.0.2.1", 10, func() bool { return s.gates.reading.places() == places }))
+		ends = append(ends, idle(t, newClient(), url, "192.0.2.1", 10, func() bool { return s.gates.reading.Places() == places }))
 	}
 	honest := newClient()
 	r, err := honest.Get(base + "/keys/shuffler")
@@ -264,7 +239,7 @@ func TestReadFirst(t *testing.T) {
 			}
 		}
 	}
-	if s.gates.reading.held != 0 || s.gates.serving.held != 0 {
+	if s.gates.reading.Places() != 0 || s.gates.serving.Places() != 0 {
 		t.Error("places are still taken")
 	}
 }

@@ -386,7 +386,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		h := newHTTP(l.h, logger, s.metrics)
 		if l.name == "public" {
-			h.ConnState = s.connections().state
+			h.ConnState = s.connections().State
 		}
 		group.Go(func() error {
 			if err := serve(ctx, h, l.l, l.tls, s.config.Shutdown.D()); err != nil {

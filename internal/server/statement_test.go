@@ -16,6 +16,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/release"
+	"github.com/shoal-project/shoal/internal/server/door"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -375,7 +376,7 @@ func TestIdleStatements(t *testing.T) {
 	w.a.start()
 	s, err := w.b.open()
 	must(t, err)
-	s.network = func(r *http.Request) netip.Prefix { return networkOf(r.Header.Get("Test-Address")) }
+	s.network = func(r *http.Request) netip.Prefix { return door.Network(r.Header.Get("Test-Address")) }
 	ctx, stop := context.WithCancel(t.Context())
 	w.b.server, w.b.stop, w.b.done = s, stop, make(chan error, 1)
 	go func() { w.b.done <- s.Run(ctx) }()
@@ -385,7 +386,7 @@ func TestIdleStatements(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{}}
 	url := "http://" + w.b.server.Addr("public") + "/tasks/" + w.id.String() + "/statement"
 	end := idleAs(t, client, http.MethodPut, "application/shoal-statement;v=1", url, "192.0.2.1", keySlots/4+10, func() bool {
-		return w.b.server.gates.statements.places() == keySlots/4
+		return w.b.server.gates.statements.Places() == keySlots/4
 	})
 	w.pass(e)
 	few := w.next(3)

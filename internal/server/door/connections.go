@@ -1,4 +1,4 @@
-package server
+package door
 
 import (
 	"container/list"
@@ -9,12 +9,12 @@ import (
 	"sync"
 )
 
-// connections bounds how many connections a listener holds, in all and from one
+// Connections bounds how many connections a listener holds, in all and from one
 // network: each has a descriptor and buffers, also while nothing is asked. Where there
 // are too many, the one that has been idle for longest makes room, of the same network
 // or of all; a new one is closed if none is idle. What is known of networks is in
 // memory only, and gone with the last connection.
-type connections struct {
+type Connections struct {
 	most, each int // in all and of one network; each 0 is no bound
 	network    func(address string) netip.Prefix
 	closed     func() // called for each connection that is closed
@@ -29,7 +29,7 @@ type connections struct {
 type connection struct {
 	conn    net.Conn
 	network netip.Prefix
-	at      *list.Element // in connections.idle; nil while it is used
+	at      *list.Element // in Connections.idle; nil while it is used
 	atOwn   *list.Element // in the idle ones of its network
 }
 
@@ -39,36 +39,18 @@ type sharing struct {
 	idle list.List // of *connection, that idle for longest first
 }
 
-// connectionsOfRequests is how many connections a network may hold for each request
-// that it may have under way. Connections are shared by the devices behind one address.
-const connectionsOfRequests = 4
-
-// Of the files that the process may have open, this share is for connections of the
-// public listener.
-const (
-	defaultFiles   = 1 << 14 // where the limit is not known
-	mostOfFiles    = 1 << 16
-	connectionPart = 2 // half of them
-)
-
-// connections returns the bound of the public listener.
-func (s *Server) connections() *connections {
-	most := int(min(openFiles(), mostOfFiles)) / connectionPart
-	network := func(address string) netip.Prefix { return s.network(&http.Request{RemoteAddr: address}) }
-	return newConnections(most, connectionsOfRequests*s.config.Intake.MaxPerNetwork, network, func() {
-		s.metrics.connectionErrors.WithLabelValues("too_many").Inc()
-	})
-}
-
-func newConnections(most, each int, network func(string) netip.Prefix, closed func()) *connections {
-	return &connections{
+// NewConnections returns a bound of so many connections in all and of one network; each 0
+// is no bound. network is that of an address, and closed is called for each connection
+// that is closed because there are too many.
+func NewConnections(most, each int, network func(string) netip.Prefix, closed func()) *Connections {
+	return &Connections{
 		most: most, each: each, network: network, closed: closed,
 		held: map[net.Conn]*connection{}, networks: map[netip.Prefix]*sharing{},
 	}
 }
 
-// state is called by net/http when a connection changes its state.
-func (c *connections) state(conn net.Conn, s http.ConnState) {
+// State is called by net/http, as [http.Server.ConnState], when a connection changes its state.
+func (c *Connections) State(conn net.Conn, s http.ConnState) {
 	var surplus []net.Conn
 	c.mu.Lock()
 	switch s {
@@ -87,13 +69,13 @@ func (c *connections) state(conn net.Conn, s http.ConnState) {
 		if t, ok := conn.(*tls.Conn); ok { // without the alert, for which the peer could let us wait
 			conn = t.NetConn()
 		}
-		_ = conn.Close() // net/http notices, and calls state
+		_ = conn.Close() // net/http notices, and calls State
 	}
 }
 
 // enter adds a connection and returns those to close. One that has not asked anything
 // yet is as idle as one that asks nothing any more.
-func (c *connections) enter(conn net.Conn) []net.Conn {
+func (c *Connections) enter(conn net.Conn) []net.Conn {
 	n := &connection{conn: conn}
 	if c.each > 0 {
 		n.network = c.network(conn.RemoteAddr().String())
@@ -121,7 +103,7 @@ func (c *connections) enter(conn net.Conn) []net.Conn {
 }
 
 // oldest takes the connection out that has been idle for longest, or else the new one.
-func (c *connections) oldest(idle *list.List, conn net.Conn) net.Conn {
+func (c *Connections) oldest(idle *list.List, conn net.Conn) net.Conn {
 	if first := idle.Front(); first != nil {
 		conn = first.Value.(*connection).conn
 	}
@@ -129,7 +111,7 @@ func (c *connections) oldest(idle *list.List, conn net.Conn) net.Conn {
 	return conn
 }
 
-func (c *connections) rest(n *connection) {
+func (c *Connections) rest(n *connection) {
 	if n == nil || n.at != nil {
 		return
 	}
@@ -139,7 +121,7 @@ func (c *connections) rest(n *connection) {
 	}
 }
 
-func (c *connections) use(n *connection) {
+func (c *Connections) use(n *connection) {
 	if n == nil || n.at == nil {
 		return
 	}
@@ -150,7 +132,7 @@ func (c *connections) use(n *connection) {
 	n.at, n.atOwn = nil, nil
 }
 
-func (c *connections) leave(conn net.Conn) {
+func (c *Connections) leave(conn net.Conn) {
 	n := c.held[conn]
 	if n == nil {
 		return

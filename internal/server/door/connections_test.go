@@ -1,4 +1,4 @@
-package server
+package door
 
 import (
 	"fmt"
@@ -26,13 +26,13 @@ func TestIdleConnections(t *testing.T) {
 		_, _ = io.WriteString(w, "ok")
 	}))
 	var closed atomic.Int64
-	c := newConnections(1000, each, func(string) netip.Prefix { return netip.MustParsePrefix("192.0.2.0/24") }, func() { closed.Add(1) })
+	c := NewConnections(1000, each, func(string) netip.Prefix { return netip.MustParsePrefix("192.0.2.0/24") }, func() { closed.Add(1) })
 	own := srv.Config.ConnState
 	srv.Config.ConnState = func(conn net.Conn, s http.ConnState) {
 		if own != nil {
 			own(conn, s)
 		}
-		c.state(conn, s)
+		c.State(conn, s)
 	}
 	srv.Start()
 	defer srv.Close()
@@ -95,11 +95,14 @@ func (a *addressed) Close() error { a.closed = true; return nil }
 // network; where nothing is idle the new connection is closed; nothing is remembered
 // of networks without connections.
 func TestConnectionsAreFair(t *testing.T) {
-	c := newConnections(3, 2, func(a string) netip.Prefix { return Config{}.network(&http.Request{RemoteAddr: a}) }, func() {})
+	c := NewConnections(3, 2, func(a string) netip.Prefix {
+		host, _, _ := net.SplitHostPort(a)
+		return Network(host)
+	}, func() {})
 	conns := map[string]*addressed{}
 	open := func(name, remote string) {
 		conns[name] = &addressed{remote: remote}
-		c.state(conns[name], http.StateNew)
+		c.State(conns[name], http.StateNew)
 	}
 	wantClosed := func(names ...string) {
 		t.Helper()
@@ -111,23 +114,23 @@ func TestConnectionsAreFair(t *testing.T) {
 	}
 	open("a", "192.0.2.1:1")
 	open("b", "192.0.2.2:1") // the same network
-	c.state(conns["a"], http.StateActive)
+	c.State(conns["a"], http.StateActive)
 	open("c", "192.0.2.3:1") // b is idle for longest, a is used
 	wantClosed("b")
-	c.state(conns["b"], http.StateClosed)
-	c.state(conns["c"], http.StateActive)
+	c.State(conns["b"], http.StateClosed)
+	c.State(conns["c"], http.StateActive)
 	open("d", "192.0.2.4:1") // nothing of the network is idle
 	wantClosed("b", "d")
 	open("e", "198.51.100.1:1")
 	open("f", "203.0.113.1:1") // the bound in all: e is idle
 	wantClosed("b", "d", "e")
-	c.state(conns["f"], http.StateActive)
+	c.State(conns["f"], http.StateActive)
 	open("g", "203.0.113.9:1")
 	wantClosed("b", "d", "e", "g")
 	open("h", "127.0.0.1:1") // of no network
 	wantClosed("b", "d", "e", "g", "h")
 	for _, conn := range conns {
-		c.state(conn, http.StateClosed)
+		c.State(conn, http.StateClosed)
 	}
 	if len(c.held)+len(c.networks)+c.idle.Len() != 0 {
 		t.Errorf("left: %d connections, %d networks, %d idle", len(c.held), len(c.networks), c.idle.Len())
