@@ -128,8 +128,8 @@ func (c *aggregatorCmd) open(ctx context.Context, v *dap.Variant) (*interop.Aggr
 	if err != nil {
 		return nil, nil, errors.Join(err, helper.Close(), leader.Close())
 	}
-	closer := func() error {
-		return errors.Join(a.Close(), helper.Close(), leader.Close()) //nolint:contextcheck // Close has no context: the claim is given up after that of the process has ended
+	closer := func() error { //nolint:contextcheck // Close has no context: the claim is given up after that of the process has ended
+		return errors.Join(a.Close(), helper.Close(), leader.Close())
 	}
 	return a, closer, nil
 }

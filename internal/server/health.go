@@ -146,6 +146,6 @@ func (s *Server) logNotes(r RoleName, notes []Note) {
 			continue
 		}
 		s.noted[key] = now
-		s.o.Logger.Warn(n.Text, slices.Concat([]any{"role", r}, n.Attrs)...)
+		s.o.Logger.Warn(n.Text, slices.Concat([]any{"role", r}, n.Attrs)...) //nolint:sloglint // the texts of notes are constants of the roles
 	}
 }

@@ -89,7 +89,7 @@ func NewAggregator(ctx context.Context, v *dap.Variant, stores Stores, dir strin
 	}
 	a.helper, err = helper.New(helper.Config{Store: stores.Helper, Registry: a.helperRegistry, Ledgers: b, Async: async, Poll: time.Second})
 	if err != nil {
-		return nil, errors.Join(err, a.leader.Close())
+		return nil, errors.Join(err, a.leader.Close()) //nolint:contextcheck // Close has no context: the claim is given up after that of the process has ended
 	}
 	return a, nil
 }

@@ -204,7 +204,7 @@ func New(ctx context.Context, c Config) (*Leader, error) {
 	l.readers = readers{leader: l, limit: 4*c.Workers + 16, all: make(map[logKey]*reader)}
 	l.wake.intake, l.wake.jobs, l.wake.collections, l.wake.gc = clock.NewSignal(), clock.NewSignal(), clock.NewSignal(), clock.NewSignal()
 	if err := l.recover(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting leader: %w", err), l.Close())
+		return nil, errors.Join(fmt.Errorf("starting leader: %w", err), l.Close()) //nolint:contextcheck // Close has no context: the claim is given up also when that of the start has ended
 	}
 	return l, nil
 }

@@ -28,8 +28,8 @@ func (e *Engine) CountByKey(ctx context.Context, in, key, out string) error {
 	columns := []engine.Column{{Name: key, Width: size}, {Name: engine.CountColumn, Width: countWidth}}
 	// Twice the slots that as many distinct keys as rows would fill.
 	want := 2*d.rows*int64(size+countWidth+entrySize) + 4*bufferSize + int64(d.width)*8
-	err = e.run(ctx, out, columns, want, max(d.width, size+countWidth), func(s *step) (int64, error) {
-		return s.countInto(d, at, size, s.out) //nolint:contextcheck // a step holds the context that it runs under
+	err = e.run(ctx, out, columns, want, max(d.width, size+countWidth), func(s *step) (int64, error) { //nolint:contextcheck // a step holds the context that it runs under
+		return s.countInto(d, at, size, s.out)
 	})
 	if err != nil {
 		return fmt.Errorf("counting %q by %q into %q: %w", in, key, out, err)

@@ -23,9 +23,9 @@ func (e *Engine) SortBy(ctx context.Context, in string, columns []string, out st
 	if err != nil {
 		return fmt.Errorf("sorting %q: %w", in, err)
 	}
-	want := d.rows*int64(d.width+entrySize)*5/4 + 4*bufferSize // an eighth goes to the buffers
-	err = e.run(ctx, out, d.columns, want, d.width, func(s *step) (int64, error) {
-		return d.rows, s.sortInto(d, l, s.out) //nolint:contextcheck // a step holds the context that it runs under
+	want := d.rows*int64(d.width+entrySize)*5/4 + 4*bufferSize                     // an eighth goes to the buffers
+	err = e.run(ctx, out, d.columns, want, d.width, func(s *step) (int64, error) { //nolint:contextcheck // a step holds the context that it runs under
+		return d.rows, s.sortInto(d, l, s.out)
 	})
 	if err != nil {
 		return fmt.Errorf("sorting %q into %q: %w", in, out, err)
