@@ -53,8 +53,16 @@ func TestQuota(t *testing.T) {
 		address string
 		want    bool
 	}{
-		{"192.0.2.1", true}, {"192.0.2.200", true}, {"192.0.2.1", false}, {"::ffff:192.0.2.7", false}, {"192.0.3.1", true},
-		{"2001:db8:1::1", true}, {"2001:db8:1:ffff::2", true}, {"2001:db8:1:2::3", false}, {"2001:db8:2::1", true}, {"fe80::1%eth0", true},
+		{"192.0.2.1", true},
+		{"192.0.2.200", true},
+		{"192.0.2.1", false},
+		{"::ffff:192.0.2.7", false},
+		{"192.0.3.1", true},
+		{"2001:db8:1::1", true},
+		{"2001:db8:1:ffff::2", true},
+		{"2001:db8:1:2::3", false},
+		{"2001:db8:2::1", true},
+		{"fe80::1%eth0", true},
 	} {
 		if got := take(step.address); got != step.want {
 			t.Errorf("%s: %t", step.address, got)
@@ -353,9 +361,8 @@ func TestStoreFails(t *testing.T) {
 	}
 	p.keys = func(time.Time, time.Time) ([]byte, error) { return []byte("others"), nil }
 	f.lose = false
-	w := do(s, http.MethodGet, path, "", nil)
 	c.Advance(time.Minute)
-	w = do(s, http.MethodGet, path, "", nil)
+	w := do(s, http.MethodGet, path, "", nil)
 	if w.Code != http.StatusOK || bytes.Contains(w.Body.Bytes(), []byte("others")) {
 		t.Errorf("afterwards: status %d, with the later keys: %t", w.Code, bytes.Contains(w.Body.Bytes(), []byte("others")))
 	}

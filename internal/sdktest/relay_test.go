@@ -273,7 +273,7 @@ func (w *relayed) keysOf(role task.Role, identity task.IdentityKey) relay.Keys {
 // record makes something that waits.
 func (w *relayed) record() {
 	w.t.Helper()
-	o := shoal.Outcome{}
+	var o shoal.Outcome
 	if w.task.Method == task.Aggregate {
 		o = w.client.Count("m")
 	} else {

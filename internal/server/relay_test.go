@@ -291,6 +291,35 @@ func TestRelayAfterLoss(t *testing.T) {
 	}
 }
 
+// TestRelayRestored: a backup of a relay has its keys and not what it signed, and the
+// relay that is restored signs nothing for the period that has begun.
+func TestRelayRestored(t *testing.T) {
+	w := newWorld(t)
+	r := w.relayed()
+	r.start()
+	w.a.start()
+	at := "http://" + r.address + "/keys/" + base64.RawURLEncoding.EncodeToString(w.a.public()) + "/gateway/" + fmt.Sprint(noon.Unix()/86400*86400)
+	if status, _, _ := get(t, at, ""); status != http.StatusOK {
+		t.Fatalf("before: status %d", status)
+	}
+	r.halt()
+	to := filepath.Join(t.TempDir(), "backup")
+	info, err := Backup(t.Context(), r.config(), r.file, to, w.clock.Now(), func(string, int, int) {})
+	must(t, err)
+	for _, f := range info.Files {
+		if strings.Contains(f.Path, "witness") {
+			t.Errorf("the backup has %s", f.Path)
+		}
+	}
+	r.dir = filepath.Join(t.TempDir(), "restored")
+	r.file, _, err = Restore(t.Context(), to, r.dir, w.clock.Now(), func(string, int, int) {})
+	must(t, err)
+	r.start()
+	if status, _, _ := get(t, at, ""); status != http.StatusServiceUnavailable {
+		t.Errorf("restored: status %d, want 503", status)
+	}
+}
+
 // TestGatewayKeysSurvive: a gateway has the same keys after a restart, rotates them, and
 // opens what was sealed to those of the period before.
 func TestGatewayKeysSurvive(t *testing.T) {
