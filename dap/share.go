@@ -10,7 +10,10 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-// A Role is a party of a task (section "Basic Type Definitions").
+// A Role is a party of a task (section "Basic Type Definitions"). Its numbers are those
+// of DAP's input shares and aggregate shares, which bind them into what is sealed; the
+// roles of a Shoal task ([github.com/shoal-project/shoal/metric/task.Role]) have others
+// in its bytes, and no client. Neither set of numbers can change.
 type Role uint8
 
 // The roles.

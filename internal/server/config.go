@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/shoal-project/shoal/internal/hpke"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A Config describes what one organisation runs. Every key has a usable zero value;
@@ -45,7 +46,9 @@ type Config struct {
 	Shutdown     Duration          `yaml:"shutdown_timeout"`
 }
 
-// A RoleName is a role as it is written in the file.
+// A RoleName is what a server runs, by the word that is in the file, in labels and in
+// names of stores: a role of a task, whose word [task.ParseRole] reads, or the gateway,
+// which is no party of a task.
 type RoleName string
 
 // The roles that a server can play.
@@ -57,6 +60,9 @@ const (
 	CollectorRole RoleName = "collector"
 	RelayRole     RoleName = "relay"
 )
+
+// nameOf returns what a server runs for a party of a task.
+func nameOf(r task.Role) RoleName { return RoleName(r.String()) }
 
 // roleNames lists all roles.
 var roleNames = []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole, RelayRole}

@@ -124,14 +124,7 @@ func (h *crowdHost) Serves(r *http.Request) bool {
 		return false
 	}
 	t, ok := h.server.task(id)
-	return ok && RoleName(t.Role().String()) == h.role
-}
-
-func taskRole(r RoleName) task.Role {
-	if r == AnalyzerRole {
-		return task.Analyzer
-	}
-	return task.Shuffler
+	return ok && nameOf(t.Role()) == h.role
 }
 
 // start builds the member.

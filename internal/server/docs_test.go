@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // These tests compare what docs/guide/operator.md and the package's documentation
@@ -242,6 +244,15 @@ func TestPackageDocNamesRoles(t *testing.T) {
 	for _, r := range []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole, RelayRole} {
 		if !strings.Contains(first, string(r)) {
 			t.Errorf("the first paragraph of doc.go does not name the role %s", r)
+		}
+	}
+}
+
+// TestRoleNames: what a configuration calls a role is the word of a role of tasks.
+func TestRoleNames(t *testing.T) {
+	for _, name := range roleNames {
+		if role, err := task.ParseRole(string(name)); err != nil || nameOf(role) != name {
+			t.Errorf("role %s: %v, %v", name, role, err)
 		}
 	}
 }

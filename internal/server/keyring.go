@@ -69,8 +69,12 @@ func newReportKeys(c Config, r RoleName, identity task.IdentityKey, random io.Re
 	if err != nil {
 		return nil, err
 	}
+	role, err := task.ParseRole(string(r))
+	if err != nil {
+		return nil, err
+	}
 	return &roleKeys[*esa.PrivateKey]{
-		file: c.roleKeysPath(r), role: taskRole(r), identity: identity, plan: plan, policy: policy, rand: random, codec: reportKeys(),
+		file: c.roleKeysPath(r), role: role, identity: identity, plan: plan, policy: policy, rand: random, codec: reportKeys(),
 	}, nil
 }
 

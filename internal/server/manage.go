@@ -124,7 +124,7 @@ func (s *Server) TaskState(ctx context.Context, t Task) string {
 	if !t.Until.IsZero() {
 		return "withdrawn: no bundle names it, reports that it has taken are processed until " + t.Until.UTC().Format(time.DateOnly)
 	}
-	if r, ok := s.role(RoleName(t.Role().String())).(stater); ok {
+	if r, ok := s.role(nameOf(t.Role())).(stater); ok {
 		return r.TaskState(ctx, t)
 	}
 	return stateServed
@@ -217,7 +217,7 @@ func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
 	}
 	before := s.setRegistry(next)
 	for _, h := range rolesOf[*crowdHost](s) {
-		if !slices.ContainsFunc(added, func(t Task) bool { return RoleName(t.Role().String()) == h.role }) {
+		if !slices.ContainsFunc(added, func(t Task) bool { return nameOf(t.Role()) == h.role }) {
 			continue
 		}
 		if err := h.replace(r.Context(), s.tasksOf(h.role)); err != nil {

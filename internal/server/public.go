@@ -178,7 +178,7 @@ func (s *Server) Find(id task.ID, r RoleName) (Task, bool) {
 		return Task{}, false
 	}
 	for hop, party := range s.registry.tasks[first].Task.Hops {
-		if RoleName(party.Role.String()) != r {
+		if nameOf(party.Role) != r {
 			continue
 		}
 		if i, ok := s.registry.places[place{id, hop}]; ok {

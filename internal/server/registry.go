@@ -292,7 +292,7 @@ func (r *registry) hopsOf(t *task.Task) ([]int, error) {
 		return nil, errNotOurs
 	}
 	for _, i := range at {
-		if role := RoleName(t.Hops[i].Role.String()); !r.config.Has(role) {
+		if role := nameOf(t.Hops[i].Role); !r.config.Has(role) {
 			return nil, fmt.Errorf("it wants this organisation as %s, which is not among roles", role)
 		}
 	}

@@ -305,7 +305,7 @@ func (s *Server) tasksOf(r RoleName) []*task.Task {
 
 // tasksWith is tasksOf with all that is known of the tasks.
 func (s *Server) tasksWith(r RoleName) []Task {
-	return slices.DeleteFunc(s.Tasks(), func(t Task) bool { return RoleName(t.Role().String()) != r })
+	return slices.DeleteFunc(s.Tasks(), func(t Task) bool { return nameOf(t.Role()) != r })
 }
 
 // Tasks returns the tasks that are served, in the order of their admission.

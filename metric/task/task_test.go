@@ -305,3 +305,19 @@ func TestHardenedTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestParseRole(t *testing.T) {
+	for r := task.Shuffler; r <= task.Randomness; r++ {
+		if got, err := task.ParseRole(r.String()); err != nil || got != r {
+			t.Errorf("%v is read as %v, %v", r, got, err)
+		}
+	}
+	for _, word := range []string{"", "Leader", "role 1", "client"} {
+		if r, err := task.ParseRole(word); err == nil {
+			t.Errorf("%q is read as %v", word, r)
+		}
+	}
+	if s := task.Role(200).String(); s != "role 200" {
+		t.Errorf("an unknown role is %q", s)
+	}
+}

@@ -351,23 +351,25 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
+// roleWords are the words of roles, in configurations, paths and labels too.
+var roleWords = [...]string{
+	Shuffler: "shuffler", Analyzer: "analyzer", Leader: "leader", Helper: "helper", Collector: "collector",
+	Relay: "relay", Randomness: "randomness",
+}
+
 // String returns the role's word.
 func (r Role) String() string {
-	switch r {
-	case Shuffler:
-		return "shuffler"
-	case Analyzer:
-		return "analyzer"
-	case Leader:
-		return "leader"
-	case Helper:
-		return "helper"
-	case Collector:
-		return "collector"
-	case Relay:
-		return "relay"
-	case Randomness:
-		return "randomness"
+	if int(r) < len(roleWords) && roleWords[r] != "" {
+		return roleWords[r]
 	}
 	return fmt.Sprintf("role %d", uint8(r))
+}
+
+// ParseRole reads a role's word.
+func ParseRole(word string) (Role, error) {
+	i := slices.Index(roleWords[:], word)
+	if i <= 0 {
+		return 0, fmt.Errorf("role %q: want one of %s", word, strings.Join(roleWords[1:], ", "))
+	}
+	return Role(i), nil
 }
