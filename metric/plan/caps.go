@@ -20,16 +20,15 @@ type Caps struct {
 	Period       string  `json:"period,omitempty"` // of a client's credentials
 }
 
-// verifyMillis is about what one core needs to verify a presentation: as measured on 2
-// virtual cores of an AMD EPYC on 2026-11-30 by go test -bench BenchmarkVerify
-// ./crypto/arc, rounded up: 0.35 ms for a limit of one, 0.5 ms for two, and 0.1 ms for
-// each further bit of the limit.
+// verifyMillis is about what one core needs to verify a presentation:
+// docs/evidence/performance.md, section "Anonymous credentials", has it in
+// multiplications of a point, of 32.6 µs each.
 func verifyMillis(limit uint32) float64 {
-	bits := (arc.PresentationSize(limit) - arc.PresentationSize(1)) / 129 // 1 for two, as D and nonceCommit are the same size
 	if limit == 1 {
-		return 0.35
+		return 0.26
 	}
-	return 0.4 + 0.1*float64(bits)
+	bits := (arc.PresentationSize(limit)-arc.PresentationSize(2))/129 + 1
+	return 0.39 + 0.097*float64(bits-1)
 }
 
 func capsOf(t *task.Task) Caps {

@@ -1,0 +1,31 @@
+package plan
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+// TestCaps covers a plan that says that caps are enforced where devices alone keep them,
+// and figures that are not those of the measured table.
+func TestCaps(t *testing.T) {
+	one := &task.Task{
+		EpochSeconds: 86400, PerEpoch: 16, PerCrowd: 1, Crowd: task.CrowdRule{SaltEpochs: 1},
+		Hops: []task.Party{{Role: task.Shuffler, Identity: make([]byte, 32)}, {Role: task.Analyzer, Identity: []byte("a")}},
+	}
+	if c := capsOf(one); c.Enforced || c.Bytes != 0 || !strings.HasPrefix(c.String(), "assumed") {
+		t.Errorf("without credentials: %+v", c)
+	}
+	one.Protection.CredentialEpochs = 28
+	c := capsOf(one)
+	if !c.Enforced || c.Bytes != 873+260 || c.Period != "28d" || !strings.HasPrefix(c.String(), "enforced") {
+		t.Errorf("with credentials: %+v", c)
+	}
+	for limit, want := range map[uint32]float64{1: 0.26, 2: 0.39, 16: 0.68, 64: 0.87} {
+		if got := verifyMillis(limit); math.Abs(got-want) > 0.01 {
+			t.Errorf("limit %d: %g ms, want %g", limit, got, want)
+		}
+	}
+}
