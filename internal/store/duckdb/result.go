@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -106,14 +105,6 @@ func parseReal(raw json.RawMessage) (float64, error) {
 		return 0, err
 	}
 	return strconv.ParseFloat(s, 64)
-}
-
-// realJSON is what parseReal reads.
-func realJSON(f float64) any {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return strconv.FormatFloat(f, 'g', -1, 64)
-	}
-	return f
 }
 
 // settle makes of huge columns integers if all values are, otherwise text. SUM

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -74,6 +75,14 @@ func readReal(v driver.Value) any {
 		return realJSON(x.Float64())
 	}
 	return nil
+}
+
+// realJSON is what parseReal reads.
+func realJSON(f float64) any {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return strconv.FormatFloat(f, 'g', -1, 64)
+	}
+	return f
 }
 
 func readTime(v driver.Value) any {
