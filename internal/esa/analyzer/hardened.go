@@ -95,8 +95,11 @@ func (g *grouping) remove(ctx context.Context) error {
 
 func (g *grouping) columns() []engine.Column {
 	return []engine.Column{
-		{Name: "crowd", Width: crowdWidth}, {Name: "tag", Width: tagWidth}, {Name: "order", Width: orderWidth},
-		{Name: "share", Width: secretshare.ShareSize}, {Name: "record", Width: g.record},
+		{Name: "crowd", Width: crowdWidth},
+		{Name: "tag", Width: tagWidth},
+		{Name: "order", Width: orderWidth},
+		{Name: "share", Width: secretshare.ShareSize},
+		{Name: "record", Width: g.record},
 	}
 }
 

@@ -125,8 +125,11 @@ func (f *file) read() (*contents, error) {
 		return nil, fmt.Errorf("%s does not open with its key: it is damaged or of another outbox; remove it: the records of the running epochs are evaluated again in the next", f.name)
 	}
 	c := new(contents)
-	if err := json.Unmarshal(plain, c); err != nil || c.Version != contentsVersion {
-		return nil, fmt.Errorf("%s is of version %d, want %d (%v); a newer program is needed", f.name, c.Version, contentsVersion, err)
+	if err := json.Unmarshal(plain, c); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name, err)
+	}
+	if c.Version != contentsVersion {
+		return nil, fmt.Errorf("%s is of version %d, want %d; a newer program is needed", f.name, c.Version, contentsVersion)
 	}
 	return c, c.check()
 }

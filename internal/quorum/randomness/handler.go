@@ -70,9 +70,15 @@ func causeOf(err error) Cause {
 		err   error
 		cause Cause
 	}{
-		{errTask, UnknownTask}, {errEarly, TooEarly}, {errLate, TooLate},
-		{voprf.ErrEncoding, Malformed}, {ErrPresentation, BadPresentation}, {errSpent, Spent},
-		{errBusy, Busy}, {errLost, KeyLost}, {errDamaged, KeyLost},
+		{errTask, UnknownTask},
+		{errEarly, TooEarly},
+		{errLate, TooLate},
+		{voprf.ErrEncoding, Malformed},
+		{ErrPresentation, BadPresentation},
+		{errSpent, Spent},
+		{errBusy, Busy},
+		{errLost, KeyLost},
+		{errDamaged, KeyLost},
 	} {
 		if errors.Is(err, is.err) {
 			return is.cause

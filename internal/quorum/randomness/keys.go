@@ -78,8 +78,11 @@ func openStore(fsys durable.FS, dir string, rand io.Reader) (*store, error) {
 	case err != nil:
 		return nil, err
 	}
-	if err := json.Unmarshal(b, &s.in); err != nil || s.in.Version != indexVersion || s.in.Keys == nil || s.in.Destroyed == nil {
-		return nil, fmt.Errorf("%s is damaged or of a newer version (%v): restore nothing; remove the folder only if every epoch of its keys has ended", s.path("index"), err)
+	if err := json.Unmarshal(b, &s.in); err != nil {
+		return nil, fmt.Errorf("%s is damaged: remove the folder only if every epoch of its keys has ended: %w", s.path("index"), err)
+	}
+	if s.in.Version != indexVersion || s.in.Keys == nil || s.in.Destroyed == nil {
+		return nil, fmt.Errorf("%s is of version %d, want %d with keys; a newer program is needed", s.path("index"), s.in.Version, indexVersion)
 	}
 	return s, nil
 }
