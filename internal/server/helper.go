@@ -56,13 +56,18 @@ func (a *aggregator) startHelper(ctx context.Context) error {
 	a.handler = h.Handler()
 	a.run = func(ctx context.Context, _ func(error)) error { return h.Run(ctx) }
 	a.tick = func(ctx context.Context) error { return errors.Join(h.Finish(ctx), h.Tick(ctx)) }
-	a.look = func(context.Context) Health { return helperHealth(h.Status()) }
+	a.look = func(context.Context) Health { return helperHealth(s.o.Clock.Now(), h.Status()) }
 	return nil
 }
 
 // helperHealth is the health of a helper by its status.
-func helperHealth(st helper.Status) Health {
-	var h Health
+func helperHealth(now time.Time, st helper.Status) Health {
+	h := Health{Figures: []Figure{
+		{"helper_requests", "running", float64(st.Running)}, {"helper_requests", "queued", float64(st.Queued)}, {"helper_requests", "pending", float64(st.Pending)},
+	}}
+	if !st.Swept.IsZero() {
+		h.figure("helper_sweep_seconds", now.Sub(st.Swept).Seconds())
+	}
 	if st.Err != nil {
 		h.Reasons = []string{fmt.Sprintf(whyStore, HelperRole)}
 	}

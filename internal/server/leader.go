@@ -106,6 +106,7 @@ func leaderHealth(now time.Time, st leader.Status, err error) Health {
 			Detail: "reports were not counted in their time: see shoal_reports_lost_total and the log",
 		})
 	}
+	h.ofTasks(st)
 	h.ofHelpers(now, st)
 	h.ofNodes(now, st)
 	return h
@@ -161,6 +162,20 @@ func absences(st leader.Status) []absent {
 	}
 	slices.SortFunc(list, func(a, b absent) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.helper, b.helper)) })
 	return list
+}
+
+// ofTasks adds what waits to be aggregated, over all tasks.
+func (h *Health) ofTasks(st leader.Status) {
+	var stored, waiting, jobs, inJobs float64
+	for _, t := range st.Tasks {
+		stored += float64(t.Stored)
+		waiting += float64(t.Waiting)
+		jobs += float64(t.Jobs)
+		inJobs += float64(t.InJobs)
+	}
+	h.figure("logs_bytes", stored)
+	h.figure("jobs_open", jobs)
+	h.Figures = append(h.Figures, Figure{"reports_waiting", "logs", waiting}, Figure{"reports_waiting", "jobs", inJobs})
 }
 
 // ofHelpers adds what waits for helpers that do not answer.

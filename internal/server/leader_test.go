@@ -34,12 +34,14 @@ func TestNodeStatus(t *testing.T) {
 
 	st.Node.Until = now.Add(-30 * time.Second)
 	st.Dropped = []leader.Dropped{{Node: "x", Reports: 5, Open: 1}, {Node: "y", Reports: 2, Open: 2}}
-	st.Tasks = []leader.TaskStatus{{Collections: []leader.CollectionStatus{{Since: now.Add(-2 * time.Hour), Nodes: []leader.Holder{
+	st.Tasks = []leader.TaskStatus{{Stored: 900, Waiting: 4, Jobs: 2, InJobs: 6}, {Stored: 100, Waiting: 1, Jobs: 1, InJobs: 3, Collections: []leader.CollectionStatus{{Since: now.Add(-2 * time.Hour), Nodes: []leader.Holder{
 		{Node: "b", Logs: 3, Jobs: 4, Until: now.Add(-3 * time.Hour)}, {Node: "c", Logs: 9, Until: now.Add(time.Minute)},
 	}}}}}
 	got := shownBy(t, now, func(int) Health { return leaderHealth(now, st, nil) })
 	for _, want := range []string{
 		`shoal_node_lease_seconds{role="leader"} -30`, `shoal_node_wait_seconds{role="leader"} 7200`,
+		`shoal_logs_bytes{role="leader"} 1000`, `shoal_jobs_open{role="leader"} 3`,
+		`shoal_reports_waiting{role="leader",state="logs"} 5`, `shoal_reports_waiting{role="leader",state="jobs"} 9`,
 		`shoal_reports_dropped{role="leader"} 7`, `shoal_logs_dropped{role="leader"} 3`,
 	} {
 		if !strings.Contains(got.metrics, want) {

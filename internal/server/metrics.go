@@ -64,6 +64,11 @@ var roleGauges = [...]struct {
 	{"keys_refused", "Keys that a relay refuses because a party announced several for one period.", false},
 	{"remembered_bytes", "Bytes of answers that a gateway remembers; with too many it refuses.", false},
 	{"credential_periods_lost", "Periods of credentials whose keys or lists are lost or damaged.", false},
+	{"logs_bytes", "Bytes of reports that this server of a leader keeps.", false},
+	{"reports_waiting", "Accepted reports of a leader that are not aggregated yet: in the logs of this server, in jobs of all.", true},
+	{"jobs_open", "Aggregation jobs of a leader that have not ended, of all its servers.", false},
+	{"helper_requests", "Requests of leaders that are handled (running) or wait for a place (queued), and jobs that were taken and are not handled yet (pending).", true},
+	{"helper_sweep_seconds", "Seconds since a helper last forgot what it need not keep.", false},
 	{keyFigure, "Seconds for which the role has keys to announce.", false},
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/loss"
 )
@@ -123,5 +124,23 @@ func TestRoleTable(t *testing.T) {
 	}
 	if !slices.Equal(names, append(slices.Clone(roleNames), GatewayRole)) {
 		t.Errorf("roleTable has %v, the configuration %v", names, roleNames)
+	}
+}
+
+// TestHelperStatus: what a helper reports of itself is a gauge or a reason.
+func TestHelperStatus(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	st := helper.Status{Running: 1, Queued: 2, Pending: 3, Swept: now.Add(-time.Minute), Err: errors.New("disk on fire")}
+	got := shownBy(t, now, func(int) Health { return helperHealth(now, st) })
+	for _, want := range []string{
+		`shoal_helper_requests{role="leader",state="running"} 1`, `shoal_helper_requests{role="leader",state="queued"} 2`,
+		`shoal_helper_requests{role="leader",state="pending"} 3`, `shoal_helper_sweep_seconds{role="leader"} 60`,
+	} {
+		if !strings.Contains(got.metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	if !slices.Contains(got.reasons, "the helper's store fails") {
+		t.Errorf("reasons %q", got.reasons)
 	}
 }
