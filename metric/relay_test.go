@@ -68,9 +68,10 @@ func TestRelayIsAnother(t *testing.T) {
 		parties := append(slices.Clone(must(t, f, err).Hops), f.Aggregators...)
 		host := strings.TrimPrefix(parties[0].URL, "https://")
 		owner, err := task.GenerateIdentityKey(strings.NewReader(strings.Repeat("k", 64)))
+		owner = must(t, owner, err)
 		f, err = metric.Read("metrics.yaml", withRelay(t, file, host+":9999"), now())
 		if err == nil {
-			_, err = f.Build(nil, must(t, owner, err), now())
+			_, err = f.Build(nil, owner, now())
 		}
 		if err == nil || !strings.Contains(err.Error(), "must be an organisation of its own") {
 			t.Errorf("%s: relay at the host of a party: %v", file, err)

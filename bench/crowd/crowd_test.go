@@ -70,11 +70,11 @@ func newRoute(b *testing.B, kind string) *route {
 	listeners := []net.Listener{must(net.Listen("tcp", "127.0.0.1:0"))(b), must(net.Listen("tcp", "127.0.0.1:0"))(b)}
 	configs := make([]server.Config, 2)
 	parties := make([]task.Party, 2)
-	for i, role := range []server.RoleName{server.ShufflerRole, server.AnalyzerRole} {
+	for i, role := range []task.Role{task.Shuffler, task.Analyzer} {
 		url := "http://" + listeners[i].Addr().String()
 		dir := filepath.Join(b.TempDir(), string(role))
 		file, identity, err := server.Init(dir, server.Organisation{
-			Name: string(role), Roles: []server.RoleName{role}, URL: url, Listen: listeners[i].Addr().String(),
+			Name: string(role), Roles: []task.Role{role}, URL: url, Listen: listeners[i].Addr().String(),
 			Owners: []string{task.FormatPublic(owner.Public())},
 		}, epochStart, rand.Reader)
 		if err != nil {

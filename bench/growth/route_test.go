@@ -61,12 +61,12 @@ func newRoute(b *testing.B, n int, threshold task.Threshold) *route {
 	r := &route{b: b, clock: clock.NewVirtual(begin), client: &http.Client{Transport: transport}, stop: func() {}}
 	owner := must(task.GenerateIdentityKey(rand.Reader))(b)
 	parties := make([]task.Party, 2)
-	for i, role := range []server.RoleName{server.ShufflerRole, server.AnalyzerRole} {
+	for i, role := range []task.Role{task.Shuffler, task.Analyzer} {
 		l := must(net.Listen("tcp", "127.0.0.1:0"))(b)
 		address := l.Addr().String()
 		l.Close()
 		file, identity, err := server.Init(filepath.Join(b.TempDir(), string(role)), server.Organisation{
-			Name: string(role), Roles: []server.RoleName{role}, URL: "http://" + address, Listen: address,
+			Name: string(role), Roles: []task.Role{role}, URL: "http://" + address, Listen: address,
 			Owners: []string{task.FormatPublic(owner.Public())},
 		}, begin, rand.Reader)
 		if err != nil {

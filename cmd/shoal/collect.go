@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // collectCmd requests aggregates by hand, and prints what is still missing.
@@ -52,7 +53,7 @@ func (c *collectCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if !config.Has(server.CollectorRole) {
+	if !config.Has(task.Collector) {
 		return setup(errors.New("collecting: this organisation is not a collector"))
 	}
 	list, err := c.tasks(e)
@@ -139,7 +140,7 @@ func parseTime(flag, text string) (time.Time, error) {
 
 func (c *collectCmd) listAll(e *env, m *manager, list *taskList) error {
 	for _, t := range list.Tasks {
-		if t.Role != string(server.CollectorRole) {
+		if t.Role != task.Collector.String() {
 			continue
 		}
 		if t.State != "served" {

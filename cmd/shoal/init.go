@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // initCmd writes an organisation.
@@ -36,11 +37,15 @@ func (c *initCmd) Run(e *env) error {
 			return setup(err)
 		}
 	}
-	if relay := slices.Contains(c.Role, string(server.RelayRole)); relay && len(c.Owner) > 0 {
+	if relay := slices.Contains(c.Role, task.Relay.String()); relay && len(c.Owner) > 0 {
 		return setup(errors.New("--owner: a relay knows of no questions; leave it off"))
 	}
-	for _, r := range c.Role {
-		o.Roles = append(o.Roles, server.RoleName(r))
+	for _, word := range c.Role {
+		role, err := task.ParseRole(word)
+		if err != nil {
+			return setup(fmt.Errorf("--role: %w", err))
+		}
+		o.Roles = append(o.Roles, role)
 	}
 	file, identity, err := server.Init(c.Dir, o, e.clock.Now(), nil)
 	if err != nil {
@@ -51,7 +56,7 @@ func (c *initCmd) Run(e *env) error {
 	if err != nil {
 		return setup(err)
 	}
-	if config.Has(server.RelayRole) {
+	if config.Has(task.Relay) {
 		fmt.Fprintf(e.stdout, `
 Give this and %s to the owners of questions, for parties.relay of their
 metrics.yaml. List the other parties of these questions under relay.parties.
@@ -63,7 +68,7 @@ Then:
 		return nil
 	}
 	pairs := "shoal doctor --config " + file
-	if config.Has(server.LeaderRole) || config.Has(server.HelperRole) || config.Has(server.CollectorRole) {
+	if config.Has(task.Leader) || config.Has(task.Helper) || config.Has(task.Collector) {
 		card, _, err := server.Card(config, e.clock.Now())
 		if err != nil {
 			return setup(err)

@@ -71,7 +71,7 @@ func (h *twoHalves) setClock(seconds int) {
 }
 
 // foundHalf makes an organisation, with its state in a database if there is one.
-func (h *twoHalves) foundHalf(name string, owner task.IdentityKey, database string, roles ...server.RoleName) (*victim, server.Config) {
+func (h *twoHalves) foundHalf(name string, owner task.IdentityKey, database string, roles ...task.Role) (*victim, server.Config) {
 	t := h.t
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -164,8 +164,8 @@ func newTwoHalves(t *testing.T, labels int, databases []string) *twoHalves {
 		databases = []string{"", ""}
 	}
 	var ours, theirs server.Config
-	h.leader, ours = h.foundHalf("first", owner, databases[0], server.LeaderRole, server.CollectorRole)
-	h.helper, theirs = h.foundHalf("second", owner, databases[1], server.HelperRole)
+	h.leader, ours = h.foundHalf("first", owner, databases[0], task.Leader, task.Collector)
+	h.helper, theirs = h.foundHalf("second", owner, databases[1], task.Helper)
 	h.pair()
 	parties := []task.Party{{Role: task.Leader, URL: ours.URL}, {Role: task.Helper, URL: theirs.URL}, {Role: task.Collector}}
 	for i, file := range []string{

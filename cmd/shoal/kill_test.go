@@ -98,7 +98,7 @@ func (v *victim) kill() {
 }
 
 // found makes an organisation on a free loopback port.
-func found(t *testing.T, role server.RoleName, owner task.IdentityKey, clock string) (*victim, task.Party) {
+func found(t *testing.T, role task.Role, owner task.IdentityKey, clock string) (*victim, task.Party) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -108,7 +108,7 @@ func found(t *testing.T, role server.RoleName, owner task.IdentityKey, clock str
 	dir := filepath.Join(t.TempDir(), string(role))
 	url := "http://" + l.Addr().String()
 	file, identity, err := server.Init(dir, server.Organisation{
-		Name: string(role), Roles: []server.RoleName{role}, URL: url, Listen: l.Addr().String(), Owners: []string{task.FormatPublic(owner.Public())},
+		Name: string(role), Roles: []task.Role{role}, URL: url, Listen: l.Addr().String(), Owners: []string{task.FormatPublic(owner.Public())},
 	}, time.Now(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func found(t *testing.T, role server.RoleName, owner task.IdentityKey, clock str
 		t.Fatal(err)
 	}
 	r := task.Shuffler
-	if role == server.AnalyzerRole {
+	if role == task.Analyzer {
 		r = task.Analyzer
 	}
 	return &victim{t: t, config: file, public: l.Addr().String(), clock: clock, log: log}, task.Party{Role: r, URL: url, Identity: id}
@@ -185,8 +185,8 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shuffler, p1 := found(t, server.ShufflerRole, owner, clockName)
-	analyzer, p2 := found(t, server.AnalyzerRole, owner, clockName)
+	shuffler, p1 := found(t, task.Shuffler, owner, clockName)
+	analyzer, p2 := found(t, task.Analyzer, owner, clockName)
 	signed, err := task.Sign(killTask(owner.Public(), []task.Party{p1, p2}), owner)
 	if err != nil {
 		t.Fatal(err)

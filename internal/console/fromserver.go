@@ -188,7 +188,7 @@ func (s *serverSource) unreleased(ctx context.Context, t server.Task, a *Answer)
 }
 
 func (s *serverSource) find(id task.ID) (server.Task, bool) {
-	for _, role := range []server.RoleName{server.AnalyzerRole, server.CollectorRole} {
+	for _, role := range []task.Role{task.Analyzer, task.Collector} {
 		if t, ok := s.server.Find(id, role); ok {
 			return t, true
 		}

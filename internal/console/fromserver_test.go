@@ -45,7 +45,7 @@ func analyzerServer(t *testing.T) *server.Server {
 		t.Fatal(err)
 	}
 	file, identity, err := server.Init(dir, server.Organisation{
-		Name: "Example Analyzer", Roles: []server.RoleName{server.AnalyzerRole}, URL: "http://127.0.0.1:18460",
+		Name: "Example Analyzer", Roles: []task.Role{task.Analyzer}, URL: "http://127.0.0.1:18460",
 		Owners: []string{task.FormatPublic(owner.Public())},
 	}, now, nil)
 	if err != nil {

@@ -66,14 +66,14 @@ func newDeployment(t *testing.T) *deployment {
 	owner, err := task.GenerateIdentityKey(rand.Reader)
 	must(t, err)
 	var files, addresses, identities [2]string
-	for i, role := range []server.RoleName{server.ShufflerRole, server.AnalyzerRole} {
+	for i, role := range []task.Role{task.Shuffler, task.Analyzer} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		must(t, err)
 		addresses[i] = l.Addr().String()
 		must(t, l.Close())
 		d.dirs[i] = filepath.Join(t.TempDir(), string(role))
 		files[i], identities[i], err = server.Init(d.dirs[i], server.Organisation{
-			Name: string(role), Roles: []server.RoleName{role}, URL: "http://" + addresses[i],
+			Name: string(role), Roles: []task.Role{role}, URL: "http://" + addresses[i],
 			Owners: []string{task.FormatPublic(owner.Public())},
 		}, now, nil)
 		must(t, err)

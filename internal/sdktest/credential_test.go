@@ -28,7 +28,7 @@ type requiring struct {
 	t      *testing.T
 	clock  *clock.Virtual
 	owner  task.IdentityKey
-	orgs   map[server.RoleName]*organisation
+	orgs   map[task.Role]*organisation
 	bundle []byte
 }
 
@@ -40,16 +40,16 @@ type organisation struct {
 
 func newRequiring(t *testing.T, edit func(*task.Task)) *requiring {
 	t.Helper()
-	w := &requiring{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), owner: newParty(t).identity, orgs: map[server.RoleName]*organisation{}}
-	parties := map[server.RoleName]task.Party{}
-	for role, of := range map[server.RoleName]task.Role{server.ShufflerRole: task.Shuffler, server.AnalyzerRole: task.Analyzer} {
+	w := &requiring{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), owner: newParty(t).identity, orgs: map[task.Role]*organisation{}}
+	parties := map[task.Role]task.Party{}
+	for role, of := range map[task.Role]task.Role{task.Shuffler: task.Shuffler, task.Analyzer: task.Analyzer} {
 		o := w.found(role)
 		w.orgs[role] = o
 		id, err := task.ParsePublic(o.identity)
 		must(t, err)
 		parties[role] = task.Party{Role: of, URL: o.url, Identity: id}
 	}
-	tk := sdktest.CrowdTask("api_use", w.owner.Public(), parties[server.ShufflerRole], parties[server.AnalyzerRole])
+	tk := sdktest.CrowdTask("api_use", w.owner.Public(), parties[task.Shuffler], parties[task.Analyzer])
 	tk.Threshold.T, tk.MinBatch, tk.PerEpoch, tk.PerCrowd, tk.Protection.CredentialEpochs = 2, 2, 3, 1, 4
 	if edit != nil {
 		edit(tk)
@@ -68,20 +68,20 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func (w *requiring) found(role server.RoleName) *organisation {
+func (w *requiring) found(role task.Role) *organisation {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(w.t, err)
 	o := &organisation{dir: filepath.Join(w.t.TempDir(), string(role)), url: "http://" + l.Addr().String()}
 	must(w.t, l.Close())
 	o.file, o.identity, err = server.Init(o.dir, server.Organisation{
-		Name: string(role), Roles: []server.RoleName{role}, URL: o.url, Owners: []string{task.FormatPublic(w.owner.Public())},
+		Name: string(role), Roles: []task.Role{role}, URL: o.url, Owners: []string{task.FormatPublic(w.owner.Public())},
 	}, w.clock.Now(), nil)
 	must(w.t, err)
 	return o
 }
 
 // start runs the server of a role.
-func (w *requiring) start(role server.RoleName, adjust func(*server.Config)) error {
+func (w *requiring) start(role task.Role, adjust func(*server.Config)) error {
 	w.t.Helper()
 	o := w.orgs[role]
 	c, err := server.Load(o.file)
@@ -165,7 +165,7 @@ func (w *requiring) release() map[string]int {
 		}
 		w.clock.Advance(10 * time.Minute)
 	}
-	tables := w.orgs[server.AnalyzerRole].server.Tables()
+	tables := w.orgs[task.Analyzer].server.Tables()
 	entries, err := tables.Entries(w.t.Context())
 	must(w.t, err)
 	got := map[string]int{}
@@ -183,8 +183,8 @@ func (w *requiring) release() map[string]int {
 // devices with one invitation count as one.
 func TestCredentialsByTheSDK(t *testing.T) {
 	w := newRequiring(t, nil)
-	must(t, w.start(server.AnalyzerRole, nil))
-	must(t, w.start(server.ShufflerRole, w.invited))
+	must(t, w.start(task.Analyzer, nil))
+	must(t, w.start(task.Shuffler, w.invited))
 	shared := w.invite()
 	var clients []*shoal.Client
 	for range 3 {
@@ -204,8 +204,8 @@ func TestCredentialsByTheSDK(t *testing.T) {
 	if sent != 10 {
 		t.Errorf("%d reports were sent, want 10: 2 of each of 5 clients with a credential", sent)
 	}
-	w.orgs[server.ShufflerRole].stop() // the issuer and the spent tags are durable
-	must(t, w.start(server.ShufflerRole, w.invited))
+	w.orgs[task.Shuffler].stop() // the issuer and the spent tags are durable
+	must(t, w.start(task.Shuffler, w.invited))
 	w.clock.Forward(midnight.Add(day).Add(14 * time.Hour))
 	if got := w.release(); len(got) != 2 || got["cat"] != 5 || got["dog"] != 5 {
 		t.Errorf("released %v, want 5 records of each crowd", got)
@@ -235,7 +235,7 @@ func TestCredentialsAreFetchedAheadAndApart(t *testing.T) {
 	must(t, err)
 	go func() { _ = gate.Serve(l) }()
 	t.Cleanup(func() { _ = gate.Close() })
-	must(t, w.start(server.ShufflerRole, func(c *server.Config) {
+	must(t, w.start(task.Shuffler, func(c *server.Config) {
 		c.Credentials.CallOut = "http://" + l.Addr().String() + "/check"
 	}))
 	c := w.client("a login", "")
@@ -253,14 +253,14 @@ func TestCredentialsAreFetchedAheadAndApart(t *testing.T) {
 // credential: it refuses the task, and says what to do.
 func TestTasksWithCredentialsNeedAGate(t *testing.T) {
 	w := newRequiring(t, nil)
-	if err := w.start(server.ShufflerRole, nil); err == nil || !strings.Contains(err.Error(), "credentials.invitations") {
+	if err := w.start(task.Shuffler, nil); err == nil || !strings.Contains(err.Error(), "credentials.invitations") {
 		t.Errorf("starting without a gate: %v", err)
 	}
-	must(t, w.start(server.AnalyzerRole, nil)) // it issues nothing
+	must(t, w.start(task.Analyzer, nil)) // it issues nothing
 	relayed := newRequiring(t, func(tk *task.Task) {
 		tk.Protection.Relay = task.Party{Role: task.Relay, URL: "https://relay.example", Identity: newParty(t).identity.Public()}
 	})
-	if err := relayed.start(server.ShufflerRole, relayed.invited); err == nil || !strings.Contains(err.Error(), "newer program") {
+	if err := relayed.start(task.Shuffler, relayed.invited); err == nil || !strings.Contains(err.Error(), "newer program") {
 		t.Errorf("credentials through a relay: %v", err)
 	}
 }

@@ -36,7 +36,7 @@ func writeAggregateKeys(c Config, now time.Time, random io.Reader) error {
 	if err := writePrivate(c.pairingKeyPath(), []byte(key.Text()+"\n")); err != nil {
 		return err
 	}
-	for _, r := range []RoleName{LeaderRole, HelperRole} {
+	for _, r := range []task.Role{task.Leader, task.Helper} {
 		if !c.Has(r) {
 			continue
 		}
@@ -49,7 +49,7 @@ func writeAggregateKeys(c Config, now time.Time, random io.Reader) error {
 			return err
 		}
 	}
-	if !c.Has(CollectorRole) {
+	if !c.Has(task.Collector) {
 		return nil
 	}
 	identity, err := task.GenerateIdentityKey(random)
@@ -73,7 +73,7 @@ func writeAggregateKeys(c Config, now time.Time, random io.Reader) error {
 // RenewCollectorKey makes a new key of the collector before it is due. A running server
 // takes it up by itself.
 func RenewCollectorKey(c Config, now time.Time, random io.Reader) error {
-	if !c.Has(CollectorRole) {
+	if !c.Has(task.Collector) {
 		return errors.New("making a collector's key: this organisation is not a collector")
 	}
 	identity, err := LoadIdentity(c.collectorIdentityPath())
@@ -139,7 +139,7 @@ func newCollectorKeys(c Config, identity task.IdentityKey, random io.Reader) (*r
 		return nil, err
 	}
 	return &roleKeys[*dapkey.PrivateKey]{
-		file: c.roleKeysPath(CollectorRole), role: task.Collector, identity: identity, plan: plan, policy: policy, rand: random,
+		file: c.roleKeysPath(task.Collector), role: task.Collector, identity: identity, plan: plan, policy: policy, rand: random,
 		codec: collectorCodec(),
 	}, nil
 }
@@ -164,7 +164,7 @@ func privateLines(name string) ([]string, error) {
 }
 
 // readStorageKeys reads the keys that seal what an aggregator stores.
-func readStorageKeys(c Config, r RoleName) (*atrest.Keys, error) {
+func readStorageKeys(c Config, r task.Role) (*atrest.Keys, error) {
 	name := c.storageKeysPath(r)
 	lines, err := privateLines(name)
 	if err != nil {
@@ -214,11 +214,11 @@ func cardOf(c Config, now time.Time) (pairing.Card, task.IdentityKey, error) {
 		return none, identity, err
 	}
 	for _, r := range c.Roles {
-		if !r.Crowd() {
-			card.Roles = append(card.Roles, string(r))
+		if !onCrowdRoute(r) {
+			card.Roles = append(card.Roles, r.String())
 		}
 	}
-	if !c.Has(CollectorRole) {
+	if !c.Has(task.Collector) {
 		return card, identity, nil
 	}
 	collector, err := LoadIdentity(c.collectorIdentityPath())

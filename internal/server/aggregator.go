@@ -25,7 +25,7 @@ import (
 // store, its tasks. Tasks can be added while it runs.
 type aggregator struct {
 	server   *Server
-	role     RoleName
+	role     task.Role
 	store    io.Closer
 	registry *tasks.Registry
 	handler  http.Handler
@@ -40,7 +40,7 @@ type aggregator struct {
 	takes   map[dap.TaskID]bool // what a bundle names; false: it was withdrawn; nil before the first sync
 }
 
-func (s *Server) newAggregator(r RoleName) *aggregator {
+func (s *Server) newAggregator(r task.Role) *aggregator {
 	return &aggregator{server: s, role: r, waiting: map[task.ID]string{}}
 }
 
@@ -177,14 +177,14 @@ func (a *aggregator) entry(ctx context.Context, t Task) (e *tasks.Entry, announc
 		return nil, false, "", err
 	}
 	peer, role := t.Task.Helper(), task.Helper
-	if a.role == HelperRole {
+	if a.role == task.Helper {
 		e.Role, peer, role = dap.Helper, t.Task.Leader(), task.Leader
 	}
 	p, err := a.pairing(peer, role)
 	if err != nil || p == nil || len(p.Seed) == 0 {
 		return nil, false, waitsFor(peer), err
 	}
-	if a.role == LeaderRole && collector.Token.IsZero() {
+	if a.role == task.Leader && collector.Token.IsZero() {
 		return nil, false, waitsFor(t.Task.Collector()), nil
 	}
 	return e, announced, "", a.secrets(e, p, collector)
@@ -197,7 +197,7 @@ func (a *aggregator) secrets(e *tasks.Entry, p, collector *pairing.Pairing) erro
 		return err
 	}
 	e.VerifyKeys = map[dap.VerificationKeyID]vdaf.VerifyKey{e.VerifyWith: *key}
-	if a.role == HelperRole {
+	if a.role == task.Helper {
 		e.Inbound = hashes(p)
 		return nil
 	}
@@ -300,7 +300,7 @@ func (a *aggregator) disable(ctx context.Context, t Task) error {
 }
 
 // Name implements [role].
-func (a *aggregator) Name() RoleName { return a.role }
+func (a *aggregator) Name() task.Role { return a.role }
 
 // Handler implements [responder].
 func (a *aggregator) Handler() http.Handler { return a }
@@ -342,7 +342,7 @@ func (a *aggregator) Serves(r *http.Request) bool {
 func (a *aggregator) Keys(now time.Time) []keyView {
 	var views []keyView
 	for k := range a.registry.Keyring().All() {
-		views = append(views, keyView{string(a.role), fmt.Sprint(k.Key.ID()), k.KEM.Name(), k.State(now).String(), k.Until.UTC()})
+		views = append(views, keyView{a.role.String(), fmt.Sprint(k.Key.ID()), k.KEM.Name(), k.State(now).String(), k.Until.UTC()})
 	}
 	return views
 }
@@ -361,7 +361,7 @@ func (a *aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.handler.ServeHTTP(held, r)
 	if held.status == http.StatusOK {
 		role := dap.Leader
-		if a.role == HelperRole {
+		if a.role == task.Helper {
 			role = dap.Helper
 		}
 		until := a.server.o.Clock.Now().Add(a.registry.Keyring().Plan().Announce)

@@ -38,7 +38,7 @@ func newAggregateWorldBy(t *testing.T, scheme string) *world {
 	t.Helper()
 	w := &world{t: t, clock: clock.NewVirtual(noon), log: &buffer{}, scheme: scheme}
 	w.owner = mustKey(t)
-	w.a, w.b = w.foundAs("a", LeaderRole, CollectorRole), w.foundAs("b", HelperRole)
+	w.a, w.b = w.foundAs("a", task.Leader, task.Collector), w.foundAs("b", task.Helper)
 	collector, err := LoadIdentity(w.a.config().collectorIdentityPath())
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func (o *org) public() []byte {
 	return key
 }
 
-func (w *world) foundAs(name string, roles ...RoleName) *org {
+func (w *world) foundAs(name string, roles ...task.Role) *org {
 	w.t.Helper()
 	o := w.found(roles[0])
 	if len(roles) == 1 {
@@ -591,7 +591,7 @@ func TestSeparateStores(t *testing.T) {
 	w := newAggregateWorld(t)
 	c := w.a.config()
 	seen := map[string]bool{}
-	for _, name := range []string{c.aggregatorStore(LeaderRole), c.aggregatorStore(HelperRole), c.collectorStore(), c.storageKeysPath(LeaderRole), c.storageKeysPath(HelperRole), c.roleKeysPath(CollectorRole)} {
+	for _, name := range []string{c.aggregatorStore(task.Leader), c.aggregatorStore(task.Helper), c.collectorStore(), c.storageKeysPath(task.Leader), c.storageKeysPath(task.Helper), c.roleKeysPath(task.Collector)} {
 		if seen[name] {
 			t.Errorf("%s is of two roles", name)
 		}
@@ -599,7 +599,7 @@ func TestSeparateStores(t *testing.T) {
 	}
 	w.a.start()
 	w.a.halt()
-	if err := os.Rename(c.aggregatorStore(LeaderRole), c.collectorStore()); err != nil {
+	if err := os.Rename(c.aggregatorStore(task.Leader), c.collectorStore()); err != nil {
 		t.Fatal(err)
 	}
 	w.a.newData = true // the leader's is missing, too

@@ -13,7 +13,7 @@ import (
 )
 
 func (s *Server) openAnalyzer(ctx context.Context) (role, error) {
-	h, err := s.newCrowdHost(AnalyzerRole)
+	h, err := s.newCrowdHost(task.Analyzer)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (s *Server) newAnalyzer(ctx context.Context, h *crowdHost, store analyzer.S
 		Store: store, FS: s.o.FS, Dir: s.config.analyzerDir(), Engine: h.engine,
 		Clock: s.o.Clock, Identity: s.identity.Public(), Keys: keys, Tasks: tasks,
 		MaxBatch: int64(s.config.Batches.MaxBytes),
-		Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics, s.analyzerBatch}, Lost: s.lost(AnalyzerRole),
+		Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics, s.analyzerBatch}, Lost: s.lost(task.Analyzer),
 		Memory: int64(s.config.Batches.Memory), Retry: s.o.RetryBatches,
 	})
 }
@@ -70,7 +70,7 @@ type analyzerMetrics struct {
 	batch func(analyzer.State, *analyzer.Manifest) // called for each batch
 }
 
-const analyzerLabel = string(AnalyzerRole)
+const analyzerLabel = "analyzer"
 
 // Batch counts a batch and, once it is released, its records.
 func (a analyzerMetrics) Batch(state analyzer.State, manifest *analyzer.Manifest, exact *analyzer.OperatorCounts) {
@@ -92,6 +92,6 @@ func (a analyzerMetrics) Took(d time.Duration) {
 
 func (s *Server) analyzerBatch(state analyzer.State, m *analyzer.Manifest) {
 	if state == analyzer.Released && m != nil {
-		s.o.Logger.Info("a batch was released", "role", AnalyzerRole, "metric", m.Metric, "epoch", m.Epoch)
+		s.o.Logger.Info("a batch was released", "role", task.Analyzer, "metric", m.Metric, "epoch", m.Epoch)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // The parts of a backup, and the file that lists them.
@@ -40,7 +41,7 @@ type BackupInfo struct {
 	Version      int          `json:"version"` // 1
 	Made         time.Time    `json:"made"`
 	Organisation string       `json:"organisation"`
-	Roles        []RoleName   `json:"roles"`
+	Roles        []task.Role  `json:"roles"`
 	Files        []BackupFile `json:"files"`
 }
 
@@ -202,24 +203,24 @@ func (b *backup) named() error {
 }
 
 // role copies what a role keeps.
-func (b *backup) role(ctx context.Context, r RoleName) error {
+func (b *backup) role(ctx context.Context, r task.Role) error {
 	switch r {
-	case AnalyzerRole:
+	case task.Analyzer:
 		return b.tables(ctx, b.config.analyzerStore(), r)
-	case CollectorRole:
+	case task.Collector:
 		return b.tables(ctx, b.config.collectorStore(), r)
-	case LeaderRole, HelperRole:
+	case task.Leader, task.Helper:
 		return b.registry(ctx, r)
 	}
 	return nil // a shuffler's reports and batches are not to be kept anywhere else
 }
 
 // storeName is what a role's store is called in a backup.
-func storeName(r RoleName) string { return string(r) + ".db" }
+func storeName(r task.Role) string { return r.String() + ".db" }
 
 // tables copies the catalogue and the tables of a role that releases, until the
 // catalogue is the same before and after: then the tables are those of it.
-func (b *backup) tables(ctx context.Context, store string, r RoleName) error {
+func (b *backup) tables(ctx context.Context, store string, r task.Role) error {
 	if there, err := hasStore(store); err != nil || !there {
 		return err // it has not run yet
 	}
@@ -231,11 +232,11 @@ func (b *backup) tables(ctx context.Context, store string, r RoleName) error {
 	const attempts = 5
 	for range attempts {
 		b.files = slices.Clone(files)
-		folder := filepath.Join(b.dir, tablesPart, string(r))
+		folder := filepath.Join(b.dir, tablesPart, r.String())
 		if err := errors.Join(removeFile(to), os.RemoveAll(folder), sqlite.Snapshot(ctx, store, to)); err != nil {
 			return err
 		}
-		if err := b.folder(ctx, filepath.Join(b.config.Data, string(r)), tablesPart, string(r)); err != nil {
+		if err := b.folder(ctx, filepath.Join(b.config.Data, r.String()), tablesPart, r.String()); err != nil {
 			return err
 		}
 		same, err := b.unchanged(ctx, store, to)
@@ -268,7 +269,7 @@ func (b *backup) unchanged(ctx context.Context, store, copied string) (bool, err
 
 // registry copies the tasks and keys of an aggregator, from file or database, and
 // nothing of what it counted.
-func (b *backup) registry(ctx context.Context, r RoleName) error {
+func (b *backup) registry(ctx context.Context, r task.Role) error {
 	to := filepath.Join(b.dir, storesPart, storeName(r))
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
@@ -315,15 +316,15 @@ type aggregatorStore interface {
 	io.Closer
 }
 
-func openAggregatorStore(ctx context.Context, c Config, r RoleName) (aggregatorStore, error) {
-	if r == LeaderRole {
+func openAggregatorStore(ctx context.Context, c Config, r task.Role) (aggregatorStore, error) {
+	if r == task.Leader {
 		return openLeaderStore(ctx, c)
 	}
 	return openHelperStore(ctx, c)
 }
 
-func openAggregatorFile(ctx context.Context, name string, r RoleName) (aggregatorStore, error) {
-	if r == LeaderRole {
+func openAggregatorFile(ctx context.Context, name string, r task.Role) (aggregatorStore, error) {
+	if r == task.Leader {
 		return sqlite.OpenLeader(ctx, name)
 	}
 	return sqlite.OpenHelper(ctx, name)

@@ -48,7 +48,7 @@ func (s *Server) openCollector(ctx context.Context) (role, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.confirm(ctx, CollectorRole, store); err != nil {
+	if err := s.confirm(ctx, task.Collector, store); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	c, err := collector.New(collector.Config{
@@ -130,12 +130,12 @@ func (g *collectorHost) sealedToEnded(uses []collector.KeyUse, now time.Time) []
 		if !now.After(key.Until.Add(g.ring.plan.Announce)) {
 			continue
 		}
-		sealed := func(r RoleName) bool {
+		sealed := func(r task.Role) bool {
 			return slices.ContainsFunc(uses, func(u collector.KeyUse) bool {
-				return u.Known && (r == LeaderRole && u.Leader == key.Key.ID() || r == HelperRole && u.Helper == key.Key.ID())
+				return u.Known && (r == task.Leader && u.Leader == key.Key.ID() || r == task.Helper && u.Helper == key.Key.ID())
 			})
 		}
-		for _, r := range []RoleName{LeaderRole, HelperRole} {
+		for _, r := range []task.Role{task.Leader, task.Helper} {
 			if !sealed(r) {
 				continue
 			}
@@ -151,7 +151,7 @@ func (g *collectorHost) sealedToEnded(uses []collector.KeyUse, now time.Time) []
 }
 
 // Name implements [role].
-func (g *collectorHost) Name() RoleName { return CollectorRole }
+func (g *collectorHost) Name() task.Role { return task.Collector }
 
 // Handler implements [responder].
 func (g *collectorHost) Handler() http.Handler { return g }
@@ -175,7 +175,7 @@ func (g *collectorHost) Health(context.Context) Health {
 func (g *collectorHost) Keys(now time.Time) []keyView {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.ring.view(CollectorRole, now)
+	return g.ring.view(task.Collector, now)
 }
 
 // ServeHTTP answers with the keys that the collector announces.
@@ -192,7 +192,7 @@ func (g *collectorHost) Sync(ctx context.Context) error {
 	defer g.mu.Unlock()
 	errs := []error{g.rotateKeys(ctx)}
 	waiting := map[task.ID]string{}
-	all := g.server.tasksWith(CollectorRole)
+	all := g.server.tasksWith(task.Collector)
 	for _, t := range all {
 		leader := t.Task.Leader()
 		p, ok, err := g.server.pairings.Find(task.FormatPublic(leader.Identity), task.Leader.String())
@@ -208,7 +208,7 @@ func (g *collectorHost) Sync(ctx context.Context) error {
 			}
 		}
 	}
-	g.server.logWaiting(CollectorRole, g.waiting, waiting)
+	g.server.logWaiting(task.Collector, g.waiting, waiting)
 	g.waiting, g.served = waiting, len(all)-len(waiting)
 	return errors.Join(errs...)
 }
@@ -321,13 +321,13 @@ func (s *Server) Collect(ctx context.Context, t Task, start, end time.Time) erro
 func (s *Server) collectorAsk(state collector.State) {
 	switch state {
 	case collector.Released:
-		s.o.Logger.Info("a batch was released", "role", CollectorRole)
+		s.o.Logger.Info("a batch was released", "role", task.Collector)
 	case collector.Abandoned:
-		s.o.Logger.Warn("a batch will not be released: see shoal task show and the console for the reason", "role", CollectorRole)
+		s.o.Logger.Warn("a batch will not be released: see shoal task show and the console for the reason", "role", task.Collector)
 	}
 }
 
-const collectorLabel = string(CollectorRole)
+const collectorLabel = "collector"
 
 // collectorMetrics counts what a collector reports.
 type collectorMetrics struct {

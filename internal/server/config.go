@@ -24,7 +24,7 @@ import (
 // folder of the file.
 type Config struct {
 	Organisation string            `yaml:"organisation"`
-	Roles        []RoleName        `yaml:"roles"`
+	Roles        []task.Role       `yaml:"roles"`
 	URL          string            `yaml:"url"`
 	Listen       string            `yaml:"listen"`
 	BehindProxy  bool              `yaml:"behind_proxy"`
@@ -46,29 +46,12 @@ type Config struct {
 	Shutdown     Duration          `yaml:"shutdown_timeout"`
 }
 
-// A RoleName is what a server runs, by the word that is in the file, in labels and in
-// names of stores: a role of a task, whose word [task.ParseRole] reads, or the gateway,
-// which is no party of a task.
-type RoleName string
+// roles lists the roles of an organisation that a server can play, in the order in which
+// they are opened.
+var roles = []task.Role{task.Shuffler, task.Analyzer, task.Leader, task.Helper, task.Collector, task.Relay}
 
-// The roles that a server can play.
-const (
-	ShufflerRole  RoleName = "shuffler"
-	AnalyzerRole  RoleName = "analyzer"
-	LeaderRole    RoleName = "leader"
-	HelperRole    RoleName = "helper"
-	CollectorRole RoleName = "collector"
-	RelayRole     RoleName = "relay"
-)
-
-// nameOf returns what a server runs for a party of a task.
-func nameOf(r task.Role) RoleName { return RoleName(r.String()) }
-
-// roleNames lists all roles.
-var roleNames = []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole, RelayRole}
-
-// Crowd reports whether the role is one of the crowd route.
-func (r RoleName) Crowd() bool { return r == ShufflerRole || r == AnalyzerRole }
+// onCrowdRoute reports whether the role is one of the crowd route.
+func onCrowdRoute(r task.Role) bool { return r == task.Shuffler || r == task.Analyzer }
 
 // TLSConfig selects where the certificates of the public listener come from: two
 // files, or ACME, or (on loopback and behind a proxy) nowhere. The other files are
@@ -376,7 +359,7 @@ func under(dir, name string) string {
 }
 
 // Has reports whether the organisation plays role r.
-func (c Config) Has(r RoleName) bool { return slices.Contains(c.Roles, r) }
+func (c Config) Has(r task.Role) bool { return slices.Contains(c.Roles, r) }
 
 // Validate reports all that is wrong with a completed configuration, by key and
 // joined by [errors.Join].
@@ -406,11 +389,11 @@ func allOf(conditions ...failed) error {
 
 func (c Config) validateRoles() error {
 	if len(c.Roles) == 0 {
-		return fmt.Errorf("roles: name at least one of %s", joinRoles(roleNames))
+		return fmt.Errorf("roles: name at least one of %s", joinRoles(roles))
 	}
 	for i, r := range c.Roles {
-		if !slices.Contains(roleNames, r) {
-			return fmt.Errorf("roles: %q is not one of %s", string(r), joinRoles(roleNames))
+		if !slices.Contains(roles, r) {
+			return fmt.Errorf("roles: %q is not one of %s", r, joinRoles(roles))
 		}
 		if slices.Contains(c.Roles[:i], r) {
 			return fmt.Errorf("roles: %s is named twice", r)

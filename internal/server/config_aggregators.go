@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // AggregatesConfig is about the aggregate route: leader, helper and collector.
@@ -23,17 +25,17 @@ type AggregatesConfig struct {
 }
 
 // releases reports whether the organisation has results to show.
-func (c Config) releases() bool { return c.Has(AnalyzerRole) || c.Has(CollectorRole) }
+func (c Config) releases() bool { return c.Has(task.Analyzer) || c.Has(task.Collector) }
 
 // aggregates reports whether the organisation has a part in the aggregate route.
 func (c Config) aggregates() bool {
-	return c.Has(LeaderRole) || c.Has(HelperRole) || c.Has(CollectorRole)
+	return c.Has(task.Leader) || c.Has(task.Helper) || c.Has(task.Collector)
 }
 
-func joinRoles(roles []RoleName) string {
+func joinRoles(roles []task.Role) string {
 	var names []string
 	for _, r := range roles {
-		names = append(names, string(r))
+		names = append(names, r.String())
 	}
 	return strings.Join(names, ", ")
 }
@@ -41,7 +43,7 @@ func joinRoles(roles []RoleName) string {
 // validateAggregates refuses what would put both shares of a report in one
 // place.
 func (c Config) validateAggregates() error {
-	if c.Has(LeaderRole) && c.Has(HelperRole) {
+	if c.Has(task.Leader) && c.Has(task.Helper) {
 		return errors.New("roles: leader and helper in one server: each of them alone knows nothing, both together know every value; " +
 			"run the one of other questions with a configuration, keys, data and a url of its own")
 	}
@@ -62,7 +64,7 @@ func (c Config) validatePostgres() error {
 	if text == "" {
 		return nil
 	}
-	if !c.Has(LeaderRole) && !c.Has(HelperRole) {
+	if !c.Has(task.Leader) && !c.Has(task.Helper) {
 		return errors.New("aggregates.postgres: only a leader or a helper uses it")
 	}
 	errPassword := errors.New("aggregates.postgres: a password does not belong into this file: put it into one of its own, and its name here (passfile=...), or use a client certificate")
@@ -104,15 +106,15 @@ func (c Config) pairingsPath() string { return filepath.Join(c.Keys.Dir, pairing
 
 // storageKeysPath is where the keys are that seal an aggregator's secrets in its
 // store.
-func (c Config) storageKeysPath(r RoleName) string {
-	return filepath.Join(c.Keys.Dir, string(r)+".storage.keys")
+func (c Config) storageKeysPath(r task.Role) string {
+	return filepath.Join(c.Keys.Dir, r.String()+".storage.keys")
 }
 
 // aggregatorStore is the file of an aggregator's embedded store.
-func (c Config) aggregatorStore(r RoleName) string { return filepath.Join(c.Data, string(r)+".db") }
+func (c Config) aggregatorStore(r task.Role) string { return filepath.Join(c.Data, r.String()+".db") }
 
 // collectorStore and collectorDir are where a collector keeps its catalogue and
 // its tables.
 func (c Config) collectorStore() string { return filepath.Join(c.Data, "collector.db") }
 
-func (c Config) collectorDir() string { return filepath.Join(c.Data, string(CollectorRole)) }
+func (c Config) collectorDir() string { return filepath.Join(c.Data, task.Collector.String()) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/dap/helper"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // HelperConfig bounds what a helper takes from its leaders.
@@ -48,7 +49,7 @@ func (c Config) validateHelper() error {
 	h := c.Helper
 	without := HelperConfig{}
 	without.withDefaults()
-	if h != without && !c.Has(HelperRole) {
+	if h != without && !c.Has(task.Helper) {
 		return errors.New("helper: only a helper uses these limits")
 	}
 	switch {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // LeaderConfig bounds how a leader works with its helpers and collectors.
@@ -28,7 +30,7 @@ func (c LeaderConfig) withDefaults() LeaderConfig {
 // validateLeader checks what only a leader uses.
 func (c Config) validateLeader() error {
 	l := c.Leader
-	if !c.Has(LeaderRole) {
+	if !c.Has(task.Leader) {
 		if l != (LeaderConfig{}).withDefaults() {
 			return errors.New("leader: its keys are for the role leader, which is not among roles")
 		}

@@ -96,7 +96,7 @@ func TestParseRefuses(t *testing.T) {
 		"bad size":             {least + "batches:\n  memory: lots\n", `"lots" is not a size`},
 		"not YAML":             {"roles: [shuffler\n", "line 1:"},
 		"no roles":             {"url: http://127.0.0.1:8440\n", "roles: name at least one"},
-		"unknown role":         {"roles: [teacher]\nurl: http://127.0.0.1:8440\n", `roles: "teacher" is not one of`},
+		"unknown role":         {"roles: [teacher]\nurl: http://127.0.0.1:8440\n", `role "teacher": want one of`},
 		"both aggregators":     {"roles: [leader, helper]\nurl: http://127.0.0.1:8440\n", "both together know every value"},
 		"odd database":         {"roles: [helper]\nurl: http://127.0.0.1:8440\naggregates: {postgres: mysql://db}\n", "want a URL"},
 		"password in keywords": {"roles: [helper]\nurl: http://127.0.0.1:8440\naggregates: {postgres: host=db password=secret}\n", "does not belong into this file"},

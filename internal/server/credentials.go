@@ -25,7 +25,7 @@ func (c CredentialsConfig) gated() bool {
 // validateCredentials checks the gates.
 func (c Config) validateCredentials() error {
 	g := c.Credentials
-	if g.gated() && !c.Has(ShufflerRole) {
+	if g.gated() && !c.Has(task.Shuffler) {
 		return errors.New("credentials: only a shuffler issues credentials")
 	}
 	for _, key := range g.Invitations {

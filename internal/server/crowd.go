@@ -37,7 +37,7 @@ type member interface {
 // host replaces the member, between two requests.
 type crowdHost struct {
 	server *Server
-	role   RoleName
+	role   task.Role
 	routes []publicRoute
 	dir    string // everything of this role, and of no other
 	store  io.Closer
@@ -64,9 +64,9 @@ type crowdHost struct {
 }
 
 // newCrowdHost makes a host without a member: its folder, its keys.
-func (s *Server) newCrowdHost(r RoleName) (*crowdHost, error) {
+func (s *Server) newCrowdHost(r task.Role) (*crowdHost, error) {
 	h := &crowdHost{
-		server: s, role: r, dir: filepath.Join(s.config.Data, string(r)), swap: make(chan func()),
+		server: s, role: r, dir: filepath.Join(s.config.Data, r.String()), swap: make(chan func()),
 		served: map[*http.ResponseController]struct{}{},
 	}
 	if err := s.o.FS.MkdirAll(h.dir, 0o700); err != nil {
@@ -81,7 +81,7 @@ func (s *Server) newCrowdHost(r RoleName) (*crowdHost, error) {
 }
 
 // crowdHost returns the role of the crowd route that has a name, or nil.
-func (s *Server) crowdHost(r RoleName) *crowdHost {
+func (s *Server) crowdHost(r task.Role) *crowdHost {
 	h, _ := s.role(r).(*crowdHost)
 	return h
 }
@@ -109,7 +109,7 @@ func (h *crowdHost) open(ctx context.Context, store crowdStore) error {
 }
 
 // Name implements [role].
-func (h *crowdHost) Name() RoleName { return h.role }
+func (h *crowdHost) Name() task.Role { return h.role }
 
 // Handler implements [responder].
 func (h *crowdHost) Handler() http.Handler { return h }
@@ -124,7 +124,7 @@ func (h *crowdHost) Serves(r *http.Request) bool {
 		return false
 	}
 	t, ok := h.server.task(id)
-	return ok && nameOf(t.Role()) == h.role
+	return ok && t.Role() == h.role
 }
 
 // start builds the member.

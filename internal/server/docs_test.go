@@ -206,7 +206,7 @@ func TestKeyAlarmInManual(t *testing.T) {
 	has := map[string]bool{}
 	for _, o := range []*org{crowd.a, crowd.b, sums.a, sums.b} {
 		for _, r := range o.config().Roles {
-			has[string(r)] = false
+			has[r.String()] = false
 		}
 	}
 	for _, o := range []*org{crowd.a, crowd.b, sums.a, sums.b} {
@@ -241,18 +241,9 @@ func TestPackageDocNamesRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, _, _ := strings.Cut(file.Doc.Text(), "\n\n")
-	for _, r := range []RoleName{ShufflerRole, AnalyzerRole, LeaderRole, HelperRole, CollectorRole, RelayRole} {
-		if !strings.Contains(first, string(r)) {
+	for _, r := range []task.Role{task.Shuffler, task.Analyzer, task.Leader, task.Helper, task.Collector, task.Relay} {
+		if !strings.Contains(first, r.String()) {
 			t.Errorf("the first paragraph of doc.go does not name the role %s", r)
-		}
-	}
-}
-
-// TestRoleNames: what a configuration calls a role is the word of a role of tasks.
-func TestRoleNames(t *testing.T) {
-	for _, name := range roleNames {
-		if role, err := task.ParseRole(string(name)); err != nil || nameOf(role) != name {
-			t.Errorf("role %s: %v, %v", name, role, err)
 		}
 	}
 }

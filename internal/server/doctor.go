@@ -113,7 +113,7 @@ func (d *doctor) keys(ctx context.Context) {
 	}
 	now := d.o.Clock.Now()
 	for _, r := range d.config.Roles {
-		if !r.Crowd() {
+		if !onCrowdRoute(r) {
 			continue
 		}
 		keys, err := newReportKeys(d.config, r, id, nil)
@@ -121,7 +121,7 @@ func (d *doctor) keys(ctx context.Context) {
 			err = keys.open()
 		}
 		if err != nil {
-			d.say(Failure, string(r)+" keys", "%v", err)
+			d.say(Failure, r.String()+" keys", "%v", err)
 			continue
 		}
 		reportRing(d, r, keys.ring, now)
@@ -151,7 +151,7 @@ func (d *doctor) tls() {
 // registry reads the tasks; tasks and peers are checked from it.
 func (d *doctor) registry(id task.IdentityKey) {
 	var collector ed25519.PublicKey
-	if d.config.Has(CollectorRole) {
+	if d.config.Has(task.Collector) {
 		id, err := LoadIdentity(d.config.collectorIdentityPath())
 		if d.verdict("collector identity key", err, "%s", task.FormatPublic(id.Public())) {
 			collector = id.Public()

@@ -18,13 +18,13 @@ func (d *doctor) aggregateKeys(ctx context.Context) {
 	if !c.aggregates() {
 		return
 	}
-	for _, r := range []RoleName{LeaderRole, HelperRole} {
+	for _, r := range []task.Role{task.Leader, task.Helper} {
 		if c.Has(r) {
 			_, err := readStorageKeys(c, r)
-			d.verdict(string(r)+" storage keys", err, "%s", c.storageKeysPath(r))
+			d.verdict(r.String()+" storage keys", err, "%s", c.storageKeysPath(r))
 		}
 	}
-	if c.Has(CollectorRole) {
+	if c.Has(task.Collector) {
 		d.collectorKeys()
 	}
 	d.database(ctx)
@@ -83,7 +83,7 @@ func (d *doctor) own(p task.Party) bool {
 	if p.URL == d.config.URL {
 		return true
 	}
-	if p.Role != task.Collector || !d.config.Has(CollectorRole) {
+	if p.Role != task.Collector || !d.config.Has(task.Collector) {
 		return false
 	}
 	id, err := LoadIdentity(d.config.collectorIdentityPath())

@@ -28,7 +28,7 @@ type refusal struct {
 
 // answered is called for each request of a route with the status of its answer.
 func (s *Server) answered(route string, status int) {
-	if status != http.StatusServiceUnavailable || s.config.Has(RelayRole) { // a relay logs nothing about requests
+	if status != http.StatusServiceUnavailable || s.config.Has(task.Relay) { // a relay logs nothing about requests
 		return
 	}
 	r := &s.refused
@@ -89,7 +89,7 @@ func (s *Server) logKeys() {
 
 // logWaiting logs which tasks wait for something, or do so no longer: a pairing that
 // was lost, above all.
-func (s *Server) logWaiting(r RoleName, before, now map[task.ID]string) {
+func (s *Server) logWaiting(r task.Role, before, now map[task.ID]string) {
 	for _, t := range s.tasksWith(r) {
 		switch was, is := before[t.ID], now[t.ID]; {
 		case is != "" && is != was:

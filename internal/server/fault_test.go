@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // fullDisk is a file system that has no space while full is set, below a folder if
@@ -167,10 +168,10 @@ func TestRefusesToStart(t *testing.T) {
 	}{
 		"identity missing": {func(t *testing.T, o *org, c *Config) { must(t, os.Remove(c.identityPath())) }, "is missing: write it with"},
 		"identity open":    {func(t *testing.T, o *org, c *Config) { must(t, os.Chmod(c.identityPath(), 0o644)) }, "chmod 600"},
-		"keys missing":     {func(t *testing.T, o *org, c *Config) { must(t, os.Remove(c.roleKeysPath(ShufflerRole))) }, "is missing"},
-		"keys open":        {func(t *testing.T, o *org, c *Config) { must(t, os.Chmod(c.roleKeysPath(ShufflerRole), 0o640)) }, "chmod 600"},
+		"keys missing":     {func(t *testing.T, o *org, c *Config) { must(t, os.Remove(c.roleKeysPath(task.Shuffler))) }, "is missing"},
+		"keys open":        {func(t *testing.T, o *org, c *Config) { must(t, os.Chmod(c.roleKeysPath(task.Shuffler), 0o640)) }, "chmod 600"},
 		"keys damaged": {func(t *testing.T, o *org, c *Config) {
-			must(t, os.WriteFile(c.roleKeysPath(ShufflerRole), []byte("x"), 0o600))
+			must(t, os.WriteFile(c.roleKeysPath(task.Shuffler), []byte("x"), 0o600))
 		}, "line 1"},
 		"key folder open":     {func(t *testing.T, o *org, c *Config) { must(t, os.Chmod(c.Keys.Dir, 0o777)) }, "chmod 700"},
 		"identity damaged":    {func(t *testing.T, o *org, c *Config) { must(t, os.WriteFile(c.identityPath(), []byte("x"), 0o600)) }, "reading identity key"},
@@ -184,7 +185,7 @@ func TestRefusesToStart(t *testing.T) {
 		"too much in 30 days": {func(t *testing.T, o *org, c *Config) { c.Floors.MaxMonthEpsilon = 20 }, "in 30 days, floors.max_epsilon_month is 20"},
 		"too much in a year":  {func(t *testing.T, o *org, c *Config) { c.Floors.MaxYearEpsilon = 20 }, "in 365 days, floors.max_epsilon_year is 20"},
 		"another URL":         {func(t *testing.T, o *org, c *Config) { c.URL = "http://127.0.0.1:1" }, "but url is"},
-		"another role":        {func(t *testing.T, o *org, c *Config) { c.Roles = []RoleName{AnalyzerRole} }, ""},
+		"another role":        {func(t *testing.T, o *org, c *Config) { c.Roles = []task.Role{task.Analyzer} }, ""},
 		"plain off loopback":  {func(t *testing.T, o *org, c *Config) { c.Listen = "0.0.0.0:0" }, "without TLS"},
 		"certificate":         {func(t *testing.T, o *org, c *Config) { c.TLS.CertFile, c.TLS.KeyFile = "/none", "/none" }, "tls.key_file"},
 	} {
@@ -267,7 +268,7 @@ func TestOneProcess(t *testing.T) {
 // TestInitKeeps: an organisation is not overwritten.
 func TestInitKeeps(t *testing.T) {
 	dir := t.TempDir()
-	o := Organisation{Name: "One", Roles: []RoleName{ShufflerRole}, URL: "https://one.example"}
+	o := Organisation{Name: "One", Roles: []task.Role{task.Shuffler}, URL: "https://one.example"}
 	file, _, err := Init(dir, o, noon, nil)
 	if err != nil {
 		t.Fatal(err)

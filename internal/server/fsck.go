@@ -15,7 +15,7 @@ import (
 // damagedResults enters released files that are damaged into the list of losses.
 func (s *Server) damagedResults(r task.Role, all []*release.Damage) {
 	for _, d := range all {
-		s.lost(nameOf(r))(loss.Loss{
+		s.lost(r)(loss.Loss{
 			Cause: loss.Damaged, Place: fmt.Sprintf("table %s of epoch %d of %s", d.Table, d.Epoch, d.Metric),
 			Detail: d.Err.Error() + ": restore the file from a backup; the other epochs are served",
 		})

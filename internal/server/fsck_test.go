@@ -62,10 +62,10 @@ func TestDamagedResult(t *testing.T) {
 }
 
 // spoil changes the manifest of one released batch in the database of a role.
-func (o *org) spoil(t *testing.T, r RoleName, query string, args ...any) {
+func (o *org) spoil(t *testing.T, r task.Role, query string, args ...any) {
 	t.Helper()
 	o.halt()
-	db, err := sql.Open("sqlite", filepath.Join(o.dir, "data", string(r)+".db"))
+	db, err := sql.Open("sqlite", filepath.Join(o.dir, "data", r.String()+".db"))
 	must(t, err)
 	result, err := db.Exec(query, args...)
 	must(t, err)
@@ -99,7 +99,7 @@ func TestDamagedManifest(t *testing.T) {
 		must(t, w.tick(w.a, w.b))
 		w.clock.Set(w.task.Start(w.task.EpochAt(w.clock.Now()) + 1).Add(time.Minute))
 	}
-	w.b.spoil(t, AnalyzerRole, `UPDATE batches SET manifest = substr(manifest, 1, 200) WHERE epoch = ?`, int64(epochs[1]))
+	w.b.spoil(t, task.Analyzer, `UPDATE batches SET manifest = substr(manifest, 1, 200) WHERE epoch = ?`, int64(epochs[1]))
 	token, err := w.b.server.tokens.Create(rand.Reader, "t", []Scope{ScopeExport, ScopeRead}, w.clock.Now().Add(24*time.Hour))
 	must(t, err)
 	url := "http://" + w.b.server.Addr("ops") + "/api/v1/tasks/" + w.id.String()
@@ -152,7 +152,7 @@ func TestDamagedManifestOfCollector(t *testing.T) {
 	if strings.Count(before, ",red,30,") != 2 {
 		t.Fatal(before)
 	}
-	w.a.spoil(t, CollectorRole, `UPDATE asks SET manifest = '{"version":' WHERE number = (SELECT max(number) FROM asks WHERE state = 3)`)
+	w.a.spoil(t, task.Collector, `UPDATE asks SET manifest = '{"version":' WHERE number = (SELECT max(number) FROM asks WHERE state = 3)`)
 	token, err := w.a.server.tokens.Create(rand.Reader, "t", []Scope{ScopeExport, ScopeRead}, w.clock.Now().Add(24*time.Hour))
 	must(t, err)
 	url := "http://" + w.a.server.Addr("ops") + "/api/v1/tasks/" + w.id.String()

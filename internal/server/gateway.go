@@ -21,10 +21,6 @@ import (
 	"github.com/shoal-project/shoal/ohttp"
 )
 
-// GatewayRole is the gateway for requests that come through a relay. It is no role of
-// the configuration: each organisation to which clients send has one.
-const GatewayRole RoleName = "gateway"
-
 // A gatewayHost takes what clients send through relays, and announces to the relays the
 // keys of all roles.
 type gatewayHost struct {
@@ -93,7 +89,7 @@ func (s *Server) openGateway(_ context.Context) (role, error) {
 	if g.issuing, err = ohttp.NewGateway(config); err != nil {
 		return nil, err
 	}
-	s.metrics.oblivious.add(GatewayRole, g.gateway.Counts)
+	s.metrics.oblivious.add(task.Gateway, g.gateway.Counts)
 	purposes := map[string]relay.Keys{relay.Gateway: g.state}
 	for _, r := range rolesOf[keyStater](s) {
 		for purpose, keys := range r.KeyStatements() {
@@ -118,7 +114,7 @@ func newGatewayKeys(c Config, random io.Reader) (*roleKeys[*ohttp.PrivateKey], e
 		}
 	}
 	plan.KEMs = kems
-	return &roleKeys[*ohttp.PrivateKey]{file: c.roleKeysPath(GatewayRole), plan: plan, rand: random, codec: gatewayKeys()}, nil
+	return &roleKeys[*ohttp.PrivateKey]{file: c.roleKeysPath(task.Gateway), plan: plan, rand: random, codec: gatewayKeys()}, nil
 }
 
 // gatewayKeys is the codec of the gateway's keys: a line has the key's text, and the
@@ -193,7 +189,7 @@ func (g *gatewayHost) state(start, end time.Time) ([]byte, error) {
 }
 
 // Name implements [role].
-func (g *gatewayHost) Name() RoleName { return GatewayRole }
+func (g *gatewayHost) Name() task.Role { return task.Gateway }
 
 // Run implements [role]: there is nothing to do but what Sync does.
 func (g *gatewayHost) Run(ctx context.Context, _ func(error)) error {
@@ -225,7 +221,7 @@ func (g *gatewayHost) Tick(ctx context.Context) error { return g.Sync(ctx) }
 func (g *gatewayHost) Keys(now time.Time) []keyView {
 	g.keysMu.Lock()
 	defer g.keysMu.Unlock()
-	return g.ring.view(GatewayRole, now)
+	return g.ring.view(task.Gateway, now)
 }
 
 // RenewKeys implements [keyHolder].
@@ -333,7 +329,7 @@ func (s *Server) noteRelayed() {
 
 // KeyStatements implements [keyStater].
 func (h *crowdHost) KeyStatements() map[string]relay.Keys {
-	return map[string]relay.Keys{string(h.role): func(start, end time.Time) ([]byte, error) {
+	return map[string]relay.Keys{h.role.String(): func(start, end time.Time) ([]byte, error) {
 		h.keysMu.Lock()
 		defer h.keysMu.Unlock()
 		c := &task.KeyConfig{
@@ -352,7 +348,7 @@ func (h *crowdHost) KeyStatements() map[string]relay.Keys {
 
 // KeyStatements implements [keyStater].
 func (a *aggregator) KeyStatements() map[string]relay.Keys {
-	return map[string]relay.Keys{string(a.role): func(start, end time.Time) ([]byte, error) {
+	return map[string]relay.Keys{a.role.String(): func(start, end time.Time) ([]byte, error) {
 		return lastingConfigs(a.registry.Keyring(), a.server.o.Clock.Now(), start, end)
 	}}
 }

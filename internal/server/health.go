@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/loss"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A Health is how a role is at a moment. It is the only source of what readiness,
@@ -103,17 +104,17 @@ func (s *Server) refresh(ctx context.Context) {
 }
 
 // enterLosses brings the list of losses up to date with what a role reports.
-func (s *Server) enterLosses(r RoleName, all []loss.Loss) {
+func (s *Server) enterLosses(r task.Role, all []loss.Loss) {
 	var orphans []loss.Loss
 	for _, l := range all {
-		l.Role = string(r)
+		l.Role = r.String()
 		if l.Cause == loss.Orphaned {
 			orphans = append(orphans, l)
 			continue
 		}
 		s.countLoss(l)
 	}
-	fresh, err := s.losses.Replace(string(r), loss.Orphaned, orphans)
+	fresh, err := s.losses.Replace(r.String(), loss.Orphaned, orphans)
 	if err != nil {
 		s.failed("losses", err)
 	}
@@ -138,10 +139,10 @@ func (s *Server) countLoss(l loss.Loss) {
 }
 
 // logNotes logs the notes of a role that are new, or were logged long enough ago.
-func (s *Server) logNotes(r RoleName, notes []Note) {
+func (s *Server) logNotes(r task.Role, notes []Note) {
 	now := s.o.Clock.Now()
 	for _, n := range notes {
-		key := string(r) + " " + n.Key
+		key := r.String() + " " + n.Key
 		if at, logged := s.noted[key]; logged && now.Sub(at) < n.Every {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	"github.com/shoal-project/shoal/internal/store/postgres"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A helperStore is what a helper needs of a database.
@@ -23,7 +24,7 @@ type helperStore interface {
 }
 
 func (s *Server) openHelper(ctx context.Context) (role, error) {
-	a := s.newAggregator(HelperRole)
+	a := s.newAggregator(task.Helper)
 	if err := a.startHelper(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -69,7 +70,7 @@ func helperHealth(now time.Time, st helper.Status) Health {
 		h.figure("helper_sweep_seconds", now.Sub(st.Swept).Seconds())
 	}
 	if st.Err != nil {
-		h.Reasons = []string{fmt.Sprintf(whyStore, HelperRole)}
+		h.Reasons = []string{fmt.Sprintf(whyStore, task.Helper)}
 	}
 	return h
 }
@@ -78,10 +79,10 @@ func openHelperStore(ctx context.Context, c Config) (helperStore, error) {
 	if c.Aggregates.Postgres != "" {
 		return postgres.OpenHelper(ctx, c.Aggregates.Postgres)
 	}
-	return sqlite.OpenHelper(ctx, c.aggregatorStore(HelperRole))
+	return sqlite.OpenHelper(ctx, c.aggregatorStore(task.Helper))
 }
 
-const helperLabel = string(HelperRole)
+const helperLabel = "helper"
 
 // helperMetrics counts what a helper reports. Tasks are not labels: how many
 // reports each has must not be visible on a page of operations.

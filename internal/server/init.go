@@ -24,7 +24,7 @@ import (
 // An Organisation is the input of "shoal init".
 type Organisation struct {
 	Name   string
-	Roles  []RoleName
+	Roles  []task.Role
 	URL    string
 	Listen string   // default: the URL's port, on all addresses for https and on the URL's host on loopback
 	Owners []string // public keys of question owners to be served; may be empty
@@ -77,7 +77,7 @@ func Init(dir string, o Organisation, now time.Time, random io.Reader) (string, 
 		return "", "", fmt.Errorf("writing an organisation: %w", err)
 	}
 	for _, r := range c.Roles {
-		if !r.Crowd() {
+		if !onCrowdRoute(r) {
 			continue
 		}
 		if err := writeReportKeys(c, r, identity, now, random); err != nil {
@@ -208,7 +208,7 @@ tasks:
 `))
 
 // Relays reports whether the organisation is a relay, which knows of no tasks.
-func (o *Organisation) Relays() bool { return slices.Contains(o.Roles, RelayRole) }
+func (o *Organisation) Relays() bool { return slices.Contains(o.Roles, task.Relay) }
 
 // Plain reports whether the organisation is on loopback without TLS.
 func (o *Organisation) Plain() bool {

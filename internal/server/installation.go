@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // installationFile is the marker beside the keys that lists the stores and folders
@@ -81,35 +82,35 @@ func (i *installation) save() error {
 
 // A holding is a store or a folder of an organisation.
 type holding struct {
-	name string   // in the marker
-	role RoleName // "": it is not that of a role
-	path string   // "": a store that is no file
+	name string    // in the marker
+	role task.Role // 0: it is not that of a role
+	path string    // "": a store that is no file
 	fs   durable.FS
 	dir  bool
 }
 
 func leaderFolder(node string) string { return "folder of leader " + node }
 
-func storeHolding(r RoleName) string { return "store of " + string(r) }
+func storeHolding(r task.Role) string { return "store of " + r.String() }
 
 // holdings lists the stores and folders of the configured roles.
 func (c Config) holdings(fsys durable.FS) []holding {
 	all := []holding{{name: "folder of tasks", path: c.tasksDir(), fs: durable.OS(), dir: true}}
 	for _, r := range c.Roles {
-		if r == RelayRole { // it has a folder alone
-			all = append(all, holding{name: "folder of " + string(r), role: r, path: filepath.Join(c.Data, string(r)), fs: durable.OS(), dir: true})
+		if r == task.Relay { // it has a folder alone
+			all = append(all, holding{name: "folder of " + r.String(), role: r, path: filepath.Join(c.Data, r.String()), fs: durable.OS(), dir: true})
 			continue
 		}
-		store := holding{name: storeHolding(r), role: r, path: filepath.Join(c.Data, string(r)+".db"), fs: durable.OS()}
-		if c.Aggregates.Postgres != "" && (r == LeaderRole || r == HelperRole) {
+		store := holding{name: storeHolding(r), role: r, path: filepath.Join(c.Data, r.String()+".db"), fs: durable.OS()}
+		if c.Aggregates.Postgres != "" && (r == task.Leader || r == task.Helper) {
 			store.path = ""
 		}
 		all = append(all, store)
-		if r == HelperRole {
+		if r == task.Helper {
 			continue
 		}
-		folder := holding{name: "folder of " + string(r), role: r, path: filepath.Join(c.Data, string(r)), fs: fsys, dir: true}
-		if r == LeaderRole { // each server of a leader has one
+		folder := holding{name: "folder of " + r.String(), role: r, path: filepath.Join(c.Data, r.String()), fs: fsys, dir: true}
+		if r == task.Leader { // each server of a leader has one
 			folder.name = leaderFolder(c.Aggregates.Node)
 		}
 		all = append(all, folder)
@@ -217,7 +218,7 @@ type identified interface {
 
 // confirm checks that an opened store is the one that the organisation has had, or
 // learns that there is one now. It reports whether it is another one.
-func (i *installation) confirm(ctx context.Context, r RoleName, store identified) (other bool, err error) {
+func (i *installation) confirm(ctx context.Context, r task.Role, store identified) (other bool, err error) {
 	id, err := store.Installation(ctx)
 	if err != nil {
 		return false, err

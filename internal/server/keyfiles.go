@@ -20,8 +20,8 @@ const identityFile = "identity.key"
 
 func (c Config) identityPath() string { return filepath.Join(c.Keys.Dir, identityFile) }
 
-func (c Config) roleKeysPath(r RoleName) string {
-	return filepath.Join(c.Keys.Dir, string(r)+".keys")
+func (c Config) roleKeysPath(r task.Role) string {
+	return filepath.Join(c.Keys.Dir, r.String()+".keys")
 }
 
 func (c Config) acmeDir() string { return filepath.Join(c.Keys.Dir, "acme") }

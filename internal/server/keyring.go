@@ -59,7 +59,7 @@ func reportKeys() keyCodec[*esa.PrivateKey] {
 }
 
 // newReportKeys returns the keys of a shuffler or an analyzer, which are not read yet.
-func newReportKeys(c Config, r RoleName, identity task.IdentityKey, random io.Reader) (*roleKeys[*esa.PrivateKey], error) {
+func newReportKeys(c Config, r task.Role, identity task.IdentityKey, random io.Reader) (*roleKeys[*esa.PrivateKey], error) {
 	plan, err := c.keyPlan()
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func newReportKeys(c Config, r RoleName, identity task.IdentityKey, random io.Re
 	if err != nil {
 		return nil, err
 	}
-	role, err := task.ParseRole(string(r))
+	role, err := task.ParseRole(r.String())
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ type roleKeys[K any] struct {
 // what names the keys in errors.
 func (k *roleKeys[K]) what() string {
 	if k.role == 0 {
-		return string(GatewayRole)
+		return task.Gateway.String()
 	}
 	return k.role.String()
 }
@@ -298,10 +298,10 @@ func (k *roleKeys[K]) keys() []K {
 }
 
 // view is the keys as the API shows them.
-func (k *roleKeys[K]) view(role RoleName, now time.Time) []keyView {
+func (k *roleKeys[K]) view(role task.Role, now time.Time) []keyView {
 	var views []keyView
 	for key := range k.ring.All() {
-		views = append(views, keyView{string(role), k.codec.name(key), key.KEM.Name(), key.State(now).String(), key.Until.UTC()})
+		views = append(views, keyView{role.String(), k.codec.name(key), key.KEM.Name(), key.State(now).String(), key.Until.UTC()})
 	}
 	return views
 }
@@ -324,7 +324,7 @@ func neededUntil(tasks []*task.Task, grace time.Duration, end time.Time) time.Ti
 }
 
 // writeReportKeys writes the first keys of a shuffler or an analyzer.
-func writeReportKeys(c Config, r RoleName, identity task.IdentityKey, now time.Time, random io.Reader) error {
+func writeReportKeys(c Config, r task.Role, identity task.IdentityKey, now time.Time, random io.Reader) error {
 	keys, err := newReportKeys(c, r, identity, random)
 	if err != nil {
 		return err

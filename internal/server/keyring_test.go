@@ -22,7 +22,7 @@ func newKeyring(t *testing.T) *roleKeys[*esa.PrivateKey] {
 	}
 	day := Duration(24 * time.Hour)
 	c := Config{Keys: KeysConfig{Dir: t.TempDir(), KEMs: []string{"x25519", "p256"}, Lifetime: 7 * day, Overlap: day, Announce: day, Grace: day}}
-	k, err := newReportKeys(c, ShufflerRole, identity, rand.Reader)
+	k, err := newReportKeys(c, task.Shuffler, identity, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,13 +22,13 @@ func (s *Server) keys() []keyView {
 }
 
 // reportRing says of the keys in a file whether they are announced.
-func reportRing[K any](d *doctor, r RoleName, ring *keyring.Ring[K], now time.Time) {
+func reportRing[K any](d *doctor, r task.Role, ring *keyring.Ring[K], now time.Time) {
 	valid, all := len(ring.Offered(now)), len(ring.Keys())
 	if valid == 0 {
-		d.say(Warning, string(r)+" keys", "none is valid now; the server makes one when it starts")
+		d.say(Warning, r.String()+" keys", "none is valid now; the server makes one when it starts")
 		return
 	}
-	d.say(OK, string(r)+" keys", "%d valid, %d kept for what is not finished", valid, all-valid)
+	d.say(OK, r.String()+" keys", "%d valid, %d kept for what is not finished", valid, all-valid)
 }
 
 // collectorKeys checks the collector's key file.
@@ -46,7 +46,7 @@ func (d *doctor) collectorKeys() {
 		d.say(Failure, "collector keys", "%v", err)
 		return
 	}
-	reportRing(d, CollectorRole, keys.ring, d.o.Clock.Now())
+	reportRing(d, task.Collector, keys.ring, d.o.Clock.Now())
 }
 
 const keyGauge = "shoal_" + keyFigure
@@ -59,17 +59,17 @@ func (d *doctor) rotation(ctx context.Context) {
 		d.say(Warning, "key rotation", "the server does not answer at /metrics of ops.listen")
 		return
 	}
-	left := map[RoleName]time.Duration{}
+	left := map[string]time.Duration{} // by the word of a role
 	for line := range strings.Lines(string(body)) {
 		var role string
 		var seconds float64
 		if _, err := fmt.Sscanf(line, keyGauge+"{role=%q} %g", &role, &seconds); err == nil {
-			left[RoleName(role)] = time.Duration(seconds * float64(time.Second))
+			left[role] = time.Duration(seconds * float64(time.Second))
 		}
 	}
 	for _, r := range d.config.rotates() {
-		check := string(r) + " key rotation"
-		got, ok := left[r]
+		check := r.String() + " key rotation"
+		got, ok := left[r.String()]
 		switch least := d.config.Keys.Overlap.D() - 3*d.config.Batches.Tick.D(); {
 		case !ok:
 			d.say(Failure, check, "the server has no gauge %s for the role", keyGauge)

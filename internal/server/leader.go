@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/internal/store/postgres"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A leaderStore is what a leader needs of a database.
@@ -27,7 +28,7 @@ type leaderStore interface {
 }
 
 func (s *Server) openLeader(ctx context.Context) (role, error) {
-	a := s.newAggregator(LeaderRole)
+	a := s.newAggregator(task.Leader)
 	if err := a.startLeader(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -52,12 +53,12 @@ func (a *aggregator) startLeader(ctx context.Context) error {
 		return err
 	}
 	l, err := leader.New(ctx, leader.Config{
-		Store: store, Node: s.config.Aggregates.Node, Ledgers: ledgers, Registry: a.registry, FS: s.o.FS, Dir: filepath.Join(s.config.Data, string(LeaderRole)),
+		Store: store, Node: s.config.Aggregates.Node, Ledgers: ledgers, Registry: a.registry, FS: s.o.FS, Dir: filepath.Join(s.config.Data, task.Leader.String()),
 		Clock: s.o.Clock, Rand: s.o.Rand, Client: s.o.Client, Workers: s.config.Batches.Workers, LogAge: a.logAge(),
 		LeaseTime: s.config.Leader.LeaseTime.D(), FirstPause: s.config.Leader.FirstPause.D(), LongPause: s.config.Leader.LongestPause.D(),
 		CollectionTimeout: s.config.Leader.CollectionTimeout.D(), JobReports: s.config.Leader.JobReports,
 		OpenAtUpload: s.config.Leader.OpenAtUpload, Withdrawn: a.withdrawn,
-		Metrics: leaderMetrics{s.metrics}, Lost: s.lost(LeaderRole), Failed: func(err error) { s.failed("leader", err) },
+		Metrics: leaderMetrics{s.metrics}, Lost: s.lost(task.Leader), Failed: func(err error) { s.failed("leader", err) },
 	})
 	if errors.Is(err, leader.ErrHeld) {
 		return fmt.Errorf("aggregates.node: %w: give each server that shares the database a name of its own, or wait", err)
@@ -80,7 +81,7 @@ func openLeaderStore(ctx context.Context, c Config) (leaderStore, error) {
 	if c.Aggregates.Postgres != "" {
 		return postgres.OpenLeader(ctx, c.Aggregates.Postgres)
 	}
-	return sqlite.OpenLeader(ctx, c.aggregatorStore(LeaderRole))
+	return sqlite.OpenLeader(ctx, c.aggregatorStore(task.Leader))
 }
 
 // How long a helper may not answer before it is logged, and how often it is.
@@ -120,7 +121,7 @@ func leaderReason(now time.Time, st leader.Status, err error) string {
 	case st.Node.Err != nil && !now.Before(st.Node.Until):
 		return fmt.Sprintf(whyLeaseGone, st.Node.Name)
 	case err != nil:
-		return fmt.Sprintf(whyStore, LeaderRole)
+		return fmt.Sprintf(whyStore, task.Leader)
 	case st.ClockUnsure:
 		return whyLeaderTime
 	}
@@ -233,7 +234,7 @@ func (h *Health) ofNodes(now time.Time, st leader.Status) {
 	h.figure("node_wait_seconds", longest.Seconds())
 }
 
-const leaderLabel = string(LeaderRole)
+const leaderLabel = "leader"
 
 // leaderMetrics counts what a leader reports.
 type leaderMetrics struct{ m *metrics }

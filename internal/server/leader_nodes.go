@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/dap/leader"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // errNoLeader is returned if an organisation does not play the leader's part.
@@ -17,14 +18,14 @@ var errNoLeader = errors.New("this organisation is no leader: its roles do not n
 // withLeaderStore calls do with the store of the configured leader, beside the
 // servers that use it. It does not make one.
 func withLeaderStore(ctx context.Context, c Config, do func(leader.Store) error) error {
-	if !c.Has(LeaderRole) {
+	if !c.Has(task.Leader) {
 		return errNoLeader
 	}
 	if c.Aggregates.Postgres == "" {
-		if there, err := hasStore(c.aggregatorStore(LeaderRole)); err != nil {
+		if there, err := hasStore(c.aggregatorStore(task.Leader)); err != nil {
 			return err
 		} else if !there {
-			return fmt.Errorf("the leader has no store yet: %s is missing", c.aggregatorStore(LeaderRole))
+			return fmt.Errorf("the leader has no store yet: %s is missing", c.aggregatorStore(task.Leader))
 		}
 	}
 	store, err := openLeaderStore(ctx, c)

@@ -22,6 +22,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // TestErrorLog: the messages of net/http about a connection name the peer; the log
@@ -110,7 +112,7 @@ func TestPeerCAFile(t *testing.T) {
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile, pool := certificate(t, dir)
-	file, _, err := Init(filepath.Join(dir, "org"), Organisation{Name: "One", Roles: []RoleName{ShufflerRole}, URL: "https://127.0.0.1", CertFile: certFile, KeyFile: keyFile}, time.Now(), nil)
+	file, _, err := Init(filepath.Join(dir, "org"), Organisation{Name: "One", Roles: []task.Role{task.Shuffler}, URL: "https://127.0.0.1", CertFile: certFile, KeyFile: keyFile}, time.Now(), nil)
 	must(t, err)
 	c, err := Load(file)
 	must(t, err)

@@ -9,14 +9,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shoal-project/shoal/internal/loss"
+	"github.com/shoal-project/shoal/metric/task"
 )
+
+// ownerOf returns the word by which losses name a role, 0 being that of no role.
+func ownerOf(r task.Role) string {
+	if r == 0 {
+		return "server"
+	}
+	return r.String()
+}
 
 // lost returns what a role calls when reports that were acknowledged are lost. What
 // is not known yet becomes a log line here; gauges, readiness and doctor read the
 // list.
-func (s *Server) lost(r RoleName) func(loss.Loss) {
+func (s *Server) lost(r task.Role) func(loss.Loss) {
 	return func(l loss.Loss) {
-		l.Role = string(r)
+		l.Role = ownerOf(r)
 		fresh, err := s.losses.Add(l)
 		if err != nil {
 			s.failed("losses", err)
@@ -126,7 +135,7 @@ func DiscardOrphans(ctx context.Context, c Config, o Options) ([]string, error) 
 			if l.Cause != loss.Orphaned {
 				continue
 			}
-			l.Role = string(r.Name())
+			l.Role = r.Name().String()
 			if err := r.Discard(ctx, l.Place); err != nil {
 				errs = append(errs, err)
 				continue

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/loss"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // TestLeaderLosses damages the logs of a leader: every loss is a log line, a gauge, a
@@ -82,7 +83,7 @@ func TestGivenUp(t *testing.T) {
 	w.a.start()
 	enter := func(reports int64) {
 		st := leader.Status{Lost: map[leader.LossCause]int64{leader.LostExpired: reports}}
-		w.a.server.enterLosses(LeaderRole, leaderHealth(w.clock.Now(), st, nil).Losses)
+		w.a.server.enterLosses(task.Leader, leaderHealth(w.clock.Now(), st, nil).Losses)
 	}
 	for _, all := range []int64{7, 7, 9} {
 		enter(all)

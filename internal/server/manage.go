@@ -124,7 +124,7 @@ func (s *Server) TaskState(ctx context.Context, t Task) string {
 	if !t.Until.IsZero() {
 		return "withdrawn: no bundle names it, reports that it has taken are processed until " + t.Until.UTC().Format(time.DateOnly)
 	}
-	if r, ok := s.role(nameOf(t.Role())).(stater); ok {
+	if r, ok := s.role(t.Role()).(stater); ok {
 		return r.TaskState(ctx, t)
 	}
 	return stateServed
@@ -163,7 +163,7 @@ func (s *Server) releasing(w http.ResponseWriter, r *http.Request) (Task, bool) 
 	if !ok {
 		return t, false
 	}
-	if o, ok := s.Find(t.ID, CollectorRole); ok {
+	if o, ok := s.Find(t.ID, task.Collector); ok {
 		return o, true
 	}
 	return t, true
@@ -217,7 +217,7 @@ func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
 	}
 	before := s.setRegistry(next)
 	for _, h := range rolesOf[*crowdHost](s) {
-		if !slices.ContainsFunc(added, func(t Task) bool { return nameOf(t.Role()) == h.role }) {
+		if !slices.ContainsFunc(added, func(t Task) bool { return t.Role() == h.role }) {
 			continue
 		}
 		if err := h.replace(r.Context(), s.tasksOf(h.role)); err != nil {
@@ -360,7 +360,7 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 		}
 		return p.newest(s.withUnreleased(t, p, entries, stated, views)), nil
 	}
-	if m := s.crowdHost(ShufflerRole).shuffler(); m != nil {
+	if m := s.crowdHost(task.Shuffler).shuffler(); m != nil {
 		for _, b := range m.LiveOf(t.ID) {
 			view(b.Epoch, b.State.String(), nil)
 		}
@@ -371,7 +371,7 @@ func (s *Server) batches(ctx context.Context, t Task, p page) ([]batchView, erro
 // Tables returns what the organisation has released as an analyzer, or nil if
 // it is not one.
 func (s *Server) Tables() *analyzer.Tables {
-	h := s.crowdHost(AnalyzerRole)
+	h := s.crowdHost(task.Analyzer)
 	if h == nil {
 		return nil
 	}

@@ -17,7 +17,7 @@ func (s *Server) postDisable(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	a, ok := s.role(nameOf(t.Role())).(*aggregator)
+	a, ok := s.role(t.Role()).(*aggregator)
 	if !ok {
 		problems.refused.Because("Only a leader or a helper can end a task before its time. A task of another role ends when its bundle is removed from tasks.bundles.").Write(w, 0)
 		return

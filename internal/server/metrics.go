@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // metrics are the numbers of operation. Their labels come from fixed lists
@@ -41,7 +43,7 @@ type metrics struct {
 
 // A shownFigure is a figure that is set.
 type shownFigure struct {
-	role         RoleName
+	role         task.Role
 	gauge, state string
 }
 
@@ -124,7 +126,7 @@ func newMetrics() *metrics {
 
 // show sets the figures of a role and, if these are all that it has, removes others that
 // it gave before.
-func (m *metrics) show(r RoleName, all []Figure, complete bool) {
+func (m *metrics) show(r task.Role, all []Figure, complete bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := make(map[shownFigure]bool, len(all))
@@ -143,9 +145,9 @@ func (m *metrics) show(r RoleName, all []Figure, complete bool) {
 
 func (f shownFigure) labels() []string {
 	if f.state == "" {
-		return []string{string(f.role)}
+		return []string{f.role.String()}
 	}
-	return []string{string(f.role), f.state}
+	return []string{f.role.String(), f.state}
 }
 
 func (m *metrics) handler() http.Handler {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shoal-project/shoal/internal/problem"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // obliviousCounts is a collector of what relay and gateway count by themselves, so that
@@ -19,12 +20,12 @@ type obliviousCounts struct {
 }
 
 type obliviousSource struct {
-	role   RoleName
+	role   task.Role
 	counts func() map[string]uint64
 }
 
 // add adds a source of counts by outcome.
-func (c *obliviousCounts) add(r RoleName, counts func() map[string]uint64) {
+func (c *obliviousCounts) add(r task.Role, counts func() map[string]uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sources = append(c.sources, obliviousSource{r, counts})
@@ -39,7 +40,7 @@ func (c *obliviousCounts) Collect(all chan<- prometheus.Metric) {
 	defer c.mu.Unlock()
 	for _, s := range c.sources {
 		for outcome, n := range s.counts() {
-			all <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n), string(s.role), outcomeLabel(outcome))
+			all <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n), s.role.String(), outcomeLabel(outcome))
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // Mutual TLS of the aggregate route: what only other organisations ask of a leader
@@ -22,19 +24,19 @@ func (c Config) validateMutual() error {
 	if (t.ClientCertFile == "") != (t.ClientKeyFile == "") {
 		return errors.New("tls: client_cert_file and client_key_file belong together")
 	}
-	if t.ClientCertFile != "" && !c.Has(LeaderRole) && !c.Has(CollectorRole) {
+	if t.ClientCertFile != "" && !c.Has(task.Leader) && !c.Has(task.Collector) {
 		return errors.New("tls.client_cert_file: only a leader or a collector has somebody to show it to")
 	}
 	switch {
 	case t.ClientCAFile == "":
 		return nil
-	case !c.Has(LeaderRole) && !c.Has(HelperRole):
+	case !c.Has(task.Leader) && !c.Has(task.Helper):
 		return errors.New("tls.client_ca_file: only a leader or a helper asks for client certificates")
 	case c.BehindProxy:
 		return errors.New("tls.client_ca_file: behind_proxy: the proxy ends TLS, so only the proxy can ask for client certificates")
 	case !t.Enabled():
 		return errors.New("tls.client_ca_file: the public listener has no TLS: set tls.cert_file and tls.key_file, or tls.acme")
-	case c.Has(LeaderRole) && c.Has(CollectorRole) && t.ClientCertFile == "":
+	case c.Has(task.Leader) && c.Has(task.Collector) && t.ClientCertFile == "":
 		return errors.New("tls.client_ca_file: the leader would refuse this organisation's own collector: set tls.client_cert_file and tls.client_key_file")
 	}
 	return nil
@@ -173,7 +175,7 @@ func (c Config) client() (*http.Client, error) {
 // clientCertificates reports whether mutual TLS is on, in either direction.
 func (d *doctor) clientCertificates() {
 	c := d.config
-	if c.Has(LeaderRole) || c.Has(HelperRole) {
+	if c.Has(task.Leader) || c.Has(task.Helper) {
 		const check = "client certificates"
 		if c.TLS.ClientCAFile == "" {
 			d.say(OK, check, "not asked for: other organisations are known by their tokens")
@@ -186,7 +188,7 @@ func (d *doctor) clientCertificates() {
 		_, err := c.peerCAs()
 		d.verdict("authorities of peers", err, "those of the system and of %s", c.TLS.PeerCAFile)
 	}
-	if !c.Has(LeaderRole) && !c.Has(CollectorRole) {
+	if !c.Has(task.Leader) && !c.Has(task.Collector) {
 		return
 	}
 	const check = "own client certificate"

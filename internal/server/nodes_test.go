@@ -20,6 +20,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // edit adds lines to an organisation's configuration.
@@ -36,7 +37,7 @@ func (o *org) edit(format string, args ...any) {
 
 // twin returns a second server of an organisation, with the same keys and tasks,
 // data of its own, and only the organisation's first role.
-func (o *org) twin(first RoleName, others ...RoleName) *org {
+func (o *org) twin(first task.Role, others ...task.Role) *org {
 	t := o.w.t
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -68,7 +69,7 @@ func (o *org) twin(first RoleName, others ...RoleName) *org {
 	}
 	text := strings.Replace(string(b), fmt.Sprintf("listen: %q", o.address), fmt.Sprintf("listen: %q", twin.address), 1)
 	for _, r := range others {
-		text = strings.Replace(text, "\n  - "+string(r), "", 1)
+		text = strings.Replace(text, "\n  - "+r.String(), "", 1)
 	}
 	text = regexp.MustCompile(`(?m)^console:\n  listen: .*\n`).ReplaceAllString(text, "") // a leader alone has none
 	if !strings.Contains(text, twin.address) || !strings.Contains(text, "\n  - "+string(first)) {
@@ -103,7 +104,7 @@ func TestNodesShareADatabase(t *testing.T) {
 	leaders, helpers := postgrestest.Schema(t), postgrestest.Schema(t)
 	w := newAggregateWorld(t)
 	w.pair()
-	second, secondHelper := w.a.twin(LeaderRole, CollectorRole), w.b.twin(HelperRole)
+	second, secondHelper := w.a.twin(task.Leader, task.Collector), w.b.twin(task.Helper)
 	w.a.edit("aggregates: {postgres: %q, node: one}", leaders)
 	second.edit("aggregates: {postgres: %q, node: two}", leaders)
 	for _, o := range []*org{w.b, secondHelper} {
@@ -156,7 +157,7 @@ func TestNodesShareADatabase(t *testing.T) {
 		}
 	}
 	// A third server with a name that is taken does not start.
-	third := w.a.twin(LeaderRole, CollectorRole)
+	third := w.a.twin(task.Leader, task.Collector)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if s, err := New(ctx, third.config(), Options{Clock: w.clock, Manual: true}); err == nil || !errors.Is(err, leader.ErrHeld) || !strings.Contains(err.Error(), "until ") {

@@ -59,7 +59,7 @@ func (s *Server) collectorKey(ctx context.Context, p task.Party, known *pairing.
 	if err != nil {
 		return dap.HpkeConfig{}, false, fmt.Errorf("the collector's keys: %w", err)
 	}
-	own := s.config.Has(CollectorRole) && bytes.Equal(p.Identity, s.collector.Public())
+	own := s.config.Has(task.Collector) && bytes.Equal(p.Identity, s.collector.Public())
 	config := card
 	if !own {
 		p.URL = cmp.Or(p.URL, known.URL) // a task need not have it

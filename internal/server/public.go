@@ -170,7 +170,7 @@ func (s *Server) task(id task.ID) (Task, bool) {
 }
 
 // Find finds a task in which the organisation plays a role.
-func (s *Server) Find(id task.ID, r RoleName) (Task, bool) {
+func (s *Server) Find(id task.ID, r task.Role) (Task, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first, ok := s.registry.byID[id]
@@ -178,7 +178,7 @@ func (s *Server) Find(id task.ID, r RoleName) (Task, bool) {
 		return Task{}, false
 	}
 	for hop, party := range s.registry.tasks[first].Task.Hops {
-		if nameOf(party.Role) != r {
+		if party.Role != r {
 			continue
 		}
 		if i, ok := s.registry.places[place{id, hop}]; ok {

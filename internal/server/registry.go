@@ -139,7 +139,7 @@ func (r *registry) nothing(bundle []byte, now time.Time) string {
 
 // warnings lists what of the configuration serves nothing.
 func (r *registry) warnings() []string {
-	if len(r.tasks) > 0 || r.config.Has(RelayRole) { // which knows of none
+	if len(r.tasks) > 0 || r.config.Has(task.Relay) { // which knows of none
 		return r.useless
 	}
 	return append(slices.Clone(r.useless), "no task is served: list bundles under tasks.bundles and their owners under tasks.owners, or use \"shoal task add\"")
@@ -292,7 +292,7 @@ func (r *registry) hopsOf(t *task.Task) ([]int, error) {
 		return nil, errNotOurs
 	}
 	for _, i := range at {
-		if role := nameOf(t.Hops[i].Role); !r.config.Has(role) {
+		if role := t.Hops[i].Role; !r.config.Has(role) {
 			return nil, fmt.Errorf("it wants this organisation as %s, which is not among roles", role)
 		}
 	}
@@ -330,7 +330,7 @@ func readRegistry(c Config, now time.Time) (*registry, error) {
 		return nil, err
 	}
 	var collector ed25519.PublicKey
-	if c.Has(CollectorRole) {
+	if c.Has(task.Collector) {
 		key, err := LoadIdentity(c.collectorIdentityPath())
 		if err != nil {
 			return nil, err

@@ -43,7 +43,7 @@ func (c *RelayConfig) withDefaults(behindProxy bool) {
 
 // validateRelay checks the role relay: it plays no other, and knows whom it forwards to.
 func (c Config) validateRelay() error {
-	if !c.Has(RelayRole) {
+	if !c.Has(task.Relay) {
 		if n := c.Relay.Issuances; len(c.Relay.Parties) > 0 || n != 0 && n != relayIssuances {
 			return errors.New("relay: only a relay uses these keys")
 		}
@@ -112,7 +112,7 @@ func (c *RelayConfig) parties() ([]relay.Party, error) {
 }
 
 // witnessDir is where a relay keeps what it has signed.
-func (c Config) witnessDir() string { return filepath.Join(c.Data, string(RelayRole), "witness") }
+func (c Config) witnessDir() string { return filepath.Join(c.Data, task.Relay.String(), "witness") }
 
 // A relayHost is the role relay at work.
 type relayHost struct {
@@ -142,7 +142,7 @@ func (s *Server) openRelay(context.Context) (role, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.metrics.oblivious.add(RelayRole, h.relay.Counts)
+	s.metrics.oblivious.add(task.Relay, h.relay.Counts)
 	return h, nil
 }
 
@@ -155,7 +155,7 @@ func tlsOf(c *http.Client) *tls.Config {
 }
 
 // Name implements [role].
-func (h *relayHost) Name() RoleName { return RelayRole }
+func (h *relayHost) Name() task.Role { return task.Relay }
 
 // Run implements [role]: a relay does nothing by itself.
 func (h *relayHost) Run(ctx context.Context, _ func(error)) error {
@@ -216,7 +216,7 @@ func fromClients(s *Server, next http.HandlerFunc) http.HandlerFunc {
 // relays checks of a relay whether the parties answer, and of another organisation
 // whether the relays of its tasks forward to it.
 func (d *doctor) relays(ctx context.Context) {
-	if d.config.Has(RelayRole) {
+	if d.config.Has(task.Relay) {
 		d.relayParties(ctx)
 		return
 	}
@@ -260,18 +260,18 @@ func (d *doctor) relayParties(ctx context.Context) {
 }
 
 // rotates lists the roles that have keys.
-func (c Config) rotates() []RoleName {
-	if c.Has(RelayRole) {
+func (c Config) rotates() []task.Role {
+	if c.Has(task.Relay) {
 		return nil
 	}
 	all := slices.Clone(c.Roles)
 	if c.hasGateway() {
-		all = append(all, GatewayRole)
+		all = append(all, task.Gateway)
 	}
 	return all
 }
 
 // hasGateway reports whether clients send to the organisation, or take its keys.
 func (c Config) hasGateway() bool {
-	return c.Has(ShufflerRole) || c.Has(AnalyzerRole) || c.Has(LeaderRole) || c.Has(HelperRole)
+	return c.Has(task.Shuffler) || c.Has(task.Analyzer) || c.Has(task.Leader) || c.Has(task.Helper)
 }

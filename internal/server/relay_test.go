@@ -55,7 +55,7 @@ func (s *sockets) only(t *testing.T, address string) {
 // with it.
 func (w *world) relayed() *org {
 	w.t.Helper()
-	o := w.found(RelayRole)
+	o := w.found(task.Relay)
 	o.adjust = func(c *Config) {
 		c.Tasks.Bundles = nil
 		c.Relay.Parties = []RelayParty{{URL: w.a.url(), Identity: w.a.identity}, {URL: w.b.url(), Identity: w.b.identity}}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoal-project/shoal/internal/dap/tasks"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // Restore puts an organisation back from a backup into a folder that does not
@@ -148,10 +149,10 @@ func numbered(names []string, number string) string {
 }
 
 // role puts back the store of a role.
-func (r *restoring) role(ctx context.Context, role RoleName) error {
+func (r *restoring) role(ctx context.Context, role task.Role) error {
 	stored := filepath.Join(r.from, storesPart, storeName(role))
 	_, err := os.Stat(stored)
-	if role == ShufflerRole {
+	if role == task.Shuffler {
 		r.remark("shuffler: reports that waited when the data was lost are lost; it begins without batches")
 		return nil
 	}
@@ -166,10 +167,10 @@ func (r *restoring) role(ctx context.Context, role RoleName) error {
 		return err
 	}
 	switch role {
-	case AnalyzerRole:
+	case task.Analyzer:
 		r.remark("analyzer: results that were released after %s are not here", r.info.Made.Format(time.RFC3339))
 		return copyTo(r.config.analyzerStore(), stored)
-	case CollectorRole:
+	case task.Collector:
 		r.remark("collector: results that were released after %s are asked for again, and come if the leader still keeps them", r.info.Made.Format(time.RFC3339))
 		return copyTo(r.config.collectorStore(), stored)
 	}
@@ -182,7 +183,7 @@ func (r *restoring) role(ctx context.Context, role RoleName) error {
 
 // database puts tasks and keys into a database that has none. One that has some is
 // newer than the backup, and stays as it is.
-func (r *restoring) database(ctx context.Context, role RoleName, stored string) error {
+func (r *restoring) database(ctx context.Context, role task.Role, stored string) error {
 	whole := filepath.Join(r.config.Data, "restoring.db") // opening may bring it up to date
 	defer removeStore(whole)
 	if err := sqlite.Snapshot(ctx, stored, whole); err != nil {
@@ -225,7 +226,7 @@ func (r *restoring) marker() error {
 	if err != nil {
 		return fmt.Errorf("the list of data: %w", err)
 	}
-	kept := []string{storeHolding(AnalyzerRole), storeHolding(CollectorRole), "folder of analyzer", "folder of collector", "folder of tasks"}
+	kept := []string{storeHolding(task.Analyzer), storeHolding(task.Collector), "folder of analyzer", "folder of collector", "folder of tasks"}
 	for holding := range d.Data {
 		if !slices.Contains(kept, holding) {
 			delete(d.Data, holding)

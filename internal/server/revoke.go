@@ -28,7 +28,7 @@ func (a *aggregator) revoke(ctx context.Context, t Task) error {
 	}
 	party, role := t.Task.Collector(), task.Collector
 	tokens := func(e *tasks.Entry) *[]auth.Hash { return &e.CollectorTokens }
-	if a.role == HelperRole {
+	if a.role == task.Helper {
 		party, role = t.Task.Leader(), task.Leader
 		tokens = func(e *tasks.Entry) *[]auth.Hash { return &e.Inbound }
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // A role is one of the parts that the organisation plays, at work. The server knows
@@ -16,7 +18,7 @@ import (
 // The documentation of the package describes how to add one.
 type role interface {
 	// Name is the role as the configuration names it.
-	Name() RoleName
+	Name() task.Role
 	// Run does the role's periodic work, whenever it is due, until ctx ends, and returns
 	// ctx's error. Failures do not end it; they are passed to report.
 	Run(ctx context.Context, report func(error)) error
@@ -69,22 +71,22 @@ type stater interface {
 // work at a tick, and are closed. If several roles of an organisation have a route,
 // the first decides on what is common to its requests.
 var roleTable = [...]struct {
-	name RoleName
+	name task.Role
 	open func(s *Server, ctx context.Context) (role, error)
 }{
-	{ShufflerRole, (*Server).openShuffler},
-	{AnalyzerRole, (*Server).openAnalyzer},
-	{LeaderRole, (*Server).openLeader},
-	{HelperRole, (*Server).openHelper},
-	{CollectorRole, (*Server).openCollector},
-	{RelayRole, (*Server).openRelay},
-	{GatewayRole, (*Server).openGateway}, // after those whose keys it announces
+	{task.Shuffler, (*Server).openShuffler},
+	{task.Analyzer, (*Server).openAnalyzer},
+	{task.Leader, (*Server).openLeader},
+	{task.Helper, (*Server).openHelper},
+	{task.Collector, (*Server).openCollector},
+	{task.Relay, (*Server).openRelay},
+	{task.Gateway, (*Server).openGateway}, // after those whose keys it announces
 }
 
 // openRoles opens the roles of the configuration.
 func (s *Server) openRoles(ctx context.Context) error {
 	for _, r := range roleTable {
-		if !s.config.Has(r.name) && (r.name != GatewayRole || !s.config.hasGateway()) {
+		if !s.config.Has(r.name) && (r.name != task.Gateway || !s.config.hasGateway()) {
 			continue
 		}
 		opened, err := r.open(s, ctx)
@@ -120,7 +122,7 @@ func roleOf[T any](s *Server) T {
 }
 
 // role returns the role of a name, or nil.
-func (s *Server) role(name RoleName) role {
+func (s *Server) role(name task.Role) role {
 	i := slices.IndexFunc(s.roles, func(r role) bool { return r.Name() == name })
 	if i < 0 {
 		return nil
@@ -130,7 +132,7 @@ func (s *Server) role(name RoleName) role {
 
 // runRole runs a role until ctx ends.
 func (s *Server) runRole(ctx context.Context, r role) error {
-	err := r.Run(ctx, func(err error) { s.failed(string(r.Name()), err) })
+	err := r.Run(ctx, func(err error) { s.failed(r.Name().String(), err) })
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -144,7 +146,7 @@ func (s *Server) syncRoles(ctx context.Context) {
 	for _, r := range s.roles {
 		if t, ok := r.(syncer); ok {
 			if err := t.Sync(ctx); err != nil && ctx.Err() == nil {
-				s.failed(string(r.Name())+" tasks and keys", err)
+				s.failed(r.Name().String()+" tasks and keys", err)
 			}
 		}
 	}
@@ -159,7 +161,7 @@ func (s *Server) tickRoles(ctx context.Context) error {
 			continue
 		}
 		if err := t.Tick(ctx); err != nil {
-			s.noticeDamage(string(r.Name()), err)
+			s.noticeDamage(r.Name().String(), err)
 			errs = append(errs, fmt.Errorf("%s: %w", r.Name(), err))
 		}
 	}

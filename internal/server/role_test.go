@@ -16,15 +16,16 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/loss"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // fakeRole is a role that has the health it is given.
 type fakeRole struct {
-	name   RoleName
+	name   task.Role
 	health func() Health
 }
 
-func (f *fakeRole) Name() RoleName                               { return f.name }
+func (f *fakeRole) Name() task.Role                              { return f.name }
 func (f *fakeRole) Run(ctx context.Context, _ func(error)) error { <-ctx.Done(); return ctx.Err() }
 func (f *fakeRole) Health(context.Context) Health                { return f.health() }
 func (f *fakeRole) Close() error                                 { return nil }
@@ -45,10 +46,10 @@ func shownBy(t *testing.T, now time.Time, health func(turn int) Health) shownHea
 	must(t, err)
 	s := &Server{
 		o:       Options{Clock: clock.NewVirtual(now), Logger: slog.New(slog.NewTextHandler(&log, nil))},
-		config:  Config{Data: t.TempDir(), Roles: []RoleName{LeaderRole}},
+		config:  Config{Data: t.TempDir(), Roles: []task.Role{task.Leader}},
 		metrics: newMetrics(), losses: list, noted: map[string]time.Time{}, counted: map[lossPlace]int64{},
 	}
-	s.roles = []role{&fakeRole{LeaderRole, func() Health { return health(turn) }}}
+	s.roles = []role{&fakeRole{task.Leader, func() Health { return health(turn) }}}
 	for turn = range 2 {
 		s.refresh(t.Context())
 	}
@@ -118,12 +119,12 @@ func TestHealthIsShown(t *testing.T) {
 
 // TestRoleTable: every role of the configuration can be opened, in one order.
 func TestRoleTable(t *testing.T) {
-	var names []RoleName
+	var names []task.Role
 	for _, r := range roleTable {
 		names = append(names, r.name)
 	}
-	if !slices.Equal(names, append(slices.Clone(roleNames), GatewayRole)) {
-		t.Errorf("roleTable has %v, the configuration %v", names, roleNames)
+	if !slices.Equal(names, append(slices.Clone(roles), task.Gateway)) {
+		t.Errorf("roleTable has %v, the configuration %v", names, roles)
 	}
 }
 

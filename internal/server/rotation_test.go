@@ -14,6 +14,7 @@ import (
 
 	"github.com/shoal-project/shoal/dap/client"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // shortKeys lets keys live for three hours.
@@ -162,7 +163,7 @@ func TestKeysRotateInEachRole(t *testing.T) {
 	}
 	for role, ids := range seen {
 		most := 8
-		if role == string(GatewayRole) { // each of the two has one
+		if role == task.Gateway.String() { // each of the two has one
 			most *= 2
 		}
 		if n := len(ids); n < 4 || n > most {
@@ -239,7 +240,7 @@ func TestCollectorKeysOfTheVersionBefore(t *testing.T) {
 	w := newAggregateWorld(t)
 	c := w.a.config()
 	file := fmt.Sprintf("# Report keys of one role. Written by shoal; keep secret, do not edit.\n%s %d\n", text, noon.AddDate(0, -3, 0).Unix())
-	must(t, os.WriteFile(c.roleKeysPath(CollectorRole), []byte(file), 0o600))
+	must(t, os.WriteFile(c.roleKeysPath(task.Collector), []byte(file), 0o600))
 	w.pair()
 	w.a.start()
 	must(t, w.tick(w.a))
@@ -252,7 +253,7 @@ func TestCollectorKeysOfTheVersionBefore(t *testing.T) {
 	if !slices.Equal(states, []string{"expired", "active"}) {
 		t.Errorf("keys are %v, want the old one, which is kept, and a new one", states)
 	}
-	b, err := os.ReadFile(c.roleKeysPath(CollectorRole))
+	b, err := os.ReadFile(c.roleKeysPath(task.Collector))
 	must(t, err)
 	if strings.Contains(string(b), "shoal-dap-key:") || strings.Count(string(b), "shoal-hpke-key:") != 2 {
 		t.Errorf("the file holds %d lines of the present form", strings.Count(string(b), "shoal-hpke-key:"))
@@ -282,7 +283,7 @@ func TestKeyGauges(t *testing.T) {
 					found[f.Check] = f
 				}
 				for _, r := range c.Roles {
-					if f := found[string(r)+" key rotation"]; f.Level != want {
+					if f := found[r.String()+" key rotation"]; f.Level != want {
 						t.Errorf("%s: %+v, want %s", r, f, want)
 					}
 				}

@@ -208,7 +208,7 @@ func (s *Server) open(ctx context.Context) error {
 }
 
 func (s *Server) collectorPublic() ed25519.PublicKey {
-	if !s.config.Has(CollectorRole) {
+	if !s.config.Has(task.Collector) {
 		return nil
 	}
 	return s.collector.Public()
@@ -231,7 +231,7 @@ func (s *Server) openKeys() error {
 // openPairings reads what was agreed with other organisations.
 func (s *Server) openPairings() error {
 	var err error
-	if s.config.Has(CollectorRole) {
+	if s.config.Has(task.Collector) {
 		if s.collector, err = LoadIdentity(s.config.collectorIdentityPath()); err != nil {
 			return err
 		}
@@ -295,7 +295,7 @@ func (s *Server) openData(ctx context.Context) error {
 }
 
 // tasksOf returns the tasks in which the organisation plays role r.
-func (s *Server) tasksOf(r RoleName) []*task.Task {
+func (s *Server) tasksOf(r task.Role) []*task.Task {
 	var tasks []*task.Task
 	for _, t := range s.tasksWith(r) {
 		tasks = append(tasks, t.Task)
@@ -304,8 +304,8 @@ func (s *Server) tasksOf(r RoleName) []*task.Task {
 }
 
 // tasksWith is tasksOf with all that is known of the tasks.
-func (s *Server) tasksWith(r RoleName) []Task {
-	return slices.DeleteFunc(s.Tasks(), func(t Task) bool { return nameOf(t.Role()) != r })
+func (s *Server) tasksWith(r task.Role) []Task {
+	return slices.DeleteFunc(s.Tasks(), func(t Task) bool { return t.Role() != r })
 }
 
 // Tasks returns the tasks that are served, in the order of their admission.
@@ -381,7 +381,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, l := range s.listeners {
 		logger := s.o.Logger
-		if s.config.Has(RelayRole) { // it logs nothing about connections of clients
+		if s.config.Has(task.Relay) { // it logs nothing about connections of clients
 			logger = slog.New(slog.DiscardHandler)
 		}
 		h := newHTTP(l.h, logger, s.metrics)

@@ -14,7 +14,7 @@ import (
 )
 
 func (s *Server) openShuffler(ctx context.Context) (role, error) {
-	h, err := s.newCrowdHost(ShufflerRole)
+	h, err := s.newCrowdHost(task.Shuffler)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (s *Server) newShuffler(ctx context.Context, h *crowdHost, store shuffler.S
 		Store:  store, FS: s.o.FS, Dir: filepath.Join(h.dir, "batches"), Engine: h.engine,
 		Clock: s.o.Clock, Rand: s.o.Rand, Identity: s.identity, Keys: keys, Tasks: tasks, Client: s.o.Client,
 		MaxReports: s.config.Intake.MaxBatchReports, MaxHandOver: int64(s.config.Batches.MaxBytes),
-		Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics, s.shufflerBatch}, Lost: s.lost(ShufflerRole), Withdrawn: s.takesNoReports,
+		Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics, s.shufflerBatch}, Lost: s.lost(task.Shuffler), Withdrawn: s.takesNoReports,
 		Since: s.restored,
 	})
 }
@@ -104,7 +104,7 @@ type shufflerMetrics struct {
 	batch func(shuffler.State) // called for each batch
 }
 
-const shufflerLabel = string(ShufflerRole)
+const shufflerLabel = "shuffler"
 
 // Report counts one report at intake.
 func (s shufflerMetrics) Report(o shuffler.Outcome) {
@@ -145,8 +145,8 @@ func (s shufflerMetrics) Took(d time.Duration) {
 func (s *Server) shufflerBatch(state shuffler.State) {
 	switch state {
 	case shuffler.Delivered:
-		s.o.Logger.Info("a batch was handed over", "role", ShufflerRole)
+		s.o.Logger.Info("a batch was handed over", "role", task.Shuffler)
 	case shuffler.Discarded:
-		s.o.Logger.Info("a batch was too small and is destroyed", "role", ShufflerRole)
+		s.o.Logger.Info("a batch was too small and is destroyed", "role", task.Shuffler)
 	}
 }

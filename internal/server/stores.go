@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/leader"
 	"github.com/shoal-project/shoal/internal/loss"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // setDamagedAside inspects the databases of all roles. A damaged one is a loss, and
@@ -64,7 +65,7 @@ func hasStore(name string) (bool, error) {
 
 // confirm checks that a store is the one that the organisation has had. Another one
 // that is accepted is a loss of what was in the first.
-func (s *Server) confirm(ctx context.Context, r RoleName, store identified) error {
+func (s *Server) confirm(ctx context.Context, r task.Role, store identified) error {
 	other, err := s.data.confirm(ctx, r, store)
 	if err != nil || !other || s.gaveUp(storeHolding(r)) {
 		return err
@@ -72,7 +73,7 @@ func (s *Server) confirm(ctx context.Context, r RoleName, store identified) erro
 	if err := s.openRestored(true); err != nil { // what was in the former one is not known
 		return err
 	}
-	s.lost(r)(loss.Loss{Cause: loss.Missing, Place: string(r) + ".db", Detail: "the store is another one than before, and the server was started with --new-data: reports in the former one are not counted"})
+	s.lost(r)(loss.Loss{Cause: loss.Missing, Place: r.String() + ".db", Detail: "the store is another one than before, and the server was started with --new-data: reports in the former one are not counted"})
 	return nil
 }
 
@@ -82,9 +83,9 @@ func (s *Server) gaveUp(name string) bool {
 }
 
 // storeDamaged enters the database of a role into the list of losses.
-func (s *Server) storeDamaged(r RoleName, err error) {
+func (s *Server) storeDamaged(r task.Role, err error) {
 	s.lost(r)(loss.Loss{
-		Cause: loss.Damaged, Place: string(r) + ".db",
+		Cause: loss.Damaged, Place: ownerOf(r) + ".db",
 		Detail: err.Error() + ": stop the server and restore a backup, or start it with --new-data, which sets the store aside",
 	})
 }
@@ -95,15 +96,11 @@ func (s *Server) giveUp(gone []missingHolding) {
 	for _, g := range gone {
 		s.o.Logger.Warn("data is missing and given up, as --new-data demands; reports in it are not counted", "missing", g.what)
 		l := loss.Loss{Cause: loss.Missing, Place: filepath.Base(g.path), Detail: "it was missing, and the server was started with --new-data: reports in it are not counted"}
-		if g.role == "" {
+		if g.role == 0 {
 			l.Detail = "it was missing, and the server was started with --new-data: tasks that were added by the management API must be added again"
 		}
 		s.gone = append(s.gone, g.holding)
-		r := g.role
-		if r == "" {
-			r = "server"
-		}
-		s.lost(r)(l)
+		s.lost(g.role)(l)
 	}
 }
 
@@ -114,9 +111,10 @@ func (s *Server) noticeDamage(stage string, err error) {
 		return
 	}
 	name, _, _ := strings.Cut(stage, " ")
-	r := RoleName(name)
-	if !s.config.Has(r) {
-		r = "server"
+	i := slices.IndexFunc(s.config.Roles, func(r task.Role) bool { return r.String() == name })
+	var r task.Role // 0: the stage is that of no role
+	if i >= 0 {
+		r = s.config.Roles[i]
 	}
 	s.storeDamaged(r, err)
 }
@@ -125,7 +123,7 @@ func (s *Server) noticeDamage(stage string, err error) {
 // up. They are in the counters of dropped reports, too.
 func (s *Server) dropNode(ctx context.Context, store leader.Store) error {
 	node := s.config.Aggregates.Node
-	if !s.gaveUp(leaderFolder(node)) || s.gaveUp(storeHolding(LeaderRole)) {
+	if !s.gaveUp(leaderFolder(node)) || s.gaveUp(storeHolding(task.Leader)) {
 		return nil
 	}
 	d, err := store.DropNode(ctx, node, s.o.Clock.Now())

@@ -139,10 +139,7 @@ func harmStore(t *testing.T, w *world, o *org, h holding, harm harm) {
 		}
 	}()
 	w.t, w.log = t, &buffer{}
-	role := string(h.role)
-	if role == "" {
-		role = "server"
-	}
+	role := ownerOf(h.role)
 	harm.do(t, h.path)
 	_, err := o.open()
 	if err == nil || !strings.Contains(err.Error(), h.path) || !strings.Contains(err.Error(), "--new-data") || !strings.Contains(err.Error(), "estore a backup") {

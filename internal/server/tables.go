@@ -11,13 +11,14 @@ import (
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/internal/store/sqlite"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // analyzerStore and analyzerDir are where an analyzer keeps its catalogue and
 // its tables.
 func (c Config) analyzerStore() string { return filepath.Join(c.Data, "analyzer.db") }
 
-func (c Config) analyzerDir() string { return filepath.Join(c.Data, string(AnalyzerRole), "batches") }
+func (c Config) analyzerDir() string { return filepath.Join(c.Data, task.Analyzer.String(), "batches") }
 
 // OpenTables gives read access to what an analyzer and a collector have released,
 // beside a running server or without one. Call done after use.
@@ -50,8 +51,8 @@ func OpenTables(ctx context.Context, c Config) (release.Catalogue, func() error,
 var errNotRun = errors.New("the server has not run yet")
 
 // openTablesOf opens what one role has released, nil if the role releases nothing.
-func openTablesOf(ctx context.Context, c Config, r RoleName) (release.Catalogue, func() error, error) {
-	name := map[RoleName]string{AnalyzerRole: c.analyzerStore(), CollectorRole: c.collectorStore()}[r]
+func openTablesOf(ctx context.Context, c Config, r task.Role) (release.Catalogue, func() error, error) {
+	name := map[task.Role]string{task.Analyzer: c.analyzerStore(), task.Collector: c.collectorStore()}[r]
 	if name == "" {
 		return nil, nil, nil
 	}
@@ -60,7 +61,7 @@ func openTablesOf(ctx context.Context, c Config, r RoleName) (release.Catalogue,
 	} else if !there {
 		return nil, nil, fmt.Errorf("%s is missing: %w", name, errNotRun)
 	}
-	if r == CollectorRole {
+	if r == task.Collector {
 		store, err := sqlite.OpenCollector(ctx, name)
 		if err != nil {
 			return nil, nil, err

@@ -147,7 +147,7 @@ func TestOrphans(t *testing.T) {
 			w.b.start()
 			w.send(w.reports(300, "apple"))
 			w.a.halt()
-			keys := mustRead(t, w.a.config().roleKeysPath(ShufflerRole))
+			keys := mustRead(t, w.a.config().roleKeysPath(task.Shuffler))
 			orphan(w)
 			w.a.start()
 			w.a.newData = false
@@ -160,7 +160,7 @@ func TestOrphans(t *testing.T) {
 				_ = w.tick(w.a)
 			}
 			first := strings.Split(strings.TrimSpace(string(keys)), "\n")[1]
-			if !strings.Contains(string(mustRead(t, w.a.config().roleKeysPath(ShufflerRole))), first) {
+			if !strings.Contains(string(mustRead(t, w.a.config().roleKeysPath(task.Shuffler))), first) {
 				t.Error("the key of the reports is gone")
 			}
 			if _, err := DiscardOrphans(t.Context(), w.a.config(), Options{Clock: w.clock}); err == nil {
@@ -179,7 +179,7 @@ func TestOrphans(t *testing.T) {
 				w.clock.Set(w.clock.Now().Add(24 * time.Hour))
 				_ = w.tick(w.a)
 			}
-			if strings.Contains(string(mustRead(t, w.a.config().roleKeysPath(ShufflerRole))), first) {
+			if strings.Contains(string(mustRead(t, w.a.config().roleKeysPath(task.Shuffler))), first) {
 				t.Error("the key stays although nothing needs it")
 			}
 		})

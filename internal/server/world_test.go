@@ -109,14 +109,14 @@ func newWorld(t *testing.T) *world {
 	if w.owner, err = task.GenerateIdentityKey(rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	w.a, w.b = w.found("shuffler"), w.found("analyzer")
+	w.a, w.b = w.found(task.Shuffler), w.found(task.Analyzer)
 	w.ask()
 	return w
 }
 
-func (w *world) found(role RoleName) *org {
+func (w *world) found(role task.Role) *org {
 	w.t.Helper()
-	o := &org{w: w, dir: filepath.Join(w.t.TempDir(), string(role)), fs: durable.OS()}
+	o := &org{w: w, dir: filepath.Join(w.t.TempDir(), role.String()), fs: durable.OS()}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
@@ -124,7 +124,7 @@ func (w *world) found(role RoleName) *org {
 	o.address = l.Addr().String()
 	l.Close()
 	o.file, o.identity, err = Init(o.dir, Organisation{
-		Name: string(role), Roles: []RoleName{role}, URL: o.url(), Owners: []string{task.FormatPublic(w.owner.Public())},
+		Name: role.String(), Roles: []task.Role{role}, URL: o.url(), Owners: []string{task.FormatPublic(w.owner.Public())},
 		CertFile: "later.pem", KeyFile: "later.key", // with https: adjust has the real ones
 	}, w.clock.Now(), nil)
 	if err != nil {

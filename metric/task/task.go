@@ -95,6 +95,10 @@ const (
 	// Beside the way of a report: see Protection.
 	Relay      Role = 6
 	Randomness Role = 7
+
+	// Gateway is no party of a task: it is in front of the other roles of an
+	// organisation, for requests that come through a relay.
+	Gateway Role = 8
 )
 
 // A Party is one hop of a report's way. It is known by its URL and its

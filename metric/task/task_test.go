@@ -2,8 +2,10 @@ package task_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -319,5 +321,25 @@ func TestParseRole(t *testing.T) {
 	}
 	if s := task.Role(200).String(); s != "role 200" {
 		t.Errorf("an unknown role is %q", s)
+	}
+}
+
+// TestRoleWords: a role is one word in configurations, labels, paths and JSON.
+func TestRoleWords(t *testing.T) {
+	for r := task.Shuffler; r <= task.Gateway; r++ {
+		word, err := json.Marshal(r)
+		if err != nil || string(word) != strconv.Quote(r.String()) {
+			t.Errorf("role %d is %s, %v", uint8(r), word, err)
+		}
+		var again task.Role
+		if err := json.Unmarshal(word, &again); err != nil || again != r {
+			t.Errorf("%s is read as %v, %v", word, again, err)
+		}
+	}
+	for _, word := range []string{"", "Shuffler", "teacher", "role 1"} {
+		var r task.Role
+		if err := r.UnmarshalText([]byte(word)); err == nil || r != 0 {
+			t.Errorf("%q is read as %v, %v", word, r, err)
+		}
 	}
 }

@@ -354,7 +354,7 @@ func loopback(host string) bool {
 // roleWords are the words of roles, in configurations, paths and labels too.
 var roleWords = [...]string{
 	Shuffler: "shuffler", Analyzer: "analyzer", Leader: "leader", Helper: "helper", Collector: "collector",
-	Relay: "relay", Randomness: "randomness",
+	Relay: "relay", Randomness: "randomness", Gateway: "gateway",
 }
 
 // String returns the role's word.
@@ -363,6 +363,18 @@ func (r Role) String() string {
 		return roleWords[r]
 	}
 	return fmt.Sprintf("role %d", uint8(r))
+}
+
+// MarshalText returns the role's word.
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads the role's word, as [ParseRole].
+func (r *Role) UnmarshalText(word []byte) error {
+	role, err := ParseRole(string(word))
+	if err == nil {
+		*r = role
+	}
+	return err
 }
 
 // ParseRole reads a role's word.

@@ -246,13 +246,6 @@ func node(t *testing.T, s []byte) []byte {
 	return tool(t, s, "node", filepath.Join("test", "make.mjs"))
 }
 
-func write(t *testing.T, name string, b []byte) {
-	t.Helper()
-	if err := os.WriteFile(name, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func read(t *testing.T, name string, v any) {
 	t.Helper()
 	b, err := os.ReadFile(name)

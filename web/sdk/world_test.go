@@ -67,7 +67,7 @@ func deploy(t *testing.T, start time.Time) *deployment {
 	d.owner, err = task.GenerateIdentityKey(rand.Reader)
 	d.must(err)
 	aURL, bURL := freeURL(t), freeURL(t)
-	d.a, d.b = d.found("a", aURL, server.LeaderRole, server.CollectorRole), d.found("b", bURL, server.HelperRole)
+	d.a, d.b = d.found("a", aURL, task.Leader, task.Collector), d.found("b", bURL, task.Helper)
 	d.ask(start)
 	d.pair()
 	d.b.start(d)
@@ -85,7 +85,7 @@ func freeURL(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-func (d *deployment) found(name, url string, roles ...server.RoleName) *organisation {
+func (d *deployment) found(name, url string, roles ...task.Role) *organisation {
 	d.t.Helper()
 	file, _, err := server.Init(filepath.Join(d.t.TempDir(), name), server.Organisation{
 		Name: name, Roles: roles, URL: url, Owners: []string{task.FormatPublic(d.owner.Public())},

@@ -144,7 +144,7 @@ func (p *Parties) build(ctx context.Context) (err error) {
 
 type founder struct {
 	folder, name string
-	roles        []server.RoleName
+	roles        []task.Role
 }
 
 // founders returns which organisations play which roles.
@@ -157,16 +157,16 @@ func (p *Parties) founders() []founder {
 			f.folder, f.name = fmt.Sprintf("shuffler-org-%d", i+1), fmt.Sprintf("Shuffling Society %d", i+1)
 		}
 		if p.config.Shufflers > 0 {
-			f.roles = append(f.roles, server.ShufflerRole)
+			f.roles = append(f.roles, task.Shuffler)
 		}
 		all = append(all, f)
 	}
 	if p.config.Shufflers > 0 {
-		last.roles = append(last.roles, server.AnalyzerRole)
+		last.roles = append(last.roles, task.Analyzer)
 	}
 	if p.config.Aggregates {
-		all[0].roles = append(all[0].roles, server.HelperRole)
-		last.roles = append(last.roles, server.LeaderRole, server.CollectorRole)
+		all[0].roles = append(all[0].roles, task.Helper)
+		last.roles = append(last.roles, task.Leader, task.Collector)
 	}
 	return append(all, last)
 }
@@ -188,7 +188,7 @@ func (p *Parties) found(f founder) (organisation, error) {
 
 // foundRelay initialises the relay of the parties.
 func (p *Parties) foundRelay(named []task.Party) (*organisation, error) {
-	o, err := p.found(founder{folder: "relay-org", name: "Relaying Union", roles: []server.RoleName{server.RelayRole}})
+	o, err := p.found(founder{folder: "relay-org", name: "Relaying Union", roles: []task.Role{task.Relay}})
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +276,7 @@ func (p *Parties) serve(ctx context.Context, o organisation, last bool) (*server
 	if err != nil {
 		return nil, errors.Join(err, o.listener.Close())
 	}
-	if !c.Has(server.RelayRole) { // which knows of no tasks
+	if !c.Has(task.Relay) { // which knows of no tasks
 		c.Tasks.Bundles = []string{o.bundle()}
 	}
 	c.Ops.Listen = "127.0.0.1:0"
