@@ -84,8 +84,10 @@ func (c *HpkeConfig) seal(info, aad, plaintext []byte) (HpkeCiphertext, error) {
 	if err != nil {
 		return HpkeCiphertext{}, err
 	}
-	return c.sealWith(&hpke.Senders(public)[0], info, aad, plaintext)
+	return c.sealWith(&hpke.Senders(c.suite(), public)[0], info, aad, plaintext)
 }
+
+func (c *HpkeConfig) suite() hpke.Suite { return hpke.Suite{KDF: c.KDF, AEAD: c.AEAD} }
 
 func (c *HpkeConfig) public() (*hpke.PublicKey, error) {
 	public, err := hpke.NewPublicKey(hpke.KEM(c.KEM), c.PublicKey)
@@ -97,7 +99,7 @@ func (c *HpkeConfig) public() (*hpke.PublicKey, error) {
 
 // sealWith is seal with a sender to the key of [HpkeConfig.public].
 func (c *HpkeConfig) sealWith(sender *hpke.Sender, info, aad, plaintext []byte) (HpkeCiphertext, error) {
-	enc, payload, err := sender.Seal(hpke.Suite{KDF: c.KDF, AEAD: c.AEAD}, info, aad, plaintext)
+	enc, payload, err := sender.Seal(c.suite(), info, aad, plaintext)
 	if err != nil {
 		return HpkeCiphertext{}, fmt.Errorf("%w: configuration %d: %w", ErrUnsupported, c.ID, err)
 	}

@@ -153,7 +153,7 @@ func (t *Task) SealInputShare(to HpkeConfig, role Role, m *ReportMetadata, publi
 	if err != nil {
 		return HpkeCiphertext{}, fmt.Errorf("input share for the %v: %w", role, err)
 	}
-	return t.sealInputShare(&to, &hpke.Senders(public)[0], role, m, publicShare, share)
+	return t.sealInputShare(&to, &hpke.Senders(to.suite(), public)[0], role, m, publicShare, share)
 }
 
 // SealInputShares seals both shares of a report, the first one to the leader and the
@@ -168,7 +168,11 @@ func (t *Task) SealInputShares(to [2]HpkeConfig, m *ReportMetadata, publicShare 
 			return sealed, fmt.Errorf("input share for the %v: %w", roles[i], err)
 		}
 	}
-	senders := hpke.Senders(publics[:]...)
+	suite := to[0].suite()
+	if suite == hpke.DefaultSuite() {
+		suite = to[1].suite()
+	}
+	senders := hpke.Senders(suite, publics[:]...)
 	for i := range to {
 		var err error
 		if sealed[i], err = t.sealInputShare(&to[i], &senders[i], roles[i], m, publicShare, shares[i]); err != nil {

@@ -219,7 +219,7 @@ func TestLayersThatOnlyAClientCouldMake(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := Header{Version: Version, Role: l.hops[hop].role, Key: w.keys[hop].ID, Task: w.id, Epoch: testEpoch}
-		layer, err := sealLayer(&hpke.Senders(public)[0], h, plaintext)
+		layer, err := sealLayer(&hpke.Senders(hpke.DefaultSuite(), public)[0], h, plaintext)
 		if err != nil {
 			t.Fatal(err)
 		}

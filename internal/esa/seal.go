@@ -15,7 +15,7 @@ type Sealer struct {
 	layout *layout
 	task   *task.Task
 	keys   []task.Key
-	public []*hpke.PublicKey
+	inward []*hpke.PublicKey // of the hops, the last one first: the order of sealing
 }
 
 // NewSealer returns a sealer for reports of t, whose ID is id, with one key a
@@ -29,9 +29,9 @@ func NewSealer(t *task.Task, id task.ID, keys []task.Key) (*Sealer, error) {
 	if len(keys) != len(t.Hops) {
 		return nil, fmt.Errorf("task %q: %d keys for %d hops", t.Metric, len(keys), len(t.Hops))
 	}
-	s := &Sealer{layout: l, task: t, keys: keys, public: make([]*hpke.PublicKey, len(keys))}
+	s := &Sealer{layout: l, task: t, keys: keys, inward: make([]*hpke.PublicKey, len(keys))}
 	for i := range keys {
-		if s.public[i], err = parsePublic(&keys[i], i); err != nil {
+		if s.inward[len(keys)-1-i], err = parsePublic(&keys[i], i); err != nil {
 			return nil, fmt.Errorf("task %q: %w", t.Metric, err)
 		}
 	}
@@ -60,7 +60,7 @@ func (s *Sealer) SealShowing(e task.Epoch, tag CrowdTag, payload []byte, present
 	if err != nil {
 		return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 	}
-	senders := hpke.Senders(s.public...)
+	senders := hpke.Senders(hpke.DefaultSuite(), s.inward...)
 	for i := len(s.layout.hops) - 1; i >= 0; i-- {
 		h := &s.layout.hops[i]
 		header := Header{Version: Version, Role: h.role, Key: s.keys[i].ID, Task: s.layout.id, Epoch: e}
@@ -72,7 +72,7 @@ func (s *Sealer) SealShowing(e task.Epoch, tag CrowdTag, payload []byte, present
 		if err != nil {
 			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 		}
-		if next, err = sealLayer(&senders[i], header, plaintext); err != nil {
+		if next, err = sealLayer(&senders[len(senders)-1-i], header, plaintext); err != nil {
 			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 		}
 	}

@@ -16,30 +16,34 @@ type Sender struct {
 	secret
 	to           *PublicKey
 	used         bool
+	agreed       bool       // what follows is set
 	encapsulated [Size]byte // of X25519
 	shared       x25519.Shared
 }
 
-// Senders returns a sender to each of the keys. The multiplications of the keys of X25519
-// are done together: two cost little more than one where package x25519 has AVX2.
-func Senders(keys ...*PublicKey) []Sender {
+// Senders returns a sender to each of the keys, in the order in which they will seal. If all
+// are keys of X25519 and the suite is [DefaultSuite], their multiplications are done
+// together: two cost little more than one where package x25519 has AVX2. Otherwise each is
+// done when its sender seals. Either way random bytes are drawn in the order of the keys,
+// so that another implementation with the same randomness can make the same messages.
+func Senders(suite Suite, keys ...*PublicKey) []Sender {
 	senders := make([]Sender, len(keys))
-	var at []int
-	var ephemerals, publics [][Size]byte
+	together := suite == DefaultSuite()
 	for i, key := range keys {
 		senders[i].to = key
-		if key.kem != X25519 {
-			continue
-		}
-		var ephemeral [Size]byte
-		rand.Read(ephemeral[:]) // does not fail
-		at = append(at, i)
-		ephemerals = append(ephemerals, ephemeral)
-		publics = append(publics, [Size]byte(key.key.Bytes()))
+		together = together && key.kem == X25519
+	}
+	if !together {
+		return senders
+	}
+	ephemerals, publics := make([][Size]byte, len(keys)), make([][Size]byte, len(keys))
+	for i, key := range keys {
+		rand.Read(ephemerals[i][:]) // does not fail
+		publics[i] = [Size]byte(key.key.Bytes())
 	}
 	encapsulated, shared := x25519.Agree(ephemerals, publics)
-	for j, i := range at {
-		senders[i].encapsulated, senders[i].shared = encapsulated[j], shared[j]
+	for i := range senders {
+		senders[i].agreed, senders[i].encapsulated, senders[i].shared = true, encapsulated[i], shared[i]
 	}
 	return senders
 }
@@ -53,7 +57,7 @@ func (s *Sender) Seal(suite Suite, info, aad, plaintext []byte) (encapsulated, s
 		return nil, nil, ErrUsed
 	}
 	s.used = true
-	if s.to.kem != X25519 || suite != DefaultSuite() {
+	if !s.agreed || suite != DefaultSuite() {
 		return s.to.Seal(suite, info, aad, plaintext)
 	}
 	defer func() { s.shared = x25519.Shared{} }()

@@ -20,7 +20,7 @@ func TestSenders(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, suite := range suites() {
-		senders := hpke.Senders(publics...)
+		senders := hpke.Senders(suite, publics...)
 		for i := len(senders) - 1; i >= 0; i-- {
 			if senders[i].KEM() != privates[i].KEM() {
 				t.Fatalf("sender %d is of %v, want %v", i, senders[i].KEM(), privates[i].KEM())
@@ -43,7 +43,7 @@ func TestSenders(t *testing.T) {
 			}
 		}
 	}
-	if n := len(hpke.Senders()); n != 0 {
+	if n := len(hpke.Senders(hpke.DefaultSuite())); n != 0 {
 		t.Errorf("%d senders to no key", n)
 	}
 }
@@ -55,7 +55,7 @@ func TestSendersRefuseSmallOrder(t *testing.T) {
 	if err != nil {
 		t.Skip("such a key is not read")
 	}
-	senders := hpke.Senders(public(t, k), small)
+	senders := hpke.Senders(hpke.DefaultSuite(), public(t, k), small)
 	if _, _, err := senders[1].Seal(hpke.DefaultSuite(), nil, nil, []byte("x")); !errors.Is(err, hpke.ErrKey) {
 		t.Errorf("sealing to a key of small order: %v, want %v", err, hpke.ErrKey)
 	}
@@ -70,7 +70,7 @@ func TestSendersRefuseSmallOrder(t *testing.T) {
 
 // Threat: a secret that gets into a log.
 func TestSenderPrintsRedacted(t *testing.T) {
-	senders := hpke.Senders(public(t, generate(t, hpke.X25519, 1)))
+	senders := hpke.Senders(hpke.DefaultSuite(), public(t, generate(t, hpke.X25519, 1)))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 		if got := fmt.Sprintf(verb, &senders[0]); got != "(redacted)" {
 			t.Errorf("%s prints %q", verb, got)
@@ -84,7 +84,7 @@ func BenchmarkSenders(b *testing.B) {
 	info, plaintext := make([]byte, 57), make([]byte, 185)
 	b.ReportAllocs()
 	for b.Loop() {
-		senders := hpke.Senders(first, second)
+		senders := hpke.Senders(hpke.DefaultSuite(), first, second)
 		for i := range senders {
 			if _, _, err := senders[i].Seal(hpke.DefaultSuite(), info, nil, plaintext); err != nil {
 				b.Fatal(err)
