@@ -72,9 +72,9 @@ func newRoute(b *testing.B, kind string) *route {
 	parties := make([]task.Party, 2)
 	for i, role := range []task.Role{task.Shuffler, task.Analyzer} {
 		url := "http://" + listeners[i].Addr().String()
-		dir := filepath.Join(b.TempDir(), string(role))
+		dir := filepath.Join(b.TempDir(), role.String())
 		file, identity, err := server.Init(dir, server.Organisation{
-			Name: string(role), Roles: []task.Role{role}, URL: url, Listen: listeners[i].Addr().String(),
+			Name: role.String(), Roles: []task.Role{role}, URL: url, Listen: listeners[i].Addr().String(),
 			Owners: []string{task.FormatPublic(owner.Public())},
 		}, epochStart, rand.Reader)
 		if err != nil {

@@ -65,8 +65,8 @@ func newRoute(b *testing.B, n int, threshold task.Threshold) *route {
 		l := must(net.Listen("tcp", "127.0.0.1:0"))(b)
 		address := l.Addr().String()
 		l.Close()
-		file, identity, err := server.Init(filepath.Join(b.TempDir(), string(role)), server.Organisation{
-			Name: string(role), Roles: []task.Role{role}, URL: "http://" + address, Listen: address,
+		file, identity, err := server.Init(filepath.Join(b.TempDir(), role.String()), server.Organisation{
+			Name: role.String(), Roles: []task.Role{role}, URL: "http://" + address, Listen: address,
 			Owners: []string{task.FormatPublic(owner.Public())},
 		}, begin, rand.Reader)
 		if err != nil {

@@ -105,10 +105,10 @@ func found(t *testing.T, role task.Role, owner task.IdentityKey, clock string) (
 		t.Fatal(err)
 	}
 	l.Close()
-	dir := filepath.Join(t.TempDir(), string(role))
+	dir := filepath.Join(t.TempDir(), role.String())
 	url := "http://" + l.Addr().String()
 	file, identity, err := server.Init(dir, server.Organisation{
-		Name: string(role), Roles: []task.Role{role}, URL: url, Listen: l.Addr().String(), Owners: []string{task.FormatPublic(owner.Public())},
+		Name: role.String(), Roles: []task.Role{role}, URL: url, Listen: l.Addr().String(), Owners: []string{task.FormatPublic(owner.Public())},
 	}, time.Now(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

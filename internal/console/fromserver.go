@@ -45,7 +45,7 @@ func (s *serverSource) Organisation() Organisation {
 	c := s.server.Config()
 	o := Organisation{Name: c.Organisation, URL: c.URL}
 	for _, r := range c.Roles {
-		o.Roles = append(o.Roles, string(r))
+		o.Roles = append(o.Roles, r.String())
 	}
 	return o
 }

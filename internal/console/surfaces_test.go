@@ -71,9 +71,9 @@ func newDeployment(t *testing.T) *deployment {
 		must(t, err)
 		addresses[i] = l.Addr().String()
 		must(t, l.Close())
-		d.dirs[i] = filepath.Join(t.TempDir(), string(role))
+		d.dirs[i] = filepath.Join(t.TempDir(), role.String())
 		files[i], identities[i], err = server.Init(d.dirs[i], server.Organisation{
-			Name: string(role), Roles: []task.Role{role}, URL: "http://" + addresses[i],
+			Name: role.String(), Roles: []task.Role{role}, URL: "http://" + addresses[i],
 			Owners: []string{task.FormatPublic(owner.Public())},
 		}, now, nil)
 		must(t, err)

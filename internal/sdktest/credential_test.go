@@ -71,10 +71,10 @@ func must(t testing.TB, err error) {
 func (w *requiring) found(role task.Role) *organisation {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(w.t, err)
-	o := &organisation{dir: filepath.Join(w.t.TempDir(), string(role)), url: "http://" + l.Addr().String()}
+	o := &organisation{dir: filepath.Join(w.t.TempDir(), role.String()), url: "http://" + l.Addr().String()}
 	must(w.t, l.Close())
 	o.file, o.identity, err = server.Init(o.dir, server.Organisation{
-		Name: string(role), Roles: []task.Role{role}, URL: o.url, Owners: []string{task.FormatPublic(w.owner.Public())},
+		Name: role.String(), Roles: []task.Role{role}, URL: o.url, Owners: []string{task.FormatPublic(w.owner.Public())},
 	}, w.clock.Now(), nil)
 	must(w.t, err)
 	return o

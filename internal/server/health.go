@@ -89,7 +89,7 @@ func (s *Server) refresh(ctx context.Context) {
 	for _, r := range s.roles {
 		h := health(ctx, r)
 		if h.Err != nil && ctx.Err() == nil {
-			s.noticeDamage(string(r.Name()), h.Err)
+			s.noticeDamage(r.Name().String(), h.Err)
 			s.failed("gauges", h.Err)
 		}
 		s.enterLosses(r.Name(), h.Losses)

@@ -72,7 +72,7 @@ func (o *org) twin(first task.Role, others ...task.Role) *org {
 		text = strings.Replace(text, "\n  - "+r.String(), "", 1)
 	}
 	text = regexp.MustCompile(`(?m)^console:\n  listen: .*\n`).ReplaceAllString(text, "") // a leader alone has none
-	if !strings.Contains(text, twin.address) || !strings.Contains(text, "\n  - "+string(first)) {
+	if !strings.Contains(text, twin.address) || !strings.Contains(text, "\n  - "+first.String()) {
 		t.Fatalf("the configuration has another form:\n%s", text)
 	}
 	if err := os.WriteFile(twin.file, []byte(text), 0o600); err != nil {
