@@ -98,7 +98,7 @@ func TestFromServer(t *testing.T) {
 	}
 	h := handler(t, console.FromServer(s))
 	list := body(t, get(t, h, "/"))
-	if !strings.Contains(list, "Which fruit do people like?") || !strings.Contains(list, "Example Analyzer") || !strings.Contains(list, "in 45 minutes") {
+	if !strings.Contains(list, "Which fruit do people like?") || !strings.Contains(list, "Example Analyzer <span class=\"soft\">· analyzer</span>") || !strings.Contains(list, "in 45 minutes") {
 		t.Errorf("list:\n%s", list)
 	}
 	path := "/questions/" + s.Tasks()[0].ID.String()

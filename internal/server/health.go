@@ -90,7 +90,7 @@ func (s *Server) refresh(ctx context.Context) {
 		h := health(ctx, r)
 		if h.Err != nil && ctx.Err() == nil {
 			s.noticeDamage(r.Name().String(), h.Err)
-			s.failed("gauges", h.Err)
+			s.countFailure("gauges", h.Err)
 		}
 		s.enterLosses(r.Name(), h.Losses)
 		s.metrics.show(r.Name(), h.Figures, h.Err == nil)

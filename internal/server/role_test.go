@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/helper"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/loss"
+	"github.com/shoal-project/shoal/internal/store/sqlite"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -58,6 +61,21 @@ func shownBy(t *testing.T, now time.Time, health func(turn int) Health) shownHea
 	state, err := list.State()
 	must(t, err)
 	return shownHealth{log.String(), rec.Body.String(), s.unready(t.Context()), state.Open}
+}
+
+// TestDamageNamesItsRole: a store that a look at health finds damaged is in the list of
+// losses as that of its role.
+func TestDamageNamesItsRole(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "leader.db")
+	must(t, os.WriteFile(name, bytes.Repeat([]byte("no database "), 1000), 0o600))
+	err := sqlite.Inspect(t.Context(), name, true)
+	if !sqlite.IsDamaged(err) {
+		t.Fatalf("%v", err)
+	}
+	got := shownBy(t, time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), func(int) Health { return Health{Err: err} })
+	if len(got.losses) != 1 || got.losses[0].Role != "leader" || got.losses[0].Place != "leader.db" {
+		t.Errorf("losses %+v", got.losses)
+	}
 }
 
 // TestHealthIsShown: each part of a role's health comes out at its place: readiness,

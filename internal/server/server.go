@@ -433,6 +433,11 @@ func (s *Server) Tick(ctx context.Context) error {
 // failed reports work that will be tried again.
 func (s *Server) failed(stage string, err error) {
 	s.noticeDamage(stage, err)
+	s.countFailure(stage, err)
+}
+
+// countFailure is failed for an error whose damage has been noticed.
+func (s *Server) countFailure(stage string, err error) {
 	s.metrics.failures.WithLabelValues(stage).Inc()
 	s.o.Logger.Warn("work failed and will be tried again", "stage", stage, "err", err)
 }
