@@ -61,25 +61,27 @@ var (
 func (i *Issuer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	path := "/tasks/{task}/credentials/" + i.c.Role.String() + "/{start}"
-	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-		id, start, ok := i.named(r)
-		if !ok {
-			problemTask.Write(w, 0)
-			return
-		}
-		b, err := i.Announcement(id, start)
-		answer(w, KeyType, b, err)
-	})
-	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-		id, start, ok := i.named(r)
-		if !ok {
-			problemTask.Write(w, 0)
-			return
-		}
-		b, err := i.post(w, r, i.tasks[id], start)
-		answer(w, AnswerType, b, err)
-	})
+	mux.HandleFunc("GET "+path, i.serve(KeyType, func(_ http.ResponseWriter, _ *http.Request, id task.ID, start int64) ([]byte, error) {
+		return i.Announcement(id, start)
+	}))
+	mux.HandleFunc("POST "+path, i.serve(AnswerType, func(w http.ResponseWriter, r *http.Request, id task.ID, start int64) ([]byte, error) {
+		return i.post(w, r, i.tasks[id], start)
+	}))
 	return mux
+}
+
+// serve returns a handler that answers with what f returns for the task and the period of
+// the path.
+func (i *Issuer) serve(mediaType string, f func(http.ResponseWriter, *http.Request, task.ID, int64) ([]byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, start, ok := i.named(r)
+		if !ok {
+			problemTask.Write(w, 0)
+			return
+		}
+		b, err := f(w, r, id, start)
+		answer(w, mediaType, b, err)
+	}
 }
 
 // named returns the task and the period that a request's path names.
