@@ -129,15 +129,19 @@ func (p *Parties) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	// The last one first: the leader's organisation does not ask others for keys to start,
+	// and the helper's would wait for it.
+	p.servers = make([]*server.Server, len(all))
 	for len(all) > 0 {
-		o := all[0]
-		all = all[1:]
-		s, err := p.serve(ctx, o, len(all) == 0)
+		i := len(all) - 1
+		o := all[i]
+		all = all[:i]
+		s, err := p.serve(ctx, o, i == len(p.servers)-1)
 		if err != nil {
 			unused()
 			return err
 		}
-		p.servers = append(p.servers, s)
+		p.servers[i] = s
 	}
 	return nil
 }
