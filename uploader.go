@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/dap/client"
@@ -28,6 +29,7 @@ const (
 	keysType   = "application/shoal-keys;v=1"
 
 	maxKeys        = 1 << 20          // bytes of a list of key configurations
+	maxTasks       = 256              // that are kept once they were checked
 	keysFor        = time.Hour        // how long key configurations are used before they are fetched again
 	requestTimeout = 60 * time.Second // with one request
 )
@@ -155,6 +157,9 @@ type crowdRoute struct {
 	credentials *credential.Wallet
 
 	keys *keyring.Cache[*destination]
+
+	mu    sync.Mutex
+	tasks map[task.ID]*task.Task // that were checked; guarded by mu
 }
 
 // A destination is a task with the keys of its parties.
@@ -171,6 +176,7 @@ func newCrowdRoute(rt http.RoundTripper, relays *relay.Client, c Clock, o owners
 		clock:  c,
 		owners: o,
 		keys:   keyring.NewCache[*destination](c, requestTimeout, 0),
+		tasks:  map[task.ID]*task.Task{},
 	}
 }
 
@@ -220,12 +226,34 @@ func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	return report, err
 }
 
+// task returns the task of an entry. The bytes that are stored with entries are checked
+// once: the ID is their digest.
+func (c *crowdRoute) task(e outbox.Entry) (*task.Task, error) {
+	c.mu.Lock()
+	t := c.tasks[e.Task]
+	c.mu.Unlock()
+	if t != nil && t.First().URL == e.Destination {
+		return t, nil
+	}
+	t, err := c.owners.open(e)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.tasks) == maxTasks {
+		clear(c.tasks)
+	}
+	c.tasks[e.Task] = t
+	return t, nil
+}
+
 // destination returns the task of an entry and current keys of its parties,
 // which it fetches when they are missing or old.
 func (c *crowdRoute) destination(ctx context.Context, e outbox.Entry) (*destination, error) {
 	return c.keys.Get(ctx, e.Task.String(), func(ctx context.Context, now time.Time) (keyring.Announcement[*destination], error) {
 		var none keyring.Announcement[*destination]
-		t, err := c.owners.open(e)
+		t, err := c.task(e)
 		if err != nil {
 			return none, err
 		}
@@ -295,7 +323,7 @@ func (c *crowdRoute) fetchKeys(ctx context.Context, t *task.Task, id task.ID, no
 
 // Send implements [outbox.Sender].
 func (c *crowdRoute) Send(ctx context.Context, e outbox.Entry, report []byte) error {
-	t, err := c.owners.open(e)
+	t, err := c.task(e)
 	if err != nil {
 		return err
 	}

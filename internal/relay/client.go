@@ -63,6 +63,7 @@ func (c *Client) Way(t *task.Task) (*Way, error) {
 	w := &Way{
 		relay: relay, first: first, transport: c.transport, fetcher: fetcher,
 		minutes: minute.NewClient(first.Identity, c.clock, 0), sources: map[string]*witness.Source{}, clients: map[string]http.RoundTripper{},
+		opened: map[string]opened{},
 	}
 	c.ways[name] = w
 	return w, nil
@@ -83,6 +84,7 @@ type Way struct {
 	mu      sync.Mutex
 	sources map[string]*witness.Source
 	clients map[string]http.RoundTripper
+	opened  map[string]opened // by the identities of a task's hops
 }
 
 // Now returns the time by which to choose epochs and keys, to the minute. It is that of

@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
@@ -48,11 +50,46 @@ func (w *Way) HopKeys(ctx context.Context, t *task.Task) ([]task.Key, error) {
 			return nil, err
 		}
 	}
-	configs, err := list.Open(t, now)
+	configs, err := w.open(t, list, now)
 	if err != nil {
 		return nil, err
 	}
 	return esa.ChooseKeys(t, configs, now)
+}
+
+// An opened is a list of key configurations whose signatures were checked.
+type opened struct {
+	list    task.KeyConfigList
+	configs []*task.KeyConfig
+	since   time.Time // when all were valid
+	until   int64     // when the first one no longer is, in Unix seconds
+}
+
+// open checks the signatures of the hops of a task once for as long as the relay serves
+// the same bytes and they are valid.
+func (w *Way) open(t *task.Task, list task.KeyConfigList, now time.Time) ([]*task.KeyConfig, error) {
+	var name string
+	for _, p := range t.Hops {
+		name += string(p.Identity)
+	}
+	w.mu.Lock()
+	o, ok := w.opened[name]
+	w.mu.Unlock()
+	if ok && !now.Before(o.since) && now.Unix() < o.until && slices.EqualFunc(o.list, list, bytes.Equal) {
+		return o.configs, nil
+	}
+	configs, err := list.Open(t, now)
+	if err != nil {
+		return nil, err
+	}
+	o = opened{list: list, configs: configs, since: now, until: configs[0].NotAfter}
+	for _, c := range configs {
+		o.until = min(o.until, c.NotAfter)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opened[name] = o
+	return configs, nil
 }
 
 // AggregatorKey returns the key to which shares for a leader or helper are sealed.
