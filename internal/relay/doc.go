@@ -12,8 +12,13 @@
 // fetches by an [Announcer], and has the gateway of package ohttp at [GatewayPath] and,
 // for issuing credentials, at [IssuancePath].
 //
-// A further kind of keys is a purpose: an entry in [Purposes] and in
-// [AnnouncerConfig.Purposes].
+// A further kind of keys is a purpose. Keys with the period of all relays are an entry in
+// [Purposes] and in [AnnouncerConfig.Purposes]; clients get them from the relay. Keys whose
+// periods follow from a task, of credentials and of evaluations, are slots of [Spans]: the
+// party states them by [AnnouncerConfig.Slots], asks the relay itself for its signature
+// ([Witnessed]), and serves what it gets ([Slot.Open]) to clients that come through its
+// gateway. A client that asked the relay for them would show it in which tasks it takes
+// part.
 //
 // # Security
 //

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"net/http"
@@ -31,6 +32,10 @@ type AnnouncerConfig struct {
 	Clock    clock.Clock
 	// Purposes are what the party has keys for, among [Purposes].
 	Purposes map[string]Keys
+	// Slots returns the signed statement of a slot of [Spans], the same bytes whenever it
+	// is called. It fails with [witness.ErrUnknown] for slots that the party does not have,
+	// and with [ErrNoKeys]. Nil: the party has none.
+	Slots func(context.Context, witness.Slot) ([]byte, error)
 }
 
 // An Announcer answers what a relay fetches from a party: signed statements of keys, and
@@ -74,7 +79,7 @@ func (a *Announcer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problemUnknown.Write(w, 0)
 		return
 	}
-	signed, err := a.statement(slot)
+	signed, err := a.statement(r.Context(), slot)
 	if errors.Is(err, witness.ErrUnknown) {
 		problemUnknown.Write(w, 0)
 		return
@@ -99,10 +104,16 @@ func answer(w http.ResponseWriter, mediaType string, body []byte, err error) {
 
 // statement returns the signed statement of a slot, of the present period or of the next
 // if that begins soon.
-func (a *Announcer) statement(s witness.Slot) ([]byte, error) {
-	keys := a.config.Purposes[s.Purpose]
-	if keys == nil || !ed25519.PublicKey(s.Party[:]).Equal(a.config.Identity.Public()) {
+func (a *Announcer) statement(ctx context.Context, s witness.Slot) ([]byte, error) {
+	if !ed25519.PublicKey(s.Party[:]).Equal(a.config.Identity.Public()) {
 		return nil, witness.ErrUnknown
+	}
+	keys := a.config.Purposes[s.Purpose]
+	if keys == nil {
+		if a.config.Slots == nil {
+			return nil, witness.ErrUnknown
+		}
+		return a.config.Slots(ctx, s)
 	}
 	length, now := Purposes()[s.Purpose], a.config.Clock.Now()
 	start := time.Unix(s.Start, 0).UTC()

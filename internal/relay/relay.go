@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"time"
 
+	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/ohttp"
+	"github.com/shoal-project/shoal/ohttp/witness"
 )
 
 // Period is for how long the keys of a party and purpose are the same for all clients.
@@ -20,7 +22,60 @@ const early = time.Hour
 const (
 	// Gateway is the purpose of the keys that requests are sealed to.
 	Gateway = "gateway"
+	// Credential begins the purposes of keys of credentials, each of a policy and its
+	// period; it is followed by a digest of the policy (package credential).
+	Credential = "credential-"
+	// Evaluation begins the purposes of keys of hardened quorums, each of a task, whose
+	// periods are its epochs; see [EvaluationSlot].
+	Evaluation = "evaluation-"
 )
+
+// The periods of credentials and evaluations have lengths of their own, which statements
+// give and clients know from the task.
+const (
+	MinSpan = time.Second
+	MaxSpan = 366 * 24 * time.Hour
+)
+
+// Spans returns what statements are witnessed for whose periods follow from a task.
+func Spans() map[string]witness.Span {
+	return map[string]witness.Span{Credential: {Min: MinSpan, Max: MaxSpan}, Evaluation: {Min: MinSpan, Max: MaxSpan}}
+}
+
+// A Slot is what a relay is to sign of a party, with the length of its period: clients get
+// it from the party, sealed, so that the relay does not learn who wants which.
+type Slot struct {
+	witness.Slot
+	Length time.Duration
+	Relay  task.Party
+}
+
+// EvaluationSlot returns the slot of the key of a hardened task's randomness party in an
+// epoch: its purpose is "evaluation-" and 20 hexadecimal digits of the task's ID. Its
+// relay is that of the task, if it has one.
+func EvaluationSlot(t *task.Task, id task.ID, e task.Epoch) Slot {
+	s := Slot{
+		Slot:   witness.Slot{Purpose: Evaluation + hex.EncodeToString(id[:10]), Start: t.Start(e).Unix()},
+		Length: t.Start(e + 1).Sub(t.Start(e)), Relay: t.Protection.Relay,
+	}
+	copy(s.Party[:], t.Protection.Randomness.Identity)
+	return s
+}
+
+// Statement returns the slot's statement, to be signed by its party.
+func (s Slot) Statement(keys []byte) witness.Statement {
+	return witness.Statement{Slot: s.Slot, End: s.Start + int64(s.Length/time.Second), Keys: keys}
+}
+
+// Open returns the keys that a party has announced for the slot: with the signature of the
+// relay if the slot has one, and without it only if it has none.
+func (s Slot) Open(announced []byte) ([]byte, error) {
+	if s.Relay.Role != 0 {
+		return witness.Open(announced, s.Slot, s.Length, s.Relay.Identity)
+	}
+	opened, err := witness.OpenStatement(announced, s.Slot, s.Length)
+	return opened.Keys, err
+}
 
 // Purposes returns what statements are witnessed for, with the lengths of their periods.
 // Keys of the roles are: of shuffler and analyzer the signed KeyConfig, of leader and

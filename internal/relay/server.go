@@ -100,8 +100,8 @@ func NewServer(c ServerConfig) (*Server, error) {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	s.keys, err = witness.New(witness.Config{
-		Identity: c.Identity, Parties: identities, Purposes: Purposes(), Fetch: s.statement,
-		Store: restored{c.Store, c.Since}, Clock: c.Clock, Early: early,
+		Identity: c.Identity, Parties: identities, Purposes: Purposes(), Spans: Spans(), Fetch: s.statement,
+		Store: c.Store, Since: c.Since, Clock: c.Clock, Early: early,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
@@ -224,26 +224,11 @@ func (s *Server) Refused() []Refusal {
 	return all
 }
 
+// Tick deletes what the relay has signed for periods that have been over for long.
+func (s *Server) Tick(ctx context.Context) error { return s.keys.Expire(ctx) }
+
 // Close closes connections to gateways that are not in use.
 func (s *Server) Close() error {
 	s.forward.CloseIdleConnections()
 	return nil
-}
-
-// restored is a store that may lack what it had before a time.
-type restored struct {
-	witness.Store
-	since time.Time
-}
-
-// errRestored is the error for a period of which the store may have lost a record.
-var errRestored = errors.New("the relay's records were restored or given up since the period began: it signs again from the next period on")
-
-// Get returns the record of a slot.
-func (r restored) Get(ctx context.Context, s witness.Slot) (witness.Record, bool, error) {
-	record, found, err := r.Store.Get(ctx, s)
-	if !found && err == nil && !r.since.IsZero() && time.Unix(s.Start, 0).Add(-early).Before(r.since) {
-		return record, false, errRestored
-	}
-	return record, found, err
 }

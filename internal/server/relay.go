@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/ohttp/witness"
@@ -157,10 +158,23 @@ func tlsOf(c *http.Client) *tls.Config {
 // Name implements [role].
 func (h *relayHost) Name() task.Role { return task.Relay }
 
-// Run implements [role]: a relay does nothing by itself.
-func (h *relayHost) Run(ctx context.Context, _ func(error)) error {
-	<-ctx.Done()
-	return ctx.Err()
+// expireEvery is how often a relay deletes what it has signed for periods that have been
+// over for long.
+const expireEvery = time.Hour
+
+// Run implements [role].
+func (h *relayHost) Run(ctx context.Context, failed func(error)) error {
+	c := h.server.o.Clock
+	due := func(error) time.Time { return c.Now().Add(expireEvery) }
+	return clock.Loop(ctx, c, nil, h.Tick, due, failed)
+}
+
+// Tick implements [ticker].
+func (h *relayHost) Tick(ctx context.Context) error {
+	if h.relay == nil {
+		return nil
+	}
+	return h.relay.Tick(ctx)
 }
 
 // refusedEvery is how often it is logged that a party made several statements.

@@ -105,10 +105,12 @@ type Config struct {
 // A Server is the relay's part. It is safe for concurrent use.
 type Server struct {
 	config Config
-	mu     sync.Mutex // held while a minute is fetched
-	signed []byte     // of the minute below
-	asked  int64      // the minute, by our clock, in which the party was asked last
-	last   time.Time  // the latest minute that was served
+
+	mu     sync.Mutex    // guards what follows; it is not held while a minute is fetched
+	asking chan struct{} // closed when the party has been asked; nil: it is not being asked
+	signed []byte        // of the minute below
+	asked  int64         // the minute, by our clock, in which the party was asked last
+	last   time.Time     // the latest minute that was served
 	err    error
 }
 
@@ -127,40 +129,78 @@ func NewServer(c Config) (*Server, error) {
 }
 
 // Minute returns the signed minute: in each minute of the server's clock the party
-// is asked once, and all callers get the same.
+// is asked once, and all callers get the same. While it is asked callers get the minute
+// before, if there is one: a party that answers slowly keeps no client waiting.
 func (s *Server) Minute(ctx context.Context) ([]byte, error) {
+	if asking := s.due(ctx); asking != nil {
+		select {
+		case <-asking:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("serving the minute: %w", ctx.Err())
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.config.Clock.Now()
-	if n := now.Unix() / 60; n != s.asked {
-		s.asked = n
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
-		defer cancel()
-		s.signed, s.err = s.fetch(ctx, now)
-	}
 	if s.err != nil {
 		return nil, fmt.Errorf("serving the minute: %w", s.err)
 	}
 	return bytes.Clone(s.signed), nil
 }
 
-func (s *Server) fetch(ctx context.Context, now time.Time) ([]byte, error) {
+// due returns what the caller has to wait for, nil for nothing. It makes the party be asked
+// if it is time.
+func (s *Server) due(ctx context.Context) chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.config.Clock.Now()
+	n := now.Unix() / 60
+	if n == s.asked {
+		return nil
+	}
+	before := n == s.asked+1 && s.err == nil && s.signed != nil
+	if s.asking == nil {
+		s.asking = make(chan struct{})
+		go s.ask(context.WithoutCancel(ctx), now, n) // the first caller may go away
+		return s.asking
+	}
+	if before {
+		return nil
+	}
+	return s.asking
+}
+
+// ask asks the party for the n-th minute, once.
+func (s *Server) ask(ctx context.Context, now time.Time, n int64) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	signed, m, err := s.fetch(ctx, now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && m.Before(s.last) {
+		err = fmt.Errorf("%w: %v after %v", ErrInvalid, m, s.last)
+	}
+	if err == nil {
+		s.last = m
+	}
+	s.signed, s.err, s.asked = signed, err, n
+	close(s.asking)
+	s.asking = nil
+}
+
+// fetch returns the party's minute, signed, if it is near the time.
+func (s *Server) fetch(ctx context.Context, now time.Time) ([]byte, time.Time, error) {
 	signed, err := s.config.Fetch(ctx)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	m, err := Open(signed, s.config.Party)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	if d := m.Sub(now.Truncate(time.Minute)); d.Abs() > s.config.Skew {
-		return nil, fmt.Errorf("%w: %v from our clock, limit %v", ErrInvalid, d, s.config.Skew)
+		return nil, time.Time{}, fmt.Errorf("%w: %v from our clock, limit %v", ErrInvalid, d, s.config.Skew)
 	}
-	if m.Before(s.last) {
-		return nil, fmt.Errorf("%w: %v after %v", ErrInvalid, m, s.last)
-	}
-	s.last = m
-	return signed, nil
+	return signed, m, nil
 }
 
 var (

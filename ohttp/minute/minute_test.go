@@ -125,6 +125,55 @@ func TestServerRefuses(t *testing.T) {
 	}
 }
 
+// TestSlowParty covers a party that keeps the clients of a relay waiting: while it is
+// asked, others get the minute before, and one that goes away does not wait.
+func TestSlowParty(t *testing.T) {
+	p := &party{key: identity(t, 1), clock: clock.NewVirtual(start)}
+	slow, asked := make(chan struct{}), make(chan struct{}, 8)
+	s, err := minute.NewServer(minute.Config{Party: p.key.Public(), Clock: p.clock, Fetch: func(ctx context.Context) ([]byte, error) {
+		asked <- struct{}{}
+		if p.clock.Now().After(start.Add(time.Second)) {
+			<-slow
+		}
+		return p.fetch(ctx)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.Minute(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	p.clock.Advance(time.Minute)
+	gone, leave := context.WithCancel(t.Context())
+	waited := make(chan error, 1)
+	go func() {
+		_, err := s.Minute(gone)
+		waited <- err
+	}()
+	<-asked
+	for range 3 {
+		if got, err := s.Minute(t.Context()); err != nil || !bytes.Equal(got, first) {
+			t.Errorf("while the party is asked: %x, %v", got, err)
+		}
+	}
+	leave()
+	if err := <-waited; !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller that goes away: %v", err)
+	}
+	p.clock.Advance(2 * time.Minute) // the one before is too old by now
+	gone, leave = context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer leave()
+	if got, err := s.Minute(gone); err == nil {
+		t.Errorf("an old minute is served: %x", got)
+	}
+	close(slow)
+	if _, err := s.Minute(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestServeHTTP(t *testing.T) {
 	p, s := newServer(t)
 	rec := httptest.NewRecorder()

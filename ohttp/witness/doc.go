@@ -40,4 +40,10 @@
 // begins within Early, are fetched; what is kept in memory and on the disk is
 // bounded by their number for each period. A party that does not answer is asked
 // again after Pause at the earliest.
+//
+// Of the purposes of a [Span] the party alone knows which there are and how long their
+// periods are: its statement gives the end. The witness looks for a bounded number of them
+// at a time, keeps nothing of those that the party does not state, and a bounded number of
+// records of each party ([MaxRecords]), so that a party can fill no room but its own.
+// Records of periods that have been over for [Kept] are deleted by [Witness.Expire].
 package witness

@@ -136,33 +136,50 @@ func OpenStatement(signed []byte, want Slot, length time.Duration) (Statement, e
 }
 
 func openStatement(signed []byte, want Slot, length time.Duration) (Statement, error) {
-	var s Statement
-	if len(signed) < ed25519.SignatureSize || len(signed) > maxSigned {
-		return s, fmt.Errorf("%w: %d bytes", ErrMalformed, len(signed))
+	s, err := openAny(signed, want)
+	if err == nil && s.End-s.Slot.Start != int64(length/time.Second) {
+		return Statement{}, ErrSlot
 	}
-	body, sig := signed[:len(signed)-ed25519.SignatureSize], signed[len(signed)-ed25519.SignatureSize:]
+	return s, err
+}
+
+// openAny opens a statement for the slot with a period of any length.
+func openAny(signed []byte, want Slot) (Statement, error) {
+	s, body, sig, err := parseStatement(signed)
+	switch {
+	case err != nil:
+		return s, err
+	case s.Slot != want:
+		return s, ErrSlot
+	case !task.Verify(want.Party[:], StatementDomain, body, sig):
+		return s, ErrSignature
+	}
+	return s, nil
+}
+
+// parseStatement returns a signed statement, what is signed of it, and the signature,
+// which it does not check.
+func parseStatement(signed []byte) (s Statement, body, sig []byte, err error) {
+	if len(signed) < ed25519.SignatureSize || len(signed) > maxSigned {
+		return s, nil, nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(signed))
+	}
+	body, sig = signed[:len(signed)-ed25519.SignatureSize], signed[len(signed)-ed25519.SignatureSize:]
 	in := cryptobyte.String(body)
 	var v uint8
 	var purpose, keys cryptobyte.String
 	var start, end uint64
 	if !in.ReadUint8(&v) || !in.CopyBytes(s.Slot.Party[:]) || !in.ReadUint8LengthPrefixed(&purpose) ||
 		!in.ReadUint64(&start) || !in.ReadUint64(&end) || !in.ReadUint16LengthPrefixed(&keys) || !in.Empty() {
-		return s, fmt.Errorf("%w: %d bytes", ErrMalformed, len(signed))
+		return s, nil, nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(signed))
 	}
 	if v != version {
-		return s, fmt.Errorf("%w: version %d, want %d", ErrMalformed, v, version)
+		return s, nil, nil, fmt.Errorf("%w: version %d, want %d", ErrMalformed, v, version)
 	}
 	s.Slot.Purpose, s.Slot.Start, s.End, s.Keys = string(purpose), int64(start), int64(end), keys
 	if err := s.check(); err != nil {
-		return s, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return s, nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if s.Slot != want || s.End-s.Slot.Start != int64(length/time.Second) {
-		return s, ErrSlot
-	}
-	if !task.Verify(want.Party[:], StatementDomain, body, sig) {
-		return s, ErrSignature
-	}
-	return s, nil
+	return s, body, sig, nil
 }
 
 // countersign returns a signed statement with the signature of the witness:

@@ -1,7 +1,9 @@
 package witness
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -9,7 +11,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -33,29 +37,106 @@ type Store interface {
 	Put(ctx context.Context, s Slot, signed []byte) (Record, error)
 	// Refuse adds the statements to the record of the slot, so that it is refused.
 	Refuse(ctx context.Context, s Slot, signed ...[]byte) error
+	// Expire deletes the records of periods that ended before a time, those of refused
+	// slots whose periods ended before another.
+	Expire(ctx context.Context, before, refused time.Time) error
 }
 
-// Files is a [Store] of one file a slot in a directory, for one process.
+// Files is a [Store] of one file a slot in a directory, for one process. It keeps at most
+// [MaxRecords] of a party.
 type Files struct {
 	fsys durable.FS
 	dir  string
 	mu   sync.Mutex
+	kept map[string]kept // by the name of the file
+	of   map[[ed25519.PublicKeySize]byte]int
 }
+
+// A kept is what is known of a record without reading it.
+type kept struct {
+	party   [ed25519.PublicKeySize]byte
+	end     int64 // of the period
+	refused bool
+}
+
+// MaxRecords bounds the records of one party in [Files].
+const MaxRecords = 1 << 16
 
 // OpenFiles opens the records in a directory, which it makes if it is missing.
 func OpenFiles(dir string) (*Files, error) { return openFiles(durable.OS(), dir) }
 
 func openFiles(fsys durable.FS, dir string) (*Files, error) {
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+	f := &Files{fsys: fsys, dir: dir, kept: map[string]kept{}, of: map[[ed25519.PublicKeySize]byte]int{}}
+	err := fsys.MkdirAll(dir, 0o700)
+	var entries []fs.DirEntry
+	if err == nil {
+		entries, err = fsys.ReadDir(dir)
+	}
+	for _, e := range entries {
+		if err == nil && len(e.Name()) == 2*nameSize {
+			err = f.index(filepath.Join(dir, e.Name()))
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("opening records of key statements: %w", err)
 	}
-	return &Files{fsys: fsys, dir: dir}, nil
+	return f, nil
 }
+
+// index notes a record that is there. One that is damaged is an error where it is used.
+func (f *Files) index(name string) error {
+	b, err := durable.ReadFile(f.fsys, name)
+	if err != nil {
+		return err
+	}
+	if r, err := parseRecord(b); err == nil {
+		f.note(name, r)
+	}
+	return nil
+}
+
+// note notes a record that is written or read.
+func (f *Files) note(name string, r Record) {
+	s, _, _, err := parseStatement(r.Signed[0])
+	if err != nil {
+		return
+	}
+	if _, known := f.kept[name]; !known {
+		f.of[s.Slot.Party]++
+	}
+	f.kept[name] = kept{s.Slot.Party, s.End, r.refused()}
+}
+
+// Expire deletes records.
+func (f *Files) Expire(_ context.Context, before, refused time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, k := range f.kept {
+		limit := before
+		if k.refused {
+			limit = refused
+		}
+		if !time.Unix(k.end, 0).Before(limit) {
+			continue
+		}
+		if err := f.fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("deleting the record of a key statement: %w", err)
+		}
+		delete(f.kept, name)
+		if f.of[k.party]--; f.of[k.party] == 0 {
+			delete(f.of, k.party)
+		}
+	}
+	return nil
+}
+
+// nameSize is the bytes of a file's name before they are written in hexadecimal digits.
+const nameSize = 16
 
 func (f *Files) name(s Slot) string {
 	b := append([]byte(s.Purpose+"\x00"), s.Party[:]...)
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(b, uint64(s.Start)))
-	return filepath.Join(f.dir, hex.EncodeToString(sum[:16]))
+	return filepath.Join(f.dir, hex.EncodeToString(sum[:nameSize]))
 }
 
 // Get returns the record of a slot.
@@ -84,6 +165,9 @@ func (f *Files) Put(_ context.Context, s Slot, signed []byte) (Record, error) {
 	if r, found, err := f.get(s); found || err != nil {
 		return r, err
 	}
+	if f.of[s.Party] >= MaxRecords {
+		return Record{}, fmt.Errorf("writing the record of a key statement: %w: %d", ErrFull, MaxRecords)
+	}
 	r := Record{[][]byte{signed}}
 	return r, f.write(s, r)
 }
@@ -99,8 +183,12 @@ func (f *Files) Refuse(_ context.Context, s Slot, signed ...[]byte) error {
 	if err != nil {
 		return err
 	}
-	r.Signed = append(r.Signed, signed...)
-	r.Signed = r.Signed[:min(len(r.Signed), maxEvidence)]
+	for _, one := range signed {
+		known := slices.ContainsFunc(r.Signed, func(b []byte) bool { return bytes.Equal(b, one) })
+		if !known && len(r.Signed) < maxEvidence {
+			r.Signed = append(r.Signed, one)
+		}
+	}
 	if !r.refused() {
 		return fmt.Errorf("refusing a slot with %d statements, want two", len(r.Signed))
 	}
@@ -120,6 +208,7 @@ func (f *Files) write(s Slot, r Record) error {
 	if err != nil {
 		return fmt.Errorf("writing the record of a key statement: %w", err)
 	}
+	f.note(f.name(s), r)
 	return nil
 }
 

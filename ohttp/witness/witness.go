@@ -34,6 +34,9 @@ type Config struct {
 	Parties []ed25519.PublicKey
 	// Purposes have the lengths of their periods, whole seconds.
 	Purposes map[string]time.Duration
+	// Spans are purposes with periods of their own, such as those of a policy, by what
+	// their names begin with.
+	Spans map[string]Span
 	// Fetch asks the party for its signed statement, over a connection of its own. It
 	// must bound the time and the bytes of the answer.
 	Fetch func(context.Context, Slot) ([]byte, error)
@@ -41,8 +44,11 @@ type Config struct {
 	Store Store
 	// Clock chooses the periods that are served.
 	Clock Clock
-	// Early is how long before its start a period is served, 1 hour if 0.
+	// Early is how long before its start a period of Purposes is served, 1 hour if 0.
 	Early time.Duration
+	// Since is when the store was last restored or given up, zero for never. Periods that
+	// could be served by then get no signature that the store does not know.
+	Since time.Time
 	// Pause is the time between attempts to fetch one slot, and between looks at the
 	// store, by which a node learns that another has refused the slot; 10 seconds if 0.
 	Pause time.Duration
@@ -57,16 +63,26 @@ type Witness struct {
 	parties map[[ed25519.PublicKeySize]byte]bool
 	mu      sync.Mutex
 	slots   map[Slot]*state
+	finding map[[ed25519.PublicKeySize]byte]int // slots of spans that are being looked for
 }
 
-// A state is what is known of a slot in memory.
+// A state is what is known of a slot in memory. Its end and refused are guarded by the
+// witness's mu, the rest by its turn.
 type state struct {
-	mu        sync.Mutex // held while the slot is fetched
-	witnessed []byte     // nil after an error
-	served    []byte     // the last that was served
-	refused   bool
-	retryAt   time.Time // when the store is asked again
+	end     int64 // of the period; 0: not known yet
+	refused bool
+
+	turn      chan struct{} // has a token while nobody fetches the slot
+	witnessed []byte        // nil after an error
+	served    []byte        // the last that was served
+	retryAt   time.Time     // when the store is asked again
 	last      error
+}
+
+func newState(end int64) *state {
+	st := &state{end: end, turn: make(chan struct{}, 1)}
+	st.turn <- struct{}{}
+	return st
 }
 
 // New checks the configuration. It fetches nothing.
@@ -74,7 +90,7 @@ func New(c Config) (*Witness, error) {
 	if c.Identity.Public() == nil || c.Fetch == nil || c.Store == nil || c.Clock == nil {
 		return nil, errors.New("key witness: identity, fetch, store and clock must be set")
 	}
-	w := &Witness{config: c, parties: map[[ed25519.PublicKeySize]byte]bool{}, slots: map[Slot]*state{}}
+	w := &Witness{config: c, parties: map[[ed25519.PublicKeySize]byte]bool{}, slots: map[Slot]*state{}, finding: map[[ed25519.PublicKeySize]byte]int{}}
 	for _, p := range c.Parties {
 		if len(p) != ed25519.PublicKeySize || bytes.Equal(p, c.Identity.Public()) {
 			return nil, fmt.Errorf("key witness: party %s: want an identity key other than the witness's", task.FormatPublic(p))
@@ -89,6 +105,14 @@ func New(c Config) (*Witness, error) {
 			return nil, fmt.Errorf("key witness: purpose %s: a period of %v, want whole seconds", purpose, length)
 		}
 	}
+	for prefix, span := range c.Spans {
+		if err := (Slot{Purpose: prefix + "0"}).check(); err != nil {
+			return nil, fmt.Errorf("key witness: %w", err)
+		}
+		if span.Min < time.Second || span.Max < span.Min {
+			return nil, fmt.Errorf("key witness: purposes %s: periods of %v to %v, want a second at least", prefix, span.Min, span.Max)
+		}
+	}
 	for v, d := range map[*time.Duration]time.Duration{&w.config.Early: time.Hour, &w.config.Pause: 10 * time.Second, &w.config.Timeout: 30 * time.Second} {
 		if *v <= 0 {
 			*v = d
@@ -101,30 +125,23 @@ func New(c Config) (*Witness, error) {
 // fails while the store fails. Errors wrap [ErrUnknown] or [ErrRefused]; others mean that the
 // party could not be asked, or the store not be written, and the next call tries again.
 func (w *Witness) Keys(ctx context.Context, s Slot) ([]byte, error) {
-	st, err := w.state(s)
+	st, done, err := w.state(s)
 	if err != nil {
 		return nil, fmt.Errorf("witnessing keys: %w", err)
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if now := w.config.Clock.Now(); !st.refused && !now.Before(st.retryAt) {
-		// The first caller may go away: the others go on waiting for this.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.Timeout)
-		defer cancel()
-		before := st.served
-		st.witnessed, st.last = w.obtain(ctx, s)
-		if before != nil && st.last == nil && !bytes.Equal(before, st.witnessed) { // the store has lost it
-			_, st.last = w.refuse(ctx, s, signedOf(before), signedOf(st.witnessed))
-		}
-		if st.last != nil {
-			st.witnessed = nil
-		} else {
-			st.served = st.witnessed
-		}
-		st.refused = errors.Is(st.last, ErrRefused)
+	defer done()
+	select {
+	case <-st.turn:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("witnessing keys: %w", ctx.Err())
+	}
+	defer func() { st.turn <- struct{}{} }()
+	refused := w.isRefused(st)
+	if now := w.config.Clock.Now(); !refused && !now.Before(st.retryAt) {
+		refused = w.refresh(ctx, s, st)
 		st.retryAt = now.Add(w.config.Pause)
 	}
-	if st.refused {
+	if refused {
 		return nil, fmt.Errorf("witnessing keys: %w", ErrRefused)
 	}
 	if st.witnessed == nil {
@@ -133,52 +150,130 @@ func (w *Witness) Keys(ctx context.Context, s Slot) ([]byte, error) {
 	return bytes.Clone(st.witnessed), nil
 }
 
-// state returns the state of a slot that is served now.
-func (w *Witness) state(s Slot) (*state, error) {
-	length, known := w.config.Purposes[s.Purpose]
-	seconds := int64(length / time.Second)
-	now := w.config.Clock.Now().Unix()
-	if !known || !w.parties[s.Party] || s.Start < 0 || s.Start%seconds != 0 || s.Start > now+int64(w.config.Early/time.Second) || s.Start+seconds <= now {
-		return nil, ErrUnknown
+// refresh asks the store, and the party if the store knows nothing. It reports whether
+// the slot is refused. The caller has the state's turn.
+func (w *Witness) refresh(ctx context.Context, s Slot, st *state) bool {
+	// The first caller may go away: the others go on waiting for this.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.Timeout)
+	defer cancel()
+	before := st.served
+	witnessed, end, err := w.obtain(ctx, s)
+	if before != nil && err == nil && !bytes.Equal(before, witnessed) { // the store has lost it
+		_, err = w.refuse(ctx, s, signedOf(before), signedOf(witnessed))
+	}
+	st.last, st.witnessed = err, nil
+	if err == nil {
+		st.witnessed, st.served = witnessed, witnessed
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	st := w.slots[s]
-	if st == nil {
-		for old := range w.slots { // of periods that are over
-			if old.Start+int64(w.config.Purposes[old.Purpose]/time.Second) <= now {
-				delete(w.slots, old)
-			}
-		}
-		st = &state{}
-		w.slots[s] = st
+	st.refused = errors.Is(err, ErrRefused)
+	if end != 0 {
+		st.end = end
 	}
-	return st, nil
+	return st.refused
 }
 
-// obtain returns the countersigned record of a slot. A slot without a record gets
-// the statement on which the party insists when it is asked twice.
-func (w *Witness) obtain(ctx context.Context, s Slot) ([]byte, error) {
-	r, found, err := w.config.Store.Get(ctx, s)
-	if err != nil {
-		return nil, err
+func (w *Witness) isRefused(st *state) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return st.refused
+}
+
+// maxFinding bounds how many slots of spans are looked for at a time at one party: which
+// of them there are, the party knows alone.
+const maxFinding = 64
+
+// state returns the state of a slot that may be served now, and what is to be called when
+// the caller is through with it.
+func (w *Witness) state(s Slot) (*state, func(), error) {
+	now := w.config.Clock.Now().Unix()
+	length, span, ok := w.lengthOf(s.Purpose)
+	early := w.config.Early
+	if length == 0 {
+		early = span.Max
 	}
-	if !found {
-		if r, err = w.first(ctx, s); err != nil {
-			return nil, err
+	if !ok || !w.parties[s.Party] || s.Start < 0 || s.Start > now+int64(early/time.Second) {
+		return nil, nil, ErrUnknown
+	}
+	seconds := int64(length / time.Second)
+	if length != 0 && (s.Start%seconds != 0 || s.Start+seconds <= now) || length == 0 && s.Start+int64(span.Max/time.Second) <= now {
+		return nil, nil, ErrUnknown
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if st := w.slots[s]; st != nil {
+		if st.end != 0 && st.end <= now {
+			return nil, nil, ErrUnknown
+		}
+		return st, func() {}, nil
+	}
+	for old, st := range w.slots { // of periods that are over
+		if st.end != 0 && st.end <= now {
+			delete(w.slots, old)
 		}
 	}
-	if r.refused() {
-		return nil, ErrRefused
+	if length != 0 {
+		st := newState(s.Start + seconds)
+		w.slots[s] = st
+		return st, func() {}, nil
+	}
+	return w.find(s)
+}
+
+// find returns the state of a slot of a span, which is forgotten again unless there is
+// a record of it in the end. The caller holds mu.
+func (w *Witness) find(s Slot) (*state, func(), error) {
+	if w.finding[s.Party] >= maxFinding {
+		return nil, nil, errBusy
+	}
+	w.finding[s.Party]++
+	st := newState(0)
+	w.slots[s] = st
+	return st, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.finding[s.Party]--; w.finding[s.Party] == 0 {
+			delete(w.finding, s.Party)
+		}
+		if st.end == 0 && w.slots[s] == st {
+			delete(w.slots, s)
+		}
+	}, nil
+}
+
+// obtain returns the countersigned record of a slot, and the end of its period if it has
+// a record. A slot without a record gets the statement on which the party insists when it
+// is asked twice.
+func (w *Witness) obtain(ctx context.Context, s Slot) ([]byte, int64, error) {
+	r, found, err := w.config.Store.Get(ctx, s)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !found {
+		if r, err = w.first(ctx, s); err != nil && !errors.Is(err, ErrRefused) {
+			return nil, 0, err
+		}
+	}
+	if len(r.Signed) == 0 {
+		return nil, 0, err
 	}
 	// What the store has is checked like what the party sent.
-	if _, err := OpenStatement(r.Signed[0], s, w.config.Purposes[s.Purpose]); err != nil {
-		return nil, err
+	end, invalid := w.check(r.Signed[0], s)
+	if invalid != nil {
+		return nil, 0, invalid
 	}
-	return countersign(r.Signed[0], w.config.Identity)
+	if err != nil || r.refused() {
+		return nil, end, ErrRefused
+	}
+	witnessed, err := countersign(r.Signed[0], w.config.Identity)
+	return witnessed, end, err
 }
 
 func (w *Witness) first(ctx context.Context, s Slot) (Record, error) {
+	if length, _, _ := w.lengthOf(s.Purpose); length != 0 && w.forgotten(s, w.config.Early) {
+		return Record{}, ErrForgotten
+	}
 	one, err := w.fetch(ctx, s)
 	if err != nil {
 		return Record{}, err
@@ -195,28 +290,28 @@ func (w *Witness) first(ctx context.Context, s Slot) (Record, error) {
 		return Record{}, err
 	}
 	if !r.refused() && !bytes.Equal(r.Signed[0], one) { // another node was given another one
-		return w.refuse(ctx, s, one)
+		return w.refuse(ctx, s, append(r.Signed, one)...)
 	}
 	return r, nil
 }
 
+// refuse makes the slot refused: the statements, two at least, contradict each other.
 func (w *Witness) refuse(ctx context.Context, s Slot, signed ...[]byte) (Record, error) {
 	if err := w.config.Store.Refuse(ctx, s, signed...); err != nil {
 		return Record{}, err
 	}
-	return Record{}, ErrRefused
+	return Record{Signed: signed}, ErrRefused
 }
 
-// fetch returns a statement that its party has signed for the slot.
+// fetch returns a statement that its party has signed for the slot, whose period is served
+// now.
 func (w *Witness) fetch(ctx context.Context, s Slot) ([]byte, error) {
 	signed, err := w.config.Fetch(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("fetching key statement: %w", err)
 	}
-	if _, err := OpenStatement(signed, s, w.config.Purposes[s.Purpose]); err != nil {
-		return nil, err
-	}
-	return signed, nil
+	_, err = w.check(signed, s)
+	return signed, err
 }
 
 // Path returns the path at which a slot is served.
@@ -279,18 +374,22 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // and a gauge: the party misbehaves.
 func (w *Witness) Refused() []Slot {
 	w.mu.Lock()
-	states := make(map[Slot]*state, len(w.slots))
-	for s, st := range w.slots {
-		states[s] = st
-	}
-	w.mu.Unlock()
+	defer w.mu.Unlock()
 	var refused []Slot
-	for s, st := range states {
-		st.mu.Lock()
+	for s, st := range w.slots {
 		if st.refused {
 			refused = append(refused, s)
 		}
-		st.mu.Unlock()
 	}
 	return refused
+}
+
+// Expire deletes the records of periods that have been over for long: what a party could
+// be shown to have done is kept for [KeptRefused], all else for [Kept].
+func (w *Witness) Expire(ctx context.Context) error {
+	now := w.config.Clock.Now()
+	if err := w.config.Store.Expire(ctx, now.Add(-Kept), now.Add(-KeptRefused)); err != nil {
+		return fmt.Errorf("deleting records of key statements: %w", err)
+	}
+	return nil
 }
