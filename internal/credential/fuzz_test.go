@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/crypto/arc"
-	"github.com/shoal-project/shoal/internal/durable"
 )
 
 // FuzzApplication: what parses is what encodes to the same bytes.
@@ -83,33 +82,6 @@ func FuzzContents(f *testing.F) {
 		d, err := parseContents(again)
 		if err != nil || len(d.held) != len(c.held) || len(d.used) != len(c.used) || len(d.tasks) != len(c.tasks) {
 			t.Errorf("it does not parse again: %v", err)
-		}
-	})
-}
-
-// FuzzList: a file of any bytes opens or is damaged, and takes a row after that.
-func FuzzList(f *testing.F) {
-	f.Add(row{client: [16]byte{1}, request: [32]byte{2}}.append(nil))
-	f.Add(bytes.Repeat([]byte{7}, 3*rowSize))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		disk := durable.Mem()
-		if err := disk.MkdirAll("d", 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := durable.WriteFile(disk, "d/issued", b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		l, err := openList(disk, "d/issued")
-		if err != nil {
-			return
-		}
-		n := len(l.by)
-		if err := l.add(row{client: [16]byte{9, 9}, request: [32]byte{1}}); err != nil {
-			t.Fatal(err)
-		}
-		again, err := openList(disk, "d/issued")
-		if err != nil || len(again.by) != n+1 && len(again.by) != n {
-			t.Errorf("%d rows, then %d: %v", n, len(again.by), err)
 		}
 	})
 }

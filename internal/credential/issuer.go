@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-project/shoal/crypto/arc"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/spent"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -64,8 +65,8 @@ type period struct {
 	verifier  *arc.Verifier
 	announced []byte // signed
 
-	mu   sync.Mutex // guards list
-	list *list      // nil: to be opened
+	mu   sync.Mutex  // guards list
+	list *spent.List // nil: to be opened
 }
 
 var (
@@ -138,8 +139,8 @@ func (i *Issuer) Close() error {
 	var failed error
 	for _, p := range i.open {
 		p.mu.Lock()
-		if p.list != nil && p.list.file != nil {
-			failed = errors.Join(failed, p.list.file.Close())
+		if p.list != nil {
+			failed = errors.Join(failed, p.list.Close())
 			p.list = nil
 		}
 		p.mu.Unlock()
@@ -256,19 +257,33 @@ func (i *Issuer) issue(ctx context.Context, of issued, a *application) ([]byte, 
 
 // enlist notes durably which request of a client was answered.
 func (i *Issuer) enlist(p *period, client, request []byte) error {
+	list, err := i.issuedList(p)
+	if err != nil {
+		return err
+	}
+	mac := hmac.New(sha256.New, p.key.Bytes())
+	mac.Write([]byte("shoal credential client v1"))
+	mac.Write(client)
+	digest := sha256.Sum256(request)
+	err = list.Spend(spent.Row{Tag: [16]byte(mac.Sum(nil)[:16]), On: [16]byte(digest[:16])})
+	if errors.Is(err, spent.ErrSpent) {
+		return errUsed
+	}
+	return err
+}
+
+// issuedList returns the list of the credentials that were issued for a slot.
+func (i *Issuer) issuedList(p *period) (*spent.List, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.list == nil {
 		l, err := i.store.list(p.slot.name())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		p.list = l
 	}
-	mac := hmac.New(sha256.New, p.key.Bytes())
-	mac.Write([]byte("shoal credential client v1"))
-	mac.Write(client)
-	return p.list.add(row{client: [16]byte(mac.Sum(nil)[:16]), request: sha256.Sum256(request)})
+	return p.list, nil
 }
 
 // A Verifier checks presentations of the credentials of one slot. It is safe for use

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 
 	"github.com/shoal-project/shoal/crypto/arc"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/spent"
 )
 
 // A store keeps the keys of an issuer, a folder for each slot:
@@ -180,18 +180,13 @@ func (s *store) expire(now int64) ([]string, error) {
 }
 
 // list opens the list of credentials that were issued.
-func (s *store) list(name string) (*list, error) {
-	l, err := openList(s.fs, filepath.Join(s.folder(name), "issued"))
-	if errors.Is(err, errDamaged) {
+func (s *store) list(name string) (*spent.List, error) {
+	l, err := spent.Open(s.fs, filepath.Join(s.folder(name), "issued"))
+	if errors.Is(err, spent.ErrDamaged) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.lost[name] = true
 		return nil, fmt.Errorf("%s: %w: %w", name, ErrLost, err)
 	}
 	return l, err
-}
-
-// appendTo opens a file for appending.
-func appendTo(fsys durable.FS, name string) (durable.File, error) {
-	return fsys.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/shoal-project/shoal/crypto/voprf"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/problem"
+	"github.com/shoal-project/shoal/internal/spent"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -75,10 +76,10 @@ func causeOf(err error) Cause {
 		{errLate, TooLate},
 		{voprf.ErrEncoding, Malformed},
 		{ErrPresentation, BadPresentation},
-		{errSpent, Spent},
+		{spent.ErrSpent, Spent},
 		{errBusy, Busy},
 		{errLost, KeyLost},
-		{errDamaged, KeyLost},
+		{spent.ErrDamaged, KeyLost},
 	} {
 		if errors.Is(err, is.err) {
 			return is.cause

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoal-project/shoal/crypto/voprf"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/spent"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -33,7 +34,7 @@ func (k keyID) name() string {
 type held struct {
 	key       *voprf.PrivateKey
 	announced []byte
-	spent     *spent
+	spent     *spent.List
 }
 
 // An index is what the file "index" holds: which keys there are, and which were

@@ -15,6 +15,7 @@ import (
 	"github.com/shoal-project/shoal/crypto/voprf"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/spent"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -159,7 +160,7 @@ func (s *Server) Tick(ctx context.Context) error {
 		}
 		if h := s.held[k]; h != nil {
 			delete(s.held, k)
-			errs = append(errs, h.spent.close())
+			errs = append(errs, h.spent.Close())
 		}
 		if err := s.store.destroy(k); err != nil {
 			s.counts.undestroyed.Add(1)
@@ -178,7 +179,7 @@ func (s *Server) Close() error {
 	defer s.mu.Unlock()
 	var errs []error
 	for k, h := range s.held {
-		errs = append(errs, h.spent.close())
+		errs = append(errs, h.spent.Close())
 		delete(s.held, k)
 	}
 	return errors.Join(errs...)
@@ -229,7 +230,7 @@ func (s *Server) serve(id task.ID, e task.Epoch) (*held, error) {
 	if h.announced, err = s.c.Sign(slot, Announcement(key.Public())); err != nil {
 		return nil, err
 	}
-	if h.spent, err = openSpent(s.c.FS, s.store.path(k.name(), "spent")); err != nil {
+	if h.spent, err = spent.Open(s.c.FS, s.store.path(k.name(), "spent")); err != nil {
 		return nil, err
 	}
 	s.held[k] = h
@@ -255,7 +256,7 @@ func (s *Server) evaluate(ctx context.Context, id task.ID, e task.Epoch, q *Requ
 	if err != nil {
 		return nil, err
 	}
-	if err := h.spent.spend(rowOf(tag, q.Points)); err != nil {
+	if err := h.spent.Spend(spent.RowOf(tag, q.Points)); err != nil {
 		return nil, err
 	}
 	// The key may have been destroyed while the request waited.
