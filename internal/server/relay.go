@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -138,7 +139,7 @@ func (s *Server) openRelay(context.Context) (role, error) {
 	}
 	h.relay, err = relay.NewServer(relay.ServerConfig{
 		Identity: s.identity, Parties: parties, Store: store, Since: s.restored, Clock: s.o.Clock, Client: s.o.Client,
-		TLS: tlsOf(s.o.Client), Issuances: s.config.Relay.Issuances, Rand: s.o.Rand,
+		TLS: tlsOf(s.o.Client), Dial: dialOf(s.o.Client), Issuances: s.config.Relay.Issuances, Rand: s.o.Rand,
 	})
 	if err != nil {
 		return nil, err
@@ -151,6 +152,14 @@ func (s *Server) openRelay(context.Context) (role, error) {
 func tlsOf(c *http.Client) *tls.Config {
 	if t, ok := c.Transport.(*http.Transport); ok && t.TLSClientConfig != nil {
 		return t.TLSClientConfig.Clone()
+	}
+	return nil
+}
+
+// dialOf returns what opens a client's connections to peers, nil for the default.
+func dialOf(c *http.Client) func(context.Context, string, string) (net.Conn, error) {
+	if t, ok := c.Transport.(*http.Transport); ok {
+		return t.DialContext
 	}
 	return nil
 }
