@@ -19,7 +19,7 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test test-web compat bench discovery fuzz crash sim chaos mutants lint build cross release release-check
+.PHONY: help demo test test-web compat bench discovery fuzz crash sim chaos linkability mutants lint build cross release release-check
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
@@ -32,6 +32,7 @@ help:
 	@echo "make crash   200 kill -9 of a real server under load, and of a real helper"
 	@echo "make sim     10,000 seeds of the simulation of an aggregation system"
 	@echo "make chaos   two leaders and two helpers on a PostgreSQL that restarts all the time, for CHAOS_TIME (default 10m)"
+	@echo "make linkability   whether what a party sees links reports of one person: 500 people, 30 days, planted leaks"
 	@echo "make mutants faults put into the aggregate route, one at a time: a test must notice each"
 	@echo "make lint    gofumpt and golangci-lint"
 	@echo "make build   bin/shoal"
@@ -107,6 +108,9 @@ CHAOS_TIME ?= 10m
 chaos:
 	$(GO) test -c -o bin/chaos.test ./internal/store/postgres
 	cd internal/store/postgres && SHOAL_CHAOS=$(CHAOS_TIME) ../../scripts/postgres ../../bin/chaos.test -test.run '^TestChaos$$' -test.v -test.timeout 120m
+
+linkability:
+	SHOAL_LINKABILITY=1 $(GO) test -count 1 -timeout 60m -v -run '^TestLinkability$$' ./internal/linkability
 
 MUTANTS ?= .
 mutants:

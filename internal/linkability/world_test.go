@@ -1,0 +1,347 @@
+package linkability_test
+
+import (
+	"container/heap"
+	"context"
+	cryptorand "crypto/rand"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/durable"
+	"github.com/shoal-project/shoal/internal/sdktest"
+	"github.com/shoal-project/shoal/internal/server"
+	"github.com/shoal-project/shoal/internal/server/pairing"
+	"github.com/shoal-project/shoal/metric/task"
+)
+
+const day = 24 * time.Hour
+
+// A plan is a simulation: who takes part for how long, by which routes, and which leak is
+// planted.
+type plan struct {
+	people, days int
+	routes       []route
+	leak         *leak
+	seed         uint64
+}
+
+// A world is a deployment of all roles, and the people who send through it.
+type world struct {
+	t       testing.TB
+	plan    plan
+	clock   *clock.Virtual
+	network *network
+	record  *recorder
+	random  *rand.Rand // of habits
+	owner   task.IdentityKey
+	orgs    map[string]*org
+	tasks   []*task.Task
+	bundle  []byte
+	people  []*person
+	work    agenda
+	sending *person // whose turn it is
+	failed  error   // the last reason to wait
+	sent    int
+	refused int
+}
+
+// An org is one organisation with its roles.
+type org struct {
+	dir, file, address, identity string
+	server                       *server.Server
+	stop                         func()
+}
+
+func (o *org) url() string { return "http://" + o.address }
+
+func (o *org) party(t testing.TB, role task.Role) task.Party {
+	id, err := task.ParsePublic(o.identity)
+	must(t, err)
+	return task.Party{Role: role, URL: o.url(), Identity: id}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// organisations and what they do. The roles of one task never share one.
+var organisations = []struct {
+	name  string
+	roles []task.Role
+}{
+	{"relay", []task.Role{task.Relay}},
+	{"first", []task.Role{task.Shuffler, task.Leader, task.Collector}},
+	{"second", []task.Role{task.Analyzer, task.Helper}},
+}
+
+func newWorld(t testing.TB, p plan) *world {
+	t.Helper()
+	w := &world{
+		t: t, plan: p, clock: clock.NewVirtual(sdktest.Midnight()), random: rand.New(rand.NewPCG(p.seed, 7)), //nolint:gosec // habits of simulated people
+		orgs: map[string]*org{},
+	}
+	w.record = newRecorder(w)
+	w.network = newNetwork(w.clock, w.record.take)
+	var err error
+	w.owner, err = task.GenerateIdentityKey(cryptorand.Reader)
+	must(t, err)
+	for i, o := range organisations {
+		w.found(o.name, fmt.Sprintf("127.0.0.1:%d", 7001+i), o.roles)
+	}
+	w.pair()
+	for _, r := range p.routes {
+		tk := r.task(w)
+		tk.Metric = r.name
+		tk.Protection.Relay = w.orgs["relay"].party(t, task.Relay)
+		w.tasks = append(w.tasks, tk)
+	}
+	w.bundle = sdktest.Bundle(t, w.owner, w.tasks...)
+	for _, name := range []string{"second", "first", "relay"} {
+		w.start(name)
+	}
+	w.record.open()
+	w.populate()
+	return w
+}
+
+func (w *world) found(name, address string, roles []task.Role) {
+	w.t.Helper()
+	o := &org{dir: filepath.Join(w.t.TempDir(), name), address: address}
+	var err error
+	o.file, o.identity, err = server.Init(o.dir, server.Organisation{
+		Name: name, Roles: roles, URL: o.url(), Owners: []string{task.FormatPublic(w.owner.Public())},
+	}, w.clock.Now(), nil)
+	must(w.t, err)
+	w.orgs[name] = o
+}
+
+func (w *world) config(name string) server.Config {
+	w.t.Helper()
+	o := w.orgs[name]
+	c, err := server.Load(o.file)
+	must(w.t, err)
+	c.Ops.Listen, c.Console.Listen = server.Off, server.Off
+	c.Floors.MinThreshold, c.Floors.MinBatch, c.Floors.AllowNaive = 2, 2, true
+	if name == "relay" {
+		c.Tasks.Owners, c.Tasks.Bundles = nil, nil
+		for _, to := range []string{"first", "second"} {
+			c.Relay.Parties = append(c.Relay.Parties, server.RelayParty{URL: w.orgs[to].url(), Identity: w.orgs[to].identity})
+		}
+		return c
+	}
+	c.Tasks.Bundles = []string{filepath.Join(o.dir, "tasks.bundle")}
+	return c
+}
+
+// pair lets leader and helper share secrets.
+func (w *world) pair() {
+	w.t.Helper()
+	a, b := w.config("first"), w.config("second")
+	theirs, theirKey, err := server.Card(b, w.clock.Now())
+	must(w.t, err)
+	line, err := pairing.SignCard(theirs, theirKey)
+	must(w.t, err)
+	parsed, err := pairing.ParseCard(line)
+	must(w.t, err)
+	ours, ourKey, err := server.Card(a, w.clock.Now())
+	must(w.t, err)
+	ledger, err := server.OpenPairings(a)
+	must(w.t, err)
+	invitation, err := ledger.Invite(parsed, ours, ourKey, w.clock.Now(), cryptorand.Reader)
+	must(w.t, err)
+	key, err := server.PairingKey(b)
+	must(w.t, err)
+	ledger, err = server.OpenPairings(b)
+	must(w.t, err)
+	_, err = ledger.Accept(invitation, &theirs, key, w.clock.Now())
+	must(w.t, err)
+}
+
+func (w *world) start(name string) {
+	w.t.Helper()
+	o := w.orgs[name]
+	c := w.config(name)
+	if name != "relay" {
+		must(w.t, os.WriteFile(filepath.Join(o.dir, "tasks.bundle"), w.bundle, 0o600))
+	}
+	options := server.Options{
+		Clock: w.clock, Logger: slog.New(slog.DiscardHandler), FS: durable.Mem(), Listen: w.network.Listen, Manual: true,
+		Client: &http.Client{
+			Transport:     &http.Transport{DialContext: w.network.dialAs(-1)},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	if os.Getenv("SHOAL_LINKABILITY_LOG") != "" {
+		options.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if w.plan.leak != nil && w.plan.leak.options != nil {
+		w.plan.leak.options(w, name, &options)
+	}
+	var err error
+	o.server, err = server.New(w.t.Context(), c, options)
+	must(w.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- o.server.Run(ctx) }()
+	o.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("stopping %s: %v", name, err)
+		}
+	}
+}
+
+// halt ends the servers; what was recorded is complete then.
+func (w *world) halt() {
+	for _, p := range w.people {
+		must(w.t, p.client.Close())
+	}
+	for _, name := range []string{"relay", "first", "second"} {
+		if o := w.orgs[name]; o.stop != nil {
+			o.stop()
+			o.stop = nil
+		}
+	}
+}
+
+// A person has a device, and habits: when they use their programs, and which.
+type person struct {
+	id        int
+	client    *shoal.Client
+	hour      float64 // around which they use their programs
+	favourite int
+	next      time.Time // when the client wants to send
+	offset    time.Duration
+}
+
+// programs that people use.
+var programs = []string{"cat", "dog", "eel", "fox", "gnu", "hen", "ibex", "jay", "kite", "lynx", "mole", "newt", "owl", "pig", "quail", "rat"}
+
+func (w *world) populate() {
+	var metrics []string
+	for _, r := range w.plan.routes {
+		metrics = append(metrics, r.name)
+	}
+	for i := range w.plan.people {
+		p := &person{
+			id: i, hour: 24 * w.random.Float64(), favourite: w.random.IntN(len(programs)),
+			offset: time.Duration(w.random.NormFloat64() * float64(20*time.Second)),
+		}
+		var transport http.RoundTripper = &http.Transport{DialContext: w.network.dialAs(i), DisableKeepAlives: true}
+		if l := w.plan.leak; l != nil && l.transport != nil {
+			transport = l.transport(w, p, transport)
+		}
+		var err error
+		p.client, err = shoal.Open(w.t.Context(), shoal.Options{
+			Bundle: w.bundle, Owner: task.FormatPublic(w.owner.Public()), Metrics: metrics, Mode: shoal.On,
+			Clock: w.clock, NoSender: true, Transport: transport,
+		})
+		must(w.t, err)
+		w.people = append(w.people, p)
+		w.at(w.clock.Now(), func() { w.pass(p) })
+		for d := range w.plan.days {
+			w.live(p, d)
+		}
+	}
+	for h := 0; h < (w.plan.days+2)*24; h += 2 {
+		w.at(sdktest.Midnight().Add(time.Duration(h)*time.Hour+time.Minute), w.tick)
+	}
+}
+
+// live plans what a person records on a day: at their hour, give or take two.
+func (w *world) live(p *person, d int) {
+	for _, r := range w.plan.routes {
+		for range r.daily {
+			hours := p.hour + 2*w.random.NormFloat64()
+			for hours < 0 {
+				hours += 24
+			}
+			for hours >= 24 {
+				hours -= 24
+			}
+			at := sdktest.Midnight().Add(time.Duration(d)*day + time.Duration(hours*float64(time.Hour)))
+			w.at(at, func() {
+				r.record(w, p)
+				w.pass(p)
+			})
+		}
+	}
+}
+
+// pass lets a client send what is due, and come again when it wants to.
+func (w *world) pass(p *person) {
+	w.sending = p
+	result, err := p.client.SendDue(w.t.Context())
+	w.sending = nil
+	must(w.t, err)
+	w.sent += result.Sent
+	w.refused += result.Refused
+	if result.Err != nil {
+		w.failed = result.Err
+	}
+	if next := result.Next; !next.IsZero() && !next.Equal(p.next) {
+		p.next = next
+		w.at(next, func() {
+			if p.next.Equal(next) {
+				w.pass(p)
+			}
+		})
+	}
+}
+
+// tick lets all organisations do what is due; what fails is tried again.
+func (w *world) tick() {
+	for _, name := range []string{"second", "first", "relay"} {
+		_ = w.orgs[name].server.Tick(w.t.Context())
+	}
+	w.record.refresh()
+}
+
+// run lets the days pass.
+func (w *world) run() {
+	w.t.Helper()
+	for w.work.Len() > 0 {
+		next := heap.Pop(&w.work).(errand)
+		w.clock.Forward(next.at)
+		next.do()
+	}
+	w.halt()
+}
+
+func (w *world) at(t time.Time, do func()) {
+	if t.After(sdktest.Midnight().Add(time.Duration(w.plan.days+2) * day)) {
+		return
+	}
+	heap.Push(&w.work, errand{t, len(w.work), do})
+}
+
+// An agenda is what happens, by its time.
+type agenda []errand
+
+type errand struct {
+	at time.Time
+	n  int
+	do func()
+}
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
+func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)        { *a = append(*a, x.(errand)) }
+func (a *agenda) Pop() any {
+	old := *a
+	x := old[len(old)-1]
+	*a = old[:len(old)-1]
+	return x
+}
