@@ -1,5 +1,5 @@
-// Builds dist, what a page loads (one module, which is its own worker, and the types),
-// and build, the same sources one by one for the tests.
+// Builds dist, what a page loads (of each entry point one module, which is its own
+// worker, and the types), and build, the same sources for the tests.
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -21,21 +21,35 @@ const letters = "abcdeghjklqrtuvwABCDEFGHIJKLMNOPQRSTUVWXYZ"; // others are name
 const short = Object.fromEntries(names.map((name, i) => [name, letters[i] ?? `_${i.toString(36)}`]));
 
 const root = dirname(fileURLToPath(import.meta.url));
-const sources = readdirSync(join(root, "src")).map((name) => join(root, "src", name));
+const sources = readdirSync(join(root, "src")).filter((name) => /(?<!\.d)\.ts$/.test(name)).map((name) => join(root, "src", name));
 const common = { absWorkingDir: root, format: "esm", target: "es2022", charset: "utf8", logLevel: "warning" };
 
+/** Builds one entry point of the package. What only @shoal/sdk/private has is left out of the other. */
+async function entry(name, isPrivate) {
+  await build({
+    ...common,
+    entryPoints: [`src/${name}.ts`],
+    outdir: "dist",
+    bundle: true,
+    minify: true,
+    legalComments: "inline",
+    define: { PRIVATE: String(isPrivate) },
+    mangleProps: new RegExp(`^(${Object.keys(short).join("|")})$`),
+    mangleCache: { ...short },
+  });
+  const file = join(root, `dist/${name}.js`);
+  const { code } = await minify(readFileSync(file, "utf8"), {
+    module: true, ecma: 2020, compress: { passes: 3, unsafe: true, unsafe_arrows: true }, format: { ascii_only: false, comments: /License/ },
+  });
+  writeFileSync(file, code);
+}
+
 for (const dir of ["dist", "build"]) rmSync(join(root, dir), { recursive: true, force: true });
-await build({
-  ...common,
-  entryPoints: ["src/index.ts"],
-  outdir: "dist",
-  bundle: true,
-  minify: true,
-  mangleProps: new RegExp(`^(${Object.keys(short).join("|")})$`),
-  mangleCache: short,
-});
-const file = join(root, "dist/index.js");
-const { code } = await minify(readFileSync(file, "utf8"), { module: true, ecma: 2020, compress: { passes: 3, unsafe: true, unsafe_arrows: true }, format: { ascii_only: false } });
-writeFileSync(file, code);
-await build({ ...common, entryPoints: sources, outdir: "build" });
+await entry("index", false);
+const forTests = { ...common, outdir: "build", define: { PRIVATE: "true" } };
+await build({ ...forTests, entryPoints: sources });
+// The primitives of @shoal/sdk/private with the libraries in them, so that browsers load them, too.
+const primitives = readdirSync(join(root, "src/private")).map((name) => `export * as ${name.replace(".ts", "")} from "./src/private/${name}";`);
+primitives.push('export { shake128 } from "@noble/hashes/sha3.js";');
+await build({ ...forTests, bundle: true, stdin: { contents: primitives.join("\n"), resolveDir: root, sourcefile: "primitives.ts", loader: "ts" }, outdir: undefined, outfile: "build/primitives.js" });
 execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "--emitDeclarationOnly"], { cwd: root, stdio: "inherit" });

@@ -241,9 +241,9 @@ func tool(t *testing.T, stdin []byte, args ...string) []byte {
 }
 
 // node returns what the web SDK makes of a suite.
-func node(t *testing.T, s []byte) []byte {
+func node(t *testing.T, s []byte, args ...string) []byte {
 	t.Helper()
-	return tool(t, s, "node", filepath.Join("test", "make.mjs"))
+	return tool(t, s, append([]string{"node", filepath.Join("test", "make.mjs")}, args...)...)
 }
 
 func read(t *testing.T, name string, v any) {

@@ -28,10 +28,10 @@ const extract = (suite: Bytes, salt: Bytes, label: string, input: Uint8Array): P
 const expand = async (suite: Bytes, key: Bytes, label: string, info: Uint8Array, n: number): Promise<Bytes> =>
   (await mac(key, concat(uint(n, 2), utf8("HPKE-v1"), suite, utf8(label), info, [1]))).slice(0, n);
 
-/** Returns the encapsulated key and the ciphertext. */
+/** Returns the encapsulated key, the ciphertext and, in @shoal/sdk/private, what exports secrets of at most 32 bytes. */
 export async function seal(
   to: Bytes, aead: number, info: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, pair: Ephemeral = ephemeral,
-): Promise<{ enc: Bytes; sealed: Bytes }> {
+): Promise<{ enc: Bytes; sealed: Bytes; exported?: (label: string, n: number) => Promise<Bytes> }> {
   const { privateKey, publicKey } = await pair();
   const enc = new Uint8Array(await crypto.subtle.exportKey("raw", publicKey));
   const recipient = await crypto.subtle.importKey("raw", to, "X25519", false, []);
@@ -47,5 +47,8 @@ export async function seal(
   const key = await crypto.subtle.importKey("raw", await expand(suite, prk, "key", context, 16 * aead), "AES-GCM", false, ["encrypt"]);
   const iv = await expand(suite, prk, "base_nonce", context, 12);
   const sealed = await crypto.subtle.encrypt({ name: "AES-GCM", iv, additionalData: aad as Bytes }, key, plaintext as Bytes);
-  return { enc, sealed: new Uint8Array(sealed) };
+  const out = { enc, sealed: new Uint8Array(sealed) };
+  if (!PRIVATE) return out;
+  const exporter = await expand(suite, prk, "exp", context, 32);
+  return { ...out, exported: (label, n) => expand(suite, exporter, "sec", utf8(label), n) };
 }

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import puppeteer from "puppeteer-core";
+import { vectorFiles } from "./vectors.mjs";
 
 const { site, play, chromium, screenshots } = JSON.parse(readFileSync(0, "utf8"));
 const browser = await puppeteer.launch({ executablePath: chromium, headless: true, args: ["--no-sandbox", "--disable-dev-shm-usage"], protocolTimeout: 300_000 });
@@ -52,6 +53,16 @@ async function golden() {
     const reports = 2 * (results.sums.length + results.crowd.reduce((n, c) => n + c.fragments.length, 0));
     return { reports, millisPerReport: millis / reports };
   });
+  const read = ([name, path]) => [name, JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8"))];
+  figures.primitives = await p.evaluate(async (files) => {
+    const [primitives, { vectors }, { makePrimitives, comparePrimitives }] =
+      await Promise.all([import("/sdk/build/primitives.js"), import("/sdk/test/vectors.mjs"), import("/sdk/test/primitives.mjs")]);
+    await vectors(primitives, files);
+    const suite = await (await fetch("/sdk/testdata/primitives.json")).json();
+    const begun = performance.now();
+    comparePrimitives(suite, await makePrimitives(suite, primitives));
+    return { millis: performance.now() - begun };
+  }, Object.fromEntries(Object.entries(vectorFiles).map(read)));
   await p.close();
 }
 

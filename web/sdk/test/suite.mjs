@@ -20,16 +20,20 @@ function recorded(text) {
   return random;
 }
 
-/** Key pairs of X25519 from their secrets, one after the other. */
+/** A source of one key pair of X25519, from its secret. */
+async function pairOf(secret) {
+  const pkcs8 = new Uint8Array([0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20, ...secret]);
+  const privateKey = await crypto.subtle.importKey("pkcs8", pkcs8, "X25519", true, ["deriveBits"]);
+  const { x } = await crypto.subtle.exportKey("jwk", privateKey);
+  const raw = from64(x.replace(/-/g, "+").replace(/_/g, "/"));
+  const publicKey = await crypto.subtle.importKey("raw", raw, "X25519", true, []);
+  return async () => ({ privateKey, publicKey });
+}
+
+/** Key pairs from their secrets, one after the other. */
 function pairs(secrets) {
   let i = 0;
-  return async () => {
-    const pkcs8 = new Uint8Array([0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20, ...from64(secrets[i++])]);
-    const privateKey = await crypto.subtle.importKey("pkcs8", pkcs8, "X25519", true, ["deriveBits"]);
-    const { x } = await crypto.subtle.exportKey("jwk", privateKey);
-    const raw = from64(x.replace(/-/g, "+").replace(/_/g, "/"));
-    return { privateKey, publicKey: await crypto.subtle.importKey("raw", raw, "X25519", true, []) };
-  };
+  return async () => (await pairOf(from64(secrets[i++])))();
 }
 
 export async function make(suite, { task, record, frame, dap, tally, hpke, bytes }) {
@@ -91,4 +95,4 @@ export function compare(suite, results) {
   });
 }
 
-export { hex, from64, to64 };
+export { hex, from64, to64, pairOf, recorded };
