@@ -97,8 +97,35 @@ func (r *Receiver) Derive(shared []x25519.Shared, encapsulated [][Size]byte) []M
 	return keys
 }
 
+// ExportSize is the length in bytes of the secrets that [Receiver.Export] returns.
+const ExportSize = sha256.Size
+
+// Export returns a secret of each of the contexts that encapsulated keys have set up:
+// Export of RFC 9180, section 5.3, with an exporter context of at most 64 bytes. That of a context
+// without a shared secret is zero.
+func (r *Receiver) Export(shared []x25519.Shared, encapsulated [][Size]byte, label string) [][ExportSize]byte {
+	secrets := make([][ExportSize]byte, len(shared))
+	for i := range shared {
+		agreed, ok := shared[i].Secret()
+		if !ok {
+			continue
+		}
+		prk := r.secret(&agreed, &encapsulated[i])
+		exporter := expand(&prk, hpkeSuite, "exp", r.context[:], sha256.Size)
+		secrets[i] = expand(&exporter, hpkeSuite, "sec", []byte(label), ExportSize)
+	}
+	return secrets
+}
+
 // derive derives the key of one message.
 func (r *Receiver) derive(k *MessageKey, agreed, encapsulated *[Size]byte) {
+	prk := r.secret(agreed, encapsulated)
+	k.key = expand(&prk, hpkeSuite, "key", r.context[:], keySize)
+	k.nonce = expand(&prk, hpkeSuite, "base_nonce", r.context[:], nonceSize)
+}
+
+// secret is the secret of a context, from which its keys are expanded.
+func (r *Receiver) secret(agreed, encapsulated *[Size]byte) [sha256.Size]byte {
 	// Decap, RFC 9180, section 4.1.
 	var context [kemContext]byte
 	copy(context[:], encapsulated[:])
@@ -106,9 +133,7 @@ func (r *Receiver) derive(k *MessageKey, agreed, encapsulated *[Size]byte) {
 	eaePRK := extract(nil, kemSuite, "eae_prk", agreed[:])
 	secret := expand(&eaePRK, kemSuite, "shared_secret", context[:], sha256.Size)
 	// KeySchedule, section 5.1.
-	prk := extract(secret[:], hpkeSuite, "secret", nil)
-	k.key = expand(&prk, hpkeSuite, "key", r.context[:], keySize)
-	k.nonce = expand(&prk, hpkeSuite, "base_nonce", r.context[:], nonceSize)
+	return extract(secret[:], hpkeSuite, "secret", nil)
 }
 
 // A MessageKey opens one message. It prints redacted.

@@ -64,3 +64,26 @@ func (s *Sender) Seal(suite Suite, info, aad, plaintext []byte) (encapsulated, s
 	sealed, err = sealAgreed(nil, &s.shared, &s.encapsulated, (*[Size]byte)(s.to.key.Bytes()), info, aad, plaintext)
 	return s.encapsulated[:], sealed, err
 }
+
+// SealExport is [PublicKey.SealExport] with the sender's key, for a secret of
+// [ExportSize] bytes. It fails as that does, and with [ErrUsed].
+func (s *Sender) SealExport(suite Suite, info, aad, plaintext []byte, label string) (encapsulated, sealed []byte, exported [ExportSize]byte, err error) {
+	if s.used {
+		return nil, nil, exported, ErrUsed
+	}
+	s.used = true
+	if !s.agreed || suite != DefaultSuite() {
+		var secret []byte
+		encapsulated, sealed, secret, err = s.to.SealExport(suite, info, aad, plaintext, label, ExportSize)
+		copy(exported[:], secret)
+		return encapsulated, sealed, exported, err
+	}
+	defer func() { s.shared = x25519.Shared{} }()
+	public := (*[Size]byte)(s.to.key.Bytes())
+	if sealed, err = sealAgreed(nil, &s.shared, &s.encapsulated, public, info, aad, plaintext); err != nil {
+		return nil, nil, exported, err
+	}
+	r := Receiver{public: *public, context: contextOf(info)}
+	secrets := r.Export([]x25519.Shared{s.shared}, [][Size]byte{s.encapsulated}, label)
+	return s.encapsulated[:], sealed, secrets[0], nil
+}
