@@ -29,14 +29,19 @@ type Protection struct {
 	// Evaluations is how many evaluation requests each client makes an epoch, with
 	// records or without; at least 1 with Randomness, 0 without.
 	Evaluations uint32
+	// Blinded is whether two shufflers count crowds that neither of them can name
+	// (crypto/blind). Then the last shuffler cannot count what one client sends to a
+	// crowd, and with credentials PerCrowd is PerEpoch.
+	Blinded bool
 }
 
-// The types of additions to a task's canonical bytes. Numbers 4 to 6 are reserved for
-// blinded crowds, a second crowd and strata.
+// The types of additions to a task's canonical bytes. Numbers 5 and 6 are reserved for
+// a second crowd and strata.
 const (
 	additionRelay      = 1
 	additionCredential = 2
 	additionRandomness = 3
+	additionBlinded    = 4
 )
 
 // MaxCredentialEpochs bounds [Protection].CredentialEpochs.
@@ -122,7 +127,7 @@ func (t *Task) Presentations(p Party) []Presentation {
 	switch p.Role {
 	case Shuffler:
 		all := []Presentation{{EpochPresentation, t.PerEpoch}}
-		if n := len(t.Hops); n > 1 && bytes.Equal(t.Hops[n-2].Identity, p.Identity) {
+		if n := len(t.Hops); !t.Protection.Blinded && n > 1 && bytes.Equal(t.Hops[n-2].Identity, p.Identity) {
 			all = append(all, Presentation{CrowdPresentation, t.PerCrowd})
 		}
 		return all
@@ -139,7 +144,7 @@ func (t *Task) Presentations(p Party) []Presentation {
 }
 
 func (p *Protection) none() bool {
-	return p.Relay.unused() && p.CredentialEpochs == 0 && p.Randomness.unused() && p.Evaluations == 0
+	return p.Relay.unused() && p.CredentialEpochs == 0 && p.Randomness.unused() && p.Evaluations == 0 && !p.Blinded
 }
 
 func (p Party) unused() bool { return p.Role == 0 && p.URL == "" && len(p.Identity) == 0 }
@@ -173,8 +178,31 @@ func (t *Task) validateProtection() error {
 	case t.Hardened() && p.CredentialEpochs == 0:
 		return errors.New("randomness: a hardened quorum wants credentials, or one client could make several shares of a value")
 	}
+	return t.validateBlinded()
+}
+
+// validateBlinded refuses what blinded crowds cannot be combined with.
+func (t *Task) validateBlinded() error {
+	if !t.Protection.Blinded {
+		return nil
+	}
+	shufflers := len(t.Hops) - 1
+	switch {
+	case t.Method != Crowd || shufflers != blindedShufflers:
+		return fmt.Errorf("blinded crowds: %d shufflers, want %d: one blinds, the other counts", max(0, shufflers), blindedShufflers)
+	case t.Crowd.Kind == Constant:
+		return errors.New("blinded crowds: all reports are one crowd, of which there is nothing to blind")
+	case t.Crowd.SaltEpochs > 1:
+		return fmt.Errorf("blinded crowds: %d epochs share a salt, want 1: crowds of two batches cannot be compared", t.Crowd.SaltEpochs)
+	case t.Encoding.Kind == Quorum:
+		return errors.New("blinded crowds: a quorum needs the crowd's tag, or derives it from a randomness party, which blinds it already")
+	case t.Protection.CredentialEpochs > 0 && t.PerCrowd != t.PerEpoch:
+		return fmt.Errorf("blinded crowds: credentials cannot enforce %d reports a client and crowd, want the %d of an epoch", t.PerCrowd, t.PerEpoch)
+	}
 	return nil
 }
+
+const blindedShufflers = 2
 
 func (t *Task) validateProtector(word string, p Party, role Role, others []Party) error {
 	if p.unused() {
@@ -224,6 +252,7 @@ func (p *Protection) marshal(b *cryptobyte.Builder) {
 			p.Randomness.marshal(b)
 			b.AddUint32(p.Evaluations)
 		})
+		add(additionBlinded, p.Blinded, func(*cryptobyte.Builder) {})
 	})
 }
 
@@ -254,6 +283,9 @@ func (p *Protection) unmarshalOne(kind uint16, data *cryptobyte.String) bool {
 		return data.ReadUint32(&p.CredentialEpochs)
 	case additionRandomness:
 		return p.Randomness.unmarshal(data) && data.ReadUint32(&p.Evaluations)
+	case additionBlinded:
+		p.Blinded = true
+		return true
 	}
 	return false
 }

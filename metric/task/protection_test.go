@@ -139,3 +139,57 @@ func TestOpenRefusesUngiven(t *testing.T) {
 		t.Errorf("a task with a relay: %v", err)
 	}
 }
+
+// blindedTask returns a valid task with two shufflers and blinded crowds.
+func blindedTask() *task.Task {
+	t := sample()
+	t.Hops = []task.Party{
+		{Role: task.Shuffler, URL: "https://first.example", Identity: identity("first").Public()},
+		{Role: task.Shuffler, URL: "https://second.example", Identity: identity("second").Public()},
+		{Role: task.Analyzer, URL: "https://analyzer.example", Identity: identity("analyzer").Public()},
+	}
+	t.Crowd.SaltEpochs = 1
+	t.Protection.Blinded = true
+	return t
+}
+
+func TestBlinded(t *testing.T) {
+	tk := blindedTask()
+	b, err := tk.Bytes()
+	golden.Equal(t, "testdata/blinded.bin", must(t, b, err))
+	back, err := task.Parse(b)
+	if !reflect.DeepEqual(must(t, back, err), tk) {
+		t.Errorf("parsed %+v\nwant %+v", back, tk)
+	}
+	if err := tk.Implemented(); err != nil {
+		t.Error(err)
+	}
+	tk.Protection.CredentialEpochs, tk.PerEpoch, tk.PerCrowd = 1, 3, 3
+	if err := tk.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for _, hop := range tk.Hops[:2] { // the last shuffler knows no crowd before it has counted
+		want := []task.Presentation{{Kind: task.EpochPresentation, Limit: 3}}
+		if have := tk.Presentations(hop); !reflect.DeepEqual(have, want) {
+			t.Errorf("%v asks for %v, want %v", hop.URL, have, want)
+		}
+	}
+	for name, spoil := range map[string]func(*task.Task){
+		"one shuffler": func(t *task.Task) { t.Hops = t.Hops[1:] },
+		"three shufflers": func(t *task.Task) {
+			t.Hops = append(t.Hops[:1:1], t.Hops...)
+			t.Hops[0].Identity = identity("x").Public()
+			t.Hops[0].URL = "https://x.example"
+		},
+		"constant crowds":         func(t *task.Task) { t.Crowd = task.CrowdRule{Kind: task.Constant, SaltEpochs: 1} },
+		"carry-over":              func(t *task.Task) { t.Crowd.SaltEpochs, t.Protection.CredentialEpochs = 2, 2 },
+		"caps that nobody counts": func(t *task.Task) { t.PerCrowd = 1 },
+	} {
+		bad := *tk
+		bad.Hops = append([]task.Party(nil), tk.Hops...)
+		spoil(&bad)
+		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), "blinded") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
