@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -97,17 +98,28 @@ type BatchHeader struct {
 	// hops, of tasks without noise, and in files of version 1.
 	Total    uint64
 	Released uint64 // rows
-	RowSize  uint32 // bytes, with the crowd's tag
+	RowSize  uint32 // bytes, with the crowd's tag or point
 }
 
 // TagSize returns how many bytes of the crowd's tag precede the layer in
 // each row: those by which the analyzer holds a record to the crowd under which
-// its report was counted.
+// its report was counted. In tasks with blinded crowds they are a number of the
+// crowd, at random.
 func (h *BatchHeader) TagSize() int {
 	if h.Version == 1 || h.Threshold == (task.Threshold{}) {
 		return 0
 	}
 	return len(CrowdTag{})
+}
+
+// PointSize returns how many bytes of the crowd's point precede the layer in each row
+// that hop i hands over: those of the point that the first of two shufflers has
+// multiplied, of tasks with blinded crowds.
+func PointSize(t *task.Task, i int) int {
+	if t.Protection.Blinded && i == 0 {
+		return blind.Size
+	}
+	return 0
 }
 
 // NewBatchHeader returns the header of what hop i hands over of epoch e: the
@@ -125,15 +137,18 @@ func newBatchHeader(t *task.Task, id task.ID, i int, have BatchHeader) (BatchHea
 	if i < 0 || i >= len(l.hops)-1 {
 		return BatchHeader{}, fmt.Errorf("task %q: hop index %d of %d hands nothing over", t.Metric, i, len(l.hops))
 	}
+	if t.Protection.Blinded && have.Version == 1 {
+		return BatchHeader{}, fmt.Errorf("task %q: a batch file of version 1 has no numbers of crowds", t.Metric)
+	}
 	h := BatchHeader{
 		Version: have.Version, ID: NewBatchID(id, have.Epoch, i), Task: id, Epoch: have.Epoch, Hop: uint8(i),
 		MinBatch: t.MinBatch, Total: have.Total, Released: have.Released,
 	}
-	last := l.hops[i].crowd
+	last := i == len(l.hops)-2
 	if last {
 		h.Threshold = t.Threshold
 	}
-	h.RowSize = uint32(l.hops[i].next + h.TagSize())
+	h.RowSize = uint32(l.hops[i].next + h.TagSize() + PointSize(t, i))
 	return h, h.checkTotals(t, last)
 }
 

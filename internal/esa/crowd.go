@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -34,6 +35,32 @@ func SaltedTag(id task.ID, window uint64, material []byte) CrowdTag {
 	mac.Write(material)
 	var sum [sha256.Size]byte
 	return CrowdTag(mac.Sum(sum[:0])[:len(CrowdTag{})])
+}
+
+const (
+	pointDomain  = "shoal crowd point v1 curve25519_XMD:SHA-512_ELL2_NU_"
+	markDomain   = "shoal crowd mark v1"
+	pointMessage = len(task.ID{}) + 8
+)
+
+// CrowdPoint returns the point of the crowd that material describes, for a report of
+// the task with the given ID, whose crowds are blinded, in epoch e:
+//
+//	HashToCurve(domain, task ID || e as 8 bytes || material)
+//
+// with the domain "shoal crowd point v1 curve25519_XMD:SHA-512_ELL2_NU_".
+func CrowdPoint(id task.ID, e task.Epoch, material []byte) [blind.Size]byte {
+	message := make([]byte, 0, pointMessage+len(material))
+	message = append(message, id[:]...)
+	message = binary.BigEndian.AppendUint64(message, uint64(e))
+	return blind.HashToCurve(pointDomain, append(message, material...))
+}
+
+// BlindedTag returns the tag under which the last shuffler counts a crowd that is
+// blinded: the first bytes of SHA-256("shoal crowd mark v1" || tag.Value).
+func BlindedTag(tag *blind.Tag) CrowdTag {
+	sum := sha256.Sum256(append([]byte(markDomain), tag.Value[:]...))
+	return CrowdTag(sum[:len(CrowdTag{})])
 }
 
 // String returns the tag in hexadecimal.

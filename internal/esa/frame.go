@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/shoal-project/shoal/crypto/arc"
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -62,8 +63,15 @@ type Extension struct {
 
 // A Layer is what one hop reads of a report.
 type Layer struct {
-	// Crowd is the crowd's tag at the last shuffler, zero at the other hops.
+	// Crowd is the crowd's tag at the last shuffler, zero at the other hops. In tasks
+	// with blinded crowds the frame has none; the last shuffler computes it.
 	Crowd CrowdTag
+	// Point is at the first shuffler of a task with blinded crowds the crowd's point
+	// as the client blinded it, zero elsewhere.
+	Point [blind.Size]byte
+	// Factor is at the last shuffler of such a task what unblinds the point that the
+	// first one sends along.
+	Factor blind.Factor
 	// Extensions are exactly those that the task lists for this hop.
 	Extensions []Extension
 	// Next is the next hop's layer; at the analyzer the payload without its
@@ -119,10 +127,14 @@ type layout struct {
 
 type hopLayout struct {
 	role       task.Role
-	crowd      bool // whether this layer has crowd material
+	crowd      int  // bytes of crowd material: none, a tag, or a blinded point
+	unblinds   bool // whether the layer exports the factor of a point
 	extensions []extension
 	next       int // length of the next layer or of the padded payload
 }
+
+// tagged reports whether the layer has a crowd's tag, and with it the hop counts crowds.
+func (h *hopLayout) tagged() bool { return h.crowd == len(CrowdTag{}) }
 
 func newLayout(t *task.Task, id task.ID) (*layout, error) {
 	if len(t.Hops) == 0 {
@@ -147,7 +159,16 @@ func layOut(t *task.Task, id task.ID, extensions [][]extension) *layout {
 	for i := len(t.Hops) - 1; i >= 0; i-- {
 		h := &l.hops[i]
 		h.role = t.Hops[i].Role
-		h.crowd = h.role == task.Shuffler && i == len(t.Hops)-2
+		last := h.role == task.Shuffler && i == len(t.Hops)-2
+		switch {
+		case t.Protection.Blinded:
+			h.unblinds = last
+			if i == 0 {
+				h.crowd = blind.Size
+			}
+		case last:
+			h.crowd = len(CrowdTag{})
+		}
 		h.next = next
 		h.extensions = extensions[i]
 		next = h.layerSize(X25519)
@@ -157,11 +178,7 @@ func layOut(t *task.Task, id task.ID, extensions [][]extension) *layout {
 
 // plaintextSize returns the length of what is sealed in the layer.
 func (h *hopLayout) plaintextSize() int {
-	n := 1 + 2 + h.extensionsSize() + h.next
-	if h.crowd {
-		n += len(CrowdTag{})
-	}
-	return n
+	return 1 + h.crowd + 2 + h.extensionsSize() + h.next
 }
 
 func (h *hopLayout) extensionsSize() int {
@@ -187,16 +204,12 @@ const digestDomain = "shoal report digest v1"
 //	        len(others) u16 || others || next)
 //
 // others are the extensions that are no presentations, encoded as in the layer.
-func (h *hopLayout) digest(header []byte, tag CrowdTag, extensions []Extension, next []byte) [sha256.Size]byte {
+func (h *hopLayout) digest(header, crowd []byte, extensions []Extension, next []byte) [sha256.Size]byte {
 	sum := sha256.New()
 	sum.Write([]byte(digestDomain))
 	sum.Write(header)
-	if h.crowd {
-		sum.Write([]byte{uint8(len(tag))})
-		sum.Write(tag[:])
-	} else {
-		sum.Write([]byte{0})
-	}
+	sum.Write([]byte{uint8(len(crowd))})
+	sum.Write(crowd)
 	var others []byte
 	for _, x := range extensions {
 		if !isPresentation(x.Type) {
@@ -219,6 +232,17 @@ func (h *hopLayout) layerSize(kem KEM) int {
 	return headerSize + encapsulatedSize(kem) + h.plaintextSize() + tagSize
 }
 
+// material is the crowd material of a layer that has been read.
+func (h *hopLayout) material(l *Layer) []byte {
+	switch {
+	case h.crowd == 0:
+		return nil
+	case h.tagged():
+		return l.Crowd[:]
+	}
+	return l.Point[:]
+}
+
 // ReportSize returns the exact length, in bytes, of each report of t whose
 // outermost layer is sealed by the given KEM. The inner layers' KEMs make no
 // difference. It returns 0 if this version cannot make reports of t.
@@ -236,13 +260,12 @@ func LayerSize(t *task.Task, i int, kem KEM) int {
 }
 
 // appendPlaintext adds to b what is sealed in a layer.
-func (h *hopLayout) appendPlaintext(b []byte, tag CrowdTag, extensions []Extension, next []byte) ([]byte, error) {
-	if h.crowd {
-		b = append(b, byte(len(tag)))
-		b = append(b, tag[:]...)
-	} else {
-		b = append(b, 0)
+func (h *hopLayout) appendPlaintext(b, crowd []byte, extensions []Extension, next []byte) ([]byte, error) {
+	if len(crowd) != h.crowd {
+		return nil, fmt.Errorf("crowd material of %d bytes, want %d", len(crowd), h.crowd)
 	}
+	b = append(b, byte(len(crowd)))
+	b = append(b, crowd...)
 	if len(extensions) != len(h.extensions) {
 		return nil, fmt.Errorf("%d extensions for a %s, want %d", len(extensions), h.role, len(h.extensions))
 	}
@@ -263,15 +286,15 @@ func (h *hopLayout) appendPlaintext(b []byte, tag CrowdTag, extensions []Extensi
 // parsePlaintext reads what was sealed in a layer. The result aliases b.
 func (h *hopLayout) parsePlaintext(b []byte) (Layer, error) {
 	var l Layer
-	crowd := 0
-	if h.crowd {
-		crowd = len(l.Crowd)
-	}
-	if len(b) < 1+crowd+2 || int(b[0]) != crowd {
+	if len(b) < 1+h.crowd+2 || int(b[0]) != h.crowd {
 		return Layer{}, refuse(CauseMalformed, "crowd material of another length than the task's")
 	}
-	copy(l.Crowd[:], b[1:1+crowd])
-	b = b[1+crowd:]
+	if h.tagged() {
+		copy(l.Crowd[:], b[1:])
+	} else {
+		copy(l.Point[:h.crowd], b[1:])
+	}
+	b = b[1+h.crowd:]
 	size := int(binary.BigEndian.Uint16(b))
 	b = b[2:]
 	if size != h.extensionsSize() || len(b) < size {

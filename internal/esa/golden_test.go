@@ -155,7 +155,7 @@ func example(t *testing.T, g goldenReport) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain, err := openLayer(key.key, &h, layer)
+		plain, _, err := openLayer(key.key, &h, layer, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -103,18 +104,22 @@ func (o *Opener) Open(layer []byte, e task.Epoch) (Layer, error) {
 
 // open opens a layer that has been checked.
 func (o *Opener) open(h *Header, key *PrivateKey, layer []byte) (Layer, error) {
-	plaintext, err := openLayer(key.key, h, layer)
+	plaintext, exported, err := openLayer(key.key, h, layer, o.hop.unblinds)
 	if err != nil {
 		return Layer{}, refuse(CauseDecrypt, err.Error())
 	}
-	return o.read(layer[:headerSize], plaintext)
+	l, err := o.read(layer[:headerSize], plaintext)
+	if err == nil && o.hop.unblinds {
+		l.Factor = blind.NewFactor(exported)
+	}
+	return l, err
 }
 
 // read reads what was sealed under a header. The result aliases plaintext.
 func (o *Opener) read(header, plaintext []byte) (Layer, error) {
 	l, err := o.hop.parsePlaintext(plaintext)
 	if err == nil && len(o.hop.extensions) > 0 && o.hop.presents() {
-		l.Digest = o.hop.digest(header, l.Crowd, l.Extensions, l.Next)
+		l.Digest = o.hop.digest(header, o.hop.material(&l), l.Extensions, l.Next)
 	}
 	if err != nil || !o.last {
 		return l, err

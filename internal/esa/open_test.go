@@ -220,7 +220,7 @@ func FuzzLayer(f *testing.F) {
 		for _, want := range l.hops[i].extensions {
 			x = append(x, Extension{want.kind, make([]byte, want.size)})
 		}
-		b, err := l.hops[i].appendPlaintext(nil, CrowdTag{1}, x, make([]byte, l.hops[i].next))
+		b, err := l.hops[i].appendPlaintext(nil, make([]byte, l.hops[i].crowd), x, make([]byte, l.hops[i].next))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -235,7 +235,7 @@ func FuzzLayer(f *testing.F) {
 				}
 				continue
 			}
-			again, err := l.hops[i].appendPlaintext(nil, got.Crowd, got.Extensions, got.Next)
+			again, err := l.hops[i].appendPlaintext(nil, l.hops[i].material(&got), got.Extensions, got.Next)
 			if err != nil || !bytes.Equal(again, b) {
 				t.Errorf("hop %d: %x reads back as %x, %v", i, b, again, err)
 			}

@@ -1,6 +1,7 @@
 package esa
 
 import (
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -66,6 +67,7 @@ func (g *sameKey) add(i int, h Header, layer []byte) error {
 func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 	many := key.key.Many()
 	shared := many.Agree(g.points)
+	var factors [][hpke.ExportSize]byte
 	for from := 0; from < len(shared); {
 		h := &g.headers[from] // of this layer and some more
 		end := from + 1
@@ -73,7 +75,11 @@ func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 			end++
 		}
 		info := layerInfo(h)
-		keys := many.Receiver(info[:]).Derive(shared[from:end], g.points[from:end])
+		receiver := many.Receiver(info[:])
+		keys := receiver.Derive(shared[from:end], g.points[from:end])
+		if o.hop.unblinds {
+			factors = receiver.Export(shared[from:end], g.points[from:end], factorLabel)
+		}
 		for i := range keys {
 			r := &results[g.at[from+i]]
 			plaintext, err := keys[i].Open(nil, r.Report[:headerSize], r.Report[headerSize+1+pointSize:])
@@ -82,6 +88,9 @@ func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 				continue
 			}
 			layer, err := o.read(r.Report[:headerSize], plaintext)
+			if o.hop.unblinds {
+				layer.Factor = blind.NewFactor(factors[i])
+			}
 			r.Layer, r.Cause = layer, CauseOf(err)
 		}
 		from = end

@@ -98,7 +98,7 @@ func TestHeaderIsBound(t *testing.T) {
 	} {
 		h := h
 		change(&h)
-		if _, err := openLayer(w.private[0].key, &h, report); err == nil {
+		if _, _, err := openLayer(w.private[0].key, &h, report, false); err == nil {
 			t.Errorf("the HPKE info does not bind the %s", name)
 		}
 	}
@@ -219,14 +219,14 @@ func TestLayersThatOnlyAClientCouldMake(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := Header{Version: Version, Role: l.hops[hop].role, Key: w.keys[hop].ID, Task: w.id, Epoch: testEpoch}
-		layer, err := sealLayer(&hpke.Senders(hpke.DefaultSuite(), public)[0], h, plaintext)
+		layer, err := sealLayer(&hpke.Senders(hpke.DefaultSuite(), public)[0], h, plaintext, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return layer
 	}
 	good := func(hop int) []byte {
-		b, err := l.hops[hop].appendPlaintext(nil, CrowdTag{1}, nil, make([]byte, l.hops[hop].next))
+		b, err := l.hops[hop].appendPlaintext(nil, make([]byte, l.hops[hop].crowd), nil, make([]byte, l.hops[hop].next))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,7 +271,7 @@ func TestExtensionsMustBeTheTasks(t *testing.T) {
 	h := &l.hops[0]
 	next := make([]byte, h.next)
 	both := []Extension{{3, []byte("abcd")}, {9, []byte("ef")}}
-	plaintext, err := h.appendPlaintext(nil, CrowdTag{}, both, next)
+	plaintext, err := h.appendPlaintext(nil, make([]byte, h.crowd), both, next)
 	if err != nil || len(plaintext) != h.plaintextSize() {
 		t.Fatalf("%d bytes, want %d: %v", len(plaintext), h.plaintextSize(), err)
 	}
@@ -283,7 +283,7 @@ func TestExtensionsMustBeTheTasks(t *testing.T) {
 		"none": nil, "one": both[:1], "of another length": {{3, []byte("abcde")}, {9, []byte("f")}},
 		"in another order": {both[1], both[0]}, "twice": {both[0], both[0]}, "unknown": {both[0], {10, []byte("ef")}},
 	} {
-		if _, err := h.appendPlaintext(nil, CrowdTag{}, x, next); err == nil {
+		if _, err := h.appendPlaintext(nil, make([]byte, h.crowd), x, next); err == nil {
 			t.Errorf("extensions %s: sealed", name)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -56,38 +57,72 @@ type Presenter func(i int, digest [sha256.Size]byte) ([][]byte, error)
 // SealShowing is Seal for tasks that require credentials: present is called for each
 // hop that asks for presentations, the last hop first.
 func (s *Sealer) SealShowing(e task.Epoch, tag CrowdTag, payload []byte, present Presenter) ([]byte, error) {
+	if s.task.Protection.Blinded {
+		return nil, fmt.Errorf("sealing a report of %q: its crowds are blinded", s.task.Metric)
+	}
+	return s.seal(e, tag[:], payload, present)
+}
+
+// SealBlinded is SealShowing for tasks with blinded crowds: point is that of the crowd, see
+// [CrowdPoint]. The first shuffler reads it blinded by a factor of this report alone.
+func (s *Sealer) SealBlinded(e task.Epoch, point [blind.Size]byte, payload []byte, present Presenter) ([]byte, error) {
+	if !s.task.Protection.Blinded {
+		return nil, fmt.Errorf("sealing a report of %q: its crowds are not blinded", s.task.Metric)
+	}
+	return s.seal(e, point[:], payload, present)
+}
+
+func (s *Sealer) seal(e task.Epoch, crowd, payload []byte, present Presenter) ([]byte, error) {
 	next, err := task.Pad(payload, s.layout.payload)
 	if err != nil {
 		return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 	}
 	senders := hpke.Senders(hpke.DefaultSuite(), s.inward...)
 	for i := len(s.layout.hops) - 1; i >= 0; i-- {
-		h := &s.layout.hops[i]
-		header := Header{Version: Version, Role: h.role, Key: s.keys[i].ID, Task: s.layout.id, Epoch: e}
-		shown, err := h.present(i, header, tag, next, present)
-		if err != nil {
-			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
-		}
-		plaintext, err := h.appendPlaintext(make([]byte, 0, h.plaintextSize()), tag, shown, next)
-		if err != nil {
-			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
-		}
-		if next, err = sealLayer(&senders[len(senders)-1-i], header, plaintext); err != nil {
+		header := Header{Version: Version, Role: s.layout.hops[i].role, Key: s.keys[i].ID, Task: s.layout.id, Epoch: e}
+		if next, crowd, err = s.layout.hops[i].seal(&senders[len(senders)-1-i], i, header, crowd, next, present); err != nil {
 			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 		}
 	}
 	return next, nil
 }
 
+// seal seals the layer of hop i around the next one. It returns the crowd for the hop
+// before: the same, or, where the layer exports a factor, the point that is blinded by it.
+func (h *hopLayout) seal(to *hpke.Sender, i int, header Header, crowd, next []byte, present Presenter) (layer, before []byte, err error) {
+	var material []byte
+	if h.crowd > 0 {
+		material = crowd
+	}
+	shown, err := h.present(i, header, material, next, present)
+	if err != nil {
+		return nil, nil, err
+	}
+	plaintext, err := h.appendPlaintext(make([]byte, 0, h.plaintextSize()), material, shown, next)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !h.unblinds {
+		layer, err = sealLayer(to, header, plaintext, nil)
+		return layer, crowd, err
+	}
+	var exported [hpke.ExportSize]byte
+	if layer, err = sealLayer(to, header, plaintext, &exported); err != nil {
+		return nil, nil, err
+	}
+	blinded, err := blind.NewFactor(exported).Blind([blind.Size]byte(crowd))
+	return layer, blinded[:], err
+}
+
 // present returns the extensions of hop i's layer.
-func (h *hopLayout) present(i int, header Header, tag CrowdTag, next []byte, present Presenter) ([]Extension, error) {
+func (h *hopLayout) present(i int, header Header, crowd, next []byte, present Presenter) ([]Extension, error) {
 	if !h.presents() {
 		return nil, nil
 	}
 	if present == nil {
 		return nil, fmt.Errorf("the %v asks for credentials, and there are none", h.role)
 	}
-	shown, err := present(i, h.digest(header.append(nil), tag, nil, next))
+	shown, err := present(i, h.digest(header.append(nil), crowd, nil, next))
 	if err != nil {
 		return nil, err
 	}

@@ -74,12 +74,19 @@ func layerInfo(h *Header) [infoSize]byte {
 }
 
 // sealLayer seals plaintext under the header, and returns the header,
-// the encapsulated key and the sealed bytes in one slice.
-func sealLayer(to *hpke.Sender, h Header, plaintext []byte) ([]byte, error) {
+// the encapsulated key and the sealed bytes in one slice. exported, if it is not nil, is
+// set to what blinds a crowd's point.
+func sealLayer(to *hpke.Sender, h Header, plaintext []byte, exported *[hpke.ExportSize]byte) ([]byte, error) {
 	info := layerInfo(&h)
 	layer := make([]byte, 0, headerSize+encapsulatedSize(to.KEM())+len(plaintext)+tagSize)
 	layer = h.append(layer)
-	enc, sealed, err := to.Seal(hpke.DefaultSuite(), info[:], layer, plaintext)
+	var enc, sealed []byte
+	var err error
+	if exported == nil {
+		enc, sealed, err = to.Seal(hpke.DefaultSuite(), info[:], layer, plaintext)
+	} else {
+		enc, sealed, *exported, err = to.SealExport(hpke.DefaultSuite(), info[:], layer, plaintext, factorLabel)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
 	}
@@ -87,16 +94,31 @@ func sealLayer(to *hpke.Sender, h Header, plaintext []byte) ([]byte, error) {
 	return append(layer, sealed...), nil
 }
 
+// Encapsulated returns the encapsulated key of a layer that was opened, with its form:
+// what two layers have in common only if one of them is a copy.
+func Encapsulated(layer []byte) []byte {
+	return layer[headerSize : headerSize+1+pointSize]
+}
+
+// factorLabel is the exporter context of what blinds a crowd's point.
+const factorLabel = "shoal crowd blind v1"
+
 // openLayer opens a layer whose header has been parsed and whose length fits
-// the key's KEM.
-func openLayer(key *hpke.PrivateKey, h *Header, layer []byte) ([]byte, error) {
+// the key's KEM, and exports the factor of a crowd's point if that is wanted.
+func openLayer(key *hpke.PrivateKey, h *Header, layer []byte, export bool) (plaintext []byte, exported [hpke.ExportSize]byte, err error) {
 	end := headerSize + encapsulatedSize(key.KEM())
 	enc, err := parseEncapsulated(key.KEM(), layer[headerSize:end])
 	if err != nil {
-		return nil, err
+		return nil, exported, err
 	}
 	info := layerInfo(h)
-	return key.Open(hpke.DefaultSuite(), enc, info[:], layer[:headerSize], layer[end:])
+	if !export {
+		plaintext, err = key.Open(hpke.DefaultSuite(), enc, info[:], layer[:headerSize], layer[end:])
+		return plaintext, exported, err
+	}
+	plaintext, secret, err := key.OpenExport(hpke.DefaultSuite(), enc, info[:], layer[:headerSize], layer[end:], factorLabel, hpke.ExportSize)
+	copy(exported[:], secret)
+	return plaintext, exported, err
 }
 
 // appendEncapsulated adds the wire form of an encapsulated key to b.

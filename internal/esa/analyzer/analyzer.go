@@ -41,7 +41,7 @@ type Config struct {
 	Identity ed25519.PublicKey // by which tasks name this analyzer
 	Keys     Keys              // see [Analyzer.SetKeys]
 	Tasks    []*task.Task      // each names Identity as its analyzer
-	Engine   engine.Engine     // of this process alone; needed for tasks with a quorum
+	Engine   engine.Engine     // of this process alone; needed for tasks with a quorum or blinded crowds
 	// Issuer verifies the credentials that hardened tasks require.
 	Issuer *credential.Issuer
 
@@ -158,8 +158,8 @@ func (a *Analyzer) host(t *task.Task) error {
 	if last := t.Hops[len(t.Hops)-1]; last.Role != task.Analyzer || !last.Identity.Equal(a.config.Identity) {
 		return fmt.Errorf("task %q does not name this identity as its analyzer", t.Metric)
 	}
-	if t.Encoding.Kind == task.Quorum && a.config.Engine == nil {
-		return fmt.Errorf("task %q asks for a quorum, for which the analyzer needs an engine", t.Metric)
+	if (t.Encoding.Kind == task.Quorum || t.Protection.Blinded) && a.config.Engine == nil {
+		return fmt.Errorf("task %q asks for a quorum or blinded crowds, for which the analyzer needs an engine", t.Metric)
 	}
 	if t.Hardened() && a.config.Issuer == nil {
 		return fmt.Errorf("task %q requires credentials, and there is no issuer", t.Metric)

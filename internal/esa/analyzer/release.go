@@ -331,6 +331,8 @@ func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *
 			switch {
 			case h.task.Hardened():
 				write = a.writeHardened
+			case h.task.Protection.Blinded:
+				write = a.writeBlinded
 			case h.task.Encoding.Kind == task.Quorum:
 				return a.writeShared(ctx, h, b, batch, l, counter, w, counts)
 			}
@@ -429,7 +431,7 @@ func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, _ Batch, batch *
 // The causes in [OperatorCounts].Invalid of records that can be read and are not
 // published.
 const (
-	WrongCrowd = "wrong_crowd" // counted by the shuffler under another crowd than its own
+	WrongCrowd = "wrong_crowd" // counted by the shuffler under another crowd than its own, or than most of those it was counted with
 	SmallCrowd = "small_crowd" // of a crowd with fewer such records than any that the rule releases
 )
 

@@ -162,6 +162,9 @@ func (e *Encoder) SealShowing(f Fragment, epoch task.Epoch, keys []task.Key, c C
 	if err != nil {
 		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
 	}
+	if e.task.Protection.Blinded {
+		return s.SealBlinded(epoch, esa.CrowdPoint(e.id, epoch, f.Crowd), content, present)
+	}
 	return s.SealShowing(epoch, tag, content, present)
 }
 

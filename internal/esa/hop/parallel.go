@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -218,6 +219,60 @@ func Tagged(open Many, size int) Many {
 		results := open(layers)
 		for i, row := range rows {
 			results[i].Crowd = esa.CrowdTag(row[:size])
+		}
+		return results
+	}
+}
+
+// Blinding makes a Many for the first shuffler of a task with blinded crowds: it
+// multiplies the points of what open has opened by the exponent of the batch. A report
+// whose point has small order is refused.
+func Blinding(open Many, exponent *blind.Exponent) Many {
+	return func(layers [][]byte) []esa.Opened {
+		results := open(layers)
+		points := make([][blind.Size]byte, len(results))
+		for i := range results {
+			points[i] = results[i].Point // zero if the report is refused
+		}
+		for i, product := range exponent.Multiply(points) {
+			r := &results[i]
+			var ok bool
+			if r.Point, ok = product.Secret(); !ok && r.Cause == 0 {
+				r.Cause = esa.CauseMalformed
+			}
+		}
+		return results
+	}
+}
+
+// Unblinding makes a Many for the last shuffler of a task with blinded crowds, for rows
+// that begin with a point: it opens what follows, and computes the tags of the crowds. A
+// report whose point has small order is refused.
+func Unblinding(open Many) Many {
+	return func(rows [][]byte) []esa.Opened {
+		layers := make([][]byte, len(rows))
+		points := make([][blind.Size]byte, len(rows))
+		for i, row := range rows {
+			points[i], layers[i] = [blind.Size]byte(row), row[blind.Size:]
+		}
+		results := open(layers)
+		factors := make([]blind.Factor, len(results))
+		for i := range results {
+			factors[i] = results[i].Factor
+			if results[i].Cause != 0 { // any: its tag is not used
+				factors[i] = blind.NewFactor([blind.Size]byte{})
+			}
+		}
+		tags, err := blind.Unblind(factors, points)
+		for i := range results {
+			r := &results[i]
+			switch {
+			case r.Cause != 0:
+			case err != nil || !tags[i].OK:
+				r.Cause = esa.CauseMalformed
+			default:
+				r.Crowd, r.Factor = esa.BlindedTag(&tags[i]), blind.Factor{}
+			}
 		}
 		return results
 	}

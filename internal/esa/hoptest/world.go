@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/hop"
@@ -142,7 +143,28 @@ func (w *World) ReportOf(t testing.TB, e task.Epoch, rec task.Record) []byte {
 	t.Helper()
 	payload, err := w.Task.Encode(rec)
 	must(t, err)
+	if w.Task.Protection.Blinded {
+		return w.SealBlinded(t, e, w.Point(t, e, rec), payload)
+	}
 	return w.SealTagged(t, e, w.Tag(t, e, rec), payload)
+}
+
+// Point returns the point of the crowd of a record, of a task with blinded crowds.
+func (w *World) Point(t testing.TB, e task.Epoch, rec task.Record) [blind.Size]byte {
+	t.Helper()
+	payload, err := w.Task.Encode(rec)
+	must(t, err)
+	material, err := esa.CrowdMaterial(w.Task, payload, rec)
+	must(t, err)
+	return esa.CrowdPoint(w.ID, e, material)
+}
+
+// SealBlinded seals any payload under the point of any crowd.
+func (w *World) SealBlinded(t testing.TB, e task.Epoch, point [blind.Size]byte, payload []byte) []byte {
+	t.Helper()
+	report, err := w.sealer.SealBlinded(e, point, payload, nil)
+	must(t, err)
+	return report
 }
 
 // Tag returns the tag of the crowd of a record.

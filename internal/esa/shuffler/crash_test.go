@@ -24,7 +24,9 @@ type machine struct {
 // crashChain is a chain on machines that can lose power.
 type crashChain struct {
 	*chain
-	machines [2]machine
+	machines [3]machine // of the shuffler, of the analyzer, and of a second shuffler if there is one
+	second   *shuffler.Shuffler
+	store2   *shufflertest.Model
 }
 
 func newCrashChain(t testing.TB, world *hoptest.World, seed uint64) *crashChain {
@@ -34,7 +36,51 @@ func newCrashChain(t testing.TB, world *hoptest.World, seed uint64) *crashChain 
 	c := &crashChain{chain: &chain{World: world, engine: hoptest.NewEngine(), seeds: seed}}
 	c.useShuffler(crashfs.New(seed), shufflertest.NewModel())
 	c.useAnalyzer(crashfs.New(seed+1), analyzertest.NewModel())
+	if len(world.Parties) > 2 {
+		c.useSecond(crashfs.New(seed+2), shufflertest.NewModel())
+	}
 	return c
+}
+
+func (c *crashChain) useSecond(disk *crashfs.FS, store *shufflertest.Model) {
+	store.Crashed, store.OnCrash = disk.Crashed, func() { disk.Restart() }
+	c.store2 = store
+	c.machines[2] = machine{disk, store.CrashAt, store.Calls}
+}
+
+// startSecond starts the second shuffler, if there is one.
+func (c *crashChain) startSecond(t testing.TB) {
+	t.Helper()
+	if c.store2 == nil {
+		return
+	}
+	c.seeds++
+	p := c.Parties[1]
+	s, err := shuffler.New(t.Context(), shuffler.Config{
+		Store: c.store2, FS: c.machines[2].disk, Dir: "second", Engine: hoptest.NewEngine(), Clock: c.Clock, Rand: hoptest.Random(c.seeds),
+		Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(), Workers: 2,
+	})
+	must(t, err)
+	c.second = s
+	c.Net.Serve(p, s.Handler())
+}
+
+// tick lets everything happen that is due.
+func (c *crashChain) tick(t testing.TB) error {
+	err := c.s.Tick(t.Context())
+	if c.second != nil {
+		err = errors.Join(err, c.second.Tick(t.Context()))
+	}
+	return errors.Join(err, c.a.Tick(t.Context()))
+}
+
+func (c *crashChain) crashed() bool {
+	for _, m := range c.machines {
+		if m.disk != nil && m.disk.Crashed() {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *crashChain) useShuffler(disk *crashfs.FS, store *shufflertest.Model) {
@@ -62,6 +108,11 @@ func (c *crashChain) repair(t testing.TB) {
 		c.useAnalyzer(c.machines[1].disk.Restart(), c.aStore.(*analyzertest.Model).Restart())
 		must(t, c.startAnalyzer(t))
 	}
+	if c.second != nil && c.machines[2].disk.Crashed() {
+		c.second.Close() // its error is that the disk has gone
+		c.useSecond(c.machines[2].disk.Restart(), c.store2.Restart())
+		c.startSecond(t)
+	}
 }
 
 // scenario sends the reports, one by one, and then lets the batch go its way.
@@ -86,8 +137,7 @@ func (c *crashChain) scenario(t testing.TB, reports [][]byte) []bool {
 	c.closeEpoch(0)
 	var err error
 	for range 12 {
-		err = errors.Join(c.s.Tick(t.Context()), c.a.Tick(t.Context()))
-		if err == nil && !c.machines[0].disk.Crashed() && !c.machines[1].disk.Crashed() {
+		if err = c.tick(t); err == nil && !c.crashed() {
 			return acknowledged
 		}
 		c.repair(t)
@@ -126,7 +176,17 @@ func (c *crashChain) check(t testing.TB, acknowledged []bool, what string) {
 // analyzer, loses no acknowledged report and counts none twice (invariant
 // "acknowledged is durable" and "at most once").
 func TestCrashAnywhere(t *testing.T) {
-	world := hoptest.New(t, 1, func(t *task.Task) { t.Threshold.T = 1 })
+	crashAnywhere(t, hoptest.New(t, 1, func(t *task.Task) { t.Threshold.T = 1 }), "shuffler", "analyzer")
+}
+
+// The same with blinded crowds: of the first shuffler the exponent is erased on the way, the second
+// one computes tags.
+func TestCrashBlinded(t *testing.T) {
+	crashAnywhere(t, hoptest.New(t, 2, func(t *task.Task) { t.Threshold.T, t.Protection.Blinded = 1, true }), "shuffler 1", "analyzer", "shuffler 2")
+}
+
+func crashAnywhere(t *testing.T, world *hoptest.World, names ...string) {
+	t.Helper()
 	var reports [][]byte
 	for n := range 8 {
 		reports = append(reports, world.Report(t, world.Epoch(0), fmt.Sprint("word", n%3), int64(n)))
@@ -134,12 +194,13 @@ func TestCrashAnywhere(t *testing.T) {
 	start := func(seed uint64) *crashChain {
 		c := newCrashChain(t, world, seed)
 		must(t, c.startShuffler(t))
+		c.startSecond(t)
 		must(t, c.startAnalyzer(t))
 		return c
 	}
 	calm := start(1)
 	calm.check(t, calm.scenario(t, reports), "without a crash")
-	for m, name := range []string{"shuffler", "analyzer"} {
+	for m, name := range names {
 		calls, changes := calm.machines[m].disk.Calls(), calm.machines[m].n()
 		t.Logf("%s: %d calls to the disk, %d changes of the store", name, calls, changes)
 		if calls < 10 || changes < 2 {

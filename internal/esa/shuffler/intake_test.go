@@ -440,14 +440,20 @@ func TestTwoShufflers(t *testing.T) {
 type chain2 struct {
 	*chain
 	second *shuffler.Shuffler
+	store2 shuffler.Store
 }
 
 func newChain2(t *testing.T) *chain2 {
 	t.Helper()
-	c := &chain2{chain: newChainOf(t, 2, nil)}
+	return newChain2With(t, nil)
+}
+
+func newChain2With(t testing.TB, edit func(*task.Task)) *chain2 {
+	t.Helper()
+	c := &chain2{chain: newChainOf(t, 2, edit), store2: newModel()}
 	p := c.Parties[1]
 	s, err := shuffler.New(t.Context(), shuffler.Config{
-		Store: newModel(), FS: durable.Mem(), Dir: "second", Engine: hoptest.NewEngine(), Clock: c.Clock,
+		Store: c.store2, FS: durable.Mem(), Dir: "second", Engine: hoptest.NewEngine(), Clock: c.Clock,
 		Rand: hoptest.Random(99), Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(),
 	})
 	must(t, err)

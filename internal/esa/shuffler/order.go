@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/shoal-project/shoal/dp"
+	"github.com/shoal-project/shoal/internal/esa"
 )
 
 // A sortKey decides the position of a report.
@@ -25,6 +26,7 @@ type sortKey [aes.BlockSize]byte
 type order struct {
 	within cipher.Block // order inside a crowd: which records are dropped
 	final  cipher.Block // order of what is handed over
+	groups cipher.Block // numbers of crowds that are blinded
 }
 
 func newOrder(seed dp.Seed) (order, error) {
@@ -33,7 +35,11 @@ func newOrder(seed dp.Seed) (order, error) {
 		return order{}, err
 	}
 	final, err := blockOf(seed, "shoal order final v1")
-	return order{within, final}, err
+	if err != nil {
+		return order{}, err
+	}
+	groups, err := blockOf(seed, "shoal group numbers v1")
+	return order{within, final, groups}, err
 }
 
 func blockOf(seed dp.Seed, label string) (cipher.Block, error) {
@@ -48,6 +54,12 @@ func blockOf(seed dp.Seed, label string) (cipher.Block, error) {
 func (o order) keyOf(dst, report []byte) {
 	digest := sha256.Sum256(report)
 	o.within.Encrypt(dst[:keyWidth], digest[:keyWidth])
+}
+
+// groupOf returns the number of a crowd: at random, another for each.
+func (o order) groupOf(tag esa.CrowdTag) (number esa.CrowdTag) {
+	o.groups.Encrypt(number[:], tag[:])
+	return number
 }
 
 // finalKey writes the key by which the record with the given first key is

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/engine"
 	"github.com/shoal-project/shoal/internal/esa"
@@ -31,6 +32,8 @@ type stage struct {
 	threshold dp.Threshold // nil at all hops but the last shuffler
 	showing   *showing     // nil if the task requires no credentials here
 	spent     numbers      // reports whose credentials others have spent; nil for none
+	blinds    bool         // the first shuffler of a task with blinded crowds
+	unblinds  bool         // the last one
 }
 
 // errUndersized is returned if a batch has fewer distinct valid reports than the
@@ -47,7 +50,7 @@ func (s *stage) dataset(step string) string { return s.name + "-" + step }
 // datasets are all the names that a stage may use.
 func (s *stage) datasets() []string {
 	var all []string
-	for _, step := range []string{"records", "marks", "shown"} {
+	for _, step := range []string{"records", "marks", "shown", "sealed"} {
 		all = append(all, s.dataset(step))
 	}
 	return all
@@ -56,7 +59,7 @@ func (s *stage) datasets() []string {
 // records are what goes on of each report, in the order in which it goes: the
 // widest dataset, which is therefore written once and read once.
 func (s *stage) records() []engine.Column {
-	return []engine.Column{{Name: "final", Width: keyWidth}, {Name: "number", Width: numberWidth}, {Name: "next", Width: s.tagSize() + s.nextSize}}
+	return []engine.Column{{Name: "final", Width: keyWidth}, {Name: "number", Width: numberWidth}, {Name: "next", Width: s.prefixSize() + s.nextSize}}
 }
 
 // marks are what decides about a report. Equal reports, which have equal keys,
@@ -90,6 +93,9 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (resu
 		return result{counts: counts}, err
 	}
 	counts.Invalid[esa.CauseSpent] += spent
+	if err := s.findCopies(ctx, counts.Received); err != nil {
+		return result{counts: counts}, err
+	}
 	crowds, goOn, err := s.decide(ctx, counts.Received)
 	if err != nil {
 		return result{counts: counts}, fmt.Errorf("applying the threshold: %w", err)
@@ -101,7 +107,7 @@ func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (resu
 	}
 	counts.SuppressedCrowds, counts.SuppressedReports = crowds.suppressed, crowds.suppressedReports
 	counts.Dropped, counts.Released = crowds.dropped, crowds.valid-crowds.suppressedReports-crowds.dropped
-	return result{counts, total, goOn}, s.engine.Remove(ctx, s.dataset("marks"), s.dataset("shown"))
+	return result{counts, total, goOn}, s.engine.Remove(ctx, s.dataset("marks"), s.dataset("shown"), s.dataset("sealed"))
 }
 
 // enough decides whether there are enough distinct valid reports, and what is
@@ -142,6 +148,11 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 		show = noRows{}
 	}
 	defer show.Abort()
+	sealed, err := s.createSealed(ctx)
+	if err != nil {
+		return esa.Counts{}, err
+	}
+	defer sealed.Abort()
 	var counts esa.Counts
 	open := func(before uint64, reports [][]byte, r *openedReports) { s.openSome(o, before, reports, r) }
 	for r, err := range hop.Rounds(reports, s.workers, open) {
@@ -149,7 +160,7 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 			err = ctx.Err()
 		}
 		if err == nil {
-			err = errors.Join(records.Write(r.records), marks.Write(r.marks), show.Write(r.shown))
+			err = errors.Join(records.Write(r.records), marks.Write(r.marks), show.Write(r.shown), sealed.Write(r.sealed))
 		}
 		if err != nil {
 			return esa.Counts{}, err
@@ -162,7 +173,7 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 	if counts.Received > maxNumber {
 		return counts, fmt.Errorf("%d reports in a batch, at most %d can be numbered", counts.Received, uint64(maxNumber))
 	}
-	return counts, errors.Join(records.Close(), marks.Close(), show.Close())
+	return counts, errors.Join(records.Close(), marks.Close(), show.Close(), sealed.Close())
 }
 
 // noRows is the writer of a dataset that there is not.
@@ -175,19 +186,23 @@ func (noRows) Abort()             {}
 // openedReports are what became of some reports: rows of records, of marks, and of
 // what they show of credentials.
 type openedReports struct {
-	records, marks, shown []byte
-	scratch               []byte
-	counts                esa.Counts // received and invalid
+	records, marks, shown, sealed []byte
+	scratch                       []byte
+	counts                        esa.Counts // received and invalid
 }
 
 // openSome opens reports, the first of which has a number.
 func (s *stage) openSome(o order, number uint64, reports [][]byte, r *openedReports) {
-	r.records, r.marks, r.shown, r.counts = r.records[:0], r.marks[:0], r.shown[:0], esa.Counts{Received: uint64(len(reports))}
+	r.records, r.marks, r.shown, r.sealed = r.records[:0], r.marks[:0], r.shown[:0], r.sealed[:0]
+	r.counts = esa.Counts{Received: uint64(len(reports))}
 	for opened := range s.opened(reports) {
 		if opened.Cause != 0 {
 			r.counts.Invalid[opened.Cause]++
 		} else if s.show(number, &opened, r) {
-			r.add(o, number, opened, s.tagSize())
+			if s.unblinds {
+				r.addSealed(number, opened)
+			}
+			r.add(o, number, opened, s.prefix(o, &opened))
 		}
 		number++
 	}
@@ -208,7 +223,7 @@ func (s *stage) opened(reports [][]byte) iter.Seq[esa.Opened] {
 }
 
 // add adds the rows of a report.
-func (r *openedReports) add(o order, number uint64, opened esa.Opened, tagSize int) {
+func (r *openedReports) add(o order, number uint64, opened esa.Opened, prefix []byte) {
 	at := len(r.marks)
 	r.marks = append(r.marks, opened.Layer.Crowd[:]...)
 	r.marks = append(r.marks, make([]byte, keyWidth)...)
@@ -219,7 +234,7 @@ func (r *openedReports) add(o order, number uint64, opened esa.Opened, tagSize i
 	r.records = append(r.records, make([]byte, keyWidth)...)
 	o.finalKey(r.records[at:], key)
 	r.records = appendNumber(r.records, number)
-	r.records = append(r.records, opened.Layer.Crowd[:tagSize]...)
+	r.records = append(r.records, prefix...)
 	r.records = append(r.records, opened.Layer.Next...)
 }
 
@@ -259,13 +274,28 @@ func (s *stage) distinct(ctx context.Context, each func(mark []byte, first bool)
 	})
 }
 
-// tagSize is how much of the crowd's tag goes on before each layer: all of it
-// where crowds are counted, so that the analyzer can hold records to them.
-func (s *stage) tagSize() int {
-	if s.threshold == nil {
+// prefixSize is how much goes on before each layer: the crowd's tag where crowds are
+// counted, so that the analyzer can hold records to them, or its number where they are
+// blinded; the multiplied point where they are yet to be counted.
+func (s *stage) prefixSize() int {
+	switch {
+	case s.blinds:
+		return blind.Size
+	case s.threshold == nil:
 		return 0
 	}
 	return crowdWidth
+}
+
+func (s *stage) prefix(o order, opened *esa.Opened) []byte {
+	switch {
+	case s.blinds:
+		return opened.Point[:]
+	case s.unblinds:
+		number := o.groupOf(opened.Crowd)
+		return number[:]
+	}
+	return opened.Crowd[:s.prefixSize()]
 }
 
 // each applies f to the records that go on, in the order of their final keys. It

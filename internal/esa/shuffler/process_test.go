@@ -123,12 +123,12 @@ func TestStage(t *testing.T) {
 		}
 		have := map[string]uint64{}
 		for _, row := range results[0] {
-			next := string(row[st.tagSize():])
+			next := string(row[st.prefixSize():])
 			tag, ok := sent[next]
 			if !ok {
 				r.Fatal("a record was released twice, or was never sent")
 			}
-			if st.tagSize() > 0 && string(row[:crowdWidth]) != tag {
+			if st.prefixSize() > 0 && string(row[:crowdWidth]) != tag {
 				r.Fatal("a record goes on with another crowd's tag")
 			}
 			delete(sent, next)

@@ -57,9 +57,9 @@ func (c Change) Check() error {
 		return fmt.Errorf("batch cannot go from %v to %v", c.From, c.To.State)
 	}
 	b := c.To
-	secret := b.State == Closed || b.State == Processed
-	if secret == (b.Seed == dp.Seed{}) {
-		return fmt.Errorf("batch in state %v: a seed must be there when closed or processed, and never else", b.State)
+	none := b.Seed == dp.Seed{}
+	if none && b.State == Closed || !none && b.State != Closed && b.State != Processed {
+		return fmt.Errorf("batch in state %v: a seed must be there when closed, may be there when processed, and never else", b.State)
 	}
 	if b.State == Carried && b.Into <= b.Epoch {
 		return fmt.Errorf("batch of epoch %d cannot be carried over to epoch %d", b.Epoch, b.Into)

@@ -20,7 +20,7 @@ type Batch struct {
 	Into task.Epoch // Carried: the later epoch whose batch takes the reports
 
 	ID     esa.BatchID // from Closed on, except in Carried
-	Seed   dp.Seed     // Closed and Processed only: noise and order come from it
+	Seed   dp.Seed     // Closed and, unless crowds are blinded here, Processed only: noise and order come from it
 	Input  [32]byte    // digest of the sealed log or of the batch received; from Closed on
 	Output [32]byte    // digest of the hand-over file; from Processed on
 	Counts esa.Counts  // from Processed, Carried or Discarded on

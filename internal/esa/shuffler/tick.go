@@ -9,7 +9,6 @@ import (
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/esa"
-	"github.com/shoal-project/shoal/internal/esa/hop"
 )
 
 // An attempt remembers that a step failed, and when to try again. It lives in
@@ -226,10 +225,14 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	if err != nil {
 		return fmt.Errorf("verifying credentials: %w", err)
 	}
+	open, err := h.openingOf(opener, b)
+	if err != nil {
+		return err
+	}
 	st := &stage{
 		showing: shows,
 		engine:  s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
-		openMany: hop.OpenMany(opener, h.task, b.Epoch), nextSize: opener.NextSize(),
+		openMany: open, nextSize: opener.NextSize(), blinds: h.blinds(), unblinds: h.unblinds(),
 		minBatch: uint64(h.task.MinBatch), total: h.total, seed: b.Seed, threshold: h.threshold,
 	}
 	sources := s.sources(b)
@@ -258,6 +261,9 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 		return fmt.Errorf("writing the hand-over file: %w", err)
 	}
 	b.State = Processed
+	if h.blinds() {
+		b.Seed = dp.Seed{} // with the exponent crowds of two batches could be linked
+	}
 	if err := s.apply(ctx, Change{Closed, b}); err != nil {
 		return err
 	}

@@ -199,7 +199,7 @@ func testAtomic(t *testing.T, s shuffler.Store, reopen func(*testing.T) shuffler
 func testIllegal(t *testing.T, s shuffler.Store, _ func(*testing.T) shuffler.Store) {
 	way := Way(task.ID{1}, 5)
 	noSeed, keepsSeed, skips, backwards := way[1], way[3], way[3], way[1]
-	noSeed.To.Seed = dp.Seed{}
+	noSeed.To.Seed = dp.Seed{} // of a batch that is closed
 	keepsSeed.To.Seed = seed(7)
 	skips.From = shuffler.Closed
 	backwards.From = shuffler.Destroyed
