@@ -1,13 +1,12 @@
 package arc
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
 	"sync"
 
-	"github.com/shoal-project/shoal/internal/p256"
+	"filippo.io/nistec"
 )
 
 // MaxLimit is the highest presentation limit that this package supports. A
@@ -42,12 +41,10 @@ func NewContext(presentationContext []byte, limit uint32) (*Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	tables, ok := p256.NewTables(p256.WidthOften, p)
-	if !ok {
-		return nil, errors.New("arc: the context's generator is the identity")
+	if c.t, err = newElement(p); err != nil {
+		return nil, fmt.Errorf("arc: the context's generator %w", err)
 	}
-	point := tables[0].Point()
-	c.t = &element{point: point, enc: point.Bytes(), table: &tables[0]}
+	c.t.odd = newOddMultiples(c.t.point, widthOften)
 	return c, nil
 }
 
@@ -144,14 +141,15 @@ func presentationShape(k int) *shape {
 }
 
 // weigh returns the sum of the bases times the points.
-func (c *Context) weigh(points []p256.Point) *p256.Point {
-	sum := new(p256.Point)
-	for bit := bits.Len64(c.bases[0]) - 1; bit >= 0; bit-- { // the first is the largest
-		sum.Double(sum, 1)
-		for i, base := range c.bases {
-			if base>>bit&1 == 1 {
-				sum.Add(sum, &points[i])
+func (c *Context) weigh(points []*nistec.P256Point) *nistec.P256Point {
+	sum := nistec.NewP256Point()
+	for i, base := range c.bases {
+		p := nistec.NewP256Point().Set(points[i])
+		for ; base > 0; base >>= 1 {
+			if base&1 == 1 {
+				sum.Add(sum, p)
 			}
+			p.Double(p)
 		}
 	}
 	return sum

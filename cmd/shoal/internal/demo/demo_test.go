@@ -7,14 +7,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/programs"
+	"github.com/shoal-project/shoal/cmd/shoal/internal/received"
 	"github.com/shoal-project/shoal/internal/console"
-	"github.com/shoal-project/shoal/metric/plan"
+	"github.com/shoal-project/shoal/internal/esa/analyzer"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // TestDemo plays the demo with invented programs and holds the answer against
@@ -66,7 +67,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("a count is off by %.0f: six standard deviations of the noise", r.Accuracy.WorstErr)
 	}
 	checkSums(t, r)
-	checkSees(t, s, r)
+	checkReceived(t, r)
 	var text strings.Builder
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
@@ -156,19 +157,72 @@ func checkConsole(t *testing.T, s *Stage) {
 	}
 }
 
-// checkSees: what the parties could see is in the words of the plan.
-func checkSees(t *testing.T, s *Stage, r *Result) {
+// checkReceived: the parties are those of the demo, each has received something, and the
+// table of it is printed. That a party has what it must not have fails the demo itself,
+// and so does a search that has not opened all reports; see TestBrokenPromises.
+func checkReceived(t *testing.T, r *Result) {
 	t.Helper()
-	views := append(plan.Views(s.task), plan.Views(s.aggregates[0])...)
-	for _, got := range r.Sees {
-		quotes := func(v plan.View) bool {
-			return v.Who == got.Party && strings.HasPrefix(got.Sees, v.Sees) && got.Never == v.Never()
+	var text strings.Builder
+	if err := r.received(&text); err != nil {
+		t.Fatal(err)
+	}
+	for i, roles := range []string{"relay", "shuffler, helper", "analyzer, leader, collector"} {
+		if len(r.Received) <= i || strings.Join(r.Received[i].Roles, ", ") != roles || r.Received[i].Bytes == 0 || r.Received[i].Searched < 20 {
+			t.Errorf("%s: %+v", roles, r.Received)
 		}
-		if !slices.ContainsFunc(views, quotes) {
-			t.Errorf("%+v is not in the plan", got)
+		if !strings.Contains(text.String(), roles) {
+			t.Errorf("no row for %s:\n%s", roles, &text)
 		}
 	}
-	if len(r.Sees) != 7 {
-		t.Errorf("%d parties, want 7", len(r.Sees))
+	relay, first, last := r.Received[0], r.Received[1], r.Received[2]
+	if relay.Requests+relay.Reports+relay.Records+relay.Shares != 0 || first.Guesses == 0 || last.Released != len(r.Released) {
+		t.Errorf("the relay opens something, the shuffler confirms no guess, or the analyzer has not all of %d crowds: %+v", len(r.Released), r.Received)
+	}
+}
+
+// TestBrokenPromises: each thing that a party must not have ends the demo, and so does a
+// search that has seen less than there was.
+func TestBrokenPromises(t *testing.T) {
+	for name, c := range map[string]struct {
+		roles []task.Role
+		give  func(*Received)
+	}{
+		"the address of a connection":    {[]task.Role{task.Shuffler}, func(v *Received) { v.Devices = 1 }},
+		"an address":                     {[]task.Role{task.Analyzer}, func(v *Received) { v.Addresses = 1 }},
+		"a value at the shuffler":        {[]task.Role{task.Shuffler, task.Helper}, func(v *Received) { v.Released = 1 }},
+		"a value at the relay":           {[]task.Role{task.Relay}, func(v *Received) { v.Released = 1 }},
+		"a guess at the relay":           {[]task.Role{task.Relay}, func(v *Received) { v.Guesses = 1 }},
+		"a rare value at the analyzer":   {[]task.Role{task.Analyzer}, func(v *Received) { v.Rare = 1 }},
+		"a key of another":               {[]task.Role{task.Relay}, func(v *Received) { v.Secrets = 1 }},
+		"what another party has opened":  {[]task.Role{task.Shuffler}, func(v *Received) { v.Opened = 1 }},
+		"what another opens, at a relay": {[]task.Role{task.Relay}, func(v *Received) { v.Opened = 1 }},
+	} {
+		v := Received{Finding: received.Finding{Party: "Someone"}}
+		if err := v.promised(c.roles); err != nil {
+			t.Errorf("nothing: %v", err)
+		}
+		c.give(&v)
+		if err := v.promised(c.roles); err == nil || !strings.Contains(err.Error(), "Someone received what it must not have: 1 ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s := &Stage{devices: addresses(3), aggregates: []*task.Task{{}, {}}}
+	r := &Result{Sent: 10, People: 3, Analyzer: analyzer.Counts{Records: 5}, Released: []Crowd{{}}}
+	all := Received{Finding: received.Finding{Devices: len(s.devices), Reports: 10, Records: 5, Shares: 6}, Released: 1}
+	for role, less := range map[task.Role]func(*Received){
+		task.Relay:    func(v *Received) { v.Devices -= min(1, len(s.devices)) },
+		task.Shuffler: func(v *Received) { v.Reports-- },
+		task.Analyzer: func(v *Received) { v.Released = 0 },
+		task.Leader:   func(v *Received) { v.Shares-- },
+		task.Helper:   func(v *Received) { v.Shares-- },
+	} {
+		v := all
+		if err := s.searched(r, &v, []task.Role{role}); err != nil {
+			t.Errorf("%v: %v", role, err)
+		}
+		less(&v)
+		if err := s.searched(r, &v, []task.Role{role}); err == nil && (role != task.Relay || s.devices != nil) {
+			t.Errorf("%v: a search that has seen less passes", role)
+		}
 	}
 }

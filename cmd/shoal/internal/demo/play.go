@@ -27,6 +27,7 @@ const step = time.Minute
 // owner uses things.
 type person struct {
 	client *shoal.Client
+	wire   *http.Transport // from the device's own address
 	things []int
 	uses   []time.Time // when the thing of the same index is used
 	told   bool        // what the aggregate questions ask
@@ -75,16 +76,16 @@ func (s *Stage) people(ctx context.Context) ([]*person, error) {
 	now := s.clock.Now()
 	length := time.Duration(s.task.EpochSeconds)*time.Second - step // so that the last step is in the epoch too
 	people := make([]*person, len(s.config.Input.Who))
-	transport := &http.Transport{MaxIdleConnsPerHost: senders} // one for all devices of this process
 	for i, things := range s.config.Input.Who {
+		wire := transportFrom(s.addressOf(i))
 		client, err := shoal.Open(ctx, shoal.Options{
 			Bundle: s.bundle, Owner: s.owner, Metrics: s.metrics(),
-			Mode: shoal.On, NoSender: true, Clock: s.clock, Rand: s.config.Rand, Transport: transport,
+			Mode: shoal.On, NoSender: true, Clock: s.clock, Rand: s.config.Rand, Transport: wire,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("opening a simulated device: %w", err)
 		}
-		people[i] = &person{client: client, things: things, uses: make([]time.Time, len(things))}
+		people[i] = &person{client: client, wire: wire, things: things, uses: make([]time.Time, len(things))}
 		for j := range things {
 			people[i].uses[j] = now.Add(time.Duration(random.Int64N(int64(length))))
 		}
@@ -125,6 +126,7 @@ func (s *Stage) live(ctx context.Context, people []*person, until time.Time) (in
 					}
 				}
 				pass, err := p.client.SendDue(ctx)
+				p.wire.CloseIdleConnections() // as the SDK's own transport does
 				if err != nil {
 					return fmt.Errorf("a simulated device could not send: %w", err)
 				}

@@ -27,7 +27,7 @@ type Result struct {
 	Accuracy   Accuracy   `json:"accuracy"`
 	Sums       []Sum      `json:"sums,omitempty"`
 	Privacy    []string   `json:"privacy"`
-	Sees       []Sight    `json:"who_sees_what"`
+	Received   []Received `json:"what_each_party_received"`
 
 	SendingSeconds   float64 `json:"sending_seconds"`
 	AnalysingSeconds float64 `json:"shuffling_and_analysing_seconds"`
@@ -61,13 +61,6 @@ type Accuracy struct {
 	Inside    int     `json:"inside_interval"` // crowds whose truth lies in the 95% interval
 	Members   int     `json:"members_right"`   // crowds whose set came out right
 	Invented  int     `json:"invented"`        // released crowds that no person has: must be 0
-}
-
-// A Sight describes what one party of the demo could see.
-type Sight struct {
-	Party string `json:"party"`
-	Sees  string `json:"sees"`
-	Never string `json:"never"`
 }
 
 // compare reads the released tables and puts the truth beside them.
@@ -113,6 +106,9 @@ func (s *Stage) compare(ctx context.Context, r *Result, e analyzer.Entry) error 
 		}
 	}
 	if err := s.compareSums(ctx, r); err != nil {
+		return err
+	}
+	if err := s.whoSaw(ctx, r, e); err != nil {
 		return err
 	}
 	return s.explain(r)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -51,6 +52,8 @@ type Stage struct {
 	aggregates []*task.Task // their tasks
 
 	parties *parties.Parties
+	opened  []task.Opened
+	devices []netip.Addr // of people, in their order; nil if they have one
 }
 
 // Set builds the stage: keys and configuration of three organisations, the signed
@@ -70,7 +73,7 @@ func Set(ctx context.Context, c Config) (*Stage, error) {
 
 func (s *Stage) build(ctx context.Context, start time.Time) error {
 	p, err := parties.Start(ctx, parties.Config{
-		Dir: s.config.Dir, Start: start, Rand: s.config.Rand, Shufflers: 1, Aggregates: s.sums != nil, Relay: true,
+		Dir: s.config.Dir, Start: start, Rand: s.config.Rand, Shufflers: 1, Aggregates: s.sums != nil, Relay: true, Record: true,
 		Questions: func(named []task.Party) (*metric.File, error) { return s.ask(named, start) },
 		Console:   s.config.Console, ConsoleAddr: s.config.ConsoleAddr, Logger: s.config.Logger,
 	})
@@ -79,6 +82,7 @@ func (s *Stage) build(ctx context.Context, start time.Time) error {
 	}
 	s.parties, s.clock, s.owner, s.bundle = p, p.Clock, p.Owner, p.Bundle
 	s.shuffler, s.analyzer = p.First(), p.Results()
+	s.opened, s.devices = p.Opened, addresses(len(s.config.Input.Who))
 	for _, o := range p.Opened {
 		if o.Task.Method == task.Aggregate {
 			s.aggregates = append(s.aggregates, o.Task)

@@ -22,9 +22,8 @@ func (r *Result) WriteText(w io.Writer) error {
 	r.fate(&b)
 	r.truth(&b)
 	r.sums(&b)
-	b.WriteString("\nWhat each party could see\n")
-	for _, s := range r.Sees {
-		fmt.Fprintf(&b, "  %-9s %s\n  %-9s never: %s\n", s.Party, s.Sees, "", s.Never)
+	if err := r.received(&b); err != nil {
+		return err
 	}
 	b.WriteString("\nPrivacy\n")
 	for _, p := range r.Privacy {

@@ -12,10 +12,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shoal-project/shoal/cmd/shoal/internal/received"
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric"
@@ -41,6 +43,7 @@ type Config struct {
 	Console     func(*server.Server) (http.Handler, error)
 	ConsoleAddr string // of the last organisation's console; "" for any free loopback port
 	Logger      *slog.Logger
+	Record      bool // keep all that the organisations receive, for Received
 }
 
 // Parties are organisations that run until Close.
@@ -54,12 +57,15 @@ type Parties struct {
 	owner   task.IdentityKey
 	servers []*server.Server
 	relay   *server.Server // nil without one
+	records []received.Party
 	stop    context.CancelFunc
 	done    *errgroup.Group
 }
 
 // organisation is one before its server runs.
 type organisation struct {
+	name     string
+	roles    []task.Role
 	dir      string
 	listener net.Listener
 	config   string // file name
@@ -181,7 +187,7 @@ func (p *Parties) found(f founder) (organisation, error) {
 	if err != nil {
 		return organisation{}, fmt.Errorf("finding a port for %s: %w", f.name, err)
 	}
-	o := organisation{dir: filepath.Join(p.config.Dir, f.folder), listener: l}
+	o := organisation{name: f.name, roles: f.roles, dir: filepath.Join(p.config.Dir, f.folder), listener: l}
 	about := server.Organisation{Name: f.name, Roles: f.roles, URL: o.url(), Listen: l.Addr().String(), Owners: []string{p.Owner}}
 	o.config, o.identity, err = server.Init(o.dir, about, p.Clock.Now(), p.config.Rand)
 	if err != nil {
@@ -290,12 +296,18 @@ func (p *Parties) serve(ctx context.Context, o organisation, last bool) (*server
 	}
 	options := server.Options{
 		Clock: p.Clock, Rand: p.config.Rand, Logger: p.config.Logger, Manual: true,
-		Listen: func(network, address string) (net.Listener, error) {
-			if address == o.listener.Addr().String() {
-				return o.listener, nil
-			}
-			return net.Listen(network, address)
-		},
+	}
+	public := o.listener
+	if p.config.Record {
+		r := &received.Recorder{}
+		p.records = append(p.records, received.Party{Name: o.name, Roles: o.roles, Dir: o.dir, Recorder: r})
+		public, options.Client = r.Listener(public), recordedClient(r)
+	}
+	options.Listen = func(network, address string) (net.Listener, error) {
+		if address == o.listener.Addr().String() {
+			return public, nil
+		}
+		return net.Listen(network, address)
 	}
 	if last && p.config.Console != nil {
 		options.Console, c.Console.Listen = p.config.Console, p.config.ConsoleAddr
@@ -316,6 +328,26 @@ func (p *Parties) First() *server.Server { return p.servers[0] }
 
 // Results returns the server of the organisation that has the results.
 func (p *Parties) Results() *server.Server { return p.servers[len(p.servers)-1] }
+
+// Received returns what the organisations have received so far, in the order in which
+// reports pass them. It is for parties that record.
+func (p *Parties) Received() []received.Party {
+	all := slices.Clone(p.records)
+	if p.relay != nil { // the others began with the last one
+		slices.Reverse(all[1:])
+		return all
+	}
+	slices.Reverse(all)
+	return all
+}
+
+// recordedClient reaches other organisations on this machine.
+func recordedClient(r *received.Recorder) *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{DialContext: r.Dial((&net.Dialer{}).DialContext), MaxIdleConnsPerHost: 4},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
 
 // Tick does all work of all organisations that is due, in the order in which
 // reports pass them.
