@@ -55,6 +55,7 @@ build:
 test: cross
 	$(GO) vet ./...
 	./scripts/postgres $(GO) test ./...
+	$(GO) test -tags oblivioustrace -run Trace ./crypto/oblivious
 ifeq ($(SQL),yes)
 	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) ./internal/store/duckdb
 	CGO_ENABLED=1 $(GO) test $(SQL_TAGS) -run '^TestQuery$$' ./cmd/shoal

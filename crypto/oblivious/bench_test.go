@@ -28,12 +28,12 @@ func BenchmarkShuffle(b *testing.B) {
 func BenchmarkExchange(b *testing.B) {
 	const rows, width = 1 << 10, 24
 	first, second := make([]uint64, rows*width), make([]uint64, rows*width)
-	forms := map[string]func(first, second []uint64, width int, from, flip uint64){"vector": exchange, "generic": exchangeGeneric}
+	forms := map[string]func(t tracer, a, b int, first, second []uint64, width int, from, flip uint64){"vector": exchange, "generic": exchangeGeneric}
 	for name, f := range forms {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(2 * rows * width * wordSize)
 			for b.Loop() {
-				f(first, second, width, rows/2, 0)
+				f(tracer{}, 0, 0, first, second, width, rows/2, 0)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/exchange")
 		})
@@ -58,12 +58,12 @@ func BenchmarkThreshold(b *testing.B) {
 	row := make([]byte, 200)
 	for b.Loop() {
 		for i := range n {
-			copy(row, tagOf(i%(n/100), 1))
+			copy(row, crowdRow(i, i%(n/100)))
 			if err := table.Set(i, row); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if _, err := table.Threshold([SeedSize]byte{1}, Rules{Min: 20, Drop: dropOf}, workers); err != nil {
+		if _, err := table.Threshold([SeedSize]byte{1}, Rules{Keep: keepOf(20)}, workers); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,12 +1,12 @@
-//go:build !purego
+//go:build !purego && !oblivioustrace
 
 package oblivious
 
 import "golang.org/x/sys/cpu"
 
-func exchange(first, second []uint64, width int, from, flip uint64) {
+func exchange(t tracer, a, b int, first, second []uint64, width int, from, flip uint64) {
 	if !cpu.X86.HasAVX2 {
-		exchangeGeneric(first, second, width, from, flip)
+		exchangeGeneric(t, a, b, first, second, width, from, flip)
 		return
 	}
 	exchangeAVX2(&first[0], &second[0], len(first)/width, width/vectorWords, from, flip)

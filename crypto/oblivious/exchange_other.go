@@ -1,7 +1,7 @@
-//go:build !amd64 || purego
+//go:build !amd64 || purego || oblivioustrace
 
 package oblivious
 
-func exchange(first, second []uint64, width int, from, flip uint64) {
-	exchangeGeneric(first, second, width, from, flip)
+func exchange(t tracer, a, b int, first, second []uint64, width int, from, flip uint64) {
+	exchangeGeneric(t, a, b, first, second, width, from, flip)
 }

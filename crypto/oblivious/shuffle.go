@@ -21,25 +21,44 @@ const blockRows = 1 << 10
 // Shuffle brings the rows into a random order that follows from the seed, the same
 // for any number of workers. A seed is for one use.
 func (t *Table) Shuffle(seed [SeedSize]byte, workers int) error {
-	block, err := aes.NewCipher(seed[:])
+	s, err := newShuffle(seed, t.rows)
 	if err != nil {
-		return fmt.Errorf("oblivious: keying the shuffle: %w", err)
+		return err
 	}
-	s := shuffle{table: t, block: block, counts: make([]uint32, t.rows)}
+	s.table, s.trace = t, t.trace
 	s.run(0, t.rows, 0, max(1, workers))
 	return nil
 }
 
+// A shuffle brings the rows of a table into random order. Of a sealed table it works
+// on parts that fit into memory.
 type shuffle struct {
-	table  *Table
+	table  *Table       // in which the rows are, unless sealed is set
+	sealed *SealedTable // in which the rows are, or nil
+	trace  tracer
 	block  cipher.Block
 	counts []uint32
+}
+
+func newShuffle(seed [SeedSize]byte, rows int) (*shuffle, error) {
+	block, err := aes.NewCipher(seed[:])
+	if err != nil {
+		return nil, fmt.Errorf("oblivious: keying the shuffle: %w", err)
+	}
+	return &shuffle{block: block, counts: make([]uint32, rows)}, nil
 }
 
 // run is ORShuffle (algorithm 3 of the paper) for n rows from lo: a random half of
 // them goes to the front, and both halves are shuffled.
 func (s *shuffle) run(lo, n, level, workers int) {
-	if n <= blockRows {
+	if s.sealed != nil && n <= s.sealed.inside {
+		s.sealed.with(lo, n, workers, func(table *Table) {
+			inside := shuffle{table: table, trace: s.trace, block: s.block, counts: s.counts}
+			inside.run(lo, n, level, workers)
+		})
+		return
+	}
+	if s.sealed == nil && n <= blockRows {
 		s.runBlock(lo, n, level)
 		return
 	}
@@ -49,15 +68,16 @@ func (s *shuffle) run(lo, n, level, workers int) {
 	for done := 0; done < n; {
 		part := min(blockRows, n-done)
 		fill(random, buffer[:part*markSize])
-		m.mark(s.counts[lo+done:lo+done+part], buffer, uint64(n-done))
+		s.mark(&m, lo+done, part, buffer, n-done)
 		done += part
 	}
 	s.halve(lo, n, workers)
-	both(n, workers, func(w int) {
-		s.run(lo, n/2, level+1, w)
-	}, func(w int) {
-		s.run(lo+n/2, n-n/2, level+1, w)
-	})
+	if s.sealed != nil || workers < 2 || n < parallelRows {
+		s.run(lo, n/2, level+1, workers)
+		s.run(lo+n/2, n-n/2, level+1, workers)
+		return
+	}
+	inParallel(workers, func(w int) { s.run(lo, n/2, level+1, w) }, func(w int) { s.run(lo+n/2, n-n/2, level+1, w) })
 }
 
 // runBlock is run for up to blockRows rows, with the random bytes of all its levels.
@@ -80,7 +100,7 @@ func (s *shuffle) runInside(lo, n int, random []byte, stride int) {
 		return
 	}
 	m := marker{left: uint64(n / 2)}
-	m.mark(s.counts[lo:lo+n], random, uint64(n))
+	s.mark(&m, lo, n, random, n)
 	s.halve(lo, n, 1)
 	if n < 3 {
 		return
@@ -90,9 +110,17 @@ func (s *shuffle) runInside(lo, n int, random []byte, stride int) {
 	s.runInside(lo+n/2, n-n/2, next[n/2*markSize:], stride)
 }
 
+// mark marks n rows from lo, of left that are not decided on.
+func (s *shuffle) mark(m *marker, lo, n int, random []byte, left int) {
+	for i := lo; i < lo+n; i++ {
+		s.trace.at(traceCount, i)
+	}
+	m.mark(s.counts[lo:lo+n], random, uint64(left))
+}
+
 // halve brings the marked rows to the front.
 func (s *shuffle) halve(lo, n, workers int) {
-	c := compaction{table: s.table, counts: s.counts, first: lo}
+	c := compaction{table: s.table, sealed: s.sealed, trace: s.trace, counts: s.counts, first: lo}
 	c.compact(lo, n, workers)
 }
 

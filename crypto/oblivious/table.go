@@ -14,25 +14,36 @@ const (
 
 // A Table holds rows of one size. It is not safe for concurrent use.
 type Table struct {
+	trace tracer
 	words []uint64
+	first int // the number of the first row: not 0 in a part of a [SealedTable]
 	rows  int
 	size  int // of a row, in bytes, as the caller sees it
 	width int // of a row, in words, padded
-	trace func(operation byte, a, b, rows int)
 }
 
-// NewTable returns a table of empty rows of a size in bytes. It fails for no or too
-// many rows, and for an empty row.
+// NewTable returns a table of empty rows of a size in bytes. It fails for too many
+// rows, and for an empty row.
 func NewTable(rows, size int) (*Table, error) {
-	if rows < 0 || rows >= math.MaxInt32 {
-		return nil, fmt.Errorf("oblivious: a table of %d rows, want 0 to %d", rows, math.MaxInt32-1)
+	if err := checkShape(rows, size); err != nil {
+		return nil, err
 	}
-	if size < 1 || size > 1<<20 {
-		return nil, fmt.Errorf("oblivious: rows of %d bytes, want 1 to %d", size, 1<<20)
-	}
-	width := (size + vectorSize - 1) / vectorSize * vectorWords
+	width := widthOf(size)
 	return &Table{words: make([]uint64, rows*width), rows: rows, size: size, width: width}, nil
 }
+
+func checkShape(rows, size int) error {
+	if rows < 0 || rows >= math.MaxInt32 {
+		return fmt.Errorf("oblivious: a table of %d rows, want 0 to %d", rows, math.MaxInt32-1)
+	}
+	if size < 1 || size > 1<<20 {
+		return fmt.Errorf("oblivious: rows of %d bytes, want 1 to %d", size, 1<<20)
+	}
+	return nil
+}
+
+// widthOf returns how many words a row of a size takes.
+func widthOf(size int) int { return (size + vectorSize - 1) / vectorSize * vectorWords }
 
 // Rows returns the number of rows.
 func (t *Table) Rows() int { return t.rows }
@@ -45,7 +56,12 @@ func (t *Table) Set(i int, row []byte) error {
 	if i < 0 || i >= t.rows || len(row) != t.size {
 		return fmt.Errorf("oblivious: setting row %d of %d to %d bytes, want %d", i, t.rows, len(row), t.size)
 	}
-	words := t.row(i)
+	setWords(t.row(i), row)
+	return nil
+}
+
+// setWords writes a row's bytes into its words, of which there are enough.
+func setWords(words []uint64, row []byte) {
 	for len(row) >= wordSize {
 		words[0], words, row = binary.LittleEndian.Uint64(row), words[1:], row[wordSize:]
 	}
@@ -54,7 +70,6 @@ func (t *Table) Set(i int, row []byte) error {
 		copy(last[:], row)
 		words[0] = binary.LittleEndian.Uint64(last[:])
 	}
-	return nil
 }
 
 // Append appends the bytes of a row to dst. It fails if there is no such row.
@@ -66,53 +81,72 @@ func (t *Table) Append(dst []byte, i int) ([]byte, error) {
 }
 
 func (t *Table) appendRow(dst []byte, i int) []byte {
-	end := len(dst) + t.size
-	for _, w := range t.row(i) {
-		dst = binary.LittleEndian.AppendUint64(dst, w)
-	}
-	return dst[:end]
+	return appendWords(dst, t.row(i))[:len(dst)+t.size]
 }
 
-func (t *Table) row(i int) []uint64 { return t.words[i*t.width : (i+1)*t.width] }
-
-// Operations of a trace.
-const (
-	traceExchange = 'x' // rows a, a+1, … with b, b+1, …
-	traceScan     = 's' // rows a to b, in order
-	traceMove     = 'm' // row a to b
-	traceCompare  = 'c' // keys of rows a and b
-)
-
-func (t *Table) traced(operation byte, a, b, rows int) {
-	if t.trace != nil {
-		t.trace(operation, a, b, rows)
+func appendWords(dst []byte, words []uint64) []byte {
+	for _, w := range words {
+		dst = binary.LittleEndian.AppendUint64(dst, w)
 	}
+	return dst
+}
+
+func (t *Table) shuffleFirst(n int, seed [SeedSize]byte, workers int) (int, error) {
+	front := *t
+	front.words, front.rows = t.words[:n*t.width], n
+	return n, front.Shuffle(seed, workers)
+}
+
+func (t *Table) compactBy(counts []uint32, workers int) error {
+	c := compaction{table: t, trace: t.trace, counts: counts}
+	c.compact(0, t.rows, max(1, workers))
+	return nil
+}
+
+// visit calls f for the words of each of the first n rows, in order.
+func (t *Table) visit(n, _ int, _ bool, f func(i int, row []uint64) error) error {
+	for i := range n {
+		t.trace.at(traceRow, i)
+		if err := f(i, t.row(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row returns the words of a row by its number.
+func (t *Table) row(i int) []uint64 {
+	i -= t.first
+	return t.words[i*t.width : (i+1)*t.width]
 }
 
 // exchange exchanges row a+i with row b+i for each i below rows for which (i >= from)
 // differs from flip, which is 0 or all ones. It reads and writes all of them; from
 // and flip may be secret.
 func (t *Table) exchange(a, b, rows int, from, flip uint64) {
-	t.traced(traceExchange, a, b, rows)
 	if rows == 0 {
 		return
 	}
-	first, second := t.words[a*t.width:(a+rows)*t.width], t.words[b*t.width:(b+rows)*t.width]
-	exchange(first, second, t.width, from, flip)
+	at, bt := (a-t.first)*t.width, (b-t.first)*t.width
+	exchange(t.trace, a*t.width, b*t.width, t.words[at:at+rows*t.width], t.words[bt:bt+rows*t.width], t.width, from, flip)
 }
 
-// exchangeGeneric is exchange over the words of the two ranges.
-func exchangeGeneric(first, second []uint64, width int, from, flip uint64) {
+// exchangeGeneric is exchange over the words of the two ranges, whose addresses are
+// a and b.
+func exchangeGeneric(t tracer, a, b int, first, second []uint64, width int, from, flip uint64) {
 	second = second[:len(first)]
 	for i := uint64(0); len(first) > 0; i++ {
 		mask := ^less(i, from) ^ flip
-		a, b := first[:width], second[:width]
-		for j := range a {
-			d := (a[j] ^ b[j]) & mask
-			a[j] ^= d
-			b[j] ^= d
+		x, y := first[:width], second[:width]
+		for j := range x {
+			t.at(traceWord, a+j)
+			t.at(traceWord, b+j)
+			d := (x[j] ^ y[j]) & mask
+			x[j] ^= d
+			y[j] ^= d
 		}
 		first, second = first[width:], second[width:]
+		a, b = a+width, b+width
 	}
 }
 

@@ -1,68 +1,97 @@
 package oblivious
 
 import (
-	"crypto/cipher"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
-	"slices"
 	"sync"
 )
 
-// TagSize is the size in bytes of the tag of a crowd, at the beginning of each row.
-const TagSize = 16
+// The beginning of each row that a threshold is applied to: the tag of its crowd, its
+// key, and a byte that is 1 for rows that count and 0 for others. Rows of one crowd and
+// key are the same row, of which one counts.
+const (
+	TagSize  = 16
+	KeySize  = 16
+	HeadSize = TagSize + KeySize + 1
+)
 
-// Rules are what [Table.Threshold] decides by.
+// Rules are what a threshold decides by.
 type Rules struct {
-	// Min is the least number of rows of a crowd that is kept, after the drop. It is
-	// public.
-	Min uint32
-	// Drop returns how many rows of a crowd are dropped at random. It is called for
-	// each row, with its tag, and must be a function of the tag that takes constant
-	// time and touches the same addresses for all tags.
-	Drop func(tag *[TagSize]byte) uint32
-	// Valid returns 1 for rows that count, and 0 for others, which are not kept
-	// and belong to no crowd. It must take constant time. Nil means that all count.
-	Valid func(row []byte) byte
+	// Enough reports whether so many rows, that count and differ, are enough to go on.
+	// It is called once, and its result is public. Nil means that any number is.
+	Enough func(rows uint64) bool
+	// Keep returns how many of the rows of a crowd are kept, at most all: those with the
+	// greatest keys. It is called for each row, with the tag of its crowd and how many
+	// rows that has, by several workers, and must take time and touch addresses that do
+	// not depend on these. Nil means that all are kept.
+	Keep func(tag *[TagSize]byte, rows uint64) uint64
 }
 
-// Threshold drops from each crowd as many rows as the rules require, at random, and
-// all rows of crowds that then have less than the least number; brings the others to
-// the front in random order; and returns how many they are. The crowd of a row is its
-// first [TagSize] bytes, which must be pseudo-random under a key that the observer
-// does not know. It fails, with the rows in any order, if rows are shorter than a tag.
-func (t *Table) Threshold(seed [SeedSize]byte, rules Rules, workers int) (int, error) {
-	if t.size < TagSize {
-		return 0, fmt.Errorf("oblivious: rows of %d bytes have no room for a tag of %d", t.size, TagSize)
-	}
-	if rules.Drop == nil {
-		return 0, errors.New("oblivious: the rules have no drop")
+// An Outcome is what a threshold makes public.
+type Outcome struct {
+	Enough bool
+	Kept   int // rows; 0 if there were not enough
+}
+
+// A body is rows in memory, or sealed.
+type body interface {
+	Rows() int
+	// shuffleFirst shuffles the first n rows, and returns how many rows these now are:
+	// there may be empty ones among them.
+	shuffleFirst(n int, seed [SeedSize]byte, workers int) (int, error)
+	// compactBy brings marked rows to the front, by how many are marked up to each.
+	compactBy(counts []uint32, workers int) error
+	// visit calls f for the first n rows, in order.
+	visit(n, workers int, change bool, f func(i int, row []uint64) error) error
+}
+
+// Threshold keeps of each crowd as many rows as the rules say, brings them to the front
+// in random order, and drops the others. Keys must look random to the senders of rows,
+// as an image of the row under a secret permutation does: then the rows that are
+// dropped are random ones. It fails, with the rows in any order, if rows are shorter
+// than [HeadSize].
+func (t *Table) Threshold(seed [SeedSize]byte, rules Rules, workers int) (Outcome, error) {
+	_, outcome, err := threshold(t, t.trace, t.size, seed, rules, workers)
+	return outcome, err
+}
+
+// threshold is Threshold for rows anywhere. It returns how many rows at the front are
+// to be read: those that are kept, and empty ones.
+func threshold(b body, t tracer, size int, seed [SeedSize]byte, rules Rules, workers int) (int, Outcome, error) {
+	if size < HeadSize {
+		return 0, Outcome{}, fmt.Errorf("oblivious: rows of %d bytes have no room for tag, key and flag of %d", size, HeadSize)
 	}
 	workers = max(1, workers)
 	seeds, err := derive(seed)
 	if err != nil {
-		return 0, err
+		return 0, Outcome{}, err
 	}
-	if err := t.Shuffle(seeds[0], workers); err != nil {
-		return 0, err
+	if _, err := b.shuffleFirst(b.Rows(), seeds[0], workers); err != nil {
+		return 0, Outcome{}, err
 	}
-	source, err := newSource(seeds[1])
+	keys, err := readKeys(b, workers)
 	if err != nil {
-		return 0, err
+		return 0, Outcome{}, err
 	}
-	keys := t.keys(source, rules.Valid)
-	t.sort(keys, workers)
-	kept, err := t.Compact(t.decide(keys, rules), workers)
-	if err != nil {
-		return 0, err
+	o := ordered{t, keys}
+	o.sort(workers)
+	if rows := o.count(); rules.Enough != nil && !rules.Enough(rows) {
+		return 0, Outcome{}, nil
 	}
-	front := Table{words: t.words[:kept*t.width], rows: kept, size: t.size, width: t.width, trace: t.trace}
-	return kept, front.Shuffle(seeds[2], workers)
+	counts := o.decide(rules.Keep, workers)
+	kept := lastOf(counts)
+	if err := b.compactBy(counts, workers); err != nil {
+		return 0, Outcome{}, err
+	}
+	front, err := b.shuffleFirst(kept, seeds[1], workers)
+	return front, Outcome{Enough: true, Kept: kept}, err
 }
 
-// derive returns independent seeds for two shuffles and what lies between.
-func derive(seed [SeedSize]byte) (seeds [3][SeedSize]byte, err error) {
+// errRows means that rows were lost between, which no input causes.
+var errRows = errors.New("oblivious: another number of rows came out than was kept")
+
+// derive returns independent seeds for two shuffles.
+func derive(seed [SeedSize]byte) (seeds [2][SeedSize]byte, err error) {
 	source, err := newSource(seed)
 	if err != nil {
 		return seeds, err
@@ -73,147 +102,72 @@ func derive(seed [SeedSize]byte) (seeds [3][SeedSize]byte, err error) {
 	return seeds, nil
 }
 
-// A key is what a row is sorted by: its tag, and then at random.
-type key struct {
-	tag    [2]uint64
-	random uint64
-	row    uint32
-	valid  uint32 // 0 or 1
-}
-
-// less returns all ones where k comes before l, and else 0, in constant time.
-func (k *key) less(l *key) uint64 {
-	_, borrow := bits.Sub64(k.random, l.random, 0)
-	_, borrow = bits.Sub64(k.tag[1], l.tag[1], borrow)
-	_, borrow = bits.Sub64(k.tag[0], l.tag[0], borrow)
-	return -borrow
-}
-
-// same returns all ones where two keys are of one crowd, and else 0.
-func (k *key) same(l *key) uint64 {
-	return ^nonzero(k.tag[0] ^ l.tag[0] | k.tag[1] ^ l.tag[1])
-}
-
-// keys returns the key of each row. One that does not count is a crowd of its own,
-// under a random tag.
-func (t *Table) keys(source cipher.Stream, valid func([]byte) byte) []key {
-	t.traced(traceScan, 0, t.rows, 0)
-	const drawn = 3 * wordSize
-	keys := make([]key, t.rows)
-	random := make([]byte, blockRows*drawn)
-	bytes := make([]byte, 0, t.width*wordSize)
-	for i := range keys {
-		at := i % blockRows * drawn
-		if at == 0 {
-			fill(source, random)
-		}
-		row := t.row(i)
-		k := &keys[i]
-		k.row, k.valid = uint32(i), 1
-		if valid != nil {
-			bytes = t.appendRow(bytes[:0], i)
-			k.valid = uint32(valid(bytes) & 1)
-		}
-		k.random = binary.LittleEndian.Uint64(random[at:])
-		mask := -uint64(k.valid)
-		for j := range k.tag {
-			own := binary.LittleEndian.Uint64(random[at+(j+1)*wordSize:])
-			k.tag[j] = bits.ReverseBytes64(row[j])&mask | own&^mask
-		}
+// count numbers the rows of each crowd, in the order of their keys, and enters how many
+// rows that has: equal rows once, and none that does not count. It returns how many
+// rows count.
+func (o ordered) count() uint64 {
+	all := uint64(0)
+	var last key // as it was before its words were replaced
+	rank := uint64(0)
+	for i := range o.keys {
+		o.trace.at(traceKey, i)
+		k := &o.keys[i]
+		same := k.sameCrowd(&last) & -min(uint64(i), 1)
+		again := same & k.sameKey(&last) & -uint64(last.valid)
+		last = *k
+		counts := uint64(k.valid) &^ again
+		all += counts
+		rank = rank&same + counts
+		k.key[0], k.valid = rank, uint32(counts)
 	}
-	return keys
-}
-
-// sort sorts the keys, and the rows with them. Its trace is a function of the order
-// of the keys.
-func (t *Table) sort(keys []key, workers int) {
-	t.sortKeys(keys, workers)
-	moved := make([]uint64, t.width)
-	done := make([]bool, len(keys)) // the way of the cycles is that of the order
-	for i := range keys {
-		if done[i] {
-			continue
-		}
-		copy(moved, t.row(i))
-		at := i
-		for {
-			done[at] = true
-			from := int(keys[at].row)
-			t.traced(traceMove, from, at, 1)
-			if from == i {
-				copy(t.row(at), moved)
-				break
-			}
-			copy(t.row(at), t.row(from))
-			at = from
-		}
-	}
-}
-
-func (t *Table) sortKeys(keys []key, workers int) {
-	if workers < 2 || len(keys) < parallelRows || t.trace != nil {
-		slices.SortFunc(keys, t.compare)
-		return
-	}
-	half := len(keys) / 2
-	var wait sync.WaitGroup
-	wait.Go(func() { t.sortKeys(keys[:half], workers/2) })
-	t.sortKeys(keys[half:], workers-workers/2)
-	wait.Wait()
-	merge(keys, half)
-}
-
-// compare returns the order of two keys. They differ, except with a probability of
-// 2^-64 for each two rows of a crowd.
-func (t *Table) compare(a, b key) int {
-	t.traced(traceCompare, int(a.row), int(b.row), 1)
-	return int(int64(a.less(&b))) - int(int64(b.less(&a)))
-}
-
-// merge merges two sorted halves.
-func merge(keys []key, half int) {
-	left := slices.Clone(keys[:half])
-	right := keys[half:]
-	for i := range keys {
-		switch {
-		case len(left) == 0:
-			return
-		case len(right) > 0 && right[0].less(&left[0]) != 0:
-			keys[i], right = right[0], right[1:]
-		default:
-			keys[i], left = left[0], left[1:]
-		}
-	}
-}
-
-// decide returns the mark of each row, where rows of a crowd are neighbours.
-func (t *Table) decide(keys []key, rules Rules) []byte {
-	t.traced(traceScan, 0, t.rows, 1)
-	size := make([]uint32, len(keys)) // of the crowd up to the row
-	for i := range keys {
-		n := uint64(1)
-		if i > 0 {
-			n += uint64(size[i-1]) & keys[i].same(&keys[i-1])
-		}
-		size[i] = uint32(n)
-	}
-	t.traced(traceScan, t.rows, 0, 1)
-	marks := make([]byte, len(keys))
 	total := uint64(0)
-	for i := len(keys) - 1; i >= 0; i-- {
-		k := &keys[i]
-		same := uint64(0)
-		if i+1 < len(keys) {
-			same = k.same(&keys[i+1])
-		}
-		rank := uint64(size[i])
-		total = total&same | rank&^same
-		var tag [TagSize]byte
-		binary.BigEndian.PutUint64(tag[:], k.tag[0])
-		binary.BigEndian.PutUint64(tag[8:], k.tag[1])
-		drop := uint64(rules.Drop(&tag))
-		enough := ^less(total, drop+uint64(rules.Min))
-		marks[i] = byte(enough & less(drop, rank) & uint64(k.valid))
+	last = key{}
+	for i := len(o.keys) - 1; i >= 0; i-- {
+		o.trace.at(traceKey, i)
+		k := &o.keys[i]
+		same := k.sameCrowd(&last) & -min(uint64(len(o.keys)-1-i), 1)
+		total = total&same | k.key[0]&^same
+		k.key[1] = total
+		last = *k
 	}
-	return marks
+	return all
+}
+
+// decide returns, for each row in the order of the table, how many up to it are kept.
+func (o ordered) decide(keep func(*[TagSize]byte, uint64) uint64, workers int) []uint32 {
+	counts := make([]uint32, len(o.keys))
+	if o.trace.on() {
+		workers = 1
+	}
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			for i := w * len(o.keys) / workers; i < (w+1)*len(o.keys)/workers; i++ {
+				o.trace.at(traceKey, i)
+				k := &o.keys[i]
+				o.trace.at(traceCount, int(k.row))
+				counts[k.row] = uint32(k.kept(keep))
+			}
+		})
+	}
+	wait.Wait()
+	sum := uint32(0)
+	for i, kept := range counts {
+		o.trace.at(traceCount, i)
+		sum += kept
+		counts[i] = sum
+	}
+	return counts
+}
+
+// kept returns 1 if the row of a key is kept, and else 0: of its crowd the first rows
+// are dropped.
+func (k *key) kept(keep func(*[TagSize]byte, uint64) uint64) uint64 {
+	rank, total := k.key[0], k.key[1]
+	n := total
+	if keep != nil {
+		tag := k.tagBytes()
+		n = keep(&tag, total)
+	}
+	return less(total-n, rank) & uint64(k.valid)
 }
