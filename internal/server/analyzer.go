@@ -18,6 +18,7 @@ func (s *Server) openAnalyzer(ctx context.Context) (role, error) {
 		return nil, err
 	}
 	h.routes = []publicRoute{batchRoute, statementRoute, {name: "keys", pattern: "GET /keys/analyzer", admit: forKeys, limit: shortExchange}}
+	h.routes = append(h.routes, credentialRoutes(task.Analyzer)...)
 	store, err := sqlite.OpenAnalyzer(ctx, s.config.analyzerStore())
 	if err != nil {
 		return nil, err
@@ -34,7 +35,12 @@ func (s *Server) openAnalyzer(ctx context.Context) (role, error) {
 }
 
 func (s *Server) newAnalyzer(ctx context.Context, h *crowdHost, store analyzer.Store, tasks []*task.Task, keys shuffler.Keys) (member, error) {
+	issuer, err := s.newIssuer(task.Analyzer, h.dir, tasks)
+	if err != nil {
+		return nil, err
+	}
 	return analyzer.New(ctx, analyzer.Config{
+		Issuer: issuer,
 		Store: store, FS: s.o.FS, Dir: s.config.analyzerDir(), Engine: h.engine,
 		Clock: s.o.Clock, Identity: s.identity.Public(), Keys: keys, Tasks: tasks,
 		MaxBatch: int64(s.config.Batches.MaxBytes),
@@ -57,11 +63,15 @@ func analyzerWaiting(ctx context.Context, store analyzer.Store) ([]pending, erro
 }
 
 func analyzerHealth(m member, h *Health) {
-	aside := m.(*analyzer.Analyzer).Status().Aside
-	if aside > 0 {
-		h.Reasons = append(h.Reasons, fmt.Sprintf(whySetAside, aside))
+	st := m.(*analyzer.Analyzer).Status()
+	if st.Aside > 0 {
+		h.Reasons = append(h.Reasons, fmt.Sprintf(whySetAside, st.Aside))
 	}
-	h.figure("batches_set_aside", float64(aside))
+	if lost := st.LostCredentials; len(lost) > 0 {
+		h.Reasons = append(h.Reasons, fmt.Sprintf(whyCredentials, len(lost), lost[0]))
+	}
+	h.figure("batches_set_aside", float64(st.Aside))
+	h.figure("credential_periods_lost", float64(len(st.LostCredentials)))
 }
 
 // analyzerMetrics counts what an analyzer reports.

@@ -48,7 +48,7 @@ type Config struct {
 
 // roles lists the roles of an organisation that a server can play, in the order in which
 // they are opened.
-var roles = []task.Role{task.Shuffler, task.Analyzer, task.Leader, task.Helper, task.Collector, task.Relay}
+var roles = []task.Role{task.Shuffler, task.Analyzer, task.Leader, task.Helper, task.Collector, task.Randomness, task.Relay}
 
 // onCrowdRoute reports whether the role is one of the crowd route.
 func onCrowdRoute(r task.Role) bool { return r == task.Shuffler || r == task.Analyzer }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/metric/task"
@@ -22,11 +23,16 @@ func (c CredentialsConfig) gated() bool {
 	return len(c.Invitations) > 0 || c.Work != 0 || c.CallOut != ""
 }
 
+// issues reports whether a role issues credentials.
+func issues(r task.Role) bool {
+	return r == task.Shuffler || r == task.Analyzer || r == task.Randomness
+}
+
 // validateCredentials checks the gates.
 func (c Config) validateCredentials() error {
 	g := c.Credentials
-	if g.gated() && !c.Has(task.Shuffler) {
-		return errors.New("credentials: only a shuffler issues credentials")
+	if g.gated() && !slices.ContainsFunc(c.Roles, issues) {
+		return errors.New("credentials: only shuffler, analyzer and randomness issue credentials")
 	}
 	for _, key := range g.Invitations {
 		if _, err := task.ParsePublic(key); err != nil {
@@ -44,9 +50,9 @@ func (c Config) validateCredentials() error {
 	)
 }
 
-// checkHop refuses tasks whose credentials no client could get.
-func (c CredentialsConfig) checkHop(t *task.Task, hop int) error {
-	if len(t.Presentations(t.Hops[hop])) > 0 && !c.gated() {
+// checkParty refuses tasks whose credentials no client could get from a party.
+func (c CredentialsConfig) checkParty(t *task.Task, p task.Party) error {
+	if len(t.Presentations(p)) > 0 && !c.gated() {
 		return errors.New("it requires credentials, and no gate says who gets one; set credentials.invitations, credentials.work or credentials.call_out")
 	}
 	return nil
@@ -80,16 +86,22 @@ func (s *Server) gateList() ([]credential.Gate, error) {
 	return all, nil
 }
 
+// credentialRoutes are the resources of the issuer of a role.
+func credentialRoutes(r task.Role) []publicRoute {
+	path := "/tasks/{task}/credentials/" + r.String() + "/{start}"
+	return []publicRoute{
+		{name: "credential_keys", pattern: "GET " + path, admit: forKeys, limit: shortExchange},
+		{name: "credentials", pattern: "POST " + path, admit: forKeys, limit: shortExchange, stores: true},
+	}
+}
+
 // newIssuer returns the issuer of a role, nil if no task of it requires credentials. What
 // it keeps is in the role's folder, which no backup has.
 func (s *Server) newIssuer(role task.Role, dir string, tasks []*task.Task) (*credential.Issuer, error) {
-	requiring := 0
-	for _, t := range tasks {
-		if t.Protection.CredentialEpochs > 0 {
-			requiring++
-		}
+	asks := func(t *task.Task) bool {
+		return slices.ContainsFunc(t.Parties(), func(p task.Party) bool { return p.Role == role && len(t.Presentations(p)) > 0 })
 	}
-	if requiring == 0 {
+	if !slices.ContainsFunc(tasks, asks) {
 		return nil, nil
 	}
 	gates, err := s.gateList()

@@ -1,7 +1,7 @@
 // Package server assembles one organisation: it reads the configuration, keeps
 // the keys, admits tasks, and runs the roles that the configuration names:
 // shuffler and analyzer (crowd route), leader, helper and collector (aggregate
-// route), or relay, through which clients reach the others. All but the collector, which
+// route), randomness (hardened quorums), or relay, through which clients reach the others. All but the collector, which
 // only asks, are behind HTTP, and those to which clients send have a gateway for relays.
 //
 // [Load] reads a configuration and [New] opens everything it names: keys,

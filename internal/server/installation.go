@@ -97,8 +97,12 @@ func storeHolding(r task.Role) string { return "store of " + r.String() }
 func (c Config) holdings(fsys durable.FS) []holding {
 	all := []holding{{name: "folder of tasks", path: c.tasksDir(), fs: durable.OS(), dir: true}}
 	for _, r := range c.Roles {
-		if r == task.Relay { // it has a folder alone
-			all = append(all, holding{name: "folder of " + r.String(), role: r, path: filepath.Join(c.Data, r.String()), fs: durable.OS(), dir: true})
+		if r == task.Relay || r == task.Randomness { // it has a folder alone
+			where := durable.OS() // of the relay, whatever fsys is
+			if r == task.Randomness {
+				where = fsys
+			}
+			all = append(all, holding{name: "folder of " + r.String(), role: r, path: filepath.Join(c.Data, r.String()), fs: where, dir: true})
 			continue
 		}
 		store := holding{name: storeHolding(r), role: r, path: filepath.Join(c.Data, r.String()+".db"), fs: durable.OS()}

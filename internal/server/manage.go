@@ -216,11 +216,11 @@ func (s *Server) addTasks(r *http.Request, bundle []byte) ([]Task, error) {
 		return nil, fmt.Errorf("%w: %w", errStorage, err)
 	}
 	before := s.setRegistry(next)
-	for _, h := range rolesOf[*crowdHost](s) {
-		if !slices.ContainsFunc(added, func(t Task) bool { return t.Role() == h.role }) {
+	for _, h := range rolesOf[replacer](s) {
+		if !slices.ContainsFunc(added, func(t Task) bool { return t.Role() == h.Name() }) {
 			continue
 		}
-		if err := h.replace(r.Context(), s.tasksOf(h.role)); err != nil {
+		if err := h.replace(r.Context(), s.tasksOf(h.Name())); err != nil {
 			s.setRegistry(before) // so that trying again does not find the task served
 			return nil, fmt.Errorf("%w: %w", errStorage, err)
 		}

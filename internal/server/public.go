@@ -177,7 +177,7 @@ func (s *Server) Find(id task.ID, r task.Role) (Task, bool) {
 	if !ok {
 		return Task{}, false
 	}
-	for hop, party := range s.registry.tasks[first].Task.Hops {
+	for hop, party := range partiesAt(s.registry.tasks[first].Task) {
 		if party.Role != r {
 			continue
 		}

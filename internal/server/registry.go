@@ -22,14 +22,31 @@ type Task struct {
 	ID     task.ID
 	Task   *task.Task
 	Signed *task.Signed
-	Hop    int // index into Task.Hops
+	Hop    int // index into Task.Hops; their number for the randomness party, which is beside them
 	// Until is zero while a bundle names the task. One that no bundle names any more
 	// takes no reports, and is served until then for those that were acknowledged.
 	Until time.Time
 }
 
 // Role returns the organisation's role in the task.
-func (t Task) Role() task.Role { return t.Task.Hops[t.Hop].Role }
+func (t Task) Role() task.Role { return partyAt(t.Task, t.Hop).Role }
+
+// partyAt returns the party of a task at an index as in [Task].Hop.
+func partyAt(t *task.Task, hop int) task.Party {
+	if hop == len(t.Hops) {
+		return t.Protection.Randomness
+	}
+	return t.Hops[hop]
+}
+
+// partiesAt returns the parties of a task that an organisation of its bundle can be, by the
+// indexes of [Task].Hop.
+func partiesAt(t *task.Task) []task.Party {
+	if !t.Hardened() {
+		return t.Hops
+	}
+	return append(t.Hops[:len(t.Hops):len(t.Hops)], t.Protection.Randomness)
+}
 
 // errNotOurs means that no hop of a task is this organisation. Bundles are made
 // for apps and hold the tasks of several organisations, so that is no fault.
@@ -225,7 +242,7 @@ func (r *registry) admit(s *task.Signed, now time.Time) ([]Task, error) {
 	}
 	var admitted []Task
 	for _, hop := range hops {
-		if end, ends := r.over(t, t.Hops[hop].Role); ends && now.After(end) {
+		if end, ends := r.over(t, partyAt(t, hop).Role); ends && now.After(end) {
 			continue
 		}
 		admitted = append(admitted, Task{ID: id, Task: t, Signed: s, Hop: hop})
@@ -237,7 +254,7 @@ func (r *registry) admit(s *task.Signed, now time.Time) ([]Task, error) {
 		return admitted, nil
 	}
 	for _, a := range admitted {
-		if err := r.config.Credentials.checkHop(t, a.Hop); err != nil {
+		if err := r.config.Credentials.checkParty(t, partyAt(t, a.Hop)); err != nil {
 			return nil, fmt.Errorf("metric %q: %w", t.Metric, err)
 		}
 	}
@@ -255,20 +272,20 @@ func (r *registry) over(t *task.Task, role task.Role) (time.Time, bool) {
 	switch role {
 	case task.Leader, task.Helper:
 		return end.Add(r.config.Aggregates.Expiry.D()), true
-	case task.Shuffler:
+	case task.Shuffler, task.Randomness:
 		return end, true
 	}
 	return end.AddDate(0, 0, int(t.RetentionDays)+1), t.RetentionDays > 0
 }
 
-// hopsOf finds this organisation among the hops. Identity and URL go together: a
+// hopsOf finds this organisation among the parties. Identity and URL go together: a
 // task that has one without the other was made for another server or by mistake,
 // and is refused. An organisation that had two parts in one task could see what
 // the parts must not see together; only the collector, which sees what both
 // aggregators send it, can be combined with another part.
 func (r *registry) hopsOf(t *task.Task) ([]int, error) {
 	var at []int
-	for i, h := range t.Hops {
+	for i, h := range partiesAt(t) {
 		if h.Role == task.Collector {
 			if r.collector != nil && h.Identity.Equal(r.collector) {
 				at = append(at, i)
@@ -292,7 +309,7 @@ func (r *registry) hopsOf(t *task.Task) ([]int, error) {
 		return nil, errNotOurs
 	}
 	for _, i := range at {
-		if role := t.Hops[i].Role; !r.config.Has(role) {
+		if role := partyAt(t, i).Role; !r.config.Has(role) {
 			return nil, fmt.Errorf("it wants this organisation as %s, which is not among roles", role)
 		}
 	}

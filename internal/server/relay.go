@@ -287,7 +287,7 @@ func (c Config) rotates() []task.Role {
 	if c.Has(task.Relay) {
 		return nil
 	}
-	all := slices.Clone(c.Roles)
+	all := slices.DeleteFunc(slices.Clone(c.Roles), func(r task.Role) bool { return r == task.Randomness }) // its keys are those of epochs
 	if c.hasGateway() {
 		all = append(all, task.Gateway)
 	}
@@ -296,5 +296,5 @@ func (c Config) rotates() []task.Role {
 
 // hasGateway reports whether clients send to the organisation, or take its keys.
 func (c Config) hasGateway() bool {
-	return c.Has(task.Shuffler) || c.Has(task.Analyzer) || c.Has(task.Leader) || c.Has(task.Helper)
+	return c.Has(task.Shuffler) || c.Has(task.Analyzer) || c.Has(task.Leader) || c.Has(task.Helper) || c.Has(task.Randomness)
 }

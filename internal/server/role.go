@@ -41,6 +41,12 @@ type ticker interface {
 	Tick(ctx context.Context) error
 }
 
+// A replacer can go on with another list of tasks while it works.
+type replacer interface {
+	role
+	replace(ctx context.Context, tasks []*task.Task) error
+}
+
 // A responder answers requests of the public listener.
 type responder interface {
 	Handler() http.Handler
@@ -79,6 +85,7 @@ var roleTable = [...]struct {
 	{task.Leader, (*Server).openLeader},
 	{task.Helper, (*Server).openHelper},
 	{task.Collector, (*Server).openCollector},
+	{task.Randomness, (*Server).openRandomness},
 	{task.Relay, (*Server).openRelay},
 	{task.Gateway, (*Server).openGateway}, // after those whose keys it announces
 }

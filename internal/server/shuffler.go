@@ -23,9 +23,8 @@ func (s *Server) openShuffler(ctx context.Context) (role, error) {
 		{name: "task_keys", pattern: "GET /tasks/{task}/keys", admit: forKeys, limit: shortExchange, pages: true, relayed: true},
 		batchRoute, statementRoute,
 		{name: "keys", pattern: "GET /keys/shuffler", admit: forKeys, limit: shortExchange},
-		{name: "credential_keys", pattern: "GET /tasks/{task}/credentials/shuffler/{start}", admit: forKeys, limit: shortExchange},
-		{name: "credentials", pattern: "POST /tasks/{task}/credentials/shuffler/{start}", admit: forKeys, limit: shortExchange, stores: true},
 	}
+	h.routes = append(h.routes, credentialRoutes(task.Shuffler)...)
 	store, err := sqlite.OpenShuffler(ctx, filepath.Join(s.config.Data, "shuffler.db"))
 	if err != nil {
 		return nil, err

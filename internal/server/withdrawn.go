@@ -114,8 +114,8 @@ func (r *registry) withdrawn(s *task.Signed, since, now time.Time) []Task {
 		if _, known := r.places[place{id, hop}]; known {
 			continue
 		}
-		until := r.withdrawnUntil(t, t.Hops[hop].Role, since)
-		if end, ends := r.over(t, t.Hops[hop].Role); now.After(until) || ends && now.After(end) {
+		until := r.withdrawnUntil(t, partyAt(t, hop).Role, since)
+		if end, ends := r.over(t, partyAt(t, hop).Role); now.After(until) || ends && now.After(end) {
 			continue
 		}
 		left = append(left, Task{ID: id, Task: t, Signed: s, Hop: hop, Until: until})

@@ -377,6 +377,14 @@ func (a *Analyzer) accept(ctx context.Context, header esa.BatchHeader, digest es
 	return fresh, nil
 }
 
+// Close closes the files of the issuer. Nothing else is called afterwards.
+func (a *Analyzer) Close() error {
+	if a.config.Issuer == nil {
+		return nil
+	}
+	return a.config.Issuer.Close()
+}
+
 // Tables returns the released tables.
 func (a *Analyzer) Tables() *Tables { return NewTables(a.config.Store, a.config.FS, a.config.Dir) }
 
@@ -387,6 +395,9 @@ type Status struct {
 	// process, [MaxAttempts] times. They are kept until an operator has them tried
 	// again, see [Config].
 	Aside int
+	// LostCredentials are the periods of which nothing is issued or verified any more, see
+	// [credential.Issuer.Lost].
+	LostCredentials []string
 }
 
 // A PendingBatch is a batch whose release, or the removal of whose files, is due.
@@ -403,6 +414,9 @@ func (a *Analyzer) Status() Status {
 	st := Status{Aside: len(a.aside)}
 	for id, try := range a.pending {
 		st.Pending = append(st.Pending, PendingBatch{id, try.n, try.err})
+	}
+	if a.config.Issuer != nil {
+		st.LostCredentials = a.config.Issuer.Lost()
 	}
 	slices.SortFunc(st.Pending, func(x, y PendingBatch) int { return slices.Compare(x.ID[:], y.ID[:]) })
 	return st

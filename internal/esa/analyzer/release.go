@@ -66,6 +66,9 @@ func (a *Analyzer) Tick(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	if a.config.Issuer != nil {
+		errs = append(errs, a.config.Issuer.Tick())
+	}
 	for _, b := range all {
 		h := a.tasks[b.Task]
 		switch {

@@ -139,7 +139,7 @@ func answer(w http.ResponseWriter, mediaType string, b []byte) {
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) ([]byte, Cause, error) {
 	id, e, ok := named(r)
-	if !ok || s.tasks[id] == nil {
+	if !ok || s.task(id) == nil {
 		return nil, UnknownTask, errTask
 	}
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/shoal-evaluation-request" {

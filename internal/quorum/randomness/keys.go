@@ -131,15 +131,16 @@ var (
 	errDestroyed = errors.New("the key of the epoch was destroyed")
 )
 
-// key returns the key of a task and epoch, which it makes if there never was one.
-func (s *store) key(k keyID, ends time.Time) (*voprf.PrivateKey, error) {
+// key returns the key of a task and epoch, which it makes if there never was one and it
+// may.
+func (s *store) key(k keyID, ends time.Time, may bool) (*voprf.PrivateKey, error) {
 	if until, ok := s.in.Destroyed[hex.EncodeToString(k.task[:])]; ok && uint64(k.epoch) <= until {
 		return nil, errDestroyed
 	}
 	want, known := s.in.Keys[k.name()]
 	b, err := durable.ReadFile(s.fs, s.path(k.name(), "key"))
 	if errors.Is(err, fs.ErrNotExist) {
-		if known {
+		if known || !may {
 			return nil, errLost
 		}
 		return s.make(k, ends)

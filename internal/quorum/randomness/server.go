@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shoal-project/shoal/crypto/voprf"
@@ -34,12 +36,16 @@ type Task struct {
 	Task *task.Task
 }
 
-// A KeySlot is what a key is announced for.
+// A KeySlot is what a key is announced for. Its purpose, where keys are witnessed, is
+// "evaluation-" and 20 hexadecimal digits of the task's ID.
 type KeySlot struct {
 	Task       task.ID
 	Epoch      task.Epoch
 	Start, End time.Time // of the epoch
 }
+
+// Purpose names the keys of a task where they are announced and witnessed.
+func Purpose(id task.ID) string { return "evaluation-" + hex.EncodeToString(id[:10]) }
 
 // A Config holds all that a [Server] needs.
 type Config struct {
@@ -48,6 +54,9 @@ type Config struct {
 	FS    durable.FS
 	Tasks []Task // hardened ones; others are passed over
 	Admit Admit
+	// Since is when the folder was last restored or given up, zero for never. Of epochs that
+	// had begun by then no key is made: there may have been another.
+	Since time.Time
 	// Sign returns the bytes that clients get of a key: signed by the party.
 	Sign  func(s KeySlot, announcement []byte) ([]byte, error)
 	Clock clock.Clock
@@ -62,7 +71,7 @@ type Config struct {
 // A Server is a randomness party. It is safe for concurrent use.
 type Server struct {
 	c     Config
-	tasks map[task.ID]*task.Task
+	tasks atomic.Pointer[map[task.ID]*task.Task]
 	guard *clock.Guard
 	wake  clock.Signal
 
@@ -99,20 +108,30 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("starting randomness: %w", err)
 	}
 	s := &Server{
-		c: c, tasks: map[task.ID]*task.Task{}, guard: clock.NewGuard(c.Clock, c.Settle), wake: clock.NewSignal(),
+		c: c, guard: clock.NewGuard(c.Clock, c.Settle), wake: clock.NewSignal(),
 		store: st, held: map[keyID]*held{}, lost: st.lost(),
 		slots: make(chan struct{}, cores), waiting: make(chan struct{}, c.Waiting+cores),
 	}
-	for _, t := range c.Tasks {
-		if t.Task.Hardened() {
-			s.tasks[t.ID] = t.Task
-		}
-	}
+	s.SetTasks(c.Tasks)
 	if err := s.Tick(ctx); err != nil {
 		return nil, fmt.Errorf("starting randomness: %w", err)
 	}
 	return s, nil
 }
+
+// SetTasks replaces the tasks that are served. Keys of tasks that are no longer served
+// are destroyed at their time.
+func (s *Server) SetTasks(all []Task) {
+	hardened := map[task.ID]*task.Task{}
+	for _, t := range all {
+		if t.Task.Hardened() {
+			hardened[t.ID] = t.Task
+		}
+	}
+	s.tasks.Store(&hardened)
+}
+
+func (s *Server) task(id task.ID) *task.Task { return (*s.tasks.Load())[id] }
 
 // Run destroys keys when they are due until ctx ends, and returns ctx's error. Failures
 // do not end it; they are passed to failed, if that is not nil.
@@ -170,7 +189,19 @@ func (s *Server) Tick(ctx context.Context) error {
 		s.counts.destroyed.Add(1)
 		s.lost = slices.DeleteFunc(s.lost, func(name string) bool { return name == k.name() })
 	}
+	s.lost = slices.DeleteFunc(s.lost, func(name string) bool { return s.over(name, now) })
 	return errors.Join(errs...)
+}
+
+// over reports whether the epoch of a lost key has ended: of one that is not indexed, by
+// its task. It is called with mu held.
+func (s *Server) over(name string, now time.Time) bool {
+	k, ok := parseName(name)
+	if _, indexed := s.store.in.Keys[name]; indexed || !ok {
+		return !ok
+	}
+	t := s.task(k.task)
+	return t == nil || !now.Before(t.EvaluationEnds(k.epoch))
 }
 
 // Close releases files. Keys stay.
@@ -196,7 +227,7 @@ var (
 // serve returns the key of a task and epoch, which it makes if the epoch is the present
 // one.
 func (s *Server) serve(id task.ID, e task.Epoch) (*held, error) {
-	t := s.tasks[id]
+	t := s.task(id)
 	if t == nil || !t.Covers(e) {
 		return nil, errTask
 	}
@@ -215,7 +246,8 @@ func (s *Server) serve(id task.ID, e task.Epoch) (*held, error) {
 	if h := s.held[k]; h != nil {
 		return h, nil
 	}
-	key, err := s.store.key(k, t.EvaluationEnds(e))
+	began := t.Start(e).Add(-time.Duration(t.ClockSkew) * time.Second)
+	key, err := s.store.key(k, t.EvaluationEnds(e), s.c.Since.IsZero() || began.After(s.c.Since))
 	if errors.Is(err, errDestroyed) {
 		return nil, errLate
 	}
@@ -244,6 +276,7 @@ func (s *Server) evaluate(ctx context.Context, id task.ID, e task.Epoch, q *Requ
 	if err != nil {
 		return nil, err
 	}
+	ends := s.task(id).EvaluationEnds(e)
 	points, err := voprf.ParseRequest(q.Points)
 	if err != nil {
 		return nil, err
@@ -260,7 +293,7 @@ func (s *Server) evaluate(ctx context.Context, id task.ID, e task.Epoch, q *Requ
 		return nil, err
 	}
 	// The key may have been destroyed while the request waited.
-	if now, sure := s.guard.Now(); !sure || !now.Before(s.tasks[id].EvaluationEnds(e)) {
+	if now, sure := s.guard.Now(); !sure || !now.Before(ends) {
 		return nil, errLate
 	}
 	a, err := h.key.Evaluate(s.c.Rand, points)

@@ -1,0 +1,222 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/credential"
+	"github.com/shoal-project/shoal/internal/quorum/randomness"
+	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/ohttp/witness"
+)
+
+// A randomnessHost is the role randomness at work: the keys by which values of hardened
+// quorums are evaluated, and the issuer of what clients show for an evaluation. All that
+// it keeps is in one folder, in no database and in no backup.
+type randomnessHost struct {
+	server *Server
+	dir    string
+	party  *randomness.Server
+
+	mu      sync.RWMutex // guards what follows; held for reading while a request is served
+	tasks   []*task.Task
+	issuer  *credential.Issuer // nil: no task
+	handler http.Handler
+}
+
+const evaluationPath = "/tasks/{task}/evaluations/{epoch}"
+
+func (s *Server) openRandomness(ctx context.Context) (role, error) {
+	h := &randomnessHost{server: s, dir: filepath.Join(s.config.Data, task.Randomness.String())}
+	if err := s.o.FS.MkdirAll(h.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	var err error
+	h.party, err = randomness.New(ctx, randomness.Config{
+		Dir: filepath.Join(h.dir, "keys"), FS: s.o.FS, Admit: h.admit, Sign: s.announceEvaluation,
+		Clock: s.o.Clock, Rand: s.o.Rand, Since: s.restored,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.serve(s.tasksOf(task.Randomness)); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// announceEvaluation signs the key of a task and epoch as a key statement, which a
+// witness can sign, too.
+func (s *Server) announceEvaluation(k randomness.KeySlot, announcement []byte) ([]byte, error) {
+	return witness.Statement{
+		Slot: witness.Slot{Party: [32]byte(s.identity.Public()), Purpose: randomness.Purpose(k.Task), Start: k.Start.Unix()},
+		End:  k.End.Unix(), Keys: announcement,
+	}.Sign(s.identity)
+}
+
+// serve goes on with another list of tasks.
+func (h *randomnessHost) serve(tasks []*task.Task) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	issuer, err := h.server.newIssuer(task.Randomness, h.dir, tasks)
+	if err != nil {
+		return err
+	}
+	if h.issuer != nil {
+		if err := h.issuer.Close(); err != nil {
+			return err
+		}
+	}
+	hosted := make([]randomness.Task, 0, len(tasks))
+	for _, t := range tasks {
+		id, err := t.ID()
+		if err != nil {
+			return err
+		}
+		hosted = append(hosted, randomness.Task{ID: id, Task: t})
+	}
+	h.party.SetTasks(hosted)
+	mux := http.NewServeMux()
+	mux.Handle("/tasks/{task}/evaluations/", h.party.Handler())
+	if issuer != nil {
+		mux.Handle("/tasks/{task}/credentials/", issuer.Handler())
+	}
+	h.tasks, h.issuer, h.handler = tasks, issuer, mux
+	return nil
+}
+
+// replace implements [replacer].
+func (h *randomnessHost) replace(_ context.Context, tasks []*task.Task) error { return h.serve(tasks) }
+
+// admit verifies the presentation of a request. It is called while the request is served.
+func (h *randomnessHost) admit(_ context.Context, id task.ID, e task.Epoch, presentation []byte, request [32]byte) ([]byte, error) {
+	i := slices.IndexFunc(h.tasks, func(t *task.Task) bool {
+		known, err := t.ID()
+		return err == nil && known == id
+	})
+	if i < 0 || h.issuer == nil {
+		return nil, randomness.ErrPresentation
+	}
+	verifier, err := h.issuer.Verifier(id, e)
+	if errors.Is(err, credential.ErrNoKey) { // nobody has a credential of it
+		return nil, randomness.ErrPresentation
+	}
+	if err != nil {
+		return nil, err
+	}
+	t := h.tasks[i]
+	contexts := credential.ContextsOf(t, t.Protection.Randomness, e, nil)
+	if len(contexts) != 1 {
+		return nil, randomness.ErrPresentation
+	}
+	tag, err := verifier.Verify(contexts[0], presentation, credential.Binding(id, request))
+	if err != nil {
+		return nil, randomness.ErrPresentation
+	}
+	return tag[:], nil
+}
+
+// Name implements [role].
+func (h *randomnessHost) Name() task.Role { return task.Randomness }
+
+// Run implements [role]: it destroys keys when they are due.
+func (h *randomnessHost) Run(ctx context.Context, report func(error)) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		next := func(error) time.Time { return h.server.o.Clock.Now().Add(h.server.config.Batches.Tick.D()) }
+		_ = clock.Loop(ctx, h.server.o.Clock, nil, h.expire, next, report) // it ends with its context only
+	}()
+	err := h.party.Run(ctx, report)
+	<-ended
+	return err
+}
+
+// expire destroys what the issuer need not keep.
+func (h *randomnessHost) expire(context.Context) error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.issuer == nil {
+		return nil
+	}
+	return h.issuer.Tick()
+}
+
+// Tick implements [ticker].
+func (h *randomnessHost) Tick(ctx context.Context) error {
+	return errors.Join(h.party.Tick(ctx), h.expire(ctx))
+}
+
+// Health implements [role].
+func (h *randomnessHost) Health(ctx context.Context) Health {
+	var out Health
+	st, err := h.party.Status(ctx)
+	if err != nil {
+		out.Reasons, out.Err = []string{fmt.Sprintf(whyStore, task.Randomness)}, err
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var lost []string
+	if h.issuer != nil {
+		lost = h.issuer.Lost()
+	}
+	if len(lost) > 0 {
+		out.Reasons = append(out.Reasons, fmt.Sprintf(whyCredentials, len(lost), lost[0]))
+	}
+	if st.ClockUnsure {
+		out.Reasons = append(out.Reasons, whyRandomnessTime)
+	}
+	if len(st.Lost) > 0 {
+		out.Reasons = append(out.Reasons, fmt.Sprintf(whyEvaluations, len(st.Lost), st.Lost[0]))
+	}
+	if st.Overdue > 0 {
+		out.Reasons = append(out.Reasons, fmt.Sprintf(whyOverdue, st.Overdue))
+	}
+	out.figure("credential_periods_lost", float64(len(lost)))
+	out.figure("evaluation_keys", float64(st.Keys))
+	out.figure("evaluation_keys_lost", float64(len(st.Lost)))
+	out.figure("evaluation_keys_overdue", float64(st.Overdue))
+	out.figure("evaluation_keys_destroyed", float64(st.Destroyed))
+	out.figure("evaluation_keys_undestroyed", float64(st.Undestroyed))
+	out.figure("evaluations_disk_full", float64(st.Full))
+	for cause, n := range st.Requests {
+		out.Figures = append(out.Figures, Figure{"evaluations", cause, float64(n)})
+	}
+	out.figure("tasks", float64(len(h.tasks)))
+	return out
+}
+
+// Close implements [role].
+func (h *randomnessHost) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := h.party.Close()
+	if h.issuer != nil {
+		err = errors.Join(err, h.issuer.Close())
+	}
+	return err
+}
+
+// Routes implements [responder].
+func (h *randomnessHost) Routes() []publicRoute {
+	return append([]publicRoute{
+		{name: "evaluation_keys", pattern: "GET " + evaluationPath, admit: forKeys, limit: shortExchange, stores: true, relayed: true},
+		{name: "evaluations", pattern: "POST " + evaluationPath, admit: fromClients, limit: shortExchange, stores: true, clients: true, relayed: true},
+	}, credentialRoutes(task.Randomness)...)
+}
+
+// Handler implements [responder].
+func (h *randomnessHost) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		h.handler.ServeHTTP(w, r)
+	})
+}
