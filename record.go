@@ -248,18 +248,7 @@ func (m *metric) outside(e task.Epoch) Outcome {
 
 // contribution makes of fragments what the outbox takes.
 func (m *metric) contribution(now time.Time, e task.Epoch, fragments []encoder.Fragment) (outbox.Contribution, error) {
-	t := m.task
-	start, end := t.CapPeriod(e)
-	con := outbox.Contribution{
-		Task: m.id, TaskBytes: m.signed,
-		Owner: task.FormatPublic(t.Owner), Metric: t.Metric, Method: t.Method, Destination: t.First().URL,
-		Epoch: e, Start: start, End: end,
-		PerEpoch: int(t.PerEpoch), PerCrowd: int(t.PerCrowd),
-		At: now, MaxDelay: time.Duration(t.MaxDelay) * time.Second,
-		// The skew on top is for clocks that differ, not for us to use up.
-		SendBy:   t.Closes(e).Add(-time.Duration(t.ClockSkew) * time.Second),
-		NotAfter: t.Closes(e),
-	}
+	con := outbox.ContributionOf(m.task, m.id, m.signed, now, e)
 	for _, f := range fragments {
 		recorded, err := m.encoder.Describe(f.Plain)
 		if err != nil {

@@ -21,17 +21,20 @@ const poll = time.Minute
 func sendDue(ctx context.Context, box *outbox.Box, c *uploader, d *presence) (Pass, error) {
 	now := c.clock.Now()
 	filled := d.fill(box, now)
+	// Before the reports: a record whose value was not evaluated in its epoch moves.
+	again, prepared := c.prepare(ctx)
 	pass, err := box.SendDue(ctx, now, c, c)
-	if pass.Err == nil {
-		pass.Err = filled
-	}
 	// After the reports: when credentials are fetched must not depend on them.
 	next, fetched := c.fetch(ctx)
-	if pass.Err == nil {
-		pass.Err = fetched
+	for _, failed := range []error{filled, prepared, fetched} {
+		if pass.Err == nil {
+			pass.Err = failed
+		}
 	}
-	if !next.IsZero() && (pass.Next.IsZero() || next.Before(pass.Next)) {
-		pass.Next = next
+	for _, at := range []time.Time{again, next} {
+		if !at.IsZero() && (pass.Next.IsZero() || at.Before(pass.Next)) {
+			pass.Next = at
+		}
 	}
 	return Pass(pass), err
 }

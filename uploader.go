@@ -16,6 +16,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/esa/encoder"
+	"github.com/shoal-project/shoal/internal/hardened"
 	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/internal/problem"
@@ -50,9 +51,10 @@ type uploader struct {
 	owners owners
 	rt     http.RoundTripper // to the parties of tasks without a relay
 
-	// wallet has the credentials of tasks that require them. It is set before anything is
-	// sealed.
-	wallet *credential.Wallet
+	// wallet has the credentials of tasks that require them, records the values of hardened
+	// ones. They are set before anything is sealed.
+	wallet  *credential.Wallet
+	records *hardened.Records
 }
 
 func newUploader(rt http.RoundTripper, c Clock, o owners) *uploader {
@@ -76,10 +78,28 @@ func (u *uploader) openWallet(box *outbox.Box, dir string, fsys durable.FS, o Op
 		Dir: dir, FS: fsys, Key: key, Admission: []byte(o.Admission), Clock: o.Clock, Rand: o.Rand,
 		Open: openAnnounced, Tasks: u.owners.openSigned,
 	})
-	if err == nil {
-		u.routes[task.Crowd].(*crowdRoute).credentials = u.wallet
+	if err != nil {
+		return err
 	}
+	u.records, err = hardened.Open(hardened.Options{
+		Dir: dir, FS: fsys, Box: box, Wallet: u.wallet, Tasks: u.owners.openSigned, Direct: u.rt, Clock: o.Clock, Rand: o.Rand,
+		Way: func(t *task.Task) (hardened.Way, error) { return u.relays.Way(t) },
+		OpenKey: func(t *task.Task, id task.ID, e task.Epoch, announced []byte) ([]byte, error) {
+			return relay.EvaluationSlot(t, id, e).Open(announced)
+		},
+	})
+	crowd := u.routes[task.Crowd].(*crowdRoute)
+	crowd.credentials, crowd.records = u.wallet, u.records
 	return err
+}
+
+// prepare does what records of hardened tasks wait for, and returns when it is to be called
+// again.
+func (u *uploader) prepare(ctx context.Context) (time.Time, error) {
+	if u.records == nil {
+		return time.Time{}, nil
+	}
+	return u.records.Prepare(ctx)
 }
 
 // openAnnounced checks that the issuer itself has announced a key of credentials. Tasks
@@ -155,6 +175,7 @@ type crowdRoute struct {
 	owners owners
 	// credentials are shown with reports of tasks that require them.
 	credentials *credential.Wallet
+	records     *hardened.Records // of hardened tasks
 
 	keys *keyring.Cache[*destination]
 
@@ -216,7 +237,7 @@ func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	if c.credentials != nil {
 		show = c.credentials
 	}
-	report, err := d.encoder.SealShowing(f, e.Epoch, keys, show) //nolint:contextcheck // to seal is to compute: there is nothing to wait for
+	report, err := c.seal(d, f, e.Epoch, keys, show) //nolint:contextcheck // to seal is to compute: there is nothing to wait for
 	switch {
 	case errors.Is(err, encoder.ErrEpoch):
 		return nil, &outbox.Refused{Cause: outbox.Expired, Err: err}
@@ -246,6 +267,26 @@ func (c *crowdRoute) task(e outbox.Entry) (*task.Task, error) {
 	}
 	c.tasks[e.Task] = t
 	return t, nil
+}
+
+// seal seals a report, that of a hardened task with what its value was evaluated to.
+func (c *crowdRoute) seal(d *destination, f encoder.Fragment, e task.Epoch, keys []task.Key, show encoder.Credentials) ([]byte, error) {
+	if !d.task.Hardened() {
+		return d.encoder.SealShowing(f, e, keys, show)
+	}
+	if c.records == nil || show == nil {
+		return nil, errors.New("the outbox has no evaluations")
+	}
+	id, err := d.task.ID()
+	if err != nil {
+		return nil, err
+	}
+	output, err := c.records.Output(id, e, f.Crowd)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(output)
+	return d.encoder.SealHardened(f, e, keys, output, show)
 }
 
 // destination returns the task of an entry and current keys of its parties,

@@ -37,7 +37,7 @@ var floors = map[string]int{
 	"internal/outbox": 6, "internal/release": 6, "internal/credential": 6, "internal/quorum": 6,
 	"dap":          7,
 	"internal/dap": 8, "internal/esa": 8, "internal/discovery": 8, "ohttp": 8,
-	"internal/store": 9, "internal/relay": 9,
+	"internal/store": 9, "internal/relay": 9, "internal/hardened": 9,
 	"internal/server": 10, ".": 10,
 	"shoaltest": 11, "internal/sdktest": 11, "internal/linkability": 11, "internal/console": 11, "bench": 11, "web": 11,
 	"cmd": 12, "examples": 12, "internal/house": 12,

@@ -36,6 +36,26 @@ func (b *Box) Add(c Contribution) ([]Verdict, error) {
 	return a.verdicts, a.err
 }
 
+// ContributionOf returns the contribution to an epoch of a task of the method crowd, whose
+// signed bytes are given, without reports.
+func ContributionOf(t *task.Task, id task.ID, signed []byte, now time.Time, e task.Epoch) Contribution {
+	start, end := t.CapPeriod(e)
+	c := Contribution{
+		Task: id, TaskBytes: signed,
+		Owner: task.FormatPublic(t.Owner), Metric: t.Metric, Method: t.Method, Destination: t.First().URL,
+		Epoch: e, Start: start, End: end,
+		PerEpoch: int(t.PerEpoch), PerCrowd: int(t.PerCrowd),
+		At: now, MaxDelay: time.Duration(t.MaxDelay) * time.Second,
+		// The skew on top is for clocks that differ, not for us to use up.
+		SendBy:   t.Closes(e).Add(-time.Duration(t.ClockSkew) * time.Second),
+		NotAfter: t.Closes(e),
+	}
+	if t.Hardened() {
+		c.From = t.SendsFrom(e)
+	}
+	return c
+}
+
 // wait lets an addition be committed, with others if there are some.
 func (b *Box) wait(a *addition) {
 	b.pendingMu.Lock()

@@ -25,7 +25,7 @@ func (w *Way) Timely(ctx context.Context, t *task.Task, e task.Epoch) error {
 	if err != nil {
 		return err
 	}
-	from := t.Start(e)
+	from := t.SendsFrom(e)
 	if t.Method == task.Aggregate { // it adds up what the whole epoch has
 		from = t.Start(e + 1)
 	}

@@ -32,23 +32,25 @@ type Task struct {
 // Options are what a [Client] needs.
 type Options struct {
 	Dir string
-	FS  durable.FS
-	Key []byte // 32 bytes, under which the file is encrypted
+	FS  durable.FS // nil: the machine's, whose file several processes may use, one at a time
+	Key []byte     // 32 bytes, under which the file is encrypted
 	// Present allocates, durably, the presentation of one request to the task's randomness
-	// party in an epoch, and makes it for the request's digest.
+	// party in an epoch, and makes it for the request's digest. It fails with
+	// [ErrExhausted] if the epoch allows no further one.
 	Present func(ctx context.Context, t *task.Task, id task.ID, e task.Epoch, request [sha256.Size]byte) ([]byte, error)
 	// PublicKey returns the party's key of an epoch: signed by the party, and by the witness
 	// where the task has a relay.
 	PublicKey func(ctx context.Context, t *task.Task, id task.ID, e task.Epoch) (*voprf.PublicKey, error)
-	Transport http.RoundTripper // through the relay where the task has one
-	Rand      io.Reader         // blinding, padding, times; default: crypto/rand
+	// Transport makes the requests to a task's randomness party: through the relay where
+	// the task has one.
+	Transport func(t *task.Task) (http.RoundTripper, error)
+	Rand      io.Reader // blinding, padding, times; default: crypto/rand
 }
 
-// A Client has values evaluated. It is safe for concurrent use; its file is of one process
-// alone.
+// A Client has values evaluated. It is safe for concurrent use.
 type Client struct {
-	o    Options
-	http *http.Client
+	o      Options
+	shared bool // with other processes
 
 	ticking sync.Mutex // one Tick at a time
 	file    *file
@@ -67,8 +69,12 @@ const (
 
 // Open opens the file of a client.
 func Open(o Options) (*Client, error) {
-	if o.FS == nil || o.Dir == "" || o.Present == nil || o.PublicKey == nil || o.Transport == nil {
-		return nil, errors.New("opening evaluations: files, directory, presentations, keys and transport must be given")
+	if o.Present == nil || o.PublicKey == nil || o.Transport == nil {
+		return nil, errors.New("opening evaluations: presentations, keys and transport must be given")
+	}
+	shared := o.FS == nil
+	if shared {
+		o.FS = durable.OS()
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
@@ -77,24 +83,71 @@ func Open(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening evaluations: %w", err)
 	}
-	c := &Client{o: o, file: f, http: &http.Client{
-		Transport: o.Transport, Timeout: requestTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	c := &Client{o: o, shared: shared, file: f}
 	if c.c, err = f.read(); err != nil {
 		return nil, fmt.Errorf("opening evaluations: %w", err)
 	}
 	return c, nil
 }
 
-// ErrMissing means a value that has not been evaluated.
-var ErrMissing = errors.New("the value has not been evaluated")
+var (
+	// ErrMissing means a value that has not been evaluated.
+	ErrMissing = errors.New("the value has not been evaluated")
+	// ErrExhausted means that all presentations of an epoch were made: a crash has lost one.
+	ErrExhausted = errors.New("the epoch allows no further evaluation")
+	// errOtherKey means a party that announces a second key for an epoch.
+	errOtherKey = errors.New("the party announces another key for this epoch than before")
+)
+
+// busy is how long a client waits for another process that evaluates.
+const busy = time.Minute
+
+// lock keeps other processes from the file, and reads what they have written. It returns
+// false if one is at work.
+func (c *Client) lock() (unlock func() error, ours bool, err error) {
+	if !c.shared {
+		return func() error { return nil }, true, nil
+	}
+	if err := c.o.FS.MkdirAll(c.o.Dir, 0o700); err != nil {
+		return nil, false, err
+	}
+	unlock, err = durable.TryLock(c.file.name + ".lock")
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if err := c.reload(); err != nil {
+		return nil, false, errors.Join(err, unlock())
+	}
+	return unlock, true, nil
+}
+
+// reload reads the file, which another process may have written.
+func (c *Client) reload() error {
+	was, err := c.file.read()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.c = was
+	return nil
+}
 
 // Output returns the output of a value of a task and epoch, or [ErrMissing].
 func (c *Client) Output(id task.ID, e task.Epoch, material []byte) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.c.of(id, e); s != nil {
+	known := c.c
+	if c.shared {
+		var err error
+		if known, err = c.file.read(); err != nil {
+			return nil, err
+		}
+	}
+	if s := known.of(id, e); s != nil {
 		if out := s.find(digestOf(quorum.Input(id, e, material))); out != nil {
 			return slices.Clone(out), nil
 		}
@@ -103,16 +156,27 @@ func (c *Client) Output(id task.ID, e task.Epoch, material []byte) ([]byte, erro
 }
 
 // A Waiting returns the materials of the records of an epoch that wait to be sent, the oldest
-// first.
+// first. Outputs of values that no record of an epoch that is over waits for are forgotten.
 type Waiting func(id task.ID, e task.Epoch) ([][]byte, error)
 
 // Tick makes the requests that are due at now, and returns when the next is. The error is that
 // of the first request or file that failed; the others were tried.
-func (c *Client) Tick(ctx context.Context, now time.Time, tasks []Task, waiting Waiting) (time.Time, error) {
+func (c *Client) Tick(ctx context.Context, now time.Time, tasks []Task, waiting Waiting) (next time.Time, err error) {
 	c.ticking.Lock()
 	defer c.ticking.Unlock()
+	unlock, ours, err := c.lock()
+	if err != nil {
+		return now.Add(firstWait), fmt.Errorf("opening evaluations: %w", err)
+	}
+	if !ours {
+		return now.Add(busy), nil
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	if err := c.change(func() (bool, error) { return c.plan(now, tasks) }); err != nil {
 		return now.Add(firstWait), fmt.Errorf("planning evaluations: %w", err)
+	}
+	if err := c.forget(now, tasks, waiting); err != nil {
+		return now.Add(firstWait), fmt.Errorf("forgetting evaluations: %w", err)
 	}
 	var errs []error
 	for _, t := range tasks {
@@ -185,6 +249,32 @@ func (c *Client) plan(now time.Time, tasks []Task) (bool, error) {
 	return changed, nil
 }
 
+// forget drops what was evaluated for records that are gone: of epochs that are over, the
+// outputs that no waiting record has.
+func (c *Client) forget(now time.Time, tasks []Task, waiting Waiting) error {
+	return c.change(func() (bool, error) {
+		changed := false
+		for _, s := range c.c.Epochs {
+			i := slices.IndexFunc(tasks, func(t Task) bool { return t.ID == s.Task })
+			if i < 0 || s.Epoch >= tasks[i].Task.EpochAt(now) || len(s.Outputs) == 0 && s.Pending == nil {
+				continue
+			}
+			materials, err := waiting(s.Task, s.Epoch)
+			if err != nil {
+				return false, err
+			}
+			wanted := map[string]bool{}
+			for _, m := range materials {
+				wanted[string(digestOf(quorum.Input(s.Task, s.Epoch, m)))] = true
+			}
+			kept := slices.DeleteFunc(slices.Clone(s.Outputs), func(o output) bool { return !wanted[string(o.Value)] })
+			changed = changed || len(kept) != len(s.Outputs) || s.Pending != nil
+			s.Outputs, s.Pending, s.Times = kept, nil, nil
+		}
+		return changed, nil
+	})
+}
+
 // draw returns a time drawn uniformly from [from, to).
 func (c *Client) draw(from, to time.Time) (time.Time, error) {
 	span := to.UnixMilli() - from.UnixMilli()
@@ -233,6 +323,9 @@ func (c *Client) one(ctx context.Context, now time.Time, t Task, e task.Epoch, w
 				c.c.of(t.ID, e).Pending = p
 				return true, nil
 			})
+		}
+		if errors.Is(err, ErrExhausted) {
+			return errors.Join(err, c.settle(t, e, nil))
 		}
 		if err != nil {
 			return errors.Join(err, c.postpone(now, t, e))
@@ -289,11 +382,11 @@ func (c *Client) ask(ctx context.Context, t Task, e task.Epoch, p *pending) ([][
 	if err != nil {
 		return nil, err
 	}
-	key, err := c.o.PublicKey(ctx, t.Task, t.ID, e)
+	key, err := c.publicKey(ctx, t, e)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.post(ctx, fmt.Sprintf("%s/tasks/%v/evaluations/%d", t.Task.Protection.Randomness.URL, t.ID, e), body)
+	answer, err := c.post(ctx, t.Task, fmt.Sprintf("%s/tasks/%v/evaluations/%d", t.Task.Protection.Randomness.URL, t.ID, e), body)
 	if err != nil {
 		return nil, err
 	}
@@ -312,13 +405,43 @@ func (c *Client) ask(ctx context.Context, t Task, e task.Epoch, p *pending) ([][
 	return secrets.Finalize(key, request, response)
 }
 
-func (c *Client) post(ctx context.Context, url string, body []byte) ([]byte, error) {
+// publicKey returns the party's key of an epoch. A client takes one, ever: values that were
+// evaluated under two never come together, and would distinguish the client.
+func (c *Client) publicKey(ctx context.Context, t Task, e task.Epoch) (*voprf.PublicKey, error) {
+	key, err := c.o.PublicKey(ctx, t.Task, t.ID, e)
+	if err != nil {
+		return nil, err
+	}
+	public := key.Bytes()
+	err = c.change(func() (bool, error) {
+		s := c.c.of(t.ID, e)
+		if s.Public == nil {
+			s.Public = public
+			return true, nil
+		}
+		if !bytes.Equal(s.Public, public) {
+			return false, errOtherKey
+		}
+		return false, nil
+	})
+	return key, err
+}
+
+func (c *Client) post(ctx context.Context, t *task.Task, url string, body []byte) ([]byte, error) {
+	rt, err := c.o.Transport(t)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{
+		Transport: rt, Timeout: requestTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.Header = http.Header{"Content-Type": {randomness.RequestType}, "User-Agent": nil} // none, rather than the library's
-	resp, err := c.http.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -370,10 +493,4 @@ func (c *Client) postpone(now time.Time, t Task, e task.Epoch) error {
 		}
 		return true, nil
 	})
-}
-
-// Close ends the use of the client. All that was acknowledged is durable already.
-func (c *Client) Close() error {
-	c.http.CloseIdleConnections()
-	return nil
 }

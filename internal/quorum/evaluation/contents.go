@@ -28,8 +28,9 @@ const contentsVersion = 1
 type state struct {
 	Task    task.ID    `json:"task"`
 	Epoch   task.Epoch `json:"epoch"`
-	Forget  int64      `json:"forget"` // Unix seconds
-	Times   []int64    `json:"times"`  // of requests that are not settled, Unix milliseconds
+	Forget  int64      `json:"forget"`           // Unix seconds
+	Public  []byte     `json:"public,omitempty"` // the party's key, from the first answer on
+	Times   []int64    `json:"times"`            // of requests that are not settled, Unix milliseconds
 	Pending *pending   `json:"pending,omitempty"`
 	Outputs []output   `json:"outputs,omitempty"`
 }
@@ -107,7 +108,7 @@ func newFile(fsys durable.FS, dir string, key []byte) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{fsys, filepath.Join(dir, "evaluations"), aead}, fsys.MkdirAll(dir, 0o700)
+	return &file{fsys, filepath.Join(dir, "evaluations"), aead}, nil
 }
 
 const fileDomain = "shoal evaluations v1"
@@ -152,6 +153,9 @@ func (c *contents) check() error {
 func (f *file) write(c *contents) error {
 	plain, err := json.Marshal(c)
 	if err != nil {
+		return err
+	}
+	if err := f.fs.MkdirAll(filepath.Dir(f.name), 0o700); err != nil {
 		return err
 	}
 	return durable.WriteFile(f.fs, f.name, f.aead.Seal(nil, nil, plain, []byte(fileDomain)), 0o600)

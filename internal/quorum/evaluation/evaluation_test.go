@@ -97,7 +97,8 @@ func newWorld(t testing.TB, evaluations uint32, seed uint64) *world {
 func (w *world) open() error {
 	var err error
 	w.client, err = evaluation.Open(evaluation.Options{
-		Dir: "device", FS: w.fs, Key: make([]byte, 32), Transport: w, Rand: w.rand,
+		Dir: "device", FS: w.fs, Key: make([]byte, 32), Rand: w.rand,
+		Transport: func(*task.Task) (http.RoundTripper, error) { return w, nil },
 		Present: func(_ context.Context, _ *task.Task, _ task.ID, _ task.Epoch, request [32]byte) ([]byte, error) {
 			w.shown++
 			return append(request[:], fmt.Sprint("nonce ", w.shown)...), nil
