@@ -29,6 +29,7 @@ type requiring struct {
 	clock  *clock.Virtual
 	owner  task.IdentityKey
 	orgs   map[task.Role]*organisation
+	task   *task.Task
 	bundle []byte
 }
 
@@ -54,7 +55,7 @@ func newRequiring(t *testing.T, edit func(*task.Task)) *requiring {
 	if edit != nil {
 		edit(tk)
 	}
-	w.bundle = sdktest.Bundle(t, w.owner, tk)
+	w.task, w.bundle = tk, sdktest.Bundle(t, w.owner, tk)
 	for _, o := range w.orgs {
 		must(t, os.WriteFile(filepath.Join(o.dir, "tasks.bundle"), w.bundle, 0o600))
 	}

@@ -87,8 +87,6 @@ func (t *Task) Implemented() error {
 	p := &t.Protection
 	var missing string
 	switch {
-	case !p.Randomness.unused():
-		missing = "a hardened quorum"
 	case p.CredentialEpochs != 0 && t.Method == Aggregate:
 		missing = "credentials for sums"
 	case p.CredentialEpochs != 0 && t.Relayed():
