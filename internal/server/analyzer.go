@@ -41,7 +41,7 @@ func (s *Server) newAnalyzer(ctx context.Context, h *crowdHost, store analyzer.S
 	}
 	return analyzer.New(ctx, analyzer.Config{
 		Issuer: issuer,
-		Store: store, FS: s.o.FS, Dir: s.config.analyzerDir(), Engine: h.engine,
+		Store:  store, FS: s.o.FS, Dir: s.config.analyzerDir(), Engine: h.engine,
 		Clock: s.o.Clock, Identity: s.identity.Public(), Keys: keys, Tasks: tasks,
 		MaxBatch: int64(s.config.Batches.MaxBytes),
 		Workers:  s.config.Batches.Workers, Metrics: analyzerMetrics{s.metrics, s.analyzerBatch}, Lost: s.lost(task.Analyzer),

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/quorum/randomness"
+	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/ohttp/witness"
 )
 
 // A randomnessHost is the role randomness at work: the keys by which values of hardened
@@ -26,7 +25,7 @@ type randomnessHost struct {
 	party  *randomness.Server
 
 	mu      sync.RWMutex // guards what follows; held for reading while a request is served
-	tasks   []*task.Task
+	tasks   map[task.ID]*task.Task
 	issuer  *credential.Issuer // nil: no task
 	handler http.Handler
 }
@@ -40,7 +39,7 @@ func (s *Server) openRandomness(ctx context.Context) (role, error) {
 	}
 	var err error
 	h.party, err = randomness.New(ctx, randomness.Config{
-		Dir: filepath.Join(h.dir, "keys"), FS: s.o.FS, Admit: h.admit, Sign: s.announceEvaluation,
+		Dir: filepath.Join(h.dir, "keys"), FS: s.o.FS, Admit: h.admit, Sign: h.announce,
 		Clock: s.o.Clock, Rand: s.o.Rand, Since: s.restored,
 	})
 	if err != nil {
@@ -52,13 +51,14 @@ func (s *Server) openRandomness(ctx context.Context) (role, error) {
 	return h, nil
 }
 
-// announceEvaluation signs the key of a task and epoch as a key statement, which a
-// witness can sign, too.
-func (s *Server) announceEvaluation(k randomness.KeySlot, announcement []byte) ([]byte, error) {
-	return witness.Statement{
-		Slot: witness.Slot{Party: [32]byte(s.identity.Public()), Purpose: randomness.Purpose(k.Task), Start: k.Start.Unix()},
-		End:  k.End.Unix(), Keys: announcement,
-	}.Sign(s.identity)
+// announce signs the key of a task and epoch as a key statement, which a relay can sign,
+// too. It is called while a request is served.
+func (h *randomnessHost) announce(k randomness.KeySlot, announcement []byte) ([]byte, error) {
+	t := h.tasks[k.Task]
+	if t == nil {
+		return nil, fmt.Errorf("task %v is not served", k.Task)
+	}
+	return relay.EvaluationSlot(t, k.Task, k.Epoch).Statement(announcement).Sign(h.server.identity)
 }
 
 // serve goes on with another list of tasks.
@@ -74,13 +74,13 @@ func (h *randomnessHost) serve(tasks []*task.Task) error {
 			return err
 		}
 	}
-	hosted := make([]randomness.Task, 0, len(tasks))
+	hosted, byID := make([]randomness.Task, 0, len(tasks)), make(map[task.ID]*task.Task, len(tasks))
 	for _, t := range tasks {
 		id, err := t.ID()
 		if err != nil {
 			return err
 		}
-		hosted = append(hosted, randomness.Task{ID: id, Task: t})
+		hosted, byID[id] = append(hosted, randomness.Task{ID: id, Task: t}), t
 	}
 	h.party.SetTasks(hosted)
 	mux := http.NewServeMux()
@@ -88,7 +88,7 @@ func (h *randomnessHost) serve(tasks []*task.Task) error {
 	if issuer != nil {
 		mux.Handle("/tasks/{task}/credentials/", issuer.Handler())
 	}
-	h.tasks, h.issuer, h.handler = tasks, issuer, mux
+	h.tasks, h.issuer, h.handler = byID, issuer, mux
 	return nil
 }
 
@@ -97,11 +97,8 @@ func (h *randomnessHost) replace(_ context.Context, tasks []*task.Task) error { 
 
 // admit verifies the presentation of a request. It is called while the request is served.
 func (h *randomnessHost) admit(_ context.Context, id task.ID, e task.Epoch, presentation []byte, request [32]byte) ([]byte, error) {
-	i := slices.IndexFunc(h.tasks, func(t *task.Task) bool {
-		known, err := t.ID()
-		return err == nil && known == id
-	})
-	if i < 0 || h.issuer == nil {
+	t := h.tasks[id]
+	if t == nil || h.issuer == nil {
 		return nil, randomness.ErrPresentation
 	}
 	verifier, err := h.issuer.Verifier(id, e)
@@ -111,7 +108,6 @@ func (h *randomnessHost) admit(_ context.Context, id task.ID, e task.Epoch, pres
 	if err != nil {
 		return nil, err
 	}
-	t := h.tasks[i]
 	contexts := credential.ContextsOf(t, t.Protection.Randomness, e, nil)
 	if len(contexts) != 1 {
 		return nil, randomness.ErrPresentation

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -36,16 +35,12 @@ type Task struct {
 	Task *task.Task
 }
 
-// A KeySlot is what a key is announced for. Its purpose, where keys are witnessed, is
-// "evaluation-" and 20 hexadecimal digits of the task's ID.
+// A KeySlot is what a key is announced for.
 type KeySlot struct {
 	Task       task.ID
 	Epoch      task.Epoch
 	Start, End time.Time // of the epoch
 }
-
-// Purpose names the keys of a task where they are announced and witnessed.
-func Purpose(id task.ID) string { return "evaluation-" + hex.EncodeToString(id[:10]) }
 
 // A Config holds all that a [Server] needs.
 type Config struct {
