@@ -131,7 +131,7 @@ func (r *reader) fraction(n ast.Node, what, ifZero string, low, high float64) (n
 }
 
 // checkAggregate judges an aggregate metric.
-func (m *Metric) checkAggregate(r *reader, relay task.Party, now time.Time) {
+func (m *Metric) checkAggregate(r *reader, b beside, now time.Time) {
 	before := len(r.problems)
 	m.checkTime(r, now)
 	k, a := &m.task, &m.task.Aggregation
@@ -151,7 +151,7 @@ func (m *Metric) checkAggregate(r *reader, relay task.Party, now time.Time) {
 		r.failAt(m.at.place("type"), "type: a report would have %d bytes, want at most %d: use fewer elements, or a lower maximum; each costs its bits times 16 bytes", n, mostReport)
 	}
 	if len(r.problems) == before {
-		m.checkTask(r, nil, relay)
+		m.checkTask(r, nil, b)
 	}
 }
 

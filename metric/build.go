@@ -23,7 +23,7 @@ func (f *File) Build(parties []task.Party, owner task.IdentityKey, now time.Time
 		if len(hops) == 0 {
 			return nil, fmt.Errorf("building tasks: the file names no parties for metric %s and none were given; add %s with url and identity", m.Name, partyWords(m))
 		}
-		t, err := m.compile(owner.Public(), hops, f.relay(parties))
+		t, err := m.compile(owner.Public(), hops, f.beside(parties))
 		if err != nil {
 			return nil, fmt.Errorf("building the task of metric %s: %w", m.Name, err)
 		}
@@ -70,10 +70,14 @@ func credentialPeriod(t *task.Task) uint32 {
 }
 
 // compile returns the metric's task, unsigned.
-func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party, relay task.Party) (*task.Task, error) {
+func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party, b beside) (*task.Task, error) {
 	t := m.task
-	t.Owner, t.Hops, t.Protection.Relay = owner, hops, relay
-	if m.credential == credentialRequired {
+	t.Owner, t.Hops, t.Protection.Relay = owner, hops, b.relay
+	hardened := m.hardens(b)
+	if hardened {
+		t.Protection.Randomness, t.Protection.Evaluations = b.randomness, m.evaluations()
+	}
+	if hardened || m.credential == credentialRequired {
 		t.Protection.CredentialEpochs = credentialPeriod(&t)
 	}
 	if err := t.Implemented(); err != nil {

@@ -23,28 +23,28 @@ const (
 	mostLooseBits  = 16.0
 )
 
-// check judges every metric. What depends on the parties is judged for hops and relay.
-func (f *File) check(r *reader, hops []task.Party, relay task.Party, now time.Time) {
+// check judges every metric. What depends on the parties is judged for hops and those beside them.
+func (f *File) check(r *reader, hops []task.Party, b beside, now time.Time) {
 	defer func() { r.metric = "" }()
 	for _, m := range f.Metrics {
 		r.metric = m.Name
 		m.checkDiscovery(r, f.simulated || f.rehearsal)
 		m.checkRehearsal(r, f.rehearsal)
 		if m.aggregate {
-			m.checkAggregate(r, relay, now)
+			m.checkAggregate(r, b, now)
 			continue
 		}
 		before := len(r.problems)
 		m.checkTime(r, now)
 		m.checkCaps(r)
-		m.checkOutside(r)
-		m.checkCrowd(r, hops, relay)
+		m.checkOutside(r, b)
+		m.checkCrowd(r, hops, b)
 		if m.solve(r) {
 			m.checkThreshold(r)
-			m.checkQuorum(r)
+			m.checkQuorum(r, b)
 		}
 		if len(r.problems) == before {
-			m.checkTask(r, hops, relay)
+			m.checkTask(r, hops, b)
 		}
 	}
 }
@@ -73,8 +73,8 @@ func (m *Metric) checkCaps(r *reader) {
 }
 
 // checkOutside holds rare data off the back of a big crowd.
-func (m *Metric) checkOutside(r *reader) {
-	if m.quorum {
+func (m *Metric) checkOutside(r *reader, b beside) {
+	if m.quorum && !m.hardens(b) {
 		return // what is released, as many hold as the quorum asks; see checkQuorum
 	}
 	for _, i := range plan.Outside(&m.task) {
@@ -100,8 +100,8 @@ func (m *Metric) refuse(r *reader, risk Risk, at position, format string, args .
 
 // checkCrowd refuses a crowd of which one party could confirm what it must not
 // learn.
-func (m *Metric) checkCrowd(r *reader, hops []task.Party, relay task.Party) {
-	if task.Shufflers(hops) > 1 || relay.Role != 0 {
+func (m *Metric) checkCrowd(r *reader, hops []task.Party, b beside) {
+	if task.Shufflers(hops) > 1 || b.relay.Role != 0 || m.hardens(b) {
 		return
 	}
 	var names []string
@@ -182,12 +182,12 @@ func keysText(h task.Threshold) string {
 
 // checkTask compiles the metric, so that what package task refuses is a problem
 // of the file.
-func (m *Metric) checkTask(r *reader, hops []task.Party, relay task.Party) {
+func (m *Metric) checkTask(r *reader, hops []task.Party, b beside) {
 	owner, stand := placeholder(m.task.Method)
 	if len(hops) == 0 {
 		hops = stand
 	}
-	_, err := m.compile(owner, hops, relay)
+	_, err := m.compile(owner, hops, b)
 	if err == nil {
 		return
 	}

@@ -24,6 +24,7 @@ type File struct {
 
 	Aggregators []task.Party // leader, helper and collector of the file; empty if it names none
 	Relay       task.Party   // through which clients reach the others; zero if it names none
+	Randomness  task.Party   // that evaluates for hardened quorums; zero if the file names none
 
 	simulated bool // only simulated people answer
 	rehearsal bool // its metrics are called so, see Rehearsal
@@ -43,6 +44,7 @@ type Metric struct {
 	credential string
 	ordinary   float64 // of an aggregate metric: the largest number of its example; 0 without one
 	quorum     bool
+	hardening  hardening
 	example    []any // by field: what an app might record, before coarsening
 	at         *table
 	fieldAt    []position
@@ -68,7 +70,7 @@ func read(name string, src []byte, now time.Time, simulated bool) (*File, error)
 	f := r.parse(src)
 	if f != nil {
 		f.simulated = simulated
-		f.check(r, f.Hops, f.Relay, now)
+		f.check(r, f.Hops, f.beside(nil), now)
 	}
 	if err := r.problems.err(); err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func read(name string, src []byte, now time.Time, simulated bool) (*File, error)
 func (f *File) Check(parties []task.Party, now time.Time) error {
 	r := &reader{file: f.Path}
 	hops, _ := f.parties(parties)
-	f.check(r, hops, f.relay(parties), now)
+	f.check(r, hops, f.beside(parties), now)
 	return r.problems.err()
 }
 
@@ -92,7 +94,7 @@ func (f *File) parties(all []task.Party) (hops, aggregators []task.Party) {
 		switch p.Role {
 		case task.Shuffler, task.Analyzer:
 			hops = append(hops, p)
-		case task.Relay:
+		case task.Relay, task.Randomness:
 		default:
 			aggregators = append(aggregators, p)
 		}
@@ -106,21 +108,28 @@ func (f *File) parties(all []task.Party) (hops, aggregators []task.Party) {
 	return hops, aggregators
 }
 
-// relay returns the relay among the parties, or that of the file.
-func (f *File) relay(all []task.Party) task.Party {
+// beside are the parties that are not on the way of reports; zero ones where a file has no such.
+type beside struct{ relay, randomness task.Party }
+
+// beside returns those among the parties, in place of those of the file.
+func (f *File) beside(all []task.Party) beside {
+	b := beside{f.Relay, f.Randomness}
 	for _, p := range all {
-		if p.Role == task.Relay {
-			return p
+		switch p.Role {
+		case task.Relay:
+			b.relay = p
+		case task.Randomness:
+			b.randomness = p
 		}
 	}
-	return f.Relay
+	return b
 }
 
 // The keys of a file, by place. Each is described in docs/reference/metrics.md.
 func fileKeys() []string { return []string{"version", "owner", "parties", "metrics"} }
 
 func partyKeys() []string {
-	return []string{"shufflers", "analyzer", "leader", "helper", "collector", "relay", "url", "identity"}
+	return []string{"shufflers", "analyzer", "leader", "helper", "collector", "relay", "randomness", "url", "identity"}
 }
 
 func metricKeys() []string {
@@ -131,7 +140,7 @@ func metricKeys() []string {
 
 // crowdKeys are those of metrics of the method crowd alone.
 func crowdKeys() []string {
-	return []string{"record", "fragment", "crowd", "salt_epochs", "encoding", "shares", "privacy", "per_epoch", "per_crowd"}
+	return []string{"record", "fragment", "crowd", "salt_epochs", "encoding", "shares", "quorum", "privacy", "per_epoch", "per_crowd"}
 }
 
 // parse reads what it can; the metrics of the result are those without a

@@ -12,7 +12,7 @@ import (
 // parties reads the parties that handle reports: of one method or of both.
 func (r *reader) parties(f *File, n ast.Node) {
 	crowd, aggregate := []string{"shufflers", "analyzer"}, []string{"leader", "helper", "collector"}
-	t := r.table(n, "parties", append(append(crowd, aggregate...), "relay")...)
+	t := r.table(n, "parties", append(append(crowd, aggregate...), "relay", "randomness")...)
 	if t == nil {
 		return
 	}
@@ -25,6 +25,9 @@ func (r *reader) parties(f *File, n ast.Node) {
 	}
 	if has("relay") {
 		f.Relay = r.party(t.values["relay"], task.Relay)
+	}
+	if has("randomness") {
+		f.Randomness = r.party(t.values["randomness"], task.Randomness)
 	}
 }
 

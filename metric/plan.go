@@ -23,7 +23,7 @@ func (f *File) Plan(parties []task.Party, p plan.Population) (*plan.Plan, error)
 		if len(hops) == 0 {
 			hops = stand
 		}
-		t, err := m.compile(owner, hops, f.relay(parties))
+		t, err := m.compile(owner, hops, f.beside(parties))
 		if err != nil {
 			return nil, fmt.Errorf("planning metric %s: %w", m.Name, err)
 		}
@@ -59,6 +59,9 @@ func (m *Metric) acceptedRisks() []plan.Accepted {
 			out = append(out, plan.Accepted{Risk: string(risk), Reason: reason})
 		}
 	}
+	if m.hardening.off {
+		out = append(out, plan.Accepted{Risk: "the quorum is not hardened", Reason: m.hardening.because})
+	}
 	return out
 }
 
@@ -68,7 +71,7 @@ func (f *File) Sums() ([]cost.Sum, error) {
 	var all []cost.Spend
 	for _, m := range f.Metrics {
 		owner, stand := placeholder(m.task.Method)
-		t, err := m.compile(owner, stand, task.Party{})
+		t, err := m.compile(owner, stand, beside{randomness: f.Randomness})
 		if err != nil {
 			return nil, fmt.Errorf("adding up metric %s: %w", m.Name, err)
 		}

@@ -18,8 +18,14 @@ func (r *reader) encoding(m *Metric) {
 	case m.quorum:
 		m.task.Encoding.Kind = task.Quorum
 		r.shares(m, v)
+		if q := m.at.values["quorum"]; q != nil {
+			r.hardening(m, q)
+		}
 	case v != nil:
 		r.failAt(m.at.places["shares"], "shares: has a meaning with encoding: quorum only; remove one or write the other")
+	}
+	if !m.quorum && m.at.values["quorum"] != nil {
+		r.failAt(m.at.places["quorum"], "quorum: has a meaning with encoding: quorum only; remove one or write the other")
 	}
 }
 
@@ -33,7 +39,7 @@ func (r *reader) shares(m *Metric, v ast.Node) {
 
 // checkQuorum fills in the usual number of shares and refuses what would leave a
 // quorum unreadable, or readable for too few.
-func (m *Metric) checkQuorum(r *reader) {
+func (m *Metric) checkQuorum(r *reader, b beside) {
 	if !m.quorum {
 		return
 	}
@@ -53,10 +59,12 @@ func (m *Metric) checkQuorum(r *reader) {
 	case shares > k.Threshold.T:
 		r.failAt(at, "shares: %d, but a crowd passes with %d reports left, which nobody could read; set shares: %d, or threshold: %d", shares, k.Threshold.T, k.Threshold.T, shares)
 	}
-	if k.Crowd.Kind == task.Attributes {
+	hardened := m.hardens(b)
+	m.checkHardening(r, b)
+	if k.Crowd.Kind == task.Attributes && !hardened {
 		r.failAt(m.at.place("crowd"), "crowd: with encoding: quorum nobody can tell to which crowd an unreadable report belongs, so that no crowd's size could be estimated; write crowd: payload, or constant")
 	}
-	if k.Crowd.Kind == task.Constant {
+	if k.Crowd.Kind == task.Constant && !hardened {
 		m.refuse(r, GuessableQuorum, m.at.place("crowd"), "crowd: constant lets each report pass, so that only the quorum stands before a value, and it stands only before what nobody can guess: the analyzer holds a ciphertext of each, and can compare it with that of a guess; write crowd: payload")
 	}
 	if k.Crowd.SaltEpochs != 1 {

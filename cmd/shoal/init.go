@@ -14,7 +14,7 @@ import (
 type initCmd struct {
 	Dir    string   `arg:"" default:"." help:"The folder to write to (${default})."`
 	Name   string   `required:"" help:"The organisation's name, for people."`
-	Role   []string `required:"" enum:"shuffler,analyzer,leader,helper,collector,relay" help:"What it does: shuffler, analyzer, leader, helper or collector, or relay alone. May be repeated."`
+	Role   []string `required:"" enum:"shuffler,analyzer,leader,helper,collector,randomness,relay" help:"What it does: shuffler, analyzer, leader, helper, collector or randomness, or relay alone. May be repeated."`
 	URL    string   `required:"" name:"url" help:"The address by which tasks name it, such as https://shuffler.example."`
 	Listen string   `placeholder:"HOST:PORT" help:"Where it listens; otherwise at the URL's port, on loopback there alone."`
 	Cert   string   `placeholder:"FILE" help:"A certificate for the URL's host, instead of one by ACME."`

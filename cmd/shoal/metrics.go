@@ -30,6 +30,11 @@ type metricsFile struct {
 
 func (f metricsFile) load(e *env) (*metric.File, error) {
 	file, err := metric.Load(f.File, e.clock.Now())
+	if err == nil {
+		for _, w := range file.Warnings() {
+			fmt.Fprintf(e.stderr, "shoal: warning: %s\n", w)
+		}
+	}
 	return file, setup(err)
 }
 

@@ -45,7 +45,8 @@ func quorumOf(t *task.Task) *QuorumPlan {
 func (q *QuorumPlan) harden(t *task.Task) {
 	q.Reads = fmt.Sprintf("the analyzer can read the records of a crowd once %d clients of one epoch are in it, each counted once by its credential; distinct credentials are not distinct people or networks", q.Shares)
 	q.Below = "of a crowd with fewer the analyzer has only how many reports there are; nobody can confirm a guess of it once the epoch's key is destroyed"
-	q.Guess = fmt.Sprintf("a client can have %d values an epoch evaluated, its guesses included; that the randomness party destroys each epoch's key, before the first report leaves, is its operator's claim", int(t.Protection.Evaluations)*voprf.MaxBatch)
+	q.Guess = fmt.Sprintf("a guess costs one evaluation, in the epoch that it is about: each credential of the randomness party has %d an epoch (%d requests of %d), its own values included, and its gate says who gets one; that the party destroys each epoch's key, before the first report leaves, is its operator's claim",
+		int(t.Protection.Evaluations)*voprf.MaxBatch, t.Protection.Evaluations, voprf.MaxBatch)
 	// Recorded just after the last request of an epoch, sent at the end of the next one's window.
 	longest := t.Closes(1).Sub(t.Start(0))
 	q.Latency = fmt.Sprintf("a record is sent in the epoch after it was evaluated, and evaluated in its own epoch or the next: it is in a batch after %s at most", spanText(longest))

@@ -40,7 +40,7 @@ func TestHardenedViews(t *testing.T) {
 	}
 	tk.Protection = task.Protection{CredentialEpochs: 7, Randomness: party(task.Randomness, "randomness"), Evaluations: 2}
 	s := text()
-	for _, want := range []string{"randomness: how many clients", "can have 128 values", "cannot confirm a guess", "60h15m at most"} {
+	for _, want := range []string{"randomness: how many clients", "has 128 an epoch", "cannot confirm a guess", "60h15m at most"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("the plan of a hardened task does not state %q:\n%s", want, s)
 		}
