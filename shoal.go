@@ -17,7 +17,9 @@
 // for the network. At a random time within the task's send delay a report is
 // sealed for the task's parties and sent to the first of them, one report a
 // request. There is no way to send sooner, and Close sends nothing: when
-// reports leave must not reveal when something happened.
+// reports leave must not reveal when something happened. The delay of a task with
+// a relay begins at the end of the epoch: when its reports leave does not depend on
+// when something happened.
 //
 // # Sums instead of records
 //

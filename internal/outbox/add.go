@@ -50,8 +50,8 @@ func ContributionOf(t *task.Task, id task.ID, signed []byte, now time.Time, e ta
 		SendBy:   t.Closes(e).Add(-time.Duration(t.ClockSkew) * time.Second),
 		NotAfter: t.Closes(e),
 	}
-	if t.Hardened() {
-		c.From = t.SendsFrom(e)
+	if from := t.SendsFrom(e); from.After(t.Start(e)) {
+		c.From = from
 	}
 	return c
 }

@@ -26,9 +26,6 @@ func (w *Way) Timely(ctx context.Context, t *task.Task, e task.Epoch) error {
 		return err
 	}
 	from := t.SendsFrom(e)
-	if t.Method == task.Aggregate { // it adds up what the whole epoch has
-		from = t.Start(e + 1)
-	}
 	if now.Before(from) {
 		return fmt.Errorf("it is %s by the relay's clock, and reports of the epoch are sent from %s on", now.Format(time.RFC3339), from.Format(time.RFC3339))
 	}

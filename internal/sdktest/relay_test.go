@@ -527,12 +527,29 @@ func TestRetriesHaveOneID(t *testing.T) {
 	}
 }
 
+// TestRelayedReportsHideTheirHour covers the threat of people who are known by the hours in
+// which they record: a report leaves in the send delay after its epoch's end.
+func TestRelayedReportsHideTheirHour(t *testing.T) {
+	for _, method := range []task.Method{task.Crowd, task.Aggregate} {
+		w := newRelayed(t, method)
+		w.record()
+		waiting, err := w.client.Pending()
+		if len(waiting) != 1 || err != nil {
+			t.Fatalf("%v: %d reports wait: %v", method, len(waiting), err)
+		}
+		from := w.task.Start(waiting[0].Epoch + 1)
+		if at, until := waiting[0].NotBefore, from.Add(time.Duration(w.task.MaxDelay)*time.Second); at.Before(from) || at.After(until) {
+			t.Errorf("%v: recorded at %v and sent at %v, want from %v to %v", method, w.clock.Now(), at, from, until)
+		}
+	}
+}
+
 // TestRelayTime covers the threat of a device that is known by its clock: the relay's
 // time decides whether a report leaves.
 func TestRelayTime(t *testing.T) {
 	w := newRelayed(t, task.Crowd)
 	w.record()
-	ahead := clock.NewVirtual(midnight.Add(-2 * time.Hour)) // the parties' clock: the epoch has not begun
+	ahead := clock.NewVirtual(midnight.Add(23 * time.Hour)) // the parties' clock: the epoch has not ended
 	for _, m := range w.members {
 		announcer, err := relay.NewAnnouncer(relay.AnnouncerConfig{Identity: m.identity, Clock: ahead})
 		if err != nil {
@@ -553,7 +570,7 @@ func TestRelayTime(t *testing.T) {
 	}
 	w.front.set(early)
 	if pass := w.pass(); pass.Waiting != 1 || pass.Err == nil || !strings.Contains(pass.Err.Error(), "by the relay's clock") {
-		t.Errorf("before the epoch: %+v", pass)
+		t.Errorf("before the epoch's end: %+v", pass)
 	}
 	if err := errors.Join(early.Close()); err != nil {
 		t.Error(err)

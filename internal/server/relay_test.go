@@ -135,7 +135,7 @@ func TestRelayWay(t *testing.T) {
 			t.Fatal(o)
 		}
 	}
-	if sent, refused := w.sendAll(people, 13*time.Minute); sent != len(people) || refused != 0 {
+	if sent, refused := w.sendAll(people, 72*time.Minute); sent != len(people) || refused != 0 {
 		t.Fatalf("%d reports sent, %d refused", sent, refused)
 	}
 	w.closeEpoch()

@@ -68,6 +68,7 @@ type Wire struct {
 	PerCrowd  uint32 `json:"per_crowd"`
 	Epoch     string `json:"epoch"`
 	MaxDelay  string `json:"max_delay"`
+	FromEnd   bool   `json:"from_epoch_end,omitempty"` // the delay is from the epoch's end, not from the record
 	MinBatch  uint32 `json:"min_batch"`
 	Retention string `json:"retention"`
 }
@@ -152,7 +153,7 @@ func Crowd(t *task.Task, n Notes, p Population) (MetricPlan, error) {
 func wireOf(t *task.Task, p Population) Wire {
 	w := Wire{
 		Payload: t.MaxPayload(), Padded: int(t.PayloadSize), PerEpoch: t.PerEpoch, PerCrowd: t.PerCrowd,
-		Epoch: printable.Duration(int64(t.EpochSeconds)), MaxDelay: printable.Duration(int64(t.MaxDelay)),
+		Epoch: printable.Duration(int64(t.EpochSeconds)), MaxDelay: printable.Duration(int64(t.MaxDelay)), FromEnd: t.Relayed() || t.Hardened(),
 		MinBatch: t.MinBatch, Retention: printable.Duration(int64(t.RetentionDays) * 86400),
 	}
 	if p.ReportSize != nil {

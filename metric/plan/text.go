@@ -95,9 +95,17 @@ func (m *MetricPlan) writeRecord(w *writer) {
 		size += fmt.Sprintf("; %d bytes a report on the wire, %d an epoch at most", m.Wire.Report, m.Wire.Report*int(m.Wire.PerEpoch))
 	}
 	w.item("size", size)
-	w.item("pace", fmt.Sprintf("at most %s a client and %s%s, %d to one crowd; each sent alone, at a random time up to %s later; batches below %d reports are destroyed unread; tables kept for %s",
-		printable.Plural(uint64(m.Wire.PerEpoch), "report"), m.Privacy.Unit, m.epochText(), m.Wire.PerCrowd, m.Wire.MaxDelay, m.Wire.MinBatch, m.Wire.Retention))
+	w.item("pace", fmt.Sprintf("at most %s a client and %s%s, %d to one crowd; each sent alone, at a random time up to %s; batches below %d reports are destroyed unread; tables kept for %s",
+		printable.Plural(uint64(m.Wire.PerEpoch), "report"), m.Privacy.Unit, m.epochText(), m.Wire.PerCrowd, m.Wire.delayText(), m.Wire.MinBatch, m.Wire.Retention))
 	w.item("caps", m.Caps.String())
+}
+
+// delayText gives the time within which reports are sent.
+func (w Wire) delayText() string {
+	if w.FromEnd {
+		return w.MaxDelay + " after the epoch's end, whenever it was recorded"
+	}
+	return w.MaxDelay + " later"
 }
 
 // epochText gives the length of the unit in which reports are counted.

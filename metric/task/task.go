@@ -294,11 +294,17 @@ func (t *Task) skew() time.Duration { return time.Duration(t.ClockSkew) * time.S
 func (t *Task) EvaluationEnds(e Epoch) time.Time { return t.Start(e + 1).Add(t.skew()) }
 
 // SendsFrom returns when a client begins to send its reports of epoch e. In a hardened task
-// that is, whatever its clock shows within the skew, not before [Task.EvaluationEnds];
-// in others it is the epoch's start.
+// that is, whatever its clock shows within the skew, not before [Task.EvaluationEnds]. In
+// a task with a relay it is the epoch's end: people have hours of their own, by which
+// reports of one person could be linked if the time of a report depended on when it was
+// recorded. In others it is the epoch's start; what the method aggregate adds up, too,
+// leaves after the epoch's end.
 func (t *Task) SendsFrom(e Epoch) time.Time {
-	if t.Hardened() {
+	switch {
+	case t.Hardened():
 		return t.EvaluationEnds(e).Add(t.skew())
+	case t.Relayed() || t.Method == Aggregate:
+		return t.Start(e + 1)
 	}
 	return t.Start(e)
 }
