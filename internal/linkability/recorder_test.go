@@ -64,7 +64,11 @@ func newRecorder(w *world) *recorder {
 func (r *recorder) take(e *exchange) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pending = append(r.pending, e)
+	for _, o := range r.w.orgs {
+		if o.address == e.server {
+			r.pending = append(r.pending, e)
+		}
+	}
 }
 
 // open reads the parties' keys for the first time.
@@ -88,6 +92,11 @@ func (r *recorder) keyLines(o *org, role task.Role) []string {
 		}
 	}
 	return lines
+}
+
+// extraKey is one by which requests to an organisation are sealed, that is not in its file.
+func (r *recorder) extraKey(name string, key *ohttp.PrivateKey) {
+	r.gateways[r.w.orgs[name].address][string(key.Config().PublicKey)] = key
 }
 
 // refresh takes the keys that there are now, and reads what was recorded up to now.
@@ -183,6 +192,9 @@ func (r *recorder) outside(e *exchange, q *http.Request, body []byte) *linkabili
 	head, _, _ := bytes.Cut(e.in, []byte("\r\n\r\n"))
 	_, fields, _ := bytes.Cut(head, []byte("\r\n"))
 	event.Tokens = append(event.Tokens, linkability.Token{Name: "header", Value: linkability.TokenOf(fields)})
+	if kind == linkability.KindReport && len(body) > 0 {
+		event.Tokens = append(event.Tokens, linkability.Token{Name: "key of request", Value: uint64(body[0])})
+	}
 	r.header(event, "", q.Header)
 	return event
 }
@@ -215,7 +227,7 @@ func (r *recorder) gateway(e *exchange, event *linkability.Event, body []byte) {
 	}
 	name := m.Path
 	inner := *event
-	inner.Tokens = append(slices.Clone(event.Tokens), linkability.Token{Name: "gateway key", Value: linkability.TokenOf(body[:1])}, linkability.Token{Name: "inner path", Value: linkability.TokenOf([]byte(m.Path))})
+	inner.Tokens = append(slices.Clone(event.Tokens), linkability.Token{Name: "gateway key", Value: uint64(body[0])}, linkability.Token{Name: "inner path", Value: linkability.TokenOf([]byte(m.Path))})
 	inner.Numbers = append(slices.Clone(event.Numbers), linkability.Number{Name: "inner bytes", Value: float64(len(bytes.TrimRight(encoded, "\x00")))})
 	h := http.Header{}
 	for _, f := range m.Header {

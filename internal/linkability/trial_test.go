@@ -1,6 +1,7 @@
 package linkability_test
 
 import (
+	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
@@ -55,10 +56,37 @@ func TestLinkability(t *testing.T) {
 	if os.Getenv("SHOAL_LINKABILITY") == "" {
 		t.Skip("make linkability runs it")
 	}
-	views := simulate(t, plan{people: 500, days: 30, routes: []route{crowd(), aggregate()}, seed: 1})
-	for _, v := range views {
-		if f := compare(t, v, linkability.Settings{PairsEach: 200, Draws: 2, Bootstrap: 2000, Tests: len(views), Seed: 1}); f.Defect() {
-			t.Errorf("the %s links reports", v.Name)
+	routes := []route{crowd(), aggregate()}
+	t.Run("views", func(t *testing.T) {
+		views := simulate(t, plan{people: 500, days: 30, routes: routes, seed: 1})
+		s := linkability.Settings{PairsEach: 200, Draws: 2, Bootstrap: 2000, Tests: len(views), Seed: 1}
+		for _, v := range views {
+			f := compare(t, v, s)
+			if f.Defect() {
+				t.Errorf("the %s links reports", v.Name)
+			}
+			if f.Detectable > 0.02 {
+				t.Errorf("%s: differences below %.4f would not be found, want 0.02 at most", v.Name, f.Detectable)
+			}
+			shuffled := v.Shuffled(rand.New(rand.NewPCG(1, 1))) //nolint:gosec // a fixed seed
+			shuffled.Name += ", shuffled"
+			if compare(t, shuffled, s).Defect() {
+				t.Errorf("%s: something is found where nothing is", shuffled.Name)
+			}
 		}
+	})
+	for _, plant := range leaks() {
+		l := plant()
+		t.Run(l.name, func(t *testing.T) {
+			views := simulate(t, plan{people: 60, days: 10, routes: routes, seed: 2, leak: l})
+			for _, v := range views {
+				if !slices.Contains(l.views, v.Name) {
+					continue
+				}
+				if f := compare(t, v, linkability.Settings{PairsEach: 100, Draws: 1, Bootstrap: 1000, Tests: len(views), Seed: 1}); f.Low <= 0 {
+					t.Errorf("%s is not found in the view of the %s", l.name, v.Name)
+				}
+			}
+		})
 	}
 }

@@ -48,11 +48,11 @@ func flat(events []*linkability.Event) []linkability.Event {
 // gateway each went.
 func (r *recorder) atRelay() []linkability.Event {
 	var out []linkability.Event
-	for _, e := range r.client {
-		if e.Kind == linkability.KindReport && e.Report == 0 {
-			continue
-		}
+	for i, e := range r.client {
 		seen := *e
+		if e.Kind == linkability.KindReport && e.Report == 0 { // it was not forwarded
+			seen.Report, seen.Route = 1<<32+uint64(i), "refused" //nolint:gosec // not negative
+		}
 		if link := r.links[e]; link != 0 {
 			seen.Tokens = append(slices.Clone(e.Tokens), linkability.Token{Name: "upstream connection", Value: link})
 		}

@@ -68,6 +68,12 @@ func (o *org) party(t testing.TB, role task.Role) task.Party {
 	return task.Party{Role: role, URL: o.url(), Identity: id}
 }
 
+func (o *org) identityKey(t testing.TB) task.IdentityKey {
+	key, err := server.LoadIdentity(filepath.Join(o.dir, "keys", "identity.key"))
+	must(t, err)
+	return key
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -221,9 +227,17 @@ type person struct {
 	client    *shoal.Client
 	hour      float64 // around which they use their programs
 	favourite int
-	next      time.Time // when the client wants to send
-	offset    time.Duration
+	next      time.Time     // when the client wants to send, by its clock
+	offset    time.Duration // of its clock
 }
+
+// A skewed clock is that of a device.
+type skewed struct {
+	clock.Clock
+	ahead time.Duration
+}
+
+func (s skewed) Now() time.Time { return s.Clock.Now().Add(s.ahead) }
 
 // programs that people use.
 var programs = []string{"cat", "dog", "eel", "fox", "gnu", "hen", "ibex", "jay", "kite", "lynx", "mole", "newt", "owl", "pig", "quail", "rat"}
@@ -236,16 +250,17 @@ func (w *world) populate() {
 	for i := range w.plan.people {
 		p := &person{
 			id: i, hour: 24 * w.random.Float64(), favourite: w.random.IntN(len(programs)),
-			offset: time.Duration(w.random.NormFloat64() * float64(20*time.Second)),
+			offset: time.Duration(w.random.NormFloat64() * float64(20*time.Second)).Truncate(time.Millisecond),
 		}
 		var transport http.RoundTripper = &http.Transport{DialContext: w.network.dialAs(i), DisableKeepAlives: true}
+		transport = flaky(w, transport)
 		if l := w.plan.leak; l != nil && l.transport != nil {
 			transport = l.transport(w, p, transport)
 		}
 		var err error
 		p.client, err = shoal.Open(w.t.Context(), shoal.Options{
 			Bundle: w.bundle, Owner: task.FormatPublic(w.owner.Public()), Metrics: metrics, Mode: shoal.On,
-			Clock: w.clock, NoSender: true, Transport: transport,
+			Clock: skewed{w.clock, p.offset}, NoSender: true, Transport: transport,
 		})
 		must(w.t, err)
 		w.people = append(w.people, p)
@@ -292,7 +307,7 @@ func (w *world) pass(p *person) {
 	}
 	if next := result.Next; !next.IsZero() && !next.Equal(p.next) {
 		p.next = next
-		w.at(next, func() {
+		w.at(next.Add(-p.offset), func() {
 			if p.next.Equal(next) {
 				w.pass(p)
 			}
