@@ -46,7 +46,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // errLost is what a client gets whose request has arrived and whose answer has not.
 var errLost = errors.New("the connection was lost before the answer")
 
-// flaky loses every 25th answer, whoever it is for.
+// flaky loses every 25th answer, of all people alike.
 func flaky(w *world, next http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		answer, err := next.RoundTrip(r)
