@@ -69,6 +69,24 @@ func credentialPeriod(t *task.Task) uint32 {
 	return salt * uint32(min(max(1, windows), uint64(task.MaxCredentialEpochs/salt)))
 }
 
+// The words of the key blinded.
+const (
+	wordYes = "yes"
+	wordNo  = "no"
+)
+
+// blinds reports whether crowds are blinded: as the key says, and without it wherever two
+// shufflers can.
+func (m *Metric) blinds(t *task.Task) bool {
+	if m.blinded != nil {
+		return *m.blinded
+	}
+	if m.aggregate {
+		return false
+	}
+	return t.CanBlind() == nil
+}
+
 // compile returns the metric's task, unsigned.
 func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party, b beside) (*task.Task, error) {
 	t := m.task
@@ -80,6 +98,7 @@ func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party, b beside) (
 	if hardened || m.credential == credentialRequired {
 		t.Protection.CredentialEpochs = credentialPeriod(&t)
 	}
+	t.Protection.Blinded = m.blinds(&t)
 	if err := t.Implemented(); err != nil {
 		return nil, err
 	}

@@ -42,12 +42,14 @@ type Metric struct {
 	aggregate bool
 	// credential is the word of the key, "" without one.
 	credential string
-	ordinary   float64 // of an aggregate metric: the largest number of its example; 0 without one
-	quorum     bool
-	hardening  hardening
-	example    []any // by field: what an app might record, before coarsening
-	at         *table
-	fieldAt    []position
+	// blinded is what the key says, nil without one.
+	blinded   *bool
+	ordinary  float64 // of an aggregate metric: the largest number of its example; 0 without one
+	quorum    bool
+	hardening hardening
+	example   []any // by field: what an app might record, before coarsening
+	at        *table
+	fieldAt   []position
 }
 
 // Load reads and checks the file at path. An error of type [Problems] lists
@@ -140,7 +142,7 @@ func metricKeys() []string {
 
 // crowdKeys are those of metrics of the method crowd alone.
 func crowdKeys() []string {
-	return []string{"record", "fragment", "crowd", "salt_epochs", "encoding", "shares", "quorum", "privacy", "per_epoch", "per_crowd"}
+	return []string{"record", "fragment", "crowd", "blinded", "salt_epochs", "encoding", "shares", "quorum", "privacy", "per_epoch", "per_crowd"}
 }
 
 // parse reads what it can; the metrics of the result are those without a
@@ -211,6 +213,11 @@ func (r *reader) metricOf(name string, n ast.Node, at position) *Metric {
 	r.times(m)
 	if v := t.values["credential"]; v != nil {
 		m.credential, _ = r.oneOf(v, "credential", credentialRequired, credentialNone)
+	}
+	if v := t.values["blinded"]; v != nil && !m.aggregate {
+		word, ok := r.oneOf(v, "blinded", wordYes, wordNo)
+		yes := ok && word == wordYes
+		m.blinded = &yes
 	}
 	if v := t.values["accept"]; v != nil {
 		r.accept(m, v)

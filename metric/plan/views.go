@@ -113,6 +113,10 @@ func shufflerView(t *task.Task, i, n int) View {
 		tag = "which reports are of one crowd, by a tag with which it cannot confirm a guess without the randomness party"
 		rest = "any value"
 	}
+	if t.Protection.Blinded && i == n-1 {
+		tag = "which reports are of one crowd, by random numbers, and so how large the crowds are; it cannot confirm a guess of the value but by reports of its own, one guess for each that the first shuffler admits"
+		rest = "any value"
+	}
 	v := View{Who: "shuffler", Role: task.Shuffler, Assumes: apart}
 	if n > 1 {
 		v.Who = fmt.Sprintf("shuffler %d", i+1)

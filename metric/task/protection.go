@@ -179,23 +179,28 @@ func (t *Task) validateProtection() error {
 	return t.validateBlinded()
 }
 
-// validateBlinded refuses what blinded crowds cannot be combined with.
 func (t *Task) validateBlinded() error {
 	if !t.Protection.Blinded {
 		return nil
 	}
+	return t.CanBlind()
+}
+
+// CanBlind returns an error that says why the task's crowds cannot be blinded, nil if they
+// can, whether they are or not.
+func (t *Task) CanBlind() error {
 	shufflers := len(t.Hops) - 1
 	switch {
 	case t.Method != Crowd || shufflers != blindedShufflers:
-		return fmt.Errorf("blinded crowds: %d shufflers, want %d: one blinds, the other counts", max(0, shufflers), blindedShufflers)
+		return fmt.Errorf("blinded: %d shufflers, want %d: one blinds, the other counts", max(0, shufflers), blindedShufflers)
 	case t.Crowd.Kind == Constant:
-		return errors.New("blinded crowds: all reports are one crowd, of which there is nothing to blind")
+		return errors.New("blinded: all reports are one crowd, of which there is nothing to blind")
 	case t.Crowd.SaltEpochs > 1:
-		return fmt.Errorf("blinded crowds: %d epochs share a salt, want 1: crowds of two batches cannot be compared", t.Crowd.SaltEpochs)
+		return fmt.Errorf("blinded: %d epochs share a salt, want 1: crowds of two batches cannot be compared", t.Crowd.SaltEpochs)
 	case t.Encoding.Kind == Quorum:
-		return errors.New("blinded crowds: a quorum needs the crowd's tag, or derives it from a randomness party, which blinds it already")
+		return errors.New("blinded: a quorum needs the crowd's tag, or derives it from a randomness party, which blinds it already")
 	case t.Protection.CredentialEpochs > 0 && t.PerCrowd != t.PerEpoch:
-		return fmt.Errorf("blinded crowds: credentials cannot enforce %d reports a client and crowd, want the %d of an epoch", t.PerCrowd, t.PerEpoch)
+		return fmt.Errorf("blinded: credentials cannot enforce %d reports a client and crowd where crowds are blinded, want the %d of an epoch", t.PerCrowd, t.PerEpoch)
 	}
 	return nil
 }
