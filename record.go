@@ -201,6 +201,9 @@ func (c *Client) admit(name string) (*metric, time.Time, task.Epoch, Outcome) {
 	if !ok {
 		return nil, time.Time{}, 0, refused(Unknown, fmt.Errorf("metric %q is not among Options.Metrics", name))
 	}
+	if err := c.uploader.usable(m.task); err != nil {
+		return nil, time.Time{}, 0, refused(Failed, err)
+	}
 	if c.mode == Off {
 		return nil, time.Time{}, 0, refused(TurnedOff, errors.New("telemetry is off"))
 	}

@@ -22,7 +22,6 @@ import (
 	"github.com/shoal-project/shoal/internal/problem"
 	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/metric/task"
-	"github.com/shoal-project/shoal/ohttp/witness"
 )
 
 const (
@@ -52,9 +51,11 @@ type uploader struct {
 	rt     http.RoundTripper // to the parties of tasks without a relay
 
 	// wallet has the credentials of tasks that require them, records the values of hardened
-	// ones. They are set before anything is sealed.
-	wallet  *credential.Wallet
-	records *hardened.Records
+	// ones. They are set before anything is sealed. If the wallet cannot be used unusable says
+	// why, and what needs no credentials goes on.
+	wallet   *credential.Wallet
+	records  *hardened.Records
+	unusable error
 }
 
 func newUploader(rt http.RoundTripper, c Clock, o owners) *uploader {
@@ -68,18 +69,23 @@ func newUploader(rt http.RoundTripper, c Clock, o owners) *uploader {
 	}}
 }
 
-// openWallet opens the wallet beside an outbox.
+// openWallet opens the wallet beside an outbox. A wallet that cannot be read is no error:
+// it concerns the metrics that require credentials alone.
 func (u *uploader) openWallet(box *outbox.Box, dir string, fsys durable.FS, o Options) error {
 	key, err := box.Subkey("wallet")
 	if err != nil {
 		return err
 	}
-	u.wallet, err = credential.OpenWallet(credential.WalletOptions{
+	u.wallet, u.unusable = credential.OpenWallet(credential.WalletOptions{
 		Dir: dir, FS: fsys, Key: key, Admission: []byte(o.Admission), Clock: o.Clock, Rand: o.Rand,
 		Open: openAnnounced, Tasks: u.owners.openSigned,
 	})
-	if err != nil {
-		return err
+	crowd := u.routes[task.Crowd].(*crowdRoute)
+	if u.unusable != nil {
+		u.wallet = nil
+		u.unusable = fmt.Errorf("metrics that require credentials wait until those of this device can be read; without the file, it gets others in its next period: %w", u.unusable)
+		crowd.unusable = u.unusable
+		return nil
 	}
 	u.records, err = hardened.Open(hardened.Options{
 		Dir: dir, FS: fsys, Box: box, Wallet: u.wallet, Tasks: u.owners.openSigned, Direct: u.rt, Clock: o.Clock, Rand: o.Rand,
@@ -88,7 +94,6 @@ func (u *uploader) openWallet(box *outbox.Box, dir string, fsys durable.FS, o Op
 			return relay.EvaluationSlot(t, id, e).Open(announced)
 		},
 	})
-	crowd := u.routes[task.Crowd].(*crowdRoute)
 	crowd.credentials, crowd.records = u.wallet, u.records
 	return err
 }
@@ -102,20 +107,42 @@ func (u *uploader) prepare(ctx context.Context) (time.Time, error) {
 	return u.records.Prepare(ctx)
 }
 
-// openAnnounced checks that the issuer itself has announced a key of credentials. Tasks
-// with a relay, whose keys need the signature of its witness, too, are not accepted with
-// credentials yet: see [task.Task.Implemented].
-func openAnnounced(s credential.Slot, signed []byte) ([]byte, error) {
-	slot := witness.Slot{Party: s.Party, Purpose: s.Purpose(), Start: s.Start}
-	opened, err := witness.OpenStatement(signed, slot, time.Duration(s.End-s.Start)*time.Second)
-	return opened.Keys, err
+// openAnnounced checks that the issuer itself has announced a key of credentials, and that
+// the relay of the task, if it has one, has signed it for all clients.
+func openAnnounced(t *task.Task, s credential.Slot, announced []byte) ([]byte, error) {
+	return relay.CredentialSlot(t, s).Open(announced)
+}
+
+// issuer returns how the issuer of a party of a task is reached.
+func (u *uploader) issuer(t *task.Task, p task.Party) (credential.Route, error) {
+	if !t.Relayed() {
+		return credential.Route{Keys: u.rt, Issuance: u.rt}, nil
+	}
+	way, err := u.relays.Way(t)
+	if err != nil {
+		return credential.Route{}, err
+	}
+	keys, err := way.Transport(p)
+	if err != nil {
+		return credential.Route{}, err
+	}
+	issuance, err := way.Issuance(p)
+	return credential.Route{Keys: keys, Issuance: issuance, Now: way.Now}, err
+}
+
+// usable returns why a metric of a task cannot be reported, nil if it can.
+func (u *uploader) usable(t *task.Task) error {
+	if t.Protection.CredentialEpochs == 0 {
+		return nil
+	}
+	return u.unusable
 }
 
 // enrol makes the wallet fetch credentials for the metrics that require them: when the
 // person agrees, not when something is recorded.
 func (u *uploader) enrol(metrics map[string]*metric, now time.Time) error {
 	for _, m := range metrics {
-		if m.task.Protection.CredentialEpochs == 0 || m.task.Expires <= now.Unix() {
+		if m.task.Protection.CredentialEpochs == 0 || m.task.Expires <= now.Unix() || u.wallet == nil {
 			continue
 		}
 		if err := u.wallet.Enrol(m.signed); err != nil {
@@ -136,9 +163,9 @@ func (u *uploader) leave(owner string) error {
 // fetch fetches the credentials that are due, and returns when it is to be called again.
 func (u *uploader) fetch(ctx context.Context) (time.Time, error) {
 	if u.wallet == nil {
-		return time.Time{}, nil
+		return time.Time{}, u.unusable
 	}
-	return u.wallet.Fetch(ctx, u.rt)
+	return u.wallet.Fetch(ctx, u.issuer)
 }
 
 // Seal implements [outbox.Sealer].
@@ -176,6 +203,7 @@ type crowdRoute struct {
 	// credentials are shown with reports of tasks that require them.
 	credentials *credential.Wallet
 	records     *hardened.Records // of hardened tasks
+	unusable    error             // why there is no wallet
 
 	keys *keyring.Cache[*destination]
 
@@ -219,6 +247,9 @@ func (c *crowdRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, error) {
 	f, err := d.encoder.Parse(e.Record)
 	if err != nil {
 		return nil, &outbox.Refused{Cause: "unreadable", Err: err}
+	}
+	if d.task.Protection.CredentialEpochs > 0 && c.unusable != nil {
+		return nil, c.unusable
 	}
 	keys := d.keys
 	if d.task.Relayed() {

@@ -318,6 +318,9 @@ func (e *RelayError) Error() string {
 	return fmt.Sprintf("HTTP %d from the relay instead of what was asked for: %q", e.Status, e.Type)
 }
 
+// RetryAfter returns Retry.
+func (e *RelayError) RetryAfter() time.Duration { return e.Retry }
+
 // Is makes an error of type [ProblemKey] match [ErrUnknownKey].
 func (e *RelayError) Is(target error) bool { return target == ErrUnknownKey && e.Type == ProblemKey }
 

@@ -20,8 +20,9 @@ import (
 // A held is a credential that a client has, or is to fetch.
 type held struct {
 	slot     Slot
-	until    int64 // Unix seconds: when it is of no more use
-	next     int64 // milliseconds: when it is fetched
+	relay    [32]byte // identity of the relay through which all is fetched; zero: none
+	until    int64    // Unix seconds: when it is of no more use
+	next     int64    // milliseconds: when it is fetched
 	attempts uint32
 	late     bool   // its time passed while no program ran, and it got another
 	failure  string // of the last attempt
@@ -67,10 +68,11 @@ func newContents() *contents {
 
 func (c *contents) sorted() []*held { return slices.SortedFunc(maps.Values(c.held), compareHeld) }
 
-// showing allocates one nonce in each context.
-func (c *contents) showing(s Slot, p task.Party, contexts []Context, until int64) (showing, error) {
+// showing allocates one nonce in each context. A report that goes through a relay shows
+// no credential that was fetched beside it.
+func (c *contents) showing(t *task.Task, s Slot, p task.Party, contexts []Context, until int64) (showing, error) {
 	h := c.held[heldKey{s.Party, s.name()}]
-	if h == nil || h.credential == nil {
+	if h == nil || h.credential == nil || t.Relayed() && h.relay != relayOf(t) {
 		return showing{}, ErrWait
 	}
 	credential, err := arc.ParseCredential(h.credential)
@@ -90,6 +92,12 @@ func (c *contents) showing(s Slot, p task.Party, contexts []Context, until int64
 	return of, nil
 }
 
+// relayOf returns the identity of a task's relay, zero without one.
+func relayOf(t *task.Task) (id [32]byte) {
+	copy(id[:], t.Protection.Relay.Identity)
+	return id
+}
+
 func nonceKeyOf(s Slot, x Context) nonceKey {
 	h := sha256.New()
 	h.Write(s.Party[:])
@@ -106,14 +114,15 @@ func (c *contents) prune(now int64) bool {
 }
 
 const (
-	walletVersion = 1
+	walletVersion = 2
+	firstVersion  = 1 // without relays
 	maxFailure    = 200
 	maxHeld       = 1 << 16
 )
 
 // encode returns the plaintext of the wallet's file:
 //
-//	uint8 version = 1; opaque admission<0..4096>;
+//	uint8 version = 2; opaque admission<0..4096>;
 //	opaque task<0..2^24-1> tasks<0..2^24-1>; Held held<0..2^24-1>; Used used<0..2^24-1>;
 func (c *contents) encode() ([]byte, error) {
 	var b cryptobyte.Builder
@@ -155,12 +164,13 @@ func (h *held) marshal(b *cryptobyte.Builder) {
 	b.AddUint8(late)
 	b.AddUint64(h.work)
 	b.AddUint8(uint8(h.gates))
+	b.AddBytes(h.relay[:])
 	for _, p := range [][]byte{[]byte(h.failure), h.public, h.secrets, h.request, h.credential} {
 		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(p) })
 	}
 }
 
-func readHeld(s *cryptobyte.String) (*held, bool) {
+func readHeld(s *cryptobyte.String, version uint8) (*held, bool) {
 	h := new(held)
 	var metric cryptobyte.String
 	if !s.CopyBytes(h.slot.Party[:]) || !s.ReadUint8((*uint8)(&h.slot.Role)) || !s.CopyBytes(h.slot.Owner[:]) || !s.ReadUint8LengthPrefixed(&metric) {
@@ -176,7 +186,8 @@ func readHeld(s *cryptobyte.String) (*held, bool) {
 	}
 	var failure []byte
 	var late uint8
-	if !s.ReadUint32(&h.attempts) || !s.ReadUint8(&late) || !s.ReadUint64(&h.work) || !s.ReadUint8((*uint8)(&h.gates)) {
+	if !s.ReadUint32(&h.attempts) || !s.ReadUint8(&late) || !s.ReadUint64(&h.work) || !s.ReadUint8((*uint8)(&h.gates)) ||
+		version != firstVersion && !s.CopyBytes(h.relay[:]) {
 		return nil, false
 	}
 	for _, p := range []*[]byte{&failure, &h.public, &h.secrets, &h.request, &h.credential} {
@@ -198,7 +209,7 @@ func parseContents(b []byte) (*contents, error) {
 	in := cryptobyte.String(b)
 	var v uint8
 	var admission, tasks, all, counts cryptobyte.String
-	if !in.ReadUint8(&v) || v != walletVersion || !in.ReadUint16LengthPrefixed(&admission) || len(admission) > maxAdmission ||
+	if !in.ReadUint8(&v) || v < firstVersion || v > walletVersion || !in.ReadUint16LengthPrefixed(&admission) || len(admission) > maxAdmission ||
 		!in.ReadUint24LengthPrefixed(&tasks) || !in.ReadUint24LengthPrefixed(&all) ||
 		!in.ReadUint24LengthPrefixed(&counts) || !in.Empty() {
 		return nil, errContents
@@ -217,7 +228,7 @@ func parseContents(b []byte) (*contents, error) {
 		c.tasks[sha256.Sum256(t.Bytes)] = append([]byte(nil), signed...)
 	}
 	for !all.Empty() {
-		h, ok := readHeld(&all)
+		h, ok := readHeld(&all, v)
 		if !ok || len(c.held) > maxHeld {
 			return nil, errContents
 		}

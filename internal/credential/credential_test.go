@@ -64,7 +64,7 @@ func TestLostAnswersCostNothing(t *testing.T) {
 	wallet, err := w.wallet(disk, w.invite())
 	must(t, err)
 	must(t, wallet.Enrol(w.signed))
-	next, err := wallet.Fetch(t.Context(), w)
+	next, err := wallet.Fetch(t.Context(), Direct(w))
 	must(t, err)
 	w.clock.Forward(next)
 	answers := map[string][]string{} // by period
@@ -76,7 +76,7 @@ func TestLostAnswersCostNothing(t *testing.T) {
 		return b
 	}
 	for range 20 {
-		next, _ = wallet.Fetch(t.Context(), w) // what fails is tried again
+		next, _ = wallet.Fetch(t.Context(), Direct(w)) // what fails is tried again
 		if w.lose = false; len(answers) == 2 {
 			break
 		}
@@ -309,7 +309,7 @@ func TestLostKeysAreNotReplaced(t *testing.T) {
 		if _, err := w.issuer.Verifier(w.id, e); !errors.Is(err, ErrLost) {
 			t.Errorf("%s: verifying: %v", name, err)
 		}
-		if b, err := w.issuer.Announcement(w.id, s.Start); !errors.Is(err, ErrLost) {
+		if b, err := w.issuer.Statement(s.Purpose(), s.Start); !errors.Is(err, ErrLost) {
 			t.Errorf("%s: announced %d bytes, %v", name, len(b), err)
 		}
 	}
@@ -401,7 +401,7 @@ func TestIssuerCrashes(t *testing.T) {
 		wallets := []*Wallet{w.enrolled(code), w.enrolled(code)}
 		for range 30 {
 			for _, wallet := range wallets {
-				_, _ = wallet.Fetch(t.Context(), w) // what fails is tried again
+				_, _ = wallet.Fetch(t.Context(), Direct(w)) // what fails is tried again
 				if disk.Crashed() {
 					again()
 				}
@@ -456,7 +456,7 @@ func TestWalletCrashes(t *testing.T) {
 		crowds := 0
 		for range 40 {
 			if wallet.Enrol(w.signed) == nil {
-				if _, err := wallet.Fetch(t.Context(), w); err == nil && w.clock.Now().After(begin.Add(13*time.Hour)) {
+				if _, err := wallet.Fetch(t.Context(), Direct(w)); err == nil && w.clock.Now().After(begin.Add(13*time.Hour)) {
 					crowds++
 					tags, err := w.show(wallet, fmt.Sprint("crowd", crowds))
 					if err == nil {

@@ -12,7 +12,7 @@
 //
 //	wallet, err := credential.OpenWallet(credential.WalletOptions{ ... }) // client
 //	err = wallet.Enrol(t)                     // when the person agrees
-//	next, err := wallet.Fetch(ctx, transport) // again at next
+//	next, err := wallet.Fetch(ctx, route) // again at next
 //	shown, err := wallet.Allocate(t, epoch, crowd)
 //	presentations, err := shown.Present(party, binding)
 //

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,10 +32,26 @@ const (
 // errRejected is wrapped by errors that time alone does not correct.
 var errRejected = errors.New("the issuer refuses")
 
-// Fetch fetches the credentials that are due, through rt, and returns when it wants to
-// be called again; zero if there is nothing to wait for. When a credential is due does
+// A Route is how a wallet reaches an issuer of a task.
+type Route struct {
+	Keys     http.RoundTripper // to what the party announces
+	Issuance http.RoundTripper // to where it issues credentials
+	// Now returns the time by which to choose periods, to the minute, nil for the wallet's
+	// clock: a request for another period than all others ask for would reveal a clock that
+	// is off.
+	Now func(context.Context) (time.Time, error)
+}
+
+// Direct is the route to all issuers of tasks without a relay.
+func Direct(rt http.RoundTripper) func(*task.Task, task.Party) (Route, error) {
+	return func(*task.Task, task.Party) (Route, error) { return Route{Keys: rt, Issuance: rt}, nil }
+}
+
+// Fetch fetches the credentials that are due, and returns when it wants to be called
+// again; zero if there is nothing to wait for. The route is that to a party of a task, and
+// there is no other: a credential whose route fails waits. When a credential is due does
 // not depend on records. Failures are tried again later, and joined in the error.
-func (w *Wallet) Fetch(ctx context.Context, rt http.RoundTripper) (time.Time, error) {
+func (w *Wallet) Fetch(ctx context.Context, route func(*task.Task, task.Party) (Route, error)) (time.Time, error) {
 	w.fetch.Lock()
 	defer w.fetch.Unlock()
 	if nothing, err := w.empty(); err != nil || nothing {
@@ -45,17 +62,12 @@ func (w *Wallet) Fetch(ctx context.Context, rt http.RoundTripper) (time.Time, er
 	if err != nil {
 		return time.Time{}, fmt.Errorf("fetching credentials: %w", err)
 	}
-	client := &http.Client{
-		Transport:     rt,
-		Timeout:       time.Minute,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 	var failed error
 	for _, d := range due {
 		if ctx.Err() != nil {
 			break
 		}
-		err := w.fetchOne(ctx, client, d)
+		err := w.fetchOne(ctx, route, d)
 		if ctx.Err() != nil {
 			break // says nothing about the issuer
 		}
@@ -74,7 +86,27 @@ type dueFetch struct {
 	key   heldKey
 	slot  Slot
 	id    task.ID
+	task  *task.Task
 	party task.Party
+}
+
+// ready returns nil if the slot's period is the present one or the next by a clock.
+func (d *dueFetch) ready(now time.Time) error {
+	s := d.slot
+	if at := now.Unix(); at >= s.End || at < 2*s.Start-s.End {
+		return fmt.Errorf("it is %s by the relay's clock, and the period is from %s to %s", now.Format(time.RFC3339),
+			time.Unix(s.Start, 0).UTC().Format(time.RFC3339), time.Unix(s.End, 0).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// client returns an HTTP client that follows no redirect.
+func client(rt http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     rt,
+		Timeout:       time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // plan draws when the credentials of this period and the next are fetched, as far as
@@ -83,44 +115,85 @@ func (w *Wallet) plan(now time.Time) (due []dueFetch, next time.Time, err error)
 	err = w.change(func(c *contents) (bool, error) {
 		due, next = nil, time.Time{}
 		changed := c.prune(now.Unix())
+		ends, err := w.drop(c, now)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || ends
 		seen := map[heldKey]bool{}
-		for id, signed := range c.tasks {
-			t, _, err := w.o.Tasks(signed)
-			if err != nil {
-				return false, err
-			}
-			if t.Expires <= now.Unix() {
-				delete(c.tasks, id)
-				changed = true
-				continue
-			}
-			for _, n := range needs(t, now) {
+		for _, of := range c.relayedFirst(w.o.Tasks) {
+			for _, n := range needs(of.task, now) {
 				h, drawn, err := w.draw(c, n, now)
 				if err != nil {
 					return false, err
 				}
 				changed = changed || drawn
-				if h.credential != nil || seen[h.key()] {
+				// The version of the metric with that relay fetches it.
+				if h.credential != nil || h.relay != n.relay || seen[h.key()] {
 					continue
 				}
 				seen[h.key()] = true
 				if at := time.UnixMilli(h.next); at.After(now) {
 					next = earlier(next, at)
 				} else {
-					due = append(due, dueFetch{h.key(), h.slot, id, n.party})
+					due = append(due, dueFetch{h.key(), h.slot, of.id, of.task, n.party})
 				}
 			}
-			next = earlier(next, nextPeriod(t, now))
+			next = earlier(next, nextPeriod(of.task, now))
 		}
 		return changed, nil
 	})
 	return due, next, err
 }
 
+// drop forgets tasks that are over.
+func (w *Wallet) drop(c *contents, now time.Time) (bool, error) {
+	dropped := false
+	for id, signed := range c.tasks {
+		t, _, err := w.o.Tasks(signed)
+		if err != nil {
+			return false, err
+		}
+		if t.Expires <= now.Unix() {
+			delete(c.tasks, id)
+			dropped = true
+		}
+	}
+	return dropped, nil
+}
+
+// An opened is a task of the wallet.
+type opened struct {
+	id   task.ID
+	task *task.Task
+}
+
+// relayedFirst returns the tasks, those with a relay first, always in one order: if
+// versions of one metric differ in that, credentials are fetched through the relay.
+func (c *contents) relayedFirst(open func([]byte) (*task.Task, task.ID, error)) []opened {
+	var all []opened
+	for id, signed := range c.tasks {
+		if t, _, err := open(signed); err == nil { // they were opened before
+			all = append(all, opened{id, t})
+		}
+	}
+	slices.SortFunc(all, func(a, b opened) int {
+		if r := a.task.Relayed(); r != b.task.Relayed() {
+			if r {
+				return -1
+			}
+			return 1
+		}
+		return bytes.Compare(a.id[:], b.id[:])
+	})
+	return all
+}
+
 // A need is a credential that a client of a task is to have.
 type need struct {
 	party task.Party
 	slot  Slot
+	relay [32]byte
 	until int64
 	// The credential is fetched at a time in the window.
 	window time.Duration
@@ -143,7 +216,7 @@ func needs(t *task.Task, now time.Time) []need {
 				window = time.Unix(s.Start, 0).Sub(now)
 			}
 			_, end := t.CredentialPeriod(e)
-			all = append(all, need{p, s, t.Closes(end - 1).Unix(), window})
+			all = append(all, need{p, s, relayOf(t), t.Closes(end - 1).Unix(), window})
 		}
 	}
 	return all
@@ -166,8 +239,10 @@ func (w *Wallet) draw(c *contents, n need, now time.Time) (*held, bool, error) {
 	window := n.window
 	switch {
 	case h == nil:
-		h = &held{slot: n.slot, until: n.until}
+		h = &held{slot: n.slot, relay: n.relay, until: n.until}
 		c.held[h.key()] = h
+	case h.public == nil && h.relay == [32]byte{} && n.relay != [32]byte{}: // nothing was asked for yet
+		h.relay, h.late = n.relay, false
 	case h.credential != nil || h.late || now.Sub(time.UnixMilli(h.next)) < overdue:
 		return h, false, nil
 	default:
@@ -212,7 +287,7 @@ func (w *Wallet) outcome(key heldKey, failed error) (again time.Time, err error)
 		if err != nil {
 			return false, err
 		}
-		again = w.o.Clock.Now().Add(wait/2 + jitter)
+		again = w.o.Clock.Now().Add(max(wait/2, retryAfter(failed)) + jitter)
 		h.next = again.UnixMilli()
 		if h.failure = failed.Error(); len(h.failure) > maxFailure {
 			h.failure = h.failure[:maxFailure]
@@ -222,16 +297,38 @@ func (w *Wallet) outcome(key heldKey, failed error) (again time.Time, err error)
 	return again, err
 }
 
+// retryAfter returns for how long an answer asks to wait.
+func retryAfter(failed error) time.Duration {
+	var says interface{ RetryAfter() time.Duration }
+	if errors.As(failed, &says) {
+		return says.RetryAfter()
+	}
+	return 0
+}
+
 // fetchOne fetches one credential: the key, unless it is known, then the answer to a
 // request that is durable.
-func (w *Wallet) fetchOne(ctx context.Context, client *http.Client, d dueFetch) error {
+func (w *Wallet) fetchOne(ctx context.Context, route func(*task.Task, task.Party) (Route, error), d dueFetch) error {
 	h, err := w.entry(d.key)
 	if err != nil || h == nil || h.credential != nil {
 		return err
 	}
+	to, err := route(d.task, d.party)
+	if err != nil {
+		return err
+	}
+	if to.Now != nil {
+		now, err := to.Now(ctx)
+		if err != nil {
+			return err
+		}
+		if err := d.ready(now); err != nil {
+			return err
+		}
+	}
 	url := d.party.URL + "/tasks/" + d.id.String() + "/credentials/" + d.party.Role.String() + "/" + strconv.FormatInt(d.slot.Start, 10)
 	if h.request == nil {
-		if h, err = w.prepare(ctx, client, url, d); err != nil {
+		if h, err = w.prepare(ctx, client(to.Keys), url, d); err != nil {
 			return err
 		}
 	}
@@ -241,7 +338,7 @@ func (w *Wallet) fetchOne(ctx context.Context, client *http.Client, d dueFetch) 
 			return err
 		}
 	}
-	answer, err := exchange(ctx, client, http.MethodPost, url, a.encode(), AnswerType, arc.ResponseSize)
+	answer, err := exchange(ctx, client(to.Issuance), http.MethodPost, url, a.encode(), AnswerType, arc.ResponseSize)
 	if err != nil {
 		return err
 	}
@@ -307,11 +404,11 @@ func (w *Wallet) entry(key heldKey) (*held, error) {
 // prepare fetches the key, makes the request and stores it with its secrets, unless
 // another process has done so before.
 func (w *Wallet) prepare(ctx context.Context, client *http.Client, url string, d dueFetch) (*held, error) {
-	signed, err := exchange(ctx, client, http.MethodGet, url, nil, KeyType, maxSigned)
+	signed, err := exchange(ctx, client, http.MethodGet, url, nil, keyTypeOf(d.task), maxSigned)
 	if err != nil {
 		return nil, err
 	}
-	b, err := w.o.Open(d.slot, signed)
+	b, err := w.o.Open(d.task, d.slot, signed)
 	if err != nil {
 		return nil, err
 	}
@@ -334,6 +431,9 @@ func (w *Wallet) prepare(ctx context.Context, client *http.Client, url string, d
 		h := c.held[d.key]
 		if h == nil {
 			return false, errors.New("the wallet has changed")
+		}
+		if h.relay != relayOf(d.task) {
+			return false, errors.New("another version of the metric has a relay: it is asked for there")
 		}
 		ready = h
 		if h.request != nil {
@@ -366,11 +466,12 @@ func exchange(ctx context.Context, client *http.Client, method, url string, body
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		name, ours := problem.Read(resp, time.Time{}).Name()
+		p := problem.Read(resp, time.Time{})
+		name, ours := p.Name()
 		if ours && !problem.Temporary(resp.StatusCode) {
 			return nil, fmt.Errorf("%w: HTTP %d (%s)", errRejected, resp.StatusCode, name)
 		}
-		return nil, fmt.Errorf("HTTP %d", resp.StatusCode)
+		return nil, &waitError{resp.StatusCode, p.Retry}
 	}
 	if resp.Header.Get("Content-Type") != want {
 		return nil, errors.New("the answer has another type: a proxy may answer in its place")
@@ -381,3 +482,15 @@ func exchange(ctx context.Context, client *http.Client, method, url string, body
 	}
 	return b, err
 }
+
+// A waitError is an answer that says nothing final.
+type waitError struct {
+	status int
+	after  time.Duration
+}
+
+// Error names the status.
+func (e *waitError) Error() string { return fmt.Sprintf("HTTP %d", e.status) }
+
+// RetryAfter returns how long the answer asks to wait, 0 if it does not.
+func (e *waitError) RetryAfter() time.Duration { return e.after }

@@ -2,10 +2,13 @@ package credential
 
 import (
 	"bytes"
+	"errors"
+	"reflect"
 	"testing"
 	"time"
 
 	"github.com/shoal-project/shoal/crypto/arc"
+	"github.com/shoal-project/shoal/metric/task"
 )
 
 // FuzzApplication: what parses is what encodes to the same bytes.
@@ -84,4 +87,30 @@ func FuzzContents(f *testing.F) {
 			t.Errorf("it does not parse again: %v", err)
 		}
 	})
+}
+
+// TestWalletOfVersion1: what an earlier version has written is read; its credentials were
+// fetched without a relay.
+func TestWalletOfVersion1(t *testing.T) {
+	c := newContents()
+	h := &held{slot: Slot{Party: [32]byte{1}, Role: task.Shuffler, Metric: "words", Start: 86400, End: 2 * 86400}, until: 3, next: 4, gates: gateWork, credential: []byte("credential")}
+	c.held[h.key()] = h
+	b, err := c.encode()
+	must(t, err)
+	// version, admission, no tasks, length of what is held; then up to the relay.
+	from := 1 + 2 + 3 + 3
+	at := from + 32 + 1 + 32 + 1 + len("words") + 4*8 + 4 + 1 + 8 + 1
+	old := append(bytes.Clone(b[:at]), b[at+32:]...)
+	old[0], old[from-1] = 1, old[from-1]-32
+	got, err := parseContents(old)
+	must(t, err)
+	if again := got.held[h.key()]; len(got.held) != 1 || again == nil || !reflect.DeepEqual(again, h) {
+		t.Errorf("read %+v, want %+v", again, h)
+	}
+	for _, version := range []byte{0, walletVersion + 1} {
+		b[0] = version
+		if _, err := parseContents(b); !errors.Is(err, errContents) {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
 }

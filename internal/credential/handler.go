@@ -14,9 +14,10 @@ import (
 
 // Media types of what an issuer takes and serves.
 const (
-	KeyType     = "application/shoal-credential-key;v=1"
-	RequestType = "application/shoal-credential-request;v=1"
-	AnswerType  = "application/shoal-credential;v=1"
+	KeyType       = "application/shoal-credential-key;v=1"
+	WitnessedType = "application/shoal-witnessed-credential-key;v=1"
+	RequestType   = "application/shoal-credential-request;v=1"
+	AnswerType    = "application/shoal-credential;v=1"
 )
 
 // The problems that an issuer answers with. The names of their types are part of the
@@ -42,6 +43,10 @@ var (
 		Status: http.StatusConflict, Type: problem.Shoal("credentialUsed"),
 		Title: "The client has a credential of this period already, for another request.",
 	}
+	problemUnsigned = problem.Problem{
+		Status: http.StatusServiceUnavailable, Type: problem.Shoal("credentialUnsigned"),
+		Title: "The relay has not signed the key of this period yet. Try again later.", Retry: 10 * time.Minute,
+	}
 	problemLost = problem.Problem{
 		Status: http.StatusServiceUnavailable, Type: problem.Shoal("credentialLost"),
 		Title: "The server has lost the key of this period.", Retry: time.Hour,
@@ -57,29 +62,40 @@ var (
 //	GET  /tasks/{task}/credentials/{role}/{start}  the key of the period that starts then
 //	POST /tasks/{task}/credentials/{role}/{start}  a credential
 //
-// for the issuer's role. Start is in Unix seconds.
+// for the issuer's role. Start is in Unix seconds. The key of a task with a relay has the
+// relay's signature, too, and a type of its own.
 func (i *Issuer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	path := "/tasks/{task}/credentials/" + i.c.Role.String() + "/{start}"
-	mux.HandleFunc("GET "+path, i.serve(KeyType, func(_ http.ResponseWriter, _ *http.Request, id task.ID, start int64) ([]byte, error) {
-		return i.Announcement(id, start)
+	mux.HandleFunc("GET "+path, i.serve(func(_ http.ResponseWriter, _ *http.Request, of issued, start int64) (string, []byte, error) {
+		b, err := i.announcement(of, start)
+		return keyTypeOf(of.task), b, err
 	}))
-	mux.HandleFunc("POST "+path, i.serve(AnswerType, func(w http.ResponseWriter, r *http.Request, id task.ID, start int64) ([]byte, error) {
-		return i.post(w, r, i.tasks[id], start)
+	mux.HandleFunc("POST "+path, i.serve(func(w http.ResponseWriter, r *http.Request, of issued, start int64) (string, []byte, error) {
+		b, err := i.post(w, r, of, start)
+		return AnswerType, b, err
 	}))
 	return mux
 }
 
+// keyTypeOf returns the type of what is announced of a task's keys.
+func keyTypeOf(t *task.Task) string {
+	if t.Relayed() {
+		return WitnessedType
+	}
+	return KeyType
+}
+
 // serve returns a handler that answers with what f returns for the task and the period of
-// the path.
-func (i *Issuer) serve(mediaType string, f func(http.ResponseWriter, *http.Request, task.ID, int64) ([]byte, error)) http.HandlerFunc {
+// the path, and its type.
+func (i *Issuer) serve(f func(http.ResponseWriter, *http.Request, issued, int64) (string, []byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, start, ok := i.named(r)
 		if !ok {
 			problemTask.Write(w, 0)
 			return
 		}
-		b, err := f(w, r, id, start)
+		mediaType, b, err := f(w, r, i.tasks[id], start)
 		answer(w, mediaType, b, err)
 	}
 }
@@ -122,8 +138,10 @@ func answer(w http.ResponseWriter, mediaType string, b []byte, err error) {
 		w.Header().Set("Content-Type", mediaType)
 		w.Header().Set("Cache-Control", "no-store")
 		_, _ = w.Write(b) // the client has gone if this fails
-	case errors.Is(err, errPeriod):
+	case errors.Is(err, ErrPeriod):
 		problemPeriod.Write(w, 0)
+	case errors.Is(err, errUnsigned):
+		problemUnsigned.Write(w, 0)
 	case errors.Is(err, errMalformed), errors.Is(err, arc.ErrEncoding), errors.Is(err, arc.ErrProof):
 		problemMalformed.Write(w, 0)
 	case errors.Is(err, ErrRefused):

@@ -35,9 +35,13 @@ type IssuerConfig struct {
 	Tasks []*task.Task // those in which the party has the role; those without credentials are passed over
 	Gates []Gate       // all of them must admit a client
 	// Sign signs what is announced for a slot: the bytes that clients get.
-	Sign  func(s Slot, announcement []byte) ([]byte, error)
-	Clock clock.Clock
-	Rand  io.Reader // keys; default: crypto/rand
+	Sign func(s Slot, announcement []byte) ([]byte, error)
+	// Witnessed returns what Sign has returned for a slot with the signature of the task's
+	// relay, nil if that has not signed it yet: the bytes that clients of tasks with a relay
+	// get. It asks nobody. It must be given if there is such a task.
+	Witnessed func(t *task.Task, s Slot) []byte
+	Clock     clock.Clock
+	Rand      io.Reader // keys; default: crypto/rand
 }
 
 // An Issuer issues credentials of one party, and verifies them. It is safe for
@@ -45,6 +49,7 @@ type IssuerConfig struct {
 type Issuer struct {
 	c        IssuerConfig
 	tasks    map[task.ID]issued
+	policies map[string][]issued // tasks by the purpose of their slots
 	contexts *arc.Contexts
 	store    store
 
@@ -76,8 +81,11 @@ var (
 	ErrLost = errors.New("the key of this period is lost: restore its folder")
 	// errUsed means that another request of the same client was answered.
 	errUsed = errors.New("a credential was issued for another request")
-	// errPeriod means a period that is neither the present nor the next.
-	errPeriod = errors.New("neither the present period nor the next")
+	// ErrPeriod means a policy or a period that there is not: periods are the present one
+	// and the next.
+	ErrPeriod = errors.New("neither the present period nor the next")
+	// errUnsigned means that the relay of a task has not signed a key yet.
+	errUnsigned = errors.New("the relay has not signed the key of this period yet")
 )
 
 // NewIssuer returns the issuer of a party.
@@ -91,7 +99,7 @@ func NewIssuer(c IssuerConfig) (*Issuer, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	i := &Issuer{c: c, tasks: map[task.ID]issued{}, contexts: arc.NewContexts(maxContexts), open: map[Slot]*period{}}
+	i := &Issuer{c: c, tasks: map[task.ID]issued{}, policies: map[string][]issued{}, contexts: arc.NewContexts(maxContexts), open: map[Slot]*period{}}
 	for _, t := range c.Tasks {
 		id, err := t.ID()
 		if err != nil {
@@ -101,7 +109,13 @@ func NewIssuer(c IssuerConfig) (*Issuer, error) {
 		if at < 0 || len(t.Presentations(t.Parties()[at])) == 0 {
 			continue
 		}
-		i.tasks[id] = issued{t, t.Parties()[at]}
+		if t.Relayed() && c.Witnessed == nil {
+			return nil, fmt.Errorf("starting issuer: metric %q has a relay, and its signatures are not given", t.Metric)
+		}
+		of := issued{t, t.Parties()[at]}
+		i.tasks[id] = of
+		any, _ := SlotOf(t, of.party, 0)
+		i.policies[any.Purpose()] = append(i.policies[any.Purpose()], of)
 	}
 	if len(i.tasks) > 0 && len(c.Gates) == 0 {
 		return nil, errors.New("starting issuer: a task requires credentials, but there is no gate that says who gets one")
@@ -159,7 +173,7 @@ func (i *Issuer) slot(of issued, start int64) (Slot, error) {
 			return s, nil
 		}
 	}
-	return Slot{}, errPeriod
+	return Slot{}, ErrPeriod
 }
 
 // period returns the slot's key, which it makes if it never was there.
@@ -207,22 +221,69 @@ func (i *Issuer) enter(s Slot, key *arc.PrivateKey) (*period, error) {
 	return p, nil
 }
 
-// Announcement returns what the party announces for the period of t that starts at a
-// time, in Unix seconds, signed.
-func (i *Issuer) Announcement(id task.ID, start int64) ([]byte, error) {
-	of, ok := i.tasks[id]
-	if !ok {
-		return nil, errPeriod
-	}
+// announcement returns what clients get of the key of a period: the party's statement, and
+// of a task with a relay, only with the relay's signature.
+func (i *Issuer) announcement(of issued, start int64) ([]byte, error) {
 	s, err := i.slot(of, start)
 	if err != nil {
 		return nil, err
+	}
+	if of.task.Relayed() {
+		b := i.c.Witnessed(of.task, s)
+		if b == nil {
+			return nil, errUnsigned
+		}
+		return b, nil
 	}
 	p, err := i.period(of, s)
 	if err != nil {
 		return nil, err
 	}
 	return p.announced, nil
+}
+
+// Statement returns the party's statement of the key of a policy, by [Slot.Purpose] and the
+// start of a period, in Unix seconds: the same bytes at any time. It makes the key if it
+// never was there. It fails with [ErrPeriod] for what there is not.
+func (i *Issuer) Statement(purpose string, start int64) ([]byte, error) {
+	for _, of := range i.policies[purpose] {
+		s, err := i.slot(of, start)
+		if err != nil {
+			continue // of another version of the metric
+		}
+		p, err := i.period(of, s)
+		if err != nil {
+			return nil, err
+		}
+		return p.announced, nil
+	}
+	return nil, ErrPeriod
+}
+
+// A Relayed is a slot of a task with a relay.
+type Relayed struct {
+	Task *task.Task
+	Slot Slot
+}
+
+// Relayed returns the slots of this period and the next whose keys relays are to sign.
+func (i *Issuer) Relayed() []Relayed {
+	var all []Relayed
+	now := i.c.Clock.Now()
+	for _, of := range i.tasks {
+		if !of.task.Relayed() {
+			continue
+		}
+		e := of.task.EpochAt(now)
+		_, next := of.task.CredentialPeriod(e)
+		for _, e := range []task.Epoch{e, next} {
+			any, _ := SlotOf(of.task, of.party, e)
+			if s, err := i.slot(of, any.Start); err == nil {
+				all = append(all, Relayed{of.task, s})
+			}
+		}
+	}
+	return all
 }
 
 // issue answers an application. The answer to an equal one is equal.

@@ -26,9 +26,9 @@ type WalletOptions struct {
 	secret
 	Dir string
 	Key []byte // 32 bytes: seals the wallet at rest
-	// Open checks the signatures of what an issuer has announced for a slot, and
-	// returns the announcement.
-	Open func(s Slot, signed []byte) ([]byte, error)
+	// Open checks the signatures of what an issuer has announced for a slot of a task, that
+	// of the task's relay included, and returns the announcement.
+	Open func(t *task.Task, s Slot, signed []byte) ([]byte, error)
 	// Tasks opens the signed tasks that the wallet keeps.
 	Tasks func(signed []byte) (*task.Task, task.ID, error)
 	// Admission is what the issuers' gates ask for: an invitation code, or what an
@@ -244,7 +244,7 @@ func (w *Wallet) Allocate(t *task.Task, e task.Epoch, crowd, quorum []byte) (*Sh
 			if p.Role == task.Analyzer {
 				tag = quorum
 			}
-			of, err := c.showing(s, p, ContextsOf(t, p, e, tag), t.Closes(e).Unix())
+			of, err := c.showing(t, s, p, ContextsOf(t, p, e, tag), t.Closes(e).Unix())
 			if err != nil {
 				return false, fmt.Errorf("%v %s: %w", p.Role, p.URL, err)
 			}

@@ -125,7 +125,7 @@ func (w *world) openTask(signed []byte) (*task.Task, task.ID, error) {
 func (w *world) wallet(disk durable.FS, admission []byte) (*Wallet, error) {
 	return OpenWallet(WalletOptions{
 		Dir: "wallet", FS: disk, Key: make([]byte, 32), Admission: admission, Clock: w.clock, Tasks: w.openTask,
-		Open: func(_ Slot, b []byte) ([]byte, error) { return b, nil },
+		Open: func(_ *task.Task, _ Slot, b []byte) ([]byte, error) { return b, nil },
 	})
 }
 
@@ -142,7 +142,7 @@ func (w *world) enrolled(admission []byte) *Wallet {
 func (w *world) fetch(wallet *Wallet, until time.Time) (failed error) {
 	w.t.Helper()
 	for range 200 {
-		next, err := wallet.Fetch(w.t.Context(), w)
+		next, err := wallet.Fetch(w.t.Context(), Direct(w))
 		failed = errors.Join(failed, err)
 		if next.IsZero() || next.After(until) {
 			w.clock.Forward(until)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/ohttp"
 	"github.com/shoal-project/shoal/ohttp/witness"
@@ -34,7 +35,7 @@ const (
 // give and clients know from the task.
 const (
 	MinSpan = time.Second
-	MaxSpan = 366 * 24 * time.Hour
+	MaxSpan = task.MaxRelayedPeriod * time.Second
 )
 
 // Spans returns what statements are witnessed for whose periods follow from a task.
@@ -60,6 +61,14 @@ func EvaluationSlot(t *task.Task, id task.ID, e task.Epoch) Slot {
 	}
 	copy(s.Party[:], t.Protection.Randomness.Identity)
 	return s
+}
+
+// CredentialSlot returns the slot of a key of credentials, of a task that requires them.
+func CredentialSlot(t *task.Task, s credential.Slot) Slot {
+	return Slot{
+		Slot:   witness.Slot{Party: s.Party, Purpose: s.Purpose(), Start: s.Start},
+		Length: time.Duration(s.End-s.Start) * time.Second, Relay: t.Protection.Relay,
+	}
 }
 
 // Statement returns the slot's statement, to be signed by its party.

@@ -18,8 +18,9 @@ import (
 func newHardened(t *testing.T, edit func(*task.Task)) *requiring {
 	t.Helper()
 	w := newRequiring(t, nil)
-	o := w.found(task.Randomness)
+	o := w.found(task.Randomness, "randomness")
 	w.orgs[task.Randomness] = o
+	w.all = append(w.all, o)
 	id, err := task.ParsePublic(o.identity)
 	must(t, err)
 	w.sign(func(tk *task.Task) {
@@ -41,18 +42,8 @@ func (w *requiring) sign(edit func(*task.Task)) {
 	w.t.Helper()
 	edit(w.task)
 	w.bundle = sdktest.Bundle(w.t, w.owner, w.task)
-	for _, o := range w.orgs {
+	for _, o := range w.all {
 		must(w.t, os.WriteFile(filepath.Join(o.dir, "tasks.bundle"), w.bundle, 0o600))
-	}
-}
-
-// startAll starts all servers, each with the owner's invitations for a gate.
-func (w *requiring) startAll() {
-	w.t.Helper()
-	for _, role := range []task.Role{task.Randomness, task.Analyzer, task.Shuffler} {
-		if w.orgs[role] != nil {
-			must(w.t, w.start(role, w.invited))
-		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/relay"
@@ -86,6 +87,8 @@ type member struct {
 	handler  *switched // of the server
 	whole    http.Handler
 	gateway  *ohttp.Gateway
+	issuing  *ohttp.Gateway // of credentials
+	issuer   *credential.Issuer
 	key      *ohttp.PrivateKey
 
 	mu     sync.Mutex
@@ -113,8 +116,9 @@ type relayed struct {
 	task    *task.Task
 	sockets *sockets
 	client  *shoal.Client
-	stated  func(m *member, keys []byte) []byte // nil: what the party has
-	answer  func(w http.ResponseWriter) bool    // of the first party; nil: its own
+	stated  func(m *member, keys []byte) []byte        // nil: what the party has
+	slots   func(s witness.Slot, signed []byte) []byte // the same of keys of credentials
+	answer  func(w http.ResponseWriter) bool           // of the first party; nil: its own
 }
 
 func identityKey(t testing.TB) task.IdentityKey {
@@ -127,6 +131,12 @@ func identityKey(t testing.TB) task.IdentityKey {
 }
 
 func newRelayed(t *testing.T, method task.Method) *relayed {
+	t.Helper()
+	return newRelayedWith(t, method, nil)
+}
+
+// newRelayedWith lets edit change the task before the client is opened.
+func newRelayedWith(t *testing.T, method task.Method, edit func(w *relayed)) *relayed {
 	t.Helper()
 	w := &relayed{
 		t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), owner: identityKey(t), relayID: identityKey(t), front: &switched{}, sockets: &sockets{},
@@ -155,6 +165,9 @@ func newRelayed(t *testing.T, method task.Method) *relayed {
 	t.Cleanup(func() { w.whole.Close() })
 	w.front.set(w.whole)
 	w.task = w.newTask(method)
+	if edit != nil {
+		edit(w)
+	}
 	w.client = sdktest.Open(t, shoal.Options{
 		Bundle: sdktest.Bundle(t, w.owner, w.task), Owner: task.FormatPublic(w.owner.Public()), Metrics: []string{"m"},
 		Mode: shoal.On, NoSender: true, Clock: w.clock, Transport: &http.Transport{DialContext: w.sockets.dial, DisableKeepAlives: true},
@@ -194,11 +207,15 @@ func (w *relayed) newMember(role task.Role) *member {
 		w.t.Fatal(err)
 	}
 	host := strings.TrimPrefix(m.server.URL, "http://")
-	m.gateway, err = ohttp.NewGateway(ohttp.GatewayConfig{
+	config := ohttp.GatewayConfig{
 		Handler: w.inner(m), Authorities: []string{host}, Keys: []*ohttp.PrivateKey{m.key}, Sizes: relay.Sizes(),
 		Idempotent: func(*http.Request) bool { return true },
-	})
-	if err != nil {
+	}
+	if m.gateway, err = ohttp.NewGateway(config); err != nil {
+		w.t.Fatal(err)
+	}
+	config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { m.issuer.Handler().ServeHTTP(rw, r) })
+	if m.issuing, err = ohttp.NewGateway(config); err != nil {
 		w.t.Fatal(err)
 	}
 	own := w.keysOf(role, m.identity)
@@ -214,12 +231,13 @@ func (w *relayed) newMember(role task.Role) *member {
 	announcer, err := relay.NewAnnouncer(relay.AnnouncerConfig{Identity: m.identity, Clock: w.clock, Purposes: map[string]relay.Keys{
 		relay.Gateway: stated(func(time.Time, time.Time) ([]byte, error) { return m.gateway.KeyConfigs() }),
 		role.String(): stated(own),
-	}})
+	}, Slots: func(_ context.Context, s witness.Slot) ([]byte, error) { return w.stateSlot(m, s) }})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle(relay.GatewayPath, m.gateway)
+	mux.Handle(relay.IssuancePath, m.issuing)
 	for _, pattern := range relay.AnnouncerPatterns() {
 		mux.Handle(pattern, announcer)
 	}
@@ -239,6 +257,10 @@ func (w *relayed) inner(m *member) http.Handler {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			w.t.Error(err)
+		}
+		if m.issuer != nil && strings.Contains(r.URL.Path, "/credentials/") {
+			m.issuer.Handler().ServeHTTP(rw, r)
+			return
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/shoal-project/shoal/internal/credential"
+	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/ohttp/witness"
 )
@@ -86,32 +88,65 @@ func (s *Server) gateList() ([]credential.Gate, error) {
 	return all, nil
 }
 
-// credentialRoutes are the resources of the issuer of a role.
-func credentialRoutes(r task.Role) []publicRoute {
-	path := "/tasks/{task}/credentials/" + r.String() + "/{start}"
-	return []publicRoute{
-		{name: "credential_keys", pattern: "GET " + path, admit: forKeys, limit: shortExchange},
-		{name: "credentials", pattern: "POST " + path, admit: forKeys, limit: shortExchange, stores: true},
-	}
-}
-
 // newIssuer returns the issuer of a role, nil if no task of it requires credentials. What
 // it keeps is in the role's folder, which no backup has.
 func (s *Server) newIssuer(role task.Role, dir string, tasks []*task.Task) (*credential.Issuer, error) {
 	asks := func(t *task.Task) bool {
 		return slices.ContainsFunc(t.Parties(), func(p task.Party) bool { return p.Role == role && len(t.Presentations(p)) > 0 })
 	}
+	name := "credentials of the " + role.String()
 	if !slices.ContainsFunc(tasks, asks) {
+		s.states(name, nil)
 		return nil, nil
 	}
 	gates, err := s.gateList()
 	if err != nil {
 		return nil, err
 	}
-	return credential.NewIssuer(credential.IssuerConfig{
+	issuer, err := credential.NewIssuer(credential.IssuerConfig{
 		FS: s.o.FS, Dir: filepath.Join(dir, "credentials"), Role: role, Party: s.identity.Public(), Tasks: tasks,
-		Gates: gates, Sign: s.announceCredential, Clock: s.o.Clock, Rand: s.o.Rand,
+		Gates: gates, Sign: s.announceCredential, Witnessed: s.witnessedCredential, Clock: s.o.Clock, Rand: s.o.Rand,
 	})
+	if err == nil {
+		s.states(name, issuerSlots{issuer})
+	}
+	return issuer, err
+}
+
+// credentialRoutes are the resources of the issuer of a role. Keys come through a relay like
+// all that clients fetch, requests by the target that relays bound.
+func credentialRoutes(role task.Role) []publicRoute {
+	path := "/tasks/{task}/credentials/" + role.String() + "/{start}"
+	return []publicRoute{
+		{name: "credential_keys", pattern: "GET " + path, admit: forKeys, limit: shortExchange, clients: true, relayed: true},
+		{name: "credentials", pattern: "POST " + path, admit: forKeys, limit: shortExchange, stores: true, issues: true, relayed: true},
+	}
+}
+
+// witnessedCredential returns the key of a slot with the signature of the task's relay.
+func (s *Server) witnessedCredential(t *task.Task, slot credential.Slot) []byte {
+	return s.witnessed.Get(relay.CredentialSlot(t, slot))
+}
+
+// issuerSlots implements [slotStater].
+type issuerSlots struct{ issuer *credential.Issuer }
+
+// StateSlot implements [slotStater].
+func (i issuerSlots) StateSlot(_ context.Context, s witness.Slot) ([]byte, error) {
+	b, err := i.issuer.Statement(s.Purpose, s.Start)
+	if errors.Is(err, credential.ErrPeriod) {
+		return nil, witness.ErrUnknown
+	}
+	return b, err
+}
+
+// RelayedSlots implements [slotStater].
+func (i issuerSlots) RelayedSlots() []relay.Slot {
+	var all []relay.Slot
+	for _, r := range i.issuer.Relayed() {
+		all = append(all, relay.CredentialSlot(r.Task, r.Slot))
+	}
+	return all
 }
 
 // announceCredential signs the key of a slot as a key statement, which a witness can

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/metric/task"
 	"github.com/shoal-project/shoal/ohttp"
+	"github.com/shoal-project/shoal/ohttp/witness"
 )
 
 // A gatewayHost takes what clients send through relays, and announces to the relays the
@@ -73,7 +76,8 @@ func (s *Server) openGateway(_ context.Context) (role, error) {
 	config := ohttp.GatewayConfig{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.clients.ServeHTTP(w, r) }),
 		Keys:    g.accepted(), Sizes: relay.Sizes(), Rand: s.o.Rand,
-		// Reports count once, however often they come: nothing needs to be remembered.
+		// Reports count once, however often they come, and equal requests for credentials
+		// get equal answers: nothing needs to be remembered.
 		Idempotent: func(*http.Request) bool { return true },
 	}
 	u, err := url.Parse(s.config.URL)
@@ -85,7 +89,6 @@ func (s *Server) openGateway(_ context.Context) (role, error) {
 		return nil, err
 	}
 	config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.issuers.ServeHTTP(w, r) })
-	config.Idempotent = nil
 	if g.issuing, err = ohttp.NewGateway(config); err != nil {
 		return nil, err
 	}
@@ -96,7 +99,9 @@ func (s *Server) openGateway(_ context.Context) (role, error) {
 			purposes[purpose] = keys
 		}
 	}
-	g.announcer, err = relay.NewAnnouncer(relay.AnnouncerConfig{Identity: s.identity, Clock: s.o.Clock, Purposes: purposes})
+	g.announcer, err = relay.NewAnnouncer(relay.AnnouncerConfig{
+		Identity: s.identity, Clock: s.o.Clock, Purposes: purposes, Slots: s.stateSlot,
+	})
 	return g, err
 }
 
@@ -191,10 +196,14 @@ func (g *gatewayHost) state(start, end time.Time) ([]byte, error) {
 // Name implements [role].
 func (g *gatewayHost) Name() task.Role { return task.Gateway }
 
-// Run implements [role]: there is nothing to do but what Sync does.
-func (g *gatewayHost) Run(ctx context.Context, _ func(error)) error {
-	<-ctx.Done()
-	return ctx.Err()
+// witnessEvery is how often a party looks for keys that a relay has not signed yet.
+const witnessEvery = 10 * time.Second
+
+// Run implements [role]: it has relays sign keys.
+func (g *gatewayHost) Run(ctx context.Context, failed func(error)) error {
+	c := g.server.o.Clock
+	due := func(error) time.Time { return c.Now().Add(witnessEvery) }
+	return clock.Loop(ctx, c, nil, g.server.haveWitnessed, due, failed)
 }
 
 // Sync implements [syncer].
@@ -215,7 +224,9 @@ func (g *gatewayHost) take() error {
 }
 
 // Tick implements [ticker].
-func (g *gatewayHost) Tick(ctx context.Context) error { return g.Sync(ctx) }
+func (g *gatewayHost) Tick(ctx context.Context) error {
+	return errors.Join(g.Sync(ctx), g.server.haveWitnessed(ctx))
+}
 
 // Keys implements [keyHolder].
 func (g *gatewayHost) Keys(now time.Time) []keyView {
@@ -240,7 +251,7 @@ func (g *gatewayHost) Health(context.Context) Health {
 	g.keysMu.Lock()
 	defer g.keysMu.Unlock()
 	h.figure(keyFigure, g.ring.ring.Left(g.server.o.Clock.Now()).Seconds())
-	h.figure("remembered_bytes", float64(g.issuing.Remembered()))
+	h.figure("keys_unsigned", float64(g.server.witnessed.Missing()))
 	return h
 }
 
@@ -325,6 +336,53 @@ func (s *Server) noteRelayed() {
 		}
 	}
 	s.relayed.Store(&names)
+}
+
+// A slotStater has keys whose periods follow from tasks.
+type slotStater interface {
+	// StateSlot returns the signed statement of a slot, the same bytes whenever it is
+	// called. It fails with [witness.ErrUnknown] for slots that it does not have.
+	StateSlot(ctx context.Context, s witness.Slot) ([]byte, error)
+	// RelayedSlots are the slots whose statements relays are to sign now: clients get them
+	// from [relay.Witnessed.Get].
+	RelayedSlots() []relay.Slot
+}
+
+// states makes the gateway announce the keys of st to relays, in place of those that had
+// the name before; of nil, none.
+func (s *Server) states(name string, st slotStater) {
+	s.statersMu.Lock()
+	defer s.statersMu.Unlock()
+	delete(s.staters, name)
+	if st != nil {
+		s.staters[name] = st
+	}
+}
+
+// allStaters returns all that have keys whose periods follow from tasks.
+func (s *Server) allStaters() []slotStater {
+	s.statersMu.Lock()
+	defer s.statersMu.Unlock()
+	return slices.Collect(maps.Values(s.staters))
+}
+
+// stateSlot returns the organisation's signed statement of a slot.
+func (s *Server) stateSlot(ctx context.Context, slot witness.Slot) ([]byte, error) {
+	for _, st := range s.allStaters() {
+		if b, err := st.StateSlot(ctx, slot); !errors.Is(err, witness.ErrUnknown) {
+			return b, err
+		}
+	}
+	return nil, witness.ErrUnknown
+}
+
+// haveWitnessed has relays sign the keys of present and next periods.
+func (s *Server) haveWitnessed(ctx context.Context) error {
+	var wanted []relay.Slot
+	for _, st := range s.allStaters() {
+		wanted = append(wanted, st.RelayedSlots()...)
+	}
+	return s.witnessed.Sync(ctx, wanted)
 }
 
 // KeyStatements implements [keyStater].

@@ -64,7 +64,7 @@ var roleGauges = [...]struct {
 	{"node_lease_seconds", "Seconds until the lease on this server's name lapses; below 0 it takes no reports.", false},
 	{"node_wait_seconds", "Seconds since which a collection waits for a server whose lease has lapsed; the longest.", false},
 	{"keys_refused", "Keys that a relay refuses because a party announced several for one period.", false},
-	{"remembered_bytes", "Bytes of answers that a gateway remembers; with too many it refuses.", false},
+	{"keys_unsigned", "Keys of credentials and evaluations that a relay has not signed: clients wait for them.", false},
 	{"credential_periods_lost", "Periods of credentials whose keys or lists are lost or damaged.", false},
 	{"evaluation_keys", "Keys of present epochs by which a randomness party evaluates.", false},
 	{"evaluation_keys_lost", "Evaluation keys of present epochs that are lost or damaged.", false},

@@ -26,6 +26,7 @@ import (
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/keyring"
 	"github.com/shoal-project/shoal/internal/loss"
+	"github.com/shoal-project/shoal/internal/relay"
 	"github.com/shoal-project/shoal/internal/release"
 	"github.com/shoal-project/shoal/internal/server/pairing"
 	"github.com/shoal-project/shoal/metric/task"
@@ -127,6 +128,10 @@ type Server struct {
 	relayed  atomic.Pointer[map[string]bool] // tasks with a relay, by their names in paths
 	dapTasks sync.Map                        // from task.ID to dap.TaskID: computing it takes a moment
 
+	witnessed *relay.Witnessed // own statements with the signatures of relays
+	statersMu sync.Mutex       // guards staters
+	staters   map[string]slotStater
+
 	adding sync.Mutex // one bundle is added at a time
 
 	mu       sync.Mutex // guards registry
@@ -155,8 +160,9 @@ func New(ctx context.Context, c Config, o Options) (*Server, error) {
 	}
 	s := &Server{
 		config: c, o: o.withDefaults(), metrics: newMetrics(), noted: map[string]time.Time{}, counted: map[lossPlace]int64{},
-		gates: newGates(c.Intake), network: c.network, pace: pace{bodyPause, bodyTime},
+		gates: newGates(c.Intake), network: c.network, pace: pace{bodyPause, bodyTime}, staters: map[string]slotStater{},
 	}
+	s.witnessed = relay.NewWitnessed(s.o.Client, s.o.Clock)
 	s.metrics.answered = s.answered
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())

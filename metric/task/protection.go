@@ -47,6 +47,10 @@ const (
 // MaxCredentialEpochs bounds [Protection].CredentialEpochs.
 const MaxCredentialEpochs = 1 << 16
 
+// MaxRelayedPeriod bounds the seconds of a period of credentials of a task with a relay:
+// relays sign no keys of longer ones.
+const MaxRelayedPeriod = 366 * 86400
+
 const (
 	maxEvaluations   = 1 << 10
 	maxPresentations = 1 << 16 // of one credential in an epoch
@@ -89,8 +93,6 @@ func (t *Task) Implemented() error {
 	switch {
 	case p.CredentialEpochs != 0 && t.Method == Aggregate:
 		missing = "credentials for sums"
-	case p.CredentialEpochs != 0 && t.Relayed():
-		missing = "credentials through a relay"
 	default:
 		return nil
 	}
@@ -163,6 +165,8 @@ func (t *Task) validateProtection() error {
 	switch {
 	case p.CredentialEpochs > MaxCredentialEpochs:
 		return fmt.Errorf("credentials: a period of %d epochs, want at most %d", p.CredentialEpochs, MaxCredentialEpochs)
+	case t.Relayed() && uint64(p.CredentialEpochs)*uint64(t.EpochSeconds) > MaxRelayedPeriod:
+		return fmt.Errorf("credentials: a period of %d epochs of %d seconds, want at most %d days with a relay", p.CredentialEpochs, t.EpochSeconds, MaxRelayedPeriod/86400)
 	case p.CredentialEpochs > 0 && t.PerEpoch > maxPresentations:
 		return fmt.Errorf("credentials: %d reports a client and epoch, want at most %d", t.PerEpoch, maxPresentations)
 	case p.CredentialEpochs%salt != 0:
