@@ -33,6 +33,8 @@ type discoverReplayCmd struct {
 	Outbox string `type:"path" placeholder:"DIR" help:"With --no-dry-run: the outbox, which \"shoal outbox\" shows and \"shoal agent\" empties."`
 	Tasks  string `type:"path" placeholder:"FILE" help:"With --no-dry-run: the signed tasks, of which those that are named as messages are answered."`
 	Owner  string `placeholder:"ed25519:..." help:"With --no-dry-run: whose tasks they must be."`
+
+	Admission string `placeholder:"CODE" help:"With --no-dry-run: what is shown for credentials, such as an invitation code; the outbox keeps it."`
 }
 
 // Help is printed by "shoal discover replay --help".
@@ -41,8 +43,9 @@ func (*discoverReplayCmd) Help() string {
 Pages are fetched for real, from this machine, as the engine does: without cookies,
 following no redirect, from public addresses only. The operators of the sites see that.
 
-Until a relay and a quorum stand between, messages go only to parties on this
-machine, such as those of "shoal demo --data DIR".
+Messages are answers to the tasks that are named as they are: page, query. Such a task
+must have a relay, credentials and a hardened quorum, unless all of its parties are on
+this machine. "shoal agent --dir DIR" sends what waits in the outbox.
 
 Examples:
   shoal discover replay events.jsonl

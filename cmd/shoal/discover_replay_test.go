@@ -156,7 +156,7 @@ func TestReplayQueues(t *testing.T) {
 		}
 	}
 	file, owner := tasks(t, dir, "https://shuffler.example.org")
-	if _, err := replay(discoverReplayCmd{Outbox: box, Tasks: file, Owner: owner}); fail(&bytes.Buffer{}, err) != 2 || !strings.Contains(err.Error(), "until a relay and a quorum stand between") {
+	if _, err := replay(discoverReplayCmd{Outbox: box, Tasks: file, Owner: owner}); fail(&bytes.Buffer{}, err) != 2 || !strings.Contains(err.Error(), "without a relay, credentials, a hardened quorum") {
 		t.Errorf("a shuffler elsewhere: %v", err)
 	}
 	file, owner = tasks(t, dir, "http://127.0.0.1:18471")

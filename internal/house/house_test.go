@@ -39,7 +39,7 @@ var floors = map[string]int{
 	"internal/dap": 8, "internal/esa": 8, "internal/discovery": 8, "ohttp": 8,
 	"internal/store": 9, "internal/relay": 9, "internal/hardened": 9,
 	"internal/server": 10, ".": 10,
-	"shoaltest": 11, "internal/sdktest": 11, "internal/linkability": 11, "internal/console": 11, "bench": 11, "web": 11,
+	"shoaltest": 11, "internal/sdktest": 11, "internal/linkability": 11, "internal/reports": 11, "internal/console": 11, "bench": 11, "web": 11,
 	"cmd": 12, "examples": 12, "internal/house": 12,
 }
 

@@ -99,6 +99,22 @@ func (t *Task) Implemented() error {
 	return fmt.Errorf("it asks for %s, which this version does not give; a newer program is needed", missing)
 }
 
+// Missing returns what the task lacks of what hides a value and its sender from every
+// single party: a relay, credentials, and a hardened quorum.
+func (t *Task) Missing() []string {
+	var all []string
+	if !t.Relayed() {
+		all = append(all, "a relay")
+	}
+	if t.Protection.CredentialEpochs == 0 {
+		all = append(all, "credentials")
+	}
+	if !t.Hardened() {
+		all = append(all, "a hardened quorum")
+	}
+	return all
+}
+
 // A PresentationKind is what a presentation of a credential is counted by.
 type PresentationKind uint8
 

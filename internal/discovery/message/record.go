@@ -3,9 +3,11 @@ package message
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 )
 
 // A Record is a message that passed the sanitizer: everything that leaves, and
@@ -32,6 +34,43 @@ func (r Record) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("writing a record: %w", err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// ParseRecord reads what [Record.JSON] writes of a message of [Schemas], strictly: what
+// an embedder passes on. Numbers of Fields are int64. Errors quote nothing of the record.
+func ParseRecord(line []byte) (Record, error) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	d.UseNumber()
+	type plain Record
+	var r plain
+	if err := d.Decode(&r); err != nil {
+		return Record{}, errors.New("reading a record: not the JSON of a record")
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Record{}, errors.New("reading a record: more behind it")
+	}
+	all := Schemas()
+	i := slices.IndexFunc(all, func(s Schema) bool { return s.Name == r.Name })
+	if i < 0 {
+		return Record{}, errors.New("reading a record: no message of its name")
+	}
+	if r.Version != all[i].Version {
+		return Record{}, fmt.Errorf("reading a record: version %d of %s, want %d", r.Version, r.Name, all[i].Version)
+	}
+	for name, v := range r.Fields {
+		if n, ok := v.(json.Number); ok {
+			whole, err := n.Int64()
+			if err != nil {
+				return Record{}, fmt.Errorf("reading a record: a number of %s is not a whole one", r.Name)
+			}
+			r.Fields[name] = whole
+		}
+	}
+	if err := conforms(&all[i], r.Fields); err != nil {
+		return Record{}, fmt.Errorf("reading a record: %s: %w", r.Name, err)
+	}
+	return Record(r), nil
 }
 
 // String returns the name.
