@@ -90,15 +90,8 @@ func (m *Metric) blinds(t *task.Task) bool {
 // compile returns the metric's task, unsigned.
 func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party, b beside) (*task.Task, error) {
 	t := m.task
-	t.Owner, t.Hops, t.Protection.Relay = owner, hops, b.relay
-	hardened := m.hardens(b)
-	if hardened {
-		t.Protection.Randomness, t.Protection.Evaluations = b.randomness, m.evaluations()
-	}
-	if hardened || m.credential == credentialRequired {
-		t.Protection.CredentialEpochs = credentialPeriod(&t)
-	}
-	t.Protection.Blinded = m.blinds(&t)
+	t.Owner, t.Hops = owner, hops
+	m.protect(&t, b)
 	if err := t.Implemented(); err != nil {
 		return nil, err
 	}
@@ -117,4 +110,17 @@ func (m *Metric) compile(owner ed25519.PublicKey, hops []task.Party, b beside) (
 		return nil, err
 	}
 	return &t, nil
+}
+
+// protect sets what stands between the parties of the metric's task and its clients.
+func (m *Metric) protect(t *task.Task, b beside) {
+	t.Protection.Relay = b.relay
+	hardened := m.hardens(b)
+	if hardened {
+		t.Protection.Randomness, t.Protection.Evaluations = b.randomness, m.evaluations()
+	}
+	if hardened || m.credential == credentialRequired {
+		t.Protection.CredentialEpochs = credentialPeriod(t)
+	}
+	t.Protection.Blinded = m.blinds(t)
 }

@@ -28,7 +28,7 @@ func (f *File) check(r *reader, hops []task.Party, b beside, now time.Time) {
 	defer func() { r.metric = "" }()
 	for _, m := range f.Metrics {
 		r.metric = m.Name
-		m.checkDiscovery(r, f.simulated || f.rehearsal)
+		m.checkDiscovery(r, b, f.simulated || f.rehearsal)
 		m.checkRehearsal(r, f.rehearsal)
 		if m.aggregate {
 			m.checkAggregate(r, b, now)

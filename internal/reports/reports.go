@@ -28,7 +28,7 @@ type Sender struct {
 var ErrUnasked = errors.New("no task asks for messages of the discovery engine")
 
 // Open opens the client that answers the tasks of a bundle that are named as messages;
-// Metrics of o must be empty. It fails if there is none, and if one of them does not
+// Metrics of o must be empty. It fails without such a task, and if one of them does not
 // hide what it asks for.
 func Open(ctx context.Context, o shoal.Options) (*Sender, error) {
 	if len(o.Metrics) > 0 {
