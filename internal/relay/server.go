@@ -109,9 +109,13 @@ func NewServer(c ServerConfig) (*Server, error) {
 	return s, nil
 }
 
+// GatewayPattern is the resource of a server to which clients post, as a pattern of
+// [http.ServeMux].
+const GatewayPattern = gatewaysPath + "{gateway}"
+
 // ServerPatterns are the resources of a relay, as patterns of [http.ServeMux].
 func ServerPatterns() []string {
-	return []string{gatewaysPath + "{gateway}", keysPath + "/{party}/{purpose}/{start}", minutesPath + "{party}"}
+	return []string{GatewayPattern, keysPath + "/{party}/{purpose}/{start}", minutesPath + "{party}"}
 }
 
 var problemParty = problem.Problem{Status: http.StatusNotFound, Type: problem.Shoal("unknownGateway"), Title: "The relay does not serve this party."}

@@ -2,6 +2,9 @@ package server
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -97,5 +100,26 @@ func TestPagesUpload(t *testing.T) {
 	}
 	if got := asPage(t, "GET", w.a.url()+"/tasks/x/collection_jobs/y", "", nil).Header.Get("Access-Control-Allow-Origin"); got != "" {
 		t.Errorf("collections are opened to pages: %q", got)
+	}
+}
+
+// TestPagesReachRelays: a page of any origin may fetch what a relay serves and send
+// through it.
+func TestPagesReachRelays(t *testing.T) {
+	w := newWorld(t)
+	r := w.relayed()
+	r.start()
+	w.b.start()
+	w.a.start()
+	party := hex.EncodeToString(w.a.public())
+	mustAllowReports(t, asPage(t, "OPTIONS", r.url()+"/gateways/"+party, "", nil))
+	mustBeReadable(t, asPage(t, "POST", r.url()+"/gateways/"+party, "message/ohttp-req", []byte("x")), http.StatusRequestEntityTooLarge) // of no agreed length
+	mustBeReadable(t, asPage(t, "POST", r.url()+"/gateways/x", "message/ohttp-req", []byte("x")), http.StatusNotFound)
+	mustBeReadable(t, asPage(t, "GET", r.url()+"/minute/"+party, "", nil), http.StatusOK)
+	day := w.clock.Now().Unix() / 86400 * 86400
+	keys := fmt.Sprintf("/keys/%s/gateway/%d", base64.RawURLEncoding.EncodeToString(w.a.public()), day)
+	mustBeReadable(t, asPage(t, "GET", r.url()+keys, "", nil), http.StatusOK)
+	if got := asPage(t, "GET", w.a.url()+"/minute", "", nil).Header.Get("Access-Control-Allow-Origin"); got != "" {
+		t.Errorf("what relays ask for is opened to pages: %q", got)
 	}
 }

@@ -222,8 +222,8 @@ func (h *relayHost) Routes() []publicRoute {
 		return nil
 	}
 	var routes []publicRoute
-	for _, pattern := range relay.ServerPatterns() {
-		routes = append(routes, publicRoute{name: "relay", pattern: pattern, admit: fromClients, limit: relayExchange})
+	for _, pattern := range append(relay.ServerPatterns(), http.MethodPost+" "+relay.GatewayPattern) { // to which browsers ask whether a page may post
+		routes = append(routes, publicRoute{name: "relay", pattern: pattern, admit: fromClients, limit: relayExchange, pages: true})
 	}
 	return routes
 }
