@@ -70,13 +70,16 @@ func TestBrowser(t *testing.T) {
 	site := httptest.NewServer(d.pages(func() { d.settle(send.Sub(start)) }))
 	defer site.Close()
 	people, want := crowdOf(30)
+	visitors, visitorsSpent := visitors(26)
 	in := struct {
-		Site        string `json:"site"`
-		Play        play   `json:"play"`
-		Chromium    string `json:"chromium"`
-		Screenshots string `json:"screenshots"`
+		Site        string   `json:"site"`
+		Play        play     `json:"play"`
+		Visitors    []person `json:"visitors"`
+		Relay       string   `json:"relay"`
+		Chromium    string   `json:"chromium"`
+		Screenshots string   `json:"screenshots"`
 	}{
-		Site: site.URL, Chromium: chromium, Screenshots: os.Getenv("SHOAL_SCREENSHOTS"),
+		Site: site.URL, Chromium: chromium, Screenshots: os.Getenv("SHOAL_SCREENSHOTS"), Visitors: visitors, Relay: d.relay.config.URL,
 		Play: play{
 			Bundle: d.bundle, Owner: task.FormatPublic(d.owner.Public()), People: people,
 			From: start.Add(time.Minute).UnixMilli(), Send: send.UnixMilli(),
@@ -92,6 +95,7 @@ func TestBrowser(t *testing.T) {
 	}
 	t.Logf("%s", out)
 	d.settle(40 * time.Minute)
+	d.checkVisitors(len(visitors), visitorsSpent)
 	// The two customers bought a book and a game each; the tabs and the pages that
 	// lacked something came after them.
 	for metric, add := range map[string]map[string]float64{

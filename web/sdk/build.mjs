@@ -46,6 +46,7 @@ async function entry(name, isPrivate) {
 
 for (const dir of ["dist", "build"]) rmSync(join(root, dir), { recursive: true, force: true });
 await entry("index", false);
+await entry("private", true);
 const forTests = { ...common, outdir: "build", define: { PRIVATE: "true" } };
 await build({ ...forTests, entryPoints: sources });
 // The primitives of @shoal/sdk/private with the libraries in them, so that browsers load them, too.

@@ -29,6 +29,7 @@ type play struct {
 	From   int64    `json:"from"` // when they record, Unix milliseconds
 	Send   int64    `json:"send"` // when all of it is due
 	People []person `json:"people"`
+	Module string   `json:"module,omitempty"` // index unless set
 }
 
 // crowdOf returns n people, and by metric and item what they add up to.
@@ -104,7 +105,15 @@ func TestWay(t *testing.T) {
 	send := epoch.Add(time.Hour + 9*time.Minute)
 	p := play{Bundle: d.bundle, Owner: task.FormatPublic(d.owner.Public()), From: epoch.Add(time.Minute).UnixMilli(), Send: send.UnixMilli(), People: all}
 	d.settle(send.Sub(epoch))
-	out := tool(t, marshal(t, p), "node", filepath.Join("test", "people.mjs"))
+	played(t, p, people*len(questions()))
+	d.settle(40 * time.Minute)
+	d.check(want, people)
+}
+
+// played has Node.js play people, who must send so many reports.
+func played(t *testing.T, p play, reports int, metrics ...string) {
+	t.Helper()
+	out := tool(t, marshal(t, p), append([]string{"node", filepath.Join("test", "people.mjs")}, metrics...)...)
 	var made struct {
 		Sent   int     `json:"sent"`
 		Failed int     `json:"failed"`
@@ -113,12 +122,10 @@ func TestWay(t *testing.T) {
 	if err := json.Unmarshal(out, &made); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
-	if made.Sent != people*len(questions()) || made.Failed != 0 {
-		t.Fatalf("%d reports sent, %d failed, want %d and 0", made.Sent, made.Failed, people*len(questions()))
+	if made.Sent != reports || made.Failed != 0 {
+		t.Fatalf("%d reports sent, %d failed, want %d and 0", made.Sent, made.Failed, reports)
 	}
-	t.Logf("%d reports of %d people in %.1f s", made.Sent, people, made.Millis/1000)
-	d.settle(40 * time.Minute)
-	d.check(want, people)
+	t.Logf("%d reports of %d people in %.1f s", made.Sent, len(p.People), made.Millis/1000)
 }
 
 // check holds what was collected to what was recorded.

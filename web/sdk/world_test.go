@@ -22,19 +22,22 @@ import (
 	"github.com/shoal-project/shoal/metric/task"
 )
 
-// A deployment is two organisations with real servers on loopback, a with leader and
-// collector and b with the helper, under a virtual clock.
+// A deployment is three organisations with real servers on loopback: a with leader,
+// collector and shuffler, b with helper and analyzer, and a relay for tasks of its own,
+// under a virtual clock.
 type deployment struct {
 	t      *testing.T
 	clock  *clock.Virtual
 	owner  task.IdentityKey
 	a, b   *organisation
+	relay  *organisation
 	bundle []byte
 	tasks  map[string]*task.Task
 }
 
 type organisation struct {
 	config server.Config
+	key    string // its identity
 	server *server.Server
 }
 
@@ -66,10 +69,11 @@ func deploy(t *testing.T, start time.Time) *deployment {
 	var err error
 	d.owner, err = task.GenerateIdentityKey(rand.Reader)
 	d.must(err)
-	aURL, bURL := freeURL(t), freeURL(t)
-	d.a, d.b = d.found("a", aURL, task.Leader, task.Collector), d.found("b", bURL, task.Helper)
+	d.a, d.b = d.found("a", freeURL(t), task.Leader, task.Collector, task.Shuffler), d.found("b", freeURL(t), task.Helper, task.Analyzer)
+	d.relay = d.found("relay", freeURL(t), task.Relay)
 	d.ask(start)
 	d.pair()
+	d.relay.start(d)
 	d.b.start(d)
 	d.a.start(d)
 	return d
@@ -87,15 +91,24 @@ func freeURL(t *testing.T) string {
 
 func (d *deployment) found(name, url string, roles ...task.Role) *organisation {
 	d.t.Helper()
-	file, _, err := server.Init(filepath.Join(d.t.TempDir(), name), server.Organisation{
-		Name: name, Roles: roles, URL: url, Owners: []string{task.FormatPublic(d.owner.Public())},
-	}, d.clock.Now(), nil)
+	o := server.Organisation{Name: name, Roles: roles, URL: url}
+	if !o.Relays() {
+		o.Owners = []string{task.FormatPublic(d.owner.Public())}
+	}
+	file, identity, err := server.Init(filepath.Join(d.t.TempDir(), name), o, d.clock.Now(), nil)
 	d.must(err)
 	c, err := server.Load(file)
 	d.must(err)
-	c.Tasks.Bundles = []string{filepath.Join(filepath.Dir(file), "tasks.bundle")}
+	if o.Relays() {
+		for _, to := range []*organisation{d.a, d.b} {
+			c.Relay.Parties = append(c.Relay.Parties, server.RelayParty{URL: to.config.URL, Identity: to.key})
+		}
+	} else {
+		c.Tasks.Bundles = []string{filepath.Join(filepath.Dir(file), "tasks.bundle")}
+		c.Floors.MinThreshold, c.Floors.MinBatch, c.Floors.AllowNaive = 2, 2, true
+	}
 	c.Ops.Listen, c.Console.Listen = "127.0.0.1:0", server.Off
-	return &organisation{config: c}
+	return &organisation{config: c, key: identity}
 }
 
 // ask signs the questions and gives them to both organisations.
@@ -103,19 +116,13 @@ func (d *deployment) ask(start time.Time) {
 	d.t.Helper()
 	card, _, err := server.Card(d.a.config, start)
 	d.must(err)
-	var parties []task.Party
-	for _, p := range []struct {
-		role     task.Role
-		url, key string
-	}{
-		{task.Leader, d.a.config.URL, card.Identity}, {task.Helper, d.b.config.URL, d.b.identity(d)}, {task.Collector, "", card.Collector},
-	} {
-		identity, err := task.ParsePublic(p.key)
-		d.must(err)
-		parties = append(parties, task.Party{Role: p.role, URL: p.url, Identity: identity})
-	}
+	collector, err := task.ParsePublic(card.Collector)
+	d.must(err)
+	parties := []task.Party{d.a.party(d, task.Leader), d.b.party(d, task.Helper), {Role: task.Collector, Identity: collector}}
 	var b task.Bundle
-	for name, a := range questions() {
+	aggregations := questions()
+	aggregations[relayedSum] = task.Aggregation{Kind: kind.Sum{Max: 500}}
+	for name, a := range aggregations {
 		a.Variant = "dap-18"
 		a, err := task.WithChunk(a)
 		d.must(err)
@@ -124,10 +131,16 @@ func (d *deployment) ask(start time.Time) {
 			Method: task.Aggregate, Aggregation: a, Hops: parties, MinBatch: 25, EpochSeconds: 3600, MaxDelay: 540, ClockSkew: 60,
 			RetentionDays: 30, NotBefore: start.Unix() - start.Unix()%3600, Expires: start.Unix() - start.Unix()%3600 + 240*3600,
 		}
+		d.tasks[name] = x
+	}
+	d.tasks[relayedCrowd] = d.pagesTask(start)
+	for name, x := range d.tasks {
+		if name == relayedSum || name == relayedCrowd {
+			x.Protection.Relay = d.relay.party(d, task.Relay)
+		}
 		signed, err := task.Sign(x, d.owner)
 		d.must(err)
 		b.Tasks = append(b.Tasks, signed)
-		d.tasks[name] = x
 	}
 	d.bundle, err = b.Encode()
 	d.must(err)
@@ -136,11 +149,11 @@ func (d *deployment) ask(start time.Time) {
 	}
 }
 
-func (o *organisation) identity(d *deployment) string {
+func (o *organisation) party(d *deployment, role task.Role) task.Party {
 	d.t.Helper()
-	card, _, err := server.Card(o.config, d.clock.Now())
+	identity, err := task.ParsePublic(o.key)
 	d.must(err)
-	return card.Identity
+	return task.Party{Role: role, URL: o.config.URL, Identity: identity}
 }
 
 // pair lets b's card go to a and a's invitation to b, as two people would.

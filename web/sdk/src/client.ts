@@ -2,6 +2,7 @@ import { type Bytes, type Random, base64, fromBase64, random as secure } from ".
 import { Uploader, Refused, Stale } from "./uploader.js";
 import { type Addition, Box, type Entry, type Session, type Stats, type Verdict } from "./outbox.js";
 import { encodeRecord } from "./record.js";
+import { wayOf } from "./private/relay.js";
 import { type Store, indexedStore, memoryStore } from "./store.js";
 import { type Tally, add, describeTally, emptyTally, measurement, observe, vector } from "./tally.js";
 import { type Task, closes, covers, epochAt, openBundle, openSigned, parseOwner, startOf } from "./task.js";
@@ -332,7 +333,7 @@ export class Client {
     return {
       task: base64(t.id), signed: base64(t.signed), owner: this.#owner, metric: t.metric, destination: t.hops[0]!.url, epoch, at: now, held,
       // The skew on top is for clocks that differ, not for us to use up.
-      sendBy: closes(t, epoch) - t.clockSkew * 1000, notAfter: closes(t, epoch), from: now, maxDelay: t.maxDelay * 1000, keeps: false,
+      sendBy: closes(t, epoch) - t.clockSkew * 1000, notAfter: closes(t, epoch), from: PRIVATE && t.relay ? startOf(t, epoch + 1) : now, maxDelay: t.maxDelay * 1000, keeps: false,
       perEpoch: t.crowd?.perEpoch ?? 1, perCrowd: t.crowd?.perCrowd ?? 1,
     };
   }
@@ -341,7 +342,8 @@ export class Client {
   #admit(metric: string): { task: Task; epoch: number; now: number } {
     const t = this.#tasks.get(metric) ?? reject("unknown_metric", `${metric} was not opened`);
     const now = this.#now();
-    const epoch = epochAt(t, now);
+    // Of a task with a relay by its minute, if that is known: otherwise the report waits for it before it leaves.
+    const epoch = epochAt(t, PRIVATE && t.relay ? wayOf(this.#uploader, t).known() ?? now : now);
     if (!covers(t, epoch)) {
       if (epoch * t.epochSeconds < t.notBefore) reject("not_yet", `${metric} has not begun`);
       reject("expired", `${metric} has expired`);

@@ -4,7 +4,7 @@
 import type { HpkeConfig } from "./dap.js";
 import { type Bytes, Reader, concat, equal, fromBase64, uint, utf8 } from "./bytes.js";
 
-export const enum Role { Shuffler = 1, Analyzer = 2, Leader = 3, Helper = 4, Collector = 5 }
+export const enum Role { Shuffler = 1, Analyzer = 2, Leader = 3, Helper = 4, Collector = 5, Relay = 6, Randomness = 7 }
 
 export interface Party {
   role: number;
@@ -37,6 +37,8 @@ export interface Crowd {
   perEpoch: number;
   perCrowd: number;
   payloadSize: number;
+  /** How many make a value readable, of a task with a quorum; for @shoal/sdk/private. */
+  shares?: number;
 }
 
 export const enum Sum { Count = 1, Sum = 2, Mean = 3, Histogram = 4, Categories = 5, Multihot = 6, Vector = 7 }
@@ -68,6 +70,11 @@ export interface Task {
   hops: Party[];
   notBefore: number;
   expires: number;
+  /** Beside the hops, what @shoal/sdk/private reads. */
+  relay?: Party;
+  randomness?: Party;
+  evaluations?: number;
+  credentialEpochs?: number;
   /** Why this SDK does not answer it, empty if it does. */
   unfit: string;
 }
@@ -86,9 +93,9 @@ export function parseOwner(s: string): Bytes {
   return fromBase64(text);
 }
 
-const newer = "another version: update the SDK";
+const newer = "too new for this SDK";
 const absent = (what: string): string => `${what} is not in this SDK`;
-const elsewhere = " needs @shoal/sdk/private";
+const elsewhere = "needs @shoal/sdk/private";
 
 const magic = utf8("shoal bundle v1\n");
 
@@ -126,9 +133,12 @@ export async function openSigned(signed: Bytes, owner: Bytes): Promise<Task> {
   return t;
 }
 
+const parseParty = (r: Reader): Party => ({ role: r.num(1), url: r.text(2), identity: r.take(32) });
+
 function parseTask(body: Bytes): Task {
   const r = new Reader(body);
-  if (r.num(1) !== 1) throw new Error(newer);
+  const version = r.num(1);
+  if (![1, 2].includes(version)) throw new Error(newer);
   const owner = r.take(32);
   r.text(1); // the owner's name
   const t = { owner, metric: r.text(1), unfit: "" } as Task;
@@ -137,14 +147,39 @@ function parseTask(body: Bytes): Task {
   const method = r.num(1);
   if (method === 1) parseAggregation(r, t);
   else if (method === 2) parseCrowd(r, t);
-  else throw new Error(`task ${t.metric}: unknown method ${method}`);
-  t.hops = r.list(2, (x) => ({ role: x.num(1), url: x.text(2), identity: x.take(32) }));
+  else throw new Error(newer);
+  t.hops = r.list(2, parseParty);
   r.num(4); // retention
   t.notBefore = r.num(8);
   t.expires = r.num(8);
+  if (version > 1) {
+    const additions = r.opaque(2);
+    if (PRIVATE) parseProtection(additions, t);
+    else t.unfit = elsewhere;
+  }
   r.end();
   validate(t);
   return t;
+}
+
+/** Reads what a task has beside its hops. What is not known is refused: a report would have less protection than the owner signed. */
+function parseProtection(additions: Bytes, t: Task): void {
+  let last = 0;
+  for (const all = new Reader(additions); !all.empty; ) {
+    const kind = all.num(2);
+    const r = new Reader(all.opaque(2));
+    if (kind <= last) throw new Error(newer);
+    last = kind;
+    if (kind > 3) {
+      t.unfit ||= absent(`protection ${kind}`);
+      continue;
+    }
+    if (kind === 1) t.relay = parseParty(r);
+    else if (kind === 2) t.credentialEpochs = r.num(4);
+    else [t.randomness, t.evaluations] = [parseParty(r), r.num(4)];
+    r.end();
+  }
+  if (!last) throw new Error(newer);
 }
 
 function parseTimes(r: Reader, t: Task): void {
@@ -187,11 +222,12 @@ function parseCrowd(r: Reader, t: Task): void {
   const fragment = { kind: r.num(1), field: r.num(1), m: r.num(1), cap: r.num(2), keep: [...r.opaque(1)] };
   const crowd = { kind: r.num(1), fields: [...r.opaque(1)], saltEpochs: r.num(4) };
   r.take(13); // threshold
-  if (r.num(1)) t.unfit = `a quorum${elsewhere}`;
-  r.num(2); // shares
+  const quorum = r.num(1), shares = r.num(2);
+  if (!PRIVATE && quorum) t.unfit = elsewhere;
   parseTimes(r, t);
   t.crowd = { schema, fragment, crowd, perEpoch: r.num(4), perCrowd: r.num(4), payloadSize: r.num(2) };
-  if (r.opaque(1).length) t.unfit = `a report extension${elsewhere}`;
+  if (PRIVATE && quorum) t.crowd.shares = shares;
+  if (r.opaque(1).length) t.unfit = elsewhere;
 }
 
 /**
@@ -221,9 +257,10 @@ function validate(t: Task): void {
   t.hops.forEach((p, i) => {
     if (!validURL(p.url) && !(p.role === Role.Collector && p.url === "")) fail(`URL ${p.url} is not valid`);
     if (t.hops.some((o, k) => k < i && ((p.url && p.url === o.url && p.role !== Role.Collector) || equal(o.identity, p.identity)))) {
-      fail("two parties are one organisation");
+      fail("duplicate party");
     }
   });
+  if (PRIVATE) validateProtection(t, fail);
   if (t.epochSeconds < 1) fail("no epoch");
   const { crowd: c, aggregation: a } = t;
   if (c) {
@@ -232,6 +269,26 @@ function validate(t: Task): void {
     if ([field, ...keep, ...c.crowd.fields].some((i) => i >= c.schema.length)) fail("no such field");
   }
   if (a && !["dap-18", "dap-19", "janus"].includes(a.variant)) t.unfit ||= absent(a.variant);
+}
+
+/** Checks the parties beside the hops: each is an organisation of its own. */
+function validateProtection(t: Task, fail: (why: string) => never): void {
+  const others = [...t.hops];
+  for (const [p, role] of [[t.relay, Role.Relay], [t.randomness, Role.Randomness]] as const) {
+    if (!p) continue;
+    if (p.role !== role || !validURL(p.url)) fail(`URL or role of the party ${p.url} is not valid`);
+    if (others.some((o) => equal(o.identity, p.identity) || sameHost(o.url, p.url))) fail(`${p.url} is not an organisation of its own`);
+    others.push(p);
+  }
+  if (t.randomness) t.unfit ||= absent("a hardened quorum");
+  if (t.credentialEpochs) t.unfit ||= absent("a credential");
+}
+
+/** Whether two URLs name one host. Ports count on the loopback interface alone, where they are all that tells parties apart. */
+function sameHost(a: string, b: string): boolean {
+  if (!a || !b) return false;
+  const [x, y] = [new URL(a), new URL(b)];
+  return x.hostname === y.hostname && (x.protocol === "https:" || y.protocol === "https:" || x.port === y.port);
 }
 
 export const epochAt = (t: Task, ms: number): number => Math.floor(Math.max(0, ms) / 1000 / t.epochSeconds);
@@ -313,6 +370,6 @@ export async function checkConfigs(by: Bytes, role: number, body: Bytes, header:
   if (!seconds || !(await verify(by, "shoal dap keys v1", concat([role], uint(BigInt(seconds), 8), body), fromBase64(sig!)))) {
     throw new Error("keys are not signed");
   }
-  if (now >= (Number(seconds) + 1) * 1000) throw new Error("keys have expired: is the clock right?");
+  if (now >= (Number(seconds) + 1) * 1000) throw new Error("keys are not valid now: is the clock right?");
   return Number(seconds) * 1000;
 }

@@ -4,6 +4,8 @@
 import { type Bytes, Reader, base64, fromBase64 } from "./bytes.js";
 import type { DapTask, HpkeConfig } from "./dap.js";
 import type { Entry } from "./outbox.js";
+import { openWays, wayOf } from "./private/relay.js";
+import { sharedContent } from "./private/shares.js";
 import { type Job, seal } from "./seal.js";
 import { dapTask } from "./tally.js";
 import { type Task, checkConfigs, chooseConfig, openKeys, validURL } from "./task.js";
@@ -24,7 +26,8 @@ const maxAnswer = 1 << 20;
 /** Statuses that may pass by themselves, or are not the receiver's. */
 const passing = [407, 408, 425, 429];
 
-async function body(r: Response): Promise<Bytes> {
+/** The body of an answer. */
+export async function body(r: Response): Promise<Bytes> {
   const parts: Uint8Array[] = [];
   let n = 0;
   for (const reader = r.body?.getReader(); reader; ) {
@@ -39,7 +42,7 @@ async function body(r: Response): Promise<Bytes> {
   return new Uint8Array(await new Blob(parts as Bytes[]).arrayBuffer());
 }
 
-const typeOf = (r: Response): string => (r.headers.get("content-type") ?? "").replace(/\s/g, "").toLowerCase();
+export const typeOf = (r: Response): string => (r.headers.get("content-type") ?? "").replace(/\s/g, "").toLowerCase();
 
 /** Why a problem document (RFC 9457) of a party refuses a request, "" if the answer is not one: proxies answer by pages of their own. */
 async function problem(r: Response): Promise<string | undefined> {
@@ -76,6 +79,7 @@ export class Uploader {
   constructor(fetcher: typeof fetch, now: () => number) {
     this.#fetcher = fetcher;
     this.#now = now;
+    if (PRIVATE) openWays(this, (...a) => this.#request(...a), now);
   }
 
   async #request(url: string, signal: AbortSignal, upload?: { type: string; report: Bytes }): Promise<Response> {
@@ -95,14 +99,18 @@ export class Uploader {
   async seal(e: Entry, t: Task, job: Content, signal: AbortSignal): Promise<Bytes> {
     const url = t.hops[0]!.url;
     if (!validURL(url)) throw new Error(`${url} is not valid`);
+    if (PRIVATE && t.relay) await wayOf(this, t).timely(t, e.epoch, signal);
     if (job.bits) {
       const dap = await this.#dapTask(e.task, t);
       const keys = [await this.#config(t, 0, signal), await this.#config(t, 1, signal)];
       return this.#run({ dap: { dap, bits: job.bits, report: fromBase64(job.id!), epoch: e.epoch, keys } });
     }
     const keys = await this.#keysOf(e, t, signal);
+    const size = t.crowd!.payloadSize;
+    let payload = fromBase64(job.payload!);
+    if (PRIVATE && t.crowd!.shares) payload = await sharedContent(t.id, e.epoch, t.crowd!.shares, payload, size);
     return this.#run({ crowd: {
-      task: t.id, epoch: e.epoch, tag: fromBase64(job.tag!), payload: fromBase64(job.payload!), size: t.crowd!.payloadSize,
+      task: t.id, epoch: e.epoch, tag: fromBase64(job.tag!), payload, size,
       hops: t.hops.map((p, i) => ({ role: p.role, id: keys[i]!.id, public: keys[i]!.public })),
     } });
   }
@@ -114,6 +122,7 @@ export class Uploader {
   }
 
   async #keysOf(e: Entry, t: Task, signal: AbortSignal): Promise<{ id: Bytes; public: Bytes }[]> {
+    if (PRIVATE && t.relay) return wayOf(this, t).hopKeys(t, signal);
     const known = this.#keys.get(e.task);
     const now = this.#now();
     if (known && now < known.until) return known.value;
@@ -126,6 +135,7 @@ export class Uploader {
 
   /** The HPKE configuration of the leader (0) or the helper (1). */
   async #config(t: Task, i: number, signal: AbortSignal): Promise<HpkeConfig> {
+    if (PRIVATE && t.relay) return wayOf(this, t).aggregatorKey(t.hops[i]!, signal);
     const { url, identity } = t.hops[i]!;
     const name = `${i} ${url} ${base64(identity)}`;
     const now = this.#now();
@@ -144,8 +154,10 @@ export class Uploader {
   async send(e: Entry, t: Task, signal: AbortSignal): Promise<void> {
     const report = fromBase64(e.report);
     const url = `${t.hops[0]!.url}/tasks/`;
+    if (PRIVATE && t.relay) await wayOf(this, t).timely(t, e.epoch, signal);
     if (t.crowd) {
-      const r = await this.#request(`${url}${e.task}/reports`, signal, { type: "application/shoal-report;v=1", report });
+      const to = `${url}${e.task}/reports`, upload = { type: "application/shoal-report;v=1", report };
+      const r = PRIVATE && t.relay ? await wayOf(this, t).post(t.hops[0]!, to, signal, upload) : await this.#request(to, signal, upload);
       if (r.status === 201) return;
       if (r.status >= 400 && r.status < 500 && !passing.includes(r.status)) {
         // The keys may be old. This report stays sealed to them: a second ciphertext could count twice.
@@ -156,14 +168,23 @@ export class Uploader {
       throw new Error(`HTTP ${r.status} from ${t.hops[0]!.url}`);
     }
     const { id } = await this.#dapTask(e.task, t);
-    const r = await this.#request(`${url}${base64(id)}/reports`, signal, { type: "application/ppm-dap;message=upload-req", report });
+    const to = `${url}${base64(id)}/reports`, upload = { type: "application/ppm-dap;message=upload-req", report };
+    const r = PRIVATE && t.relay ? await wayOf(this, t).post(t.hops[0]!, to, signal, upload) : await this.#request(to, signal, upload);
     if (!r.ok) {
       const cause = r.status >= 400 && r.status < 500 && !passing.includes(r.status) && await problem(r);
       if (cause) throw new Refused(cause);
       throw new Error(`HTTP ${r.status} from ${t.hops[0]!.url}`);
     }
     const answer = await body(r);
-    if (answer.length) this.#judge(t, typeOf(r), answer);
+    if (!answer.length) return;
+    if (!PRIVATE || !t.relay) return this.#judge(t, typeOf(r), answer);
+    try {
+      this.#judge(t, typeOf(r), answer);
+    } catch (err) {
+      // The relay has one list of keys a period: without another there is nothing to seal to.
+      if (err instanceof Stale && !(await wayOf(this, t).outdated(t, report, signal))) throw new Error(err.message);
+      throw err;
+    }
   }
 
   /** What the leader answered of a report that it did not take. */
@@ -215,7 +236,7 @@ const answer = (w: Worker, ask: () => void): Promise<string | Bytes> =>
 
 /** Throws where the browser or the page's policy has no worker for us. */
 async function startWorker(): Promise<Worker> {
-  const w = new Worker(new URL("./index.js", import.meta.url), { type: "module", name: "shoal-seal" });
+  const w = new Worker(new URL(PRIVATE ? "./private.js" : "./index.js", import.meta.url), { type: "module", name: "shoal-seal" });
   try {
     await answer(w, () => {}); // it is ready
   } catch (e) {

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import puppeteer from "puppeteer-core";
 import { vectorFiles } from "./vectors.mjs";
 
-const { site, play, chromium, screenshots } = JSON.parse(readFileSync(0, "utf8"));
+const { site, play, visitors, relay, chromium, screenshots } = JSON.parse(readFileSync(0, "utf8"));
 const browser = await puppeteer.launch({ executablePath: chromium, headless: true, args: ["--no-sandbox", "--disable-dev-shm-usage"], protocolTimeout: 300_000 });
 const figures = {};
 const posts = [];
@@ -133,6 +133,43 @@ async function sendPeople(p) {
   figures.people = out;
 }
 
+/** Visitors whose tasks have a relay: they connect to it and to nobody else. */
+async function relayed() {
+  const p = await page(browser.defaultBrowserContext(), "/sdk/test/blank.html");
+  const asked = [];
+  p.on("request", (r) => asked.push(r.url()));
+  figures.relayed = await p.evaluate(async ({ bundle, owner, from, send }, visitors) => {
+    const { open } = await import("/sdk/dist/private.js");
+    const bytes = Uint8Array.from(atob(bundle), (c) => c.charCodeAt(0));
+    const metrics = [...new Set(visitors.flat().map((x) => x.metric))];
+    let sent = 0, millis = 0;
+    for (const [i, visitor] of visitors.entries()) {
+      let now = from;
+      const c = await open({ bundle: bytes, owner, metrics, mode: "on", noSender: true, name: `visitor ${i}`, now: () => now });
+      if (c.error || !c.durable) throw new Error(c.error || "the outbox is not durable");
+      await c.sendDue();
+      for (const { op, metric, value } of visitor) {
+        const o = await c[op](metric, value);
+        if (o.status !== "queued") throw new Error(`${o.status}: ${o.error}`);
+      }
+      now = send;
+      const begun = performance.now();
+      for (let k = 0; k < 3; k++) {
+        const pass = await c.sendDue();
+        if (pass.error) throw new Error(pass.error);
+        sent += pass.sent;
+      }
+      millis += performance.now() - begun;
+      await c.close();
+    }
+    return { sent, millisPerReport: millis / sent };
+  }, play, visitors);
+  assert.equal(figures.relayed.sent, 2 * visitors.length);
+  const parties = new Set(asked.map((u) => new URL(u).origin).filter((o) => o !== site));
+  assert.deepEqual([...parties], [relay]);
+  await p.close();
+}
+
 /** One customer clicks through the shop. */
 async function shop(prepare) {
   const context = await browser.createBrowserContext();
@@ -237,6 +274,7 @@ try {
   const forwarded = await fetch(`${site}/control/forward`, { method: "POST" });
   assert.equal(forwarded.status, 204);
   await sendPeople(p);
+  await relayed();
   for (const c of customers) {
     const before = Number(await c.$eval("#sent", (e) => e.textContent));
     assert.equal(before, 0);

@@ -1,9 +1,9 @@
 // Plays people in Node.js: reads a play (see way_test.go) from standard input, and
 // prints how many reports were sent. Each person is a client of their own.
 import { readFileSync } from "node:fs";
-import { open } from "../dist/index.js";
 
 const play = JSON.parse(readFileSync(0, "utf8"));
+const { open } = await import(`../dist/${play.module || "index"}.js`);
 const metrics = process.argv.slice(2);
 const bundle = Uint8Array.from(Buffer.from(play.bundle, "base64"));
 let next = 0, sent = 0, failed = 0;
@@ -14,7 +14,7 @@ async function one(person) {
   const client = await open({ bundle, owner: play.owner, metrics: wanted, mode: "on", noSender: true, now: () => now });
   if (client.error) throw new Error(client.error);
   await client.sendDue(); // everybody takes part, whatever they do
-  const outcomes = await Promise.all(person.map(({ op, metric, value }) => (op === "count" ? client.count(metric) : client[op](metric, value))));
+  const outcomes = await Promise.all(person.map(({ op, metric, value }) => client[op](metric, value)));
   for (const o of outcomes) if (o.status !== "queued") throw new Error(`${o.status}: ${o.error}`);
   now = play.send;
   for (let i = 0; i < 3; i++) {

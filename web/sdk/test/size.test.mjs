@@ -5,17 +5,27 @@ import { gzipSync } from "node:zlib";
 
 const dist = new URL("../dist/", import.meta.url);
 
-test("what a page loads is at most 15 KB, and needs nothing else", () => {
-  const files = readdirSync(dist).filter((name) => name.endsWith(".js"));
-  assert.deepEqual(files, ["index.js"]);
-  const code = readFileSync(new URL("index.js", dist));
+/** Checks one module that pages load, and prints its size. */
+function check(name, limit) {
+  const code = readFileSync(new URL(name, dist));
   const size = gzipSync(code, { level: 9 }).length;
-  console.log(`index.js: ${code.length} bytes, ${size} with gzip -9`);
-  assert.ok(size <= 15_000, `${size} bytes with gzip -9, want at most 15,000`);
-  assert.ok(!/\b(import\b\s*[\w{*"'(]|require\()/.test(code.toString().replaceAll("import.meta", "")), "dist imports something");
+  console.log(`${name}: ${code.length} bytes, ${size} with gzip -9`);
+  assert.ok(size <= limit, `${name}: ${size} bytes with gzip -9, want at most ${limit}`);
+  assert.ok(!/\b(import\b\s*[\w{*"'(]|require\()/.test(code.toString().replaceAll("import.meta", "")), `${name} imports something`);
+  return code.toString();
+}
+
+test("what a page loads is at most 15 KB, and needs nothing else", () => {
+  assert.deepEqual(readdirSync(dist).filter((name) => name.endsWith(".js")), ["index.js", "private.js"]);
+  check("index.js", 15_000);
   const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
   assert.equal(manifest.dependencies, undefined);
   assert.deepEqual(manifest.files, ["dist"]);
+  assert.deepEqual(Object.values(manifest.exports).map((e) => e.default), ["./dist/index.js", "./dist/private.js"]);
+});
+
+test("@shoal/sdk/private is as small as it is said to be", () => {
+  check("private.js", 19_000);
 });
 
 test("the names that dist shortens keep their places", () => {
