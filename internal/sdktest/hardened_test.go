@@ -17,7 +17,13 @@ import (
 // randomness, each an organisation that issues credentials of its own.
 func newHardened(t *testing.T, edit func(*task.Task)) *requiring {
 	t.Helper()
-	w := newRequiring(t, nil)
+	return hardened(newRequiring(t, nil), edit)
+}
+
+// hardened adds a randomness party to a deployment, and hardens its task's quorum.
+func hardened(w *requiring, edit func(*task.Task)) *requiring {
+	t := w.t
+	t.Helper()
 	o := w.found(task.Randomness, "randomness")
 	w.orgs[task.Randomness] = o
 	w.all = append(w.all, o)

@@ -73,6 +73,35 @@ func TestCredentialsThroughARelay(t *testing.T) {
 	}
 }
 
+// TestHardenedThroughARelay covers evaluations beside the relay, and keys of evaluations that
+// differ by client: with relay, credentials and hardened quorum in one task, all that clients
+// fetch and send goes through the relay, and a value of enough clients is read.
+func TestHardenedThroughARelay(t *testing.T) {
+	w := hardened(newRequiringOf(t, []task.Role{task.Shuffler, task.Analyzer, task.Relay}, nil), nil)
+	w.sockets = &sockets{}
+	w.startAll()
+	var clients []*shoal.Client
+	for range 4 {
+		clients = append(clients, w.client(w.invite(), ""))
+	}
+	w.settled(midnight.Add(day).Add(time.Hour), clients...)
+	for i, c := range clients {
+		for _, program := range []string{"cat", fmt.Sprint("own ", i)} {
+			if o := c.Record("api_use", use(program)); !o.Queued() {
+				t.Fatal(o.Err)
+			}
+		}
+	}
+	if sent := w.settled(midnight.Add(4*day), clients...); sent != 8 {
+		p, err := clients[0].SendDue(t.Context())
+		t.Fatalf("%d reports were sent, want 8: %+v, %v", sent, p, err)
+	}
+	if got := w.release(); len(got) != 1 || got["cat"] != 4 {
+		t.Errorf("released %v, want 4 records of one crowd", got)
+	}
+	w.onlyRelay()
+}
+
 // stateSlot returns a party's statement of a key of credentials.
 func (w *relayed) stateSlot(m *member, s witness.Slot) ([]byte, error) {
 	if m.issuer == nil {

@@ -48,6 +48,7 @@ func (s *Server) openRandomness(ctx context.Context) (role, error) {
 	if err := h.serve(s.tasksOf(task.Randomness)); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
+	s.states("evaluations", h)
 	return h, nil
 }
 
@@ -85,6 +86,7 @@ func (h *randomnessHost) serve(tasks []*task.Task) error {
 	h.party.SetTasks(hosted)
 	mux := http.NewServeMux()
 	mux.Handle("/tasks/{task}/evaluations/", h.party.Handler())
+	mux.Handle("GET "+evaluationPath, h.announced(h.party.Handler()))
 	if issuer != nil {
 		mux.Handle("/tasks/{task}/credentials/", issuer.Handler())
 	}
@@ -203,7 +205,7 @@ func (h *randomnessHost) Close() error {
 // Routes implements [responder].
 func (h *randomnessHost) Routes() []publicRoute {
 	return append([]publicRoute{
-		{name: "evaluation_keys", pattern: "GET " + evaluationPath, admit: forKeys, limit: shortExchange, stores: true, relayed: true},
+		{name: "evaluation_keys", pattern: "GET " + evaluationPath, admit: forKeys, limit: shortExchange, stores: true, clients: true, relayed: true},
 		{name: "evaluations", pattern: "POST " + evaluationPath, admit: fromClients, limit: shortExchange, stores: true, clients: true, relayed: true},
 	}, credentialRoutes(task.Randomness)...)
 }

@@ -159,11 +159,15 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) ([]byte, Cause, er
 
 // named returns the task and epoch of a request's path.
 func named(r *http.Request) (task.ID, task.Epoch, bool) {
-	id, err := task.ParseID(r.PathValue("task"))
+	return ParsePath(r.PathValue("task"), r.PathValue("epoch"))
+}
+
+// ParsePath reads the task and the epoch of a request's path.
+func ParsePath(of, text string) (task.ID, task.Epoch, bool) {
+	id, err := task.ParseID(of)
 	if err != nil {
 		return id, 0, false
 	}
-	text := r.PathValue("epoch")
 	e, err := strconv.ParseUint(text, 10, 64)
 	return id, task.Epoch(e), err == nil && strconv.FormatUint(e, 10) == text
 }

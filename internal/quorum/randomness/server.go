@@ -265,6 +265,23 @@ func (s *Server) serve(id task.ID, e task.Epoch) (*held, error) {
 	return h, nil
 }
 
+// ErrNotNow means a task or epoch that has no key now.
+var ErrNotNow = errors.New("there is no key of this task and epoch now")
+
+// Announced returns what is announced of the key of a task and epoch, the same bytes
+// whenever it is called. It makes the key if the epoch is the present one and had none. It
+// fails with [ErrNotNow] for tasks and epochs of which there is none.
+func (s *Server) Announced(id task.ID, e task.Epoch) ([]byte, error) {
+	h, err := s.serve(id, e)
+	if errors.Is(err, errTask) || errors.Is(err, errEarly) || errors.Is(err, errLate) {
+		return nil, ErrNotNow
+	}
+	if err != nil {
+		return nil, err
+	}
+	return h.announced, nil
+}
+
 // evaluate answers one request.
 func (s *Server) evaluate(ctx context.Context, id task.ID, e task.Epoch, q *Request) ([]byte, error) {
 	h, err := s.serve(id, e)
