@@ -206,7 +206,7 @@ func (m *maker) rule(t *task.Task) {
 	switch {
 	case m.r.IntN(3) == 0:
 	case f.Kind == task.Set:
-		t.Fragment = task.Fragment{Kind: task.Bits, Field: uint8(i), M: uint8(m.between(1, 9)), Keep: others(i)}
+		t.Fragment = task.Fragment{Kind: task.Bits, Field: uint8(i), M: uint8(min(m.between(1, 9), len(f.Values))), Keep: others(i)}
 	case f.Kind == task.List && m.r.IntN(2) == 0:
 		t.Fragment = task.Fragment{Kind: task.Pairs, Field: uint8(i), Cap: uint16(m.r.IntN(4)), Keep: others(i)}
 	case f.Kind == task.List:
