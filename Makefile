@@ -110,8 +110,9 @@ chaos:
 	$(GO) test -c -o bin/chaos.test ./internal/store/postgres
 	cd internal/store/postgres && SHOAL_CHAOS=$(CHAOS_TIME) ../../scripts/postgres ../../bin/chaos.test -test.run '^TestChaos$$' -test.v -test.timeout 120m
 
+LINKABILITY ?= 500x30
 linkability:
-	SHOAL_LINKABILITY=1 $(GO) test -count 1 -timeout 60m -v -run '^TestLinkability$$' ./internal/linkability
+	SHOAL_LINKABILITY=$(LINKABILITY) $(GO) test -count 1 -timeout 60m -v -run '^TestLinkability$$' ./internal/linkability
 
 MUTANTS ?= .
 mutants:

@@ -150,6 +150,7 @@ func play(r *reading, v View, all []challenge) Outcome {
 		highest = max(highest, e.Person)
 	}
 	o.byPerson = make([]float64, highest+1)
+	score := map[bool]*score{true: newScore(highest + 1), false: newScore(highest + 1)}
 	for fold := range folds {
 		var train, test []pair
 		var trained []bool
@@ -167,36 +168,51 @@ func play(r *reading, v View, all []challenge) Outcome {
 		}
 		decided := Train(r.matrix(train), trained).Classify(r.matrix(test))
 		for i, c := range tested {
-			won := -1.0
-			if decided[i] == c.same {
-				won = 1
-			}
+			right := decided[i] == c.same
 			o.Pairs++
-			o.Advantage += won
-			o.byPerson[v.Events[c.a].Person] += won
-			if !c.same {
-				o.byPerson[v.Events[c.b].Person] += won
-			}
+			score[c.same].add(v, c, right)
 		}
 	}
-	return o.normalised(v, all)
-}
-
-// normalised turns sums into the advantage, and into how much each person moves it: the
-// sum of what was won in pairs with the person, less its expectation.
-func (o Outcome) normalised(v View, all []challenge) Outcome {
-	o.Advantage /= float64(o.Pairs)
-	with := make([]float64, len(o.byPerson))
-	for _, c := range all {
-		with[v.Events[c.a].Person]++
-		if !c.same {
-			with[v.Events[c.b].Person]++
-		}
-	}
+	o.Advantage = score[true].share() + score[false].share() - 1
 	for i := range o.byPerson {
-		o.byPerson[i] = (o.byPerson[i] - with[i]*o.Advantage) / float64(o.Pairs)
+		o.byPerson[i] = score[true].influence(i) + score[false].influence(i)
 	}
 	return o
+}
+
+// A score is how often the attacker was right about pairs of one class.
+type score struct {
+	pairs, right []float64 // by person
+	all, won     float64
+}
+
+func newScore(people int) *score {
+	return &score{pairs: make([]float64, people), right: make([]float64, people)}
+}
+
+func (s *score) add(v View, c challenge, right bool) {
+	people := []int{v.Events[c.a].Person, v.Events[c.b].Person}
+	if c.same {
+		people = people[:1]
+	}
+	s.all++
+	if right {
+		s.won++
+	}
+	for _, p := range people {
+		s.pairs[p]++
+		if right {
+			s.right[p]++
+		}
+	}
+}
+
+func (s *score) share() float64 { return s.won / s.all }
+
+// influence is how much a person moves the share: what was right in pairs with the person,
+// less its expectation.
+func (s *score) influence(person int) float64 {
+	return (s.right[person] - s.pairs[person]*s.share()) / s.all
 }
 
 // places returns where the events of a view are in its reading.

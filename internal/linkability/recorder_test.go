@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/esa"
@@ -33,8 +34,8 @@ type recorder struct {
 	people   map[[32]byte]int
 	gateways map[string]map[string]*ohttp.PrivateKey // by address and text
 	layers   map[task.Role]map[string]*esa.PrivateKey
-	openers  map[task.Role]*esa.Opener
-	crowds   *task.Task
+	openers  map[opens]*esa.Opener
+	routes   map[task.ID]string
 	reports  map[string]uint64               // by the name of a request
 	rows     map[[32]byte]*letter            // by the inner layer, or the report's ID
 	sent     map[[32]byte]*linkability.Event // what the relay got, by the body
@@ -43,6 +44,13 @@ type recorder struct {
 	client, upstream []*linkability.Event
 	letters          []*letter // in the order of arrival
 	batches, jobs    []*linkability.Event
+	issued           []*linkability.Event // requests for credentials, at the gateway
+}
+
+// opens is what an opener opens: the layers for one role, of one task.
+type opens struct {
+	task task.ID
+	role task.Role
 }
 
 // A letter is one report as the gateway and the role behind it have it.
@@ -55,7 +63,7 @@ type letter struct {
 func newRecorder(w *world) *recorder {
 	return &recorder{
 		w: w, people: map[[32]byte]int{}, gateways: map[string]map[string]*ohttp.PrivateKey{}, layers: map[task.Role]map[string]*esa.PrivateKey{},
-		openers: map[task.Role]*esa.Opener{}, reports: map[string]uint64{}, rows: map[[32]byte]*letter{},
+		openers: map[opens]*esa.Opener{}, routes: map[task.ID]string{}, reports: map[string]uint64{}, rows: map[[32]byte]*letter{},
 		sent: map[[32]byte]*linkability.Event{}, links: map[*linkability.Event]uint64{},
 	}
 }
@@ -74,9 +82,9 @@ func (r *recorder) take(e *exchange) {
 // open reads the parties' keys for the first time.
 func (r *recorder) open() {
 	for _, t := range r.w.tasks {
-		if t.Method == task.Crowd {
-			r.crowds = t
-		}
+		id, err := t.ID()
+		must(r.w.t, err)
+		r.routes[id] = t.Metric
 	}
 	r.refresh()
 }
@@ -112,19 +120,16 @@ func (r *recorder) refresh() {
 			must(t, err)
 			r.gateways[o.address][line] = key
 		}
-		if r.crowds == nil {
-			continue
-		}
 		for _, line := range r.keyLines(o, role) {
 			key, err := esa.ParsePrivateKey(line)
 			must(t, err)
 			r.layers[role][line] = key
 		}
-		id, err := r.crowds.ID()
-		must(t, err)
-		hop := map[task.Role]int{task.Shuffler: 0, task.Analyzer: 1}[role]
-		r.openers[role], err = esa.NewOpener(r.crowds, id, hop, slices.Collect(maps.Values(r.layers[role]))...)
-		must(t, err)
+		for _, tk := range r.w.tasks {
+			if tk.Method == task.Crowd {
+				r.opener(tk, role)
+			}
+		}
 	}
 	r.mu.Lock()
 	pending := r.pending
@@ -135,6 +140,15 @@ func (r *recorder) refresh() {
 	for _, e := range pending {
 		r.read(e)
 	}
+}
+
+// opener makes what opens the layers of a task for a role, with all keys that there were.
+func (r *recorder) opener(t *task.Task, role task.Role) {
+	id, err := t.ID()
+	must(r.w.t, err)
+	hop := map[task.Role]int{task.Shuffler: 0, task.Analyzer: 1}[role]
+	r.openers[opens{id, role}], err = esa.NewOpener(t, id, hop, slices.Collect(maps.Values(r.layers[role]))...)
+	must(r.w.t, err)
 }
 
 // read makes events of an exchange.
@@ -162,6 +176,8 @@ func (r *recorder) read(e *exchange) {
 	switch {
 	case q.URL.Path == relay.GatewayPath:
 		r.gateway(e, event, body)
+	case q.URL.Path == relay.IssuancePath:
+		r.issuance(e, event, body)
 	case strings.HasSuffix(q.URL.Path, "/batches") || strings.Contains(q.URL.Path, "/batches/"):
 		r.batch(event, body)
 	case strings.HasSuffix(q.URL.Path, "/aggregation_jobs"):
@@ -183,7 +199,7 @@ func (r *recorder) outside(e *exchange, q *http.Request, body []byte) *linkabili
 		kind = "minute"
 	}
 	event := &linkability.Event{
-		Kind: kind, Person: -1, At: e.at, Order: e.order, Conn: e.conn, Epoch: e.at.Unix() / 86400, Prints: linkability.Prints(body),
+		Kind: kind, Person: -1, At: e.at, Order: e.order, Conn: e.conn, Epoch: e.at.Unix() / int64(r.w.plan.epoch()/time.Second), Prints: linkability.Prints(body),
 		Numbers: []linkability.Number{
 			{Name: "bytes of request", Value: float64(len(e.in))}, {Name: "bytes of answer", Value: float64(len(e.out))}, {Name: "number on connection", Value: float64(e.nth)},
 		},
@@ -215,14 +231,12 @@ func (r *recorder) header(event *linkability.Event, prefix string, h http.Header
 func (r *recorder) gateway(e *exchange, event *linkability.Event, body []byte) {
 	event.Person = r.personOf(body)
 	r.upstream = append(r.upstream, event)
-	keys := slices.Collect(maps.Values(r.gateways[e.server]))
-	encoded, _, err := ohttp.Decapsulate(keys, body)
-	if err != nil {
+	m, encoded := r.opened(e.server, body)
+	if m == nil {
 		return // the gateway cannot either
 	}
-	m, err := bhttp.DecodeRequest(encoded, bhttp.DefaultLimits())
-	if err != nil {
-		r.w.t.Errorf("reading what the gateway opened: %v", err)
+	if !strings.HasSuffix(m.Path, "/reports") {
+		event.Kind = "other"
 		return
 	}
 	name := m.Path
@@ -249,6 +263,32 @@ func (r *recorder) gateway(e *exchange, event *linkability.Event, body []byte) {
 		r.links[from] = event.Conn
 	}
 	r.note(&inner)
+}
+
+// opened opens a request by the keys of a gateway, of which several may have one number.
+func (r *recorder) opened(server string, body []byte) (*bhttp.Request, []byte) {
+	for _, key := range r.gateways[server] {
+		encoded, _, err := ohttp.Decapsulate([]*ohttp.PrivateKey{key}, body)
+		if err != nil {
+			continue
+		}
+		m, err := bhttp.DecodeRequest(encoded, bhttp.DefaultLimits())
+		must(r.w.t, err)
+		return m, encoded
+	}
+	return nil, nil
+}
+
+// issuance reads a request for a credential. Who is admitted is known to the issuer: the
+// request has the invitation.
+func (r *recorder) issuance(e *exchange, event *linkability.Event, body []byte) {
+	event.Person = r.personOf(body)
+	m, _ := r.opened(e.server, body)
+	if m == nil || m.Method != http.MethodPost || event.Person < 0 {
+		return
+	}
+	event.Contents = append(event.Contents, linkability.Token{Name: "invitation", Value: uint64(event.Person + 1)}) //nolint:gosec // not negative
+	r.issued = append(r.issued, event)
 }
 
 // note puts a request to the other times that the same report was sent.
@@ -298,9 +338,9 @@ func (r *recorder) role(event *linkability.Event, m *bhttp.Request) {
 func (r *recorder) frame(event *linkability.Event, report []byte) {
 	h, err := esa.ParseHeader(report)
 	must(r.w.t, err)
-	event.Route, event.Epoch = "crowd", int64(h.Epoch)
+	event.Route, event.Epoch = r.routes[h.Task], int64(h.Epoch)
 	event.Tokens = append(event.Tokens, linkability.Token{Name: "shuffler's key", Value: linkability.TokenOf(h.Key[:])})
-	layer, err := r.openers[task.Shuffler].Open(report, h.Epoch)
+	layer, err := r.openers[opens{h.Task, task.Shuffler}].Open(report, h.Epoch)
 	must(r.w.t, err)
 	event.Contents = append(event.Contents, linkability.Token{Name: "crowd", Value: linkability.TokenOf(layer.Crowd[:])})
 	plain := bytes.Clone(layer.Next)
@@ -331,12 +371,12 @@ func (r *recorder) batch(event *linkability.Event, body []byte) {
 			r.w.t.Error("a row of a batch that no client has sent")
 			continue
 		}
-		opened, err := r.openers[task.Analyzer].Open(layer, h.Epoch)
+		opened, err := r.openers[opens{h.Task, task.Analyzer}].Open(layer, h.Epoch)
 		must(r.w.t, err)
 		header, err := esa.ParseHeader(layer)
 		must(r.w.t, err)
 		r.batches = append(r.batches, &linkability.Event{
-			Kind: linkability.KindReport, Person: known.person, Report: known.report, Route: "crowd", Epoch: int64(h.Epoch), Order: i,
+			Kind: linkability.KindReport, Person: known.person, Report: known.report, Route: r.routes[h.Task], Epoch: int64(h.Epoch), Order: i,
 			Contents: []linkability.Token{{Name: "record", Value: linkability.TokenOf(opened.Next)}},
 			Numbers:  []linkability.Number{{Name: "row", Value: float64(i)}},
 			Tokens:   []linkability.Token{{Name: "analyzer's key", Value: linkability.TokenOf(header.Key[:])}},

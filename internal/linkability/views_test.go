@@ -11,7 +11,7 @@ func (r *recorder) views() []linkability.View {
 	named := func(name string, events []linkability.Event) linkability.View {
 		return linkability.View{Name: name, Events: events}
 	}
-	crowd, sums, all := r.atGateway("crowd"), r.atGateway("aggregate"), r.atGateway("crowd", "aggregate")
+	crowd, sums, all := r.atGateway("crowd", "credential"), r.atGateway("aggregate"), r.atGateway("crowd", "credential", "aggregate")
 	views := []linkability.View{
 		named("network", r.onTheWire()),
 		named("relay", r.atRelay()),
@@ -23,7 +23,7 @@ func (r *recorder) views() []linkability.View {
 		named("shuffler with analyzer", joined(crowd, flat(r.batches))),
 		named("leader with helper", joined(sums, flat(r.jobs))),
 		named("relay with shuffler and leader", joined(r.atRelay(), all)),
-		named("network with analyzer", slices.Concat(ofRoute(r.onTheWire(), "crowd"), flat(r.batches))),
+		named("network with analyzer", slices.Concat(ofRoute(r.onTheWire(), "crowd", "credential"), flat(r.batches))),
 		named("all but the relay", joined(all, slices.Concat(flat(r.batches), flat(r.jobs)))),
 	}
 	return slices.DeleteFunc(views, func(v linkability.View) bool { return !hasReports(v) })
@@ -97,12 +97,14 @@ func (r *recorder) atGateway(routes ...string) []linkability.Event {
 		}
 		out = append(out, first)
 	}
-	return out
+	return append(out, flat(r.issued)...)
 }
 
-// ofRoute returns the events of a route, and all that are of no report.
-func ofRoute(events []linkability.Event, route string) []linkability.Event {
-	return slices.DeleteFunc(slices.Clone(events), func(e linkability.Event) bool { return e.Kind == linkability.KindReport && e.Route != route })
+// ofRoute returns the events of routes, and all that are of no report.
+func ofRoute(events []linkability.Event, routes ...string) []linkability.Event {
+	return slices.DeleteFunc(slices.Clone(events), func(e linkability.Event) bool {
+		return e.Kind == linkability.KindReport && !slices.Contains(routes, e.Route)
+	})
 }
 
 // joined adds to each event what others know of the same report, which they recognise by

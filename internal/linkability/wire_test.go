@@ -18,6 +18,8 @@ import (
 type network struct {
 	clock clock.Clock
 	seen  func(*exchange)
+	wall  bool     // connections are those of the machine
+	who   sync.Map // who has a connection, by its client's address
 
 	mu      sync.Mutex
 	servers map[string]*listener
@@ -29,6 +31,7 @@ type network struct {
 type exchange struct {
 	server  string
 	person  int // whose connection it is, -1 for an organisation's
+	from    string
 	conn    uint64
 	nth     int // on the connection
 	at      time.Time
@@ -36,14 +39,18 @@ type exchange struct {
 	in, out []byte
 }
 
-func newNetwork(c clock.Clock, seen func(*exchange)) *network {
-	return &network{clock: c, seen: seen, servers: map[string]*listener{}}
+func newNetwork(c clock.Clock, seen func(*exchange), wall bool) *network {
+	return &network{clock: c, seen: seen, wall: wall, servers: map[string]*listener{}}
 }
 
 // Listen takes the place of net.Listen.
 func (n *network) Listen(_, address string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.wall {
+		l, err := net.Listen("tcp", address)
+		return &recorded{l, n, address}, err
+	}
 	if n.servers[address] != nil {
 		return nil, fmt.Errorf("%s is in use", address)
 	}
@@ -55,6 +62,14 @@ func (n *network) Listen(_, address string) (net.Listener, error) {
 // dialAs returns what opens connections for a person, or for an organisation.
 func (n *network) dialAs(person int) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		if n.wall {
+			var d net.Dialer
+			c, err := d.DialContext(ctx, "tcp", address)
+			if err == nil {
+				n.who.Store(c.LocalAddr().String(), person)
+			}
+			return c, err
+		}
 		n.mu.Lock()
 		l := n.servers[address]
 		n.mu.Unlock()
@@ -109,6 +124,22 @@ func (l *listener) Addr() net.Addr {
 	return a
 }
 
+// A recorded listener is one of the machine, whose connections are recorded.
+type recorded struct {
+	net.Listener
+	network *network
+	address string
+}
+
+func (l *recorded) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	e := &exchange{server: l.address, person: -1, from: c.RemoteAddr().String(), conn: l.network.conns.Add(1)}
+	return &tapped{Conn: c, network: l.network, next: e}, nil
+}
+
 // A tapped connection is a server's side of one, recorded.
 type tapped struct {
 	net.Conn
@@ -159,7 +190,10 @@ func (t *tapped) finish() {
 	if len(e.in) == 0 {
 		return
 	}
-	t.next = &exchange{server: e.server, person: e.person, conn: e.conn, nth: e.nth + 1}
+	t.next = &exchange{server: e.server, person: e.person, from: e.from, conn: e.conn, nth: e.nth + 1}
+	if who, ok := t.network.who.Load(e.from); ok && e.person < 0 {
+		e.person = who.(int)
+	}
 	t.network.seen(e)
 }
 

@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/sdktest"
 	"github.com/shoal-project/shoal/internal/server"
@@ -31,13 +34,25 @@ type plan struct {
 	routes       []route
 	leak         *leak
 	seed         uint64
+	asleep       bool // devices are on for half the day only, around their people's hours
+	wall         bool // connections over loopback, and days of a minute by the machine's clock
+}
+
+// epoch is the length of an epoch, in which people record.
+func (p plan) epoch() time.Duration {
+	if p.wall {
+		return time.Minute
+	}
+	return day
 }
 
 // A world is a deployment of all roles, and the people who send through it.
 type world struct {
 	t       testing.TB
 	plan    plan
-	clock   *clock.Virtual
+	clock   clock.Clock
+	virtual *clock.Virtual // the same, nil with the machine's
+	begins  time.Time      // of the first epoch
 	network *network
 	record  *recorder
 	random  *rand.Rand // of habits
@@ -94,16 +109,25 @@ var organisations = []struct {
 func newWorld(t testing.TB, p plan) *world {
 	t.Helper()
 	w := &world{
-		t: t, plan: p, clock: clock.NewVirtual(sdktest.Midnight()), random: rand.New(rand.NewPCG(p.seed, 7)), //nolint:gosec // habits of simulated people
-		orgs: map[string]*org{},
+		t: t, plan: p, virtual: clock.NewVirtual(sdktest.Midnight()), begins: sdktest.Midnight(), orgs: map[string]*org{},
+		random: rand.New(rand.NewPCG(p.seed, 7)), //nolint:gosec // habits of simulated people
+	}
+	w.clock = w.virtual
+	if p.wall {
+		w.virtual, w.clock = nil, clock.System()
+		w.begins = w.clock.Now().Truncate(p.epoch()).Add(p.epoch())
 	}
 	w.record = newRecorder(w)
-	w.network = newNetwork(w.clock, w.record.take)
+	w.network = newNetwork(w.clock, w.record.take, p.wall)
 	var err error
 	w.owner, err = task.GenerateIdentityKey(cryptorand.Reader)
 	must(t, err)
 	for i, o := range organisations {
-		w.found(o.name, fmt.Sprintf("127.0.0.1:%d", 7001+i), o.roles)
+		address := fmt.Sprintf("127.0.0.1:%d", 7001+i)
+		if p.wall {
+			address = freeAddress(t)
+		}
+		w.found(o.name, address, o.roles)
 	}
 	w.pair()
 	for _, r := range p.routes {
@@ -119,6 +143,13 @@ func newWorld(t testing.TB, p plan) *world {
 	w.record.open()
 	w.populate()
 	return w
+}
+
+func freeAddress(t testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func (w *world) found(name, address string, roles []task.Role) {
@@ -147,7 +178,15 @@ func (w *world) config(name string) server.Config {
 		return c
 	}
 	c.Tasks.Bundles = []string{filepath.Join(o.dir, "tasks.bundle")}
+	if w.credentials() {
+		c.Credentials.Invitations = []string{task.FormatPublic(w.owner.Public())}
+	}
 	return c
+}
+
+// credentials reports whether a route asks for credentials.
+func (w *world) credentials() bool {
+	return slices.ContainsFunc(w.tasks, func(t *task.Task) bool { return t.Protection.CredentialEpochs > 0 })
 }
 
 // pair lets leader and helper share secrets.
@@ -182,7 +221,7 @@ func (w *world) start(name string) {
 		must(w.t, os.WriteFile(filepath.Join(o.dir, "tasks.bundle"), w.bundle, 0o600))
 	}
 	options := server.Options{
-		Clock: w.clock, Logger: slog.New(slog.DiscardHandler), FS: durable.Mem(), Listen: w.network.Listen, Manual: true,
+		Clock: w.clock, Logger: slog.New(slog.DiscardHandler), FS: durable.Mem(), Listen: w.network.Listen, Manual: !w.plan.wall,
 		Client: &http.Client{
 			Transport:     &http.Transport{DialContext: w.network.dialAs(-1)},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -231,6 +270,20 @@ type person struct {
 	offset    time.Duration // of its clock
 }
 
+// on returns after how long the person's device is on, which it is for six hours before and
+// after their hour.
+func (p *person) on(t time.Time) time.Duration {
+	begins := time.Duration((p.hour - 6) * float64(time.Hour))
+	since := t.Sub(t.Truncate(day).Add(begins))
+	for since < 0 {
+		since += day
+	}
+	if since %= day; since > day/2 {
+		return day - since
+	}
+	return 0
+}
+
 // A skewed clock is that of a device.
 type skewed struct {
 	clock.Clock
@@ -238,6 +291,10 @@ type skewed struct {
 }
 
 func (s skewed) Now() time.Time { return s.Clock.Now().Add(s.ahead) }
+
+func (s skewed) Until(ctx context.Context, t time.Time) error {
+	return s.Clock.Until(ctx, t.Add(-s.ahead))
+}
 
 // programs that people use.
 var programs = []string{"cat", "dog", "eel", "fox", "gnu", "hen", "ibex", "jay", "kite", "lynx", "mole", "newt", "owl", "pig", "quail", "rat"}
@@ -252,25 +309,31 @@ func (w *world) populate() {
 			id: i, hour: 24 * w.random.Float64(), favourite: w.random.IntN(len(programs)),
 			offset: time.Duration(w.random.NormFloat64() * float64(20*time.Second)).Truncate(time.Millisecond),
 		}
+		if w.plan.wall { // epochs are short there
+			p.offset /= 20
+		}
 		var transport http.RoundTripper = &http.Transport{DialContext: w.network.dialAs(i), DisableKeepAlives: true}
 		transport = flaky(w, transport)
 		if l := w.plan.leak; l != nil && l.transport != nil {
 			transport = l.transport(w, p, transport)
 		}
-		var err error
+		admission, err := credential.Invite(w.owner, w.begins.Add(60*day), cryptorand.Reader)
+		must(w.t, err)
 		p.client, err = shoal.Open(w.t.Context(), shoal.Options{
 			Bundle: w.bundle, Owner: task.FormatPublic(w.owner.Public()), Metrics: metrics, Mode: shoal.On,
-			Clock: skewed{w.clock, p.offset}, NoSender: true, Transport: transport,
+			Clock: skewed{w.clock, p.offset}, NoSender: !w.plan.wall, Transport: transport, Admission: admission,
 		})
 		must(w.t, err)
 		w.people = append(w.people, p)
-		w.at(w.clock.Now(), func() { w.pass(p) })
+		if !w.plan.wall {
+			w.at(w.clock.Now(), func() { w.pass(p) })
+		}
 		for d := range w.plan.days {
 			w.live(p, d)
 		}
 	}
-	for h := 0; h < (w.plan.days+2)*24; h += 2 {
-		w.at(sdktest.Midnight().Add(time.Duration(h)*time.Hour+time.Minute), w.tick)
+	for h := 0; h < (w.plan.days+2)*24 && !w.plan.wall; h += 2 {
+		w.at(w.begins.Add(time.Duration(h)*time.Hour+time.Minute), w.tick)
 	}
 }
 
@@ -285,7 +348,7 @@ func (w *world) live(p *person, d int) {
 			for hours >= 24 {
 				hours -= 24
 			}
-			at := sdktest.Midnight().Add(time.Duration(d)*day + time.Duration(hours*float64(time.Hour)))
+			at := w.begins.Add(time.Duration(d)*w.plan.epoch() + time.Duration(hours/24*float64(w.plan.epoch())))
 			w.at(at, func() {
 				r.record(w, p)
 				w.pass(p)
@@ -294,8 +357,16 @@ func (w *world) live(p *person, d int) {
 	}
 }
 
-// pass lets a client send what is due, and come again when it wants to.
+// pass lets a client send what is due, and come again when it wants to. By the machine's
+// clock clients do so by themselves.
 func (w *world) pass(p *person) {
+	if w.plan.wall {
+		return
+	}
+	if on := p.on(w.clock.Now()); w.plan.asleep && on > 0 {
+		w.at(w.clock.Now().Add(on), func() { w.pass(p) })
+		return
+	}
 	w.sending = p
 	result, err := p.client.SendDue(w.t.Context())
 	w.sending = nil
@@ -328,14 +399,21 @@ func (w *world) run() {
 	w.t.Helper()
 	for w.work.Len() > 0 {
 		next := heap.Pop(&w.work).(errand)
-		w.clock.Forward(next.at)
+		if w.plan.wall {
+			must(w.t, w.clock.Until(w.t.Context(), next.at))
+		} else {
+			w.virtual.Forward(next.at)
+		}
 		next.do()
+	}
+	if w.plan.wall { // the last epoch's reports leave in the next
+		must(w.t, w.clock.Until(w.t.Context(), w.begins.Add(time.Duration(w.plan.days+1)*w.plan.epoch()+15*time.Second)))
 	}
 	w.halt()
 }
 
 func (w *world) at(t time.Time, do func()) {
-	if t.After(sdktest.Midnight().Add(time.Duration(w.plan.days+2) * day)) {
+	if t.After(w.begins.Add(time.Duration(w.plan.days+2) * w.plan.epoch())) {
 		return
 	}
 	heap.Push(&w.work, errand{t, len(w.work), do})
