@@ -20,7 +20,8 @@ type Threshold interface {
 	// Keep returns how many of a crowd's n reports go on; 0 means that the
 	// crowd is suppressed. Which ones go on is the caller's to choose, uniformly.
 	// It reads 16 bytes of r, or none if the rule has no noise. If r fails,
-	// the crowd is suppressed; a [Stream] never does.
+	// the crowd is suppressed; a [Stream] never does. Its time and the addresses that it
+	// touches depend neither on n nor on what it reads.
 	Keep(n uint64, r io.Reader) uint64
 
 	// Curve is the privacy of a client that sends a crowd at most one report.
@@ -127,10 +128,8 @@ func milli(m uint32) string { return strconv.FormatFloat(float64(m)/1000, 'f', -
 type naive uint32
 
 func (t naive) Keep(n uint64, _ io.Reader) uint64 {
-	if n < uint64(t) {
-		return 0
-	}
-	return n
+	_, few := bits.Sub64(n, uint64(t), 0)
+	return n & (few - 1)
 }
 
 func (naive) Protects() Protection                   { return ProtectsNothing }

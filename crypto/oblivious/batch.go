@@ -3,6 +3,7 @@ package oblivious
 import (
 	"fmt"
 	"io"
+	"math"
 )
 
 // A BatchConfig describes a [Batch].
@@ -83,9 +84,14 @@ func (c *BatchConfig) sealedMemory(left int64) (int64, error) {
 		}
 		left = rest
 	}
-	row := widthOf(c.Size) * wordSize
-	least := int64(c.Rows)*(memoryPerRow+memoryPerRow/32) + int64(64*max(row, blockBytes))
-	return 0, fmt.Errorf("oblivious: sorting %d rows of %d bytes takes about %d MiB of memory, and there are %d", c.Rows, c.Size, (least+1<<20-1)>>20, c.Memory>>20)
+	return 0, fmt.Errorf("oblivious: %d rows of %d bytes need at least %d bytes of memory, and there are %d", c.Rows, c.Size, LeastMemory(int64(c.Rows)), c.Memory)
+}
+
+// LeastMemory returns with how many bytes of memory a batch of so many rows can be
+// worked on, whatever their size is up to 32 KiB: what its keys take, and some more
+// for rows.
+func LeastMemory(rows int64) int64 {
+	return min(rows, math.MaxInt32)*memoryPerRow*33/32 + 64*blockBytes
 }
 
 // Add adds a row.

@@ -305,12 +305,12 @@ func TestBatchRefuses(t *testing.T) {
 	}
 	config.Memory--
 	for want, change := range map[string]func(c *BatchConfig){
-		"takes about 9 MiB": func(c *BatchConfig) { c.Memory = 1000 * memoryPerRow },
-		"and there are 0":   func(c *BatchConfig) { c.Memory = 0 },
-		"-1 rows":           func(c *BatchConfig) { c.Rows = -1 },
-		"rows of 32 bytes":  func(c *BatchConfig) { c.Size = 32 },
-		"no disk":           func(c *BatchConfig) { c.Storage = func() (Storage, error) { return nil, errors.New("no disk") } },
-		"drawing the key":   func(c *BatchConfig) { c.Rand = strings.NewReader("short") },
+		"need at least 8458733 bytes": func(c *BatchConfig) { c.Memory = 1000 * memoryPerRow },
+		"and there are 0":             func(c *BatchConfig) { c.Memory = 0 },
+		"-1 rows":                     func(c *BatchConfig) { c.Rows = -1 },
+		"rows of 32 bytes":            func(c *BatchConfig) { c.Size = 32 },
+		"no disk":                     func(c *BatchConfig) { c.Storage = func() (Storage, error) { return nil, errors.New("no disk") } },
+		"drawing the key":             func(c *BatchConfig) { c.Rand = strings.NewReader("short") },
 	} {
 		c := config
 		change(&c)

@@ -24,6 +24,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // CountColumn is the name of the second column that CountByKey makes: the
@@ -114,6 +115,22 @@ type Reader interface {
 	Next() ([]byte, error)
 	// Close frees the reader's resources.
 	Close() error
+}
+
+// A Scratcher is an engine that lends storage in which bytes are read and written at
+// any place, for batches that are larger than memory.
+type Scratcher interface {
+	// Scratch makes empty storage under a name like that of a dataset, which must not
+	// be taken. Remove gives it up, after Close.
+	Scratch(ctx context.Context, name string) (Scratch, error)
+}
+
+// Scratch is storage for intermediate results. Its methods may be called by several
+// goroutines at once, except Close.
+type Scratch interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
 }
 
 // RowWidth is the sum of the columns' widths.

@@ -52,6 +52,7 @@ type Counts struct {
 	SuppressedCrowds  uint64                // crowds, not reports
 	SuppressedReports uint64                // reports of suppressed crowds
 	Dropped           uint64                // reports dropped as noise from released crowds
+	Withheld          uint64                // valid or duplicate reports that do not go on, where a stage does not find out why
 	Released          uint64                // rows
 }
 
@@ -64,12 +65,12 @@ func (c *Counts) Check() error {
 		return errors.New("counts: reports are invalid without a cause")
 	}
 	sum := uint64(0)
-	for _, n := range append(c.Invalid[:], c.Received, c.SuppressedCrowds, c.Duplicate, c.SuppressedReports, c.Dropped, c.Released) {
+	for _, n := range append(c.Invalid[:], c.Received, c.SuppressedCrowds, c.Duplicate, c.SuppressedReports, c.Dropped, c.Withheld, c.Released) {
 		if n > maxCount {
 			return fmt.Errorf("counts: %d is more than a batch can hold", n)
 		}
 	}
-	for _, n := range append(c.Invalid[:], c.Duplicate, c.SuppressedReports, c.Dropped, c.Released) {
+	for _, n := range append(c.Invalid[:], c.Duplicate, c.SuppressedReports, c.Dropped, c.Withheld, c.Released) {
 		sum += n
 	}
 	if sum != c.Received {

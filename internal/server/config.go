@@ -37,6 +37,7 @@ type Config struct {
 	Batches      BatchesConfig     `yaml:"batches"`
 	Aggregates   AggregatesConfig  `yaml:"aggregates"`
 	Credentials  CredentialsConfig `yaml:"credentials"`
+	Shuffler     ShufflerConfig    `yaml:"shuffler"`
 	Leader       LeaderConfig      `yaml:"leader"`
 	Helper       HelperConfig      `yaml:"helper"`
 	Relay        RelayConfig       `yaml:"relay"`
@@ -312,6 +313,7 @@ func (c Config) withDefaults(dir string) Config {
 	orElse(&c.Aggregates.Expiry, 28*day)
 	orElse(&c.Aggregates.Node, "leader")
 	orElse(&c.Aggregates.ReplayMemory, 256<<20)
+	c.Shuffler.withDefaults()
 	c.Leader = c.Leader.withDefaults()
 	c.Helper.withDefaults()
 	c.Relay.withDefaults(c.BehindProxy)
@@ -366,7 +368,7 @@ func (c Config) Has(r task.Role) bool { return slices.Contains(c.Roles, r) }
 func (c Config) Validate() error {
 	return errors.Join(
 		c.validateRoles(), c.validateURL(), c.validateListeners(), c.validateTLS(),
-		c.validateKeys(), c.validateFloors(), c.validateLimits(), c.validateCredentials(),
+		c.validateKeys(), c.validateFloors(), c.validateLimits(), c.validateCredentials(), c.validateShuffler(),
 	)
 }
 

@@ -140,6 +140,9 @@ func TestParseRefuses(t *testing.T) {
 		"no mandatory suite":   {least + "keys: {kems: [p256]}\n", "x25519 is the mandatory suite"},
 		"overlap":              {least + "keys: {lifetime: 2d, overlap: 36h}\n", "keys.overlap"},
 		"owner":                {least + "tasks: {owners: [me]}\n", "tasks.owners[0]"},
+		"stage":                {least + "shuffler: {stage: fast}\n", `shuffler.stage: "fast" is not one of [plain oblivious]`},
+		"stage's memory":       {least + "shuffler: {stage: oblivious}\n", "batches.memory: with shuffler.stage oblivious 100000000 reports (intake.max_batch_reports) need 6696MiB at least, and it is 512MiB"},
+		"nobody's stage":       {"roles: [analyzer]\nurl: http://127.0.0.1:8440\nshuffler: {stage: oblivious}\n", "shuffler: only a shuffler"},
 		"level":                {least + "log: {level: loud}\n", "log.level"},
 	} {
 		t.Run(name, func(t *testing.T) {

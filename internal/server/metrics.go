@@ -59,6 +59,7 @@ var roleGauges = [...]struct {
 	{"helper_wait_reports", "Reports in jobs that wait for helpers that do not answer.", false},
 	{"reports_damaged", "Accepted reports that the disk has lost, at least, since the start.", false},
 	{"tasks_unstated", "Tasks of which the next hop does not have the newest statement which epochs are complete.", false},
+	{"stage_oblivious", "1 if a shuffler counts and permutes obliviously, 0 if it does so plainly.", false},
 	{"reports_dropped", "Accepted reports that were given up with servers that were lost, as far as their number is known.", false},
 	{"logs_dropped", "Open logs that were given up with servers that were lost; the number of their reports is not known.", false},
 	{"node_lease_seconds", "Seconds until the lease on this server's name lapses; below 0 it takes no reports.", false},

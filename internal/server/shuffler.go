@@ -51,7 +51,7 @@ func (s *Server) newShuffler(ctx context.Context, h *crowdHost, store shuffler.S
 		Clock: s.o.Clock, Rand: s.o.Rand, Identity: s.identity, Keys: keys, Tasks: tasks, Client: s.o.Client,
 		MaxReports: s.config.Intake.MaxBatchReports, MaxHandOver: int64(s.config.Batches.MaxBytes),
 		Workers: s.config.Batches.Workers, Metrics: shufflerMetrics{s.metrics, s.shufflerBatch}, Lost: s.lost(task.Shuffler), Withdrawn: s.takesNoReports,
-		Since: s.restored,
+		Since: s.restored, Stage: s.config.Shuffler.Stage, Memory: int64(s.config.Batches.Memory),
 	})
 }
 
@@ -85,8 +85,17 @@ func shufflerHealth(m member, h *Health) {
 	}
 	h.figure("credential_periods_lost", float64(len(lost)))
 	h.Need = s.Need()
+	h.figure("stage_oblivious", obliviousFigure(s.Stage()))
 	h.figure("reports_damaged", float64(s.Damaged()))
 	h.figure("tasks_unstated", float64(s.Unstated()))
+}
+
+// obliviousFigure is 1 for the oblivious stage.
+func obliviousFigure(s shuffler.Stage) float64 {
+	if s == shuffler.Oblivious {
+		return 1
+	}
+	return 0
 }
 
 // shuffler returns the member if it is a shuffler, or nil.
@@ -127,6 +136,7 @@ func (s shufflerMetrics) Batch(state shuffler.State, c esa.Counts) {
 	add("duplicate", c.Duplicate)
 	add("suppressed", c.SuppressedReports)
 	add("dropped", c.Dropped)
+	add("withheld", c.Withheld)
 	add("released", c.Released)
 	for cause := esa.Cause(1); int(cause) <= esa.NumCauses; cause++ {
 		if n := c.Invalid[cause]; n > 0 {

@@ -10,13 +10,21 @@ import (
 	"testing"
 
 	"github.com/shoal-project/shoal/internal/esa/analyzer"
+	"github.com/shoal-project/shoal/internal/esa/shuffler"
 	"github.com/shoal-project/shoal/internal/release"
 )
 
 // TestWay sends reports through two organisations over HTTP and finds the large
 // crowd in the table, the small one suppressed.
 func TestWay(t *testing.T) {
+	for _, stage := range shuffler.Stages() {
+		t.Run(string(stage), func(t *testing.T) { testWay(t, stage) })
+	}
+}
+
+func testWay(t *testing.T, stage shuffler.Stage) {
 	w := newWorld(t)
+	w.a.adjust = func(c *Config) { c.Shuffler.Stage, c.Intake.MaxBatchReports = stage, 1_000_000 }
 	w.b.start()
 	w.a.start()
 	w.send(w.reports(210, "apple"))
@@ -30,6 +38,7 @@ func TestWay(t *testing.T) {
 	}
 	checkReleased(t, w, 210)
 	checkMetrics(t, w)
+	checkStage(t, w, stage)
 	w.a.halt()
 	w.b.halt()
 	checkNothingIdentifying(t, w)
@@ -72,6 +81,25 @@ func checkMetrics(t *testing.T, w *world) {
 		}
 		if strings.Contains(string(body), w.id.String()) || strings.Contains(string(body), "fruit") {
 			t.Error("a task is named in the metrics")
+		}
+	}
+}
+
+// checkStage: the gauge is that of the stage, and only a plain one tells the operator
+// why reports do not go on.
+func checkStage(t *testing.T, w *world, stage shuffler.Stage) {
+	t.Helper()
+	_, _, body := get(t, "http://"+w.a.server.Addr("ops")+"/metrics", "")
+	oblivious := stage == shuffler.Oblivious
+	for line, want := range map[string]bool{
+		`shoal_stage_oblivious{role="shuffler"} 1`:                    oblivious,
+		`shoal_stage_oblivious{role="shuffler"} 0`:                    !oblivious,
+		`shoal_reports_total{outcome="withheld",role="shuffler"} 0`:   !oblivious,
+		`shoal_reports_total{outcome="suppressed",role="shuffler"} 0`: oblivious,
+		`shoal_reports_total{outcome="suppressed",role="shuffler"} 3`: !oblivious,
+	} {
+		if strings.Contains(string(body), line) != want {
+			t.Errorf("%s: metrics have %s: %v", stage, line, !want)
 		}
 	}
 }

@@ -212,6 +212,37 @@ func (d *dataset) sortBy(columns []string) *dataset {
 	return result
 }
 
+// A scratch is bytes in memory.
+type scratch struct {
+	mu    sync.Mutex
+	bytes []byte
+}
+
+// Scratch implements [engine.Scratcher].
+func (e *Engine) Scratch(_ context.Context, name string) (engine.Scratch, error) {
+	return new(scratch), e.put(name, &dataset{columns: []engine.Column{{Name: "byte", Width: 1}}})
+}
+
+func (s *scratch) WriteAt(b []byte, at int64) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if end := int(at) + len(b); end > len(s.bytes) {
+		s.bytes = append(s.bytes, make([]byte, end-len(s.bytes))...)
+	}
+	return copy(s.bytes[at:], b), nil
+}
+
+func (s *scratch) ReadAt(b []byte, at int64) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if int(at)+len(b) > len(s.bytes) {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return copy(b, s.bytes[at:]), nil
+}
+
+func (s *scratch) Close() error { return nil }
+
 // Remove implements [engine.Engine].
 func (e *Engine) Remove(_ context.Context, names ...string) error {
 	e.mu.Lock()

@@ -38,10 +38,12 @@ func (c *chain2) settle(t testing.TB) {
 
 // TestBlindedWay: without noise two shufflers over blinded crowds release the same records
 // as over crowds with tags.
-func TestBlindedWay(t *testing.T) {
+func TestBlindedWay(t *testing.T) { eachStage(t, 8000, testBlindedWay) }
+
+func testBlindedWay(t *testing.T, use func(*chain)) {
 	var have [2]map[string][]int64
 	for i, edit := range []func(*task.Task){nil, blinded} {
-		c := newChain2With(t, edit)
+		c := newChain2Of(t, edit, use)
 		n := int64(0)
 		for w, size := range []int{5, 2, 3, 1, 8} { // two are below 3
 			for range size {

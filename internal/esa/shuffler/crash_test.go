@@ -59,6 +59,7 @@ func (c *crashChain) startSecond(t testing.TB) {
 	s, err := shuffler.New(t.Context(), shuffler.Config{
 		Store: c.store2, FS: c.machines[2].disk, Dir: "second", Engine: hoptest.NewEngine(), Clock: c.Clock, Rand: hoptest.Random(c.seeds),
 		Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(), Workers: 2,
+		Stage: c.stage, Memory: c.memory,
 	})
 	must(t, err)
 	c.second = s
@@ -176,16 +177,20 @@ func (c *crashChain) check(t testing.TB, acknowledged []bool, what string) {
 // analyzer, loses no acknowledged report and counts none twice (invariant
 // "acknowledged is durable" and "at most once").
 func TestCrashAnywhere(t *testing.T) {
-	crashAnywhere(t, hoptest.New(t, 1, func(t *task.Task) { t.Threshold.T = 1 }), "shuffler", "analyzer")
+	world := hoptest.New(t, 1, func(t *task.Task) { t.Threshold.T = 1 })
+	eachStage(t, 2000, func(t *testing.T, use func(*chain)) { crashAnywhere(t, world, use, "shuffler", "analyzer") })
 }
 
 // The same with blinded crowds: of the first shuffler the exponent is erased on the way, the second
 // one computes tags.
 func TestCrashBlinded(t *testing.T) {
-	crashAnywhere(t, hoptest.New(t, 2, func(t *task.Task) { t.Threshold.T, t.Protection.Blinded = 1, true }), "shuffler 1", "analyzer", "shuffler 2")
+	world := hoptest.New(t, 2, func(t *task.Task) { t.Threshold.T, t.Protection.Blinded = 1, true })
+	eachStage(t, 2400, func(t *testing.T, use func(*chain)) {
+		crashAnywhere(t, world, use, "shuffler 1", "analyzer", "shuffler 2")
+	})
 }
 
-func crashAnywhere(t *testing.T, world *hoptest.World, names ...string) {
+func crashAnywhere(t *testing.T, world *hoptest.World, use func(*chain), names ...string) {
 	t.Helper()
 	var reports [][]byte
 	for n := range 8 {
@@ -193,6 +198,7 @@ func crashAnywhere(t *testing.T, world *hoptest.World, names ...string) {
 	}
 	start := func(seed uint64) *crashChain {
 		c := newCrashChain(t, world, seed)
+		use(c.chain)
 		must(t, c.startShuffler(t))
 		c.startSecond(t)
 		must(t, c.startAnalyzer(t))

@@ -170,7 +170,9 @@ func (c *chain) counts(t testing.TB) []esa.Counts {
 // TestHostileClientCountsUpToItsCaps covers the threat of a client that ignores every
 // cap: with one credential it counts at most per_epoch times in all and per_crowd times
 // in a crowd, whatever it sends, and honest clients are not touched by it.
-func TestHostileClientCountsUpToItsCaps(t *testing.T) {
+func TestHostileClientCountsUpToItsCaps(t *testing.T) { eachStage(t, 3300, testHostileClient) }
+
+func testHostileClient(t *testing.T, use func(*chain)) {
 	c := newRequiring(t, required(4, 2, 1, 6))
 	h := c.obtain(t, c.Epoch(0), invite(t))
 	honest := c.obtain(t, c.Epoch(0), invite(t))
@@ -183,6 +185,7 @@ func TestHostileClientCountsUpToItsCaps(t *testing.T) {
 		c.accept(t, h.report(t, c.Epoch(0), fmt.Sprint("lone", i), next(), [2]uint32{i, 0}, nil))
 	}
 	c.accept(t, honest.report(t, c.Epoch(0), "evil", 1000, [2]uint32{0, 0}, nil))
+	use(c)
 	must(t, c.startShuffler(t)) // a restart in between
 	c.closeEpoch(0)
 	c.finish(t)

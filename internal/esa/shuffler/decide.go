@@ -26,6 +26,9 @@ func numberOf(b []byte) uint64 {
 	return uint64(b[0])<<32 | uint64(binary.BigEndian.Uint32(b[1:numberWidth]))
 }
 
+// crowdNoise labels the stream from which the noise of a crowd comes.
+const crowdNoise = "shoal crowd noise v1"
+
 // numbers is a set of the numbers of a batch's reports: a bit for each.
 type numbers []uint64
 
@@ -102,7 +105,7 @@ func (d *decision) endCrowd() error {
 	if d.n == 0 {
 		return nil
 	}
-	keep := d.stage.threshold.Keep(d.n, dp.NewStream(d.stage.seed, "shoal crowd noise v1", d.crowd))
+	keep := d.stage.threshold.Keep(d.n, dp.NewStream(d.stage.seed, crowdNoise, d.crowd))
 	if keep > d.n {
 		return errors.New("a threshold keeps more records than there are")
 	}

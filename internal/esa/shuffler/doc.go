@@ -18,7 +18,8 @@
 // a second draw of the noise: outer layers are opened, equal reports dropped,
 // the crowds counted, the threshold applied with noise derived from the seed
 // and the crowd's tag, the rest sorted by keys derived from the seed, which is
-// a uniformly random permutation, and written as one signed file. The file is
+// a uniformly random permutation, and written as one signed file. This is the stage
+// [Plain]; [Oblivious] keeps the same records in another order. The file is
 // offered to the next hop until that has taken it. Then file, reports and seed
 // are destroyed. [State] has the picture.
 //
@@ -57,8 +58,16 @@
 // none. The counts of what was received, refused, suppressed and dropped
 // stay here: they are exact, for the operator, and summed over tasks.
 //
-// BUG(shoal): counting, joining and sorting take time that depends on the
-// data: an observer of the machine's memory learns about the crowds.
+// With [Config].Stage [Oblivious] an observer of the machine's memory accesses and of
+// its disk, the host of a confidential virtual machine for example, learns of a batch
+// only the number of reports, which of them do not open or show a spent credential,
+// whether there are enough, and what goes on, which the next hop gets (package oblivious).
+// Of what does not go on the store then has the number alone. The keys and the seed must
+// be out of the observer's reach, too: in memory that is encrypted, and on a volume that
+// is.
+//
+// BUG(shoal): with the stage Plain counting, joining and sorting take time that depends
+// on the data: an observer of the machine's memory learns about the crowds.
 //
 // BUG(shoal): a wall clock that is wrong when the process starts is believed.
 package shuffler

@@ -19,7 +19,7 @@ import (
 
 // writeBatch makes the signed hand-over file of what a stage has left. Of its
 // numbers the file holds the noised total and the number of rows. The file appears under its name whole and durable, or not at all.
-func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, st *stage, made result) ([32]byte, error) {
+func (s *Shuffler) writeBatch(ctx context.Context, h *hosted, b Batch, st batchStage, made result) ([32]byte, error) {
 	header, err := esa.NewBatchHeader(h.task, h.id, h.hop, b.Epoch, made.told(h), made.counts.Released)
 	if err != nil {
 		return [32]byte{}, err

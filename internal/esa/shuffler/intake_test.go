@@ -422,8 +422,10 @@ func TestNothingIdentifyingIsWritten(t *testing.T) {
 }
 
 // Two shufflers: the first sees no crowd, the second applies the threshold.
-func TestTwoShufflers(t *testing.T) {
-	c := newChain2(t)
+func TestTwoShufflers(t *testing.T) { eachStage(t, 2000, testTwoShufflers) }
+
+func testTwoShufflers(t *testing.T, use func(*chain)) {
+	c := newChain2Of(t, nil, use)
 	truth := map[string][]int64{}
 	for n := range 4 {
 		c.Post(t, c.Report(t, c.Epoch(0), "often", int64(n)))
@@ -450,11 +452,18 @@ func newChain2(t *testing.T) *chain2 {
 
 func newChain2With(t testing.TB, edit func(*task.Task)) *chain2 {
 	t.Helper()
-	c := &chain2{chain: newChainOf(t, 2, edit), store2: newModel()}
+	return newChain2Of(t, edit, func(*chain) {})
+}
+
+// newChain2Of is newChain2With with something to do before the start.
+func newChain2Of(t testing.TB, edit func(*task.Task), before func(*chain)) *chain2 {
+	t.Helper()
+	c := &chain2{chain: startChain(t, hoptest.New(t, 2, edit), before), store2: newModel()}
 	p := c.Parties[1]
 	s, err := shuffler.New(t.Context(), shuffler.Config{
 		Store: c.store2, FS: durable.Mem(), Dir: "second", Engine: hoptest.NewEngine(), Clock: c.Clock,
 		Rand: hoptest.Random(99), Identity: p.ID, Keys: p.Keys, Tasks: []*task.Task{c.Task}, Client: c.Net.Client(),
+		Stage: c.stage, Memory: c.memory,
 	})
 	must(t, err)
 	c.second = s

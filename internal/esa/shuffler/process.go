@@ -75,7 +75,10 @@ type result struct {
 	goOn   numbers    // of the records that go on
 }
 
-// run processes the reports. On errUndersized the counts are valid, too.
+// end implements batchStage.
+func (s *stage) end(ctx context.Context) error { return s.engine.Remove(ctx, s.datasets()...) }
+
+// run implements batchStage.
 func (s *stage) run(ctx context.Context, reports iter.Seq2[[]byte, error]) (result, error) {
 	if err := s.engine.Remove(ctx, s.datasets()...); err != nil { // of an attempt that failed
 		return result{}, fmt.Errorf("removing old datasets: %w", err)

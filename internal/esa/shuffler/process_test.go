@@ -40,7 +40,7 @@ func each(reports [][]byte) iter.Seq2[[]byte, error] {
 	}
 }
 
-func rowsOf(t rapid.TB, s *stage, made result) [][]byte {
+func rowsOf(t rapid.TB, s batchStage, made result) [][]byte {
 	t.Helper()
 	var rows [][]byte
 	err := s.each(context.Background(), made, func(next []byte) error {
@@ -121,6 +121,7 @@ func TestStage(t *testing.T) {
 		if c := counts[0]; c.Invalid[esa.CauseDecrypt] != uint64(bad) || c.Duplicate != uint64(duplicates) || c.Received != uint64(len(reports)) {
 			r.Fatalf("counts %+v with %d bad and %d duplicates of %d", c, bad, duplicates, len(reports))
 		}
+		agrees(r, st, reports, results[0], counts[0])
 		have := map[string]uint64{}
 		for _, row := range results[0] {
 			next := string(row[st.prefixSize():])
@@ -153,6 +154,36 @@ func TestStage(t *testing.T) {
 	})
 }
 
+// agrees runs the oblivious stage, in memory and in storage: it lets the same records go
+// on as the plain one has, and its counts tell nothing else of crowds.
+func agrees(t *rapid.T, st stage, reports [][]byte, want [][]byte, plain esa.Counts) {
+	t.Helper()
+	want = slices.SortedFunc(slices.Values(want), bytes.Compare)
+	engine := hoptest.NewEngine()
+	st.engine = engine
+	for _, memory := range []int64{1 << 20, int64(len(reports))*150 + 900} {
+		ob := obliviousStage{stage: st, most: len(reports), memory: memory, rand: hoptest.Random(1)}
+		made, err := ob.run(context.Background(), each(reports))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stored := ob.scratch != nil; len(reports) > 40 && stored != (memory < 1<<20) {
+			t.Fatalf("%d reports in %d bytes: in storage: %v", len(reports), memory, stored)
+		}
+		if got := slices.SortedFunc(slices.Values(rowsOf(t, &ob, made)), bytes.Compare); !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Fatalf("the oblivious stage lets %d records go on, or others, the plain one %d", len(got), len(want))
+		}
+		counts := esa.Counts{Received: plain.Received, Invalid: plain.Invalid, Released: plain.Released}
+		counts.Withheld = plain.Duplicate + plain.SuppressedReports + plain.Dropped
+		if made.counts != counts || counts.Check() != nil {
+			t.Fatalf("counts %+v, want %+v", made.counts, counts)
+		}
+		if err := ob.end(context.Background()); err != nil || len(engine.Names()) > 0 {
+			t.Fatalf("datasets are left: %v, %v", engine.Names(), err)
+		}
+	}
+}
+
 func TestStageMinimum(t *testing.T) {
 	reports := [][]byte{}
 	for i := range 9 {
@@ -163,9 +194,15 @@ func TestStageMinimum(t *testing.T) {
 	if _, err := st.run(t.Context(), each(reports)); !errors.Is(err, errUndersized) {
 		t.Errorf("error %v, want errUndersized", err)
 	}
-	st.minBatch = 9
-	if _, err := st.run(t.Context(), each(reports)); err != nil {
-		t.Error(err)
+	ob := &obliviousStage{stage: st, most: 10, memory: 1 << 20}
+	if made, err := ob.run(t.Context(), each(reports)); !errors.Is(err, errUndersized) || made.counts.Received != 10 {
+		t.Errorf("oblivious: error %v, want errUndersized", err)
+	}
+	st.minBatch, ob.minBatch = 9, 9
+	for _, st := range []batchStage{&st, ob} {
+		if _, err := st.run(t.Context(), each(reports)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

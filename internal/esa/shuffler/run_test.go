@@ -117,6 +117,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no store":    func(c *shuffler.Config) { c.Store = nil },
 		"no engine":   func(c *shuffler.Config) { c.Engine = nil },
 		"no identity": func(c *shuffler.Config) { c.Identity = task.IdentityKey{} },
+		"no stage":    func(c *shuffler.Config) { c.Stage = "fast" },
 		"a task of others": func(c *shuffler.Config) {
 			c.Identity = w.Parties[1].ID // the analyzer's
 		},

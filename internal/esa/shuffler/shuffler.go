@@ -54,6 +54,8 @@ type Config struct {
 	MaxReports  int64         // reports a batch; default 100 million
 	MaxHandOver int64         // bytes of a batch taken from the hop before; default 64 GiB
 	Workers     int           // goroutines that open reports; default: the CPUs
+	Stage       Stage         // default: Plain
+	Memory      int64         // bytes for a batch of the stage Oblivious; default 512 MiB
 	Settle      time.Duration // how long a clock that jumped forward is not believed; default 10 minutes
 	Metrics     Metrics       // default: none
 	// Since is when the store, the files or both were last given up or put back from a
@@ -133,6 +135,9 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 	if c.Store == nil || c.FS == nil || c.Dir == "" || c.Engine == nil || c.Identity.Public() == nil {
 		return nil, errors.New("starting shuffler: store, files, directory, engine and identity must be given")
 	}
+	if err := cmp.Or(c.Stage, Plain).check(); err != nil {
+		return nil, fmt.Errorf("starting shuffler: %w", err)
+	}
 	if c.Clock == nil {
 		c.Clock = clock.System()
 	}
@@ -150,6 +155,8 @@ func New(ctx context.Context, c Config) (*Shuffler, error) {
 	}
 	c.MaxReports = cmp.Or(c.MaxReports, 100_000_000)
 	c.MaxHandOver = cmp.Or(c.MaxHandOver, 64<<30)
+	c.Stage = cmp.Or(c.Stage, Plain)
+	c.Memory = cmp.Or(c.Memory, 512<<20)
 	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
 	c.Settle = cmp.Or(c.Settle, 10*time.Minute)
 	direct := keyring.Direct(c.Client)
@@ -365,6 +372,9 @@ func (s *Shuffler) LiveOf(id task.ID) []Batch {
 	defer s.mu.Unlock()
 	return s.live.of(id)
 }
+
+// Stage returns how crowds are counted.
+func (s *Shuffler) Stage() Stage { return s.config.Stage }
 
 // Unstated is the figure of [Status].
 func (s *Shuffler) Unstated() int { return s.stating.unstated() }

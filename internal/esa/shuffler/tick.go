@@ -229,12 +229,6 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	if err != nil {
 		return err
 	}
-	st := &stage{
-		showing: shows,
-		engine:  s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
-		openMany: open, nextSize: opener.NextSize(), blinds: h.blinds(), unblinds: h.unblinds(),
-		minBatch: uint64(h.task.MinBatch), total: h.total, seed: b.Seed, threshold: h.threshold,
-	}
 	sources := s.sources(b)
 	in, err := s.openInput(h, sources)
 	if err != nil {
@@ -245,8 +239,14 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 		b.Counts = esa.Counts{Received: uint64(in.total)}
 		return s.tooSmall(ctx, h, b, sources)
 	}
+	st := s.stageOf(stage{
+		showing: shows,
+		engine:  s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
+		openMany: open, nextSize: opener.NextSize(), blinds: h.blinds(), unblinds: h.unblinds(),
+		minBatch: uint64(h.task.MinBatch), total: h.total, seed: b.Seed, threshold: h.threshold,
+	}, in.total)
 	made, err := st.run(ctx, in.reports)
-	defer s.config.Engine.Remove(context.WithoutCancel(ctx), st.datasets()...) // and again, by name, before any later attempt
+	defer st.end(context.WithoutCancel(ctx)) // and again, by name, before any later attempt
 	b.Counts = made.counts
 	if h.hop == 0 && b.Counts.Invalid[esa.CauseUnknownKey] > 0 {
 		return errors.New("reports were accepted under keys that are not held any more: restore the key file")
@@ -269,6 +269,14 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	}
 	s.config.Metrics.Took(s.config.Clock.Now().Sub(started))
 	return nil
+}
+
+// stageOf returns the configured stage for a batch of so many reports.
+func (s *Shuffler) stageOf(st stage, reports int64) batchStage {
+	if s.config.Stage == Oblivious {
+		return &obliviousStage{stage: st, most: int(reports), memory: s.config.Memory, rand: s.config.Rand}
+	}
+	return &st
 }
 
 // tooSmall carries the reports over to the next epoch's batch, when that is of

@@ -42,6 +42,8 @@ type chain struct {
 	exact   exactCounts
 	issuer  *credential.Issuer // may be nil
 	more    []*task.Task       // beside that of the world
+	stage   shuffler.Stage
+	memory  int64 // of the stage; 0 for the default
 }
 
 // newChain starts a chain of one shuffler and an analyzer on perfect disks.
@@ -76,6 +78,19 @@ func startChain(t testing.TB, w *hoptest.World, before func(*chain)) *chain {
 	return c
 }
 
+// eachStage runs a test with each stage: with the oblivious one in memory, and in
+// storage with so few bytes of memory.
+func eachStage(t *testing.T, memory int64, f func(t *testing.T, use func(*chain))) {
+	t.Helper()
+	for name, use := range map[string]func(*chain){
+		"plain":     func(*chain) {},
+		"oblivious": func(c *chain) { c.stage = shuffler.Oblivious },
+		"stored":    func(c *chain) { c.stage, c.memory = shuffler.Oblivious, memory },
+	} {
+		t.Run(name, func(t *testing.T) { f(t, use) })
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -92,7 +107,7 @@ func (c *chain) startShuffler(t testing.TB) error {
 	s, err := shuffler.New(t.Context(), shuffler.Config{
 		Store: c.store, FS: c.fs, Dir: "shuffler", Engine: c.engine, Clock: c.Clock, Rand: hoptest.Random(c.seeds),
 		Identity: p.ID, Keys: p.Keys, Tasks: append([]*task.Task{c.Task}, c.more...), Client: c.Net.Client(), MaxReports: 1 << 20, Workers: 2,
-		Metrics: &c.metrics, Lost: c.lost, Since: c.since, Issuer: c.issuer,
+		Metrics: &c.metrics, Lost: c.lost, Since: c.since, Issuer: c.issuer, Stage: c.stage, Memory: c.memory,
 	})
 	if err != nil {
 		return err
@@ -268,8 +283,10 @@ func TestCountsAddUp(t *testing.T) {
 
 // The same close record gives the same bytes: what is put at the analyzer never
 // varies, although its answers get lost and the shuffler starts again.
-func TestRepetitionIsByteEqual(t *testing.T) {
-	c := newChain(t, func(t *task.Task) { t.Threshold = task.Threshold{Kind: task.NoisyDrop, T: 3, D: 4, SigmaMilli: 2000} })
+func TestRepetitionIsByteEqual(t *testing.T) { eachStage(t, 10_000, testRepetition) }
+
+func testRepetition(t *testing.T, use func(*chain)) {
+	c := newChainWith(t, func(t *task.Task) { t.Threshold = task.Threshold{Kind: task.NoisyDrop, T: 3, D: 4, SigmaMilli: 2000} }, use)
 	for n := range 60 {
 		c.Post(t, c.Report(t, c.Epoch(0), fmt.Sprint("word", n%2), int64(n)))
 	}
@@ -367,8 +384,10 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestUndersizedIsDestroyed(t *testing.T) {
-	c := newChain(t, func(t *task.Task) { t.MinBatch = 10 })
+func TestUndersizedIsDestroyed(t *testing.T) { eachStage(t, 2500, testUndersized) }
+
+func testUndersized(t *testing.T, use func(*chain)) {
+	c := newChainWith(t, func(t *task.Task) { t.MinBatch = 10 }, use)
 	for n := range 9 {
 		c.Post(t, c.Report(t, c.Epoch(0), "word", int64(n)))
 	}
@@ -393,8 +412,10 @@ func TestUndersizedIsDestroyed(t *testing.T) {
 
 // Reports below the minimum join the next epoch's batch within a salt window,
 // and are destroyed at its end.
-func TestCarryOver(t *testing.T) {
-	c := newChain(t, func(t *task.Task) { t.MinBatch, t.Crowd.SaltEpochs = 6, 3 })
+func TestCarryOver(t *testing.T) { eachStage(t, 1900, testCarryOver) }
+
+func testCarryOver(t *testing.T, use func(*chain)) {
+	c := newChainWith(t, func(t *task.Task) { t.MinBatch, t.Crowd.SaltEpochs = 6, 3 }, use)
 	first := 0
 	for uint64(c.Epoch(first))%3 != 0 {
 		first++
