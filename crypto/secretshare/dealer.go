@@ -118,11 +118,15 @@ func (r *Recoverer) Is(root Root) bool { return r.keys.s.equal(fromUniform(root[
 // ErrRecord means a record that was not sealed under the group's key.
 var ErrRecord = errors.New("secret sharing: the record was not sealed with the key of its group")
 
-// Open returns a record of the group that was recovered last. Its bytes are the
-// caller's.
+// Open returns a record of the group that was recovered last. Its bytes are valid until
+// the next call.
 func (r *Recoverer) Open(sealed []byte) ([]byte, error) {
-	b, ok := r.keys.open(sealed)
-	if !ok || len(b) < nonceSize {
+	b, ok := r.keys.open(r.plain[:0], sealed)
+	if !ok {
+		return nil, ErrRecord
+	}
+	r.plain = b
+	if len(b) < nonceSize {
 		return nil, ErrRecord
 	}
 	return b[nonceSize:], nil

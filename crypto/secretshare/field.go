@@ -66,6 +66,41 @@ func (a element) mul(b element) element {
 	return reduce(lo, hi)
 }
 
+// dot returns the sum of the products of a and b, of equal length below 2^60. It reduces
+// once: products of limbs are added up as they are, in 192 bits for each place.
+func dot(a, b []element) element {
+	var l0, l1, l2, m0, m1, m2, h0, h1, h2, c uint64
+	b = b[:len(a)]
+	for i := range a {
+		p, q := &a[i], &b[i]
+		hi, lo := bits.Mul64(p.lo, q.lo)
+		l0, c = bits.Add64(l0, lo, 0)
+		l1, c = bits.Add64(l1, hi, c)
+		l2, _ = bits.Add64(l2, 0, c)
+		hi, lo = bits.Mul64(p.lo, q.hi)
+		m0, c = bits.Add64(m0, lo, 0)
+		m1, c = bits.Add64(m1, hi, c)
+		m2, _ = bits.Add64(m2, 0, c)
+		hi, lo = bits.Mul64(p.hi, q.lo)
+		m0, c = bits.Add64(m0, lo, 0)
+		m1, c = bits.Add64(m1, hi, c)
+		m2, _ = bits.Add64(m2, 0, c)
+		hi, lo = bits.Mul64(p.hi, q.hi)
+		h0, c = bits.Add64(h0, lo, 0)
+		h1, c = bits.Add64(h1, hi, c)
+		h2, _ = bits.Add64(h2, 0, c)
+	}
+	// l + m*2^64 + h*2^128, and 2^127 is 1.
+	sum := wide(l0, l1, l2)
+	sum = sum.add(wide(m0, m1, m2).mul(element{hi: 1}))
+	return sum.add(wide(h0, h1, h2).mul(element{lo: 2}))
+}
+
+// wide returns a number of three limbs, the highest below 2^62.
+func wide(l0, l1, l2 uint64) element {
+	return reduce(l0, l1&topMask).add(reduce(l2<<1|l1>>63, 0))
+}
+
 // compare orders canonical elements.
 func (a element) compare(b element) int {
 	return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo))

@@ -83,12 +83,13 @@ func (k *keys) seal(message []byte) []byte {
 	return out
 }
 
-// open undoes seal; ok is false unless the ciphertext was made under k.
-func (k *keys) open(ciphertext []byte) (message []byte, ok bool) {
+// open undoes seal and appends the message to dst, which is empty; ok is false unless the
+// ciphertext was made under k.
+func (k *keys) open(dst, ciphertext []byte) (message []byte, ok bool) {
 	if len(ciphertext) < Overhead {
 		return nil, false
 	}
-	message = slices.Clone(ciphertext[Overhead:])
+	message = append(dst, ciphertext[Overhead:]...)
 	k.crypt(message, ciphertext[:Overhead])
 	tag := k.tag(message)
 	if subtle.ConstantTimeCompare(tag[:], ciphertext[:Overhead]) != 1 {

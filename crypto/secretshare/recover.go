@@ -34,8 +34,9 @@ type Recoverer struct {
 	t       int
 
 	keys    keys
-	points  []point // well-formed, in the order of the shares
-	order   []int32 // indexes, to find repeats in large groups
+	points  []point  // well-formed, in the order of the shares
+	order   []int32  // indexes, to find repeats in large groups
+	low     []uint64 // bytes of x, likewise
 	poly    []element
 	den     []element
 	scratch []element
@@ -43,6 +44,7 @@ type Recoverer struct {
 	weights   []element // of the points, to decode
 	syndromes []element
 	good      []point
+	plain     []byte // of the record that was opened last
 }
 
 type point struct{ x, y element }
@@ -66,7 +68,7 @@ func NewRecoverer(b Binding, t int) (*Recoverer, error) {
 func (r *Recoverer) Recover(ciphertext []byte, shares []Share, random io.Reader) (Result, error) {
 	var message []byte
 	opens := func() (ok bool) {
-		message, ok = r.keys.open(ciphertext)
+		message, ok = r.keys.open(nil, ciphertext)
 		return ok
 	}
 	res, err := r.recoverBy(opens, shares, random)
@@ -152,11 +154,17 @@ func (r *Recoverer) repeats(shares []Share, counts func(int) bool, drop func(int
 		}
 		return n
 	}
-	r.order = r.order[:0]
+	r.order, r.low = r.order[:0], r.low[:0]
 	for i := range shares {
 		if counts(i) {
 			r.order = append(r.order, int32(i))
+			r.low = append(r.low, binary.LittleEndian.Uint64(shares[i][:]))
 		}
+	}
+	// Equal shares have equal low bytes of x, which no two of a group without repeats have.
+	slices.Sort(r.low)
+	if len(slices.Compact(r.low)) == len(r.order) {
+		return 0
 	}
 	slices.SortFunc(r.order, func(a, b int32) int {
 		return cmp.Or(bytes.Compare(shares[a][:], shares[b][:]), cmp.Compare(a, b))
@@ -182,16 +190,28 @@ func (r *Recoverer) expandPolynomial() {
 // wait for those of another.
 const lanes = 4
 
-// at sets y to the values of the polynomial at p.
+// stride is how many coefficients are multiplied by powers of the point in one sum.
+const stride = 32
+
+// at sets y to the values of the polynomial at p: sums of stride coefficients times the first
+// powers of x, which are reduced once, and Horner's rule over those.
 func (r *Recoverer) at(p *[lanes]point, y *[lanes]element) {
-	x0, x1, x2, x3 := p[0].x, p[1].x, p[2].x, p[3].x
-	var y0, y1, y2, y3 element
-	for i := len(r.poly) - 1; i >= 0; i-- {
-		a := r.poly[i]
-		y0 = y0.mul(x0).add(a)
-		y1 = y1.mul(x1).add(a)
-		y2 = y2.mul(x2).add(a)
-		y3 = y3.mul(x3).add(a)
+	var powers [lanes][stride]element
+	var big [lanes]element // x to the stride
+	for k := range big {
+		big[k] = element{lo: 1}
 	}
-	*y = [lanes]element{y0, y1, y2, y3}
+	for i := range stride {
+		for k := range big {
+			powers[k][i] = big[k]
+			big[k] = big[k].mul(p[k].x)
+		}
+	}
+	*y = [lanes]element{}
+	for start := (len(r.poly) - 1) / stride * stride; start >= 0; start -= stride {
+		a := r.poly[start:min(start+stride, len(r.poly))]
+		for k := range y {
+			y[k] = y[k].mul(big[k]).add(dot(a, powers[k][:len(a)]))
+		}
+	}
 }

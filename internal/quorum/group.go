@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -31,7 +32,8 @@ type Recoverer struct {
 	id        task.ID
 	epoch     task.Epoch
 	material  Material
-	recovered bool // the last group was
+	recovered bool   // the last group was
+	checked   []byte // witness and material of its root, once a record had them
 }
 
 // NewRecoverer returns a recoverer for a hardened task, whose ID is id.
@@ -49,7 +51,7 @@ func NewRecoverer(t *task.Task, id task.ID, e task.Epoch, m Material) (*Recovere
 // [ErrCrowd], [secretshare.ErrTooFew] or [secretshare.ErrNoKey]. Randomness chooses among
 // shares when some are bad.
 func (r *Recoverer) Recover(crowd CrowdTag, tag Tag, shares []secretshare.Share, random io.Reader) (secretshare.Result, error) {
-	r.recovered = false
+	r.recovered, r.checked = false, r.checked[:0]
 	res, err := r.shares.RecoverTag(tag, shares, random)
 	if err != nil {
 		return res, err
@@ -62,8 +64,8 @@ func (r *Recoverer) Recover(crowd CrowdTag, tag Tag, shares []secretshare.Share,
 	return res, nil
 }
 
-// Open returns the payload of a sealed record of the group that was recovered last. It
-// fails with [secretshare.ErrRecord], with [ErrValue], or as [Material] does.
+// Open returns the payload of a sealed record of the group that was recovered last, valid
+// until the next call. It fails with [secretshare.ErrRecord], with [ErrValue], or as [Material] does.
 func (r *Recoverer) Open(sealed []byte) ([]byte, error) {
 	b, err := r.shares.Open(sealed)
 	if err != nil {
@@ -80,8 +82,21 @@ func (r *Recoverer) Open(sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !r.recovered || !r.shares.Is(root(r.id, r.epoch, b[:witnessSize], material)) {
+	if !r.recovered || !r.isRoot(b[:witnessSize], material) {
 		return nil, ErrValue
 	}
 	return payload, nil
+}
+
+// isRoot reports whether a witness and material give the root of the group that was recovered
+// last. Most records of a group have those of the one before, which are hashed once.
+func (r *Recoverer) isRoot(witness, material []byte) bool {
+	if len(r.checked) == len(witness)+len(material) && bytes.Equal(r.checked[:len(witness)], witness) && bytes.Equal(r.checked[len(witness):], material) {
+		return true
+	}
+	if !r.shares.Is(root(r.id, r.epoch, witness, material)) {
+		return false
+	}
+	r.checked = append(append(r.checked[:0], witness...), material...)
+	return true
 }
