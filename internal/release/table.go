@@ -116,7 +116,13 @@ func NewWriter(w io.Writer, name string, columns []Column) *Writer {
 }
 
 // Write appends a row.
-func (t *Writer) Write(row Row) error {
+func (t *Writer) Write(row Row) error { return t.WriteTimes(row, 1) }
+
+// equalRows is how many equal rows are handed over at once.
+const equalRows = 64
+
+// WriteTimes appends n equal rows.
+func (t *Writer) WriteTimes(row Row, n int) error {
 	if len(row) != len(t.columns) {
 		return fmt.Errorf("row has %d values for %d columns", len(row), len(t.columns))
 	}
@@ -134,9 +140,17 @@ func (t *Writer) Write(row Row) error {
 			t.row = append(t.row, leafValue(item, min(j, 1), i))
 		}
 	}
-	t.rows++
-	_, err := t.w.WriteRows([]parquet.Row{t.row})
-	return err
+	var rows [equalRows]parquet.Row
+	for i := range min(n, equalRows) {
+		rows[i] = t.row
+	}
+	for ; n > 0; n -= equalRows {
+		t.rows += int64(min(n, equalRows))
+		if _, err := t.w.WriteRows(rows[:min(n, equalRows)]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func leafValue(v any, repetition, column int) parquet.Value {

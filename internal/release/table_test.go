@@ -54,3 +54,30 @@ func TestTableRoundTrip(t *testing.T) {
 		t.Errorf("read %d rows, want 3000", n)
 	}
 }
+
+// TestWriteTimes: equal rows at once give the bytes of one after the other.
+func TestWriteTimes(t *testing.T) {
+	columns := []Column{{Name: "a", Type: Text}, {Name: "l", Type: Integer, List: true}}
+	row := Row{"x", []any{int64(1), int64(2)}}
+	for _, n := range []int{0, 1, equalRows - 1, equalRows, equalRows + 1, 1000} {
+		var files [2]bytes.Buffer
+		for i := range files {
+			w := NewWriter(&files[i], "t", columns)
+			if i == 0 {
+				for range n {
+					if err := w.Write(row); err != nil {
+						t.Fatal(err)
+					}
+				}
+			} else if err := w.WriteTimes(row, n); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(files[0].Bytes(), files[1].Bytes()) {
+			t.Errorf("%d rows at once differ from %d rows", n, n)
+		}
+	}
+}

@@ -251,16 +251,16 @@ func (g *grouping) recover(ctx context.Context, in string, l *layout, c *counter
 			g.causes[cause] += n
 		}
 		for _, row := range p.rows {
-			kept, err := c.add(row.record, row.row, 1)
+			kept, err := c.add(row.record, row.row, row.n)
 			if err != nil {
 				return err
 			}
 			if !kept {
-				g.causes[SmallCrowd]++
+				g.causes[SmallCrowd] += row.n
 				continue
 			}
-			counts.published.Records++
-			if err := w.Write(row.row); err != nil {
+			counts.published.Records += row.n
+			if err := w.WriteTimes(row.row, int(row.n)); err != nil {
 				return err
 			}
 		}
@@ -276,29 +276,50 @@ type groupPiece struct {
 	err    error
 }
 
+// A groupRow is a run of equal records.
 type groupRow struct {
 	record task.Record
 	row    Row
+	n      uint64
 }
 
 // A groupWorker recovers one group at a time.
 type groupWorker struct {
 	recoverer *quorum.Recoverer
 	err       error
-	record    task.Record // of the payload that was opened last
+	payload   []byte      // that was opened last, nil if it does not decode
+	record    task.Record // its
+	material  []byte      // its
+	decoded   int         // how many payloads were different from the one before
 	shares    []secretshare.Share
 }
 
 func newGroupWorker(h *hosted, e task.Epoch) *groupWorker {
 	w := &groupWorker{}
 	w.recoverer, w.err = quorum.NewRecoverer(h.task, h.id, e, func(payload []byte) ([]byte, error) {
-		var err error
-		if w.record, err = h.task.Decode(payload); err != nil {
-			return nil, err
-		}
-		return esa.CrowdMaterial(h.task, payload, w.record)
+		return w.decode(h.task, payload)
 	})
 	return w
+}
+
+// decode returns the crowd's material of a payload. A payload that is equal to the one before,
+// as most of a group are, is decoded once.
+func (w *groupWorker) decode(t *task.Task, payload []byte) ([]byte, error) {
+	if w.payload != nil && bytes.Equal(payload, w.payload) {
+		return w.material, nil
+	}
+	w.decoded++
+	w.payload = nil
+	own := append([]byte{}, payload...)
+	var err error
+	if w.record, err = t.Decode(own); err != nil {
+		return nil, err
+	}
+	if w.material, err = esa.CrowdMaterial(t, own, w.record); err != nil {
+		return nil, err
+	}
+	w.payload = own
+	return w.material, nil
 }
 
 // readGroup returns the function that recovers a group and opens its records.
@@ -322,6 +343,7 @@ func (g *grouping) readGroup(l *layout) func([]byte) groupPiece {
 		}
 		p.causes[ForgedShare] += uint64(res.Forged)
 		p.causes[DuplicateShare] += uint64(res.Duplicate)
+		decoded := -1 // w.decoded of the run
 		for i, valid := range res.Valid {
 			if !valid {
 				continue
@@ -331,7 +353,11 @@ func (g *grouping) readGroup(l *layout) func([]byte) groupPiece {
 				p.causes[ForeignRecord]++
 				continue
 			}
-			p.rows = append(p.rows, groupRow{w.record, l.row(w.record)})
+			if w.decoded != decoded {
+				decoded = w.decoded
+				p.rows = append(p.rows, groupRow{record: w.record, row: l.row(w.record)})
+			}
+			p.rows[len(p.rows)-1].n++
 		}
 		return p
 	}

@@ -251,6 +251,35 @@ func TestHardened(t *testing.T) {
 	}
 }
 
+// TestHardenedEqualRecords: records of a group that are equal, with others and foreign ones
+// between them, are all released and counted.
+func TestHardenedEqualRecords(t *testing.T) {
+	h := newHardened(t, 2*shares+2)
+	e := h.Epoch(0)
+	var reports [][]byte
+	for i := range 2 * shares {
+		reports = append(reports, h.report(t, e, making{client: i, word: "often", n: int64(7 + i%2)}))
+	}
+	for i := 2 * shares; i < 2*shares+2; i++ {
+		reports = append(reports, h.report(t, e, making{client: i, word: "often", record: "secret", n: 7}))
+	}
+	entry := h.release(t, e, reports...)
+	got := map[int64]int{}
+	for _, row := range table(t, h.a.Tables(), entry, analyzer.RecordsTable) {
+		if row[1] != "often" {
+			t.Errorf("released %v", row)
+		}
+		got[row[2].(int64)]++
+	}
+	if !maps.Equal(got, map[int64]int{7: shares, 8: shares}) {
+		t.Errorf("released %v, want %d of 7 and of 8", got, shares)
+	}
+	m, c := entry.Manifest.Analyzer, h.exact.of(entry)
+	if m.Records != 2*shares || !maps.Equal(c.Invalid, map[string]uint64{"foreign_record": 2}) {
+		t.Errorf("%d records, counts %v", m.Records, c.Invalid)
+	}
+}
+
 // TestHardenedBadShares: a group of t + 2e clients of whom e have bad shares is recovered, for
 // each e, and the bad ones are dropped.
 func TestHardenedBadShares(t *testing.T) {
