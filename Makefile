@@ -24,7 +24,7 @@ endif
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
 	@echo "make test    all tests, and the builds for other platforms"
-	@echo "make test-web   the web SDK: its size, in Node.js and in Chromium, against the Go SDK and real servers"
+	@echo "make test-web   the web SDK: its size, in Node.js, Chromium and Firefox, against the Go SDK and real servers"
 	@echo "make compat  data, partners and devices of the version before, with this one"
 	@echo "make bench   all benchmarks (see docs/evidence/performance.md)"
 	@echo "make discovery   the discovery engine on the test site: 100,000 visits for each of 5 seeds"

@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func (d *deployment) checkVisitors(n int, spent float64) {
 }
 
 // TestRelayedWay sends reports of both methods from Node.js by @shoal/sdk/private through
-// a relay to real servers.
+// a relay to real servers. @shoal/sdk refuses their tasks.
 func TestRelayedWay(t *testing.T) {
 	needsTools(t)
 	const n = 40
@@ -79,10 +80,12 @@ func TestRelayedWay(t *testing.T) {
 	epoch := d.clock.Now()
 	send := epoch.Add(time.Hour + 9*time.Minute)
 	d.settle(send.Sub(epoch))
-	played(t, play{
+	p := play{
 		Bundle: d.bundle, Owner: task.FormatPublic(d.owner.Public()), Module: "private",
 		From: epoch.Add(time.Minute).UnixMilli(), Send: send.UnixMilli(), People: people,
-	}, 2*n, relayedSum, relayedCrowd)
+	}
+	tool(t, marshal(t, p), "node", filepath.Join("test", "refuse.mjs"), relayedSum, relayedCrowd)
+	played(t, p, 2*n, relayedSum, relayedCrowd)
 	d.settle(40 * time.Minute)
 	d.checkVisitors(n, spent)
 }

@@ -1,6 +1,6 @@
 import { type Bytes, type Random, base64, fromBase64, random as secure } from "./bytes.js";
 import { Uploader, Refused, Stale } from "./uploader.js";
-import { type Addition, Box, type Entry, type Session, type Stats, type Verdict } from "./outbox.js";
+import { type Addition, Box, type Entry, type Session, type Stage, type Stats, type Verdict } from "./outbox.js";
 import { encodeRecord } from "./record.js";
 import { wayOf } from "./private/relay.js";
 import { type Store, indexedStore, memoryStore } from "./store.js";
@@ -38,10 +38,13 @@ export interface Options {
   observe?: (metric: string, outcome: Outcome) => void;
   /** For tests: in place of the browser's. */
   fetch?: typeof fetch;
+  /** For tests: the time in Unix milliseconds, in place of the device's. */
   now?: () => number;
+  /** For tests: in place of the browser's. */
   random?: Random;
 }
 
+/** Whether reports were queued, and if not, why. */
 export type Status =
   | "queued" // in the outbox: all of its reports, or as many as the caps allow
   | "turned_off" | "unknown_metric" | "not_yet" | "expired" | "invalid"
@@ -50,6 +53,7 @@ export type Status =
 
 /** What became of a value or record. */
 export interface Outcome {
+  /** Whether reports were queued, and if not, why. */
   status: Status;
   /** How many reports were queued, or changed. */
   reports: number;
@@ -61,11 +65,15 @@ export interface Outcome {
 
 /** A report that waits, as a person sees it. */
 export interface Waiting {
+  /** Of the report on this device; it does not leave it. */
   id: number;
+  /** The metric's name. */
   metric: string;
   /** Of the first party, to which it goes. */
   destination: string;
-  stage: Entry["stage"];
+  /** waiting; sealed, when a send has failed; or held, in the mode local. */
+  stage: Stage;
+  /** When the page recorded it. */
   recordedAt: Date;
   /** When it is sent. */
   sendAt: Date;
@@ -79,7 +87,9 @@ export interface Waiting {
 
 /** What one pass of the sender did. */
 export interface Pass {
+  /** Reports that a party has taken. */
   sent: number;
+  /** Reports that a party has refused, which are dropped. */
   refused: number;
   /** When the next report is due, Infinity if none waits. */
   next: number;
@@ -582,4 +592,4 @@ const waiting = (e: Entry): Waiting => ({
 /** Whether the person's browser asks for Global Privacy Control. */
 const privacyControl = (): boolean => (globalThis.navigator as { globalPrivacyControl?: boolean } | undefined)?.globalPrivacyControl === true;
 
-export type { Bytes, Stats };
+export type { Bytes, Stage, Stats };

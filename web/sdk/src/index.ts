@@ -6,7 +6,7 @@
  */
 import { Client, type Options } from "./client.js";
 
-export type { Client, Mode, Options, Outcome, Pass, Stats, Status, Waiting } from "./client.js";
+export type { Client, Mode, Options, Outcome, Pass, Stage, Stats, Status, Waiting } from "./client.js";
 
 /**
  * Opens a client. It never fails: where the bundle is not signed by the owner, a

@@ -5,6 +5,7 @@ import { type Random, base64, below, fromBase64, utf8 } from "./bytes.js";
 import { mac } from "./hpke.js";
 import type { Store } from "./store.js";
 
+/** Where a report is on its way. */
 export type Stage = "waiting" | "sealed" | "held";
 
 /** A report on its way. Times are in Unix milliseconds; record and report hold bytes in base64url. */
@@ -61,11 +62,17 @@ export interface Enrolment {
 
 export type Verdict = "accepted" | "cap_reached" | "full" | "expired";
 
+/** The figures of an outbox. */
 export interface Stats {
+  /** Reports that wait for their time. */
   waiting: number;
+  /** Reports that wait to be sent once more. */
   sealed: number;
+  /** Reports of the mode local, which are not sent. */
   held: number;
+  /** What all of them take. */
   bytes: number;
+  /** Reports that parties have taken. */
   sent: number;
   /** Reports that were dropped, by cause. */
   dropped: Record<string, number>;
