@@ -290,10 +290,14 @@ func (r *primitiveResults) check(t *testing.T, p *primitives) {
 		name      string
 		got, want []byte
 	}{
-		{"credential secrets", r.ARC.Secrets, p.ARC.Secrets}, {"credential request", r.ARC.Request, p.ARC.Request},
-		{"credential", r.ARC.Credential, p.ARC.Credential}, {"evaluation request", r.VOPRF.Request, p.VOPRF.Request},
-		{"crowd tag", r.Quorum.Crowd, p.Quorum.Crowd}, {"quorum tag", r.Quorum.Tag, p.Quorum.Tag},
-		{"quorum content", r.Quorum.Content, p.Quorum.Content}, {"binary HTTP", r.OHTTP.Inner, p.OHTTP.Inner},
+		{"credential secrets", r.ARC.Secrets, p.ARC.Secrets},
+		{"credential request", r.ARC.Request, p.ARC.Request},
+		{"credential", r.ARC.Credential, p.ARC.Credential},
+		{"evaluation request", r.VOPRF.Request, p.VOPRF.Request},
+		{"crowd tag", r.Quorum.Crowd, p.Quorum.Crowd},
+		{"quorum tag", r.Quorum.Tag, p.Quorum.Tag},
+		{"quorum content", r.Quorum.Content, p.Quorum.Content},
+		{"binary HTTP", r.OHTTP.Inner, p.OHTTP.Inner},
 	} {
 		if !bytes.Equal(x.got, x.want) {
 			t.Errorf("%s: in JavaScript %x, here %x", x.name, x.got, x.want)

@@ -19,7 +19,7 @@ async function gecko() {
 const browser = await (kind === "firefox" ? gecko() : chromium());
 try {
   await browser.go();
-  const until = Date.now() + 300_000;
+  const until = Date.now() + 600_000;
   let title = "";
   while (!/^(done|failed)/.test(title)) {
     if (Date.now() > until) throw new Error("the page does not end");
