@@ -227,7 +227,7 @@ function parseCrowd(r: Reader, t: Task): void {
   parseTimes(r, t);
   t.crowd = { schema, fragment, crowd, perEpoch: r.num(4), perCrowd: r.num(4), payloadSize: r.num(2) };
   if (PRIVATE && quorum) t.crowd.shares = shares;
-  if (r.opaque(1).length) t.unfit = elsewhere;
+  if (r.opaque(1).length) t.unfit = PRIVATE ? absent("a report extension") : elsewhere;
 }
 
 /**
