@@ -445,11 +445,6 @@ type chain2 struct {
 	store2 shuffler.Store
 }
 
-func newChain2(t *testing.T) *chain2 {
-	t.Helper()
-	return newChain2With(t, nil)
-}
-
 func newChain2With(t testing.TB, edit func(*task.Task)) *chain2 {
 	t.Helper()
 	return newChain2Of(t, edit, func(*chain) {})

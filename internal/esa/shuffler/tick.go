@@ -246,7 +246,7 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 		minBatch: uint64(h.task.MinBatch), total: h.total, seed: b.Seed, threshold: h.threshold,
 	}, in.total)
 	made, err := st.run(ctx, in.reports)
-	defer st.end(context.WithoutCancel(ctx)) // and again, by name, before any later attempt
+	defer func() { _ = st.end(context.WithoutCancel(ctx)) }() // and again, by name, before any later attempt
 	b.Counts = made.counts
 	if h.hop == 0 && b.Counts.Invalid[esa.CauseUnknownKey] > 0 {
 		return errors.New("reports were accepted under keys that are not held any more: restore the key file")
