@@ -137,7 +137,7 @@ func (w *requiring) run(o *organisation, adjust func(*server.Config)) error {
 		}
 	}
 	c.Ops.Listen, c.Console.Listen = "127.0.0.1:0", server.Off
-	c.Floors.MinThreshold, c.Floors.MinBatch, c.Floors.AllowNaive = 2, 2, true
+	c.Floors.MinThreshold, c.Floors.MinBatch, c.Floors.MaxPerCrowd, c.Floors.AllowNaive = 2, 2, 3, true
 	if adjust != nil {
 		adjust(&c)
 	}

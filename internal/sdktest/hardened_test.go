@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/sdktest"
-	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/ohttp/witness"
 )
 
 // newHardened is a deployment of a task with a hardened quorum: shuffler, analyzer and
@@ -58,7 +59,7 @@ func (w *requiring) settled(until time.Time, clients ...*shoal.Client) (sent int
 	w.t.Helper()
 	for w.clock.Now().Before(until) {
 		sent += w.pass(w.clock.Now().Add(time.Hour), clients...)
-		for _, o := range w.orgs {
+		for _, o := range w.all {
 			_ = o.server.Tick(w.t.Context()) // what fails is tried again
 		}
 	}
@@ -104,4 +105,7 @@ func TestHardenedBySDK(t *testing.T) {
 	}
 }
 
-var _ = server.Off
+// slotOf is a slot of credentials as relays name it.
+func slotOf(s credential.Slot) witness.Slot {
+	return witness.Slot{Party: s.Party, Purpose: s.Purpose(), Start: s.Start}
+}
