@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shoal-project/shoal/crypto/arc"
@@ -54,6 +55,7 @@ type Issuer struct {
 	store    store
 
 	mu   sync.Mutex
+	cut  atomic.Int64
 	open map[Slot]*period // by name of the slot
 }
 
@@ -130,6 +132,10 @@ func NewIssuer(c IssuerConfig) (*Issuer, error) {
 // Lost returns the names of the slots whose keys or lists were there and are missing or
 // damaged: of their periods nothing is issued or verified.
 func (i *Issuer) Lost() []string { return i.store.lostSlots() }
+
+// Cut returns how many rows of lists of issued credentials were damaged at their ends,
+// since the start: maybe their clients can get another. See [spent.List.Cut].
+func (i *Issuer) Cut() int { return int(i.cut.Load()) }
 
 // Tick destroys the keys, lists and spent tags of periods of which no report can be
 // taken any more.
@@ -342,6 +348,7 @@ func (i *Issuer) issuedList(p *period) (*spent.List, error) {
 		if err != nil {
 			return nil, err
 		}
+		i.cut.Add(int64(l.Cut()))
 		p.list = l
 	}
 	return p.list, nil

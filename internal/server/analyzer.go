@@ -71,6 +71,7 @@ func analyzerHealth(m member, h *Health) {
 		h.Reasons = append(h.Reasons, fmt.Sprintf(whyCredentials, len(lost), lost[0]))
 	}
 	h.figure("batches_set_aside", float64(st.Aside))
+	h.cut(st.CutCredentials)
 	h.figure("credential_periods_lost", float64(len(st.LostCredentials)))
 }
 

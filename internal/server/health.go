@@ -53,6 +53,20 @@ func (h *Health) figure(gauge string, value float64) {
 	h.Figures = append(h.Figures, Figure{Gauge: gauge, Value: value})
 }
 
+// cut shows how many rows of lists of what can be used once were damaged.
+func (h *Health) cut(rows int) {
+	h.figure("spent_rows_cut", float64(rows))
+	if rows > 0 {
+		h.Notes = append(h.Notes, Note{Key: "spent", Every: cutEvery, Text: cutText, Attrs: []any{"rows", rows}})
+	}
+}
+
+// cutText is the note on lists of what can be used once whose ends were damaged.
+const cutText = "the end of a list of what can be used once was damaged, by a crash or by the disk: what was in it may be used again"
+
+// cutEvery is how often a damaged list is logged.
+const cutEvery = 24 * time.Hour
+
 // healthTimeout bounds what a role may take to look how it is.
 const healthTimeout = 5 * time.Second
 

@@ -73,6 +73,7 @@ var roleGauges = [...]struct {
 	{"evaluation_keys_destroyed", "Evaluation keys that were destroyed, since the start.", false},
 	{"evaluation_keys_undestroyed", "Tries to destroy an evaluation key that failed, since the start.", false},
 	{"evaluations", "Requests for evaluations since the start, by what became of them.", true},
+	{"spent_rows_cut", "Rows at the ends of lists of what can be used once that were damaged when they were read, since the start.", false},
 	{"evaluations_disk_full", "Requests for evaluations that failed because the disk is full, since the start.", false},
 	{"logs_bytes", "Bytes of reports that this server of a leader keeps.", false},
 	{"reports_waiting", "Accepted reports of a leader that are not aggregated yet: in the logs of this server, in jobs of all.", true},

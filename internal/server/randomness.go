@@ -154,20 +154,31 @@ func (h *randomnessHost) Tick(ctx context.Context) error {
 
 // Health implements [role].
 func (h *randomnessHost) Health(ctx context.Context) Health {
-	var out Health
 	st, err := h.party.Status(ctx)
+	out := randomnessHealth(st)
 	if err != nil {
-		out.Reasons, out.Err = []string{fmt.Sprintf(whyStore, task.Randomness)}, err
+		out.Reasons, out.Err = append(out.Reasons, fmt.Sprintf(whyStore, task.Randomness)), err
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	var lost []string
+	cut := int(st.Cut)
 	if h.issuer != nil {
 		lost = h.issuer.Lost()
+		cut += h.issuer.Cut()
 	}
 	if len(lost) > 0 {
 		out.Reasons = append(out.Reasons, fmt.Sprintf(whyCredentials, len(lost), lost[0]))
 	}
+	out.cut(cut)
+	out.figure("credential_periods_lost", float64(len(lost)))
+	out.figure("tasks", float64(len(h.tasks)))
+	return out
+}
+
+// randomnessHealth shows the status of a randomness party.
+func randomnessHealth(st randomness.Status) Health {
+	var out Health
 	if st.ClockUnsure {
 		out.Reasons = append(out.Reasons, whyRandomnessTime)
 	}
@@ -177,7 +188,6 @@ func (h *randomnessHost) Health(ctx context.Context) Health {
 	if st.Overdue > 0 {
 		out.Reasons = append(out.Reasons, fmt.Sprintf(whyOverdue, st.Overdue))
 	}
-	out.figure("credential_periods_lost", float64(len(lost)))
 	out.figure("evaluation_keys", float64(st.Keys))
 	out.figure("evaluation_keys_lost", float64(len(st.Lost)))
 	out.figure("evaluation_keys_overdue", float64(st.Overdue))
@@ -187,7 +197,6 @@ func (h *randomnessHost) Health(ctx context.Context) Health {
 	for cause, n := range st.Requests {
 		out.Figures = append(out.Figures, Figure{"evaluations", cause, float64(n)})
 	}
-	out.figure("tasks", float64(len(h.tasks)))
 	return out
 }
 

@@ -83,6 +83,7 @@ func shufflerHealth(m member, h *Health) {
 	if len(lost) > 0 {
 		h.Reasons = append(h.Reasons, fmt.Sprintf(whyCredentials, len(lost), lost[0]))
 	}
+	h.cut(s.CutCredentials())
 	h.figure("credential_periods_lost", float64(len(lost)))
 	h.Need = s.Need()
 	h.figure("stage_oblivious", obliviousFigure(s.Stage()))

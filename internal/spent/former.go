@@ -34,6 +34,7 @@ func (l *List) readRows(b []byte) error {
 			if len(b) >= 2*formerSize {
 				return fmt.Errorf("%w: at byte %d of %s", ErrDamaged, at, l.name)
 			}
+			l.cut = 1
 			break
 		}
 		// The row holds the digest that RowOf cuts.

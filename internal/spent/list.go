@@ -10,6 +10,10 @@
 // at the same time share one sync. After a failure of the disk with the process alive
 // nothing is known of the file: the next row replaces it by what is durable.
 //
+// What a crash has left of the last write is cut. If it has its whole length and a wrong
+// checksum, it may as well be rows that were durable and that the disk has damaged: they
+// are cut, too, since without them nothing could be spent any more, and counted ([List.Cut]).
+//
 // The lists of DAP's aggregators are in their databases, in the transaction that counts:
 // see [github.com/shoal-project/shoal/internal/dap/ledger].
 //
@@ -78,6 +82,7 @@ type List struct {
 	io   sync.Mutex // held by the one that writes
 	file durable.File
 	end  int64
+	cut  int // rows; set by Open alone
 }
 
 type entry struct {
@@ -117,6 +122,11 @@ func (l *List) Len() int {
 	return len(l.by)
 }
 
+// Cut returns how many rows at the end of the file were whole in length and not in
+// content when it was opened. A crash may have left them, or the disk has damaged what was
+// durable: then these tags can be spent again. Callers report it.
+func (l *List) Cut() int { return l.cut }
+
 // read reads all rows.
 func (l *List) read() error {
 	b, err := io.ReadAll(l.file)
@@ -146,6 +156,9 @@ func (l *List) readFrames(b []byte) (end int64, err error) {
 		case err != nil:
 			return 0, err
 		case payload == nil && gap.Torn:
+			if gap.Frames == 1 { // of the length that it says itself
+				l.cut = int(gap.End-gap.Start-journal.Head) / rowSize
+			}
 			return end, nil
 		case payload == nil:
 			return 0, fmt.Errorf("%w: at byte %d of %s", ErrDamaged, gap.Start, l.name)

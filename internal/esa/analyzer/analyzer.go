@@ -398,6 +398,7 @@ type Status struct {
 	// LostCredentials are the periods of which nothing is issued or verified any more, see
 	// [credential.Issuer.Lost].
 	LostCredentials []string
+	CutCredentials  int // see [credential.Issuer.Cut]
 }
 
 // A PendingBatch is a batch whose release, or the removal of whose files, is due.
@@ -416,7 +417,7 @@ func (a *Analyzer) Status() Status {
 		st.Pending = append(st.Pending, PendingBatch{id, try.n, try.err})
 	}
 	if a.config.Issuer != nil {
-		st.LostCredentials = a.config.Issuer.Lost()
+		st.LostCredentials, st.CutCredentials = a.config.Issuer.Lost(), a.config.Issuer.Cut()
 	}
 	slices.SortFunc(st.Pending, func(x, y PendingBatch) int { return slices.Compare(x.ID[:], y.ID[:]) })
 	return st

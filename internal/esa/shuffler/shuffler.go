@@ -388,6 +388,15 @@ func (s *Shuffler) LostCredentials() []string {
 	return s.config.Issuer.Lost()
 }
 
+// CutCredentials returns how many rows of lists of issued credentials were damaged, see
+// [credential.Issuer.Cut].
+func (s *Shuffler) CutCredentials() int {
+	if s.config.Issuer == nil {
+		return 0
+	}
+	return s.config.Issuer.Cut()
+}
+
 // ClockUnsure reports whether the clock has jumped forward, so that nothing closes.
 func (s *Shuffler) ClockUnsure() bool {
 	_, sure := s.guard.Now()

@@ -71,6 +71,9 @@ type world struct {
 	fail   func(*http.Request) (*http.Response, error) // in place of the party, if not nil
 	values [][]byte
 	rand   io.Reader
+
+	key     func(*voprf.PublicKey) *voprf.PublicKey // what is announced in place of the party's, if not nil
+	options func(*evaluation.Options)
 }
 
 func newWorld(t testing.TB, evaluations uint32, seed uint64) *world {
@@ -96,7 +99,7 @@ func newWorld(t testing.TB, evaluations uint32, seed uint64) *world {
 // open starts the device's program.
 func (w *world) open() error {
 	var err error
-	w.client, err = evaluation.Open(evaluation.Options{
+	o := evaluation.Options{
 		Dir: "device", FS: w.fs, Key: make([]byte, 32), Rand: w.rand,
 		Transport: func(*task.Task) (http.RoundTripper, error) { return w, nil },
 		Present: func(_ context.Context, _ *task.Task, _ task.ID, _ task.Epoch, request [32]byte) ([]byte, error) {
@@ -106,9 +109,17 @@ func (w *world) open() error {
 		PublicKey: func(_ context.Context, _ *task.Task, id task.ID, e task.Epoch) (*voprf.PublicKey, error) {
 			r := httptest.NewRecorder()
 			w.server.Handler().ServeHTTP(r, httptest.NewRequest(http.MethodGet, fmt.Sprintf("/tasks/%v/evaluations/%d", id, e), nil))
-			return randomness.ParseAnnouncement(r.Body.Bytes())
+			k, err := randomness.ParseAnnouncement(r.Body.Bytes())
+			if err == nil && w.key != nil {
+				k = w.key(k)
+			}
+			return k, err
 		},
-	})
+	}
+	if w.options != nil {
+		w.options(&o)
+	}
+	w.client, err = evaluation.Open(o)
 	return err
 }
 

@@ -178,6 +178,7 @@ type counts struct {
 	destroyed   atomic.Uint64
 	undestroyed atomic.Uint64
 	full        atomic.Uint64
+	cut         atomic.Uint64
 }
 
 // A Status is how a server is.
@@ -187,6 +188,7 @@ type Status struct {
 	Destroyed   uint64            // keys, since the start
 	Undestroyed uint64            // tries to destroy a key that failed, since the start
 	Full        uint64            // requests that failed because the disk is full
+	Cut         uint64            // presentations whose rows were damaged at the end of a list, since the start: maybe they can be shown again
 	Overdue     int               // keys that should have been destroyed and are still there
 	Lost        []string          // keys of present epochs that are gone, by folder
 	ClockUnsure bool              // the clock has jumped: nothing is evaluated or destroyed
@@ -199,7 +201,7 @@ func (s *Server) Status(ctx context.Context) (Status, error) {
 	defer s.mu.Unlock()
 	st := Status{
 		Requests: map[string]uint64{}, Keys: len(s.held), ClockUnsure: !sure,
-		Destroyed: s.counts.destroyed.Load(), Undestroyed: s.counts.undestroyed.Load(), Full: s.counts.full.Load(),
+		Destroyed: s.counts.destroyed.Load(), Undestroyed: s.counts.undestroyed.Load(), Full: s.counts.full.Load(), Cut: s.counts.cut.Load(),
 		Lost: append([]string(nil), s.lost...),
 	}
 	for i := range s.counts.by {

@@ -34,6 +34,7 @@ func (k keyID) name() string {
 type held struct {
 	key       *voprf.PrivateKey
 	announced []byte
+	ends      time.Time // when the key is destroyed
 	spent     *spent.List
 }
 

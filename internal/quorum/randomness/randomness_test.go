@@ -490,3 +490,83 @@ func BenchmarkEvaluate(b *testing.B) {
 		}
 	}
 }
+
+// TestSince covers a party whose folder was restored or given up: a second key of an epoch
+// that had begun is not made, since values that were evaluated under two never come
+// together; the next epoch has one.
+func TestSince(t *testing.T) {
+	at := clock.NewVirtual(start.Add(time.Hour))
+	c := config(t, durable.Mem(), at)
+	c.Since = start.Add(time.Minute)
+	id := c.Tasks[0].ID
+	s := opened(t, c)
+	if w := do(s, http.MethodGet, path(id, epoch), "", nil); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "evaluationKeyLost") {
+		t.Errorf("HTTP %d: %s", w.Code, w.Body)
+	}
+	if st, err := s.Status(t.Context()); err != nil || len(st.Lost) != 1 {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	at.Forward(start.Add(25 * time.Hour))
+	if err := s.Tick(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keyOf(t, s, id, epoch+1)
+	if st, err := s.Status(t.Context()); err != nil || len(st.Lost) != 0 || st.Keys != 1 {
+		t.Errorf("in the next epoch: status %+v, %v", st, err)
+	}
+}
+
+// TestSetTasks: tasks are added to a party at work; keys of one that is taken away are
+// destroyed at their time.
+func TestSetTasks(t *testing.T) {
+	at := clock.NewVirtual(start.Add(time.Hour))
+	c := config(t, durable.Mem(), at)
+	all := c.Tasks
+	c.Tasks = nil
+	s := opened(t, c)
+	id := all[0].ID
+	if w := do(s, http.MethodGet, path(id, epoch), "", nil); w.Code != http.StatusNotFound {
+		t.Errorf("before: HTTP %d", w.Code)
+	}
+	s.SetTasks(all)
+	keyOf(t, s, id, epoch)
+	s.SetTasks(nil)
+	if w := do(s, http.MethodGet, path(id, epoch), "", nil); w.Code != http.StatusNotFound {
+		t.Errorf("afterwards: HTTP %d", w.Code)
+	}
+	at.Forward(all[0].Task.EvaluationEnds(epoch))
+	if err := s.Tick(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.Status(t.Context()); err != nil || st.Keys != 0 || st.Destroyed != 1 || st.Overdue != 0 {
+		t.Errorf("status %+v, %v", st, err)
+	}
+}
+
+// TestListsAreCut: a list of presentations whose end was damaged is reported.
+func TestListsAreCut(t *testing.T) {
+	fs := durable.Mem()
+	c := config(t, fs, clock.NewVirtual(start.Add(time.Hour)))
+	id := c.Tasks[0].ID
+	s := opened(t, c)
+	if w := do(s, http.MethodPost, path(id, epoch), randomness.RequestType, newClient(t, id, epoch, 1, "value").body); w.Code != http.StatusOK {
+		t.Fatalf("HTTP %d", w.Code)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join("randomness", fmt.Sprintf("%x-%d", id[:], epoch), "spent")
+	b, err := durable.ReadFile(fs, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-1] ^= 1
+	if err := durable.WriteFile(fs, name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = opened(t, c)
+	keyOf(t, s, id, epoch)
+	if st, err := s.Status(t.Context()); err != nil || st.Cut != 1 {
+		t.Errorf("status %+v, %v", st, err)
+	}
+}

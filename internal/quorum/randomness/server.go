@@ -252,7 +252,7 @@ func (s *Server) serve(id task.ID, e task.Epoch) (*held, error) {
 		}
 		return nil, err
 	}
-	h := &held{key: key}
+	h := &held{key: key, ends: t.EvaluationEnds(e)}
 	slot := KeySlot{Task: id, Epoch: e, Start: t.Start(e), End: t.Start(e + 1)}
 	if h.announced, err = s.c.Sign(slot, Announcement(key.Public())); err != nil {
 		return nil, err
@@ -260,6 +260,7 @@ func (s *Server) serve(id task.ID, e task.Epoch) (*held, error) {
 	if h.spent, err = spent.Open(s.c.FS, s.store.path(k.name(), "spent")); err != nil {
 		return nil, err
 	}
+	s.counts.cut.Add(uint64(h.spent.Cut()))
 	s.held[k] = h
 	s.wake.Set()
 	return h, nil
@@ -288,7 +289,6 @@ func (s *Server) evaluate(ctx context.Context, id task.ID, e task.Epoch, q *Requ
 	if err != nil {
 		return nil, err
 	}
-	ends := s.task(id).EvaluationEnds(e)
 	points, err := voprf.ParseRequest(q.Points)
 	if err != nil {
 		return nil, err
@@ -305,7 +305,7 @@ func (s *Server) evaluate(ctx context.Context, id task.ID, e task.Epoch, q *Requ
 		return nil, err
 	}
 	// The key may have been destroyed while the request waited.
-	if now, sure := s.guard.Now(); !sure || !now.Before(ends) {
+	if now, sure := s.guard.Now(); !sure || !now.Before(h.ends) {
 		return nil, errLate
 	}
 	a, err := h.key.Evaluate(s.c.Rand, points)
