@@ -1,12 +1,13 @@
 package arc
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
 	"sync"
 
-	"filippo.io/nistec"
+	"github.com/shoal-project/shoal/internal/p256"
 )
 
 // MaxLimit is the highest presentation limit that this package supports. A
@@ -41,10 +42,12 @@ func NewContext(presentationContext []byte, limit uint32) (*Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.t, err = newElement(p); err != nil {
-		return nil, fmt.Errorf("arc: the context's generator %w", err)
+	tables, ok := p256.NewTables(p256.WidthOften, p)
+	if !ok {
+		return nil, errors.New("arc: the context's generator is the identity")
 	}
-	c.t.odd = newOddMultiples(c.t.point, widthOften)
+	point := tables[0].Point()
+	c.t = &element{point: point, enc: point.Bytes(), table: &tables[0]}
 	return c, nil
 }
 
@@ -141,15 +144,14 @@ func presentationShape(k int) *shape {
 }
 
 // weigh returns the sum of the bases times the points.
-func (c *Context) weigh(points []*nistec.P256Point) *nistec.P256Point {
-	sum := nistec.NewP256Point()
-	for i, base := range c.bases {
-		p := nistec.NewP256Point().Set(points[i])
-		for ; base > 0; base >>= 1 {
-			if base&1 == 1 {
-				sum.Add(sum, p)
+func (c *Context) weigh(points []p256.Point) *p256.Point {
+	sum := new(p256.Point)
+	for bit := bits.Len64(c.bases[0]) - 1; bit >= 0; bit-- { // the first is the largest
+		sum.Double(sum, 1)
+		for i, base := range c.bases {
+			if base>>bit&1 == 1 {
+				sum.Add(sum, &points[i])
 			}
-			p.Double(p)
 		}
 	}
 	return sum

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"filippo.io/nistec"
+	"github.com/shoal-project/shoal/internal/p256"
 )
 
 // Sizes of encodings in bytes.
@@ -105,9 +105,7 @@ func NewRequest(rand io.Reader, requestContext []byte) (*Secrets, *Request, erro
 
 // commit returns value*G + blinding*H.
 func commit(value, blinding *residue) (*element, error) {
-	gen := generators()
-	p := gen.g.times(value)
-	return newElement(p.Add(p, gen.h.times(blinding)))
+	return newElement(timesBoth(value, blinding))
 }
 
 // ParseSecrets decodes what [Secrets.Bytes] returns. Its errors do not hold the
@@ -192,19 +190,9 @@ func (k *PrivateKey) Issue(rand io.Reader, q *Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	gen := generators()
-	mac := nistec.NewP256Point().Add(k.public.x0.point, q.m1Enc.times(&k.x1))
-	mac.Add(mac, q.m2Enc.times(&k.x2))
-	bx0 := order.mul(b, k.blinding)
 	a := new(Response)
-	points := []*nistec.P256Point{
-		gen.g.times(&b), (&element{point: mac}).times(&b), gen.h.times(&bx0),
-		k.public.x1.times(&b), k.public.x2.times(&b), gen.h.times(&b),
-	}
-	for i, f := range a.fields() {
-		if *f.to, err = newElement(points[i]); err != nil {
-			return nil, fmt.Errorf("arc: credential response: %s %w", f.name, err)
-		}
+	if err := a.fill(k, q, &b); err != nil {
+		return nil, err
 	}
 	witness := []residue{k.x0, k.x1, k.x2, k.blinding, b, order.mul(b, k.x1), order.mul(b, k.x2)}
 	encoded, err := a.instance(k.public, q).prove(rand, witness)
@@ -215,6 +203,27 @@ func (k *PrivateKey) Issue(rand io.Reader, q *Request) (*Response, error) {
 		return nil, fmt.Errorf("arc: proving: %w", err)
 	}
 	return a, nil
+}
+
+// fill sets the elements of the answer, blinded by b.
+func (a *Response) fill(k *PrivateKey, q *Request, b *residue) error {
+	gen := generators()
+	mac := new(p256.Point).AddAffine(q.m1Enc.times(&k.x1), k.public.x0.point)
+	mac.Add(mac, q.m2Enc.times(&k.x2))
+	macElement, err := newElement(mac)
+	if err != nil {
+		return fmt.Errorf("arc: credential response: the MAC %w", err)
+	}
+	bx0, bx1, bx2 := order.mul(*b, k.blinding), order.mul(*b, k.x1), order.mul(*b, k.x2)
+	elements, err := newElements([]string{"U", "encUPrime", "X0Aux", "X1Aux", "X2Aux", "HAux"},
+		gen.g.times(b), macElement.times(b), gen.h.times(&bx0), gen.h.times(&bx1), gen.h.times(&bx2), gen.h.times(b))
+	if err != nil {
+		return fmt.Errorf("arc: credential response: %w", err)
+	}
+	for i, f := range a.fields() {
+		*f.to = elements[i]
+	}
+	return nil
 }
 
 // Randomness returns a source for [PrivateKey.Issue] that depends on the key and
@@ -236,9 +245,10 @@ func (s *Secrets) Finalize(k *PublicKey, q *Request, a *Response) (*Credential, 
 	if err := a.instance(k, q).verify(a.proof, nil); err != nil {
 		return nil, fmt.Errorf("arc: credential response: %w", err)
 	}
-	p := nistec.NewP256Point().Add(a.x1Aux.times(&s.r1), a.x2Aux.times(&s.r2))
-	p.Add(p, a.x0Aux.point)
-	p.Add(a.encUPrime.point, p.Negate(p))
+	p := a.x1Aux.times(&s.r1)
+	p.Add(p, a.x2Aux.times(&s.r2))
+	p.AddAffine(p, a.x0Aux.point)
+	p.AddAffine(p.Negate(p), a.encUPrime.point)
 	uPrime, err := newElement(p)
 	if err != nil {
 		return nil, fmt.Errorf("arc: credential response: %w: UPrime %w", ErrEncoding, err)

@@ -2,9 +2,8 @@ package arc
 
 import (
 	"crypto/subtle"
+	"fmt"
 	"io"
-
-	"filippo.io/nistec"
 )
 
 // Sizes of encodings in bytes.
@@ -64,23 +63,12 @@ func ParsePrivateKey(b []byte) (*PrivateKey, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	gen := generators()
-	p := gen.g.times(&k.x0)
-	p.Add(p, gen.h.times(&k.blinding))
-	public := new(PublicKey)
-	for _, e := range []struct {
-		name string
-		to   **element
-		p    *nistec.P256Point
-	}{{"X0", &public.x0, p}, {"X1", &public.x1, gen.h.times(&k.x1)}, {"X2", &public.x2, gen.h.times(&k.x2)}} {
-		var err error
-		*e.to, err = newElement(e.p)
-		r.fail(e.name, err)
+	h := generators().h
+	e, err := newElements([]string{"X0", "X1", "X2"}, timesBoth(&k.x0, &k.blinding), h.times(&k.x1), h.times(&k.x2))
+	if err != nil {
+		return nil, fmt.Errorf("arc: %w: private key: %w", ErrEncoding, err)
 	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	k.public = public
+	k.public = &PublicKey{e[0], e[1], e[2]}
 	return k, nil
 }
 

@@ -2,6 +2,7 @@ package arc
 
 import (
 	"crypto/subtle"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,8 +19,7 @@ const scalarSize = 32
 // 16 bytes more than the modulus, so that the bias is below 2^-128.
 const wideSize = 48
 
-// A residue is a number modulo the group's order (a scalar) or the curve's
-// field prime, reduced, big-endian. It may be secret: no operation below has
+// A residue is a number modulo the group's order (a scalar), reduced, big-endian. It may be secret: no operation below has
 // branches or addresses that depend on it.
 type residue [scalarSize]byte
 
@@ -30,13 +30,9 @@ type modulus struct {
 	minus2 []byte  // m - 2, the exponent that inverts
 }
 
-// These are tables: the order of P-256 and its field prime (FIPS 186-5).
-var (
-	order = newModulus("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
-		"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc63254f")
-	prime = newModulus("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
-		"ffffffff00000001000000000000000000000000fffffffffffffffffffffffd")
-)
+// order is a table: the order of P-256 (FIPS 186-5).
+var order = newModulus("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+	"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc63254f")
 
 // newModulus takes the modulus and the modulus less two in hexadecimal.
 func newModulus(text, minus2 string) *modulus {
@@ -112,6 +108,14 @@ func (a *residue) below(b *residue) uint64 {
 		_, borrow = bits.Sub64(x[i], y[i], borrow)
 	}
 	return borrow
+}
+
+// limbs returns a scalar as 64-bit words, the lowest first.
+func limbs(s *residue) (l [4]uint64) {
+	for i := range 4 {
+		l[i] = binary.BigEndian.Uint64(s[scalarSize-8*(i+1):])
+	}
+	return l
 }
 
 // small returns a residue of a small number.

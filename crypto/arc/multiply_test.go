@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"filippo.io/nistec"
+
+	"github.com/shoal-project/shoal/internal/p256"
 )
 
 // scalars are those at which recodings go wrong, and some random ones.
@@ -32,6 +34,29 @@ func scalars(t *testing.T) []residue {
 	return append(list, top)
 }
 
+// oracle is the multiplication of the library.
+func oracle(t *testing.T, s *residue, e *element) *nistec.P256Point {
+	t.Helper()
+	p, err := nistec.NewP256Point().SetBytes(e.enc[:])
+	if err == nil {
+		_, err = p.ScalarMult(p, s[:])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// same compares a point with one of the library.
+func same(t *testing.T, got *p256.Point, want *nistec.P256Point) bool {
+	t.Helper()
+	e, err := newElement(got)
+	if err != nil {
+		return want.IsInfinity() == 1
+	}
+	return bytes.Equal(e.enc[:], want.BytesCompressed())
+}
+
 func TestMultiplications(t *testing.T) {
 	gen := generators()
 	p, err := newElement(gen.h.times(&residue{31: 7}))
@@ -42,30 +67,46 @@ func TestMultiplications(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	public := verifiers()
 	list := scalars(t)
 	for i, a := range list {
 		b := list[(i+5)%len(list)]
 		want := nistec.NewP256Point()
-		products := []product{{a, gen.g}, {b, gen.h}, {b, p}, {a, q}, {a, p}, {b, q}}
+		products := []product{{a, &public[0]}, {b, &public[1]}, {b, p.withTable(p256.WidthOnce)}, {a, q.withTable(p256.WidthOften)}}
 		for n, product := range products {
-			one := product.element.times(&product.scalar)
+			one := oracle(t, &product.scalar, product.element)
 			want.Add(want, one)
-			if got := sumVarTime(products[n : n+1]); got.Equal(one) != 1 {
-				t.Fatalf("product %d of %x: %x, want %x", n, product.scalar, got.Bytes(), one.Bytes())
+			var sum p256.Point
+			for _, list := range [][]struct {
+				products int
+				want     *nistec.P256Point
+			}{{{n, one}}, {{0, want}}} {
+				if err := sumVarTime(&sum, products[list[0].products:n+1]); err != nil || !same(t, &sum, list[0].want) {
+					t.Fatalf("products from %d to %d of %x and %x: %v", list[0].products, n, a, b, err)
+				}
 			}
-			if got := sumVarTime(products[:n+1]); got.Equal(want) != 1 {
-				t.Fatalf("%d products of %x and %x: %x, want %x", n+1, a, b, got.Bytes(), want.Bytes())
+			if got := product.element.times(&product.scalar); !same(t, got, one) {
+				t.Fatalf("product %d of %x in constant time", n, product.scalar)
 			}
 		}
-		left, right := pairVarTime(p.point, &a, &b)
-		if left.Equal(p.times(&a)) != 1 || right.Equal(p.times(&b)) != 1 {
-			t.Fatalf("the pair of %x and %x is %x and %x", a, b, left.Bytes(), right.Bytes())
+		if got, want := timesBoth(&a, &b), oracle(t, &a, gen.g); !same(t, got, want.Add(want, oracle(t, &b, gen.h))) {
+			t.Fatalf("%x G + %x H", a, b)
 		}
+	}
+	var sum p256.Point
+	if err := sumVarTime(&sum, make5(p)); err == nil {
+		t.Error("a sum of five points was computed")
 	}
 }
 
+// make5 returns one product more than a sum has.
+func make5(e *element) []product {
+	e = e.withTable(p256.WidthOnce)
+	return []product{{small(1), e}, {small(1), e}, {small(1), e}, {small(1), e}, {small(1), e}}
+}
+
 func TestResidues(t *testing.T) {
-	for _, m := range []*modulus{order, prime} {
+	for _, m := range []*modulus{order} {
 		n := new(big.Int).SetBytes(m.m.Nat().Bytes(m.m))
 		r := rand.New(rand.NewPCG(5, 6))
 		for i := range 30 {
@@ -105,7 +146,7 @@ func TestDecodeElement(t *testing.T) {
 		"empty":               nil,
 		"identity":            {0},
 		"identity, padded":    make([]byte, elementSize),
-		"uncompressed":        gen.h.point.Bytes(),
+		"uncompressed":        append([]byte{4}, bytes.Repeat([]byte{1}, 64)...),
 		"x = p":               append([]byte{2}, fromHex("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff")...),
 		"hybrid":              append([]byte{6}, gen.h.enc[1:]...),
 		"not on the curve":    append([]byte{2}, bytes.Repeat([]byte{0x11}, 32)...),
@@ -116,10 +157,10 @@ func TestDecodeElement(t *testing.T) {
 			t.Errorf("%s was decoded as %x", name, e.enc)
 		}
 	}
-	if _, err := newElement(nistec.NewP256Point()); err == nil {
+	if _, err := newElement(new(p256.Point)); err == nil {
 		t.Error("the identity became an element")
 	}
-	if e, err := decodeElement(gen.h.enc[:]); err != nil || e.point.Equal(gen.h.point) != 1 {
+	if e, err := decodeElement(gen.h.enc[:]); err != nil || *e.point != *gen.h.point {
 		t.Errorf("decoding H: %v", err)
 	}
 }

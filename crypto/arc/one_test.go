@@ -88,8 +88,12 @@ func TestOneReference(t *testing.T) {
 	minus := big.NewInt(-1)
 
 	g := nistec.NewP256Point().SetGenerator()
-	h := oracleHash(t, g.BytesCompressed(), "HashToGroup-ARCV1-P256generatorH")
-	gt := oracleHash(t, p.bytes(t, "presentation_context"), "HashToGroup-ARCV1-P256-N1-shoalTag")
+	hash := func(msg []byte, dst string) *nistec.P256Point {
+		b := oracleHash(t, msg, dst)
+		return point(b[:])
+	}
+	h := hash(g.BytesCompressed(), "HashToGroup-ARCV1-P256generatorH")
+	gt := hash(p.bytes(t, "presentation_context"), "HashToGroup-ARCV1-P256-N1-shoalTag")
 	m2 := number(v["CredentialRequest"].bytes(t, "m2"))
 	u, uPrime, m1, tag := point(p.bytes(t, "U")), point(p.bytes(t, "U_prime_commit")), point(p.bytes(t, "m1_commit")), point(p.bytes(t, "tag"))
 	x1 := point(key.bytes(t, "X1"))

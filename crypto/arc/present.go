@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"filippo.io/nistec"
+	"github.com/shoal-project/shoal/internal/p256"
 )
 
 // A Credential is a client's: it makes presentations. It prints redacted, and is
@@ -148,33 +148,21 @@ func (cr *Credential) Present(rand io.Reader, c *Context, nonce uint32, binding 
 // blind returns the presentation without nonce and proof, and V.
 func (cr *Credential) blind(c *Context, a, r, z *residue, nonce uint32) (*Presentation, *element, error) {
 	gen := generators()
-	p := new(Presentation)
-	var v *element
 	rG := gen.g.times(r)
 	uPrime := cr.uPrime.times(a)
-	minusRG := nistec.NewP256Point().Negate(rG)
 	sum := order.add(cr.m1, small(uint64(nonce)))
 	inverse := order.inverse(sum)
-	var err error
-	if p.u, err = newElement(cr.u.times(a)); err != nil {
-		return nil, nil, fmt.Errorf("arc: U %w", err)
+	am1 := order.mul(*a, cr.m1)
+	u := cr.u.withTable(p256.WidthSecret)
+	m1U := u.times(&am1)
+	v := cr.x1.times(z)
+	minusRG := new(p256.Point).Negate(rG)
+	e, err := newElements([]string{"U", "UPrimeCommit", "m1Commit", "tag", "V"},
+		u.times(a), uPrime.Add(uPrime, rG), m1U.Add(m1U, gen.h.times(z)), c.t.times(&inverse), v.Add(v, minusRG))
+	if err != nil {
+		return nil, nil, fmt.Errorf("arc: %w", err)
 	}
-	m1U := p.u.times(&cr.m1)
-	for _, e := range []struct {
-		name string
-		to   **element
-		p    *nistec.P256Point
-	}{
-		{"UPrimeCommit", &p.uPrimeCommit, uPrime.Add(uPrime, rG)},
-		{"m1Commit", &p.m1Commit, m1U.Add(m1U, gen.h.times(z))},
-		{"tag", &p.tag, c.t.times(&inverse)},
-		{"V", &v, minusRG.Add(minusRG, cr.x1.times(z))},
-	} {
-		if *e.to, err = newElement(e.p); err != nil {
-			return nil, nil, fmt.Errorf("arc: %s %w", e.name, err)
-		}
-	}
-	return p, v, nil
+	return &Presentation{u: e[0], uPrimeCommit: e[1], m1Commit: e[2], tag: e[3]}, e[4], nil
 }
 
 // commitNonce adds the commitments to the nonce and to its bits
@@ -200,17 +188,16 @@ func (p *Presentation) commitNonce(rand io.Reader, c *Context, nonce uint32, bli
 		last = order.sub(last, order.mul(small(base), s[i]))
 	}
 	s[k-1] = last
-	var err error
 	value := small(uint64(nonce))
-	if p.nonceCommit, err = commit(&value, &blinding); err != nil {
-		return nil, fmt.Errorf("arc: nonceCommit %w", err)
-	}
-	p.bits = make([]*element, k)
-	for i := range p.bits {
+	names, points := []string{"nonceCommit"}, []*p256.Point{timesBoth(&value, &blinding)}
+	for i := range b {
 		s2[i] = order.mul(order.sub(small(1), b[i]), s[i])
-		if p.bits[i], err = commit(&b[i], &s[i]); err != nil {
-			return nil, fmt.Errorf("arc: D[%d] %w", i, err)
-		}
+		names, points = append(names, fmt.Sprintf("D[%d]", i)), append(points, timesBoth(&b[i], &s[i]))
 	}
+	elements, err := newElements(names, points...)
+	if err != nil {
+		return nil, fmt.Errorf("arc: %w", err)
+	}
+	p.nonceCommit, p.bits = elements[0], elements[1:]
 	return scalars, nil
 }

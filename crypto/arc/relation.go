@@ -8,7 +8,7 @@ import (
 	"io"
 	"slices"
 
-	"filippo.io/nistec"
+	"github.com/shoal-project/shoal/internal/p256"
 )
 
 // This file proves linear relations in zero knowledge: SchnorrProof of
@@ -81,7 +81,12 @@ func newSponge(id string) *sha3.SHAKE {
 // (Codec.init, prover_message and verifier_challenge of the drafts). It returns
 // an error if a commitment is the identity, which has no encoding: of an honest
 // proof none is, except with probability 2^-256.
-func (in *instance) challenge(commitments []nistec.P256Point) (residue, error) {
+func (in *instance) challenge(commitments []p256.Point) (residue, error) {
+	affine := make([]p256.Affine, len(commitments))
+	if !p256.Normalize(affine, commitments) {
+		i := slices.IndexFunc(commitments, func(p p256.Point) bool { return p.IsIdentity() })
+		return residue{}, fmt.Errorf("commitment %d is the identity", i)
+	}
 	h := newSponge("sigma-proofs_Shake128_P256")
 	n := 0
 	for _, part := range in.session {
@@ -99,11 +104,9 @@ func (in *instance) challenge(commitments []nistec.P256Point) (residue, error) {
 	for i := range in.elements {
 		_, _ = h.Write(in.elements[i].enc[:])
 	}
-	for i := range commitments {
-		if commitments[i].IsInfinity() == 1 {
-			return residue{}, fmt.Errorf("commitment %d is the identity", i)
-		}
-		_, _ = h.Write(commitments[i].BytesCompressed())
+	for i := range affine {
+		b := affine[i].Bytes()
+		_, _ = h.Write(b[:])
 	}
 	var wide [wideSize]byte
 	_, _ = h.Read(wide[:])
@@ -116,13 +119,11 @@ func (in *instance) prove(rand io.Reader, witness []residue) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	commitments := make([]nistec.P256Point, len(in.equations))
+	commitments := make([]p256.Point, len(in.equations))
 	for i, e := range in.equations {
-		sum := nistec.NewP256Point()
 		for _, p := range in.collect(e.terms, nonces) {
-			sum.Add(sum, p.element.times(&p.scalar))
+			commitments[i].Add(&commitments[i], p.element.times(&p.scalar))
 		}
-		commitments[i].Set(sum)
 	}
 	c, err := in.challenge(commitments)
 	if err != nil {
@@ -186,18 +187,31 @@ func decodeProof(b []byte, n int) (*proof, error) {
 // A knownProduct is a product that was computed before the proof is verified.
 type knownProduct struct {
 	product
-	point *nistec.P256Point
+	point *p256.Point
 }
 
 // verify checks a proof, in variable time: proofs and relations are public. Each
 // commitment is the sum of the responses' products less that of the challenge
 // and the left side.
 func (in *instance) verify(p *proof, known []knownProduct) error {
+	generators := verifiers()
+	copy(in.elements, generators[:]) // all relations begin with G and H
 	minusC := order.neg(p.challenge)
-	commitments := make([]nistec.P256Point, len(in.equations))
+	sums := make([][]product, len(in.equations))
 	for i, e := range in.equations {
-		products := addProduct(in.collect(e.terms, p.responses), product{minusC, &in.elements[e.left]})
-		in.sum(&commitments[i], products, known)
+		sums[i] = addProduct(in.collect(e.terms, p.responses), product{minusC, &in.elements[e.left]})
+	}
+	commitments := make([]p256.Point, len(in.equations))
+	for i, s := range sums {
+		sums[i] = addKnown(&commitments[i], s, known)
+	}
+	in.addTables(sums)
+	for i, s := range sums {
+		var sum p256.Point
+		if err := sumVarTime(&sum, s); err != nil {
+			return err
+		}
+		commitments[i].Add(&commitments[i], &sum)
 	}
 	c, err := in.challenge(commitments)
 	if err != nil {
@@ -209,20 +223,34 @@ func (in *instance) verify(p *proof, known []knownProduct) error {
 	return nil
 }
 
-// sum sets to to the sum of the products, of which some are known.
-func (in *instance) sum(to *nistec.P256Point, products []product, known []knownProduct) {
-	rest := make([]product, 0, len(products))
-	points := make([]*nistec.P256Point, 0, len(products))
-	for _, p := range products {
+// addKnown adds those of the products that are known to sum, and returns the rest.
+func addKnown(sum *p256.Point, products []product, known []knownProduct) []product {
+	return slices.DeleteFunc(products, func(p product) bool {
 		i := slices.IndexFunc(known, func(k knownProduct) bool { return k.product == p })
-		if i < 0 {
-			rest = append(rest, p)
-		} else {
-			points = append(points, known[i].point)
+		if i >= 0 {
+			sum.Add(sum, known[i].point)
+		}
+		return i >= 0
+	})
+}
+
+// addTables gives each element of the sums a table, with one inversion for all.
+func (in *instance) addTables(sums [][]product) {
+	var missing []*element
+	var points []*p256.Point
+	for _, s := range sums {
+		for _, p := range s {
+			if p.element.table == nil && !slices.Contains(missing, p.element) {
+				missing = append(missing, p.element)
+				points = append(points, new(p256.Point).Set(p.element.point))
+			}
 		}
 	}
-	to.Set(sumVarTime(rest))
-	for _, p := range points {
-		to.Add(to, p)
+	if len(points) == 0 {
+		return
+	}
+	tables, _ := p256.NewTables(p256.WidthOnce, points...)
+	for i, e := range missing {
+		e.table = &tables[i]
 	}
 }

@@ -29,7 +29,7 @@ const module = "github.com/shoal-project/shoal"
 // own, and from its own room.
 var floors = map[string]int{
 	"internal/clock": 0, "internal/durable": 0, "internal/redact": 0, "internal/route": 0, "internal/audit": 0, "internal/problem": 0, "internal/mutants": 0, "internal/golden": 0, "internal/printable": 0,
-	"internal/journal": 1, "internal/loss": 1,
+	"internal/journal": 1, "internal/loss": 1, "internal/p256": 1,
 	"crypto": 2, "internal/spent": 2,
 	"internal/hpke": 3, "vdaf": 3, "dp": 3,
 	"metric":           4,
