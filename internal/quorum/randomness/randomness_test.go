@@ -319,6 +319,23 @@ func TestSameTime(t *testing.T) {
 	}
 }
 
+// TestEpochEndsWhileRequestWaits: a request whose epoch's key is due to be destroyed by the
+// time that its presentation has been verified is not evaluated.
+func TestEpochEndsWhileRequestWaits(t *testing.T) {
+	now := clock.NewVirtual(start.Add(time.Hour))
+	c := config(t, crashfs.New(1), now)
+	id := c.Tasks[0].ID
+	c.Admit = func(ctx context.Context, id task.ID, e task.Epoch, p []byte, request [32]byte) ([]byte, error) {
+		now.Forward(c.Tasks[0].Task.EvaluationEnds(e))
+		return admit(ctx, id, e, p, request)
+	}
+	s := opened(t, c)
+	body := newClient(t, id, epoch, 1, "x").body
+	if got := do(s, http.MethodPost, path(id, epoch), randomness.RequestType, body); got.Code != http.StatusGone {
+		t.Errorf("HTTP %d, want 410", got.Code)
+	}
+}
+
 // TestLostKey: a key that is gone is reported and not replaced within its epoch.
 func TestLostKey(t *testing.T) {
 	fs := crashfs.New(1)
