@@ -33,7 +33,7 @@ help:
 	@echo "make sim     10,000 seeds of the simulation of an aggregation system"
 	@echo "make chaos   two leaders and two helpers on a PostgreSQL that restarts all the time, for CHAOS_TIME (default 10m)"
 	@echo "make linkability   whether what a party sees links reports of one person: 500 people, 30 days, planted leaks"
-	@echo "make mutants faults put into the aggregate route, one at a time: a test must notice each"
+	@echo "make mutants faults put into the code, one at a time: a test must notice each"
 	@echo "make lint    gofumpt and golangci-lint"
 	@echo "make build   bin/shoal"
 	@echo "make release binaries of each platform, bills of materials and checksums, in dist"

@@ -1,5 +1,5 @@
-// Package mutants breaks the aggregate route on purpose, one line at a time, and
-// checks that a test notices.
+// Package mutants breaks the routes of reports, relay, credentials and quorums on
+// purpose, one line at a time, and checks that a test notices.
 //
 // Each file testdata/NAME.mutant describes one fault: which text of which file
 // becomes which other text, and the test that must fail then. The text is found

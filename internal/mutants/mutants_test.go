@@ -27,7 +27,7 @@ const (
 	// buildTime is what may come on top of that for a build on a busy machine.
 	buildTime = 4 * time.Minute
 	// leastMutants guards against mutants that are lost.
-	leastMutants = 24
+	leastMutants = 70
 )
 
 // A mutant is one fault.
