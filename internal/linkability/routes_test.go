@@ -42,10 +42,12 @@ func crowdAs(name string, credentialEpochs uint32) route {
 	}
 }
 
-// recorded checks an outcome. By the machine's clock an epoch can end during a call.
+// recorded counts what is not kept: around midnight a device whose clock is off records in
+// the epoch before or after, whose cap may be reached.
 func (w *world) recorded(o shoal.Outcome) {
-	if !w.plan.wall {
-		must(w.t, o.Err)
+	w.records++
+	if !o.Queued() {
+		w.unkept++
 	}
 }
 

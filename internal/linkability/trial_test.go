@@ -18,6 +18,9 @@ func simulate(t testing.TB, p plan) []linkability.View {
 	w := newWorld(t, p)
 	w.run()
 	w.record.refresh()
+	if w.unkept*20 > w.records {
+		t.Errorf("%d of %d records were not kept", w.unkept, w.records)
+	}
 	if p.leak != nil && p.leak.observed != nil {
 		p.leak.observed(w.record)
 	}
@@ -79,7 +82,9 @@ func TestLinkability(t *testing.T) {
 			}
 			shuffled := v.Shuffled(rand.New(rand.NewPCG(1, 1))) //nolint:gosec // a fixed seed
 			shuffled.Name += ", shuffled"
-			if compare(t, shuffled, s).Defect() {
+			few := s
+			few.PairsEach, few.Draws = s.PairsEach/2, 1
+			if compare(t, shuffled, few).Defect() {
 				t.Errorf("%s: something is found where nothing is", shuffled.Name)
 			}
 		}

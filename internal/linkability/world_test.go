@@ -66,6 +66,8 @@ type world struct {
 	failed  error   // the last reason to wait
 	sent    int
 	refused int
+	records int // how many were made
+	unkept  int // how many of them were not kept
 }
 
 // An org is one organisation with its roles.
