@@ -82,7 +82,11 @@ func (*demoCmd) Help() string {
 	return `Three organisations with separate keys, ports and stores run in this process: a relay,
 and two that count. 2,000 simulated people use the programs of this machine, and their
 devices report which kinds of system API each program uses. Everything goes through
-real HTTP on loopback. Only time is virtual: an hour passes in seconds.
+real HTTP on loopback. Only time is virtual: an hour passes in seconds. All that a party
+receives is recorded and searched for what it must not have.
+
+500 people answer another question with every protection: through the relay, with
+credentials, by a quorum whose values a further organisation makes unguessable.
 
 Then simulated people browse a test site, a discovery engine on each device decides
 what is public, and the same route answers which pages and queries are popular.
@@ -99,12 +103,13 @@ Examples:
 type demoAnswer struct {
 	*demo.Result
 
-	Web *demo.WebResult `json:"web,omitempty"`
+	Protected *demo.Result    `json:"protected,omitempty"` // with every protection
+	Web       *demo.WebResult `json:"web,omitempty"`
 }
 
-// demoLasts is more virtual time than the demo takes: two epochs and their send
-// delays. It begins so long ago, so that nothing that the console shows is to come.
-const demoLasts = 12 * time.Hour
+// demoLasts is more virtual time than the demo takes: two epochs, their send delays,
+// and before them what new clients wait for credentials. It begins so long ago, so that nothing that the console shows is to come.
+const demoLasts = 18 * time.Hour
 
 // Run plays the demo.
 func (c *demoCmd) Run(e *env) error {
@@ -129,6 +134,15 @@ func (c *demoCmd) Run(e *env) error {
 		}
 		p.clear()
 		if err := c.show(e, answer.Result); err != nil {
+			return err
+		}
+	}
+	if c.Input == "" && c.Ask != "web" {
+		if answer.Protected, err = c.protected(e, config); err != nil {
+			return c.ended(p, err)
+		}
+		p.clear()
+		if err := c.show(e, answer.Protected); err != nil {
 			return err
 		}
 	}
@@ -173,6 +187,16 @@ func (c *demoCmd) stage(e *env, config demo.Config) (*demo.Stage, error) {
 	return demo.Set(e.ctx, config)
 }
 
+// protected asks a question with every protection.
+func (c *demoCmd) protected(e *env, config demo.Config) (*demo.Result, error) {
+	in, err := demo.Favourite(programs.Scan(programs.Dirs(os.Getenv("PATH"))), c.seed())
+	if err != nil {
+		return nil, setup(err)
+	}
+	config.Input, config.Dir = in, filepath.Join(config.Dir, "protected")
+	return demo.Ask(e.ctx, config)
+}
+
 // web asks which pages and queries are popular.
 func (c *demoCmd) web(e *env, config demo.Config, p *progress) (*demo.WebResult, error) {
 	w, err := demo.Browse(e.ctx, demo.Browsing{Seed: c.Seed, People: 400, Visits: 45, Scale: 0.25, Progress: p.show})
@@ -204,14 +228,17 @@ func (c *demoCmd) show(e *env, r interface{ WriteText(io.Writer) error }) error 
 	return r.WriteText(e.stdout)
 }
 
+func (c *demoCmd) seed() (seed [32]byte) {
+	for i := range 8 {
+		seed[i] = byte(c.Seed >> (8 * i))
+	}
+	return seed
+}
+
 // input reads what the question is about.
 func (c *demoCmd) input() (demo.Input, error) {
 	if c.Input == "" {
-		var seed [32]byte
-		for i := range 8 {
-			seed[i] = byte(c.Seed >> (8 * i))
-		}
-		return demo.Programs(programs.Scan(programs.Dirs(os.Getenv("PATH"))), seed)
+		return demo.Programs(programs.Scan(programs.Dirs(os.Getenv("PATH"))), c.seed())
 	}
 	f, err := os.Open(c.Input)
 	if err != nil {

@@ -35,7 +35,7 @@ type sums struct {
 
 // sums returns the aggregate questions, nil if there are too few people.
 func (in *Input) sums() *sums {
-	if len(in.Who) < fewestPeople || in.Simulated {
+	if len(in.Who) < fewestPeople || in.Simulated || in.Protected {
 		return nil
 	}
 	if len(in.Members) > 0 {

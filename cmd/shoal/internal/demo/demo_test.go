@@ -198,15 +198,19 @@ func TestBrokenPromises(t *testing.T) {
 		"what another opens, at a relay": {[]task.Role{task.Relay}, func(v *Received) { v.Opened = 1 }},
 	} {
 		v := Received{Finding: received.Finding{Party: "Someone"}}
-		if err := v.promised(c.roles); err != nil {
+		if err := v.promised(c.roles, false); err != nil {
 			t.Errorf("nothing: %v", err)
 		}
 		c.give(&v)
-		if err := v.promised(c.roles); err == nil || !strings.Contains(err.Error(), "Someone received what it must not have: 1 ") {
+		if err := v.promised(c.roles, false); err == nil || !strings.Contains(err.Error(), "Someone received what it must not have: 1 ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	s := &Stage{devices: addresses(3), aggregates: []*task.Task{{}, {}}}
+	hardened := Received{Finding: received.Finding{Party: "Someone", Guesses: 1}}
+	if hardened.promised([]task.Role{task.Shuffler}, true) == nil || hardened.promised([]task.Role{task.Shuffler}, false) != nil {
+		t.Error("a shuffler confirms a guess of a hardened quorum, or must not of another one")
+	}
+	s := &Stage{task: &task.Task{}, devices: addresses(3), aggregates: []*task.Task{{}, {}}}
 	r := &Result{Sent: 10, People: 3, Analyzer: analyzer.Counts{Records: 5}, Released: []Crowd{{}}}
 	all := Received{Finding: received.Finding{Devices: len(s.devices), Reports: 10, Records: 5, Shares: 6}, Released: 1}
 	for role, less := range map[task.Role]func(*Received){

@@ -23,6 +23,7 @@ type Input struct {
 	Note    string // what the input is, for the printed report
 
 	Simulated bool // it asks what only simulated people may be asked
+	Protected bool // its clients have credentials, and its quorum is hardened
 }
 
 // A Thing is one record that people may have.

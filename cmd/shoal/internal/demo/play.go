@@ -47,8 +47,11 @@ func (s *Stage) Play(ctx context.Context) (*Result, error) {
 			p.client.Close()
 		}
 	}()
-	epoch := s.task.EpochAt(s.clock.Now())
+	epoch := s.task.EpochAt(s.used())
 	started := time.Now()
+	if err := s.settle(ctx, people); err != nil {
+		return nil, err
+	}
 	sent, err := s.live(ctx, people, s.closes(epoch))
 	if err != nil {
 		return nil, err
@@ -73,13 +76,23 @@ func (s *Stage) people(ctx context.Context) ([]*person, error) {
 		return nil, err
 	}
 	random := rand.New(rand.NewChaCha8(seed))
-	now := s.clock.Now()
+	now := s.used()
 	length := time.Duration(s.task.EpochSeconds)*time.Second - step // so that the last step is in the epoch too
+	if s.config.Input.Protected {
+		length = 1 // what is recorded after the evaluation of its epoch would be in the batch of the next one
+	}
 	people := make([]*person, len(s.config.Input.Who))
 	for i, things := range s.config.Input.Who {
 		wire := transportFrom(s.addressOf(i))
+		admission := ""
+		if s.config.Input.Protected {
+			var err error
+			if admission, err = s.parties.Invite(); err != nil {
+				return nil, err
+			}
+		}
 		client, err := shoal.Open(ctx, shoal.Options{
-			Bundle: s.bundle, Owner: s.owner, Metrics: s.metrics(),
+			Bundle: s.bundle, Owner: s.owner, Metrics: s.metrics(), Admission: admission,
 			Mode: shoal.On, NoSender: true, Clock: s.clock, Rand: s.config.Rand, Transport: wire,
 		})
 		if err != nil {
@@ -100,54 +113,75 @@ func (s *Stage) people(ctx context.Context) ([]*person, error) {
 func (s *Stage) live(ctx context.Context, people []*person, until time.Time) (int, error) {
 	records := s.config.Input.Who.Records()
 	total := records + len(people)*(len(s.metrics())-1)
-	var sent, refused atomic.Int64
-	for now := s.clock.Now(); now.Before(until) && int(sent.Load()) < total; now = now.Add(step) {
-		s.clock.Forward(now)
-		group, ctx := errgroup.WithContext(ctx)
-		group.SetLimit(senders)
-		for _, p := range people {
-			if !p.due(now) {
-				continue
-			}
-			group.Go(func() error {
-				for i, at := range p.uses {
-					if at.IsZero() || at.After(now) {
-						continue
-					}
-					p.uses[i] = time.Time{}
-					if o := p.client.Record(s.config.Input.Metric, s.config.Input.Things[p.things[i]].Record); !o.Queued() {
-						return fmt.Errorf("a simulated device refused a record: %v", o)
-					}
-				}
-				if !p.told {
-					p.told = true
-					if err := s.sums.tell(p.client, p.things); err != nil {
-						return err
-					}
-				}
-				pass, err := p.client.SendDue(ctx)
-				p.wire.CloseIdleConnections() // as the SDK's own transport does
-				if err != nil {
-					return fmt.Errorf("a simulated device could not send: %w", err)
-				}
-				p.next = pass.Next
-				sent.Add(int64(pass.Sent))
-				refused.Add(int64(pass.Refused))
-				if pass.Refused > 0 {
-					return fmt.Errorf("a server refused a report: %w", pass.Err)
-				}
-				return nil
-			})
-		}
-		if err := group.Wait(); err != nil {
+	var t tally
+	for now := s.clock.Now(); now.Before(until) && int(t.sent.Load()) < total; now = now.Add(step) {
+		if err := s.pass(ctx, people, now, &t); err != nil {
 			return 0, err
 		}
-		s.config.Progress("sending reports", int(sent.Load()), total)
+		s.config.Progress("sending reports", int(t.sent.Load()), total)
 	}
-	if int(sent.Load()) < total { // a device may have begun with the next epoch
-		return 0, fmt.Errorf("%d of %d reports were sent before the batch closed", sent.Load(), total)
+	sent := int(t.sent.Load())
+	if s.config.Input.Protected && sent >= total-total/10 { // a request that failed is made again: its records go with the next epoch
+		return sent, nil
+	}
+	if sent < total { // a device may have begun with the next epoch
+		why, _ := t.waits.Load().(error)
+		return 0, errors.Join(fmt.Errorf("%d of %d reports were sent before the batch closed", sent, total), why)
 	}
 	return records, nil
+}
+
+// A tally counts what devices did. It is safe for concurrent use.
+type tally struct {
+	sent  atomic.Int64
+	waits atomic.Value // the last error for which reports wait
+}
+
+// pass moves the clock and lets those whose moment has come record and send.
+func (s *Stage) pass(ctx context.Context, people []*person, now time.Time, t *tally) error {
+	s.clock.Forward(now)
+	s.work(ctx, now)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(senders)
+	for _, p := range people {
+		if p.due(now) {
+			group.Go(func() error { return s.wake(ctx, p, now, t) })
+		}
+	}
+	return group.Wait()
+}
+
+// wake lets one person record and send.
+func (s *Stage) wake(ctx context.Context, p *person, now time.Time, t *tally) error {
+	for i, at := range p.uses {
+		if at.IsZero() || at.After(now) {
+			continue
+		}
+		p.uses[i] = time.Time{}
+		if o := p.client.Record(s.config.Input.Metric, s.config.Input.Things[p.things[i]].Record); !o.Queued() {
+			return fmt.Errorf("a simulated device refused a record: %v", o)
+		}
+	}
+	if !p.told && !now.Before(s.used()) {
+		p.told = true
+		if err := s.sums.tell(p.client, p.things); err != nil {
+			return err
+		}
+	}
+	pass, err := p.client.SendDue(ctx)
+	p.wire.CloseIdleConnections() // as the SDK's own transport does
+	if err != nil {
+		return fmt.Errorf("a simulated device could not send: %w", err)
+	}
+	p.next = pass.Next
+	t.sent.Add(int64(pass.Sent))
+	if pass.Refused > 0 {
+		return fmt.Errorf("a server refused a report: %w", pass.Err)
+	}
+	if pass.Err != nil {
+		t.waits.Store(pass.Err)
+	}
+	return nil
 }
 
 // due reports whether a person uses or sends something at now.
@@ -170,7 +204,7 @@ func (s *Stage) release(ctx context.Context, closes time.Time) (analyzer.Entry, 
 	var last error
 	for now := closes; now.Before(closes.Add(3 * time.Hour)); now = now.Add(time.Minute) {
 		s.clock.Forward(now)
-		last = errors.Join(s.shuffler.Tick(ctx), s.analyzer.Tick(ctx))
+		last = s.parties.Tick(ctx)
 		if n, err := s.waiting(ctx); err != nil || n > 0 {
 			if err != nil {
 				return analyzer.Entry{}, err

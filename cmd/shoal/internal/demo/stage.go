@@ -53,6 +53,8 @@ type Stage struct {
 
 	parties *parties.Parties
 	opened  []task.Opened
+	start   time.Time    // of the virtual clock
+	ticked  time.Time    // when servers last worked
 	devices []netip.Addr // of people, in their order; nil if they have one
 }
 
@@ -73,7 +75,7 @@ func Set(ctx context.Context, c Config) (*Stage, error) {
 
 func (s *Stage) build(ctx context.Context, start time.Time) error {
 	p, err := parties.Start(ctx, parties.Config{
-		Dir: s.config.Dir, Start: start, Rand: s.config.Rand, Shufflers: 1, Aggregates: s.sums != nil, Relay: true, Record: true,
+		Dir: s.config.Dir, Start: start, Rand: s.config.Rand, Shufflers: 1, Aggregates: s.sums != nil, Relay: true, Record: true, Protected: s.config.Input.Protected,
 		Questions: func(named []task.Party) (*metric.File, error) { return s.ask(named, start) },
 		Console:   s.config.Console, ConsoleAddr: s.config.ConsoleAddr, Logger: s.config.Logger,
 	})
@@ -82,6 +84,7 @@ func (s *Stage) build(ctx context.Context, start time.Time) error {
 	}
 	s.parties, s.clock, s.owner, s.bundle = p, p.Clock, p.Owner, p.Bundle
 	s.shuffler, s.analyzer = p.First(), p.Results()
+	s.start = start
 	s.opened, s.devices = p.Opened, addresses(len(s.config.Input.Who))
 	for _, o := range p.Opened {
 		if o.Task.Method == task.Aggregate {
@@ -124,6 +127,17 @@ func partiesYAML(named []task.Party) string {
 		}
 	}
 	return text
+}
+
+// Ask plays a question through organisations of its own, and stops them.
+func Ask(ctx context.Context, c Config) (*Result, error) {
+	c.Console, c.ConsoleAddr = nil, ""
+	s, err := Set(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.Play(ctx)
+	return r, errors.Join(err, s.Close())
 }
 
 // ConsoleURL returns where the console is, or "".

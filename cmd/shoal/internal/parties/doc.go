@@ -4,8 +4,8 @@
 // happens before the caller moves the clock and calls [Parties.Tick].
 //
 // The first organisation plays the first shuffler and the helper, the last one
-// the analyzer, the leader and the collector; each further shuffler is an
-// organisation of its own.
+// the analyzer, the leader and the collector; each further shuffler, the relay and the
+// randomness party are organisations of their own.
 //
 // # Limits
 //

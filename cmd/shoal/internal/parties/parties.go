@@ -19,6 +19,7 @@ import (
 
 	"github.com/shoal-project/shoal/cmd/shoal/internal/received"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/server"
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/task"
@@ -33,6 +34,7 @@ type Config struct {
 	Shufflers  int  // of the crowd route; 0 for no crowd route
 	Aggregates bool // whether there is an aggregate route
 	Relay      bool // whether devices reach the others through a relay
+	Protected  bool // whether clients need credentials, for Invite, and a quorum is hardened
 
 	// Questions returns the questions, once the parties are known.
 	Questions func([]task.Party) (*metric.File, error)
@@ -178,6 +180,9 @@ func (p *Parties) founders() []founder {
 		all[0].roles = append(all[0].roles, task.Helper)
 		last.roles = append(last.roles, task.Leader, task.Collector)
 	}
+	if p.config.Protected {
+		all = append(all, founder{folder: "randomness-org", name: "Randomness Trust", roles: []task.Role{task.Randomness}})
+	}
 	return append(all, last)
 }
 
@@ -267,10 +272,14 @@ func (p *Parties) parties(all []organisation) ([]task.Party, error) {
 	}
 	var errs []error
 	if p.config.Shufflers > 0 {
-		for _, o := range all[:len(all)-1] {
+		for _, o := range all[:p.config.Shufflers] {
 			errs = append(errs, add(task.Shuffler, o.url(), o.identity))
 		}
 		errs = append(errs, add(task.Analyzer, last.url(), last.identity))
+		if p.config.Protected {
+			o := all[p.config.Shufflers]
+			errs = append(errs, add(task.Randomness, o.url(), o.identity))
+		}
 	}
 	if p.config.Aggregates {
 		c, _, err := card(last, p.Clock.Now())
@@ -286,8 +295,13 @@ func (p *Parties) serve(ctx context.Context, o organisation, last bool) (*server
 	if err != nil {
 		return nil, errors.Join(err, o.listener.Close())
 	}
-	if !c.Has(task.Relay) { // which knows of no tasks
+	if c.Has(task.Relay) { // which knows of no tasks
+		c.Relay.Issuances = 1 << 20 // all devices may have one address
+	} else {
 		c.Tasks.Bundles = []string{o.bundle()}
+	}
+	if p.config.Protected && !c.Has(task.Relay) {
+		c.Credentials.Invitations = []string{p.Owner}
 	}
 	c.Ops.Listen = "127.0.0.1:0"
 	c.Console.Listen = server.Off
@@ -321,6 +335,11 @@ func (p *Parties) serve(ctx context.Context, o organisation, last bool) (*server
 	}
 	p.done.Go(func() error { return s.Run(ctx) })
 	return s, nil
+}
+
+// Invite returns an invitation of the questions' owner, for the credentials of one device.
+func (p *Parties) Invite() (string, error) {
+	return credential.Invite(p.owner, p.Clock.Now().AddDate(0, 0, 90), p.config.Rand)
 }
 
 // First returns the server of the organisation that devices send to.
