@@ -141,7 +141,7 @@ func TestRandomnessRole(t *testing.T) {
 
 // TestRandomnessRestored covers an organisation that is restored, or starts without its
 // data, in the middle of an epoch: a second key of the epoch would give one value two
-// evaluations, so there is none until the next epoch. No backup has a key.
+// evaluations, so no key is made until the next epoch. No backup has a key.
 func TestRandomnessRestored(t *testing.T) {
 	w := newWorld(t)
 	o := w.hardened()

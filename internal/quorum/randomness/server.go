@@ -271,7 +271,7 @@ var ErrNotNow = errors.New("there is no key of this task and epoch now")
 
 // Announced returns what is announced of the key of a task and epoch, the same bytes
 // whenever it is called. It makes the key if the epoch is the present one and had none. It
-// fails with [ErrNotNow] for tasks and epochs of which there is none.
+// fails with [ErrNotNow] for tasks and epochs that have no key.
 func (s *Server) Announced(id task.ID, e task.Epoch) ([]byte, error) {
 	h, err := s.serve(id, e)
 	if errors.Is(err, errTask) || errors.Is(err, errEarly) || errors.Is(err, errLate) {
