@@ -28,6 +28,7 @@ type Candidate struct {
 	ID     ReportID
 	Time   Time
 	Bucket Bucket
+	Tag    Tag // what else it is counted by; [Admit] does not judge it
 }
 
 // A Ledger is what an aggregator's storage knows about a task, as [Admit] sees

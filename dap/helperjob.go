@@ -68,7 +68,10 @@ func (a *Aggregator) helperVerify(job *HelperJob, verifier *vdaf.Verifier, inits
 		s := &inits[i].Share
 		shares[i] = sealedShare{&s.Metadata, s.PublicShare, &s.InputShare}
 	}
-	opened, errs := a.openMany(shares, now, keys)
+	opened, tags, errs, err := a.openMany(shares, now, keys)
+	if err != nil {
+		return fmt.Errorf("aggregation job: %w", err)
+	}
 	reports := opened[:0]
 	inbound, place := make([][]byte, 0, len(inits)), make([]int, 0, len(inits))
 	for i := range inits {
@@ -98,7 +101,7 @@ func (a *Aggregator) helperVerify(job *HelperJob, verifier *vdaf.Verifier, inits
 		}
 		job.resps[i] = VerifyResp{ID: md.ID, Type: RespContinue, Payload: verified.Outbound(k)}
 		job.place = append(job.place, i)
-		job.candidates = append(job.candidates, Candidate{md.ID, md.Time, a.task.Bucket(md.Time, batch)})
+		job.candidates = append(job.candidates, Candidate{md.ID, md.Time, a.task.Bucket(md.Time, batch), tagAt(tags, i)})
 		in = append(in, k)
 	}
 	return nil

@@ -21,6 +21,7 @@ type Aggregator struct {
 	verifiers map[VerificationKeyID]*vdaf.Verifier
 	leeway    time.Duration
 	known     []uint16
+	admission Admission // nil: reports are counted by ID alone
 }
 
 // NewAggregator returns an aggregator with the task's verification keys. leeway
@@ -96,7 +97,7 @@ func (a *Aggregator) CheckOpen(reports []Report, now time.Time, keys Keys) []Rep
 		r := &reports[i]
 		shares[i] = sealedShare{&r.Metadata, r.PublicShare, &r.LeaderShare}
 	}
-	opened, errs := a.openMany(shares, now, keys)
+	opened, _, errs, _ := a.openMany(shares, now, keys) // on what cannot be decided now a job decides
 	for i := range opened {
 		clear(opened[i].InputShare)
 	}

@@ -3,6 +3,7 @@ package dap
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/vdaf"
@@ -23,6 +24,7 @@ type LeaderJob struct {
 type pending struct {
 	id    ReportID
 	time  Time
+	tag   Tag
 	state *vdaf.VerifyState
 }
 
@@ -49,14 +51,17 @@ func (a *Aggregator) LeaderInit(key VerificationKeyID, batch BatchID, reports []
 		r := &reports[i]
 		shares[i] = sealedShare{&r.Metadata, r.PublicShare, &r.LeaderShare}
 	}
-	all, errs := a.openMany(shares, now, keys)
-	opened, of := all[:0], make([]*Report, 0, len(reports))
+	all, tags, errs, err := a.openMany(shares, now, keys)
+	if err != nil {
+		return nil, nil, fmt.Errorf("aggregation job: %w", err)
+	}
+	opened, of, at := all[:0], make([]*Report, 0, len(reports)), make([]int, 0, len(reports))
 	for i := range reports {
 		if errs[i] != 0 {
 			job.reject(reports[i].Metadata.ID, errs[i])
 			continue
 		}
-		opened, of = append(opened, all[i]), append(of, &reports[i])
+		opened, of, at = append(opened, all[i]), append(of, &reports[i]), append(at, i)
 	}
 	verified, err := verifier.NewBatch()
 	if err != nil {
@@ -72,7 +77,7 @@ func (a *Aggregator) LeaderInit(key VerificationKeyID, batch BatchID, reports []
 		if err != nil {
 			return nil, nil, fmt.Errorf("aggregation job: %w", err)
 		}
-		job.pending = append(job.pending, pending{r.Metadata.ID, r.Metadata.Time, state})
+		job.pending = append(job.pending, pending{r.Metadata.ID, r.Metadata.Time, tagAt(tags, at[k]), state})
 		req.VerifyInits = append(req.VerifyInits, VerifyInit{
 			Share:   ReportShare{r.Metadata, r.PublicShare, r.HelperShare},
 			Payload: append([]byte(nil), verified.Outbound(k)...),
@@ -152,7 +157,7 @@ func (j *LeaderJob) finish(p *pending, r *VerifyResp, v *vdaf.Verifier, result *
 		result.Rejected = append(result.Rejected, ReportUploadStatus{p.id, VerifyError})
 		return
 	}
-	result.candidates = append(result.candidates, Candidate{p.id, p.time, j.task.Bucket(p.time, j.batch)})
+	result.candidates = append(result.candidates, j.candidate(p))
 	result.outputs = append(result.outputs, output)
 }
 
@@ -161,12 +166,21 @@ func (j *LeaderJob) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "dap.LeaderJob(%d reports, redacted)", len(j.pending))
 }
 
-const leaderJobVersion = 1
+// The versions of a stored job: the second one has the tags of reports.
+const (
+	leaderJobVersion = 1
+	leaderJobTagged  = 2
+)
 
 // MarshalBinary returns a form for storage: secret, and of no use to others.
 func (j *LeaderJob) MarshalBinary() ([]byte, error) {
 	w := &writer{Builder: newBuilder(), codec: j.task.codec}
-	w.u8(leaderJobVersion)
+	tagged := slices.ContainsFunc(j.pending, func(p pending) bool { return p.tag != Tag{} })
+	if tagged {
+		w.u8(leaderJobTagged)
+	} else {
+		w.u8(leaderJobVersion)
+	}
 	w.u8(uint8(j.key))
 	w.fixed(j.batch[:])
 	for i := range j.pending {
@@ -177,6 +191,10 @@ func (j *LeaderJob) MarshalBinary() ([]byte, error) {
 		}
 		w.fixed(p.id[:])
 		w.u64(uint64(p.time))
+		if tagged {
+			w.fixed(p.tag.Spent[:])
+			w.fixed(p.tag.Report[:])
+		}
 		w.opaque32("state", 0, state)
 	}
 	b, err := w.Bytes()
@@ -190,8 +208,9 @@ func (j *LeaderJob) MarshalBinary() ([]byte, error) {
 // reports are not part of it.
 func (a *Aggregator) ParseLeaderJob(b []byte) (*LeaderJob, error) {
 	r := &reader{s: b, codec: a.task.codec, size: len(b)}
-	if version := r.u8("version"); r.err == nil && version != leaderJobVersion {
-		return nil, fmt.Errorf("decoding an aggregation job: version %d, want %d; a newer program made it", version, leaderJobVersion)
+	version := r.u8("version")
+	if r.err == nil && version != leaderJobVersion && version != leaderJobTagged {
+		return nil, fmt.Errorf("decoding an aggregation job: version %d, want %d or %d; a newer program made it", version, leaderJobVersion, leaderJobTagged)
 	}
 	j := &LeaderJob{task: a.task, key: VerificationKeyID(r.u8("verification key ID"))}
 	r.fixed("batch", j.batch[:])
@@ -203,6 +222,10 @@ func (a *Aggregator) ParseLeaderJob(b []byte) (*LeaderJob, error) {
 		var p pending
 		r.fixed("report ID", p.id[:])
 		p.time = Time(r.u64("time"))
+		if version == leaderJobTagged {
+			r.fixed("tag", p.tag.Spent[:])
+			r.fixed("tag", p.tag.Report[:])
+		}
 		state := r.opaque32("state", 0, len(b))
 		if r.err != nil {
 			break

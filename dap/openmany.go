@@ -17,8 +17,9 @@ type sealedShare struct {
 // openMany opens and validates the shares of several reports (sections "Input
 // Share Decryption" and "Input Share Validation"). errs[i] is 0 if reports[i] can
 // be verified. What is wrong with one share harms no other. The reports do not
-// alias the ciphertexts, except for their public shares.
-func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys Keys) (reports []vdaf.Report, errs []ReportError) {
+// alias the ciphertexts, except for their public shares. It fails, with all else as
+// it is then, if the [Admission] cannot decide now.
+func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys Keys) (reports []vdaf.Report, tags []Tag, errs []ReportError, failed error) {
 	reports, errs = make([]vdaf.Report, len(shares)), make([]ReportError, len(shares))
 	latest, err := a.task.config.TimePrecision.Time(now.Add(a.leeway))
 	for i := range shares {
@@ -47,7 +48,8 @@ func (a *Aggregator) openMany(shares []sealedShare, now time.Time, keys Keys) (r
 		}
 		reports[i] = vdaf.Report{Nonce: vdaf.Nonce(s.metadata.ID), PublicShare: s.public, InputShare: share.Payload}
 	}
-	return reports, errs
+	tags, failed = a.admit(shares, plaintexts, errs)
+	return reports, tags, errs, failed
 }
 
 // openShares is [Task.OpenInputShare] for those shares whose error is 0 so far;

@@ -41,7 +41,13 @@ func (c *Change) Check() error {
 	if len(c.Deltas) > 0 && c.Merge == nil {
 		return errors.New("ledger change: deltas, but no way to merge them")
 	}
-	return nil
+	if c.Spent == nil {
+		return nil
+	}
+	if len(c.Spent.Deltas) > 0 || c.Spent.Spent != nil || c.Spent.Task == c.Task {
+		return errors.New("ledger change: what is spent must be blocks of another ledger alone")
+	}
+	return c.Spent.Check()
 }
 
 // Check reports whether the block's IDs are whole, increasing, and at least one.

@@ -36,11 +36,11 @@ func (b *Ledger) batch(ctx context.Context, s dap.BatchSelector) (*dap.Total, []
 	}
 	collected, err := b.marks.selects(s)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.task.ID(), err)
+		return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.id, err)
 	}
-	sums, err := b.ledgers.store.Sums(ctx, b.task.ID(), s)
+	sums, err := b.ledgers.store.Sums(ctx, b.id, s)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.task.ID(), err)
+		return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.id, err)
 	}
 	total := b.task.NewTotal()
 	stamps := make([]Stamp, 0, len(sums))
@@ -50,7 +50,7 @@ func (b *Ledger) batch(ctx context.Context, s dap.BatchSelector) (*dap.Total, []
 			return nil, nil, false, err
 		}
 		if err := total.Merge(part); err != nil {
-			return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.task.ID(), err)
+			return nil, nil, false, fmt.Errorf("reading a batch of task %v: %w", b.id, err)
 		}
 		stamps = append(stamps, Stamp{sum.Place, sum.Rev})
 	}
@@ -84,7 +84,7 @@ func (b *Ledger) Collect(ctx context.Context, s dap.BatchSelector, take Take) er
 		if err := b.task.CheckBatch(total, collected); err != nil {
 			return err
 		}
-		err = take(ctx, total, Collection{Task: b.task.ID(), Generation: b.generation, Selector: s, Seen: stamps})
+		err = take(ctx, total, Collection{Task: b.id, Generation: b.generation, Selector: s, Seen: stamps})
 		if err == nil {
 			return b.collected(s)
 		}
@@ -92,7 +92,7 @@ func (b *Ledger) Collect(ctx context.Context, s dap.BatchSelector, take Take) er
 			return err
 		}
 	}
-	return fmt.Errorf("collecting from the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
+	return fmt.Errorf("collecting from the ledger of task %v: %w %d times in a row", b.id, ErrConflict, attempts)
 }
 
 // collected notes a collection that the store has just taken, so that Check knows
@@ -120,12 +120,12 @@ func (b *Ledger) Evict(ctx context.Context, before dap.Time) error {
 		if watermark <= b.watermark {
 			return nil
 		}
-		err := b.ledgers.store.Evict(ctx, b.task.ID(), b.generation, watermark)
+		err := b.ledgers.store.Evict(ctx, b.id, b.generation, watermark)
 		if err == nil || !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
-	return fmt.Errorf("evicting from the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
+	return fmt.Errorf("evicting from the ledger of task %v: %w %d times in a row", b.id, ErrConflict, attempts)
 }
 
 // Expire evicts what is older than the expiry of [Ledgers.Open] and the ExpiryGrace of

@@ -114,7 +114,7 @@ func (b *Ledger) Check(ctx context.Context, candidates []dap.Candidate) ([]dap.R
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("reading the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
+	return nil, fmt.Errorf("reading the ledger of task %v: %w %d times in a row", b.id, ErrConflict, attempts)
 }
 
 // peek is [Ledger.Check] for candidates about which nothing has to be read, else nil:
@@ -128,7 +128,7 @@ func (b *Ledger) peek(candidates []dap.Candidate) []dap.ReportError {
 		if c.Time < s.horizon {
 			continue
 		}
-		p := b.ledgers.cache.get(cacheKey{b.task.ID(), b.layout.Page(c.ID, c.Time)})
+		p := b.ledgers.cache.get(cacheKey{b.id, b.layout.Page(c.ID, c.Time)})
 		if p == nil {
 			return nil
 		}
@@ -161,6 +161,13 @@ const attempts = 1000
 // its own reports are found replayed. The same holds for two goroutines with the
 // same job: apply must fail for the second one because the job is there.
 func (b *Ledger) Commit(ctx context.Context, o *dap.Outcome, apply Apply) ([]dap.ReportError, error) {
+	return b.CommitSpending(ctx, o, nil, apply)
+}
+
+// CommitSpending is [Ledger.Commit] of reports with tags: those that are counted are
+// spent in the same transaction, those whose tags were spent are replayed. With spent
+// nil tags make no difference.
+func (b *Ledger) CommitSpending(ctx context.Context, o *dap.Outcome, spent *Spent, apply Apply) ([]dap.ReportError, error) {
 	if apply == nil {
 		apply = func(ctx context.Context, c Change, _ []dap.ReportError) error { return b.ledgers.store.Commit(ctx, c) }
 	}
@@ -168,41 +175,69 @@ func (b *Ledger) Commit(ctx context.Context, o *dap.Outcome, apply Apply) ([]dap
 		return nil, err
 	}
 	defer b.unlock()
+	if spent != nil { // always after the task's
+		if err := spent.list.lock(ctx); err != nil {
+			return nil, err
+		}
+		defer spent.list.unlock()
+	}
 	for n := range attempts {
-		verdicts, err := b.commit(ctx, o, apply, n > 0)
+		verdicts, err := b.commit(ctx, o, spent, apply, n > 0)
 		if err == nil || !errors.Is(err, ErrConflict) {
 			return verdicts, err
 		}
 		if err := b.refresh(ctx); err != nil {
 			return nil, err
 		}
+		if spent != nil {
+			if err := spent.list.refresh(ctx); err != nil {
+				return nil, err
+			}
+		}
 	}
-	return nil, fmt.Errorf("committing to the ledger of task %v: %w %d times in a row", b.task.ID(), ErrConflict, attempts)
+	return nil, fmt.Errorf("committing to the ledger of task %v: %w %d times in a row", b.id, ErrConflict, attempts)
 }
 
 // commit makes one attempt. The lock is held.
-func (b *Ledger) commit(ctx context.Context, o *dap.Outcome, apply Apply, fresh bool) ([]dap.ReportError, error) {
+func (b *Ledger) commit(ctx context.Context, o *dap.Outcome, spent *Spent, apply Apply, fresh bool) ([]dap.ReportError, error) {
 	s, pages, err := b.view(ctx, o.Candidates(), fresh)
 	if err != nil {
 		return nil, err
 	}
 	verdicts := dap.Admit(o.Candidates(), s)
+	var tags *appending
+	if spent != nil {
+		if tags, err = spent.judge(ctx, b.precision, o.Candidates(), verdicts, false, fresh); err != nil {
+			return nil, err
+		}
+	}
 	totals, err := o.Totals(verdicts)
 	if err != nil {
-		return nil, fmt.Errorf("committing to the ledger of task %v: %w", b.task.ID(), err)
+		return nil, fmt.Errorf("committing to the ledger of task %v: %w", b.id, err)
 	}
-	c := Change{Task: b.task.ID(), Generation: b.generation, Blocks: b.blocks(o.Candidates(), verdicts, pages)}
+	c := Change{Task: b.id, Generation: b.generation, Blocks: b.blocks(o.Candidates(), verdicts, pages)}
 	b.addTotals(&c, totals)
+	if tags != nil && len(tags.change.Blocks) > 0 {
+		c.Spent = &tags.change
+	}
 	if err := apply(ctx, c, verdicts); err != nil {
 		return nil, err
 	}
-	for i := range c.Blocks {
-		at := c.Blocks[i].Page
-		pages[at].append(&c.Blocks[i])
-		b.ledgers.cache.put(cacheKey{b.task.ID(), at}, pages[at])
-		b.compact(ctx, at, pages[at])
+	b.appended(ctx, c.Blocks, pages)
+	if tags != nil {
+		spent.list.appended(ctx, tags.change.Blocks, tags.pages)
 	}
 	return verdicts, nil
+}
+
+// appended notes blocks that the store has taken.
+func (b *Ledger) appended(ctx context.Context, blocks []Block, pages map[Page]*cachedPage) {
+	for i := range blocks {
+		at := blocks[i].Page
+		pages[at].append(&blocks[i])
+		b.ledgers.cache.put(cacheKey{b.id, at}, pages[at])
+		b.compact(ctx, at, pages[at])
+	}
 }
 
 // blocks returns the IDs of the admitted candidates by page.
@@ -260,7 +295,7 @@ func (b *Ledger) addTotals(c *Change, totals map[dap.Bucket]*dap.Total) {
 
 // where is the place as it is bound to a sealed total.
 func (b *Ledger) where(p Place) [][]byte {
-	id := b.task.ID()
+	id := b.id
 	unit := binary.BigEndian.AppendUint64(nil, uint64(p.Bucket.Unit))
 	return [][]byte{id[:], unit, p.Bucket.Batch[:], {p.Part}}
 }
@@ -279,7 +314,7 @@ func (b *Ledger) sealTotal(p Place, total *dap.Total) ([]byte, error) {
 func (b *Ledger) openTotal(p Place, sealed []byte) (*dap.Total, error) {
 	plain, err := b.ledgers.config.Keys.Open(sealed, totalKind, b.where(p)...)
 	if err != nil {
-		return nil, fmt.Errorf("bucket %v of task %v: %w", p.Bucket, b.task.ID(), err)
+		return nil, fmt.Errorf("bucket %v of task %v: %w", p.Bucket, b.id, err)
 	}
 	defer clear(plain)
 	return b.task.ParseTotal(plain)

@@ -32,7 +32,7 @@ func (b *Ledger) join(ctx context.Context, at Page, c *cachedPage) {
 	}
 	joined, failure := merge(blocks)
 	if err == nil && failure == nil && len(blocks) == count {
-		err = b.ledgers.store.Compact(ctx, b.task.ID(), Compaction{After: after, Last: c.seq, Count: count, Blocks: []Block{joined}})
+		err = b.ledgers.store.Compact(ctx, b.id, Compaction{After: after, Last: c.seq, Count: count, Blocks: []Block{joined}})
 	} else {
 		err = ErrConflict
 	}
@@ -46,7 +46,7 @@ func (b *Ledger) join(ctx context.Context, at Page, c *cachedPage) {
 			c.tail = []blockSize{{joined.Seq, n}}
 		}
 	case errors.Is(err, ErrConflict): // another process was here: read the page again
-		b.ledgers.cache.drop(cacheKey{b.task.ID(), at})
+		b.ledgers.cache.drop(cacheKey{b.id, at})
 	}
 }
 
@@ -63,10 +63,10 @@ func (b *Ledger) order(ctx context.Context, at Page, c *cachedPage) {
 		err = b.joinRuns(ctx, at, c)
 	}
 	if errors.Is(err, ErrConflict) {
-		b.ledgers.cache.drop(cacheKey{b.task.ID(), at})
+		b.ledgers.cache.drop(cacheKey{b.id, at})
 		return
 	}
-	b.ledgers.cache.put(cacheKey{b.task.ID(), at}, c)
+	b.ledgers.cache.put(cacheKey{b.id, at}, c)
 }
 
 // joinRuns makes one long run of the last short ones.
@@ -102,7 +102,7 @@ func (b *Ledger) joinRuns(ctx context.Context, at Page, c *cachedPage) error {
 // read. It goes to the end of the page, where it is read again, and is forgotten
 // here. If that fails it is kept whole.
 func (b *Ledger) orderEarlier(ctx context.Context, at Page, c *cachedPage) {
-	end, err := b.ledgers.store.Last(ctx, b.task.ID(), at)
+	end, err := b.ledgers.store.Last(ctx, b.id, at)
 	if err != nil {
 		return
 	}
@@ -129,7 +129,7 @@ func (b *Ledger) rewrite(ctx context.Context, at Page, seed maphash.Seed, change
 		return nil, err
 	}
 	change.Blocks = all.split(b.ledgers.sizes.chunk, end)
-	if err := b.ledgers.store.Compact(ctx, b.task.ID(), change); err != nil {
+	if err := b.ledgers.store.Compact(ctx, b.id, change); err != nil {
 		return nil, err
 	}
 	return newRun(change.After, change.Blocks, seed), nil

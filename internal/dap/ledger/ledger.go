@@ -87,32 +87,43 @@ func New(store Store, c Config) (*Ledgers, error) {
 // none. Reports older than expiry are dropped, 0 means never; the expiry of the
 // last call holds.
 func (bs *Ledgers) Open(ctx context.Context, task *dap.Task, expiry time.Duration) (*Ledger, error) {
+	b, err := bs.open(ctx, &Ledger{ledgers: bs, task: task, id: task.ID(), precision: task.Config().TimePrecision}, expiry)
+	if err != nil {
+		return nil, err
+	}
+	b.expiry.Store(int64(expiry))
+	return b, nil
+}
+
+// open returns the ledger of an ID, which is b unless it is there.
+func (bs *Ledgers) open(ctx context.Context, b *Ledger, expiry time.Duration) (*Ledger, error) {
 	if expiry < 0 {
-		return nil, fmt.Errorf("opening the ledger of task %v: negative expiry %v", task.ID(), expiry)
+		return nil, fmt.Errorf("opening the ledger of task %v: negative expiry %v", b.id, expiry)
 	}
 	bs.mu.Lock()
-	b := bs.ledgers[task.ID()]
+	first := bs.ledgers[b.id]
 	bs.mu.Unlock()
-	if b == nil {
-		layout, err := bs.store.Begin(ctx, task.ID(), DefaultLayout(task.Config().TimePrecision))
-		if err != nil {
-			return nil, fmt.Errorf("opening the ledger of task %v: %w", task.ID(), err)
-		}
-		if err := layout.Validate(); err != nil {
-			return nil, fmt.Errorf("opening the ledger of task %v: %w", task.ID(), err)
-		}
-		b = &Ledger{ledgers: bs, task: task, layout: layout, sem: make(chan struct{}, 1)}
-		if err := b.refresh(ctx); err != nil {
-			return nil, err
-		}
+	if first != nil {
+		return first, nil
+	}
+	layout, err := bs.store.Begin(ctx, b.id, DefaultLayout(b.precision))
+	if err != nil {
+		return nil, fmt.Errorf("opening the ledger of task %v: %w", b.id, err)
+	}
+	if err := layout.Validate(); err != nil {
+		return nil, fmt.Errorf("opening the ledger of task %v: %w", b.id, err)
+	}
+	b.layout, b.sem = layout, make(chan struct{}, 1)
+	b.expiry.Store(int64(expiry))
+	if err := b.refresh(ctx); err != nil {
+		return nil, err
 	}
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
-	if first := bs.ledgers[task.ID()]; first != nil {
-		b = first
+	if first := bs.ledgers[b.id]; first != nil {
+		return first, nil
 	}
-	bs.ledgers[task.ID()] = b
-	b.expiry.Store(int64(expiry))
+	bs.ledgers[b.id] = b
 	return b, nil
 }
 
@@ -122,10 +133,12 @@ func (bs *Ledgers) Cached() int64 { return bs.cache.size() }
 // A Ledger is the ledger of one task. It is safe for concurrent use, and so are
 // many ledgers of the same task, in any number of processes.
 type Ledger struct {
-	ledgers *Ledgers
-	task    *dap.Task
-	layout  Layout
-	expiry  atomic.Int64
+	ledgers   *Ledgers
+	task      *dap.Task // nil of a [Spent]
+	id        dap.TaskID
+	precision dap.TimePrecision
+	layout    Layout
+	expiry    atomic.Int64
 
 	// sem is held by the one that changes the ledger, or reads for it.
 	sem chan struct{}
@@ -145,7 +158,7 @@ func (b *Ledger) lock(ctx context.Context) error {
 	case b.sem <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the ledger of task %v: %w", b.task.ID(), ctx.Err())
+		return fmt.Errorf("waiting for the ledger of task %v: %w", b.id, ctx.Err())
 	}
 }
 
@@ -153,15 +166,15 @@ func (b *Ledger) unlock() { <-b.sem }
 
 // refresh reads what is new in the head. The lock is held.
 func (b *Ledger) refresh(ctx context.Context) error {
-	head, err := b.ledgers.store.Head(ctx, b.task.ID(), b.generation)
+	head, err := b.ledgers.store.Head(ctx, b.id, b.generation)
 	if err != nil {
-		return fmt.Errorf("reading the ledger of task %v: %w", b.task.ID(), err)
+		return fmt.Errorf("reading the ledger of task %v: %w", b.id, err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range head.Marks {
 		if err := b.marks.add(m.Selector); err != nil {
-			return fmt.Errorf("reading the ledger of task %v: %w", b.task.ID(), err)
+			return fmt.Errorf("reading the ledger of task %v: %w", b.id, err)
 		}
 	}
 	b.generation, b.watermark = head.Generation, max(b.watermark, head.Watermark)
@@ -170,7 +183,7 @@ func (b *Ledger) refresh(ctx context.Context) error {
 
 // floor is [Config.NotBefore] in units of the task's time precision.
 func (b *Ledger) floor() dap.Time {
-	at, precision := b.ledgers.config.NotBefore, b.task.Config().TimePrecision
+	at, precision := b.ledgers.config.NotBefore, b.precision
 	if at.IsZero() {
 		return 0
 	}
@@ -189,7 +202,7 @@ func (b *Ledger) horizon(expiryGrace time.Duration) dap.Time {
 	if expiry == 0 {
 		return first
 	}
-	oldest, err := b.task.Config().TimePrecision.Time(b.ledgers.config.Clock.Now().Add(-expiry - expiryGrace))
+	oldest, err := b.precision.Time(b.ledgers.config.Clock.Now().Add(-expiry - expiryGrace))
 	if err != nil { // before 1970: nothing has expired
 		return first
 	}

@@ -140,7 +140,7 @@ func within(old *run, blocks []Block, r *run) bool {
 // page returns a page of the task, reading it if it is not in memory or, with
 // fresh, what is new in it. The lock is held.
 func (b *Ledger) page(ctx context.Context, p Page, fresh bool) (*cachedPage, error) {
-	key := cacheKey{b.task.ID(), p}
+	key := cacheKey{b.id, p}
 	c := b.ledgers.cache.get(key)
 	if c != nil && !fresh {
 		return c, nil
@@ -150,7 +150,7 @@ func (b *Ledger) page(ctx context.Context, p Page, fresh bool) (*cachedPage, err
 	}
 	if err := b.load(ctx, p, c); err != nil {
 		b.ledgers.cache.drop(key) // it may have forgotten what it would have read
-		return nil, fmt.Errorf("reading page %v of task %v: %w", p, b.task.ID(), err)
+		return nil, fmt.Errorf("reading page %v of task %v: %w", p, b.id, err)
 	}
 	b.ledgers.cache.put(key, c)
 	return c, nil
@@ -180,7 +180,7 @@ func (b *Ledger) load(ctx context.Context, p Page, c *cachedPage) error {
 		}
 	}
 	for after := c.seq; ; {
-		blocks, err := b.ledgers.store.Blocks(ctx, b.task.ID(), p, after)
+		blocks, err := b.ledgers.store.Blocks(ctx, b.id, p, after)
 		if err != nil {
 			return err
 		}
@@ -213,7 +213,7 @@ func (b *Ledger) load(ctx context.Context, p Page, c *cachedPage) error {
 // again then. The lock is held.
 func (b *Ledger) confirm(ctx context.Context, p Page, c *cachedPage, id dap.ReportID, all []suspect) (bool, error) {
 	for _, s := range all {
-		block, err := b.ledgers.store.Block(ctx, b.task.ID(), p, s.chunk.seq)
+		block, err := b.ledgers.store.Block(ctx, b.id, p, s.chunk.seq)
 		if err == nil {
 			err = block.Check()
 		}
@@ -222,9 +222,9 @@ func (b *Ledger) confirm(ctx context.Context, p Page, c *cachedPage, id dap.Repo
 		}
 		if err != nil {
 			if errors.Is(err, ErrConflict) {
-				b.ledgers.cache.drop(cacheKey{b.task.ID(), p})
+				b.ledgers.cache.drop(cacheKey{b.id, p})
 			}
-			return false, fmt.Errorf("reading block %d of page %v of task %v: %w", s.chunk.seq, p, b.task.ID(), err)
+			return false, fmt.Errorf("reading block %d of page %v of task %v: %w", s.chunk.seq, p, b.id, err)
 		}
 		if block.contains(id) {
 			return true, nil
@@ -256,14 +256,14 @@ func (b *Ledger) missed(ctx context.Context, p Page, c *cachedPage, r *run) erro
 		}
 	}
 	if err != nil {
-		b.ledgers.cache.drop(cacheKey{b.task.ID(), p})
+		b.ledgers.cache.drop(cacheKey{b.id, p})
 		return err
 	}
 	f := newFilter(blocks, r.n, c.seed)
 	c.mu.Lock()
 	r.filter, r.misses = f, 0
 	c.mu.Unlock()
-	b.ledgers.cache.put(cacheKey{b.task.ID(), p}, c)
+	b.ledgers.cache.put(cacheKey{b.id, p}, c)
 	return nil
 }
 
@@ -271,7 +271,7 @@ func (b *Ledger) missed(ctx context.Context, p Page, c *cachedPage, r *run) erro
 func (b *Ledger) read(ctx context.Context, p Page, after, last uint32) ([]Block, error) {
 	var all []Block
 	for after < last {
-		blocks, err := b.ledgers.store.Blocks(ctx, b.task.ID(), p, after)
+		blocks, err := b.ledgers.store.Blocks(ctx, b.id, p, after)
 		if err != nil {
 			return nil, err
 		}

@@ -101,6 +101,9 @@ type Change struct {
 	// there, nil if nothing is. It changes nothing, and is called within the
 	// transaction, once or more often.
 	Merge func(p Place, old []byte) ([]byte, error)
+	// Spent is what reports of the job spend, on the list of a [Spent]: blocks alone.
+	// nil: nothing.
+	Spent *Change
 }
 
 // A Mark records that a batch was collected.
@@ -165,9 +168,9 @@ type Store interface {
 	// Sums returns the stored parts of a batch, from one state of the store,
 	// ordered by bucket and part. It is empty for a batch without reports.
 	Sums(ctx context.Context, task dap.TaskID, s dap.BatchSelector) ([]Sum, error)
-	// Commit makes a change. It fails with ErrConflict if the generation is not the
-	// ledger's, or a block's number is not one more than the last of its page, and
-	// with the error of Merge.
+	// Commit makes a change and its Spent, both or neither. It fails with ErrConflict if
+	// the generation is not the ledger's, or a block's number is not one more than the
+	// last of its page, and with the error of Merge.
 	Commit(ctx context.Context, c Change) error
 	// Collect marks a batch, raises the generation and deletes the batch's parts.
 	// It fails with ErrConflict if the generation is not the ledger's, or the parts

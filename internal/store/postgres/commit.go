@@ -49,6 +49,9 @@ func commitChange(ctx context.Context, tx pgx.Tx, c *ledger.Change, last *pgx.Ba
 			SELECT id, $2, $3, $4, 1, $5, $6 FROM dap_ledgers WHERE task = $1 ON CONFLICT DO NOTHING`, args...).
 			Exec(only(ledger.ErrConflict)) // another transaction was first
 	}
+	if c.Spent != nil { // after the task's, in every transaction
+		return commitChange(ctx, tx, c.Spent, last)
+	}
 	return nil
 }
 

@@ -245,6 +245,9 @@ func commitChange(ctx context.Context, tx *sql.Tx, c *ledger.Change) error {
 			return err
 		}
 	}
+	if c.Spent != nil {
+		return commitChange(ctx, tx, c.Spent)
+	}
 	return nil
 }
 

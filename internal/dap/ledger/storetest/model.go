@@ -285,7 +285,19 @@ func (m *Model) StepCommit(c ledger.Change) Step {
 			}
 			next.sums[d.Place] = ledger.Sum{Place: d.Place, Rev: sum.Rev + 1, Latest: max(sum.Latest, d.Latest), Total: bytes.Clone(total)}
 		}
-		return func() { m.ledgers[c.Task] = next }, nil
+		var spend func()
+		if c.Spent != nil {
+			var err error
+			if spend, err = m.StepCommit(*c.Spent)(); err != nil {
+				return nil, err
+			}
+		}
+		return func() {
+			m.ledgers[c.Task] = next
+			if spend != nil {
+				spend()
+			}
+		}, nil
 	}
 }
 

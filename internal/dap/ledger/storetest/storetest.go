@@ -25,7 +25,7 @@ type Reopen func(t *testing.T) ledger.Store
 func Run(t *testing.T, open func(t *testing.T) (ledger.Store, Reopen)) {
 	for name, test := range map[string]func(*testing.T, ledger.Store, Reopen){
 		"begin": testBegin, "blocks": testBlocks, "sums": testSums, "leader-selected": testBatches,
-		"stale commits": testStale, "all or nothing": testAtomic, "changes that cannot be": testIllegal,
+		"stale commits": testStale, "all or nothing": testAtomic, "spent with the rest": testSpent, "changes that cannot be": testIllegal,
 		"collect": testCollect, "evict": testEvict, "compact": testCompact, "tasks are apart": testApart,
 		"large": testLarge, "one of many wins": testRaces, "collect against commits": testCollectRace,
 	} {
@@ -279,6 +279,43 @@ func testAtomic(t *testing.T, s ledger.Store, reopen Reopen) {
 		t.Fatal(err)
 	}
 	wantSums(t, s, interval(0, 100), sum(unit(24, 0), 1, 24, "x"), sum(unit(25, 0), 1, 25, "x"))
+}
+
+// testSpent: what reports spend is on its list if they are counted, and only then; and
+// they are counted only if the list is as it was when they were judged.
+func testSpent(t *testing.T, s ledger.Store, reopen Reopen) {
+	begin(t, s)
+	list := dap.TaskID{2, 31: 7}
+	if _, err := s.Begin(t.Context(), list, layout); err != nil {
+		t.Fatal(err)
+	}
+	count := func(seq uint32, spent ledger.Block) error {
+		return s.Commit(t.Context(), ledger.Change{
+			Task: task, Merge: join("x"), Blocks: []ledger.Block{ids(1, 0, seq, byte(seq))},
+			Deltas: []ledger.Delta{{Place: unit(24, 0), Latest: 24}},
+			Spent:  &ledger.Change{Task: list, Blocks: []ledger.Block{spent}},
+		})
+	}
+	if err := count(1, ids(5, 0, 1, 50)); err != nil {
+		t.Fatal(err)
+	}
+	conflict(t, "a list that has grown", count(2, ids(5, 0, 1, 51)))
+	conflict(t, "a ledger that has grown", count(1, ids(5, 0, 2, 51)))
+	if err := s.Evict(t.Context(), list, 0, 24); err != nil {
+		t.Fatal(err)
+	}
+	conflict(t, "a list of another generation", count(2, ids(5, 0, 2, 51)))
+	s = reopen(t)
+	wantBlocks(t, s, ledger.Page{Window: 1}, 0, ids(1, 0, 1, 1))
+	wantSums(t, s, interval(0, 100), sum(unit(24, 0), 1, 24, "x"))
+	blocks, err := s.Blocks(t.Context(), list, ledger.Page{Window: 5}, 0)
+	if err != nil || len(blocks) != 1 || !bytes.Equal(blocks[0].IDs, ids(5, 0, 1, 50).IDs) {
+		t.Errorf("spent %v, %v", blocks, err)
+	}
+	c := ledger.Change{Task: task, Spent: &ledger.Change{Task: task, Blocks: []ledger.Block{ids(1, 0, 2, 2)}}}
+	if err := s.Commit(t.Context(), c); err == nil || errors.Is(err, ledger.ErrConflict) {
+		t.Errorf("a list that is the ledger itself: %v", err)
+	}
 }
 
 func testIllegal(t *testing.T, s ledger.Store, _ Reopen) {
