@@ -301,7 +301,7 @@ func TestLostKeysAreNotReplaced(t *testing.T) {
 		must(t, w.fetch(wallet, begin.Add(13*time.Hour)))
 		e := w.task.EpochAt(w.clock.Now())
 		s, _ := SlotOf(w.task, w.task.Hops[0], e)
-		harm(w, w.issuer.store.keyFile(s.name()))
+		harm(w, w.issuer.store.(*files).keyFile(s.name()))
 		must(t, w.start())
 		if lost := w.issuer.Lost(); len(lost) != 1 || lost[0] != s.name() {
 			t.Errorf("%s: lost %v, want %s", name, lost, s.name())

@@ -90,25 +90,28 @@ func keyTypeOf(t *task.Task) string {
 // the path, and its type.
 func (i *Issuer) serve(f func(http.ResponseWriter, *http.Request, issued, int64) (string, []byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		id, start, ok := i.named(r)
+		of, start, ok := i.named(r)
 		if !ok {
 			problemTask.Write(w, 0)
 			return
 		}
-		mediaType, b, err := f(w, r, i.tasks[id], start)
+		mediaType, b, err := f(w, r, of, start)
 		answer(w, mediaType, b, err)
 	}
 }
 
 // named returns the task and the period that a request's path names.
-func (i *Issuer) named(r *http.Request) (id task.ID, start int64, ok bool) {
+func (i *Issuer) named(r *http.Request) (of issued, start int64, ok bool) {
 	id, err := task.ParseID(r.PathValue("task"))
-	if err != nil || i.tasks[id].task == nil {
-		return id, 0, false
+	if err != nil {
+		return issued{}, 0, false
+	}
+	if of, ok = i.task(id); !ok {
+		return issued{}, 0, false
 	}
 	text := r.PathValue("start")
 	start, err = strconv.ParseInt(text, 10, 64)
-	return id, start, err == nil && strconv.FormatInt(start, 10) == text
+	return of, start, err == nil && strconv.FormatInt(start, 10) == text
 }
 
 // errMalformed means a body that is not a request.

@@ -9,9 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/shoal-project/shoal/crypto/arc"
@@ -35,6 +35,11 @@ type IssuerConfig struct {
 	Party []byte       // the identity key, public
 	Tasks []*task.Task // those in which the party has the role; those without credentials are passed over
 	Gates []Gate       // all of them must admit a client
+	// Store keeps keys and lists where several processes share them; nil: files in Dir.
+	Store Store
+	// Keep is how long a key outlives the last report of its period at the first hop; 0
+	// means 14 days.
+	Keep time.Duration
 	// Sign signs what is announced for a slot: the bytes that clients get.
 	Sign func(s Slot, announcement []byte) ([]byte, error)
 	// Witnessed returns what Sign has returned for a slot with the signature of the task's
@@ -49,14 +54,14 @@ type IssuerConfig struct {
 // concurrent use.
 type Issuer struct {
 	c        IssuerConfig
-	tasks    map[task.ID]issued
-	policies map[string][]issued // tasks by the purpose of their slots
 	contexts *arc.Contexts
-	store    store
+	store    Store
 
-	mu   sync.Mutex
-	cut  atomic.Int64
-	open map[Slot]*period // by name of the slot
+	mu    sync.Mutex
+	tasks map[task.ID]issued
+	// policies are tasks by the purpose of their slots.
+	policies map[string][]issued
+	open     map[Slot]*period // by name of the slot
 }
 
 // issued is a task for whose reports credentials are issued.
@@ -71,9 +76,6 @@ type period struct {
 	key       *arc.PrivateKey
 	verifier  *arc.Verifier
 	announced []byte // signed
-
-	mu   sync.Mutex  // guards list
-	list *spent.List // nil: to be opened
 }
 
 var (
@@ -92,7 +94,7 @@ var (
 
 // NewIssuer returns the issuer of a party.
 func NewIssuer(c IssuerConfig) (*Issuer, error) {
-	if c.FS == nil || c.Dir == "" || c.Sign == nil || len(c.Party) != 32 {
+	if (c.FS == nil || c.Dir == "") && c.Store == nil || c.Sign == nil || len(c.Party) != 32 {
 		return nil, errors.New("starting issuer: files, directory, identity and signer must be given")
 	}
 	if c.Clock == nil {
@@ -102,46 +104,79 @@ func NewIssuer(c IssuerConfig) (*Issuer, error) {
 		c.Rand = rand.Reader
 	}
 	i := &Issuer{c: c, tasks: map[task.ID]issued{}, policies: map[string][]issued{}, contexts: arc.NewContexts(maxContexts), open: map[Slot]*period{}}
+	if c.Keep == 0 {
+		i.c.Keep = keep
+	}
 	for _, t := range c.Tasks {
-		id, err := t.ID()
-		if err != nil {
+		if err := i.Serve(t); err != nil {
 			return nil, fmt.Errorf("starting issuer: %w", err)
 		}
-		at := slices.IndexFunc(t.Parties(), func(p task.Party) bool { return p.Role == c.Role && string(p.Identity) == string(c.Party) })
-		if at < 0 || len(t.Presentations(t.Parties()[at])) == 0 {
-			continue
-		}
-		if t.Relayed() && c.Witnessed == nil {
-			return nil, fmt.Errorf("starting issuer: metric %q has a relay, and its signatures are not given", t.Metric)
-		}
-		of := issued{t, t.Parties()[at]}
-		i.tasks[id] = of
-		any, _ := SlotOf(t, of.party, 0)
-		i.policies[any.Purpose()] = append(i.policies[any.Purpose()], of)
 	}
-	if len(i.tasks) > 0 && len(c.Gates) == 0 {
-		return nil, errors.New("starting issuer: a task requires credentials, but there is no gate that says who gets one")
-	}
-	i.store = store{fs: c.FS, dir: c.Dir}
-	if err := i.store.load(); err != nil {
-		return nil, fmt.Errorf("starting issuer: %w", err)
+	if i.store = c.Store; i.store == nil {
+		files := &files{fs: c.FS, dir: c.Dir}
+		if err := files.load(); err != nil {
+			return nil, fmt.Errorf("starting issuer: %w", err)
+		}
+		i.store = files
 	}
 	return i, nil
 }
 
+// Serve adds a task. One that is there or requires no credentials of the party changes
+// nothing.
+func (i *Issuer) Serve(t *task.Task) error {
+	id, err := t.ID()
+	if err != nil {
+		return err
+	}
+	parties := t.Parties()
+	at := slices.IndexFunc(parties, func(p task.Party) bool { return p.Role == i.c.Role && string(p.Identity) == string(i.c.Party) })
+	if at < 0 || len(t.Presentations(parties[at])) == 0 {
+		return nil
+	}
+	if len(i.c.Gates) == 0 {
+		return errors.New("a task requires credentials, but there is no gate that says who gets one")
+	}
+	if t.Relayed() && i.c.Witnessed == nil {
+		return fmt.Errorf("metric %q has a relay, and its signatures are not given", t.Metric)
+	}
+	of := issued{t, parties[at]}
+	slot, _ := SlotOf(t, of.party, 0)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if _, there := i.tasks[id]; !there {
+		i.tasks[id] = of
+		i.policies[slot.Purpose()] = append(i.policies[slot.Purpose()], of)
+	}
+	return nil
+}
+
+// task returns a task that is served.
+func (i *Issuer) task(id task.ID) (issued, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	of, ok := i.tasks[id]
+	return of, ok
+}
+
 // Lost returns the names of the slots whose keys or lists were there and are missing or
 // damaged: of their periods nothing is issued or verified.
-func (i *Issuer) Lost() []string { return i.store.lostSlots() }
+func (i *Issuer) Lost() []string { return i.store.Lost() }
 
 // Cut returns how many rows of lists of issued credentials were damaged at their ends,
 // since the start: maybe their clients can get another. See [spent.List.Cut].
-func (i *Issuer) Cut() int { return int(i.cut.Load()) }
+func (i *Issuer) Cut() int {
+	if own, ok := i.store.(*files); ok {
+		return own.cutRows()
+	}
+	return 0
+}
 
 // Tick destroys the keys, lists and spent tags of periods of which no report can be
 // taken any more.
 func (i *Issuer) Tick() error {
 	now := i.c.Clock.Now()
-	gone, err := i.store.expire(now.Unix())
+	gone, err := i.store.Expire(now.Unix())
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for s := range i.open {
@@ -152,21 +187,8 @@ func (i *Issuer) Tick() error {
 	return err
 }
 
-// Close closes the files. Nothing else is called afterwards.
-func (i *Issuer) Close() error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	var failed error
-	for _, p := range i.open {
-		p.mu.Lock()
-		if p.list != nil {
-			failed = errors.Join(failed, p.list.Close())
-			p.list = nil
-		}
-		p.mu.Unlock()
-	}
-	return failed
-}
+// Close closes the store. Nothing else is called afterwards.
+func (i *Issuer) Close() error { return i.store.Close() }
 
 // slot returns the slot of a task that starts at a time, if it is that of the present
 // period or the next.
@@ -195,7 +217,11 @@ func (i *Issuer) period(of issued, s Slot) (*period, error) {
 		return nil, err
 	}
 	_, end := of.task.CredentialPeriod(of.task.EpochAt(time.Unix(s.Start, 0)))
-	if err := i.store.create(s.name(), key, of.task.Closes(end-1).Add(keep).Unix()); err != nil {
+	b, err := i.store.Create(s.name(), key.Bytes(), of.task.Closes(end-1).Add(i.c.Keep).Unix())
+	if err != nil {
+		return nil, err
+	}
+	if key, err = arc.ParsePrivateKey(b); err != nil { // another process was first
 		return nil, err
 	}
 	return i.enter(s, key)
@@ -206,9 +232,13 @@ func (i *Issuer) known(s Slot) (*period, error) {
 	if p := i.open[s]; p != nil {
 		return p, nil
 	}
-	key, err := i.store.key(s.name())
+	b, err := i.store.Key(s.name())
 	if err != nil {
 		return nil, err
+	}
+	key, err := arc.ParsePrivateKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", s.name(), ErrLost, err)
 	}
 	return i.enter(s, key)
 }
@@ -252,7 +282,10 @@ func (i *Issuer) announcement(of issued, start int64) ([]byte, error) {
 // start of a period, in Unix seconds: the same bytes at any time. It makes the key if it
 // never was there. It fails with [ErrPeriod] for what there is not.
 func (i *Issuer) Statement(purpose string, start int64) ([]byte, error) {
-	for _, of := range i.policies[purpose] {
+	i.mu.Lock()
+	policy := slices.Clone(i.policies[purpose])
+	i.mu.Unlock()
+	for _, of := range policy {
 		s, err := i.slot(of, start)
 		if err != nil {
 			continue // of another version of the metric
@@ -276,7 +309,10 @@ type Relayed struct {
 func (i *Issuer) Relayed() []Relayed {
 	var all []Relayed
 	now := i.c.Clock.Now()
-	for _, of := range i.tasks {
+	i.mu.Lock()
+	tasks := maps.Clone(i.tasks)
+	i.mu.Unlock()
+	for _, of := range tasks {
 		if !of.task.Relayed() {
 			continue
 		}
@@ -324,34 +360,15 @@ func (i *Issuer) issue(ctx context.Context, of issued, a *application) ([]byte, 
 
 // enlist notes durably which request of a client was answered.
 func (i *Issuer) enlist(p *period, client, request []byte) error {
-	list, err := i.issuedList(p)
-	if err != nil {
-		return err
-	}
 	mac := hmac.New(sha256.New, p.key.Bytes())
 	mac.Write([]byte("shoal credential client v1"))
 	mac.Write(client)
 	digest := sha256.Sum256(request)
-	err = list.Spend(spent.Row{Tag: [16]byte(mac.Sum(nil)[:16]), On: [16]byte(digest[:16])})
+	err := i.store.Spend(p.slot.name(), spent.Row{Tag: [16]byte(mac.Sum(nil)[:16]), On: [16]byte(digest[:16])})
 	if errors.Is(err, spent.ErrSpent) {
 		return errUsed
 	}
 	return err
-}
-
-// issuedList returns the list of the credentials that were issued for a slot.
-func (i *Issuer) issuedList(p *period) (*spent.List, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.list == nil {
-		l, err := i.store.list(p.slot.name())
-		if err != nil {
-			return nil, err
-		}
-		i.cut.Add(int64(l.Cut()))
-		p.list = l
-	}
-	return p.list, nil
 }
 
 // A Verifier checks presentations of the credentials of one slot. It is safe for use
@@ -365,7 +382,7 @@ type Verifier struct {
 // with reports of t, whose ID is id, in epoch e. It fails with [ErrNoKey] if none were
 // issued, and [ErrLost] if their key is gone.
 func (i *Issuer) Verifier(id task.ID, e task.Epoch) (*Verifier, error) {
-	of, ok := i.tasks[id]
+	of, ok := i.task(id)
 	if !ok {
 		return nil, ErrNoKey
 	}
@@ -399,15 +416,16 @@ func (v *Verifier) Verify(c Context, presentation, binding []byte) (arc.Tag, err
 // the issuer's party asks for with reports of t in epoch e. It is destroyed with the
 // key.
 func (i *Issuer) SpentDir(id task.ID, e task.Epoch) (string, error) {
-	of := i.tasks[id]
-	if of.task == nil {
+	of, served := i.task(id)
+	if !served {
 		return "", ErrNoKey
 	}
 	s, ok := SlotOf(of.task, of.party, e)
-	if !ok {
+	files, own := i.store.(*files)
+	if !ok || !own {
 		return "", ErrNoKey
 	}
-	return i.store.spentDir(s.name()), nil
+	return files.spentDir(s.name()), nil
 }
 
 // compareNames orders names of slots.

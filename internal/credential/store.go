@@ -17,7 +17,28 @@ import (
 	"github.com/shoal-project/shoal/internal/spent"
 )
 
-// A store keeps the keys of an issuer, a folder for each slot:
+// A Store keeps the keys of an issuer and the lists of what was issued under them, by the
+// names of slots. What a method has returned nil for is durable. It is safe for concurrent
+// use, also by several processes unless it says otherwise.
+type Store interface {
+	// Key returns the key of a slot. It fails with [ErrNoKey] if the slot never had one,
+	// and with [ErrLost].
+	Key(slot string) ([]byte, error)
+	// Create gives a slot a key until a time, in Unix seconds, unless it has one. It
+	// returns the one that the slot has.
+	Create(slot string, key []byte, until int64) ([]byte, error)
+	// Spend appends a row to the list of a slot, as [spent.List.Spend].
+	Spend(slot string, r spent.Row) error
+	// Expire destroys the keys and lists of slots whose time has come, and returns their
+	// names.
+	Expire(now int64) ([]string, error)
+	// Lost returns the names of slots that had a key or list, and have it no longer.
+	Lost() []string
+	// Close releases what the store holds.
+	Close() error
+}
+
+// files is the store of one process, a folder for each slot:
 //
 //	periods.json       which slots there are, and until when
 //	NAME/key           the key and its digest
@@ -26,13 +47,15 @@ import (
 //
 // A key is durable before the list of periods has it, and the list before the key is
 // used: a slot that the list names without a key is lost.
-type store struct {
+type files struct {
 	fs  durable.FS
 	dir string
 
 	mu      sync.Mutex
 	periods map[string]int64 // by name: when the slot is destroyed, in Unix seconds
 	lost    map[string]bool
+	lists   map[string]*spent.List // that are open
+	cut     int                    // rows that were damaged at the ends of lists
 }
 
 // An entry is a slot in the list of periods.
@@ -41,14 +64,14 @@ type entry struct {
 	Until int64  `json:"until"`
 }
 
-func (s *store) index() string               { return filepath.Join(s.dir, "periods.json") }
-func (s *store) folder(name string) string   { return filepath.Join(s.dir, name) }
-func (s *store) keyFile(name string) string  { return filepath.Join(s.dir, name, "key") }
-func (s *store) spentDir(name string) string { return filepath.Join(s.dir, name, "spent") }
+func (s *files) index() string               { return filepath.Join(s.dir, "periods.json") }
+func (s *files) folder(name string) string   { return filepath.Join(s.dir, name) }
+func (s *files) keyFile(name string) string  { return filepath.Join(s.dir, name, "key") }
+func (s *files) spentDir(name string) string { return filepath.Join(s.dir, name, "spent") }
 
 // load reads the list of periods and finds what is lost.
-func (s *store) load() error {
-	s.periods, s.lost = map[string]int64{}, map[string]bool{}
+func (s *files) load() error {
+	s.periods, s.lost, s.lists = map[string]int64{}, map[string]bool{}, map[string]*spent.List{}
 	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
@@ -75,14 +98,15 @@ func (s *store) load() error {
 	return nil
 }
 
-func (s *store) lostSlots() []string {
+// Lost implements [Store].
+func (s *files) Lost() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.lost))
 }
 
 // read reads a key that the list of periods names.
-func (s *store) read(name string) (*arc.PrivateKey, error) {
+func (s *files) read(name string) ([]byte, error) {
 	b, err := durable.ReadFile(s.fs, s.keyFile(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", name, ErrLost)
@@ -97,15 +121,11 @@ func (s *store) read(name string) (*arc.PrivateKey, error) {
 	if !bytes.Equal(sum[:], b[arc.PrivateKeySize:]) {
 		return nil, fmt.Errorf("%s: %w: its file is damaged", name, ErrLost)
 	}
-	key, err := arc.ParsePrivateKey(body)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", name, ErrLost, err)
-	}
-	return key, nil
+	return body, nil
 }
 
-// key returns a slot's key, ErrNoKey if it never had one, or ErrLost.
-func (s *store) key(name string) (*arc.PrivateKey, error) {
+// Key implements [Store].
+func (s *files) Key(name string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lost[name] {
@@ -121,30 +141,32 @@ func (s *store) key(name string) (*arc.PrivateKey, error) {
 	return key, err
 }
 
-// create makes a key durable. What an earlier attempt may have left was never used.
-func (s *store) create(name string, key *arc.PrivateKey, until int64) error {
+// Create implements [Store]. What an earlier attempt may have left was never used.
+func (s *files) Create(name string, key []byte, until int64) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, there := s.periods[name]; there {
+		return s.read(name)
+	}
 	if err := durable.RemoveAll(s.fs, s.folder(name)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.fs.MkdirAll(s.folder(name), 0o700); err != nil {
-		return err
+		return nil, err
 	}
-	b := key.Bytes()
-	sum := sha256.Sum256(b)
-	if err := durable.WriteFile(s.fs, s.keyFile(name), append(b, sum[:]...), 0o600); err != nil {
-		return err
+	sum := sha256.Sum256(key)
+	if err := durable.WriteFile(s.fs, s.keyFile(name), slices.Concat(key, sum[:]), 0o600); err != nil {
+		return nil, err
 	}
 	s.periods[name] = until
 	if err := s.writeIndex(); err != nil {
 		delete(s.periods, name)
-		return err
+		return nil, err
 	}
-	return nil
+	return key, nil
 }
 
-func (s *store) writeIndex() error {
+func (s *files) writeIndex() error {
 	all := make([]entry, 0, len(s.periods))
 	for name, until := range s.periods {
 		all = append(all, entry{name, until})
@@ -157,14 +179,20 @@ func (s *store) writeIndex() error {
 	return durable.WriteFile(s.fs, s.index(), b, 0o600)
 }
 
-// expire destroys what is over, and returns the names.
-func (s *store) expire(now int64) ([]string, error) {
+// Expire implements [Store].
+func (s *files) Expire(now int64) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var gone []string
 	for name, until := range s.periods {
 		if until > now {
 			continue
+		}
+		if l := s.lists[name]; l != nil {
+			delete(s.lists, name)
+			if err := l.Close(); err != nil {
+				return gone, err
+			}
 		}
 		if err := durable.RemoveAll(s.fs, s.folder(name)); err != nil {
 			return gone, err
@@ -179,14 +207,48 @@ func (s *store) expire(now int64) ([]string, error) {
 	return gone, s.writeIndex()
 }
 
-// list opens the list of credentials that were issued.
-func (s *store) list(name string) (*spent.List, error) {
+// Spend implements [Store].
+func (s *files) Spend(name string, r spent.Row) error {
+	l, err := s.list(name)
+	if err != nil {
+		return err
+	}
+	return l.Spend(r)
+}
+
+// list returns the list of the credentials that were issued for a slot.
+func (s *files) list(name string) (*spent.List, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.lists[name]; l != nil {
+		return l, nil
+	}
 	l, err := spent.Open(s.fs, filepath.Join(s.folder(name), "issued"))
 	if errors.Is(err, spent.ErrDamaged) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.lost[name] = true
 		return nil, fmt.Errorf("%s: %w: %w", name, ErrLost, err)
 	}
+	if err == nil {
+		s.lists[name] = l
+		s.cut += l.Cut()
+	}
 	return l, err
+}
+
+func (s *files) cutRows() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cut
+}
+
+// Close implements [Store].
+func (s *files) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var failed error
+	for name, l := range s.lists {
+		failed = errors.Join(failed, l.Close())
+		delete(s.lists, name)
+	}
+	return failed
 }

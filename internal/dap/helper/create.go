@@ -198,10 +198,14 @@ func (h *Helper) handleJob(ctx context.Context, s *tasks.Serving, req *dap.Aggre
 	if err != nil {
 		return nil, err
 	}
+	spent, err := h.spent(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	codec := s.Task.Codec()
 	var answer []byte
 	var resp *dap.AggregationJobResp
-	_, err = taskLedger.Commit(ctx, &verified.Outcome, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
+	_, err = taskLedger.CommitSpending(ctx, &verified.Outcome, spent, func(ctx context.Context, c ledger.Change, verdicts []dap.ReportError) error {
 		if resp, err = verified.Response(verdicts); err != nil {
 			return err
 		}
@@ -243,6 +247,9 @@ func (h *Helper) repeat(w http.ResponseWriter, s *tasks.Serving, req *dap.Aggreg
 		return h.represent(w, s, job)
 	}
 	verified, err := s.Aggregator.HelperInit(req, h.config.Clock.Now(), h.config.Registry.Keyring())
+	if err != nil && dap.AbortOf(err) == nil { // on credentials, say, nothing can be said now
+		return fmt.Errorf("answering job %v again: %w", job.ID, err)
+	}
 	if err != nil {
 		return exchange.ErrNoLongerKept.Because("the job was handled, and its answer cannot be made again: %v", err)
 	}

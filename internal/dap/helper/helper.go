@@ -241,6 +241,14 @@ func (h *Helper) ledger(ctx context.Context, s *tasks.Serving) (*ledger.Ledger, 
 	return h.config.Ledgers.Open(ctx, s.Task, s.Entry.Expiry)
 }
 
+// spent returns the list of what reports of a task spend, nil if they spend nothing.
+func (h *Helper) spent(ctx context.Context, s *tasks.Serving) (*ledger.Spent, error) {
+	if s.Spent == nil {
+		return nil, nil
+	}
+	return h.config.Ledgers.OpenSpent(ctx, *s.Spent, s.Task, s.Entry.Expiry)
+}
+
 // locate names a resource in the header Location, under the endpoint that the
 // task has agreed on.
 func locate(w http.ResponseWriter, t *dap.Task, path string) {

@@ -134,6 +134,11 @@ func (h *Helper) expire(ctx context.Context) error {
 		if err == nil {
 			err = taskLedger.Expire(ctx)
 		}
+		if spent, failed := h.spent(ctx, s); failed != nil {
+			err = errors.Join(err, failed)
+		} else if spent != nil {
+			err = errors.Join(err, spent.Expire(ctx))
+		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

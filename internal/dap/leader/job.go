@@ -214,6 +214,9 @@ func (l *Leader) begin(ctx context.Context, s *tasks.Serving, w *lot) (*begun, e
 	if b.job, req, err = s.Aggregator.LeaderInit(j.Key, j.Batch, reports, j.Created, l.config.Registry.Keyring()); err != nil {
 		return nil, err
 	}
+	if err := l.reserve(ctx, s, b.job, req); err != nil {
+		return nil, err
+	}
 	b.empty = len(req.VerifyInits) == 0
 	if b.request, err = codec.Encode(req); err != nil {
 		return nil, err
@@ -227,6 +230,22 @@ func (l *Leader) begin(ctx context.Context, s *tasks.Serving, w *lot) (*begun, e
 	}
 	j.Digest = digest
 	return b, l.config.Store.UpdateJob(ctx, *j, j.Lease)
+}
+
+// reserve spends what the reports of a job show on these reports, before the helper sees
+// them, and takes those out of the job whose tag is another report's. It is the same when
+// the request is made again: a tag stays that of its report, also if the helper refuses
+// the report.
+func (l *Leader) reserve(ctx context.Context, s *tasks.Serving, job *dap.LeaderJob, req *dap.AggregationJobInitReq) error {
+	spent, err := l.spent(ctx, s)
+	if err != nil || spent == nil {
+		return err
+	}
+	verdicts, err := spent.Reserve(ctx, s.Task.Config().TimePrecision, job.Candidates())
+	if err != nil {
+		return err
+	}
+	return job.Refuse(req, verdicts)
 }
 
 // ask sends the request, or asks for the result of a job that the helper works

@@ -301,6 +301,14 @@ func (l *Leader) ledger(ctx context.Context, s *tasks.Serving) (*ledger.Ledger, 
 	return l.config.Ledgers.Open(ctx, s.Task, s.Entry.Expiry)
 }
 
+// spent returns the list of what reports of a task spend, nil if they spend nothing.
+func (l *Leader) spent(ctx context.Context, s *tasks.Serving) (*ledger.Spent, error) {
+	if s.Spent == nil {
+		return nil, nil
+	}
+	return l.config.Ledgers.OpenSpent(ctx, *s.Spent, s.Task, s.Entry.Expiry)
+}
+
 func compareKeys(a, b logKey) int {
 	return cmp.Or(bytes.Compare(a.task[:], b.task[:]), cmp.Compare(a.number, b.number))
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/tasks"
 	"github.com/shoal-project/shoal/internal/segment"
 )
 
@@ -234,7 +235,7 @@ func (l *Leader) expire(ctx context.Context, now time.Time) error {
 		keep := l.config.Results
 		if s.Entry.Expiry > 0 {
 			keep = s.Entry.Expiry
-			errs = append(errs, taskLedger.Expire(ctx))
+			errs = append(errs, taskLedger.Expire(ctx), l.expireSpent(ctx, s))
 		}
 		before, err := s.Task.Config().TimePrecision.Time(now.Add(-keep))
 		if err != nil {
@@ -252,4 +253,13 @@ func (l *Leader) expire(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("forgetting what has expired: %w", err)
 	}
 	return nil
+}
+
+// expireSpent forgets what reports of a task have spent that cannot be counted any more.
+func (l *Leader) expireSpent(ctx context.Context, s *tasks.Serving) error {
+	spent, err := l.spent(ctx, s)
+	if err != nil || spent == nil {
+		return err
+	}
+	return spent.Expire(ctx)
 }

@@ -40,6 +40,10 @@ type Config struct {
 	Refresh time.Duration
 	// Known are the types of report extensions that the role handles.
 	Known []uint16
+	// Admission returns how reports of an entry's task are admitted, and the name of the
+	// list of what they spend; nil if they are counted by ID alone. It may be nil: then all
+	// are.
+	Admission func(e *Entry) (dap.Admission, [32]byte, error)
 }
 
 // A Serving is a task that is served, as it was at one time. It is read-only and
@@ -48,6 +52,7 @@ type Serving struct {
 	Entry      *Entry
 	Task       *dap.Task
 	Aggregator *dap.Aggregator
+	Spent      *[32]byte // the name of the list of what reports spend; nil: they spend nothing
 
 	revision uint64
 }
@@ -202,7 +207,18 @@ func (r *Registry) serving(e *Entry, revision uint64) (*Serving, error) {
 	if err != nil {
 		return nil, fmt.Errorf("task %v: %w", e.ID, err)
 	}
-	return &Serving{Entry: e, Task: t, Aggregator: a, revision: revision}, nil
+	s := &Serving{Entry: e, Task: t, Aggregator: a, revision: revision}
+	if r.config.Admission == nil {
+		return s, nil
+	}
+	x, list, err := r.config.Admission(e)
+	if err != nil {
+		return nil, fmt.Errorf("task %v: %w", e.ID, err)
+	}
+	if x != nil {
+		s.Aggregator, s.Spent = a.Admitting(x), &list
+	}
+	return s, nil
 }
 
 const entryKind = "dap task entry"
