@@ -49,6 +49,15 @@ func NewReportID(rand io.Reader) (dap.ReportID, error) {
 // measurement is not one of the task's VDAF, on keys that are not supported, and
 // where rand fails.
 func Make(t *dap.Task, m Measurement, keys Keys, id dap.ReportID, at dap.Time, rand io.Reader) (*dap.Report, error) {
+	return MakeShowing(t, m, keys, id, at, rand, nil)
+}
+
+// A Show returns the private extensions of the share for an aggregator, which depend on the
+// rest of it.
+type Show func(to dap.Role, share *dap.Opened) (dap.Extensions, error)
+
+// MakeShowing is [Make] with private extensions in both shares. With show nil there are none.
+func MakeShowing(t *dap.Task, m Measurement, keys Keys, id dap.ReportID, at dap.Time, rand io.Reader, show Show) (*dap.Report, error) {
 	shares, err := m.Shard(rand, t.Context(), vdaf.Nonce(id))
 	if err != nil {
 		return nil, fmt.Errorf("making a report: %w", err)
@@ -58,9 +67,17 @@ func Make(t *dap.Task, m Measurement, keys Keys, id dap.ReportID, at dap.Time, r
 		return nil, fmt.Errorf("making a report: the measurement is not one of %s", t.Instance().Name())
 	}
 	r := &dap.Report{Metadata: dap.ReportMetadata{ID: id, Time: at}, PublicShare: shares.PublicShare}
-	sealed, err := t.SealInputShares([2]dap.HpkeConfig{keys.Leader, keys.Helper}, &r.Metadata, r.PublicShare, [2]*dap.PlaintextInputShare{
-		{Payload: shares.InputShares[0]}, {Payload: shares.InputShares[1]},
-	})
+	plain := [2]*dap.PlaintextInputShare{{Payload: shares.InputShares[0]}, {Payload: shares.InputShares[1]}}
+	for i, to := range [2]dap.Role{dap.Leader, dap.Helper} {
+		if show == nil {
+			break
+		}
+		share := dap.Opened{Metadata: &r.Metadata, PublicShare: r.PublicShare, Payload: plain[i].Payload}
+		if plain[i].PrivateExtensions, err = show(to, &share); err != nil {
+			return nil, fmt.Errorf("making a report: %w", err)
+		}
+	}
+	sealed, err := t.SealInputShares([2]dap.HpkeConfig{keys.Leader, keys.Helper}, &r.Metadata, r.PublicShare, plain)
 	if err != nil {
 		return nil, fmt.Errorf("making a report: %w", err)
 	}

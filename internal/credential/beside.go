@@ -15,7 +15,7 @@ func (w *Wallet) AllocateFor(t *task.Task, p task.Party, e task.Epoch) (*Shown, 
 		if !asks {
 			return false, fmt.Errorf("the %v asks for nothing", p.Role)
 		}
-		of, err := c.showing(t, s, p, ContextsOf(t, p, e, nil), t.Closes(e).Unix())
+		of, err := c.showing(t, s, p, ContextsOf(t, p, e, nil), nil, t.Closes(e).Unix())
 		if err != nil {
 			return false, fmt.Errorf("%v %s: %w", p.Role, p.URL, err)
 		}

@@ -68,9 +68,9 @@ func newContents() *contents {
 
 func (c *contents) sorted() []*held { return slices.SortedFunc(maps.Values(c.held), compareHeld) }
 
-// showing allocates one nonce in each context. A report that goes through a relay shows
-// no credential that was fetched beside it.
-func (c *contents) showing(t *task.Task, s Slot, p task.Party, contexts []Context, until int64) (showing, error) {
+// showing allocates one nonce in each context, for a report that has an ID if that is not
+// nil. A report that goes through a relay shows no credential that was fetched beside it.
+func (c *contents) showing(t *task.Task, s Slot, p task.Party, contexts []Context, report []byte, until int64) (showing, error) {
 	h := c.held[heldKey{s.Party, s.name()}]
 	if h == nil || h.credential == nil || t.Relayed() && h.relay != relayOf(t) {
 		return showing{}, ErrWait
@@ -81,13 +81,20 @@ func (c *contents) showing(t *task.Task, s Slot, p task.Party, contexts []Contex
 	}
 	of := showing{party: p, credential: credential, contexts: contexts}
 	for _, x := range contexts {
-		key := nonceKeyOf(s, x)
+		key, own := nonceKeyOf(s, x, nil), nonceKeyOf(s, x, report)
+		if u, ok := c.used[own]; ok && report != nil {
+			of.nonces = append(of.nonces, u.next-1)
+			continue
+		}
 		u := c.used[key]
 		if u.next >= x.Limit {
 			return showing{}, ErrExhausted
 		}
 		of.nonces = append(of.nonces, u.next)
 		c.used[key] = used{u.next + 1, max(u.until, until, s.End)}
+		if report != nil {
+			c.used[own] = c.used[key]
+		}
 	}
 	return of, nil
 }
@@ -98,10 +105,12 @@ func relayOf(t *task.Task) (id [32]byte) {
 	return id
 }
 
-func nonceKeyOf(s Slot, x Context) nonceKey {
+// nonceKeyOf returns the key of a context, or of what a report has of it.
+func nonceKeyOf(s Slot, x Context, report []byte) nonceKey {
 	h := sha256.New()
 	h.Write(s.Party[:])
 	h.Write(x.Data[:])
+	h.Write(report)
 	return nonceKey(h.Sum(nil)[:16])
 }
 

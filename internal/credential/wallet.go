@@ -232,6 +232,16 @@ type showing struct {
 // a credential is missing and [ErrExhausted] if there is no nonce left; then it
 // allocates none.
 func (w *Wallet) Allocate(t *task.Task, e task.Epoch, crowd, quorum []byte) (*Shown, error) {
+	return w.allocate(t, e, crowd, quorum, nil)
+}
+
+// AllocateReport is [Wallet.Allocate] for a report that has an ID and no tags: the same ID gets
+// the same nonces again, for a report that must be sealed again or was when a crash came.
+func (w *Wallet) AllocateReport(t *task.Task, e task.Epoch, report []byte) (*Shown, error) {
+	return w.allocate(t, e, nil, nil, report)
+}
+
+func (w *Wallet) allocate(t *task.Task, e task.Epoch, crowd, quorum, report []byte) (*Shown, error) {
 	shown := new(Shown)
 	err := w.change(func(c *contents) (bool, error) {
 		shown.of = shown.of[:0]
@@ -244,7 +254,7 @@ func (w *Wallet) Allocate(t *task.Task, e task.Epoch, crowd, quorum []byte) (*Sh
 			if p.Role == task.Analyzer {
 				tag = quorum
 			}
-			of, err := c.showing(t, s, p, ContextsOf(t, p, e, tag), t.Closes(e).Unix())
+			of, err := c.showing(t, s, p, ContextsOf(t, p, e, tag), report, t.Closes(e).Unix())
 			if err != nil {
 				return false, fmt.Errorf("%v %s: %w", p.Role, p.URL, err)
 			}
