@@ -113,11 +113,10 @@ func NewIssuer(c IssuerConfig) (*Issuer, error) {
 		}
 	}
 	if i.store = c.Store; i.store == nil {
-		files := &files{fs: c.FS, dir: c.Dir}
-		if err := files.load(); err != nil {
+		var err error
+		if i.store, err = OpenFiles(c.FS, c.Dir); err != nil {
 			return nil, fmt.Errorf("starting issuer: %w", err)
 		}
-		i.store = files
 	}
 	return i, nil
 }

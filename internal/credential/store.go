@@ -64,6 +64,12 @@ type entry struct {
 	Until int64  `json:"until"`
 }
 
+// OpenFiles opens the store of one process, which is a folder outside backups.
+func OpenFiles(fsys durable.FS, dir string) (Store, error) {
+	s := &files{fs: fsys, dir: dir}
+	return s, s.load()
+}
+
 func (s *files) index() string               { return filepath.Join(s.dir, "periods.json") }
 func (s *files) folder(name string) string   { return filepath.Join(s.dir, name) }
 func (s *files) keyFile(name string) string  { return filepath.Join(s.dir, name, "key") }

@@ -2,11 +2,15 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"path"
 	"strings"
 	"testing"
 
+	"github.com/shoal-project/shoal/internal/credential"
+	credentialtest "github.com/shoal-project/shoal/internal/credential/storetest"
+	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/store/postgres/postgrestest"
 
 	"github.com/shoal-project/shoal/internal/dap/helper"
@@ -47,6 +51,24 @@ func TestLedger(t *testing.T) {
 		s, reopen := reopening(t, func(h *Helper) ledger.Store { return h })
 		return s, reopen
 	})
+}
+
+// TestCredentials covers servers of one role that share a schema: their issuers have one
+// key for a slot, and one list of the clients that were answered.
+func TestCredentials(t *testing.T) {
+	at := postgrestest.Schema(t)
+	key, err := atrest.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := atrest.New(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() credential.Store {
+		return openHelper(t, at).Credentials(keys)
+	}
+	credentialtest.Run(t, open(), open)
 }
 
 func TestRegistry(t *testing.T) {
