@@ -95,6 +95,7 @@ func (u *uploader) openWallet(box *outbox.Box, dir string, fsys durable.FS, o Op
 		},
 	})
 	crowd.credentials, crowd.records = u.wallet, u.records
+	u.routes[task.Aggregate].(*aggregateRoute).credentials = u.wallet
 	return err
 }
 

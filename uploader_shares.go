@@ -11,6 +11,8 @@ import (
 
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/dap/client"
+	"github.com/shoal-project/shoal/internal/credential"
+	"github.com/shoal-project/shoal/internal/dap/admission"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/internal/outbox"
 	"github.com/shoal-project/shoal/internal/relay"
@@ -26,6 +28,8 @@ type aggregateRoute struct {
 	clock     Clock
 	owners    owners
 	keys      *client.KeyCache // of the aggregators of all tasks
+	// credentials are shown with reports of tasks that require them.
+	credentials *credential.Wallet
 
 	mu    sync.Mutex
 	known map[task.ID]*aggregation // guarded by mu
@@ -140,11 +144,40 @@ func (c *aggregateRoute) Seal(ctx context.Context, e outbox.Entry) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	r, err := client.Make(a.dap, g.tally, keys, g.id, dap.Time(e.Epoch), rand.Reader)
+	show, err := c.show(a, e, g.id)
+	if err != nil {
+		return nil, err
+	}
+	r, err := client.MakeShowing(a.dap, g.tally, keys, g.id, dap.Time(e.Epoch), rand.Reader, show)
 	if err != nil {
 		return nil, err
 	}
 	return client.Encode(a.dap, r)
+}
+
+// show allocates what the aggregators ask for with a report, durably; nil if they ask for
+// nothing. A report that is sealed again, to other keys, shows the same.
+func (c *aggregateRoute) show(a *aggregation, e outbox.Entry, id dap.ReportID) (client.Show, error) {
+	if a.task.Protection.CredentialEpochs == 0 {
+		return nil, nil
+	}
+	if c.credentials == nil {
+		return nil, errors.New("the task requires credentials, and there is no wallet")
+	}
+	shown, err := c.credentials.AllocateReport(a.task, e.Epoch, id[:])
+	if errors.Is(err, credential.ErrExhausted) { // another report of the epoch has it
+		return nil, &outbox.Refused{Cause: "credentialSpent", Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func(to dap.Role, share *dap.Opened) (dap.Extensions, error) {
+		p := a.task.Leader()
+		if to == dap.Helper {
+			p = a.task.Helper()
+		}
+		return admission.Show(shown, p, a.dap.ID(), share)
+	}, nil
 }
 
 // Send implements [outbox.Sender].

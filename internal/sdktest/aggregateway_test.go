@@ -17,6 +17,8 @@ import (
 	"github.com/shoal-project/shoal"
 	"github.com/shoal-project/shoal/dap"
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/credential"
+	"github.com/shoal-project/shoal/internal/dap/admission"
 	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
 	"github.com/shoal-project/shoal/internal/dap/dapkey"
@@ -34,6 +36,7 @@ import (
 	"github.com/shoal-project/shoal/metric"
 	"github.com/shoal-project/shoal/metric/kind"
 	"github.com/shoal-project/shoal/metric/task"
+	"github.com/shoal-project/shoal/ohttp/witness"
 	"github.com/shoal-project/shoal/vdaf"
 )
 
@@ -49,6 +52,7 @@ type deployment struct {
 	leaderKey, helperKey, ownerKey task.IdentityKey
 	collectorKey                   task.IdentityKey
 	registries                     map[dap.Role]*tasks.Registry
+	issuers                        map[dap.Role]*credential.Issuer
 	leader                         *leader.Leader
 	between, token                 auth.Token
 	collector                      *dapkey.PrivateKey
@@ -56,7 +60,7 @@ type deployment struct {
 
 func deploy(t *testing.T) *deployment {
 	t.Helper()
-	d := &deployment{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), registries: map[dap.Role]*tasks.Registry{}}
+	d := &deployment{t: t, clock: clock.NewVirtual(midnight.Add(time.Hour)), registries: map[dap.Role]*tasks.Registry{}, issuers: map[dap.Role]*credential.Issuer{}}
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
 	for _, k := range []*task.IdentityKey{&d.leaderKey, &d.helperKey, &d.ownerKey, &d.collectorKey} {
@@ -77,7 +81,11 @@ func deploy(t *testing.T) *deployment {
 	keys, err := atrest.New(key)
 	note(err)
 	for _, role := range []dap.Role{dap.Leader, dap.Helper} {
-		d.registries[role], err = tasks.Open(t.Context(), taskstest.NewModel(), tasks.Config{Role: role, Keys: keys, Clock: d.clock, Rand: rand.Reader})
+		note(d.startIssuer(role))
+		d.registries[role], err = tasks.Open(t.Context(), taskstest.NewModel(), tasks.Config{
+			Role: role, Keys: keys, Clock: d.clock, Rand: rand.Reader,
+			Admission: func(e *tasks.Entry) (dap.Admission, [32]byte, error) { return d.admission(role, e) },
+		})
 		note(err)
 	}
 	ours, theirs := leadertest.NewModel(), helpertest.NewModel()
@@ -100,12 +108,39 @@ func deploy(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
+	mux.Handle("/leader/tasks/{task}/credentials/", http.StripPrefix("/leader", d.issuers[dap.Leader].Handler()))
+	mux.Handle("/helper/tasks/{task}/credentials/", http.StripPrefix("/helper", d.issuers[dap.Helper].Handler()))
 	mux.Handle("/leader/", http.StripPrefix("/leader", d.signing(dap.Leader, d.leaderKey, d.leader.Handler())))
 	mux.Handle("/helper/", http.StripPrefix("/helper", d.signing(dap.Helper, d.helperKey, h.Handler())))
 	d.server = httptest.NewServer(mux)
 	t.Cleanup(d.server.Close)
 	t.Cleanup(func() { d.leader.Close() })
 	return d
+}
+
+// roles are the parts of aggregators in Shoal's tasks.
+var roles = map[dap.Role]task.Role{dap.Leader: task.Leader, dap.Helper: task.Helper}
+
+// startIssuer makes the issuer of an aggregator, which admits those that the owner invites.
+func (d *deployment) startIssuer(role dap.Role) (err error) {
+	by := map[dap.Role]task.IdentityKey{dap.Leader: d.leaderKey, dap.Helper: d.helperKey}[role]
+	d.issuers[role], err = credential.NewIssuer(credential.IssuerConfig{
+		FS: durable.Mem(), Dir: "credentials", Role: roles[role], Party: by.Public(), Clock: d.clock, Gates: []credential.Gate{credential.Invitations{d.ownerKey.Public()}},
+		Sign: func(s credential.Slot, b []byte) ([]byte, error) {
+			return witness.Statement{Slot: witness.Slot{Party: s.Party, Purpose: s.Purpose(), Start: s.Start}, End: s.End, Keys: b}.Sign(by)
+		},
+	})
+	return err
+}
+
+// admission is how an aggregator admits reports, as package server has it.
+func (d *deployment) admission(role dap.Role, e *tasks.Entry) (dap.Admission, [32]byte, error) {
+	t, err := task.Parse(e.ShoalTask)
+	if err != nil || t.Protection.CredentialEpochs == 0 {
+		return nil, [32]byte{}, err
+	}
+	x, err := admission.New(d.issuers[role], t, e.ID, roles[role])
+	return x, admission.List(t, roles[role]), err
 }
 
 // signing adds the signature to key lists, as package server does.
@@ -158,6 +193,7 @@ func (d *deployment) ask(file string) ([]byte, map[string]*task.Task) {
 			VerifyKeys: map[dap.VerificationKeyID]vdaf.VerifyKey{0: *verify}, CollectorTokens: []auth.Hash{d.token.Hash()},
 			Outbound: d.between, Collector: d.collector.Config(), Leeway: time.Minute, Grace: taskconfig.Grace(t),
 		}
+		e.ShoalTask = s.Bytes
 		theirs := e
 		theirs.Role, theirs.Inbound, theirs.CollectorTokens, theirs.Outbound = dap.Helper, []auth.Hash{d.between.Hash()}, nil, auth.Token{}
 		if err := errors.Join(d.registries[dap.Leader].Add(d.t.Context(), e), d.registries[dap.Helper].Add(d.t.Context(), theirs)); err != nil {
@@ -312,5 +348,61 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 	}
 	if got := fmt.Sprint(d.collect(byMetric["theme"], epoch0).Rows); got != "[{light 50 0 50 50} {dark 50 0 50 50} {high contrast 0 0 0 0}]" {
 		t.Errorf("without noise: %s", got)
+	}
+}
+
+// TestWayOfCredentials covers sums that require credentials, from metrics.yaml to the result:
+// people with an invitation count once each epoch, also one who installs the app again with
+// the same invitation; one without an invitation sends nothing.
+func TestWayOfCredentials(t *testing.T) {
+	const people = 100
+	d := deploy(t)
+	bundle, byMetric := d.ask(`version: 1
+owner: Example
+metrics:
+  feature.used:
+    question: Do people use the feature?
+    consent: Whether you used the feature.
+    method: aggregate
+    type: count
+    noise: none
+    min_batch: 100
+    max_delay: 6h
+    expires: 2028-01-01
+    credential: required
+`)
+	tk := byMetric["feature.used"]
+	if tk.Protection.CredentialEpochs == 0 {
+		t.Fatal("the task requires no credentials")
+	}
+	send := func(code string) (sent, refused int) {
+		d.clock.Set(midnight.Add(time.Hour))
+		c := sdktest.Open(t, shoal.Options{
+			Bundle: bundle, Owner: task.FormatPublic(d.ownerKey.Public()), Metrics: []string{"feature.used"}, Mode: shoal.On, NoSender: true, Clock: d.clock, Admission: code,
+		})
+		defer c.Close()
+		if o := c.Count("feature.used"); !o.Queued() {
+			t.Fatal(o)
+		}
+		return sdktest.Drain(t, c, d.clock, midnight.Add(day+6*time.Hour))
+	}
+	var last string
+	for i := range people {
+		code, err := credential.Invite(d.ownerKey, midnight.AddDate(1, 0, 0), rand.Reader)
+		must(t, err)
+		if sent, refused := send(code); sent != 1 || refused != 0 {
+			t.Fatalf("person %d: %d reports sent, %d refused", i, sent, refused)
+		}
+		last = code
+	}
+	for what, code := range map[string]string{"an invitation that was used": last, "no invitation": ""} {
+		if sent, _ := send(code); sent != 0 {
+			t.Errorf("%s: %d reports sent", what, sent)
+		}
+	}
+	d.clock.Forward(midnight.Add(day + 7*time.Hour))
+	r := d.collect(tk, epoch0)
+	if r.Reports != people || r.Rows[0].Estimate != people {
+		t.Errorf("%d reports and a sum of %v of %d people", r.Reports, r.Rows[0].Estimate, people)
 	}
 }

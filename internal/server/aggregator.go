@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/dap"
+	"github.com/shoal-project/shoal/internal/credential"
+	"github.com/shoal-project/shoal/internal/dap/atrest"
 	"github.com/shoal-project/shoal/internal/dap/auth"
 	"github.com/shoal-project/shoal/internal/dap/ledger"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
@@ -33,8 +35,10 @@ type aggregator struct {
 	tick     func(ctx context.Context) error
 	close    func() error                     // nil: it holds nothing but its store
 	look     func(ctx context.Context) Health // what leader or helper know of themselves
+	keys     *atrest.Keys
 
 	mu      sync.Mutex
+	issuer  *credential.Issuer  // nil until a task requires credentials
 	waiting map[task.ID]string  // tasks that are not served yet, and for what they wait
 	served  int                 // of the others how many there are
 	takes   map[dap.TaskID]bool // what a bundle names; false: it was withdrawn; nil before the first sync
@@ -56,6 +60,7 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, taskStore tasks.St
 	if err != nil {
 		return nil, err
 	}
+	a.keys = keys
 	plan, err := s.config.keyPlan()
 	if err != nil {
 		return nil, err
@@ -63,6 +68,7 @@ func (a *aggregator) open(ctx context.Context, role dap.Role, taskStore tasks.St
 	plan.Pending = min(time.Hour, plan.Overlap/4) // until all processes have a new key
 	a.registry, err = tasks.Open(ctx, taskStore, tasks.Config{
 		Role: role, Keys: keys, Clock: s.o.Clock, Rand: s.o.Rand, Plan: plan, KeyGrace: s.config.keyGrace(),
+		Admission: a.admission,
 	})
 	if err != nil {
 		return nil, err
@@ -102,6 +108,7 @@ func (a *aggregator) Health(ctx context.Context) Health {
 		h.Reasons = []string{fmt.Sprintf(whyDatabase, a.role, away)}
 	}
 	h.figure(keyFigure, a.registry.Keyring().Left(a.server.o.Clock.Now()).Seconds())
+	a.issuerHealth(&h)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h.figure("tasks", float64(a.served))
@@ -325,7 +332,7 @@ func (a *aggregator) Routes() []publicRoute {
 		one.pattern += "/"
 		all = append(all, r, one)
 	}
-	return all
+	return append(all, credentialRoutes(a.role)...)
 }
 
 // Serves implements [sharer].
@@ -353,6 +360,10 @@ func (a *aggregator) RenewKeys(ctx context.Context) error { return a.registry.Re
 // ServeHTTP passes a request to the role, and signs the list of HPKE
 // configurations: Shoal's clients trust the identity that a task names.
 func (a *aggregator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.Pattern, "/credentials/") {
+		a.serveCredentials(w, r)
+		return
+	}
 	if strings.TrimPrefix(r.URL.Path, "/") != dap.HpkeConfigPath || r.Method != http.MethodGet {
 		a.handler.ServeHTTP(w, r)
 		return
@@ -388,7 +399,7 @@ func (h *heldBody) Write(b []byte) (int, error) {
 
 // Tick implements [ticker].
 func (a *aggregator) Tick(ctx context.Context) error {
-	return errors.Join(a.Sync(ctx), a.registry.Refresh(ctx), a.tick(ctx))
+	return errors.Join(a.Sync(ctx), a.registry.Refresh(ctx), a.tick(ctx), a.tickIssuer(ctx))
 }
 
 // Run implements [role].
@@ -396,6 +407,7 @@ func (a *aggregator) Run(ctx context.Context, report func(error)) error {
 	var group sync.WaitGroup
 	group.Go(func() { _ = a.registry.Run(ctx, report) }) // both end with their context only
 	group.Go(func() { _ = a.run(ctx, report) })
+	group.Go(func() { _ = a.runIssuer(ctx, report) })
 	group.Wait()
 	return ctx.Err()
 }
@@ -405,6 +417,9 @@ func (a *aggregator) Close() error {
 	var errs []error
 	if a.close != nil {
 		errs = append(errs, a.close())
+	}
+	if i := a.issuing(); i != nil {
+		errs = append(errs, i.Close())
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())

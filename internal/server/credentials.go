@@ -27,14 +27,18 @@ func (c CredentialsConfig) gated() bool {
 
 // issues reports whether a role issues credentials.
 func issues(r task.Role) bool {
-	return r == task.Shuffler || r == task.Analyzer || r == task.Randomness
+	switch r {
+	case task.Shuffler, task.Analyzer, task.Randomness, task.Leader, task.Helper:
+		return true
+	}
+	return false
 }
 
 // validateCredentials checks the gates.
 func (c Config) validateCredentials() error {
 	g := c.Credentials
 	if g.gated() && !slices.ContainsFunc(c.Roles, issues) {
-		return errors.New("credentials: only shuffler, analyzer and randomness issue credentials")
+		return errors.New("credentials: only shuffler, analyzer, randomness, leader and helper issue credentials")
 	}
 	for _, key := range g.Invitations {
 		if _, err := task.ParsePublic(key); err != nil {

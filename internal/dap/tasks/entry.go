@@ -39,7 +39,7 @@ type Entry struct {
 	Expiry time.Duration // how long report IDs and batches are kept after their time; 0: always
 
 	Disabled  bool   // no uploads, jobs or collections any more
-	ShoalTask []byte // the signed Shoal task, nil for a foreign one
+	ShoalTask []byte // the bytes of the Shoal task, nil for a foreign one
 }
 
 // MaxFormer is how many tokens before [Entry.Outbound] an entry keeps.
