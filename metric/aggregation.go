@@ -28,6 +28,9 @@ const (
 	mostEpsilon  = 20
 )
 
+// foreignVariant is the variant that only another implementation needs.
+const foreignVariant = "janus"
+
 // aggregation reads what an aggregate metric adds up.
 func (r *reader) aggregation(m *Metric) {
 	t, a := m.at, &m.task.Aggregation
@@ -36,6 +39,9 @@ func (r *reader) aggregation(m *Metric) {
 	if v := t.values["variant"]; v != nil {
 		if word, ok := r.oneOf(v, "variant", task.Variants()...); ok {
 			a.Variant = word
+		}
+		if a.Variant == foreignVariant && m.credential == credentialRequired {
+			r.failAt(t.place("variant"), "variant: %s is that of aggregators of another implementation, which cannot verify the presentations that credential: required asks for and would refuse every report; remove one of the two", foreignVariant)
 		}
 	}
 	if v := t.values["presence"]; v != nil {

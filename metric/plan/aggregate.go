@@ -37,6 +37,9 @@ type AggregatePlan struct {
 	Retention  string  `json:"retention"`
 	Aggregated int     `json:"aggregate"` // elements of the result
 
+	Caps     Caps       `json:"caps"`
+	Surround []Surround `json:"surround"`
+
 	Sees     []View         `json:"sees"`
 	Noise    AggregateNoise `json:"noise"`
 	Errors   []Bar          `json:"error_bars"`
@@ -92,8 +95,9 @@ func Aggregate(t *task.Task, accepted []Accepted, p Population) (AggregatePlan, 
 		Epoch: printable.Duration(int64(t.EpochSeconds)), MaxDelay: printable.Duration(int64(t.MaxDelay)),
 		MinBatch: t.MinBatch, Retention: printable.Duration(int64(t.RetentionDays) * 86400),
 		Aggregated: in.NewAggregateShare().Len(), Sees: Views(t), Noise: noiseOf(q, spend),
-		Clients: p.Clients,
+		Clients: p.Clients, Caps: capsOf(t), Surround: surrounds(t),
 	}
+	out.Report += out.Caps.Bytes
 	out.PerMonth = out.Report * int(spend.Units(cost.MonthDays))
 	out.Errors = words.Bars(float64(a.Noise.Within95())*kind.Step(a.Kind), p.Clients)
 	out.Price = presencePrice(t, &out, p.Clients)
@@ -198,6 +202,8 @@ func (p *AggregatePlan) write(w *writer) {
 	}
 	w.item("pace", fmt.Sprintf("%s for each epoch of %s, alone, at a random time up to %s after it; it is %s, split in two shares by %s (%s); batches below %d reports are never collected; tables kept for %s",
 		who, p.Epoch, p.MaxDelay, "encrypted to leader and helper", p.VDAF, p.Variant, p.MinBatch, p.Retention))
+	w.item("caps", p.Caps.String())
+	w.item("surrounded", surroundText(p.Surround, p.Caps.Enforced))
 	w.head("Presence: " + p.Presence)
 	w.item("price", p.Price)
 	w.head("Who sees what")

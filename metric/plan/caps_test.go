@@ -29,3 +29,25 @@ func TestCaps(t *testing.T) {
 		}
 	}
 }
+
+// TestCapsOfSums covers a plan that says less of a sum than what credentials cost and
+// bound: how many a leader needs around one client.
+func TestCapsOfSums(t *testing.T) {
+	one := &task.Task{
+		Method: task.Aggregate, EpochSeconds: 86400, MinBatch: 100,
+		Hops: []task.Party{{Role: task.Leader, Identity: []byte("l")}, {Role: task.Helper, Identity: []byte("h")}, {Role: task.Collector, Identity: []byte("c")}},
+	}
+	if c := capsOf(one); c.Enforced || !strings.HasPrefix(c.String(), "assumed") {
+		t.Errorf("without credentials: %+v", c)
+	}
+	one.Protection.CredentialEpochs = 28
+	if c := capsOf(one); c.Bytes != 2*(260+4) || math.Abs(c.VerifyMillis-0.26) > 0.01 || !strings.HasPrefix(c.String(), "enforced by leader and helper") {
+		t.Errorf("with credentials: %+v", c)
+	}
+	if got := surrounds(one); got[0] != (Surround{1, 99}) || got[1] != (Surround{7, 14}) || got[2] != (Surround{30, 3}) {
+		t.Errorf("around one client: %v", got)
+	}
+	if text := surroundText(surrounds(one), true); !strings.Contains(text, "99 in a batch of 1 epoch") || !strings.Contains(text, "gate") {
+		t.Error(text)
+	}
+}
