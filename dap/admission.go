@@ -26,7 +26,7 @@ type Tag struct{ Spent, Report [16]byte }
 // private extensions of their shares. It is safe for concurrent use.
 type Admission interface {
 	// Admit returns the tag of each share, and the error of those that are refused:
-	// [InvalidMessage], or [ReportDropped] for those on which nobody can decide any more.
+	// [InvalidMessage], or [ReportDropped] for those that can be decided on no more.
 	// It fails if it cannot decide now. Whether a tag was spent is for the ledger.
 	Admit(shares []Opened) ([]Tag, []ReportError, error)
 	// Extensions returns the types of private extensions that it handles.

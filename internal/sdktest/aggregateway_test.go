@@ -352,7 +352,7 @@ func wayOfAggregates(t *testing.T, noisy bool) {
 }
 
 // TestWayOfCredentials covers sums that require credentials, from metrics.yaml to the result:
-// people with an invitation count once each epoch, also one who installs the app again with
+// people with an invitation count once each epoch, also after the app was installed again with
 // the same invitation; one without an invitation sends nothing.
 func TestWayOfCredentials(t *testing.T) {
 	const people = 100

@@ -39,7 +39,7 @@ func (a *aggregator) admission(e *tasks.Entry) (dap.Admission, [32]byte, error) 
 }
 
 // startIssuer returns the issuer of the role, which it makes when it is first needed. An
-// organisation without gates verifies what it has issued, and issues to nobody.
+// organisation without gates verifies what it has issued, and issues no more.
 func (a *aggregator) startIssuer() (*credential.Issuer, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -19,7 +19,7 @@
 //
 // # Security
 //
-// Hashes are cut to 128 bits. Who can choose tags gains nothing by two that collide: the
+// Hashes are cut to 128 bits. A party that chooses tags gains nothing by two that collide: the
 // second one is refused. Two requests that collide, 2^64 hashes of work, are taken
 // for one. Delete a list only together with the key under which its tags are valid, and
 // keep it out of backups: an older copy lets tags be spent again.
@@ -51,7 +51,7 @@ var (
 	ErrDamaged = errors.New("the list of what was used is damaged")
 )
 
-// A Row says on what a tag was spent. Both are hashes.
+// A Row is a tag and what it was spent on. Both are hashes.
 type Row struct{ Tag, On [16]byte }
 
 // RowOf returns the row of a tag that is spent on something.

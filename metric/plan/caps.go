@@ -66,7 +66,7 @@ func (c Caps) String() string {
 }
 
 // A Surround is how many reports of its own a leader needs around those of one client to
-// learn what that client says from the result of a batch.
+// learn the value of that client from the result of a batch.
 type Surround struct {
 	Epochs uint32 `json:"epochs"` // of the batch
 	// Each is for every epoch: credentials of the helper if caps are enforced.
@@ -83,7 +83,7 @@ func surrounds(t *task.Task) []Surround {
 	return all
 }
 
-// surroundText states in words what keeps a leader from learning what one client says.
+// surroundText states in words what keeps a leader from learning the value of one client.
 func surroundText(all []Surround, enforced bool) string {
 	var parts []string
 	for _, s := range all {

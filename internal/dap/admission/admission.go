@@ -185,9 +185,9 @@ func (a *Admission) epoch(t dap.Time) (*epoch, error) {
 	}
 	v, err := a.issuer.Verifier(a.id, e)
 	switch {
-	case errors.Is(err, credential.ErrNoKey): // nobody has got a credential
+	case errors.Is(err, credential.ErrNoKey): // no credential was issued
 		return &epoch{refused: dap.InvalidMessage}, nil
-	case errors.Is(err, credential.ErrLost): // and nobody can tell any more
+	case errors.Is(err, credential.ErrLost): // what it issued cannot be verified any more
 		return &epoch{refused: dap.ReportDropped}, nil
 	case err != nil:
 		return nil, err
@@ -212,7 +212,7 @@ func (e *epoch) verify(s *dap.Opened, id dap.TaskID) (dap.Tag, dap.ReportError) 
 }
 
 // tagOf returns what a report is counted by. The digest names the report, so that its
-// repetition is told from another report of the same client.
+// repetition differs from another report of the same client.
 func tagOf(tag []byte, digest [sha256.Size]byte) dap.Tag {
 	b := append([]byte(tagDomain), tag...)
 	spent := sha256.Sum256(b)

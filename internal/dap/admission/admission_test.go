@@ -69,7 +69,7 @@ func TestHostileSDK(t *testing.T) {
 	}
 }
 
-// TestMixedCredentials covers two people who combine their credentials, each of the leader
+// TestMixedCredentials covers two people that combine their credentials, each of the leader
 // with each of the helper, to make the two aggregators count different reports, so that the
 // batch is lost. They count twice at most, and the batch is collected.
 func TestMixedCredentials(t *testing.T) {
@@ -216,7 +216,7 @@ func TestInvalidPresentations(t *testing.T) {
 
 // TestKeysThatCannotBeRead covers a disk that fails: while the key of a period cannot be
 // read nothing is judged, so that no report is refused or counted unverified. A key that is
-// lost for ever drops its reports, and says so.
+// lost for ever drops its reports, and is reported.
 func TestKeysThatCannotBeRead(t *testing.T) {
 	w := newWorld(t)
 	v := w.versions[0]

@@ -12,7 +12,7 @@ import (
 )
 
 // A Spent is the list of the tags that reports of one or more tasks have spent
-// ([dap.Tag]): those of all signed versions of a metric, say. It is kept as the IDs of a
+// ([dap.Tag]): for example of all signed versions of a metric. It is kept as the IDs of a
 // task's reports are, in pages by the start of the reports' time in seconds, and in the
 // same store, so that to append to it is the compare-and-swap for all processes.
 //
@@ -56,7 +56,7 @@ type appending struct {
 	pages  map[Page]*cachedPage
 }
 
-// entry returns what stands for a tag on a list, as a report of it: its time is in seconds.
+// entry returns the form of a tag on a list, as a report of it: its time is in seconds.
 func entry(id [16]byte, t dap.Time, precision dap.TimePrecision) (dap.Candidate, bool) {
 	if precision == 0 || uint64(t) > math.MaxInt64/uint64(precision) {
 		return dap.Candidate{}, false

@@ -14,7 +14,7 @@ import (
 	"github.com/shoal-project/shoal/internal/dap/ledger/storetest"
 )
 
-// tagging gives each report a tag, by the byte of its ID that of says.
+// tagging gives each report a tag, by the byte that it returns for its metadata.
 type tagging func(m *dap.ReportMetadata) byte
 
 func (f tagging) Admit(shares []dap.Opened) ([]dap.Tag, []dap.ReportError, error) {
@@ -114,7 +114,7 @@ func TestOneTagCountsOnce(t *testing.T) {
 	}
 }
 
-// TestTagsOfTwoVersions covers an owner who signs a metric again: a client that was
+// TestTagsOfTwoVersions covers a metric that is signed again: a client that was
 // counted in a task of it is not counted in the other. In the list of another metric it is.
 func TestTagsOfTwoVersions(t *testing.T) {
 	a, b := newWorld(t, dap.TimeIntervalMode, 1), newWorld(t, dap.LeaderSelectedMode, 1)
