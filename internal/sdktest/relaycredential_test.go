@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/internal/clock"
 	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/durable"
 	"github.com/shoal-project/shoal/internal/relay"
@@ -289,4 +292,46 @@ func (w *relayed) serveUnsigned(m *member) {
 		},
 	})
 	must(w.t, err)
+}
+
+// TestUnreadableWallet covers a damaged file that keeps a whole client from starting: what
+// needs no credentials goes on, and what does is refused with a reason.
+func TestUnreadableWallet(t *testing.T) {
+	owner, one, two := newParty(t).identity, newParty(t), newParty(t)
+	party := func(role task.Role, port int, p *party) task.Party {
+		return task.Party{Role: role, URL: fmt.Sprintf("http://127.0.0.1:%d", port), Identity: p.identity.Public()}
+	}
+	plain := sdktest.CrowdTask("plain", owner.Public(), party(task.Shuffler, 1, one), party(task.Analyzer, 2, two))
+	counted := sdktest.CrowdTask("counted", owner.Public(), party(task.Shuffler, 1, one), party(task.Analyzer, 2, two))
+	counted.Protection.CredentialEpochs, counted.PerEpoch = 4, 3
+	dir := t.TempDir()
+	open := func() *shoal.Client {
+		return sdktest.Open(t, shoal.Options{
+			Bundle: sdktest.Bundle(t, owner, plain, counted), Owner: task.FormatPublic(owner.Public()), Metrics: []string{"plain", "counted"},
+			Mode: shoal.On, NoSender: true, Dir: dir, Clock: clock.NewVirtual(midnight.Add(time.Hour)),
+		})
+	}
+	must(t, open().Close())
+	wallet := filepath.Join(dir, "wallet")
+	b, err := os.ReadFile(wallet)
+	must(t, err)
+	for name, damaged := range map[string][]byte{"cut": b[:len(b)/2], "changed": append(b[:len(b)-1:len(b)-1], b[len(b)-1]^1), "empty": {}} {
+		must(t, os.WriteFile(wallet, damaged, 0o600))
+		c := open()
+		if o := c.Record("plain", sdktest.Use(name, "files")); !o.Queued() {
+			t.Errorf("%s: a metric without credentials: %v", name, o)
+		}
+		if o := c.Record("counted", sdktest.Use("cat", "files")); o.Status != shoal.Failed || !strings.Contains(o.String(), wallet) {
+			t.Errorf("%s: a metric with credentials: %v", name, o)
+		}
+		if pass, err := c.SendDue(t.Context()); err != nil || pass.Err == nil {
+			t.Errorf("%s: %+v, %v", name, pass, err)
+		}
+		must(t, c.SetMode(shoal.Local))
+		must(t, c.Close())
+	}
+	must(t, os.WriteFile(wallet, b, 0o600))
+	if o := open().Record("counted", sdktest.Use("cat", "files")); !o.Queued() {
+		t.Errorf("when it can be read again: %v", o)
+	}
 }

@@ -141,7 +141,7 @@ func gatewayKeys() keyCodec[*ohttp.PrivateKey] {
 		parse: func(line string, _ keyring.Plan) (held, error) {
 			text, times, _ := strings.Cut(line, " ")
 			var from, until int64
-			if _, err := fmt.Sscanf(times, "%d %d", &from, &until); err != nil || until <= from {
+			if _, err := fmt.Sscanf(times, "%d %d", &from, &until); err != nil || from < 0 || until <= from || until > farFuture.Unix() {
 				return held{}, errors.New("want a key and the times of its beginning and end")
 			}
 			key, err := ohttp.ParsePrivateKey(text)

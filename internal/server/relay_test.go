@@ -351,7 +351,7 @@ func TestGatewayKeysSurvive(t *testing.T) {
 		if o := people[0].Record("fruit", map[string]any{"name": "apple", "ripe": true}); !o.Queued() {
 			t.Fatal(o)
 		}
-		if sent, refused := w.sendAll(people, 12*time.Minute); sent != 1 || refused != 0 {
+		if sent, refused := w.sendAll(people, 72*time.Minute); sent != 1 || refused != 0 {
 			t.Errorf("day %d: %d sent, %d refused", day, sent, refused)
 		}
 	}

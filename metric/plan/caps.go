@@ -21,6 +21,9 @@ type Caps struct {
 	Bytes        int     `json:"bytes,omitempty"`
 	VerifyMillis float64 `json:"verify_ms,omitempty"`
 	Period       string  `json:"period,omitempty"` // of a client's credentials
+	// WindowEpochs is how many epochs share a salt window, if it is more than one: the bound
+	// on all reports of a client is enforced in each of them, that on a crowd in the window.
+	WindowEpochs uint32 `json:"window_epochs,omitempty"`
 }
 
 // verifyMillis is about what one core needs to verify a presentation:
@@ -38,6 +41,9 @@ func capsOf(t *task.Task) Caps {
 	c := Caps{Enforced: t.Protection.CredentialEpochs > 0, Sums: t.Method == task.Aggregate}
 	if !c.Enforced {
 		return c
+	}
+	if t.Crowd.SaltEpochs > 1 {
+		c.WindowEpochs = t.Crowd.SaltEpochs
 	}
 	c.Period = printable.Duration(int64(t.Protection.CredentialEpochs) * int64(t.EpochSeconds))
 	for _, p := range t.Hops {
@@ -62,7 +68,11 @@ func (c Caps) String() string {
 	if c.Sums {
 		return fmt.Sprintf("enforced by leader and helper: one report an epoch of each client with one credential of both a period of %s; who gets one is decided by their gates; %d bytes a report and %.2g ms of verifying it at each; aggregators of other implementations cannot verify it and refuse the reports", c.Period, c.Bytes, c.VerifyMillis)
 	}
-	return fmt.Sprintf("enforced by the shufflers, for each client with one credential a period of %s; who gets one is decided by their gates; %d bytes and %.2g ms of verifying a report", c.Period, c.Bytes, c.VerifyMillis)
+	text := fmt.Sprintf("enforced by the shufflers, for each client with one credential a period of %s; who gets one is decided by their gates; %d bytes and %.2g ms of verifying a report", c.Period, c.Bytes, c.VerifyMillis)
+	if c.WindowEpochs > 1 {
+		text += fmt.Sprintf("; per_epoch is enforced in each of the %d epochs of a salt window, so a changed client can add %d times as many reports in a window, in other crowds", c.WindowEpochs, c.WindowEpochs)
+	}
+	return text
 }
 
 // A Surround is how many reports of its own a leader needs around those of one client to

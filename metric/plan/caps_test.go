@@ -51,3 +51,17 @@ func TestCapsOfSums(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestCapsOfAWindow covers a plan that takes the bound of a salt window for enforced, while
+// credentials are counted by epoch: it says what a changed client can add.
+func TestCapsOfAWindow(t *testing.T) {
+	for salt, want := range map[uint32]bool{1: false, 3: true} {
+		c := capsOf(&task.Task{
+			Method: task.Crowd, EpochSeconds: 86400, PerEpoch: 2, PerCrowd: 1, Crowd: task.CrowdRule{SaltEpochs: salt},
+			Protection: task.Protection{CredentialEpochs: 6}, Hops: []task.Party{{Role: task.Shuffler}, {Role: task.Analyzer}},
+		})
+		if got := strings.Contains(c.String(), "each of the 3 epochs"); got != want || !c.Enforced {
+			t.Errorf("salt window of %d epochs: %s", salt, c)
+		}
+	}
+}
