@@ -96,6 +96,27 @@ func TestMixedCredentials(t *testing.T) {
 	}
 }
 
+// TestLeaderCountsOnce covers a client with one credential of the leader and several of the
+// helper, whose gate is wider: the leader counts it once, before the helper sees the others,
+// so that the two agree.
+func TestLeaderCountsOnce(t *testing.T) {
+	w := newWorld(t)
+	v := w.versions[0]
+	one := w.person(first)
+	for node := range w.leaders {
+		for range 2 {
+			w.upload(v, node, w.report(v, first, w.shows(v, first, person{task.Leader: one[task.Leader], task.Helper: w.person(first)[task.Helper]})))
+		}
+	}
+	for range minBatch {
+		w.upload(v, 0, w.report(v, first, w.shows(v, first, w.person(first))))
+	}
+	w.clock.Forward(time.Unix((first+1)*epochSeconds, 0))
+	if got := w.collect(v, first); got != minBatch+1 {
+		t.Errorf("%d reports, want those of %d people and one", got, minBatch)
+	}
+}
+
 // TestSameReportAgain covers a client whose upload is retried, with equal bytes, at another
 // server of the leader, and a leader whose requests are answered while the answers get lost:
 // the report is a repetition of itself, and counts.
