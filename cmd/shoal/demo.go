@@ -109,7 +109,7 @@ type demoAnswer struct {
 
 // demoLasts is more virtual time than the demo takes: two epochs, their send delays,
 // and before them what new clients wait for credentials. It begins so long ago, so that nothing that the console shows is to come.
-const demoLasts = 18 * time.Hour
+const demoLasts = 40 * time.Hour
 
 // Run plays the demo.
 func (c *demoCmd) Run(e *env) error {

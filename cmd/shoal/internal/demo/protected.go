@@ -15,9 +15,8 @@ const protectedPeople = 500
 // six hours first.
 const fetching = 7 * time.Hour
 
-// tickEvery is how often servers do their work while clients fetch credentials. From the
-// epoch on of which values are evaluated they do it at each step: its key appears, the
-// relay signs it, it is destroyed.
+// tickEvery is how often servers do their work while clients live: keys of evaluations
+// appear, the relay signs them, they are destroyed.
 const tickEvery = 10 * time.Minute
 
 // Favourite asks which program people use most, through a relay, of clients with
@@ -55,7 +54,7 @@ const favouriteYAML = `
     quorum: {evaluations: 1}
     privacy: {threshold: 20, drop: 12, sigma: 2}
     min_batch: 100
-    epoch: 1h
+    epoch: 12h
     max_delay: 1h
     per_epoch: 1
     per_crowd: 1
@@ -75,23 +74,22 @@ func (s *Stage) settle(ctx context.Context, people []*person) error {
 		if err := s.pass(ctx, people, now, new(tally)); err != nil {
 			return err
 		}
-		s.config.Progress("fetching credentials", int(fetching-until.Sub(now)), int(fetching))
+		s.config.Progress("fetching credentials", int(now.Sub(s.start)), int(until.Sub(s.start)))
 	}
 	return nil
 }
 
 // used returns the beginning of the epoch in which people use their things.
 func (s *Stage) used() time.Time {
-	now := s.start
-	if s.config.Input.Protected {
-		now = now.Add(fetching)
+	if !s.config.Input.Protected {
+		return s.start
 	}
-	return now
+	return s.task.Start(s.task.EpochAt(s.start.Add(fetching)) + 1)
 }
 
 // work lets servers do what is due while clients live.
 func (s *Stage) work(ctx context.Context, now time.Time) {
-	if s.config.Input.Protected && (!now.Before(s.used()) || !now.Before(s.ticked.Add(tickEvery))) {
+	if s.config.Input.Protected && !now.Before(s.ticked.Add(tickEvery)) {
 		s.ticked = now
 		_ = s.parties.Tick(ctx) // what fails is tried again
 	}
