@@ -126,12 +126,6 @@ func small(v uint64) (r residue) {
 	return r
 }
 
-// choose returns a if choice is 1, and b if it is 0.
-func choose(choice int, a, b residue) residue {
-	subtle.ConstantTimeCopy(choice, b[:], a[:])
-	return b
-}
-
 // equal returns 1 if a and b are equal, else 0.
 func (a *residue) equal(b *residue) int { return subtle.ConstantTimeCompare(a[:], b[:]) }
 

@@ -2,7 +2,7 @@ package linkability
 
 import (
 	"cmp"
-	"math/rand/v2"
+	"math/rand/v2" //nolint:depguard // a trial draws from a seed and keeps no secret
 	"slices"
 	"time"
 )
@@ -33,7 +33,7 @@ type Event struct {
 	index int // in the view that is read
 }
 
-// Kinds of events beside those of what else is fetched.
+// KindReport is the kind of events of reports. Of what is fetched, other kinds are the names.
 const KindReport = "report"
 
 // A Number is an observed quantity: a size, a difference of clocks.

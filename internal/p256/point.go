@@ -291,7 +291,7 @@ func addGeneric(sum, p, q *Point) {
 
 // chord sets sum to the sum of the points with the coordinates u and s times powers of
 // z.
-func (sum *Point) chord(u1, s1, u2, s2 *Element, z Element) {
+func (p *Point) chord(u1, s1, u2, s2 *Element, z Element) {
 	var h, r, hh, hhh, v, x, y Element
 	h.sub(u2, u1)
 	r.sub(s2, s1)
@@ -307,7 +307,7 @@ func (sum *Point) chord(u1, s1, u2, s2 *Element, z Element) {
 	mulGeneric(&hhh, &hhh, s1)
 	y.sub(&y, &hhh)
 	mulGeneric(&z, &z, &h)
-	sum.x, sum.y, sum.z = x, y, z
+	p.x, p.y, p.z = x, y, z
 }
 
 func selectGeneric(z *Affine, table *[ctEntries]Affine, index uint64) {

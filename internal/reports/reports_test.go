@@ -141,8 +141,10 @@ func TestEmit(t *testing.T) {
 	}
 	defer s.Close()
 	line := func(url string) []byte {
-		b, err := message.Record{Name: "page", Version: 1, Day: "2026-12-01", Country: "--", AntiDuplicate: 7,
-			Fields: map[string]any{"url": url, "dwell": int64(60), "activity": int64(1)}}.JSON()
+		b, err := message.Record{
+			Name: "page", Version: 1, Day: "2026-12-01", Country: "--", AntiDuplicate: 7,
+			Fields: map[string]any{"url": url, "dwell": int64(60), "activity": int64(1)},
+		}.JSON()
 		if err != nil {
 			t.Fatal(err)
 		}

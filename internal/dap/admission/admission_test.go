@@ -22,8 +22,6 @@ import (
 	"github.com/shoal-project/shoal/vdaf"
 )
 
-const day = 24 * time.Hour
-
 // TestHostileSDK covers a client with one credential of each aggregator that ignores every
 // cap: it makes many reports of an epoch, in two signed versions of the metric, sends them to
 // all servers of the leader at once, while answers of the helper get lost and all servers
@@ -77,8 +75,10 @@ func TestMixedCredentials(t *testing.T) {
 	v := w.versions[0]
 	a, b := w.person(first), w.person(first)
 	for round, mixed := range []person{
-		{task.Leader: a[task.Leader], task.Helper: b[task.Helper]}, a,
-		{task.Leader: b[task.Leader], task.Helper: a[task.Helper]}, b,
+		{task.Leader: a[task.Leader], task.Helper: b[task.Helper]},
+		a,
+		{task.Leader: b[task.Leader], task.Helper: a[task.Helper]},
+		b,
 	} {
 		for node := range w.leaders {
 			w.upload(v, node, w.report(v, first, w.shows(v, first, mixed)))
@@ -244,7 +244,7 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 	r := w.report(v, first, w.shows(v, first, w.person(first)))
 	disk := crashfs.New(1)
 	key := filepath.Join("credentials", "key")
-	x, issuer := w.restored(t, disk, v)
+	x, _ := w.restored(t, disk, v)
 	broken := errors.New("broken")
 	disk.FailWith(func(_, name string) error {
 		if filepath.Base(name) == filepath.Base(key) {
@@ -267,7 +267,7 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 			must(t, disk.Remove(filepath.Join("credentials", e.Name(), "key")))
 		}
 	}
-	x, issuer = w.reopened(t, disk, v)
+	x, issuer := w.reopened(t, disk, v)
 	if _, errs, err := x.Admit([]dap.Opened{share}); err != nil || errs[0] != dap.ReportDropped {
 		t.Errorf("a key that is lost: %v, %v", errs, err)
 	}

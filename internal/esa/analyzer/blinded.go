@@ -48,7 +48,9 @@ func (a *Analyzer) writeBlinded(ctx context.Context, h *hosted, b Batch, batch *
 // row in its crowd, and the padded payload.
 func (n *numbering) columns() []engine.Column {
 	return []engine.Column{
-		{Name: "number", Width: crowdWidth}, {Name: "crowd", Width: crowdWidth}, {Name: "order", Width: orderWidth},
+		{Name: "number", Width: crowdWidth},
+		{Name: "crowd", Width: crowdWidth},
+		{Name: "order", Width: orderWidth},
 		{Name: "payload", Width: int(n.h.task.PayloadSize)},
 	}
 }
