@@ -212,7 +212,7 @@ func TestBrokenPromises(t *testing.T) {
 	}
 	s := &Stage{task: &task.Task{}, devices: addresses(3), aggregates: []*task.Task{{}, {}}}
 	r := &Result{Sent: 10, People: 3, Analyzer: analyzer.Counts{Records: 5}, Released: []Crowd{{}}}
-	all := Received{Finding: received.Finding{Devices: len(s.devices), Reports: 10, Records: 5, Shares: 6}, Released: 1}
+	all := Received{Finding: received.Finding{Devices: len(s.devices), Reports: 10, Records: 5, Shares: 6}, Released: 1, findable: 1}
 	for role, less := range map[task.Role]func(*Received){
 		task.Relay:    func(v *Received) { v.Devices -= min(1, len(s.devices)) },
 		task.Shuffler: func(v *Received) { v.Reports-- },

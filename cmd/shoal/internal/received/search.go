@@ -32,6 +32,11 @@ type Value struct {
 	Tag esa.CrowdTag
 }
 
+// Searchable reports whether a form of the value is long enough to be searched for.
+func (v Value) Searchable() bool {
+	return slices.ContainsFunc(v.Forms, func(form []byte) bool { return len(form) >= least })
+}
+
 // A Question is what to search for.
 type Question struct {
 	Devices []netip.Addr // none: the system gives them one address
