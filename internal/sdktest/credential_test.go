@@ -203,6 +203,12 @@ func (w *requiring) tick() {
 	}
 }
 
+// sendEnd is when all reports of the first epoch have left: through a relay they do so in the
+// send delay after its end.
+func (w *requiring) sendEnd() time.Time {
+	return w.task.Start(w.task.EpochAt(midnight) + 1).Add(time.Duration(w.task.MaxDelay)*time.Second + time.Minute)
+}
+
 // pass lets clients work until a time, and returns what was sent.
 func (w *requiring) pass(until time.Time, clients ...*shoal.Client) (sent int) {
 	w.t.Helper()
@@ -269,7 +275,7 @@ func TestCredentialsByTheSDK(t *testing.T) {
 			}
 		}
 	}
-	sent := w.pass(midnight.Add(day).Add(11*time.Hour), clients...)
+	sent := w.pass(w.sendEnd(), clients...)
 	if sent != 10 {
 		t.Errorf("%d reports were sent, want 10: 2 of each of 5 clients with a credential", sent)
 	}
