@@ -118,7 +118,6 @@ func TestDecodeRefuses(t *testing.T) {
 // does not allow, and which would be conspicuous in the table.
 func TestFragmentShape(t *testing.T) {
 	pairs, tuples := list(task.Fragment{Kind: task.Pairs}), list(task.Fragment{Kind: task.Tuples, M: 3})
-	films := func(s ...task.Value) []task.Value { return s }
 	page := fields()
 	one := make(task.Record, len(page.Schema))
 	one[0], one[1], one[4] = "editor", "bus", true

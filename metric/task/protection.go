@@ -33,15 +33,17 @@ type Protection struct {
 	// (crypto/blind). Then the last shuffler cannot count what one client sends to a
 	// crowd, and with credentials PerCrowd is PerEpoch.
 	Blinded bool
+	// Second is the rule of a second crowd of each report.
+	Second SecondCrowd
 }
 
-// The types of additions to a task's canonical bytes. Numbers 5 and 6 are reserved for
-// a second crowd and strata.
+// The types of additions to a task's canonical bytes. 6 is reserved for strata.
 const (
 	additionRelay      = 1
 	additionCredential = 2
 	additionRandomness = 3
 	additionBlinded    = 4
+	additionSecond     = 5
 )
 
 // MaxCredentialEpochs bounds [Protection].CredentialEpochs.
@@ -150,7 +152,7 @@ func (t *Task) Presentations(p Party) []Presentation {
 }
 
 func (p *Protection) none() bool {
-	return p.Relay.unused() && p.CredentialEpochs == 0 && p.Randomness.unused() && p.Evaluations == 0 && !p.Blinded
+	return p.Relay.unused() && p.CredentialEpochs == 0 && p.Randomness.unused() && p.Evaluations == 0 && !p.Blinded && p.Second.unused()
 }
 
 func (p Party) unused() bool { return p.Role == 0 && p.URL == "" && len(p.Identity) == 0 }
@@ -186,7 +188,10 @@ func (t *Task) validateProtection() error {
 	case t.Hardened() && p.CredentialEpochs == 0:
 		return errors.New("randomness: a hardened quorum wants credentials, or one client could make several shares of a value")
 	}
-	return t.validateBlinded()
+	if err := t.validateBlinded(); err != nil {
+		return err
+	}
+	return t.validateSecond()
 }
 
 func (t *Task) validateBlinded() error {
@@ -266,6 +271,7 @@ func (p *Protection) marshal(b *cryptobyte.Builder) {
 			b.AddUint32(p.Evaluations)
 		})
 		add(additionBlinded, p.Blinded, func(*cryptobyte.Builder) {})
+		add(additionSecond, !p.Second.unused(), p.Second.marshal)
 	})
 }
 
@@ -299,6 +305,8 @@ func (p *Protection) unmarshalOne(kind uint16, data *cryptobyte.String) bool {
 	case additionBlinded:
 		p.Blinded = true
 		return true
+	case additionSecond:
+		return p.Second.unmarshal(data)
 	}
 	return false
 }

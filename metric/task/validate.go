@@ -197,13 +197,18 @@ func (t *Task) validateAttributes() error {
 	if len(t.Crowd.Fields) == 0 {
 		return errors.New("crowd: attributes without a field")
 	}
+	return t.inEveryFragment("crowd", t.Crowd.Fields)
+}
+
+// inEveryFragment checks that the fields of a crowd are in every fragment.
+func (t *Task) inEveryFragment(what string, fields []uint8) error {
 	if t.Fragment.Kind == Whole {
 		return nil
 	}
-	for _, x := range t.Crowd.Fields {
+	for _, x := range fields {
 		broken := t.Fragment.Kind != Fields && x == t.Fragment.Field
 		if !broken && !slices.Contains(t.Fragment.Keep, x) {
-			return fmt.Errorf("crowd: field %q does not stand in every fragment; keep it", t.Schema[x].Name)
+			return fmt.Errorf("%s: field %q does not stand in every fragment; keep it", what, t.Schema[x].Name)
 		}
 	}
 	return nil
