@@ -59,14 +59,18 @@
 // Together the two shufflers see everything, as any two parties would that test
 // guesses: they must be organisations that do not collude.
 //
+// Where each report is in two crowds, shuffler 2 sees two tags of it: besides the histogram
+// the graph of which crowds have reports in common, by pseudonyms of one batch.
+//
 // # What callers must do
 //
 //   - Shuffler 2 drops reports that repeat an encapsulated key. Otherwise shuffler 1
 //     lifts a crowd over the threshold by copies of one report. Within a batch is
 //     enough if it accepts one batch for each (task, epoch) and the header of its
 //     layer binds both; byte equality is enough because HPKE binds the bytes.
-//   - One r for each record. With two records under one r shuffler 1 sees whether
-//     their crowds are equal.
+//   - One r for each record and crowd. With two points under one r shuffler 1 sees whether
+//     their crowds are equal, and a party that takes discrete logarithms can test a guess of
+//     both. Two factors of one record are expanded from a secret that neither reveals.
 //   - beta only inside the layer for shuffler 1: an observer of the network that
 //     works with shuffler 2 could unblind it.
 //   - One exponent for each batch, erased when the output is durable: under one

@@ -86,12 +86,17 @@ func crowds(tables *analyzer.Tables, e analyzer.Entry, info analyzer.Table) (Cha
 			break
 		}
 		label := crowdLabel(info.Columns[1:crowd], row[1:crowd])
+		count, _ := row[crowd].(int64)
+		released := float64(count)
 		value, _, low, high := numbers(row)
+		size := number(low) + " – " + number(high)
+		if math.IsNaN(value) { // with a second crowd nothing is estimated
+			value, low, high, size = released, released, released, "not estimated"
+		}
 		if len(chart.Bars) < maxBars {
 			chart.Bars = append(chart.Bars, Bar{label, value, low, high})
 		}
-		count, _ := row[crowd].(int64)
-		table.Rows = append(table.Rows, []string{label, number(float64(count)), number(low) + " – " + number(high)})
+		table.Rows = append(table.Rows, []string{label, number(released), size})
 	}
 	chart.More = max(0, int(info.Rows)-len(chart.Bars))
 	return chart, table, nil

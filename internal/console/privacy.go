@@ -74,6 +74,9 @@ func guarantee(t *task.Task, rule dp.Threshold) []Fact {
 	if rule.Protects() == dp.ProtectsNothing {
 		return []Fact{{"Differential privacy", "none", "a threshold without noise gives no guarantee"}}
 	}
+	if t.HasSecond() {
+		return []Fact{{"Differential privacy", "none claimed", "each report is counted in two crowds, of which together none is proven"}}
+	}
 	unit := "one epoch"
 	if n := t.Crowd.SaltEpochs; n > 1 {
 		unit = fmt.Sprintf("one salt window of %d epochs", n)

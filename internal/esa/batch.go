@@ -113,12 +113,16 @@ func (h *BatchHeader) TagSize() int {
 	return len(CrowdTag{})
 }
 
+// TagsSize is [BatchHeader.TagSize] for all crowds of a report of the batch's task: with a
+// second crowd its tag or number follows that of the first.
+func (h *BatchHeader) TagsSize(t *task.Task) int { return CrowdsOf(t) * h.TagSize() }
+
 // PointSize returns how many bytes of the crowd's point precede the layer in each row
 // that hop i hands over: those of the point that the first of two shufflers has
 // multiplied, of tasks with blinded crowds.
 func PointSize(t *task.Task, i int) int {
 	if t.Protection.Blinded && i == 0 {
-		return blind.Size
+		return CrowdsOf(t) * blind.Size
 	}
 	return 0
 }
@@ -138,7 +142,7 @@ func newBatchHeader(t *task.Task, id task.ID, i int, have BatchHeader) (BatchHea
 	if i < 0 || i >= len(l.hops)-1 {
 		return BatchHeader{}, fmt.Errorf("task %q: hop index %d of %d hands nothing over", t.Metric, i, len(l.hops))
 	}
-	if t.Protection.Blinded && have.Version == 1 {
+	if (t.Protection.Blinded || t.HasSecond()) && have.Version == 1 {
 		return BatchHeader{}, fmt.Errorf("task %q: a batch file of version 1 has no numbers of crowds", t.Metric)
 	}
 	h := BatchHeader{
@@ -149,7 +153,7 @@ func newBatchHeader(t *task.Task, id task.ID, i int, have BatchHeader) (BatchHea
 	if last {
 		h.Threshold = t.Threshold
 	}
-	h.RowSize = uint32(l.hops[i].next + h.TagSize() + PointSize(t, i))
+	h.RowSize = uint32(l.hops[i].next + h.TagsSize(t) + PointSize(t, i))
 	return h, h.checkTotals(t, last)
 }
 

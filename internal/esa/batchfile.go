@@ -119,6 +119,7 @@ func OpenBatchSeal(seal []byte, t *task.Task, i int) (BatchDigest, error) {
 // verified.
 type Batch struct {
 	header BatchHeader
+	tag    int    // bytes of tags before the layer in a row
 	head   []byte // the header's bytes in the file
 	digest BatchDigest
 	file   io.ReaderAt
@@ -144,7 +145,7 @@ func OpenBatch(file io.ReaderAt, size int64, t *task.Task, id task.ID, i int) (*
 	if size != h.FileSize() {
 		return nil, fmt.Errorf("opening batch: %d bytes, but %d rows make %d", size, h.Released, h.FileSize())
 	}
-	b := &Batch{header: h, head: head, file: file}
+	b := &Batch{header: h, tag: h.TagsSize(t), head: head, file: file}
 	seal, err := ReadBatchSeal(file, size)
 	if err != nil {
 		return nil, err
@@ -208,11 +209,10 @@ func unexpected(err error) error {
 
 // Layers yields the rows without the tags of their crowds, as [Batch.Rows] does.
 func (b *Batch) Layers() iter.Seq2[[]byte, error] {
-	tag := b.header.TagSize()
 	return func(yield func([]byte, error) bool) {
 		for row, err := range b.Rows() {
 			if err == nil {
-				row = row[tag:]
+				row = row[b.tag:]
 			}
 			if !yield(row, err) {
 				return

@@ -36,7 +36,7 @@ func BenchmarkSealOneLayer(b *testing.B) {
 			plaintext := make([]byte, 185)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := sealLayer(&hpke.Senders(hpke.DefaultSuite(), public)[0], h, plaintext, nil); err != nil {
+				if _, err := sealLayer(&hpke.Senders(hpke.DefaultSuite(), public)[0], h, plaintext, "", nil); err != nil {
 					b.Fatal(err)
 				}
 			}

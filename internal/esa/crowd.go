@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 
 	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/metric/task"
@@ -68,22 +67,35 @@ func (c CrowdTag) String() string { return hex.EncodeToString(c[:]) }
 
 // CrowdMaterial returns what the tag of a report's crowd is made of: the payload,
 // its crowd fields, or nothing for constant crowds. record is what the payload
-// decodes to.
+// decodes to. Of two crowds it is that of the first.
 func CrowdMaterial(t *task.Task, payload []byte, record task.Record) ([]byte, error) {
+	all, err := CrowdMaterials(t, payload, record)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// CrowdMaterials is [CrowdMaterial] for each of the crowds that a report is in: two if the
+// task has a second one, else one.
+func CrowdMaterials(t *task.Task, payload []byte, record task.Record) ([][]byte, error) {
 	switch t.Crowd.Kind {
 	case task.Constant:
-		return nil, nil
+		return [][]byte{nil}, nil
 	case task.Payload:
-		return payload, nil
+		return [][]byte{payload}, nil
 	}
-	crowd := make(task.Record, len(record))
-	for _, i := range t.Crowd.Fields {
-		if record[i] == nil {
-			return nil, fmt.Errorf("the crowd's field %q is not in it", t.Schema[i].Name)
+	crowds, err := t.CrowdsOf(record)
+	if err != nil {
+		return nil, err
+	}
+	all := make([][]byte, len(crowds))
+	for i, crowd := range crowds {
+		if all[i], err = t.Schema.Encode(crowd); err != nil {
+			return nil, err
 		}
-		crowd[i] = record[i]
 	}
-	return t.Schema.Encode(crowd)
+	return all, nil
 }
 
 // CrowdTagOf returns the tag of the crowd that material describes, for a report

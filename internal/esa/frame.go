@@ -72,6 +72,8 @@ type Layer struct {
 	// Factor is at the last shuffler of such a task what unblinds the point that the
 	// first one sends along.
 	Factor blind.Factor
+	// Second is the same of the second crowd, in tasks that have one.
+	Second Second
 	// Extensions are exactly those that the task lists for this hop.
 	Extensions []Extension
 	// Next is the next hop's layer; at the analyzer the payload without its
@@ -82,8 +84,17 @@ type Layer struct {
 	Digest [sha256.Size]byte
 }
 
+// A Second is what a hop reads of the second crowd of a report.
+type Second struct {
+	Crowd  CrowdTag
+	Point  [blind.Size]byte
+	Factor blind.Factor
+}
+
 // Presentation returns the presentation in the extension of a type, nil without one.
-func (l *Layer) Presentation(kind uint16) []byte {
+func (l *Layer) Presentation(kind uint16) []byte { return l.extension(kind) }
+
+func (l *Layer) extension(kind uint16) []byte {
 	for _, x := range l.Extensions {
 		if x.Type == kind {
 			return x.Data
@@ -92,10 +103,15 @@ func (l *Layer) Presentation(kind uint16) []byte {
 	return nil
 }
 
-// The types of extensions. 3 is reserved for a second crowd.
+// MaxCrowds is in how many crowds a report is at most.
+const MaxCrowds = 2
+
+// The types of extensions.
 const (
 	ExtensionEpoch uint16 = 1 // presentation of a credential for the epoch
 	ExtensionCrowd uint16 = 2 // presentation of a credential for the crowd, or for the quorum's tag
+	// ExtensionSecond is the material of the second crowd, at the hop that has that of the first.
+	ExtensionSecond uint16 = 3
 )
 
 // An extension is what a hop's layer has of one type. Data of one type have one
@@ -127,8 +143,8 @@ type layout struct {
 
 type hopLayout struct {
 	role       task.Role
-	crowd      int  // bytes of crowd material: none, a tag, or a blinded point
-	unblinds   bool // whether the layer exports the factor of a point
+	crowd      int // bytes of crowd material: none, a tag, or a blinded point
+	unblinds   int // the crowds of which the layer exports the factors: 0, 1 or 2
 	extensions []extension
 	next       int // length of the next layer or of the padded payload
 }
@@ -162,7 +178,9 @@ func layOut(t *task.Task, id task.ID, extensions [][]extension) *layout {
 		last := h.role == task.Shuffler && i == len(t.Hops)-2
 		switch {
 		case t.Protection.Blinded:
-			h.unblinds = last
+			if last {
+				h.unblinds = CrowdsOf(t)
+			}
 			if i == 0 {
 				h.crowd = blind.Size
 			}
@@ -171,9 +189,20 @@ func layOut(t *task.Task, id task.ID, extensions [][]extension) *layout {
 		}
 		h.next = next
 		h.extensions = extensions[i]
+		if h.crowd > 0 && t.HasSecond() {
+			h.extensions = append(h.extensions, extension{ExtensionSecond, h.crowd})
+		}
 		next = h.layerSize(X25519)
 	}
 	return l
+}
+
+// CrowdsOf returns in how many crowds each report of a task is.
+func CrowdsOf(t *task.Task) int {
+	if t.HasSecond() {
+		return MaxCrowds
+	}
+	return 1
 }
 
 // plaintextSize returns the length of what is sealed in the layer.
@@ -304,11 +333,23 @@ func (h *hopLayout) parsePlaintext(b []byte) (Layer, error) {
 	if l.Extensions, err = h.parseExtensions(b[:size]); err != nil {
 		return Layer{}, err
 	}
+	h.readSecond(&l)
 	l.Next = b[size:]
 	if len(l.Next) != h.next {
 		return Layer{}, refuse(CauseMalformed, "next layer of another length than the task's")
 	}
 	return l, nil
+}
+
+// readSecond reads the material of the second crowd, if there is one.
+func (h *hopLayout) readSecond(l *Layer) {
+	if second := l.extension(ExtensionSecond); second == nil {
+		return
+	} else if h.tagged() {
+		copy(l.Second.Crowd[:], second)
+	} else {
+		copy(l.Second.Point[:], second)
+	}
 }
 
 // parseExtensions reads a list that must be exactly the expected one, whose

@@ -155,7 +155,7 @@ func example(t *testing.T, g goldenReport) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain, _, err := openLayer(key.key, &h, layer, false)
+		plain, _, err := openLayer(key.key, &h, layer, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/metric/task"
 )
 
@@ -104,13 +103,17 @@ func (o *Opener) Open(layer []byte, e task.Epoch) (Layer, error) {
 
 // open opens a layer that has been checked.
 func (o *Opener) open(h *Header, key *PrivateKey, layer []byte) (Layer, error) {
-	plaintext, exported, err := openLayer(key.key, h, layer, o.hop.unblinds)
+	label := ""
+	if o.hop.unblinds > 0 {
+		label = o.hop.factorLabel()
+	}
+	plaintext, exported, err := openLayer(key.key, h, layer, label)
 	if err != nil {
 		return Layer{}, refuse(CauseDecrypt, err.Error())
 	}
 	l, err := o.read(layer[:headerSize], plaintext)
-	if err == nil && o.hop.unblinds {
-		l.Factor = blind.NewFactor(exported)
+	if err == nil && o.hop.unblinds > 0 {
+		o.hop.readFactors(&l, exported)
 	}
 	return l, err
 }

@@ -1,7 +1,6 @@
 package esa
 
 import (
-	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -77,8 +76,8 @@ func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 		info := layerInfo(h)
 		receiver := many.Receiver(info[:])
 		keys := receiver.Derive(shared[from:end], g.points[from:end])
-		if o.hop.unblinds {
-			factors = receiver.Export(shared[from:end], g.points[from:end], factorLabel)
+		if o.hop.unblinds > 0 {
+			factors = receiver.Export(shared[from:end], g.points[from:end], o.hop.factorLabel())
 		}
 		for i := range keys {
 			r := &results[g.at[from+i]]
@@ -88,8 +87,8 @@ func (g *sameKey) open(o *Opener, key *PrivateKey, results []Opened) {
 				continue
 			}
 			layer, err := o.read(r.Report[:headerSize], plaintext)
-			if o.hop.unblinds {
-				layer.Factor = blind.NewFactor(factors[i])
+			if o.hop.unblinds > 0 {
+				o.hop.readFactors(&layer, factors[i])
 			}
 			r.Layer, r.Cause = layer, CauseOf(err)
 		}

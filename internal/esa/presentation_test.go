@@ -34,7 +34,7 @@ func TestPresentationsInLayers(t *testing.T) {
 		return shown, nil
 	}
 	tag := SaltedTag(w.id, 0, []byte("x"))
-	layer, err := w.sealer(t).SealShowing(testEpoch, tag, []byte{1, 'x'}, present)
+	layer, err := w.sealer(t).SealShowing(testEpoch, []CrowdTag{tag}, []byte{1, 'x'}, present)
 	if err != nil {
 		t.Fatal(err)
 	}

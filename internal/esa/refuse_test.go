@@ -98,7 +98,7 @@ func TestHeaderIsBound(t *testing.T) {
 	} {
 		h := h
 		change(&h)
-		if _, _, err := openLayer(w.private[0].key, &h, report, false); err == nil {
+		if _, _, err := openLayer(w.private[0].key, &h, report, ""); err == nil {
 			t.Errorf("the HPKE info does not bind the %s", name)
 		}
 	}
@@ -219,7 +219,7 @@ func TestLayersThatOnlyAClientCouldMake(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := Header{Version: Version, Role: l.hops[hop].role, Key: w.keys[hop].ID, Task: w.id, Epoch: testEpoch}
-		layer, err := sealLayer(&hpke.Senders(hpke.DefaultSuite(), public)[0], h, plaintext, nil)
+		layer, err := sealLayer(&hpke.Senders(hpke.DefaultSuite(), public)[0], h, plaintext, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

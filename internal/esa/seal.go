@@ -47,7 +47,7 @@ func (s *Sealer) ReportSize() int { return s.layout.hops[0].layerSize(KEM(s.keys
 // have nothing in common that a hop before the analyzer could see, but the
 // crowd's tag at the last shuffler.
 func (s *Sealer) Seal(e task.Epoch, tag CrowdTag, payload []byte) ([]byte, error) {
-	return s.SealShowing(e, tag, payload, nil)
+	return s.SealShowing(e, []CrowdTag{tag}, payload, nil)
 }
 
 // A Presenter makes the presentations that hop i of a task asks for, bound to a digest:
@@ -55,24 +55,37 @@ func (s *Sealer) Seal(e task.Epoch, tag CrowdTag, payload []byte) ([]byte, error
 type Presenter func(i int, digest [sha256.Size]byte) ([][]byte, error)
 
 // SealShowing is Seal for tasks that require credentials: present is called for each
-// hop that asks for presentations, the last hop first.
-func (s *Sealer) SealShowing(e task.Epoch, tag CrowdTag, payload []byte, present Presenter) ([]byte, error) {
+// hop that asks for presentations, the last hop first. A second tag is that of the second
+// crowd, in tasks that have one.
+func (s *Sealer) SealShowing(e task.Epoch, tags []CrowdTag, payload []byte, present Presenter) ([]byte, error) {
 	if s.task.Protection.Blinded {
 		return nil, fmt.Errorf("sealing a report of %q: its crowds are blinded", s.task.Metric)
 	}
-	return s.seal(e, tag[:], payload, present)
+	crowds := make([][]byte, len(tags))
+	for i := range tags {
+		crowds[i] = tags[i][:]
+	}
+	return s.seal(e, crowds, payload, present)
 }
 
-// SealBlinded is SealShowing for tasks with blinded crowds: point is that of the crowd, see
-// [CrowdPoint]. The first shuffler reads it blinded by a factor of this report alone.
-func (s *Sealer) SealBlinded(e task.Epoch, point [blind.Size]byte, payload []byte, present Presenter) ([]byte, error) {
+// SealBlinded is SealShowing for tasks with blinded crowds: points are those of the crowds,
+// see [CrowdPoint]. The first shuffler reads each blinded by a factor of its own, of this
+// report alone.
+func (s *Sealer) SealBlinded(e task.Epoch, points [][blind.Size]byte, payload []byte, present Presenter) ([]byte, error) {
 	if !s.task.Protection.Blinded {
 		return nil, fmt.Errorf("sealing a report of %q: its crowds are not blinded", s.task.Metric)
 	}
-	return s.seal(e, point[:], payload, present)
+	crowds := make([][]byte, len(points))
+	for i := range points {
+		crowds[i] = points[i][:]
+	}
+	return s.seal(e, crowds, payload, present)
 }
 
-func (s *Sealer) seal(e task.Epoch, crowd, payload []byte, present Presenter) ([]byte, error) {
+func (s *Sealer) seal(e task.Epoch, crowds [][]byte, payload []byte, present Presenter) ([]byte, error) {
+	if want := CrowdsOf(s.task); len(crowds) != want {
+		return nil, fmt.Errorf("sealing a report of %q: %d crowds, want %d", s.task.Metric, len(crowds), want)
+	}
 	next, err := task.Pad(payload, s.layout.payload)
 	if err != nil {
 		return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
@@ -80,56 +93,70 @@ func (s *Sealer) seal(e task.Epoch, crowd, payload []byte, present Presenter) ([
 	senders := hpke.Senders(hpke.DefaultSuite(), s.inward...)
 	for i := len(s.layout.hops) - 1; i >= 0; i-- {
 		header := Header{Version: Version, Role: s.layout.hops[i].role, Key: s.keys[i].ID, Task: s.layout.id, Epoch: e}
-		if next, crowd, err = s.layout.hops[i].seal(&senders[len(senders)-1-i], i, header, crowd, next, present); err != nil {
+		if next, crowds, err = s.layout.hops[i].seal(&senders[len(senders)-1-i], i, header, crowds, next, present); err != nil {
 			return nil, fmt.Errorf("sealing a report of %q: %w", s.task.Metric, err)
 		}
 	}
 	return next, nil
 }
 
-// seal seals the layer of hop i around the next one. It returns the crowd for the hop
-// before: the same, or, where the layer exports a factor, the point that is blinded by it.
-func (h *hopLayout) seal(to *hpke.Sender, i int, header Header, crowd, next []byte, present Presenter) (layer, before []byte, err error) {
+// seal seals the layer of hop i around the next one. It returns the crowds for the hop
+// before: the same, or, where the layer exports factors, the points that are blinded by them.
+func (h *hopLayout) seal(to *hpke.Sender, i int, header Header, crowds [][]byte, next []byte, present Presenter) (layer []byte, before [][]byte, err error) {
 	var material []byte
+	var second []Extension
 	if h.crowd > 0 {
-		material = crowd
+		material = crowds[0]
+		for _, crowd := range crowds[1:] {
+			second = append(second, Extension{Type: ExtensionSecond, Data: crowd})
+		}
 	}
-	shown, err := h.present(i, header, material, next, present)
+	shown, err := h.present(i, header, material, second, next, present)
 	if err != nil {
 		return nil, nil, err
 	}
-	plaintext, err := h.appendPlaintext(make([]byte, 0, h.plaintextSize()), material, shown, next)
+	plaintext, err := h.appendPlaintext(make([]byte, 0, h.plaintextSize()), material, append(shown, second...), next)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !h.unblinds {
-		layer, err = sealLayer(to, header, plaintext, nil)
-		return layer, crowd, err
+	if h.unblinds == 0 {
+		layer, err = sealLayer(to, header, plaintext, "", nil)
+		return layer, crowds, err
 	}
 	var exported [hpke.ExportSize]byte
-	if layer, err = sealLayer(to, header, plaintext, &exported); err != nil {
+	if layer, err = sealLayer(to, header, plaintext, h.factorLabel(), &exported); err != nil {
 		return nil, nil, err
 	}
-	blinded, err := blind.NewFactor(exported).Blind([blind.Size]byte(crowd))
-	return layer, blinded[:], err
+	before = make([][]byte, len(crowds))
+	for j, f := range h.factors(exported) {
+		if j == len(crowds) {
+			break
+		}
+		blinded, err := f.Blind([blind.Size]byte(crowds[j]))
+		if err != nil {
+			return nil, nil, err
+		}
+		before[j] = blinded[:]
+	}
+	return layer, before, nil
 }
 
-// present returns the extensions of hop i's layer.
-func (h *hopLayout) present(i int, header Header, crowd, next []byte, present Presenter) ([]Extension, error) {
+// present returns the presentations in hop i's layer, bound to its other extensions.
+func (h *hopLayout) present(i int, header Header, crowd []byte, others []Extension, next []byte, present Presenter) ([]Extension, error) {
 	if !h.presents() {
 		return nil, nil
 	}
 	if present == nil {
 		return nil, fmt.Errorf("the %v asks for credentials, and there are none", h.role)
 	}
-	shown, err := present(i, h.digest(header.append(nil), crowd, nil, next))
+	shown, err := present(i, h.digest(header.append(nil), crowd, others, next))
 	if err != nil {
 		return nil, err
 	}
-	if len(shown) != len(h.extensions) {
-		return nil, fmt.Errorf("%d presentations for the %v, want %d", len(shown), h.role, len(h.extensions))
+	if len(shown)+len(others) != len(h.extensions) {
+		return nil, fmt.Errorf("%d presentations for the %v, want %d", len(shown), h.role, len(h.extensions)-len(others))
 	}
-	all := make([]Extension, len(shown))
+	all := make([]Extension, len(shown), len(h.extensions))
 	for j, b := range shown {
 		all[j] = Extension{Type: h.extensions[j].kind, Data: b}
 	}

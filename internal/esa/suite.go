@@ -2,10 +2,13 @@ package esa
 
 import (
 	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -75,8 +78,8 @@ func layerInfo(h *Header) [infoSize]byte {
 
 // sealLayer seals plaintext under the header, and returns the header,
 // the encapsulated key and the sealed bytes in one slice. exported, if it is not nil, is
-// set to what blinds a crowd's point.
-func sealLayer(to *hpke.Sender, h Header, plaintext []byte, exported *[hpke.ExportSize]byte) ([]byte, error) {
+// set to what the context exports under a label.
+func sealLayer(to *hpke.Sender, h Header, plaintext []byte, label string, exported *[hpke.ExportSize]byte) ([]byte, error) {
 	info := layerInfo(&h)
 	layer := make([]byte, 0, headerSize+encapsulatedSize(to.KEM())+len(plaintext)+tagSize)
 	layer = h.append(layer)
@@ -85,7 +88,7 @@ func sealLayer(to *hpke.Sender, h Header, plaintext []byte, exported *[hpke.Expo
 	if exported == nil {
 		enc, sealed, err = to.Seal(hpke.DefaultSuite(), info[:], layer, plaintext)
 	} else {
-		enc, sealed, *exported, err = to.SealExport(hpke.DefaultSuite(), info[:], layer, plaintext, factorLabel)
+		enc, sealed, *exported, err = to.SealExport(hpke.DefaultSuite(), info[:], layer, plaintext, label)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
@@ -100,23 +103,57 @@ func Encapsulated(layer []byte) []byte {
 	return layer[headerSize : headerSize+1+pointSize]
 }
 
-// factorLabel is the exporter context of what blinds a crowd's point.
-const factorLabel = "shoal crowd blind v1"
+// The exporter contexts of what blinds the point of a crowd, and of two.
+const (
+	factorLabel  = "shoal crowd blind v1"
+	factorsLabel = "shoal two crowds blind v1"
+)
+
+// factorLabel is the exporter context of the layer's factors.
+func (h *hopLayout) factorLabel() string {
+	if h.unblinds > 1 {
+		return factorsLabel
+	}
+	return factorLabel
+}
+
+// factors returns what blinds the points of the crowds, given what the context exports. Of
+// two crowds each has a factor of its own, HMAC-SHA256(exported, place): with one factor the
+// first shuffler could see whether both crowds are the same, and who finds the one by a
+// guess cannot compute the other.
+func (h *hopLayout) factors(exported [hpke.ExportSize]byte) (factors [MaxCrowds]blind.Factor) {
+	if h.unblinds <= 1 {
+		factors[0] = blind.NewFactor(exported)
+		return factors
+	}
+	for i := range factors {
+		mac := hmac.New(sha256.New, exported[:])
+		mac.Write([]byte{byte(i)})
+		factors[i] = blind.NewFactor([blind.Size]byte(mac.Sum(nil)))
+	}
+	return factors
+}
+
+// readFactors sets the factors of a layer that has been opened.
+func (h *hopLayout) readFactors(l *Layer, exported [hpke.ExportSize]byte) {
+	factors := h.factors(exported)
+	l.Factor, l.Second.Factor = factors[0], factors[1]
+}
 
 // openLayer opens a layer whose header has been parsed and whose length fits
-// the key's KEM, and exports the factor of a crowd's point if that is wanted.
-func openLayer(key *hpke.PrivateKey, h *Header, layer []byte, export bool) (plaintext []byte, exported [hpke.ExportSize]byte, err error) {
+// the key's KEM, and exports what is under the label, if there is one.
+func openLayer(key *hpke.PrivateKey, h *Header, layer []byte, label string) (plaintext []byte, exported [hpke.ExportSize]byte, err error) {
 	end := headerSize + encapsulatedSize(key.KEM())
 	enc, err := parseEncapsulated(key.KEM(), layer[headerSize:end])
 	if err != nil {
 		return nil, exported, err
 	}
 	info := layerInfo(h)
-	if !export {
+	if label == "" {
 		plaintext, err = key.Open(hpke.DefaultSuite(), enc, info[:], layer[:headerSize], layer[end:])
 		return plaintext, exported, err
 	}
-	plaintext, secret, err := key.OpenExport(hpke.DefaultSuite(), enc, info[:], layer[:headerSize], layer[end:], factorLabel, hpke.ExportSize)
+	plaintext, secret, err := key.OpenExport(hpke.DefaultSuite(), enc, info[:], layer[:headerSize], layer[end:], label, hpke.ExportSize)
 	copy(exported[:], secret)
 	return plaintext, exported, err
 }

@@ -180,7 +180,7 @@ func (r *rogue) report(value string, epochNonce, crowdNonce uint32) []byte {
 	must(r.w.t, err)
 	sealer, err := esa.NewSealer(tk, r.id, r.keys)
 	must(r.w.t, err)
-	report, err := sealer.SealShowing(r.epoch, esa.CrowdTag(crowd), content, func(i int, digest [sha256.Size]byte) ([][]byte, error) {
+	report, err := sealer.SealShowing(r.epoch, []esa.CrowdTag{esa.CrowdTag(crowd)}, content, func(i int, digest [sha256.Size]byte) ([][]byte, error) {
 		p, nonces, of := tk.Hops[i], []uint32{0}, tag[:]
 		if p.Role == task.Shuffler {
 			nonces, of = []uint32{epochNonce, crowdNonce}, crowd[:]

@@ -125,7 +125,7 @@ func (h *hostile) report(program string, nonces [2]uint32) []byte {
 	sealer, err := esa.NewSealer(tk, h.id, h.keys)
 	must(h.w.t, err)
 	tag := enc.Tag(fragments[0], h.epoch())
-	report, err := sealer.SealShowing(h.epoch(), tag, fragments[0].Payload, func(i int, digest [sha256.Size]byte) ([][]byte, error) {
+	report, err := sealer.SealShowing(h.epoch(), []esa.CrowdTag{tag}, fragments[0].Payload, func(i int, digest [sha256.Size]byte) ([][]byte, error) {
 		var all [][]byte
 		for k, of := range credential.ContextsOf(tk, tk.Hops[i], h.epoch(), tag[:]) {
 			ctx, err := arc.NewContext(of.Data[:], of.Limit)

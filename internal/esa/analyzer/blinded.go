@@ -32,7 +32,7 @@ type numbering struct {
 // writeBlinded is writeRecords for a task with blinded crowds. The rows of a crowd are
 // adjacent, in an order that reveals nothing.
 func (a *Analyzer) writeBlinded(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
-	n := &numbering{a: a, h: h, epoch: b.Epoch, name: fmt.Sprintf("analyzer-%x-%d-numbered", b.Task[:8], b.Epoch), seed: b.Digest}
+	n := a.numbering(h, b)
 	if err := a.config.Engine.Remove(ctx, n.name); err != nil { // of an attempt that failed
 		return err
 	}
@@ -42,6 +42,10 @@ func (a *Analyzer) writeBlinded(ctx context.Context, h *hosted, b Batch, batch *
 	}
 	named(counts.exact.Invalid, WrongCrowd, n.wrong)
 	return errors.Join(err, a.config.Engine.Remove(context.WithoutCancel(ctx), n.name))
+}
+
+func (a *Analyzer) numbering(h *hosted, b Batch) *numbering {
+	return &numbering{a: a, h: h, epoch: b.Epoch, name: fmt.Sprintf("analyzer-%x-%d-numbered", b.Task[:8], b.Epoch), seed: b.Digest}
 }
 
 // columns are the crowd's number, the digest of the crowd's material, the position of the
@@ -64,7 +68,7 @@ func (n *numbering) open(ctx context.Context, batch *esa.Batch, counts *outcome)
 	}
 	defer w.Abort()
 	header := batch.Header()
-	open := hop.Tagged(hop.OpenMany(n.h.opener.Load(), n.h.task, n.epoch), header.TagSize())
+	open := hop.Tagged(hop.OpenMany(n.h.opener.Load(), n.h.task, n.epoch), header.TagsSize(n.h.task))
 	var invalid [esa.NumCauses + 1]uint64
 	for r, err := range hop.Opened(batch.Rows(), n.a.config.Workers, open, n.row) {
 		if err == nil {

@@ -53,7 +53,7 @@ type counter struct {
 func newCounter(l *layout, memory int64) *counter {
 	c := &counter{layout: l, crowds: map[string]*crowd{}, memory: memory}
 	for i, f := range l.task.Schema {
-		if !slices.Contains(l.crowd, i) && (f.Kind == task.Set || f.Kind == task.Bool || f.Kind == task.Enum) {
+		if !l.task.HasSecond() && !slices.Contains(l.crowd, i) && (f.Kind == task.Set || f.Kind == task.Bool || f.Kind == task.Enum) {
 			c.tallied = append(c.tallied, i)
 			index := make(map[string]int, len(f.Values))
 			for k, v := range f.Values {
@@ -95,9 +95,13 @@ func (c *counter) add(rec task.Record, row Row, n uint64) (bool, error) {
 	return true, nil
 }
 
-// below returns the crowds of fewer than least records.
+// below returns the crowds of fewer than least records. With a second crowd there are such
+// crowds, of whose records the other crowds are suppressed.
 func (c *counter) below(least uint64) map[string]bool {
 	found := map[string]bool{}
+	if c.layout.task.HasSecond() {
+		return found
+	}
 	for key, in := range c.crowds {
 		if in.count < least {
 			found[key] = true
@@ -131,7 +135,14 @@ func (c *counter) counts(t dp.Threshold, yield func(Row) error) error {
 			return err
 		}
 		row := append(values, int64(in.count))
-		if err := yield(append(row, crowdSize(in.count+c.hidden, t).values()...)); err != nil {
+		if c.layout.task.HasSecond() {
+			// What the threshold has dropped follows from two crowds, of which the table
+			// names neither: nothing is estimated.
+			row = append(row, make([]any, len(estimateColumns))...)
+		} else {
+			row = append(row, crowdSize(in.count+c.hidden, t).values()...)
+		}
+		if err := yield(row); err != nil {
 			return err
 		}
 	}

@@ -133,7 +133,7 @@ func (g *grouping) open(ctx context.Context, batch *esa.Batch, out string, count
 	}
 	defer w.Abort()
 	header := batch.Header()
-	open := hop.Tagged(hop.OpenMany(g.h.opener.Load(), g.h.task, g.epoch), header.TagSize())
+	open := hop.Tagged(hop.OpenMany(g.h.opener.Load(), g.h.task, g.epoch), header.TagsSize(g.h.task))
 	for r, err := range hop.Opened(batch.Rows(), g.a.config.Workers, open, g.admit) {
 		if err == nil {
 			err = ctx.Err()

@@ -144,7 +144,7 @@ func (s *sharing) open(ctx context.Context, out string, counts *outcome) error {
 	}
 	defer w.Abort()
 	header := s.batch.Header()
-	open := hop.Tagged(hop.OpenMany(s.h.opener.Load(), s.h.task, s.epoch), header.TagSize())
+	open := hop.Tagged(hop.OpenMany(s.h.opener.Load(), s.h.task, s.epoch), header.TagsSize(s.h.task))
 	results := hop.Opened(s.batch.Rows(), s.a.config.Workers, open, func(o esa.Opened) shared {
 		if o.Cause != 0 {
 			return shared{cause: o.Cause}

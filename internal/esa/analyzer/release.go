@@ -334,6 +334,8 @@ func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *
 			switch {
 			case h.task.Hardened():
 				write = a.writeHardened
+			case h.task.Protection.Blinded && h.task.HasSecond():
+				write = a.writeBlindedPairs
 			case h.task.Protection.Blinded:
 				write = a.writeBlinded
 			case h.task.Encoding.Kind == task.Quorum:
@@ -379,7 +381,7 @@ type decoded struct {
 // costs only itself.
 func (a *Analyzer) writeRecords(ctx context.Context, h *hosted, _ Batch, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
 	header := batch.Header()
-	tag := header.TagSize()
+	tag := header.TagsSize(h.task)
 	open := hop.Tagged(hop.OpenMany(h.opener.Load(), h.task, header.Epoch), tag)
 	results := hop.Opened(batch.Rows(), a.config.Workers, open, func(o esa.Opened) decoded {
 		if o.Cause != 0 {
@@ -445,11 +447,14 @@ func named(counts map[string]uint64, cause string, n uint64) {
 	}
 }
 
-// counted reports whether the shuffler has counted a report under the crowd that
+// counted reports whether the shuffler has counted a report under the crowds that
 // its record is in.
 func (h *hosted) counted(e task.Epoch, o esa.Opened, record task.Record) bool {
-	material, err := esa.CrowdMaterial(h.task, o.Next, record)
-	return err == nil && esa.CrowdTagOf(h.task, h.id, e, material) == o.Crowd
+	materials, err := esa.CrowdMaterials(h.task, o.Next, record)
+	if err != nil || esa.CrowdTagOf(h.task, h.id, e, materials[0]) != o.Crowd {
+		return false
+	}
+	return len(materials) == 1 || esa.CrowdTagOf(h.task, h.id, e, materials[1]) == o.Second.Crowd
 }
 
 // expire removes the tables of a batch that have been kept for the retention of the

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/esa"
@@ -34,6 +35,8 @@ type Fragment struct {
 	// Payload: two fragments are in one crowd if it is equal. It is empty for
 	// constant crowds.
 	Crowd []byte
+	// Second is the material of the second crowd, in tasks that have one.
+	Second []byte
 	// Plain is the payload as it was before randomised response. It is for the
 	// eyes of the device's owner and must never leave the device.
 	Plain []byte
@@ -118,8 +121,13 @@ func (e *Encoder) Parse(payload []byte) (Fragment, error) {
 		return Fragment{}, fmt.Errorf("fragment of %q: %w", e.task.Metric, err)
 	}
 	f := Fragment{Payload: payload}
-	if f.Crowd, err = esa.CrowdMaterial(e.task, payload, record); err != nil {
+	crowds, err := esa.CrowdMaterials(e.task, payload, record)
+	if err != nil {
 		return Fragment{}, fmt.Errorf("fragment of %q: %w", e.task.Metric, err)
+	}
+	f.Crowd = crowds[0]
+	if len(crowds) > 1 {
+		f.Second = crowds[1]
 	}
 	return f, nil
 }
@@ -163,9 +171,17 @@ func (e *Encoder) SealShowing(f Fragment, epoch task.Epoch, keys []task.Key, c C
 		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
 	}
 	if e.task.Protection.Blinded {
-		return s.SealBlinded(epoch, esa.CrowdPoint(e.id, epoch, f.Crowd), content, present)
+		points := [][blind.Size]byte{esa.CrowdPoint(e.id, epoch, f.Crowd)}
+		if e.task.HasSecond() {
+			points = append(points, esa.CrowdPoint(e.id, epoch, f.Second))
+		}
+		return s.SealBlinded(epoch, points, content, present)
 	}
-	return s.SealShowing(epoch, tag, content, present)
+	tags := []esa.CrowdTag{tag}
+	if e.task.HasSecond() {
+		tags = append(tags, esa.CrowdTagOf(e.task, e.id, epoch, f.Second))
+	}
+	return s.SealShowing(epoch, tags, content, present)
 }
 
 func (e *Encoder) sealer(epoch task.Epoch, keys []task.Key) (*esa.Sealer, error) {
@@ -200,7 +216,7 @@ func (e *Encoder) SealHardened(f Fragment, epoch task.Epoch, keys []task.Key, ou
 	if err != nil {
 		return nil, fmt.Errorf("sealing a report of %q: %w", e.task.Metric, err)
 	}
-	return s.SealShowing(epoch, esa.CrowdTag(crowd), content, e.present(shown))
+	return s.SealShowing(epoch, []esa.CrowdTag{esa.CrowdTag(crowd)}, content, e.present(shown))
 }
 
 func (e *Encoder) present(shown *credential.Shown) esa.Presenter {

@@ -205,8 +205,8 @@ func OpenSome(rows [][]byte, open Many) iter.Seq[esa.Opened] {
 // layers[i], with the layer itself as its Report.
 type Many func(layers [][]byte) []esa.Opened
 
-// Tagged makes a Many for rows that begin with the crowd's tag, of size bytes: it
-// opens what follows, and returns the tag as the layer's crowd.
+// Tagged makes a Many for rows that begin with the crowd's tag, or with those of two crowds,
+// of size bytes: it opens what follows, and returns the tags as the layer's crowds.
 func Tagged(open Many, size int) Many {
 	if size == 0 {
 		return open
@@ -218,27 +218,40 @@ func Tagged(open Many, size int) Many {
 		}
 		results := open(layers)
 		for i, row := range rows {
-			results[i].Crowd = esa.CrowdTag(row[:size])
+			results[i].Crowd = esa.CrowdTag(row)
+			if size > len(esa.CrowdTag{}) {
+				results[i].Second.Crowd = esa.CrowdTag(row[len(esa.CrowdTag{}):])
+			}
 		}
 		return results
 	}
 }
 
-// Blinding makes a Many for the first shuffler of a task with blinded crowds: it
-// multiplies the points of what open has opened by the exponent of the batch. A report
-// whose point has small order is refused.
-func Blinding(open Many, exponent *blind.Exponent) Many {
+// Blinding makes a Many for the first shuffler of a task with blinded crowds, each report in
+// a number of them: it multiplies the points of what open has opened by the exponent of the
+// batch. A report of which a point has small order is refused.
+func Blinding(open Many, exponent *blind.Exponent, crowds int) Many {
 	return func(layers [][]byte) []esa.Opened {
 		results := open(layers)
-		points := make([][blind.Size]byte, len(results))
+		points := make([][blind.Size]byte, 0, crowds*len(results)) // zero if the report is refused
 		for i := range results {
-			points[i] = results[i].Point // zero if the report is refused
+			points = append(points, results[i].Point)
+		}
+		if crowds > 1 {
+			for i := range results {
+				points = append(points, results[i].Second.Point)
+			}
 		}
 		for i, product := range exponent.Multiply(points) {
-			r := &results[i]
-			var ok bool
-			if r.Point, ok = product.Secret(); !ok && r.Cause == 0 {
+			r := &results[i%len(results)]
+			point, ok := product.Secret()
+			if !ok && r.Cause == 0 {
 				r.Cause = esa.CauseMalformed
+			}
+			if i < len(results) {
+				r.Point = point
+			} else {
+				r.Second.Point = point
 			}
 		}
 		return results
@@ -246,36 +259,53 @@ func Blinding(open Many, exponent *blind.Exponent) Many {
 }
 
 // Unblinding makes a Many for the last shuffler of a task with blinded crowds, for rows
-// that begin with a point: it opens what follows, and computes the tags of the crowds. A
-// report whose point has small order is refused.
-func Unblinding(open Many) Many {
+// that begin with the points of a number of crowds: it opens what follows, and computes the
+// tags of the crowds. A report of which a point has small order is refused.
+func Unblinding(open Many, crowds int) Many {
 	return func(rows [][]byte) []esa.Opened {
 		layers := make([][]byte, len(rows))
-		points := make([][blind.Size]byte, len(rows))
+		points := make([][blind.Size]byte, 0, crowds*len(rows))
 		for i, row := range rows {
-			points[i], layers[i] = [blind.Size]byte(row), row[blind.Size:]
+			layers[i] = row[crowds*blind.Size:]
 		}
-		results := open(layers)
-		factors := make([]blind.Factor, len(results))
-		for i := range results {
-			factors[i] = results[i].Factor
-			if results[i].Cause != 0 { // any: its tag is not used
-				factors[i] = blind.NewFactor([blind.Size]byte{})
+		for crowd := range crowds {
+			for _, row := range rows {
+				points = append(points, [blind.Size]byte(row[crowd*blind.Size:]))
 			}
 		}
-		tags, err := blind.Unblind(factors, points)
-		for i := range results {
-			r := &results[i]
+		results := open(layers)
+		tags, err := blind.Unblind(factorsOf(results, crowds), points)
+		for i := range points {
+			r := &results[i%len(results)]
 			switch {
 			case r.Cause != 0:
 			case err != nil || !tags[i].OK:
 				r.Cause = esa.CauseMalformed
-			default:
+			case i < len(results):
 				r.Crowd, r.Factor = esa.BlindedTag(&tags[i]), blind.Factor{}
+			default:
+				r.Second = esa.Second{Crowd: esa.BlindedTag(&tags[i])}
 			}
 		}
 		return results
 	}
+}
+
+// factorsOf returns the factors of all first crowds, then those of all second ones.
+func factorsOf(results []esa.Opened, crowds int) []blind.Factor {
+	factors := make([]blind.Factor, crowds*len(results))
+	for i := range factors {
+		r := &results[i%len(results)]
+		switch {
+		case r.Cause != 0: // any: its tag is not used
+			factors[i] = blind.NewFactor([blind.Size]byte{})
+		case i < len(results):
+			factors[i] = r.Factor
+		default:
+			factors[i] = r.Second.Factor
+		}
+	}
+	return factors
 }
 
 // OpenMany returns a function that opens layers of reports of the batch of epoch

@@ -143,10 +143,21 @@ func (w *World) ReportOf(t testing.TB, e task.Epoch, rec task.Record) []byte {
 	t.Helper()
 	payload, err := w.Task.Encode(rec)
 	must(t, err)
-	if w.Task.Protection.Blinded {
-		return w.SealBlinded(t, e, w.Point(t, e, rec), payload)
+	var points [][blind.Size]byte
+	var tags []esa.CrowdTag
+	materials, err := esa.CrowdMaterials(w.Task, payload, rec)
+	must(t, err)
+	for _, material := range materials {
+		points = append(points, esa.CrowdPoint(w.ID, e, material))
+		tags = append(tags, esa.CrowdTagOf(w.Task, w.ID, e, material))
 	}
-	return w.SealTagged(t, e, w.Tag(t, e, rec), payload)
+	seal := func() ([]byte, error) { return w.sealer.SealShowing(e, tags, payload, nil) }
+	if w.Task.Protection.Blinded {
+		seal = func() ([]byte, error) { return w.sealer.SealBlinded(e, points, payload, nil) }
+	}
+	report, err := seal()
+	must(t, err)
+	return report
 }
 
 // Point returns the point of the crowd of a record, of a task with blinded crowds.
@@ -162,7 +173,7 @@ func (w *World) Point(t testing.TB, e task.Epoch, rec task.Record) [blind.Size]b
 // SealBlinded seals any payload under the point of any crowd.
 func (w *World) SealBlinded(t testing.TB, e task.Epoch, point [blind.Size]byte, payload []byte) []byte {
 	t.Helper()
-	report, err := w.sealer.SealBlinded(e, point, payload, nil)
+	report, err := w.sealer.SealBlinded(e, [][blind.Size]byte{point}, payload, nil)
 	must(t, err)
 	return report
 }
@@ -188,7 +199,7 @@ func (w *World) SealTagged(t testing.TB, e task.Epoch, tag esa.CrowdTag, payload
 // SealShowing seals any payload under any tag, with presentations of credentials.
 func (w *World) SealShowing(t testing.TB, e task.Epoch, tag esa.CrowdTag, payload []byte, present esa.Presenter) []byte {
 	t.Helper()
-	report, err := w.sealer.SealShowing(e, tag, payload, present)
+	report, err := w.sealer.SealShowing(e, []esa.CrowdTag{tag}, payload, present)
 	must(t, err)
 	return report
 }

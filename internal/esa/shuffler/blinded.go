@@ -27,9 +27,9 @@ func (h *hosted) openingOf(opener *esa.Opener, b Batch) (hop.Many, error) {
 		if err != nil {
 			return nil, err
 		}
-		return hop.Blinding(open, exponent), nil
+		return hop.Blinding(open, exponent, esa.CrowdsOf(h.task)), nil
 	case h.unblinds():
-		return hop.Unblinding(open), nil
+		return hop.Unblinding(open, esa.CrowdsOf(h.task)), nil
 	}
 	return open, nil
 }
@@ -61,6 +61,7 @@ func (r *openedReports) addSealed(number uint64, opened esa.Opened) {
 	sum := sha256.New()
 	sum.Write(opened.Report)
 	sum.Write(opened.Crowd[:])
+	sum.Write(opened.Second.Crowd[:])
 	row := sum.Sum(nil)
 	r.sealed = append(append(r.sealed, key[:markWidth]...), row[:markWidth]...)
 	r.sealed = appendNumber(r.sealed, number)

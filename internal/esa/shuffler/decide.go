@@ -36,7 +36,13 @@ func newNumbers(n uint64) numbers { return make(numbers, (n+63)/64) }
 
 func (s numbers) has(n uint64) bool { return s[n/64]>>(n%64)&1 != 0 }
 func (s numbers) add(n uint64)      { s[n/64] |= 1 << (n % 64) }
-func (s numbers) remove(n uint64)   { s[n/64] &^= 1 << (n % 64) }
+
+// without removes from the set what is in another of the same size.
+func (s numbers) without(other numbers) {
+	for i := range s {
+		s[i] &^= other[i]
+	}
+}
 
 // decided counts what the threshold does.
 type decided struct {
@@ -45,12 +51,14 @@ type decided struct {
 }
 
 // A decision goes through the marks in order, and finds which reports go on: of each
-// crowd that is kept all but those with the smallest keys, as many as are dropped.
-// The noise of a crowd is a function of the seed and of its tag.
+// crowd that is kept all but those with the smallest keys, as many as are dropped. A report
+// of two crowds has a mark in each, and goes on if it stays in both: both are counted over
+// all reports. The noise of a crowd is a function of the seed and of its tag.
 type decision struct {
 	stage *stage
 	decided
-	goOn  numbers
+	valid numbers       // of the distinct reports
+	lost  numbers       // of those that a crowd has lost
 	crowd []byte        // that the walk is in
 	n     uint64        // its distinct reports so far
 	first []uint64      // the numbers of the first of them
@@ -62,13 +70,14 @@ const firstMost = 1 << 16
 
 // lateDropped are the reports of a crowd that a second walk drops.
 type lateDropped struct {
-	crowd []byte
-	drop  uint64
+	crowd      []byte
+	drop       uint64
+	suppressed bool
 }
 
 // decide counts the distinct reports and finds those of received that go on.
 func (s *stage) decide(ctx context.Context, received uint64) (decided, numbers, error) {
-	d := decision{stage: s, goOn: newNumbers(received)}
+	d := decision{stage: s, valid: newNumbers(received), lost: newNumbers(received)}
 	err := s.distinct(ctx, d.next)
 	if err == nil {
 		err = d.endCrowd()
@@ -76,14 +85,17 @@ func (s *stage) decide(ctx context.Context, received uint64) (decided, numbers, 
 	if err == nil && len(d.late) > 0 {
 		err = d.dropLate(ctx)
 	}
-	return d.decided, d.goOn, err
+	d.valid.without(d.lost)
+	return d.decided, d.valid, err
 }
 
 // next takes note of a report.
 func (d *decision) next(mark []byte, first bool) error {
 	number := numberOf(mark[crowdWidth+keyWidth:])
-	d.valid++
-	d.goOn.add(number)
+	if !d.valid.has(number) { // else the other crowd of a report comes first
+		d.decided.valid++
+		d.valid.add(number)
+	}
 	if d.stage.threshold == nil {
 		return nil
 	}
@@ -112,33 +124,43 @@ func (d *decision) endCrowd() error {
 	drop := d.n - keep
 	if keep == 0 {
 		d.suppressed++
-		d.suppressedReports += d.n
-	} else {
-		d.dropped += drop
 	}
 	if drop > uint64(len(d.first)) {
-		d.late = append(d.late, lateDropped{bytes.Clone(d.crowd), drop})
+		d.late = append(d.late, lateDropped{bytes.Clone(d.crowd), drop, keep == 0})
 		return nil
 	}
 	for _, number := range d.first[:drop] {
-		d.goOn.remove(number)
+		d.lose(number, keep == 0)
 	}
 	return nil
 }
 
+// lose notes that a crowd, suppressed or not, has lost a report. A report that both crowds
+// lose counts as lost to the first.
+func (d *decision) lose(number uint64, suppressed bool) {
+	switch {
+	case d.lost.has(number):
+	case suppressed:
+		d.suppressedReports++
+	default:
+		d.dropped++
+	}
+	d.lost.add(number)
+}
+
 // dropLate walks again, and drops what the first walk could not.
 func (d *decision) dropLate(ctx context.Context) error {
-	drop := uint64(0) // of the crowd that the walk is in
+	var in lateDropped // the crowd that the walk is in
 	err := d.stage.distinct(ctx, func(mark []byte, first bool) error {
 		if first {
-			drop = 0
+			in = lateDropped{}
 		}
 		if first && len(d.late) > 0 && bytes.Equal(d.late[0].crowd, mark[:crowdWidth]) {
-			drop, d.late = d.late[0].drop, d.late[1:]
+			in, d.late = d.late[0], d.late[1:]
 		}
-		if drop > 0 {
-			drop--
-			d.goOn.remove(numberOf(mark[crowdWidth+keyWidth:]))
+		if in.drop > 0 {
+			in.drop--
+			d.lose(numberOf(mark[crowdWidth+keyWidth:]), in.suppressed)
 		}
 		return nil
 	})

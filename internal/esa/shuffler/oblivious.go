@@ -243,7 +243,7 @@ func (s *obliviousStage) fillRow(row []byte, o order, opened *esa.Opened) {
 	row[oblivious.HeadSize-1] = 1
 	rest := row[oblivious.HeadSize:]
 	if s.besides() > 0 {
-		copy(rest, s.prefix(o, opened))
+		s.appendPrefix(rest[:0], o, opened)
 	}
 	copy(rest[s.besides():], opened.Layer.Next)
 }

@@ -34,6 +34,7 @@ type stage struct {
 	spent     numbers      // reports whose credentials others have spent; nil for none
 	blinds    bool         // the first shuffler of a task with blinded crowds
 	unblinds  bool         // the last one
+	second    bool         // each report is in two crowds
 }
 
 // errUndersized is returned if a batch has fewer distinct valid reports than the
@@ -63,9 +64,18 @@ func (s *stage) records() []engine.Column {
 }
 
 // marks are what decides about a report. Equal reports, which have equal keys,
-// follow each other.
+// follow each other. A report of two crowds has a mark in each.
 func (s *stage) marks() []engine.Column {
 	return []engine.Column{{Name: "crowd", Width: crowdWidth}, {Name: "key", Width: keyWidth}, {Name: "number", Width: numberWidth}}
+}
+
+// marksOrder are the columns by which marks are sorted: of equal reports of two crowds one
+// stays, the same in both.
+func (s *stage) marksOrder() []string {
+	if s.second {
+		return []string{"crowd", "key", "number"}
+	}
+	return []string{"crowd", "key"}
 }
 
 // A result is what a stage leaves besides the records.
@@ -138,7 +148,7 @@ func (s *stage) openAll(ctx context.Context, o order, reports iter.Seq2[[]byte, 
 		return esa.Counts{}, err
 	}
 	defer records.Abort()
-	marks, err := s.engine.CreateSorted(ctx, s.dataset("marks"), s.marks(), []string{"crowd", "key"})
+	marks, err := s.engine.CreateSorted(ctx, s.dataset("marks"), s.marks(), s.marksOrder())
 	if err != nil {
 		return esa.Counts{}, err
 	}
@@ -205,7 +215,7 @@ func (s *stage) openSome(o order, number uint64, reports [][]byte, r *openedRepo
 			if s.unblinds {
 				r.addSealed(number, opened)
 			}
-			r.add(o, number, opened, s.prefix(o, &opened))
+			s.addReport(r, o, number, &opened)
 		}
 		number++
 	}
@@ -225,19 +235,24 @@ func (s *stage) opened(reports [][]byte) iter.Seq[esa.Opened] {
 	}
 }
 
-// add adds the rows of a report.
-func (r *openedReports) add(o order, number uint64, opened esa.Opened, prefix []byte) {
+// addReport adds the rows of a report.
+func (s *stage) addReport(r *openedReports, o order, number uint64, opened *esa.Opened) {
 	at := len(r.marks)
 	r.marks = append(r.marks, opened.Layer.Crowd[:]...)
 	r.marks = append(r.marks, make([]byte, keyWidth)...)
 	key := r.marks[at+crowdWidth:]
 	o.keyOf(key, opened.Report)
 	r.marks = appendNumber(r.marks, number)
+	if s.second && s.threshold != nil { // if both are one crowd, the marks are equal and count once
+		r.marks = append(r.marks, opened.Second.Crowd[:]...)
+		r.marks = append(r.marks, r.marks[at+crowdWidth:at+crowdWidth+keyWidth+numberWidth]...)
+		key = r.marks[at+crowdWidth:]
+	}
 	at = len(r.records)
 	r.records = append(r.records, make([]byte, keyWidth)...)
 	o.finalKey(r.records[at:], key)
 	r.records = appendNumber(r.records, number)
-	r.records = append(r.records, prefix...)
+	r.records = s.appendPrefix(r.records, o, opened)
 	r.records = append(r.records, opened.Layer.Next...)
 }
 
@@ -279,26 +294,43 @@ func (s *stage) distinct(ctx context.Context, each func(mark []byte, first bool)
 
 // prefixSize is how much goes on before each layer: the crowd's tag where crowds are
 // counted, so that the analyzer can hold records to them, or its number where they are
-// blinded; the multiplied point where they are yet to be counted.
+// blinded; the multiplied point where they are yet to be counted. With a second crowd the
+// same of that one follows.
 func (s *stage) prefixSize() int {
+	crowds := 1
+	if s.second {
+		crowds = esa.MaxCrowds
+	}
 	switch {
 	case s.blinds:
-		return blind.Size
+		return crowds * blind.Size
 	case s.threshold == nil:
 		return 0
 	}
-	return crowdWidth
+	return crowds * crowdWidth
 }
 
-func (s *stage) prefix(o order, opened *esa.Opened) []byte {
+// appendPrefix adds what goes on before the layer of a report to b.
+func (s *stage) appendPrefix(b []byte, o order, opened *esa.Opened) []byte {
+	if !s.blinds && s.threshold == nil {
+		return b
+	}
+	b = s.appendCrowd(b, o, &opened.Crowd, &opened.Point)
+	if s.second {
+		b = s.appendCrowd(b, o, &opened.Second.Crowd, &opened.Second.Point)
+	}
+	return b
+}
+
+func (s *stage) appendCrowd(b []byte, o order, tag *esa.CrowdTag, point *[blind.Size]byte) []byte {
 	switch {
 	case s.blinds:
-		return opened.Point[:]
+		return append(b, point[:]...)
 	case s.unblinds:
-		number := o.groupOf(opened.Crowd)
-		return number[:]
+		number := o.groupOf(*tag)
+		return append(b, number[:]...)
 	}
-	return opened.Crowd[:s.prefixSize()]
+	return append(b, tag[:]...)
 }
 
 // each applies f to the records that go on, in the order of their final keys. It

@@ -209,6 +209,9 @@ func (s *Shuffler) host(t *task.Task) error {
 		return fmt.Errorf("task %q requires credentials, and there is no issuer", t.Metric)
 	}
 	if h.next().Role == task.Analyzer {
+		if t.HasSecond() && s.config.Stage == Oblivious {
+			return fmt.Errorf("task %q counts each report in two crowds, which the oblivious stage cannot: set shuffler.stage to %s", t.Metric, Plain)
+		}
 		if h.threshold, err = s.rules.Threshold(t.Threshold); err != nil {
 			return fmt.Errorf("task %q: %w", t.Metric, err)
 		}

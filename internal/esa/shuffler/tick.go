@@ -242,7 +242,7 @@ func (s *Shuffler) process(ctx context.Context, h *hosted, b Batch) error {
 	st := s.stageOf(stage{
 		showing: shows,
 		engine:  s.config.Engine, name: fmt.Sprintf("b%x-%d", b.Task[:8], b.Epoch), workers: s.config.Workers,
-		openMany: open, nextSize: opener.NextSize(), blinds: h.blinds(), unblinds: h.unblinds(),
+		openMany: open, nextSize: opener.NextSize(), blinds: h.blinds(), unblinds: h.unblinds(), second: h.task.HasSecond(),
 		minBatch: uint64(h.task.MinBatch), total: h.total, seed: b.Seed, threshold: h.threshold,
 	}, in.total)
 	made, err := st.run(ctx, in.reports)
