@@ -126,6 +126,10 @@ func (m *Metric) checkThreshold(r *reader) {
 		r.failAt(at, "privacy: threshold %d: a released crowd may stem from %d clients, want %d at least; set threshold: %d or more",
 			k.Threshold.T, k.Threshold.T/k.PerCrowd, leastThreshold, leastThreshold*k.PerCrowd)
 	}
+	if k.HasSecond() && m.declared != nil {
+		r.failAt(at, "privacy: no epsilon is proven where each report is counted in two crowds; instead of epsilon and delta write threshold, drop and sigma")
+		return
+	}
 	rule, err := k.Threshold.Rule()
 	if err != nil {
 		r.failAt(at, "privacy: %v", err)

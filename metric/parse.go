@@ -142,7 +142,7 @@ func metricKeys() []string {
 
 // crowdKeys are those of metrics of the method crowd alone.
 func crowdKeys() []string {
-	return []string{"record", "fragment", "crowd", "blinded", "salt_epochs", "encoding", "shares", "quorum", "privacy", "per_epoch", "per_crowd"}
+	return []string{"record", "fragment", "crowd", "second_crowd", "blinded", "salt_epochs", "encoding", "shares", "quorum", "privacy", "per_epoch", "per_crowd"}
 }
 
 // parse reads what it can; the metrics of the result are those without a
@@ -258,6 +258,9 @@ func (r *reader) shape(m *Metric) {
 	if v := m.at.values["crowd"]; v != nil {
 		r.crowd(m, v)
 	}
+	if v := m.at.values["second_crowd"]; v != nil {
+		r.secondCrowd(m, v)
+	}
 }
 
 func (r *reader) crowd(m *Metric, n ast.Node) {
@@ -271,6 +274,19 @@ func (r *reader) crowd(m *Metric, n ast.Node) {
 	}
 	c.Kind = task.Attributes
 	c.Fields = r.fields(m, n, "crowd")
+}
+
+// wordElements is the value of second_crowd by which the elements of a pair are the crowds.
+const wordElements = "elements"
+
+func (r *reader) secondCrowd(m *Metric, n ast.Node) {
+	second := &m.task.Protection.Second
+	if s, ok := plainText(n); ok && s == wordElements {
+		second.Kind = task.OfElements
+		return
+	}
+	second.Kind = task.OfFields
+	second.Fields = r.fields(m, n, "second_crowd")
 }
 
 // fields reads the names of fields into increasing indexes.

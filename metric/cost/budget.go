@@ -109,8 +109,18 @@ func Total(t *task.Task) (*dp.Total, error) {
 // task, of what one client may send in a salt window: all of it, or with
 // [PerCrowd] what goes to one crowd. It assumes that no client exceeds its
 // caps.
+//
+// Of a task with a second crowd it is that of exact counts: no epsilon. The proof for one
+// crowd needs that what is released of a crowd follows from its own size and noise. With two
+// the number of released reports that are in crowds A and B both is not noised by itself: of
+// a crowd A that is far above its threshold all reports but a few go on, and one report more
+// in B shows.
 func CurveOf(t *task.Task, scope Scope) (dp.Curve, error) {
-	return curveOf(t.Threshold, capsOf(t).budget(scope))
+	h := t.Threshold
+	if t.HasSecond() {
+		h = task.Threshold{Kind: task.Naive, T: h.T}
+	}
+	return curveOf(h, capsOf(t).budget(scope))
 }
 
 // curveOf returns the privacy of what the budget allows: of the crowds and of

@@ -39,8 +39,8 @@ func SpendOf(t *task.Task, delta float64) (Spend, error) {
 		}
 		return s, nil
 	}
-	if t.Threshold.Kind != task.NoisyDrop {
-		return s, nil // exact counts are released
+	if t.Threshold.Kind != task.NoisyDrop || t.HasSecond() {
+		return s, nil // exact counts are released, or nothing is proven, see CurveOf
 	}
 	rule, err := t.Threshold.Rule()
 	if err != nil {

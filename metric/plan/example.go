@@ -169,14 +169,30 @@ func fragmentsOf(t *task.Task, rec task.Record) []task.Record {
 }
 
 func crowdText(t *task.Task, rec task.Record) string {
+	switch t.Crowd.Kind {
+	case task.Constant:
+		return "the one crowd of all reports"
+	case task.Payload:
+		return recordText(t, rec)
+	}
+	crowds, err := t.CrowdsOf(rec)
+	if err != nil { // not of a fragment
+		return ""
+	}
+	text := recordText(t, crowds[0])
+	if len(crowds) > 1 {
+		text += "; and " + recordText(t, crowds[1])
+	}
+	return text
+}
+
+// recordText writes the values of a record that are there.
+func recordText(t *task.Task, rec task.Record) string {
 	var parts []string
 	for i, v := range rec {
-		if v != nil && (t.Crowd.Kind == task.Payload || slices.Contains(t.Crowd.Fields, uint8(i))) {
+		if v != nil {
 			parts = append(parts, t.Schema[i].Name+" = "+valueText(&t.Schema[i], v))
 		}
-	}
-	if t.Crowd.Kind == task.Constant {
-		return "the one crowd of all reports"
 	}
 	return strings.Join(parts, ", ")
 }

@@ -14,7 +14,8 @@ const MostExact = 16
 func Outside(t *task.Task) []int {
 	var out []int
 	for i := range t.Schema {
-		if t.Crowd.Kind != task.Payload && !slices.Contains(t.Crowd.Fields, uint8(i)) {
+		second := slices.Contains(t.Protection.Second.Fields, uint8(i))
+		if t.Crowd.Kind != task.Payload && !second && !slices.Contains(t.Crowd.Fields, uint8(i)) {
 			out = append(out, i)
 		}
 	}
@@ -36,7 +37,8 @@ func IsExact(f *task.Field) bool {
 // report can have beside its crowd: a bound on the joint entropy of what the
 // threshold does not protect, whatever the population. Fields whose text or
 // exact numbers were accepted by name are not counted again. For a fragmented
-// record it is the largest fragment that counts.
+// record it is the largest fragment that counts. Of two crowds the second counts as beside
+// the first: both are large, yet one client alone may be in both.
 func LooseBits(t *task.Task) float64 {
 	rule := &t.Fragment
 	kept, apart := 0.0, 0.0
@@ -60,7 +62,21 @@ func LooseBits(t *task.Task) float64 {
 			apart = float64(rule.M) + math.Log2(float64(chunks))
 		}
 	}
-	return kept + apart
+	return kept + apart + secondBits(t)
+}
+
+// secondBits is what the second crowd of a report tells beside the first.
+func secondBits(t *task.Task) float64 {
+	if t.Protection.Second.Kind == task.OfElements {
+		return optionBits(&t.Schema[t.Fragment.Field])
+	}
+	bits := 0.0
+	for _, i := range t.Protection.Second.Fields {
+		if f := &t.Schema[i]; !slices.Contains(t.Crowd.Fields, i) {
+			bits += fieldBits(f, int(f.Max))
+		}
+	}
+	return bits
 }
 
 // fieldBits is the logarithm of the number of values of a field with at most n

@@ -168,7 +168,7 @@ func fieldPlans(t *task.Task, sensitive []bool) []FieldPlan {
 		f := &t.Schema[i]
 		x := FieldPlan{
 			Name: f.Name, Type: typeText(f), Sensitive: sensitive[i],
-			Crowd: t.Crowd.Kind == task.Payload || slices.Contains(t.Crowd.Fields, uint8(i)),
+			Crowd: t.Crowd.Kind == task.Payload || slices.Contains(t.Crowd.Fields, uint8(i)) || slices.Contains(t.Protection.Second.Fields, uint8(i)),
 		}
 		x.Randomised, x.LocalEpsilon, x.LocalWhole = local(f)
 		out = append(out, x)
@@ -246,6 +246,10 @@ func privacyOf(t *task.Task, rule dp.Threshold, declared *cost.Declared) (Privac
 	}
 	if out.Total, err = totalText(t); err != nil {
 		return Privacy{}, err
+	}
+	if t.HasSecond() { // see cost.CurveOf
+		out.Protects = dp.ProtectsNothing.String()
+		return out, nil
 	}
 	one, err := cost.CurveOf(t, cost.PerCrowd)
 	if err != nil {
@@ -380,6 +384,9 @@ func warnings(t *task.Task, p *MetricPlan) []string {
 	}
 	if p.Privacy.Noise && math.IsInf(float64(p.Privacy.Exact.Epsilon), 1) {
 		out = append(out, "No epsilon holds at this delta for all that a client sends in "+cost.WithArticle(cost.Unit(t.Crowd.SaltEpochs))+".")
+	}
+	if t.HasSecond() {
+		out = append(out, "Each report is counted in two crowds, and goes on if it stays in both. No epsilon is proven for that, and none is claimed. The forecast counts the first crowd alone.")
 	}
 	if t.Crowd.SaltEpochs > 1 {
 		out = append(out, fmt.Sprintf("Crowd tags keep their salt for %d epochs: a shuffler can tell which crowds of these are the same, and their batches may be merged. A client counts what it sends over all of them.", t.Crowd.SaltEpochs))

@@ -117,6 +117,9 @@ func shufflerView(t *task.Task, i, n int) View {
 		tag = "which reports are of one crowd, by random numbers, and so how large the crowds are; it cannot confirm a guess of the value but by reports of its own, one guess for each that the first shuffler admits"
 		rest = "any value"
 	}
+	if t.HasSecond() {
+		tag += "; of each report two, and so how often two crowds have a report in common"
+	}
 	v := View{Who: "shuffler", Role: task.Shuffler, Assumes: apart}
 	if n > 1 {
 		v.Who = fmt.Sprintf("shuffler %d", i+1)
@@ -203,6 +206,16 @@ func crowdWords(t *task.Task) string {
 	var names []string
 	for _, i := range t.Crowd.Fields {
 		names = append(names, t.Schema[i].Name)
+	}
+	switch t.Protection.Second.Kind {
+	case task.OfElements:
+		return "each element of " + strings.Join(names, " and ")
+	case task.OfFields:
+		var second []string
+		for _, i := range t.Protection.Second.Fields {
+			second = append(second, t.Schema[i].Name)
+		}
+		return strings.Join(names, " and ") + ", and by one of " + strings.Join(second, " and ")
 	}
 	return strings.Join(names, " and ")
 }
