@@ -62,6 +62,21 @@ func TestAt(t *testing.T) {
 	}
 }
 
+// TestProducts compares the sums of this processor with those in Go.
+func TestProducts(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, 31, 32, 100, 1024} {
+		a, b := polynomial(n).poly, polynomial(n+1).poly
+		for _, b := range [][]element{a, b[:n], b[1:]} {
+			var got, want [9]uint64
+			addProducts(&got, a, b)
+			productsGeneric(&want, a, b)
+			if got != want {
+				t.Errorf("%d elements: %x, want %x", n, got, want)
+			}
+		}
+	}
+}
+
 func BenchmarkAt(b *testing.B) {
 	r := polynomial(1000)
 	p := [lanes]point{{x: element{1, 2}}, {x: element{3, 4}}, {x: element{5, 6}}, {x: element{7, 8}}}

@@ -69,6 +69,25 @@ func (a element) mul(b element) element {
 // dot returns the sum of the products of a and b, of equal length below 2^60. It reduces
 // once: products of limbs are added up as they are, in 192 bits for each place.
 func dot(a, b []element) element {
+	var s [9]uint64
+	addProducts(&s, a, b)
+	// All in one number of five words: l + m*2^64 + h*2^128.
+	r0 := s[0]
+	r1, c := bits.Add64(s[1], s[3], 0)
+	r2, c := bits.Add64(s[2], s[4], c)
+	r3, c := bits.Add64(s[5], 0, c)
+	r4 := c
+	r2, c = bits.Add64(r2, s[6], 0)
+	r3, c = bits.Add64(r3, s[7], c)
+	r4 += s[8] + c
+	// 2^127 is 1, and the number is below 2^320.
+	low, middle := element{r0, r1 & topMask}, element{r2<<1 | r1>>63, (r3<<1 | r2>>63) & topMask}
+	return low.add(middle).add(element{r4<<2 | r3>>62, r4 >> 62})
+}
+
+// productsGeneric sets sums, which is zero, to the sums of the products of the limbs of a and
+// b: of the low ones, of those across, and of the high ones, three words each.
+func productsGeneric(sums *[9]uint64, a, b []element) {
 	var l0, l1, l2, m0, m1, m2, h0, h1, h2, c uint64
 	b = b[:len(a)]
 	for i := range a {
@@ -90,15 +109,7 @@ func dot(a, b []element) element {
 		h1, c = bits.Add64(h1, hi, c)
 		h2, _ = bits.Add64(h2, 0, c)
 	}
-	// l + m*2^64 + h*2^128, and 2^127 is 1.
-	sum := wide(l0, l1, l2)
-	sum = sum.add(wide(m0, m1, m2).mul(element{hi: 1}))
-	return sum.add(wide(h0, h1, h2).mul(element{lo: 2}))
-}
-
-// wide returns a number of three limbs, the highest below 2^62.
-func wide(l0, l1, l2 uint64) element {
-	return reduce(l0, l1&topMask).add(reduce(l2<<1|l1>>63, 0))
+	*sums = [9]uint64{l0, l1, l2, m0, m1, m2, h0, h1, h2}
 }
 
 // compare orders canonical elements.
