@@ -19,6 +19,7 @@ type keys struct {
 	block  cipher.Block
 	stream []byte
 	buf    [aes.BlockSize]byte
+	pad    [aes.BlockSize]byte
 }
 
 // wipe erases the secret, as far as Go allows.
@@ -52,8 +53,22 @@ func (k *keys) coefficients(t int) []byte {
 	return k.stream
 }
 
-// xor adds the keystream that begins at the counter k.buf.
-func (k *keys) xor(b []byte) { cipher.NewCTR(k.block, k.buf[:]).XORKeyStream(b, b) }
+// fewBlocks is how many blocks are made one by one, at less cost than a cipher.Stream.
+const fewBlocks = 32
+
+// xor adds the keystream that begins at the counter k.buf, of which the last four bytes are
+// zero.
+func (k *keys) xor(b []byte) {
+	if len(b) > fewBlocks*aes.BlockSize {
+		cipher.NewCTR(k.block, k.buf[:]).XORKeyStream(b, b)
+		return
+	}
+	for ; len(b) > 0; b = b[min(len(b), aes.BlockSize):] {
+		k.block.Encrypt(k.pad[:], k.buf[:])
+		subtle.XORBytes(b, b, k.pad[:])
+		k.buf[aes.BlockSize-1]++
+	}
+}
 
 // shareAt returns the value at x of the polynomial of degree t-1.
 func (k *keys) shareAt(x element, t int) element {
