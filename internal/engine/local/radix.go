@@ -52,6 +52,10 @@ func (s *sorter) sort(lo, hi, depth int) {
 			s.insertion(lo, hi, depth)
 			return
 		}
+		depth = s.common(lo, hi, depth)
+		if depth >= s.width {
+			return
+		}
 		s.radix(lo, hi, depth)
 		depth += 4
 		if depth >= s.width {
@@ -72,6 +76,28 @@ func (s *sorter) sort(lo, hi, depth int) {
 		}
 		lo, hi = bigLo, bigHi
 	}
+}
+
+// common returns up to which depth the rows of the entries in [lo, hi) are equal, rounded down to
+// a multiple of four bytes from depth on, if they are equal before depth.
+func (s *sorter) common(lo, hi, depth int) int {
+	first := s.row(lo)
+	end := s.width
+	for i := lo + 1; i < hi && end > depth; i++ {
+		row := s.row(i)
+		if string(row[depth:end]) == string(first[depth:end]) {
+			continue
+		}
+		at := depth
+		for row[at] == first[at] {
+			at++
+		}
+		end = at
+	}
+	if end == s.width {
+		return end
+	}
+	return depth + (end-depth)&^3
 }
 
 // runEnd returns the end of the entries that have the same upper half as the
