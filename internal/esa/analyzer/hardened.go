@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/shoal-project/shoal/crypto/secretshare"
@@ -90,7 +91,7 @@ func newGrouping(a *Analyzer, h *hosted, b Batch) (*grouping, error) {
 func (g *grouping) dataset(step string) string { return g.name + "-" + step }
 
 func (g *grouping) remove(ctx context.Context) error {
-	return g.a.config.Engine.Remove(ctx, g.dataset("opened"), g.dataset("grouped"))
+	return g.a.config.Engine.Remove(ctx, g.dataset("grouped"))
 }
 
 func (g *grouping) columns() []engine.Column {
@@ -104,15 +105,9 @@ func (g *grouping) columns() []engine.Column {
 }
 
 func (g *grouping) run(ctx context.Context, batch *esa.Batch, l *layout, c *counter, w *release.Writer, counts *outcome) error {
-	opened, grouped := g.dataset("opened"), g.dataset("grouped")
-	if err := g.open(ctx, batch, opened, counts); err != nil {
+	grouped := g.dataset("grouped")
+	if err := g.open(ctx, batch, grouped, counts); err != nil {
 		return fmt.Errorf("opening reports: %w", err)
-	}
-	if err := g.a.config.Engine.SortBy(ctx, opened, nil, grouped); err != nil {
-		return fmt.Errorf("grouping reports: %w", err)
-	}
-	if err := g.a.config.Engine.Remove(ctx, opened); err != nil {
-		return err
 	}
 	if err := g.recover(ctx, grouped, l, c, w, counts); err != nil {
 		return fmt.Errorf("recovering values: %w", err)
@@ -125,9 +120,9 @@ func (g *grouping) run(ctx context.Context, batch *esa.Batch, l *layout, c *coun
 }
 
 // open opens the rows of the batch in parallel, verifies what they show, and writes the
-// dataset out. A row that does not open costs only itself.
+// dataset out, in order. A row that does not open costs only itself.
 func (g *grouping) open(ctx context.Context, batch *esa.Batch, out string, counts *outcome) error {
-	w, err := g.a.config.Engine.Create(ctx, out, g.columns())
+	w, err := g.a.config.Engine.CreateSorted(ctx, out, g.columns(), nil)
 	if err != nil {
 		return err
 	}
@@ -215,6 +210,9 @@ func (g *grouping) pieces(r engine.Reader) iter.Seq2[[]byte, error] {
 			} else if bytes.Equal(group[len(group)-each:][:x], report[:x]) {
 				g.causes[DuplicateShare]++
 				continue
+			}
+			if len(group)+each > cap(group) {
+				group = slices.Grow(group, len(group)+each)
 			}
 			group = append(group, report...)
 			if cut := groupWidth + g.piece*each; len(group) == cut+g.piece*each {
