@@ -19,7 +19,7 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test test-web compat bench discovery fuzz crash sim chaos linkability mutants lint build cross release release-check
+.PHONY: help demo test test-web compat bench bench-star discovery fuzz crash sim chaos linkability mutants lint build cross release release-check
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
@@ -27,6 +27,7 @@ help:
 	@echo "make test-web   the web SDK: its size, in Node.js, Chromium and Firefox, against the Go SDK and real servers"
 	@echo "make compat  data, partners and devices of the version before, with this one"
 	@echo "make bench   all benchmarks (see docs/evidence/performance.md)"
+	@echo "make bench-star   recovery of a hardened quorum beside the crate sta-rs (needs Rust)"
 	@echo "make discovery   the discovery engine on the test site: 100,000 visits for each of 5 seeds"
 	@echo "make fuzz    every fuzz target for FUZZTIME (default 60s each)"
 	@echo "make crash   200 kill -9 of a real server under load, and of a real helper"
@@ -87,6 +88,9 @@ release-check:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-star:
+	./bench/star/run.sh
 
 SEEDS ?= 5
 discovery:

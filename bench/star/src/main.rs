@@ -1,14 +1,16 @@
 //! Measures recovery with the `sta-rs` crate through its public API: messages in a file to
 //! values. Prints lines in the format of Go benchmarks, under the names of Shoal's.
 //!
-//! usage: shoal-bench-star CLIENTS THRESHOLD FILE
+//! usage: shoal-bench-star make|recover CLIENTS THRESHOLD FILE
+
+mod make;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, Read};
 use std::time::Instant;
 
-use sta_rs::{Message, MessageGenerator, Share, SingleMeasurement, derive_ske_key, share_recover};
+use sta_rs::{Message, Share, derive_ske_key, share_recover};
 
 const EPOCH: &[u8] = b"epoch";
 const VALUES: usize = 10_000;
@@ -47,19 +49,6 @@ fn cpu() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-fn generate(clients: usize, threshold: u32, file: &str) -> std::io::Result<()> {
-    let mut out = BufWriter::new(File::create(file)?);
-    for value in zipf(clients) {
-        let mg = MessageGenerator::new(SingleMeasurement::new(format!("value {value:05}").as_bytes()), threshold, EPOCH);
-        let mut rnd = [0u8; 32];
-        mg.sample_local_randomness(&mut rnd);
-        let bytes = Message::generate(&mg, &rnd, None).expect("a message").to_bytes();
-        out.write_all(&(bytes.len() as u32).to_le_bytes())?;
-        out.write_all(&bytes)?;
-    }
-    out.flush()
-}
-
 fn read(file: &str) -> std::io::Result<HashMap<Vec<u8>, Vec<Message>>> {
     let mut groups: HashMap<Vec<u8>, Vec<Message>> = HashMap::new();
     let mut input = BufReader::with_capacity(1 << 20, File::open(file)?);
@@ -92,15 +81,8 @@ fn recover(group: &[Message], threshold: usize) -> usize {
     group.len()
 }
 
-fn main() -> std::io::Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let [_, clients, threshold, file] = &args[..] else {
-        eprintln!("usage: shoal-bench-star CLIENTS THRESHOLD FILE");
-        std::process::exit(2);
-    };
-    let (clients, threshold): (usize, usize) = (clients.parse().expect("clients"), threshold.parse().expect("threshold"));
-    generate(clients, threshold as u32, file)?;
-
+/// Recovers all messages of a file and prints what it took.
+fn measure(clients: usize, threshold: usize, file: &str) -> std::io::Result<()> {
     let (start, before) = (Instant::now(), cpu());
     let groups: Vec<Vec<Message>> = read(file)?.into_values().filter(|g| g.len() >= threshold).collect();
     // Groups go to the threads by turns, the largest first.
@@ -122,5 +104,20 @@ fn main() -> std::io::Result<()> {
         spent,
         groups.len()
     );
-    std::fs::remove_file(file)
+    Ok(())
+}
+
+fn main() -> std::io::Result<()> {
+    let args: Vec<String> = std::env::args().collect();
+    let usage = || -> ! {
+        eprintln!("usage: shoal-bench-star make|recover CLIENTS THRESHOLD FILE");
+        std::process::exit(2)
+    };
+    let [_, verb, clients, threshold, file] = &args[..] else { usage() };
+    let (Ok(clients), Ok(threshold)) = (clients.parse(), threshold.parse()) else { usage() };
+    match verb.as_str() {
+        "make" => make::make(clients, threshold, file),
+        "recover" => measure(clients, threshold as usize, file),
+        _ => usage(),
+    }
 }
