@@ -32,9 +32,15 @@ func (t *Task) checkShape(rec Record) error {
 	if len(rec) != len(t.Schema) {
 		return &PayloadError{Why: fmt.Sprintf("%d values for %d fields", len(rec), len(t.Schema))}
 	}
+	if err := t.checkStratum(rec); err != nil {
+		return err
+	}
 	apart := 0
 	for i, v := range rec {
 		f := &t.Schema[i]
+		if v == nil && t.isDetail(i) {
+			continue
+		}
 		if t.Fragment.Kind == Whole || slices.Contains(t.Fragment.Keep, uint8(i)) {
 			if why := wholeValue(v); why != "" {
 				return &PayloadError{Field: f.Name, Why: why}

@@ -35,15 +35,19 @@ type Protection struct {
 	Blinded bool
 	// Second is the rule of a second crowd of each report.
 	Second SecondCrowd
+	// Detail are the fields, indexes into the schema, that clients send only if their
+	// people have agreed to it, see [Task.Plain].
+	Detail []uint8
 }
 
-// The types of additions to a task's canonical bytes. 6 is reserved for strata.
+// The types of additions to a task's canonical bytes.
 const (
 	additionRelay      = 1
 	additionCredential = 2
 	additionRandomness = 3
 	additionBlinded    = 4
 	additionSecond     = 5
+	additionDetail     = 6
 )
 
 // MaxCredentialEpochs bounds [Protection].CredentialEpochs.
@@ -152,7 +156,7 @@ func (t *Task) Presentations(p Party) []Presentation {
 }
 
 func (p *Protection) none() bool {
-	return p.Relay.unused() && p.CredentialEpochs == 0 && p.Randomness.unused() && p.Evaluations == 0 && !p.Blinded && p.Second.unused()
+	return p.Relay.unused() && p.CredentialEpochs == 0 && p.Randomness.unused() && p.Evaluations == 0 && !p.Blinded && p.Second.unused() && len(p.Detail) == 0
 }
 
 func (p Party) unused() bool { return p.Role == 0 && p.URL == "" && len(p.Identity) == 0 }
@@ -191,7 +195,10 @@ func (t *Task) validateProtection() error {
 	if err := t.validateBlinded(); err != nil {
 		return err
 	}
-	return t.validateSecond()
+	if err := t.validateSecond(); err != nil {
+		return err
+	}
+	return t.validateDetail()
 }
 
 func (t *Task) validateBlinded() error {
@@ -272,6 +279,7 @@ func (p *Protection) marshal(b *cryptobyte.Builder) {
 		})
 		add(additionBlinded, p.Blinded, func(*cryptobyte.Builder) {})
 		add(additionSecond, !p.Second.unused(), p.Second.marshal)
+		add(additionDetail, len(p.Detail) > 0, p.marshalDetail)
 	})
 }
 
@@ -307,6 +315,8 @@ func (p *Protection) unmarshalOne(kind uint16, data *cryptobyte.String) bool {
 		return true
 	case additionSecond:
 		return p.Second.unmarshal(data)
+	case additionDetail:
+		return p.unmarshalDetail(data)
 	}
 	return false
 }
