@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/durable"
@@ -162,7 +164,11 @@ func (c *Client) record(name string, v any) Outcome {
 		return refused(Invalid, fmt.Errorf("metric %q takes no records: use Count, Add, Observe or Vector", name))
 	}
 	random := &watched{Reader: c.o.Rand}
-	fragments, err := m.encoder.Encode(v, random)
+	encode := m.encoder.Encode
+	if !c.detail[name] {
+		encode = m.encoder.EncodePlain
+	}
+	fragments, err := encode(v, random)
 	if err != nil {
 		if random.failed {
 			return refused(Failed, err)
@@ -292,4 +298,57 @@ func outcome(name string, verdicts []outbox.Verdict) Outcome {
 		o.Status = Failed
 	}
 	return o
+}
+
+// SetDetail changes whether the detail of a metric is sent, when the person changes their
+// mind: see [Options].Detail. If not, what waits with detail is dropped; a report that is
+// being sent at this moment may still arrive. It fails if the outbox cannot be written; then
+// nothing more is recorded with detail, and the next Open drops what waits.
+func (c *Client) SetDetail(name string, agreed bool) error {
+	if c == nil {
+		return fmt.Errorf("changing the detail of %q: %w", name, errNil)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return fmt.Errorf("changing the detail of %q: %w", name, errClosed)
+	case c.metrics[name] == nil:
+		return fmt.Errorf("changing the detail of %q: it is not among Options.Metrics", name)
+	}
+	c.detail[name] = agreed
+	if agreed {
+		return nil
+	}
+	if err := c.dropDetail(); err != nil {
+		return fmt.Errorf("changing the detail of %q: %w", name, err)
+	}
+	return nil
+}
+
+// dropDetail drops what waits with detail of metrics whose detail is not sent. Of a report
+// that is sealed already it cannot be seen: it is dropped, too. The caller holds mu.
+func (c *Client) dropDetail() error {
+	if c.box == nil {
+		return nil
+	}
+	off := func(name string) bool {
+		m := c.metrics[name]
+		return m != nil && m.encoder != nil && m.task.HasDetail() && !c.detail[name]
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(c.metrics)), off) {
+		return nil
+	}
+	_, err := c.box.Drop(func(e outbox.Entry) bool {
+		if e.Owner != c.owner || !off(e.Metric) {
+			return false
+		}
+		t, err := c.uploader.owners.open(e)
+		if err != nil || !t.HasDetail() {
+			return err != nil
+		}
+		rec, err := t.Decode(e.Record)
+		return err != nil || t.Detailed(rec)
+	})
+	return err
 }

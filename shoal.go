@@ -61,6 +61,11 @@
 // [Client.Pending] shows each report before it is sent, and [Client.Drop]
 // removes it.
 //
+// Some metrics have detail: fields that a person can agree to send beside the others
+// ([Options].Detail, [Client.SetDetail]). Without it a record leaves in plain form, without
+// those fields. Both forms have one size, and only the analyzer can tell them apart. If it is
+// withdrawn, what waits with detail is dropped.
+//
 // # Properties
 //
 //   - Tasks count only if the owner given in [Options] has signed them, and
@@ -148,6 +153,7 @@ type Options struct {
 	Owner   string   // whose tasks are accepted: "ed25519:…"
 	Metrics []string // every name that the app records
 	Mode    Mode     // what the person has decided; Off unless set
+	Detail  []string // the metrics of which the person has agreed to send the detail, too
 	Dir     string   // of the outbox, for this app alone; "" keeps it in memory, until Close
 
 	Key *Key // encrypts the outbox; nil means a key file in Dir
@@ -195,6 +201,7 @@ type Client struct {
 
 	mu     sync.RWMutex // guards what follows; read-locked by Record
 	mode   Mode
+	detail map[string]bool // by metric: its detail may be sent
 	closed bool
 	box    *outbox.Box // nil until it is needed
 	stop   func()      // ends the background sender and waits for it; nil without one
@@ -230,6 +237,10 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		uploader: newUploader(o.Transport, o.Clock, []ed25519.PublicKey{owner}),
 		presence: newPresence(o.Rand, task.FormatPublic(owner)),
 		wake:     clock.NewSignal(),
+		detail:   map[string]bool{},
+	}
+	for _, name := range o.Detail {
+		c.detail[name] = true
 	}
 	c.sending, c.endCalls = context.WithCancel(context.Background())
 	if err := errors.Join(ctx.Err(), c.enter(o.Mode)); err != nil { //nolint:contextcheck // the sender in the background outlives the call, until the mode changes or Close
@@ -277,7 +288,7 @@ func (c *Client) enter(m Mode) error {
 	if c.box == nil {
 		return nil
 	}
-	if err := c.settle(m); err != nil {
+	if err := errors.Join(c.settle(m), c.dropDetail()); err != nil {
 		return err
 	}
 	if m == On && !c.o.NoSender {

@@ -111,6 +111,14 @@ func (l *layout) put(columns Row, v task.Value) {
 	}
 }
 
+// reduce takes the detail out of a record and its row.
+func (l *layout) reduce(rec task.Record, row Row) {
+	for _, i := range l.task.Protection.Detail {
+		rec[i] = nil
+		clear(row[l.first[i]:][:l.width(int(i))])
+	}
+}
+
 func putBits(columns Row, bits uint64) {
 	for i := range columns {
 		columns[i] = bits>>i&1 == 1

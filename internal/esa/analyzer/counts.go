@@ -23,6 +23,7 @@ func randomised(f task.Field) (float64, float64) {
 type crowd struct {
 	key    string // the record of the crowd's fields alone, encoded
 	count  uint64
+	detail uint64 // of count, those with detail
 	fields []tally // of the fields of [counter.tallied]
 }
 
@@ -45,6 +46,7 @@ type counter struct {
 	index   []map[string]int // of the values of each
 	crowds  map[string]*crowd
 	small   map[string]bool // crowds that are not published
+	plain   map[string]bool // crowds that are published in plain form, without detail
 	hidden  uint64          // reports of the one crowd that are no records, for a quorum did not come together
 	memory  int64           // bytes that are left
 }
@@ -73,11 +75,15 @@ func optionsOf(f task.Field) []string {
 	return f.Values
 }
 
-// add counts n equal records, unless their crowd is not published.
+// add counts n equal records, unless their crowd is not published. If its detail is not,
+// that is taken out of the record and its row.
 func (c *counter) add(rec task.Record, row Row, n uint64) (bool, error) {
 	key, err := c.layout.crowdOf(rec)
 	if err != nil || c.small[string(key)] {
 		return false, err
+	}
+	if c.plain[string(key)] {
+		c.layout.reduce(rec, row)
 	}
 	in := c.crowds[string(key)]
 	if in == nil {
@@ -86,6 +92,9 @@ func (c *counter) add(rec task.Record, row Row, n uint64) (bool, error) {
 		c.memory -= crowdBytes + int64(len(key))
 	}
 	in.count += n
+	if c.layout.task.Detailed(rec) {
+		in.detail += n
+	}
 	for j, i := range c.tallied {
 		c.memory -= in.fields[j].add(c.layout.task.Schema[i], c.index[j], row[c.layout.first[i]:][:c.layout.width(i)], n)
 	}
@@ -104,6 +113,17 @@ func (c *counter) below(least uint64) map[string]bool {
 	}
 	for key, in := range c.crowds {
 		if in.count < least {
+			found[key] = true
+		}
+	}
+	return found
+}
+
+// detailed returns the crowds of which some records have detail, and fewer than least.
+func (c *counter) detailed(least uint64) map[string]bool {
+	found := map[string]bool{}
+	for key, in := range c.crowds {
+		if in.detail > 0 && in.detail < least {
 			found[key] = true
 		}
 	}

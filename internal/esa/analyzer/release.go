@@ -315,19 +315,22 @@ func (a *Analyzer) writeTables(ctx context.Context, h *hosted, b Batch, batch *e
 	return m, counts.exact, durable.WriteFile(a.config.FS, filepath.Join(dir, release.ManifestFile), append(text, '\n'), 0o600)
 }
 
-// errSmallCrowd means that records of a crowd were written that has too few.
-var errSmallCrowd = errors.New("a crowd has fewer records than any that its rule releases")
+// errAgain means that records were written that the tables must not have: of a crowd that
+// has too few, or with detail that too few of their crowd have.
+var errAgain = errors.New("a crowd has fewer records, or fewer with detail, than may be released")
 
 // recordsTable writes the records and counts them. A crowd of which fewer records
 // can be read than its rule releases reports is not published: the rule was
 // applied to reports that are none of it. That happens only if somebody forges
-// them; then the records are read a second time, without such crowds.
+// them; then the records are read a second time, without such crowds. Of crowds with fewer
+// detailed records than the threshold the detail is not published: the records are read
+// again, and those are reduced to their plain form.
 func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *esa.Batch, l *layout, counts *outcome) (*counter, Table, error) {
 	dir := tablesDir(a.config.Dir, b)
-	small := map[string]bool{}
+	var small, plain map[string]bool
 	for {
 		counter := newCounter(l, a.config.Memory)
-		counter.small = small
+		counter.small, counter.plain = small, plain
 		*counts = outcome{}
 		table, err := release.Write(a.config.FS, dir, RecordsTable, l.columns, func(w *release.Writer) error {
 			write := a.writeRecords
@@ -346,11 +349,15 @@ func (a *Analyzer) recordsTable(ctx context.Context, h *hosted, b Batch, batch *
 			}
 			if found := counter.below(h.threshold.Least()); len(found) > 0 && len(small) == 0 {
 				small = found
-				return errSmallCrowd
+				return errAgain
+			}
+			if found := counter.detailed(uint64(h.task.Threshold.T)); len(found) > 0 && len(plain) == 0 {
+				plain = found
+				return errAgain
 			}
 			return nil
 		})
-		if errors.Is(err, errSmallCrowd) {
+		if errors.Is(err, errAgain) {
 			continue
 		}
 		return counter, table, err

@@ -74,7 +74,19 @@ func New(t *task.Task, id task.ID) (*Encoder, error) {
 // one tuple gives none. The fragments come in a uniformly random order. All
 // randomness is read from rand, which must be crypto/rand.Reader but in tests;
 // if it fails nothing is returned. Errors never hold a value of v.
+//
+// Of a task with detail the fragments have it: see [Encoder.EncodePlain].
 func (e *Encoder) Encode(v any, rand io.Reader) ([]Fragment, error) {
+	return e.encode(v, rand, func(rec task.Record) task.Record { return rec })
+}
+
+// EncodePlain is Encode of the record's plain form, without detail: for people who have not
+// agreed to it. v has the fields of the detail nevertheless.
+func (e *Encoder) EncodePlain(v any, rand io.Reader) ([]Fragment, error) {
+	return e.encode(v, rand, e.task.Plain)
+}
+
+func (e *Encoder) encode(v any, rand io.Reader, form func(task.Record) task.Record) ([]Fragment, error) {
 	record, err := e.scrub(v)
 	if err != nil {
 		return nil, fmt.Errorf("record of %q refused: %w", e.task.Metric, err)
@@ -84,6 +96,7 @@ func (e *Encoder) Encode(v any, rand io.Reader) ([]Fragment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding a record of %q: reading randomness: %w", e.task.Metric, err)
 	}
+	record, noisy = form(record), form(noisy)
 	chosen, err := src.sample(e.parts(record), e.limit())
 	if err != nil {
 		return nil, fmt.Errorf("encoding a record of %q: reading randomness: %w", e.task.Metric, err)
