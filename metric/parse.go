@@ -142,7 +142,7 @@ func metricKeys() []string {
 
 // crowdKeys are those of metrics of the method crowd alone.
 func crowdKeys() []string {
-	return []string{"record", "fragment", "crowd", "second_crowd", "blinded", "salt_epochs", "encoding", "shares", "quorum", "privacy", "per_epoch", "per_crowd"}
+	return []string{"record", "fragment", "crowd", "second_crowd", "detail", "blinded", "salt_epochs", "encoding", "shares", "quorum", "privacy", "per_epoch", "per_crowd"}
 }
 
 // parse reads what it can; the metrics of the result are those without a
@@ -260,6 +260,9 @@ func (r *reader) shape(m *Metric) {
 	}
 	if v := m.at.values["second_crowd"]; v != nil {
 		r.secondCrowd(m, v)
+	}
+	if v := m.at.values["detail"]; v != nil {
+		m.task.Protection.Detail = r.fields(m, v, "detail")
 	}
 }
 

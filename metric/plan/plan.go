@@ -54,6 +54,7 @@ type FieldPlan struct {
 	Type         string      `json:"type"`
 	Crowd        bool        `json:"crowd"` // covered by the threshold
 	Sensitive    bool        `json:"sensitive,omitempty"`
+	Detail       bool        `json:"detail,omitempty"`     // of people who have agreed to it
 	Randomised   string      `json:"randomised,omitempty"` // how, in words
 	LocalEpsilon cost.Figure `json:"local_epsilon"`        // of one bit or value; null: none
 	LocalWhole   cost.Figure `json:"local_epsilon_whole"`  // of the whole field
@@ -167,7 +168,7 @@ func fieldPlans(t *task.Task, sensitive []bool) []FieldPlan {
 	for i := range t.Schema {
 		f := &t.Schema[i]
 		x := FieldPlan{
-			Name: f.Name, Type: typeText(f), Sensitive: sensitive[i],
+			Name: f.Name, Type: typeText(f), Sensitive: sensitive[i], Detail: slices.Contains(t.Protection.Detail, uint8(i)),
 			Crowd: t.Crowd.Kind == task.Payload || slices.Contains(t.Crowd.Fields, uint8(i)) || slices.Contains(t.Protection.Second.Fields, uint8(i)),
 		}
 		x.Randomised, x.LocalEpsilon, x.LocalWhole = local(f)
@@ -384,6 +385,9 @@ func warnings(t *task.Task, p *MetricPlan) []string {
 	}
 	if p.Privacy.Noise && math.IsInf(float64(p.Privacy.Exact.Epsilon), 1) {
 		out = append(out, "No epsilon holds at this delta for all that a client sends in "+cost.WithArticle(cost.Unit(t.Crowd.SaltEpochs))+".")
+	}
+	if t.HasDetail() {
+		out = append(out, fmt.Sprintf("Detail is sent by those who have agreed to it, in reports of the same size. Of a crowd with fewer than %d such reports the analyzer publishes none of it; that rule has no noise.", t.Threshold.T))
 	}
 	if t.HasSecond() {
 		out = append(out, "Each report is counted in two crowds, and goes on if it stays in both. No epsilon is proven for that, and none is claimed. The forecast counts the first crowd alone.")

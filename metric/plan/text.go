@@ -72,6 +72,9 @@ func (m *MetricPlan) writeRecord(w *writer) {
 		} else {
 			text += "; beside the crowd, released as it is"
 		}
+		if f.Detail {
+			text += "; detail, only from people who have agreed to it"
+		}
 		if f.Sensitive {
 			text += "; sensitive"
 		}
