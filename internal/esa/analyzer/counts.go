@@ -23,7 +23,7 @@ func randomised(f task.Field) (float64, float64) {
 type crowd struct {
 	key    string // the record of the crowd's fields alone, encoded
 	count  uint64
-	detail uint64 // of count, those with detail
+	detail uint64  // of count, those with detail
 	fields []tally // of the fields of [counter.tallied]
 }
 
