@@ -115,8 +115,10 @@ chaos:
 	cd internal/store/postgres && SHOAL_CHAOS=$(CHAOS_TIME) ../../scripts/postgres ../../bin/chaos.test -test.run '^TestChaos$$' -test.v -test.timeout 120m
 
 LINKABILITY ?= 500x30
+LINKABILITY_RESULTS ?= $(CURDIR)/bin/linkability.md
 linkability:
-	SHOAL_LINKABILITY=$(LINKABILITY) $(GO) test -count 1 -timeout 60m -v -run '^TestLinkability$$' ./internal/linkability
+	@mkdir -p $(dir $(LINKABILITY_RESULTS))
+	SHOAL_LINKABILITY=$(LINKABILITY) SHOAL_LINKABILITY_RESULTS=$(LINKABILITY_RESULTS) $(GO) test -count 1 -timeout 60m -parallel 3 -v -run '^TestLinkability$$' ./internal/linkability
 
 MUTANTS ?= .
 mutants:

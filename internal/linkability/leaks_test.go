@@ -64,7 +64,7 @@ func flaky(w *world, next http.RoundTripper) http.RoundTripper {
 // dated is a client whose requests have the time of its own clock, in seconds.
 func dated() *leak {
 	return &leak{
-		name: "a Date in seconds", views: []string{"relay", "relay with shuffler and leader"},
+		name: "a Date in seconds", views: []string{"relay", "relay with shuffler 1 and leader"},
 		transport: func(w *world, p *person, next http.RoundTripper) http.RoundTripper {
 			return roundTrip(func(r *http.Request) (*http.Response, error) {
 				r = r.Clone(r.Context())
@@ -79,7 +79,7 @@ func dated() *leak {
 // are 16 groups of connections, so that several people share one.
 func pinned() *leak {
 	return &leak{
-		name: "upstream connection reuse", views: []string{"network", "relay", "gateway and shuffler", "gateway and leader"},
+		name: "upstream connection reuse", views: []string{"network", "relay", "gateway and shuffler 1", "gateway and leader"},
 		options: func(w *world, name string, o *server.Options) {
 			if name == "relay" {
 				o.Rand = lane{w}
@@ -138,9 +138,9 @@ func otherLength() *leak {
 // before they send it. Clients cannot be made to, so what was recorded is changed.
 func onDemand() *leak {
 	return &leak{
-		name: "issuance on demand", views: []string{"gateway and shuffler"}, routes: []route{crowdAs("credential", 1)},
+		name: "issuance on demand", views: []string{"gateway and shuffler 1"}, routes: []route{frequent()},
 		observed: func(r *recorder) {
-			for _, issued := range r.issued {
+			for _, issued := range r.issued["first"] {
 				var first *linkability.Event
 				for _, l := range r.letters {
 					e := l.events[0]
@@ -161,7 +161,7 @@ func onDemand() *leak {
 func keyEach() *leak {
 	g := &manyKeys{}
 	return &leak{
-		name: "a key per client", views: []string{"gateway and shuffler", "gateway and leader", "relay"},
+		name: "a key per client", views: []string{"gateway and shuffler 1", "gateway and leader", "relay"},
 		options: func(w *world, name string, o *server.Options) {
 			if name == "first" {
 				g.w = w

@@ -19,6 +19,7 @@ type Event struct {
 	Kind     string // "report", or what else was exchanged
 	Route    string
 	Epoch    int64
+	Begins   time.Time // the epoch; zero: not known
 	Contents []Token
 
 	// All else, redrawn in the ideal view.

@@ -6,39 +6,83 @@ import (
 	"github.com/shoal-project/shoal/internal/linkability"
 )
 
-// views returns what each party, and the listed parties together, observed.
-func (r *recorder) views() []linkability.View {
-	named := func(name string, events []linkability.Event) linkability.View {
-		return linkability.View{Name: name, Events: events}
-	}
-	crowd, sums, all := r.atGateway("crowd", "credential"), r.atGateway("aggregate"), r.atGateway("crowd", "credential", "aggregate")
-	views := []linkability.View{
-		named("network", r.onTheWire()),
-		named("relay", r.atRelay()),
-		named("gateway and shuffler", crowd),
-		named("gateway and leader", sums),
-		named("gateway, shuffler and leader", all),
-		named("analyzer", flat(r.batches)),
-		named("helper", flat(r.jobs)),
-		named("shuffler with analyzer", joined(crowd, flat(r.batches))),
-		named("leader with helper", joined(sums, flat(r.jobs))),
-		named("relay with shuffler and leader", joined(r.atRelay(), all)),
-		named("network with analyzer", slices.Concat(ofRoute(r.onTheWire(), "crowd", "credential"), flat(r.batches))),
-		named("all but the relay", joined(all, slices.Concat(flat(r.batches), flat(r.jobs)))),
-	}
-	return slices.DeleteFunc(views, func(v linkability.View) bool { return !hasReports(v) })
+// A vantage is what one party, or several, observe. Views are large, so each is made when
+// it is its turn.
+type vantage struct {
+	name string
+	make func() []linkability.Event
 }
 
-func hasReports(v linkability.View) bool {
-	return slices.ContainsFunc(v.Events, func(e linkability.Event) bool { return e.Kind == linkability.KindReport })
+func (v vantage) view() linkability.View { return linkability.View{Name: v.name, Events: v.make()} }
+
+// crowdNames are the routes to the first shuffler, sumNames those to the leader.
+func crowdNames() []string { return []string{crowdName, credentialName, blindedName, hardenedName} }
+func sumNames() []string   { return []string{sumName, countedName} }
+
+// vantages returns what each party observed, and what those parties would have together
+// that promise not to collude. Those without reports are left out.
+func (r *recorder) vantages() []vantage {
+	r.recover()
+	shuffler := func() []linkability.Event { return r.atGateway("first", crowdNames()...) }
+	leader := func() []linkability.Event { return r.atGateway("first", sumNames()...) }
+	first := func() []linkability.Event { return r.atGateway("first", append(crowdNames(), sumNames()...)...) }
+	randomness := func() []linkability.Event { return r.atGateway("third", evaluationName) }
+	second := func() []linkability.Event { return flat(r.handed, r.issued["third"]) }
+	analyzer := func() []linkability.Event { return flat(r.batches, r.issued["second"]) }
+	helper := func() []linkability.Event { return flat(r.jobs, r.issued["second"]) }
+	with := func(a, b func() []linkability.Event) func() []linkability.Event {
+		return func() []linkability.Event { return joined(a(), b()) }
+	}
+	// What has no bytes in common is side by side: which are of one report is not known.
+	beside := func(a, b func() []linkability.Event, routes ...string) func() []linkability.Event {
+		return func() []linkability.Event { return slices.Concat(ofRoute(a(), routes...), b()) }
+	}
+	all := []vantage{
+		{"network", r.onTheWire},
+		{"relay", r.atRelay},
+		{"gateway and shuffler 1", shuffler},
+		{"gateway and leader", leader},
+		{"gateway, shuffler 1 and leader", first},
+		{"gateway and shuffler 2", second},
+		{"gateway and randomness", randomness},
+		{"gateway, shuffler 2 and randomness", func() []linkability.Event {
+			return slices.Concat(randomness(), flat(r.handed))
+		}},
+		{"gateway and analyzer", analyzer},
+		{"gateway and helper", helper},
+		{"gateway, analyzer and helper", func() []linkability.Event { return flat(r.batches, r.jobs, r.issued["second"]) }},
+		{"shuffler 1 with shuffler 2", with(shuffler, second)},
+		{"shuffler 1 with analyzer", with(shuffler, analyzer)},
+		{"shuffler 2 with analyzer", with(second, analyzer)},
+		{"shuffler 1 with randomness", beside(shuffler, randomness, crowdNames()...)},
+		{"randomness with analyzer", beside(randomness, analyzer, evaluationName)},
+		{"leader with helper", with(leader, helper)},
+		{"relay with shuffler 1 and leader", with(r.atRelay, first)},
+		{"relay with randomness", with(r.atRelay, randomness)},
+		{"relay with analyzer", beside(r.atRelay, analyzer, crowdNames()...)},
+		{"relay with helper", beside(r.atRelay, helper, sumNames()...)},
+		{"network with analyzer", beside(r.onTheWire, analyzer, crowdNames()...)},
+		{"all but the relay", func() []linkability.Event {
+			return slices.Concat(joined(joined(first(), flat(r.handed)), flat(r.batches, r.jobs)), randomness(), flat(r.issued["second"]))
+		}},
+	}
+	return slices.DeleteFunc(all, func(v vantage) bool { return !hasReports(v.make()) })
+}
+
+const evaluationName = "evaluation"
+
+func hasReports(all []linkability.Event) bool {
+	return slices.ContainsFunc(all, func(e linkability.Event) bool { return e.Kind == linkability.KindReport })
 }
 
 // flat returns the events of reports that are known: others have not reached their party.
-func flat(events []*linkability.Event) []linkability.Event {
+func flat(some ...[]*linkability.Event) []linkability.Event {
 	var out []linkability.Event
-	for _, e := range events {
-		if e.Kind != linkability.KindReport || e.Report != 0 && e.Person >= 0 {
-			out = append(out, *e)
+	for _, events := range some {
+		for _, e := range events {
+			if e.Kind != linkability.KindReport || e.Report != 0 && e.Person >= 0 {
+				out = append(out, *e)
+			}
 		}
 	}
 	return out
@@ -75,12 +119,13 @@ func (r *recorder) onTheWire() []linkability.Event {
 	return out
 }
 
-// atGateway is what the gateway and the roles behind it have of the routes.
-func (r *recorder) atGateway(routes ...string) []linkability.Event {
+// atGateway is what the gateway of an organisation and the roles behind it have of the
+// routes.
+func (r *recorder) atGateway(org string, routes ...string) []linkability.Event {
 	var out []linkability.Event
 	for _, l := range r.letters {
 		first := *l.events[0]
-		if !slices.Contains(routes, first.Route) || l.person < 0 {
+		if l.org != org || !slices.Contains(routes, first.Route) || l.person < 0 {
 			continue
 		}
 		last := l.events[len(l.events)-1]
@@ -97,7 +142,7 @@ func (r *recorder) atGateway(routes ...string) []linkability.Event {
 		}
 		out = append(out, first)
 	}
-	return append(out, flat(r.issued)...)
+	return append(out, flat(r.issued[org])...)
 }
 
 // ofRoute returns the events of routes, and all that are of no report.

@@ -62,6 +62,7 @@ type world struct {
 	bundle  []byte
 	people  []*person
 	work    agenda
+	shown   int     // days that were announced
 	sending *person // whose turn it is
 	failed  error   // the last reason to wait
 	sent    int
@@ -106,7 +107,11 @@ var organisations = []struct {
 	{"relay", []task.Role{task.Relay}},
 	{"first", []task.Role{task.Shuffler, task.Leader, task.Collector}},
 	{"second", []task.Role{task.Analyzer, task.Helper}},
+	{"third", []task.Role{task.Shuffler, task.Randomness}}, // the second of two shufflers
 }
+
+// forwarded are those that the relay forwards to, in the order in which they start and work.
+var forwarded = []string{"second", "third", "first"}
 
 func newWorld(t testing.TB, p plan) *world {
 	t.Helper()
@@ -117,7 +122,7 @@ func newWorld(t testing.TB, p plan) *world {
 	w.clock = w.virtual
 	if p.wall {
 		w.virtual, w.clock = nil, clock.System()
-		w.begins = w.clock.Now().Truncate(p.epoch()).Add(p.epoch())
+		w.begins = w.clock.Now().Truncate(2 * p.epoch()).Add(2 * p.epoch()) // some epochs are of two
 	}
 	w.record = newRecorder(w)
 	w.network = newNetwork(w.clock, w.record.take, p.wall)
@@ -139,7 +144,7 @@ func newWorld(t testing.TB, p plan) *world {
 		w.tasks = append(w.tasks, tk)
 	}
 	w.bundle = sdktest.Bundle(t, w.owner, w.tasks...)
-	for _, name := range []string{"second", "first", "relay"} {
+	for _, name := range append(forwarded, "relay") {
 		w.start(name)
 	}
 	w.record.open()
@@ -174,7 +179,7 @@ func (w *world) config(name string) server.Config {
 	c.Floors.MinThreshold, c.Floors.MinBatch, c.Floors.AllowNaive = 2, 2, true
 	if name == "relay" {
 		c.Tasks.Owners, c.Tasks.Bundles = nil, nil
-		for _, to := range []string{"first", "second"} {
+		for _, to := range forwarded {
 			c.Relay.Parties = append(c.Relay.Parties, server.RelayParty{URL: w.orgs[to].url(), Identity: w.orgs[to].identity})
 		}
 		return c
@@ -254,7 +259,7 @@ func (w *world) halt() {
 	for _, p := range w.people {
 		must(w.t, p.client.Close())
 	}
-	for _, name := range []string{"relay", "first", "second"} {
+	for _, name := range []string{"relay", "first", "third", "second"} {
 		if o := w.orgs[name]; o.stop != nil {
 			o.stop()
 			o.stop = nil
@@ -342,7 +347,7 @@ func (w *world) populate() {
 // live plans what a person records on a day: at their hour, give or take two.
 func (w *world) live(p *person, d int) {
 	for _, r := range w.plan.routes {
-		for range r.daily {
+		if every := max(1, r.every); (p.id+d)%every == 0 {
 			hours := p.hour + 2*w.random.NormFloat64()
 			for hours < 0 {
 				hours += 24
@@ -390,7 +395,7 @@ func (w *world) pass(p *person) {
 
 // tick lets all organisations do what is due; what fails is tried again.
 func (w *world) tick() {
-	for _, name := range []string{"second", "first", "relay"} {
+	for _, name := range append(forwarded, "relay") {
 		_ = w.orgs[name].server.Tick(w.t.Context())
 	}
 	w.record.refresh()
@@ -409,7 +414,7 @@ func (w *world) run() {
 		next.do()
 	}
 	if w.plan.wall { // the last epoch's reports leave in the next
-		must(w.t, w.clock.Until(w.t.Context(), w.begins.Add(time.Duration(w.plan.days+1)*w.plan.epoch()+15*time.Second)))
+		must(w.t, w.clock.Until(w.t.Context(), w.begins.Add(time.Duration(w.plan.days+1)*w.plan.epoch()+45*time.Second)))
 	}
 	w.halt()
 }
