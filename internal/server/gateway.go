@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -32,8 +30,9 @@ type gatewayHost struct {
 	issuing   *ohttp.Gateway // of credentials
 	announcer *relay.Announcer
 
-	keysMu sync.Mutex // guards ring
+	keysMu sync.Mutex // guards ring and read
 	ring   *roleKeys[*ohttp.PrivateKey]
+	read   time.Time // when the keys were last read
 
 	// The handlers of what is inside. They are set before the first request.
 	clients, issuers http.Handler
@@ -61,11 +60,7 @@ func (s *Server) openGateway(_ context.Context) (role, error) {
 		return nil, err
 	}
 	g.ring.guard = clock.NewStrictGuard(s.o.Clock, settle)
-	err = g.ring.open()
-	if _, missing := os.Lstat(g.ring.file); errors.Is(missing, fs.ErrNotExist) { // of an organisation that had no gateway
-		err = g.ring.create()
-	}
-	if err != nil {
+	if err := g.openKeys(); err != nil {
 		return nil, err
 	}
 	g.keysMu.Lock()
@@ -158,8 +153,13 @@ func gatewayKeys() keyCodec[*ohttp.PrivateKey] {
 // rotate brings the keys up to date. It is called with keysMu held.
 func (g *gatewayHost) rotate() (bool, error) {
 	first := len(g.ring.ring.Keys()) == 0
-	changed, err := g.ring.rotate(g.server.o.Clock.Now(), func(k keyring.Key[*ohttp.PrivateKey]) time.Time { return k.Until.Add(gatewayGrace) })
-	if first && err == nil {
+	now := g.server.o.Clock.Now()
+	saves := g.ring.saves
+	changed, err := g.ring.rotate(now, func(k keyring.Key[*ohttp.PrivateKey]) time.Time { return k.Until.Add(gatewayGrace) })
+	if err == nil {
+		g.read = now
+	}
+	if first && err == nil && g.ring.saves > saves {
 		g.server.o.Logger.Info("the gateway for relays has made its first keys; if it had others, clients that come through a relay wait until the relay's next period", "period", relay.Period.String())
 	}
 	return changed, err
@@ -183,6 +183,9 @@ func (g *gatewayHost) accepted() []*ohttp.PrivateKey {
 func (g *gatewayHost) state(start, end time.Time) ([]byte, error) {
 	g.keysMu.Lock()
 	defer g.keysMu.Unlock()
+	if err := g.refresh(); err != nil {
+		return nil, err
+	}
 	var configs []ohttp.KeyConfig
 	for _, k := range g.ring.ring.Lasting(g.server.o.Clock.Now(), start.Add(-statedBefore), end) {
 		configs = append(configs, k.Key.Config())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal/internal/clock"
+	"github.com/shoal-project/shoal/internal/dap/tasks"
 	"github.com/shoal-project/shoal/internal/esa"
 	"github.com/shoal-project/shoal/internal/hpke"
 	"github.com/shoal-project/shoal/internal/keyring"
@@ -79,8 +80,8 @@ func newReportKeys(c Config, r task.Role, identity task.IdentityKey, random io.R
 }
 
 // A roleKeys holds the keys of one role: those that are announced, and older ones that
-// something may still need. They are in a file that only its owner can read. Its
-// methods are called by one goroutine at a time.
+// something may still need. They are in a file that only its owner can read, or sealed in
+// a database that several servers share. Its methods are called by one goroutine at a time.
 type roleKeys[K any] struct {
 	file     string
 	role     task.Role // 0: the keys are not announced in a key config
@@ -90,9 +91,11 @@ type roleKeys[K any] struct {
 	rand     io.Reader
 	codec    keyCodec[K]
 	guard    *clock.Guard // nil: no key is destroyed
+	shared   sharedKeys   // in place of the file, of a role that several servers play; nil: the file
 
-	ring   *keyring.Ring[K] // as in the file
-	stored []byte           // digest of the file
+	saves  int              // how often this process has stored keys
+	ring   *keyring.Ring[K] // as stored
+	stored []byte           // digest of what is stored; nil: nothing yet
 
 	config    []byte           // the announcement that was signed last
 	announced *keyring.Ring[K] // what it announces
@@ -133,12 +136,20 @@ func policyDigest(name string) ([32]byte, error) {
 	return sha256.Sum256(b), nil
 }
 
-// open reads the key file, which may have no keys yet but must be there.
-func (k *roleKeys[K]) open() error {
-	if err := private(k.file); err != nil {
-		return fmt.Errorf("reading %s keys: %w", k.what(), err)
+// read returns what is stored. A file must be there.
+func (k *roleKeys[K]) read() ([]byte, error) {
+	if k.shared != nil {
+		return k.shared.read()
 	}
-	b, err := os.ReadFile(k.file)
+	if err := private(k.file); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(k.file)
+}
+
+// open reads the keys that are stored, if any.
+func (k *roleKeys[K]) open() error {
+	b, err := k.read()
 	if err != nil {
 		return fmt.Errorf("reading %s keys: %w", k.what(), err)
 	}
@@ -156,7 +167,7 @@ func (k *roleKeys[K]) open() error {
 		}
 		key, err := k.codec.parse(line, k.plan)
 		if err != nil {
-			return fmt.Errorf("reading %s keys: %s: line %d: %w", k.what(), k.file, n, err)
+			return fmt.Errorf("reading %s keys: %s: line %d: %w", k.what(), k.place(), n, err)
 		}
 		keys = append(keys, key)
 	}
@@ -171,6 +182,14 @@ func (k *roleKeys[K]) open() error {
 	return nil
 }
 
+// place names where the keys are, in errors.
+func (k *roleKeys[K]) place() string {
+	if k.shared != nil {
+		return "database"
+	}
+	return k.file
+}
+
 // create is open for a file that is not there yet.
 func (k *roleKeys[K]) create() (err error) {
 	k.ring, err = keyring.New[K](k.plan)
@@ -179,26 +198,14 @@ func (k *roleKeys[K]) create() (err error) {
 
 // rotate adds keys that are due, drops those that nothing needs any more, and renews the
 // announcement. It returns whether anything changed. The file is written before a new
-// key is announced, and read first: "shoal keys rotate" may have changed it.
+// key is announced, and read first: "shoal keys rotate" may have changed it, or another
+// server what both share.
 func (k *roleKeys[K]) rotate(now time.Time, needed func(keyring.Key[K]) time.Time) (bool, error) {
-	if k.stored != nil {
-		if err := k.open(); err != nil {
-			return false, err
-		}
+	before := k.ring
+	if err := k.again(func() error { return k.rotateOnce(now, needed) }); err != nil {
+		return false, err
 	}
-	sure := false
-	if k.guard != nil {
-		_, sure = k.guard.Now()
-	}
-	next, changed, err := k.ring.Rotate(now, k.duties(sure, needed))
-	if err != nil {
-		return false, fmt.Errorf("rotating %s keys: %w", k.what(), err)
-	}
-	if changed {
-		if err := k.save(next); err != nil {
-			return false, err
-		}
-	}
+	changed := k.ring != before
 	if k.role == 0 {
 		return changed, nil
 	}
@@ -208,19 +215,59 @@ func (k *roleKeys[K]) rotate(now time.Time, needed func(keyring.Key[K]) time.Tim
 	return true, k.announce(now)
 }
 
+// rotateOnce is the part of rotate that fails with [tasks.ErrConflict] if another server
+// has changed the keys meanwhile.
+func (k *roleKeys[K]) rotateOnce(now time.Time, needed func(keyring.Key[K]) time.Time) error {
+	if k.stored != nil || k.shared != nil {
+		if err := k.open(); err != nil {
+			return err
+		}
+	}
+	sure := false
+	if k.guard != nil {
+		_, sure = k.guard.Now()
+	}
+	next, changed, err := k.ring.Rotate(now, k.duties(sure, needed))
+	if err != nil {
+		return fmt.Errorf("rotating %s keys: %w", k.what(), err)
+	}
+	if !changed {
+		return nil
+	}
+	return k.save(next)
+}
+
 // renew adds a key of each mechanism and announces it before the others.
 func (k *roleKeys[K]) renew(now time.Time) error {
-	if err := k.open(); err != nil {
-		return err
-	}
-	next, err := k.ring.Renew(now, k.duties(false, nil))
-	if err != nil {
-		return fmt.Errorf("renewing %s keys: %w", k.what(), err)
-	}
-	if err := k.save(next); err != nil || k.role == 0 {
+	err := k.again(func() error {
+		if err := k.open(); err != nil {
+			return err
+		}
+		next, err := k.ring.Renew(now, k.duties(false, nil))
+		if err != nil {
+			return fmt.Errorf("renewing %s keys: %w", k.what(), err)
+		}
+		return k.save(next)
+	})
+	if err != nil || k.role == 0 {
 		return err
 	}
 	return k.announce(now)
+}
+
+// mostConflicts bounds how often a change of shared keys is tried: each conflict means that
+// another server has made its change.
+const mostConflicts = 100
+
+// again makes a change of the stored keys, once more for each other server that was faster.
+func (k *roleKeys[K]) again(change func() error) error {
+	var err error
+	for range mostConflicts {
+		if err = change(); !errors.Is(err, tasks.ErrConflict) {
+			return err
+		}
+	}
+	return err
 }
 
 func (k *roleKeys[K]) duties(sure bool, needed func(keyring.Key[K]) time.Time) keyring.Duties[K] {
@@ -246,25 +293,37 @@ func (k *roleKeys[K]) collides(key K, others []keyring.Key[K]) bool {
 // keysHeader stands at the top of a file of keys.
 const keysHeader = "# Keys of one role. Written by shoal; keep secret, do not edit.\n"
 
-// save writes a ring to the file.
+// save stores a ring. After an error the keys in use are those of before.
 func (k *roleKeys[K]) save(ring *keyring.Ring[K]) error {
-	var b bytes.Buffer
-	b.WriteString(keysHeader)
+	b, err := k.encode(ring)
+	defer clear(b)
+	if err != nil {
+		return err
+	}
+	replace := func(b []byte) error { return replacePrivate(k.file, b) }
+	if k.shared != nil {
+		replace = k.shared.replace
+	}
+	if err := replace(b); err != nil {
+		return fmt.Errorf("writing %s keys: %w", k.what(), err)
+	}
+	digest := sha256.Sum256(b)
+	k.ring, k.stored = ring, digest[:]
+	k.saves++
+	return nil
+}
+
+// encode returns the text in which a ring is stored.
+func (k *roleKeys[K]) encode(ring *keyring.Ring[K]) ([]byte, error) {
+	b := []byte(keysHeader)
 	for key := range ring.All() {
 		text, err := k.codec.text(key)
 		if err != nil {
-			return fmt.Errorf("writing %s keys: %w", k.what(), err)
+			return b, fmt.Errorf("writing %s keys: %w", k.what(), err)
 		}
-		b.WriteString(text)
-		b.WriteByte('\n')
+		b = append(append(b, text...), '\n')
 	}
-	defer clear(b.Bytes())
-	if err := replacePrivate(k.file, b.Bytes()); err != nil {
-		return fmt.Errorf("writing %s keys: %w", k.what(), err)
-	}
-	digest := sha256.Sum256(b.Bytes())
-	k.ring, k.stored = ring, digest[:]
-	return nil
+	return b, nil
 }
 
 // announce signs a new key config: the keys that are offered, in the configured order of

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -166,4 +169,116 @@ func TestNodesShareADatabase(t *testing.T) {
 			s.Close()
 		}
 	}
+}
+
+// TestRelayedServersShareGatewayKeys: two servers of the leader and two of the helper serve a
+// task with a relay. The relay's witness sees one set of keys, whichever it asks; requests
+// sealed to it are opened by each, and the sum is exact. So it stays over rotations that
+// either makes.
+func TestRelayedServersShareGatewayKeys(t *testing.T) {
+	leaders, helpers := postgrestest.Schema(t), postgrestest.Schema(t)
+	w := newAggregateWorld(t)
+	r := w.relayed()
+	w.pair()
+	w.a.edit("aggregates: {postgres: %q, node: one}", leaders)
+	w.a.start() // which pairs its leader with its collector
+	w.a.halt()
+	second, secondHelper := w.a.twin(task.Leader, task.Collector), w.b.twin(task.Helper)
+	must(t, errors.Join(os.RemoveAll(filepath.Join(second.dir, "data")), os.Remove(filepath.Join(second.dir, "keys", "installation.json"))))
+	b, err := os.ReadFile(second.file)
+	must(t, err)
+	must(t, os.WriteFile(second.file, bytes.Replace(b, []byte("node: one"), []byte("node: two"), 1), 0o600))
+	for _, o := range []*org{w.b, secondHelper} {
+		o.edit("aggregates: {postgres: %q}", helpers)
+	}
+	toHelpers := &alternating{host: w.b.address, servers: []string{w.b.address, secondHelper.address}}
+	w.a.client, second.client = &http.Client{Transport: toHelpers}, &http.Client{Transport: toHelpers}
+	r.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: inTurn(map[string][]string{
+		w.a.address: {w.a.address, second.address}, w.b.address: toHelpers.servers,
+	})}}
+	all := []*org{r, w.b, secondHelper, w.a, second}
+	for _, o := range all {
+		o.start()
+	}
+	s := &sockets{}
+	people := w.people(30, s)
+	for i, label := range slices.Concat(repeat("red", 15), repeat("green", 9), repeat("blue", 1)) {
+		if o := people[i].Observe("colour", label); !o.Queued() {
+			t.Fatal(o)
+		}
+	}
+	if sent, refused := w.sendAll(people, 72*time.Minute); sent != len(people) || refused != 0 {
+		t.Fatalf("%d reports sent, %d refused", sent, refused)
+	}
+	for end := w.clock.Now().Add(60 * time.Minute); w.clock.Now().Before(end); {
+		w.clock.Forward(w.clock.Now().Add(time.Minute))
+		if err := w.tick(w.b, secondHelper, second, w.a); err != nil && w.clock.Now().Add(time.Minute).After(end) {
+			t.Error(err)
+		}
+	}
+	if got := w.results(); got != wantColours {
+		t.Errorf("released\n%s\nwant\n%s", got, wantColours)
+	}
+	s.only(t, r.address)
+	for o, want := range map[*org]string{
+		w.a: `shoal_oblivious_requests_total{outcome="served",role="gateway"} `, second: `shoal_oblivious_requests_total{outcome="served",role="gateway"} `,
+		r: `shoal_oblivious_requests_total{outcome="forwarded",role="relay"} `,
+	} {
+		_, _, body := get(t, "http://"+o.server.Addr("ops")+"/metrics", "")
+		if !strings.Contains(string(body), want) {
+			t.Errorf("metrics of %s lack %s: %s", o.address, want, regexp.MustCompile("(?m)^shoal_oblivious.*$").FindAllString(string(body), -1))
+		}
+	}
+	servers := [][2]*org{{w.a, second}, {w.b, secondHelper}}
+	seen := map[string]bool{}
+	for day := range 16 { // keys live for a week
+		w.clock.Set(noon.Add(time.Duration(day+1) * 24 * time.Hour))
+		for _, pair := range servers {
+			for _, i := range []int{day % 2, 1 - day%2, day % 2} { // the first takes up what the second has made
+				must(t, pair[i].server.role(task.Gateway).(*gatewayHost).Sync(t.Context()))
+			}
+			keys, statement := gatewayOnly(keyIDs(pair[0])), w.gatewayStatement(pair[0])
+			if other := gatewayOnly(keyIDs(pair[1])); len(keys) == 0 || !slices.Equal(keys, other) {
+				t.Fatalf("day %d: a server has the keys %v, the other %v", day, keys, other)
+			}
+			if !bytes.Equal(statement, w.gatewayStatement(pair[1])) {
+				t.Fatalf("day %d: two servers announce two sets of keys", day)
+			}
+			seen[string(statement)] = true
+			for _, key := range keys {
+				seen[fmt.Sprint(pair[0].address, strings.Fields(key)[1])] = true
+			}
+		}
+	}
+	if len(seen) < 32+6 {
+		t.Errorf("%d statements and keys of two organisations in 16 days: they do not rotate", len(seen))
+	}
+}
+
+// gatewayStatement fetches what a server states for a relay's period.
+func (w *world) gatewayStatement(o *org) []byte {
+	w.t.Helper()
+	day := w.clock.Now().Unix() / 86400 * 86400
+	status, _, body := get(w.t, fmt.Sprintf("http://%s/statements/%s/gateway/%d", o.address, base64.RawURLEncoding.EncodeToString(o.public()), day), "")
+	if status != http.StatusOK {
+		w.t.Fatalf("the statement: status %d: %s", status, body)
+	}
+	return body
+}
+
+// inTurn dials in place of an address one of several, in turn.
+func inTurn(servers map[string][]string) func(context.Context, string, string) (net.Conn, error) {
+	var n atomic.Int64
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if of := servers[address]; of != nil {
+			address = of[int(n.Add(1))%len(of)]
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}
+}
+
+// gatewayOnly are those of a list of keys that are the gateway's.
+func gatewayOnly(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !strings.HasPrefix(id, "gateway") })
 }

@@ -24,7 +24,7 @@ func Copy(ctx context.Context, to, from Store) error {
 	if err != nil {
 		return fmt.Errorf("copying a registry: %w", err)
 	}
-	for _, name := range []string{ringName, resourceName} {
+	for _, name := range secretNames() {
 		s, err := from.Secret(ctx, name)
 		if err == nil && s.Revision > 0 {
 			_, err = to.PutSecret(ctx, name, 0, s.Sealed)

@@ -27,7 +27,7 @@ func (r *Registry) reseal(ctx context.Context) error {
 			return fmt.Errorf("resealing task %v: %w", id, err)
 		}
 	}
-	for _, name := range []string{ringName, resourceName} {
+	for _, name := range secretNames() {
 		secret, err := r.store.Secret(ctx, name)
 		if err != nil {
 			return fmt.Errorf("resealing the %s: %w", name, err)
