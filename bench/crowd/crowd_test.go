@@ -41,7 +41,7 @@ import (
 // epochStart is the virtual time at which the benchmarks' batch begins.
 var epochStart = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// A route is a shuffler's and an analyzer's server for one task.
+// A route is a shuffler's and an analyzer's server for one task, and a relay's, if it has one.
 type route struct {
 	clock    *clock.Virtual
 	shuffler *server.Server
@@ -51,15 +51,27 @@ type route struct {
 	client   *http.Client
 }
 
+// A routing is what routes differ by.
+type routing struct {
+	certificate string // its kind; with one, over TLS
+	relay       bool   // clients send through it
+	credentials bool   // reports show some
+}
+
 // newRoute starts both servers; with a kind of certificate, over TLS.
 func newRoute(b *testing.B, kind string) *route {
+	b.Helper()
+	return newRouteOf(b, routing{certificate: kind})
+}
+
+func newRouteOf(b *testing.B, o routing) *route {
 	b.Helper()
 	r := &route{clock: clock.NewVirtual(epochStart), client: &http.Client{}}
 	owner := must(task.GenerateIdentityKey(rand.Reader))(b)
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	cert := ""
-	if kind != "" {
-		cert = certificate(b, kind)
+	if o.certificate != "" {
+		cert = certificate(b, o.certificate)
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(must(os.ReadFile(cert))(b))
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}
@@ -67,40 +79,40 @@ func newRoute(b *testing.B, kind string) *route {
 	r.client.Transport = transport
 	b.Cleanup(transport.CloseIdleConnections)
 
-	listeners := []net.Listener{must(net.Listen("tcp", "127.0.0.1:0"))(b), must(net.Listen("tcp", "127.0.0.1:0"))(b)}
-	configs := make([]server.Config, 2)
-	parties := make([]task.Party, 2)
-	for i, role := range []task.Role{task.Shuffler, task.Analyzer} {
-		url := "http://" + listeners[i].Addr().String()
-		dir := filepath.Join(b.TempDir(), role.String())
-		file, identity, err := server.Init(dir, server.Organisation{
-			Name: role.String(), Roles: []task.Role{role}, URL: url, Listen: listeners[i].Addr().String(),
-			Owners: []string{task.FormatPublic(owner.Public())},
-		}, epochStart, rand.Reader)
-		if err != nil {
-			b.Fatal(err)
-		}
-		configs[i] = must(server.Load(file))(b)
-		configs[i].Tasks.Bundles = []string{filepath.Join(dir, "tasks.bundle")}
-		configs[i].Ops.Listen, configs[i].Console.Listen = server.Off, server.Off
-		configs[i].Batches.Memory = 128 << 20 // each; both servers are in this process
-		if kind != "" {
-			configs[i].TLS = server.TLSConfig{CertFile: cert, KeyFile: cert}
-			url = "https://" + listeners[i].Addr().String()
-			configs[i].URL = url
-		}
-		parties[i] = task.Party{Role: task.Role(i + 1), URL: url, Identity: must(task.ParsePublic(identity))(b)}
+	roles := []task.Role{task.Shuffler, task.Analyzer}
+	if o.relay {
+		roles = append(roles, task.Relay)
 	}
-	r.task = wordTask(owner.Public(), parties)
+	listeners := make([]net.Listener, len(roles))
+	configs := make([]server.Config, len(roles))
+	parties := make([]task.Party, len(roles))
+	for i, role := range roles {
+		listeners[i] = must(net.Listen("tcp", "127.0.0.1:0"))(b)
+		configs[i], parties[i] = found(b, role, listeners[i].Addr().String(), cert, owner.Public())
+		if role == task.Relay {
+			for _, p := range parties[:i] {
+				configs[i].Relay.Parties = append(configs[i].Relay.Parties, server.RelayParty{URL: p.URL, Identity: task.FormatPublic(p.Identity)})
+			}
+		}
+	}
+	r.task = wordTask(owner.Public(), parties[:2])
+	if o.relay {
+		r.task.Protection.Relay = parties[2]
+	}
+	if o.credentials {
+		r.task.Protection.CredentialEpochs = 4
+	}
 	r.id = must(r.task.ID())(b)
 	signed := must(task.Sign(r.task, owner))(b)
 	bundle := must((&task.Bundle{Tasks: []*task.Signed{signed}}).Encode())(b)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	servers := make([]*server.Server, 2)
+	servers := make([]*server.Server, len(roles))
 	for i, c := range configs {
-		if err := os.WriteFile(c.Tasks.Bundles[0], bundle, 0o600); err != nil {
-			b.Fatal(err)
+		for _, name := range c.Tasks.Bundles {
+			if err := os.WriteFile(name, bundle, 0o600); err != nil {
+				b.Fatal(err)
+			}
 		}
 		servers[i] = must(server.New(ctx, c, server.Options{
 			Clock: r.clock, Manual: true, Client: r.client,
@@ -117,6 +129,33 @@ func newRoute(b *testing.B, kind string) *route {
 	return r
 }
 
+// found writes the configuration of a party.
+func found(b *testing.B, role task.Role, listen, cert string, owner ed25519.PublicKey) (server.Config, task.Party) {
+	b.Helper()
+	url := "http://" + listen
+	dir := filepath.Join(b.TempDir(), role.String())
+	file, identity, err := server.Init(dir, server.Organisation{
+		Name: role.String(), Roles: []task.Role{role}, URL: url, Listen: listen,
+		Owners: []string{task.FormatPublic(owner)},
+	}, epochStart, rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := must(server.Load(file))(b)
+	if role != task.Relay {
+		c.Tasks.Bundles = []string{filepath.Join(dir, "tasks.bundle")}
+		c.Credentials.Work = 1
+	}
+	c.Ops.Listen, c.Console.Listen = server.Off, server.Off
+	c.Batches.Memory = 128 << 20 // each; all servers are in this process
+	if cert != "" {
+		c.TLS = server.TLSConfig{CertFile: cert, KeyFile: cert}
+		url = "https://" + listen
+		c.URL = url
+	}
+	return c, task.Party{Role: role, URL: url, Identity: must(task.ParsePublic(identity))(b)}
+}
+
 // wordTask asks for words of up to 61 bytes: with the encoding's three bytes the
 // payload is in the class of 64 bytes, as the Prochlo paper's reports are.
 func wordTask(owner ed25519.PublicKey, hops []task.Party) *task.Task {
@@ -130,14 +169,20 @@ func wordTask(owner ed25519.PublicKey, hops []task.Party) *task.Task {
 	}
 }
 
-// seal makes n reports of words of the Vocab corpus, on all cores.
-func (r *route) seal(b *testing.B, n int) [][]byte {
+// keys asks the first hop for the keys of all hops.
+func (r *route) keys(b *testing.B) []task.Key {
 	b.Helper()
 	resp := must(r.client.Get(r.task.First().URL + "/tasks/" + r.id.String() + "/keys"))(b)
 	body := must(io.ReadAll(resp.Body))(b)
 	resp.Body.Close()
 	list := must(task.ParseKeyConfigList(body))(b)
-	keys := must(esa.ChooseKeys(r.task, must(list.Open(r.task, r.clock.Now()))(b), r.clock.Now()))(b)
+	return must(esa.ChooseKeys(r.task, must(list.Open(r.task, r.clock.Now()))(b), r.clock.Now()))(b)
+}
+
+// seal makes n reports of words of the Vocab corpus, on all cores.
+func (r *route) seal(b *testing.B, n int) [][]byte {
+	b.Helper()
+	keys := r.keys(b)
 	e := must(encoder.New(r.task, r.id))(b)
 	corpus := vocab.NewCorpus([32]byte{1})
 	words := make([]string, n)
