@@ -291,35 +291,63 @@ next:
 	JNZ  next
 	RET
 
+// half sets (DI) = (SI)/2.
+TEXT half<>(SB), NOSPLIT, $0
+	MOVQ 0(SI), R8
+	MOVQ 8(SI), R9
+	MOVQ 16(SI), R10
+	MOVQ 24(SI), R11
+	MOVQ R8, AX
+	ANDQ $1, AX
+	NEGQ AX           // all ones if p is to be added
+	MOVQ AX, CX
+	SHRQ $32, CX      // the second limb of p
+	MOVQ $0xffffffff00000001, DX
+	ANDQ AX, DX
+	XORQ R12, R12
+	ADDQ AX, R8
+	ADCQ CX, R9
+	ADCQ $0, R10
+	ADCQ DX, R11
+	ADCQ $0, R12
+	SHRQ $1, R9, R8
+	SHRQ $1, R10, R9
+	SHRQ $1, R11, R10
+	SHRQ $1, R12, R11
+	MOVQ R8, 0(DI)
+	MOVQ R9, 8(DI)
+	MOVQ R10, 16(DI)
+	MOVQ R11, 24(DI)
+	RET
+
 // func doubleADX(z, p *Point, n int)
 //
-// dbl-2001-b of the Explicit-Formulas Database, with Z3 = 2*Y*Z.
+// X3 = M^2 - 2B, Y3 = M(B - X3) - A^2/2, Z3 = 2YZ with A = (2Y)^2, B = AX and
+// M = 3(X - Z^2)(X + Z^2): 4 products, 4 squares and 10 sums, in an order in which those
+// that follow each other mostly do not wait for each other.
 TEXT ·doubleADX(SB), NOSPLIT, $256-24
 	MOVQ p+8(FP), AX
 	LOAD3
 
 next:
-	CALL1(sqr, T0, PZ)           // delta
-	CALL2(mul, PZ, PY, PZ)
-	CALL2(add, PZ, PZ, PZ)       // Z3
-	CALL1(sqr, T1, PY)           // gamma
-	CALL2(mul, T2, PX, T1)       // beta
-	CALL2(sub, T3, PX, T0)
-	CALL2(add, T0, PX, T0)
-	CALL2(mul, T0, T3, T0)
-	CALL2(add, T3, T0, T0)
-	CALL2(add, T0, T3, T0)       // alpha
-	CALL2(add, T2, T2, T2)
-	CALL2(add, T2, T2, T2)       // 4 beta
-	CALL1(sqr, PX, T0)
-	CALL2(sub, PX, PX, T2)
-	CALL2(sub, PX, PX, T2)       // X3
-	CALL2(add, T1, T1, T1)
-	CALL1(sqr, T1, T1)
-	CALL2(add, T1, T1, T1)       // 8 gamma^2
-	CALL2(sub, T2, T2, PX)
-	CALL2(mul, PY, T0, T2)
-	CALL2(sub, PY, PY, T1)       // Y3
+	CALL1(sqr, T1, PZ)
+	CALL2(add, T0, PY, PY)
+	CALL1(sqr, T2, T0)           // A
+	CALL2(mul, PZ, T0, PZ)       // Z3
+	CALL2(sub, T3, PX, T1)
+	CALL2(add, T4, PX, T1)
+	CALL2(mul, T3, T3, T4)
+	CALL2(mul, T4, T2, PX)       // B
+	CALL1(sqr, T2, T2)
+	CALL2(add, T0, T3, T3)
+	CALL2(add, T3, T0, T3)       // M
+	CALL1(sqr, PX, T3)
+	CALL1(half, T2, T2)          // A^2/2
+	CALL2(add, T0, T4, T4)
+	CALL2(sub, PX, PX, T0)       // X3
+	CALL2(sub, T4, T4, PX)
+	CALL2(mul, PY, T3, T4)
+	CALL2(sub, PY, PY, T2)       // Y3
 	DECQ n+16(FP)
 	JNZ  next
 
@@ -339,22 +367,22 @@ TEXT ·addAffineADX(SB), NOSPLIT, $320-24
 	COPY(T1, AX, 32)
 
 	CALL1(sqr, T2, PZ)
+	CALL2(mul, T3, T2, PZ)
 	CALL2(mul, T0, T0, T2)       // U2
-	CALL2(mul, T2, T2, PZ)
-	CALL2(mul, T1, T1, T2)       // S2
+	CALL2(mul, T1, T1, T3)       // S2
 	CALL2(sub, T0, T0, PX)       // H
+	CALL1(sqr, T2, T0)           // H^2
 	CALL2(sub, T1, T1, PY)       // R
 	CALL2(mul, PZ, PZ, T0)       // Z3
-	CALL1(sqr, T2, T0)           // H^2
 	CALL2(mul, T3, T2, T0)       // H^3
 	CALL2(mul, T2, T2, PX)       // V
 	CALL1(sqr, PX, T1)
+	CALL2(add, T0, T2, T2)
 	CALL2(sub, PX, PX, T3)
-	CALL2(sub, PX, PX, T2)
-	CALL2(sub, PX, PX, T2)       // X3
+	CALL2(mul, T3, T3, PY)
+	CALL2(sub, PX, PX, T0)       // X3
 	CALL2(sub, T2, T2, PX)
 	CALL2(mul, T2, T2, T1)
-	CALL2(mul, T3, T3, PY)
 	CALL2(sub, PY, T2, T3)       // Y3
 
 	MOVQ z+0(FP), AX
@@ -373,27 +401,27 @@ TEXT ·addADX(SB), NOSPLIT, $352-24
 	COPY(T4, AX, 64)
 
 	CALL1(sqr, T5, T4)
-	CALL2(mul, PX, PX, T5)       // U1
-	CALL2(mul, T5, T5, T4)
-	CALL2(mul, PY, PY, T5)       // S1
 	CALL1(sqr, T2, PZ)
+	CALL2(mul, T6, T5, T4)
+	CALL2(mul, T7, T2, PZ)
+	CALL2(mul, PX, PX, T5)       // U1
 	CALL2(mul, T0, T0, T2)       // U2
-	CALL2(mul, T2, T2, PZ)
-	CALL2(mul, T1, T1, T2)       // S2
+	CALL2(mul, PY, PY, T6)       // S1
+	CALL2(mul, T1, T1, T7)       // S2
 	CALL2(sub, T0, T0, PX)       // H
-	CALL2(sub, T1, T1, PY)       // R
 	CALL2(mul, PZ, PZ, T4)
-	CALL2(mul, PZ, PZ, T0)       // Z3
 	CALL1(sqr, T2, T0)           // H^2
+	CALL2(sub, T1, T1, PY)       // R
+	CALL2(mul, PZ, PZ, T0)       // Z3
 	CALL2(mul, T3, T2, T0)       // H^3
 	CALL2(mul, T2, T2, PX)       // V
 	CALL1(sqr, PX, T1)
+	CALL2(add, T0, T2, T2)
 	CALL2(sub, PX, PX, T3)
-	CALL2(sub, PX, PX, T2)
-	CALL2(sub, PX, PX, T2)       // X3
+	CALL2(mul, T3, T3, PY)
+	CALL2(sub, PX, PX, T0)       // X3
 	CALL2(sub, T2, T2, PX)
 	CALL2(mul, T2, T2, T1)
-	CALL2(mul, T3, T3, PY)
 	CALL2(sub, PY, T2, T3)       // Y3
 
 	MOVQ z+0(FP), AX
