@@ -183,7 +183,7 @@ func (a *Response) instance(k *PublicKey, q *Request) *instance {
 // there is one. Equal requests get equal answers if rand is
 // [PrivateKey.Randomness], and different ones if it is random. The request's proof is checked in variable time, the key is used in constant time.
 func (k *PrivateKey) Issue(rand io.Reader, q *Request) (*Response, error) {
-	if err := q.instance().verify(q.proof, nil); err != nil {
+	if err := q.instance().verify(q.proof); err != nil {
 		return nil, fmt.Errorf("arc: credential request: %w", err)
 	}
 	b, err := randomScalar(rand)
@@ -242,7 +242,7 @@ func (k *PrivateKey) Randomness(q *Request) io.Reader {
 // after checking that the issuer used the private key of k: no client gets a
 // credential that is marked by a key of its own.
 func (s *Secrets) Finalize(k *PublicKey, q *Request, a *Response) (*Credential, error) {
-	if err := a.instance(k, q).verify(a.proof, nil); err != nil {
+	if err := a.instance(k, q).verify(a.proof); err != nil {
 		return nil, fmt.Errorf("arc: credential response: %w", err)
 	}
 	p := a.x1Aux.times(&s.r1)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/shoal-project/shoal/crypto/xmd"
@@ -143,10 +144,10 @@ type product struct {
 // chainMax is the number of points without a fixed base that one sum of this package has at most.
 const chainMax = 4
 
-// sumVarTime sets sum to the sum of the products. Its time depends on the scalars,
-// which must be public. All elements have tables. Those of generators are used on their own if nothing else
-// needs doublings.
-func sumVarTime(sum *p256.Point, products []product) error {
+// sumVarTime sets sum to the sum of the products when the walk that it returns has run, or at
+// once, without a walk, if no element but generators is among them, which need no doublings. Its
+// time depends on the scalars, which must be public. All elements have tables.
+func sumVarTime(sum *p256.Point, products []product) (*p256.Walk, error) {
 	var terms [chainMax]p256.Term
 	n, doubles := 0, false
 	for i := range products {
@@ -159,16 +160,16 @@ func sumVarTime(sum *p256.Point, products []product) error {
 		case !doubles:
 			e.fixed().AddVarTime(sum, s)
 		case n == chainMax:
-			return fmt.Errorf("arc: a sum of more than %d points", chainMax)
+			return nil, fmt.Errorf("arc: a sum of more than %d points", chainMax)
 		default:
 			terms[n] = p256.Term{Table: e.table, Scalar: s}
 			n++
 		}
 	}
-	if doubles {
-		p256.SumVarTime(sum, terms[:n])
+	if !doubles {
+		return nil, nil
 	}
-	return nil
+	return p256.SumWalk(sum, slices.Clone(terms[:n])), nil
 }
 
 // hashToScalar is HashToScalar of the draft (section on ARC(P-256)).

@@ -184,7 +184,7 @@ func decodeProof(b []byte, n int) (*proof, error) {
 	return p, nil
 }
 
-// A knownProduct is a product that was computed before the proof is verified.
+// A knownProduct is a product that is computed besides, before the check of a proof ends.
 type knownProduct struct {
 	product
 	point *p256.Point
@@ -193,45 +193,78 @@ type knownProduct struct {
 // verify checks a proof, in variable time: proofs and relations are public. Each
 // commitment is the sum of the responses' products less that of the challenge
 // and the left side.
-func (in *instance) verify(p *proof, known []knownProduct) error {
+func (in *instance) verify(p *proof) error {
+	ck := in.check(p, nil)
+	in.addTables(ck.sums)
+	walks, err := ck.walks(0, len(in.equations))
+	if err != nil {
+		return err
+	}
+	p256.Run(walks...)
+	return ck.finish()
+}
+
+// A check verifies a proof in steps, between which the caller computes what else can be
+// computed beside it.
+type check struct {
+	in    *instance
+	proof *proof
+	sums  [][]product     // of each equation what is not known
+	known [][]*p256.Point // and the products that are
+	parts []p256.Point    // the sums
+}
+
+// check begins to verify a proof. The points of known are read by finish.
+func (in *instance) check(p *proof, known []knownProduct) *check {
 	generators := verifiers()
 	copy(in.elements, generators[:]) // all relations begin with G and H
+	n := len(in.equations)
+	ck := &check{in: in, proof: p, sums: make([][]product, n), known: make([][]*p256.Point, n), parts: make([]p256.Point, n)}
 	minusC := order.neg(p.challenge)
-	sums := make([][]product, len(in.equations))
 	for i, e := range in.equations {
-		sums[i] = addProduct(in.collect(e.terms, p.responses), product{minusC, &in.elements[e.left]})
+		all := addProduct(in.collect(e.terms, p.responses), product{minusC, &in.elements[e.left]})
+		ck.sums[i] = slices.DeleteFunc(all, func(q product) bool {
+			j := slices.IndexFunc(known, func(k knownProduct) bool { return k.product == q })
+			if j >= 0 {
+				ck.known[i] = append(ck.known[i], known[j].point)
+			}
+			return j >= 0
+		})
 	}
-	commitments := make([]p256.Point, len(in.equations))
-	for i, s := range sums {
-		sums[i] = addKnown(&commitments[i], s, known)
-	}
-	in.addTables(sums)
-	for i, s := range sums {
-		var sum p256.Point
-		if err := sumVarTime(&sum, s); err != nil {
-			return err
+	return ck
+}
+
+// walks computes the sums of the equations from first to below end, those at once that
+// need no doublings. All their elements have tables.
+func (ck *check) walks(first, end int) ([]*p256.Walk, error) {
+	var walks []*p256.Walk
+	for i := first; i < end; i++ {
+		w, err := sumVarTime(&ck.parts[i], ck.sums[i])
+		if err != nil {
+			return nil, err
 		}
-		commitments[i].Add(&commitments[i], &sum)
+		if w != nil {
+			walks = append(walks, w)
+		}
 	}
-	c, err := in.challenge(commitments)
+	return walks, nil
+}
+
+// finish compares the challenge, when all sums are there.
+func (ck *check) finish() error {
+	for i := range ck.parts {
+		for _, p := range ck.known[i] {
+			ck.parts[i].Add(&ck.parts[i], p)
+		}
+	}
+	c, err := ck.in.challenge(ck.parts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrProof, err)
 	}
-	if subtle.ConstantTimeCompare(c[:], p.challenge[:]) != 1 {
+	if subtle.ConstantTimeCompare(c[:], ck.proof.challenge[:]) != 1 {
 		return ErrProof
 	}
 	return nil
-}
-
-// addKnown adds those of the products that are known to sum, and returns the rest.
-func addKnown(sum *p256.Point, products []product, known []knownProduct) []product {
-	return slices.DeleteFunc(products, func(p product) bool {
-		i := slices.IndexFunc(known, func(k knownProduct) bool { return k.product == p })
-		if i >= 0 {
-			sum.Add(sum, known[i].point)
-		}
-		return i >= 0
-	})
 }
 
 // addTables gives each element of the sums a table, with one inversion for all.

@@ -2,8 +2,8 @@ package arc
 
 import (
 	"crypto/sha3"
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/shoal-project/shoal/internal/p256"
 )
@@ -54,64 +54,106 @@ func (v *Verifier) Verify(c *Context, p *Presentation, binding []byte) (Tag, err
 	if len(p.bits) != len(c.bases) {
 		return Tag{}, fmt.Errorf("arc: presentation: %w: made for another limit than %d", ErrProof, c.limit)
 	}
-	vElement, u, m1, tag, err := v.tables(p)
-	if err != nil {
-		return Tag{}, fmt.Errorf("arc: presentation: %w: V %w", ErrProof, err)
-	}
-	in := p.instance(c, vElement, v.x1H, binding)
-	in.elements[atU].table, in.elements[atM1].table, in.elements[atTag].table = u, m1, tag
-	known, err := in.checkRange(c, p)
-	if err != nil {
+	if err := p.checkSum(c); err != nil {
 		return Tag{}, fmt.Errorf("arc: presentation: %w", err)
 	}
-	if err := in.verify(p.proof, known); err != nil {
+	in := p.instance(c, &element{}, v.x1H, binding) // V is computed beside the check
+	bits := in.bitProducts(c, p)
+	ck := in.check(p.proof, bits.known)
+	if err := v.run(p, ck, bits); err != nil {
+		return Tag{}, fmt.Errorf("arc: presentation: %w", err)
+	}
+	if err := ck.finish(); err != nil {
 		return Tag{}, fmt.Errorf("arc: presentation: %w", err)
 	}
 	return p.tag.enc, nil
 }
 
-// tables returns V = (x0 + x2 m2) U + x1 m1Commit - UPrimeCommit, computed in constant
-// time, and the tables of U, m1Commit and the tag.
-func (v *Verifier) tables(p *Presentation) (q *element, u, m1, tag *p256.Table, err error) {
-	set := func(e *element) *p256.Point { return new(p256.Point).Set(e.point) }
-	first, _ := p256.NewTables(p256.WidthSecret, set(p.u), set(p.m1Commit))
-	sum := v.offset.Mult(new(p256.Point), &first[0], &first[1], (*[scalarSize]byte)(&v.forU), (*[scalarSize]byte)(&v.x1))
-	sum.AddAffine(sum, new(p256.Affine).Negate(p.uPrimeCommit.point))
-	if sum.IsIdentity() {
-		return nil, nil, nil, nil, errors.New("is the identity")
+// equationOfV is the only equation of a presentation with V.
+const equationOfV = 1
+
+// run computes V and all sums of the check. V = (x0 + x2 m2) U + x1 m1Commit - UPrimeCommit is
+// computed in constant time, beside what does not need it.
+func (v *Verifier) run(p *Presentation, ck *check, bits *bitProducts) error {
+	in := ck.in
+	tables, _ := p256.NewTables(p256.WidthSecret, new(p256.Point).Set(p.u.point), new(p256.Point).Set(p.m1Commit.point))
+	in.elements[atU].table, in.elements[atM1].table = &tables[0], &tables[1]
+	in.addTables(slices.Delete(slices.Clone(ck.sums), equationOfV, equationOfV+1))
+	var sum p256.Point
+	walks := append(bits.walks, v.offset.MultWalk(&sum, &tables[0], &tables[1], (*[scalarSize]byte)(&v.forU), (*[scalarSize]byte)(&v.x1)))
+	before, err := ck.walks(0, equationOfV)
+	if err != nil {
+		return err
 	}
-	second, _ := p256.NewTables(p256.WidthOnce, sum, set(p.tag))
-	point := second[0].Point()
-	return &element{point: point, enc: point.Bytes(), table: &second[0]}, &first[0], &first[1], &second[1], nil
+	after, err := ck.walks(equationOfV+1, len(in.equations))
+	if err != nil {
+		return err
+	}
+	walks = append(append(walks, before...), after...)
+	last := len(walks) - 1 // runs beside the sum with V
+	p256.Run(walks[:last]...)
+	sum.AddAffine(&sum, new(p256.Affine).Negate(p.uPrimeCommit.point))
+	if sum.IsIdentity() {
+		return fmt.Errorf("%w: V is the identity", ErrProof)
+	}
+	tables, _ = p256.NewTables(p256.WidthOnce, &sum)
+	point := tables[0].Point()
+	in.elements[atV] = element{point: point, enc: point.Bytes(), table: &tables[0]}
+	withV, err := ck.walks(equationOfV, equationOfV+1)
+	if err != nil {
+		return err
+	}
+	p256.Run(append(withV, walks[last])...)
+	bits.finish()
+	return nil
 }
 
-// checkRange checks that the commitments to bits add up to that to the nonce
-// (VerifyRangeProofHelper of the draft). It returns the products that they share:
-// each commitment to a bit has two scalars, and the nonce's product with the
-// challenge is the sum of those of the bits.
-func (in *instance) checkRange(c *Context, p *Presentation) ([]knownProduct, error) {
-	k := len(c.bases)
-	if k == 0 {
-		return nil, nil
+// checkSum checks that the commitments to bits add up to that to the nonce
+// (VerifyRangeProofHelper of the draft).
+func (p *Presentation) checkSum(c *Context) error {
+	if len(p.bits) == 0 {
+		return nil
 	}
-	points := make([]p256.Point, k)
+	points := make([]p256.Point, len(p.bits))
 	for i, d := range p.bits {
 		points[i].Set(d.point)
 	}
 	if !c.weigh(points).Equal(new(p256.Point).Set(p.nonceCommit.point)) {
-		return nil, fmt.Errorf("%w: the bits do not add up to the nonce", ErrProof)
+		return fmt.Errorf("%w: the bits do not add up to the nonce", ErrProof)
 	}
-	known := make([]knownProduct, 0, 2*k+1)
+	return nil
+}
+
+// bitProducts are products that equations share: each commitment to a bit has two scalars,
+// and the nonce's product with the challenge is the sum of those of the bits.
+type bitProducts struct {
+	context *Context
+	known   []knownProduct
+	walks   []*p256.Walk
+	minus   []p256.Point // of the bits with the challenge, negated
+	nonce   p256.Point
+}
+
+func (in *instance) bitProducts(c *Context, p *Presentation) *bitProducts {
+	k := len(c.bases)
+	b := &bitProducts{context: c, minus: make([]p256.Point, k)}
 	minusC := order.neg(p.proof.challenge)
 	others := make([]p256.Point, k)
 	for i := range k {
 		d := &in.elements[atBits(k)+i]
 		other := order.add(p.proof.responses[firstBit+i], minusC)
-		p256.PairVarTime(&points[i], &others[i], d.point, (*[scalarSize]byte)(&minusC), (*[scalarSize]byte)(&other))
-		known = append(known, knownProduct{product{minusC, d}, &points[i]}, knownProduct{product{other, d}, &others[i]})
+		b.walks = append(b.walks, p256.PairWalk(&b.minus[i], &others[i], p.bits[i].point, (*[scalarSize]byte)(&minusC), (*[scalarSize]byte)(&other)))
+		b.known = append(b.known, knownProduct{product{minusC, d}, &b.minus[i]}, knownProduct{product{other, d}, &others[i]})
 	}
 	if k > 1 {
-		known = append(known, knownProduct{product{minusC, &in.elements[atNonce]}, c.weigh(points)})
+		b.known = append(b.known, knownProduct{product{minusC, &in.elements[atNonce]}, &b.nonce})
 	}
-	return known, nil
+	return b
+}
+
+// finish computes the product that follows from the others, after the walks.
+func (b *bitProducts) finish() {
+	if len(b.minus) > 1 {
+		b.nonce = *b.context.weigh(b.minus)
+	}
 }

@@ -75,7 +75,7 @@ func (p *Point) Mult(q *Affine, s *Scalar) *Point {
 		return p.multNistec(q, s)
 	}
 	tables, _ := NewTables(WidthSecret, new(Point).Set(q))
-	return p.multTables(nil, tables, s)
+	return p.multTable(&tables[0], s)
 }
 
 // MultTable is Mult for the point of a table, of width [WidthSecret] at least.
@@ -83,29 +83,20 @@ func (p *Point) MultTable(t *Table, s *Scalar) *Point {
 	if !useADX {
 		return p.multNistec(t.Point(), s)
 	}
-	return p.multTables(nil, []Table{*t}, s)
+	return p.multTable(t, s)
 }
 
-// multTables sets p to start times 2^255 plus the sum of the tables' points times the scalars.
-func (p *Point) multTables(start *Affine, tables []Table, scalars ...*Scalar) *Point {
-	digits := make([]recoded, len(scalars))
+// multTable sets p to the table's point times the scalar.
+func (p *Point) multTable(t *Table, s *Scalar) *Point {
+	digits := recode(s)
 	var acc Point
-	var q Affine
-	if start != nil {
-		acc.Set(start)
-	}
-	for j, s := range scalars {
-		digits[j] = recode(s)
-		q = tables[j].odd[0]
-		q.negateIf(digits[j].top)
-		acc.AddAffine(&acc, &q)
-	}
+	q := t.odd[0]
+	q.negateIf(digits.top)
+	acc.AddAffine(&acc, &q)
 	for i := ctDigits - 1; i >= 0; i-- {
 		acc.Double(&acc, ctWidth)
-		for j := range digits {
-			pick(&q, (*[ctEntries]Affine)(tables[j].odd[:ctEntries]), digits[j].index[i], digits[j].minus[i])
-			acc.AddAffine(&acc, &q)
-		}
+		pick(&q, (*[ctEntries]Affine)(t.odd[:ctEntries]), digits.index[i], digits.minus[i])
+		acc.AddAffine(&acc, &q)
 	}
 	*p = acc
 	return p
@@ -154,8 +145,8 @@ func NewOffset(s *Scalar) *Offset {
 // Mult sets p to a*q + b*r in constant time, given the tables of q and r of width
 // [WidthSecret] at least. Both share their doublings.
 func (o *Offset) Mult(p *Point, q, r *Table, a, b *Scalar) *Point {
-	p.multTables(&o.before, []Table{*q, *r}, a, b)
-	return p.AddAffine(p, &o.after)
+	Run(o.MultWalk(p, q, r, a, b))
+	return p
 }
 
 // WidthSecret is the width of tables that secret scalars multiply by.

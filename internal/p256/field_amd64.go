@@ -20,6 +20,11 @@ func sqrADX(z, x *Element, n int)
 //go:noescape
 func doubleADX(z, p *Point, n int)
 
+// doublePairADX sets p to 2^n * p and q to 2^n * q, n at least 1. They are not one.
+//
+//go:noescape
+func doublePairADX(p, q *Point, n int)
+
 //go:noescape
 func addAffineADX(z, p *Point, q *Affine)
 

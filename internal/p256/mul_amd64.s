@@ -355,6 +355,105 @@ next:
 	SAVE3
 	RET
 
+// func doublePairADX(p, q *Point, n int)
+//
+// doubleADX of two points in place, step by step: neither waits for itself.
+TEXT ·doublePairADX(SB), NOSPLIT, $512-24
+	MOVQ p+0(FP), AX
+	MOVOU 0(AX), X0
+	MOVOU 16(AX), X1
+	MOVOU 32(AX), X2
+	MOVOU 48(AX), X3
+	MOVOU 64(AX), X4
+	MOVOU 80(AX), X5
+	MOVOU X0, 0(SP)
+	MOVOU X1, 16(SP)
+	MOVOU X2, 32(SP)
+	MOVOU X3, 48(SP)
+	MOVOU X4, 64(SP)
+	MOVOU X5, 80(SP)
+	MOVQ q+8(FP), AX
+	MOVOU 0(AX), X0
+	MOVOU 16(AX), X1
+	MOVOU 32(AX), X2
+	MOVOU 48(AX), X3
+	MOVOU 64(AX), X4
+	MOVOU 80(AX), X5
+	MOVOU X0, 256(SP)
+	MOVOU X1, 272(SP)
+	MOVOU X2, 288(SP)
+	MOVOU X3, 304(SP)
+	MOVOU X4, 320(SP)
+	MOVOU X5, 336(SP)
+
+next:
+	CALL1(sqr, 128(SP), 64(SP))
+	CALL1(sqr, 384(SP), 320(SP))
+	CALL2(add, 96(SP), 32(SP), 32(SP))
+	CALL2(add, 352(SP), 288(SP), 288(SP))
+	CALL1(sqr, 160(SP), 96(SP))
+	CALL1(sqr, 416(SP), 352(SP))
+	CALL2(mul, 64(SP), 96(SP), 64(SP))
+	CALL2(mul, 320(SP), 352(SP), 320(SP))
+	CALL2(sub, 192(SP), 0(SP), 128(SP))
+	CALL2(sub, 448(SP), 256(SP), 384(SP))
+	CALL2(add, 224(SP), 0(SP), 128(SP))
+	CALL2(add, 480(SP), 256(SP), 384(SP))
+	CALL2(mul, 192(SP), 192(SP), 224(SP))
+	CALL2(mul, 448(SP), 448(SP), 480(SP))
+	CALL2(mul, 224(SP), 160(SP), 0(SP))
+	CALL2(mul, 480(SP), 416(SP), 256(SP))
+	CALL1(sqr, 160(SP), 160(SP))
+	CALL1(sqr, 416(SP), 416(SP))
+	CALL2(add, 96(SP), 192(SP), 192(SP))
+	CALL2(add, 352(SP), 448(SP), 448(SP))
+	CALL2(add, 192(SP), 96(SP), 192(SP))
+	CALL2(add, 448(SP), 352(SP), 448(SP))
+	CALL1(sqr, 0(SP), 192(SP))
+	CALL1(sqr, 256(SP), 448(SP))
+	CALL1(half, 160(SP), 160(SP))
+	CALL1(half, 416(SP), 416(SP))
+	CALL2(add, 96(SP), 224(SP), 224(SP))
+	CALL2(add, 352(SP), 480(SP), 480(SP))
+	CALL2(sub, 0(SP), 0(SP), 96(SP))
+	CALL2(sub, 256(SP), 256(SP), 352(SP))
+	CALL2(sub, 224(SP), 224(SP), 0(SP))
+	CALL2(sub, 480(SP), 480(SP), 256(SP))
+	CALL2(mul, 32(SP), 192(SP), 224(SP))
+	CALL2(mul, 288(SP), 448(SP), 480(SP))
+	CALL2(sub, 32(SP), 32(SP), 160(SP))
+	CALL2(sub, 288(SP), 288(SP), 416(SP))
+	DECQ n+16(FP)
+	JNZ  next
+
+	MOVQ p+0(FP), AX
+	MOVOU 0(SP), X0
+	MOVOU 16(SP), X1
+	MOVOU 32(SP), X2
+	MOVOU 48(SP), X3
+	MOVOU 64(SP), X4
+	MOVOU 80(SP), X5
+	MOVOU X0, 0(AX)
+	MOVOU X1, 16(AX)
+	MOVOU X2, 32(AX)
+	MOVOU X3, 48(AX)
+	MOVOU X4, 64(AX)
+	MOVOU X5, 80(AX)
+	MOVQ q+8(FP), AX
+	MOVOU 256(SP), X0
+	MOVOU 272(SP), X1
+	MOVOU 288(SP), X2
+	MOVOU 304(SP), X3
+	MOVOU 320(SP), X4
+	MOVOU 336(SP), X5
+	MOVOU X0, 0(AX)
+	MOVOU X1, 16(AX)
+	MOVOU X2, 32(AX)
+	MOVOU X3, 48(AX)
+	MOVOU X4, 64(AX)
+	MOVOU X5, 80(AX)
+	RET
+
 // func addAffineADX(z, p *Point, q *Affine)
 //
 // The sum of two points that are neither equal nor opposite nor the identity, in the

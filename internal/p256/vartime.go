@@ -54,43 +54,9 @@ type Term struct {
 	Scalar *Scalar
 }
 
-// chainMax is the number of terms that share the doublings.
-const chainMax = 4
-
-// SumVarTime sets sum to the sum of at most four terms, which share their doublings (Straus,
+// SumVarTime sets sum to the sum of the terms, which share their doublings (Straus,
 // with signed sliding windows).
-func SumVarTime(sum *Point, terms []Term) {
-	var digits [chainMax]digits
-	for i, t := range terms {
-		slide(&digits[i], t.Scalar, t.Table.width)
-	}
-	var acc Point
-	var negated Affine
-	pending := 0 // doublings to do
-	for i := range digits[0] {
-		i = len(digits[0]) - 1 - i
-		pending++
-		for j := range terms {
-			d := int(digits[j][i])
-			if d == 0 {
-				continue
-			}
-			if pending > 0 && !acc.IsIdentity() {
-				acc.Double(&acc, pending)
-			}
-			pending = 0
-			if d > 0 {
-				acc.AddAffine(&acc, &terms[j].Table.odd[d/2])
-			} else {
-				acc.AddAffine(&acc, negated.Negate(&terms[j].Table.odd[-d/2]))
-			}
-		}
-	}
-	if pending > 0 && !acc.IsIdentity() {
-		acc.Double(&acc, pending)
-	}
-	*sum = acc
-}
+func SumVarTime(sum *Point, terms []Term) { Run(SumWalk(sum, terms)) }
 
 // limbs returns a scalar as 64-bit words, the lowest first.
 func limbs(s *Scalar) (l [5]uint64) {
@@ -135,39 +101,7 @@ const pairWidth = 5
 
 // PairVarTime sets left to a*p and right to b*p. Both share the doublings of p: each power
 // goes to the bucket of the digit that it has in each scalar (Yao's method).
-func PairVarTime(left, right *Point, p *Affine, a, b *Scalar) {
-	var recoded [2]digits
-	slide(&recoded[0], a, pairWidth)
-	slide(&recoded[1], b, pairWidth)
-	var buckets [2][1 << (pairWidth - 2)]Point
-	var power, negated Point
-	power.Set(p)
-	pending := 0
-	for i := range recoded[0] {
-		for j := range recoded {
-			d := int(recoded[j][i])
-			if d == 0 {
-				continue
-			}
-			if pending > 0 {
-				power.Double(&power, pending)
-				pending = 0
-			}
-			from := &power
-			if d < 0 {
-				d, from = -d, negated.Negate(&power)
-			}
-			if bucket := &buckets[j][d/2]; bucket.IsIdentity() {
-				*bucket = *from
-			} else {
-				bucket.Add(bucket, from)
-			}
-		}
-		pending++
-	}
-	weighOdd(left, buckets[0][:])
-	weighOdd(right, buckets[1][:])
-}
+func PairVarTime(left, right *Point, p *Affine, a, b *Scalar) { Run(PairWalk(left, right, p, a, b)) }
 
 // weighOdd sets to to the sum of (2i+1) times the i-th bucket.
 func weighOdd(to *Point, buckets []Point) {
