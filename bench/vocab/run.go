@@ -80,8 +80,9 @@ type Row struct {
 	Shares bool      `json:"shares"`
 	Paper  *PaperRow `json:"paper,omitempty"`
 
-	Seconds Seconds `json:"seconds"`
-	Sealed  *Sealed `json:"sealed,omitempty"`
+	Seconds Seconds  `json:"seconds"`
+	Sealed  *Sealed  `json:"sealed,omitempty"`
+	Blinded *Blinded `json:"blinded,omitempty"` // with Sealed
 }
 
 // Seconds is how long the parts of the evaluation of a sample took.
@@ -217,6 +218,11 @@ func (r *runner) row(ctx context.Context, n int) (Row, error) {
 	r.progress("%d words: sealed", n)
 	sealed, err := r.sealed(ctx, s)
 	row.Sealed = sealed
+	if err != nil {
+		return row, err
+	}
+	r.progress("%d words: two shufflers, blinded crowds", n)
+	row.Blinded, err = r.blinded(ctx, s)
 	return row, err
 }
 

@@ -59,8 +59,11 @@ func TestRunIsRightAndRepeatable(t *testing.T) {
 	if s := row.Sealed; s == nil || s.Words == 0 || s.Words > atMost {
 		t.Errorf("sealed: %+v, want 1 to %d words", s, atMost)
 	}
+	if b := row.Blinded; b == nil || b.Crowds != truth || b.ReportBytes <= row.Sealed.ReportBytes {
+		t.Errorf("blinded: %+v, want %d crowds, and longer reports", b, truth)
+	}
 	c.Sealed = 0
-	row.Sealed = nil
+	row.Sealed, row.Blinded = nil, nil
 	if again := run(t, c).Rows[0]; !reflect.DeepEqual(again, row) {
 		t.Errorf("the same seed gives %+v, then %+v", row, again)
 	}

@@ -43,10 +43,13 @@ type route struct {
 	id       task.ID
 	epoch    task.Epoch
 	keys     []*esa.PrivateKey
-	shuffler task.IdentityKey
+	shuffler task.IdentityKey // the last one
 }
 
-func newRoute() (*route, error) {
+func newRoute() (*route, error) { return newRouteOf(task.Shuffler, task.Analyzer) }
+
+// newRouteOf returns a route of some parties. Crowds are blinded if there are two shufflers.
+func newRouteOf(roles ...task.Role) (*route, error) {
 	begin := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	end := begin.AddDate(0, 1, 0)
 	owner, err := task.GenerateIdentityKey(rand.Reader)
@@ -61,7 +64,8 @@ func newRoute() (*route, error) {
 		MinBatch:  1, EpochSeconds: 3600, PerEpoch: 1, PerCrowd: 1, PayloadSize: 128,
 		NotBefore: begin.Unix(), Expires: end.Unix(),
 	}}
-	for i, role := range []task.Role{task.Shuffler, task.Analyzer} {
+	r.task.Protection.Blinded = len(roles) > 2
+	for i, role := range roles {
 		identity, err := task.GenerateIdentityKey(rand.Reader)
 		if err != nil {
 			return nil, err
@@ -79,6 +83,15 @@ func newRoute() (*route, error) {
 	r.epoch = r.task.EpochAt(begin)
 	r.id, err = r.task.ID()
 	return r, err
+}
+
+// public returns the public keys of the parties.
+func (r *route) public() []task.Key {
+	var all []task.Key
+	for _, k := range r.keys {
+		all = append(all, k.Public())
+	}
+	return all
 }
 
 // sealed sends a sample through encryption, shuffler and analyzer.
@@ -110,8 +123,7 @@ func (r *runner) sealed(ctx context.Context, s sample) (*Sealed, error) {
 
 // seal writes the reports of all clients to the dataset "sealed", on all cores.
 func (r *runner) seal(ctx context.Context, e engine.Engine, route *route, s sample, out *Sealed) error {
-	public := []task.Key{route.keys[0].Public(), route.keys[1].Public()}
-	sealer, err := esa.NewSealer(route.task, route.id, public)
+	sealer, err := esa.NewSealer(route.task, route.id, route.public())
 	if err != nil {
 		return err
 	}
@@ -264,7 +276,7 @@ func (r *route) write(ctx context.Context, b *batch, name string, counts esa.Cou
 	if r.task.Threshold.Kind != task.Naive {
 		total = counts.Distinct() // the time of handing over is measured, not what it discloses
 	}
-	header, err := esa.NewBatchHeader(r.task, r.id, 0, r.epoch, total, counts.Released)
+	header, err := esa.NewBatchHeader(r.task, r.id, len(r.keys)-2, r.epoch, total, counts.Released)
 	if err != nil {
 		return err
 	}
