@@ -48,8 +48,9 @@ var ErrOpen = errors.New("HPKE decryption failed")
 
 // A Key is a private key. It prints redacted. It is safe for concurrent use.
 type Key struct {
-	scalar *x25519.Scalar
-	public [Size]byte
+	scalar  *x25519.Scalar
+	private [Size]byte
+	public  [Size]byte
 }
 
 // NewKey returns the key of a private and its public half, of 32 bytes each
@@ -63,7 +64,7 @@ func NewKey(private, public []byte) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hpke: %w", err)
 	}
-	return &Key{scalar: scalar, public: [Size]byte(public)}, nil
+	return &Key{scalar: scalar, private: [Size]byte(private), public: [Size]byte(public)}, nil
 }
 
 // Agree returns what the key and each encapsulated key agree on, in their order.

@@ -104,13 +104,30 @@ func (k *PrivateKey) Equal(other *PrivateKey) bool {
 // Open opens one message: OpenBase of RFC 9180, section 6.1. It fails with
 // [ErrUnsupported] or [ErrOpen].
 func (k *PrivateKey) Open(s Suite, encapsulated, info, aad, sealed []byte) ([]byte, error) {
+	if k.single(s, encapsulated) {
+		plaintext, _, err := k.many.open(encapsulated, info, aad, sealed)
+		return plaintext, err
+	}
 	plaintext, _, err := k.open(s, encapsulated, info, aad, sealed)
 	return plaintext, err
+}
+
+// single reports whether [Key.open] opens a message: in less than half of the time of
+// crypto/hpke, whose X25519 is slower.
+func (k *PrivateKey) single(s Suite, encapsulated []byte) bool {
+	return k.many != nil && s == DefaultSuite() && len(encapsulated) == Size
 }
 
 // OpenExport is [PrivateKey.Open] and returns the secret that
 // [PublicKey.SealExport] has returned.
 func (k *PrivateKey) OpenExport(s Suite, encapsulated, info, aad, sealed []byte, label string, size int) (plaintext, exported []byte, err error) {
+	if k.single(s, encapsulated) && exportable(label, size) {
+		plaintext, opened, err := k.many.open(encapsulated, info, aad, sealed)
+		if err != nil {
+			return nil, nil, err
+		}
+		return plaintext, opened.export(label, size), nil
+	}
 	plaintext, recipient, err := k.open(s, encapsulated, info, aad, sealed)
 	if err != nil {
 		return nil, nil, err

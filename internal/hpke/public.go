@@ -50,6 +50,9 @@ func (p *PublicKey) Seal(s Suite, info, aad, plaintext []byte) (encapsulated, se
 // SealExport is [PublicKey.Seal] and returns a secret of size bytes that the context
 // exports under a label beside it: Export of RFC 9180, section 5.3.
 func (p *PublicKey) SealExport(s Suite, info, aad, plaintext []byte, label string, size int) (encapsulated, sealed, secret []byte, err error) {
+	if p.kem == X25519 && s == DefaultSuite() && exportable(label, size) {
+		return sealExport((*[Size]byte)(p.key.Bytes()), info, aad, plaintext, label, size)
+	}
 	encapsulated, sealed, sender, err := p.seal(s, info, aad, plaintext)
 	if err != nil {
 		return nil, nil, nil, err

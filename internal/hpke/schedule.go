@@ -110,18 +110,48 @@ func (r *Receiver) Export(shared []x25519.Shared, encapsulated [][Size]byte, lab
 		if !ok {
 			continue
 		}
-		prk := r.secret(&agreed, &encapsulated[i])
-		exporter := expand(&prk, hpkeSuite, "exp", r.context[:], sha256.Size)
-		secrets[i] = expand(&exporter, hpkeSuite, "sec", []byte(label), ExportSize)
+		o := r.opened(&agreed, &encapsulated[i])
+		secrets[i] = [ExportSize]byte(o.export(label, ExportSize))
 	}
 	return secrets
 }
 
 // derive derives the key of one message.
 func (r *Receiver) derive(k *MessageKey, agreed, encapsulated *[Size]byte) {
-	prk := r.secret(agreed, encapsulated)
-	k.key = expand(&prk, hpkeSuite, "key", r.context[:], keySize)
-	k.nonce = expand(&prk, hpkeSuite, "base_nonce", r.context[:], nonceSize)
+	o := r.opened(agreed, encapsulated)
+	o.derive(k)
+}
+
+// An opened is a context that both sides have set up.
+type opened struct {
+	prk     [sha256.Size]byte
+	context *[contextSize]byte
+}
+
+func (r *Receiver) opened(agreed, encapsulated *[Size]byte) opened {
+	return opened{r.secret(agreed, encapsulated), &r.context}
+}
+
+// derive derives the key of the context's first message.
+func (o *opened) derive(k *MessageKey) {
+	k.key = expand(&o.prk, hpkeSuite, "key", o.context[:], keySize)
+	k.nonce = expand(&o.prk, hpkeSuite, "base_nonce", o.context[:], nonceSize)
+	k.ok = true
+}
+
+// maxLabel is how long an exporter context may be in bytes.
+const maxLabel = 64
+
+// exportable reports whether [opened.export] makes such a secret.
+func exportable(label string, size int) bool {
+	return len(label) <= maxLabel && size >= 0 && size <= ExportSize
+}
+
+// export is Export of RFC 9180, section 5.3, for what is [exportable].
+func (o *opened) export(label string, size int) []byte {
+	exporter := expand(&o.prk, hpkeSuite, "exp", o.context[:], sha256.Size)
+	secret := expand(&exporter, hpkeSuite, "sec", []byte(label), uint16(size))
+	return secret[:size:size]
 }
 
 // secret is the secret of a context, from which its keys are expanded.

@@ -43,3 +43,45 @@ func sealAgreed(dst []byte, shared *x25519.Shared, encapsulated, public *[Size]b
 	}
 	return gcm.Seal(dst, k.nonce[:nonceSize], plaintext, aad), nil
 }
+
+// sealExport is [Seal] and returns what the context exports, which must be [exportable].
+func sealExport(public *[Size]byte, info, aad, plaintext []byte, label string, size int) (encapsulated, sealed, secret []byte, err error) {
+	var ephemeral [Size]byte
+	defer clear(ephemeral[:])
+	rand.Read(ephemeral[:]) // does not fail
+	encapsulateds, shared := x25519.Agree([][Size]byte{ephemeral}, [][Size]byte{*public})
+	agreed, ok := shared[0].Secret()
+	if !ok {
+		return nil, nil, nil, ErrKey
+	}
+	defer clear(agreed[:])
+	r := Receiver{public: *public, context: contextOf(info)}
+	o := r.opened(&agreed, &encapsulateds[0])
+	var k MessageKey
+	o.derive(&k)
+	gcm, err := k.aead()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return encapsulateds[0][:], gcm.Seal(nil, k.nonce[:nonceSize], plaintext, aad), o.export(label, size), nil
+}
+
+// open opens one message, by one ladder, and returns its context.
+func (k *Key) open(encapsulated, info, aad, sealed []byte) ([]byte, *opened, error) {
+	enc := [Size]byte(encapsulated)
+	shared := x25519.Multiply(&k.private, &enc)
+	agreed, ok := shared.Secret()
+	if !ok {
+		return nil, nil, ErrOpen
+	}
+	defer clear(agreed[:])
+	r := Receiver{public: k.public, context: contextOf(info)}
+	o := r.opened(&agreed, &enc)
+	var m MessageKey
+	o.derive(&m)
+	plaintext, err := m.Open(nil, aad, sealed)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plaintext, &o, nil
+}
