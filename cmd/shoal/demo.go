@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -91,6 +92,8 @@ credentials, by a quorum whose values a further organisation makes unguessable.
 Then simulated people browse a test site, a discovery engine on each device decides
 what is public, and the same route answers which pages and queries are popular.
 
+The three questions are asked at the same time, each through organisations of its own.
+
 Examples:
   shoal demo                       then open the console it names
   shoal demo --ask web --once
@@ -121,39 +124,19 @@ func (c *demoCmd) Run(e *env) error {
 	defer c.more.close()
 	p := newProgress(e.stderr)
 	defer p.clear()
-	config := demo.Config{Dir: dir, Start: e.clock.Now().Add(-demoLasts), Rand: rand.Reader, Progress: p.show}
+	config := demo.Config{Dir: dir, Start: e.clock.Now().Add(-demoLasts), Rand: rand.Reader}
 	var answer demoAnswer
 	var stage *demo.Stage
-	if c.Input != "" || c.Ask != "web" {
-		if stage, err = c.stage(e, config); err != nil {
-			return err
+	ctx, cancel := context.WithCancelCause(e.ctx)
+	defer cancel(nil)
+	parts := c.parts(ctx, e, &answer, &stage)
+	defer func() {
+		if stage != nil {
+			stage.Close()
 		}
-		defer func() { stage.Close() }()
-		if answer.Result, err = stage.Play(e.ctx); err != nil {
-			return c.ended(p, err)
-		}
-		p.clear()
-		if err := c.show(e, answer.Result); err != nil {
-			return err
-		}
-	}
-	if c.Input == "" && c.Ask != "web" {
-		if answer.Protected, err = c.protected(e, config); err != nil {
-			return c.ended(p, err)
-		}
-		p.clear()
-		if err := c.show(e, answer.Protected); err != nil {
-			return err
-		}
-	}
-	if c.Input == "" && c.Ask != "programs" {
-		if answer.Web, err = c.web(e, config, p); err != nil {
-			return c.ended(p, err)
-		}
-		p.clear()
-		if err := c.show(e, answer.Web); err != nil {
-			return err
-		}
+	}()
+	if err := c.play(ctx, cancel, parts, config, e, p); err != nil {
+		return c.ended(p, err)
 	}
 	if c.JSON {
 		j := json.NewEncoder(e.stdout)
@@ -172,6 +155,84 @@ func (c *demoCmd) Run(e *env) error {
 	return stage.Close()
 }
 
+// parts returns what is asked for, which writes its answers to answer. The first one keeps
+// its stage for the console.
+func (c *demoCmd) parts(ctx context.Context, e *env, answer *demoAnswer, stage **demo.Stage) []demoPart {
+	var parts []demoPart
+	if c.Input != "" || c.Ask != "web" {
+		parts = append(parts, func(config demo.Config) (written, error) {
+			var err error
+			if *stage, err = c.stage(e, config); err != nil {
+				return nil, err
+			}
+			answer.Result, err = (*stage).Play(ctx)
+			return answer.Result, err
+		})
+	}
+	if c.Input == "" && c.Ask != "web" {
+		parts = append(parts, func(config demo.Config) (written, error) {
+			var err error
+			answer.Protected, err = c.protected(ctx, config)
+			return answer.Protected, err
+		})
+	}
+	if c.Input == "" && c.Ask != "programs" {
+		parts = append(parts, func(config demo.Config) (written, error) {
+			var err error
+			answer.Web, err = c.web(ctx, config)
+			return answer.Web, err
+		})
+	}
+	return parts
+}
+
+// written is an answer that can be printed for a person.
+type written interface{ WriteText(w io.Writer) error }
+
+// A demoPart asks questions of organisations of its own. It blocks until they are answered.
+type demoPart func(demo.Config) (written, error)
+
+// collectAt is the garbage collector's target while the demo runs: what it keeps is small
+// beside the memory of a machine with two cores.
+const collectAt = 200
+
+// play runs the parts at the same time, and shows their answers in order. The first error
+// ends all of them: cancel cancels ctx.
+func (c *demoCmd) play(ctx context.Context, cancel context.CancelCauseFunc, parts []demoPart, config demo.Config, e *env, p *progress) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
+	var all sync.WaitGroup
+	defer all.Wait()
+	answers := make([]chan written, len(parts))
+	shows := p.parts(len(parts))
+	for i, part := range parts {
+		answers[i] = make(chan written, 1)
+		own := config
+		own.Progress = shows[i]
+		all.Go(func() {
+			answer, err := part(own)
+			if err != nil {
+				cancel(err)
+				return
+			}
+			answers[i] <- answer
+		})
+	}
+	for i := range parts {
+		p.front(i)
+		select {
+		case answer := <-answers[i]:
+			p.clear()
+			if err := c.show(e, answer); err != nil {
+				cancel(err)
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
 // stage sets up the question about programs, or about a file.
 func (c *demoCmd) stage(e *env, config demo.Config) (*demo.Stage, error) {
 	var err error
@@ -188,22 +249,22 @@ func (c *demoCmd) stage(e *env, config demo.Config) (*demo.Stage, error) {
 }
 
 // protected asks a question with every protection.
-func (c *demoCmd) protected(e *env, config demo.Config) (*demo.Result, error) {
+func (c *demoCmd) protected(ctx context.Context, config demo.Config) (*demo.Result, error) {
 	in, err := demo.Favourite(programs.Scan(programs.Dirs(os.Getenv("PATH"))), c.seed())
 	if err != nil {
 		return nil, setup(err)
 	}
 	config.Input, config.Dir = in, filepath.Join(config.Dir, "protected")
-	return demo.Ask(e.ctx, config)
+	return demo.Ask(ctx, config)
 }
 
 // web asks which pages and queries are popular.
-func (c *demoCmd) web(e *env, config demo.Config, p *progress) (*demo.WebResult, error) {
-	w, err := demo.Browse(e.ctx, demo.Browsing{Seed: c.Seed, People: 400, Visits: 45, Scale: 0.25, Progress: p.show})
+func (c *demoCmd) web(ctx context.Context, config demo.Config) (*demo.WebResult, error) {
+	w, err := demo.Browse(ctx, demo.Browsing{Seed: c.Seed, People: 400, Visits: 45, Scale: 0.25, Progress: config.Progress})
 	if err != nil {
 		return nil, err
 	}
-	r, err := w.Play(e.ctx, config)
+	r, err := w.Play(ctx, config)
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -221,7 +282,7 @@ func (c *demoCmd) ended(p *progress, err error) error {
 }
 
 // show prints an answer for a person.
-func (c *demoCmd) show(e *env, r interface{ WriteText(io.Writer) error }) error {
+func (c *demoCmd) show(e *env, r written) error {
 	if c.JSON {
 		return nil
 	}

@@ -16,6 +16,8 @@ type progress struct {
 	mu sync.Mutex
 	at time.Time // when the line was last drawn
 	on string    // the stage that the line is about
+
+	shown int // which part of the work the line is about
 }
 
 // newProgress draws on w if that is a terminal.
@@ -50,6 +52,30 @@ func (p *progress) show(stage string, done, total int) {
 	const width = 30
 	full := done * width / total
 	fmt.Fprintf(p.w, "\r\x1b[K%-22s [%s%s] %d/%d", stage, strings.Repeat("━", full), strings.Repeat(" ", width-full), done, total)
+}
+
+// parts returns what shows each of n parts of the work that go on at the same time. A part
+// is drawn while it is in front.
+func (p *progress) parts(n int) []func(stage string, done, total int) {
+	all := make([]func(string, int, int), n)
+	for i := range all {
+		all[i] = func(stage string, done, total int) {
+			p.mu.Lock()
+			front := p.shown == i
+			p.mu.Unlock()
+			if front {
+				p.show(stage, done, total)
+			}
+		}
+	}
+	return all
+}
+
+// front chooses the part that is drawn.
+func (p *progress) front(part int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shown = part
 }
 
 // clear removes the line.

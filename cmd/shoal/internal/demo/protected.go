@@ -15,6 +15,15 @@ const protectedPeople = 500
 // six hours first.
 const fetching = 7 * time.Hour
 
+// epochLength is that of favouriteYAML.
+const epochLength = 12 * time.Hour
+
+// settled returns the first moment from begin on at which new clients need what is left of
+// the epoch for their credentials: an epoch more would cost each of them an evaluation.
+func settled(begin time.Time) time.Time {
+	return begin.UTC().Add(fetching - 1).Truncate(epochLength).Add(epochLength - fetching)
+}
+
 // tickEvery is how often servers do their work while clients live: keys of evaluations
 // appear, the relay signs them, they are destroyed.
 const tickEvery = 10 * time.Minute
@@ -84,7 +93,7 @@ func (s *Stage) used() time.Time {
 	if !s.config.Input.Protected {
 		return s.start
 	}
-	return s.task.Start(s.task.EpochAt(s.start.Add(fetching)) + 1)
+	return s.task.Start(s.task.EpochAt(s.start.Add(fetching-1)) + 1)
 }
 
 // work lets servers do what is due while clients live.

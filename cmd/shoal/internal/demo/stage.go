@@ -65,6 +65,9 @@ func Set(ctx context.Context, c Config) (*Stage, error) {
 		c.Progress = func(string, int, int) {}
 	}
 	start := c.Start.UTC().Truncate(time.Hour).Add(time.Hour)
+	if c.Input.Protected {
+		start = settled(c.Start)
+	}
 	s := &Stage{config: c, sums: c.Input.sums()}
 	c.Progress("setting up three organisations", 0, 0)
 	if err := s.build(ctx, start); err != nil {
