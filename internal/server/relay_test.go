@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/shoal-project/shoal"
+	"github.com/shoal-project/shoal/internal/credential"
 	"github.com/shoal-project/shoal/internal/dap/taskconfig"
 	"github.com/shoal-project/shoal/metric/task"
 )
@@ -76,14 +78,20 @@ func (w *world) relayed() *org {
 // people opens n clients of the SDK.
 func (w *world) people(n int, sockets *sockets) []*shoal.Client {
 	w.t.Helper()
+	return w.admitted(make([]string, n), sockets)
+}
+
+// admitted opens a client of the SDK for each admission, which may be empty.
+func (w *world) admitted(codes []string, sockets *sockets) []*shoal.Client {
+	w.t.Helper()
 	bundle, err := os.ReadFile(filepath.Join(w.a.dir, "tasks.bundle"))
 	must(w.t, err)
 	transport := &http.Transport{DialContext: sockets.dial, DisableKeepAlives: true}
 	var all []*shoal.Client
-	for range n {
+	for _, code := range codes {
 		c, err := shoal.Open(w.t.Context(), shoal.Options{
 			Bundle: bundle, Owner: task.FormatPublic(w.owner.Public()), Metrics: []string{w.task.Metric},
-			Mode: shoal.On, NoSender: true, Clock: w.clock, Transport: transport,
+			Mode: shoal.On, NoSender: true, Clock: w.clock, Transport: transport, Admission: code,
 		})
 		must(w.t, err)
 		w.t.Cleanup(func() { _ = c.Close() })
@@ -204,6 +212,70 @@ func TestRelayAggregateWay(t *testing.T) {
 	must(t, w.settle(60*time.Minute))
 	if got := w.results(); got != wantColours {
 		t.Errorf("released\n%s\nwant\n%s", got, wantColours)
+	}
+	s.only(t, r.address)
+	for _, o := range []*org{r, w.a, w.b} {
+		o.halt()
+	}
+	checkRelayForgets(t, r)
+}
+
+// TestRelayAggregateWayOfCredentials is the same with credentials of leader and helper: keys,
+// issuance and uploads go through the relay alone, each person with an invitation counts once,
+// and those without send nothing.
+func TestRelayAggregateWayOfCredentials(t *testing.T) {
+	w := newAggregateWorld(t)
+	w.task.Protection.CredentialEpochs = 48
+	r := w.relayed()
+	for _, o := range []*org{w.a, w.b} {
+		o.adjust = func(c *Config) { c.Credentials.Invitations = []string{task.FormatPublic(w.owner.Public())} }
+	}
+	w.pair()
+	r.start()
+	w.b.start()
+	w.a.start()
+	codes := make([]string, 32) // the last two have none
+	for i := range 30 {
+		var err error
+		codes[i], err = credential.Invite(w.owner, noon.AddDate(0, 1, 0), rand.Reader)
+		must(t, err)
+	}
+	s := &sockets{}
+	people := w.admitted(codes, s)
+	sent := 0
+	pass := func(d, step time.Duration) {
+		for end := w.clock.Now().Add(d); w.clock.Now().Before(end); w.clock.Forward(w.clock.Now().Add(step)) {
+			if w.clock.Now().Minute()%10 == 0 {
+				must(t, w.tick(r, w.b, w.a))
+			}
+			for _, c := range people {
+				p, err := c.SendDue(t.Context())
+				must(t, err)
+				if sent += p.Sent; p.Refused != 0 {
+					t.Fatalf("%d reports were refused", p.Refused)
+				}
+			}
+		}
+	}
+	pass(20*time.Hour, 20*time.Minute) // all have fetched their credentials, at random times
+	before := sent
+	labels := slices.Concat(repeat("red", 15), repeat("green", 9), repeat("blue", 1), repeat("", 5), repeat("red", 2))
+	for i, label := range labels {
+		if label == "" {
+			continue
+		}
+		if o := people[i].Observe("colour", label); !o.Queued() {
+			t.Fatal(o)
+		}
+	}
+	pass(80*time.Minute, time.Minute)
+	if sent-before != 30 && sent-before != 60 { // of one epoch, or of the one before, too
+		t.Errorf("%d reports were sent, want one an epoch of each of 30 people", sent-before)
+	}
+	must(t, w.settle(90*time.Minute))
+	want := "2026-11-24T08:00:00Z,red,30,15,0,15,15\n2026-11-24T08:00:00Z,green,30,9,0,9,9\n2026-11-24T08:00:00Z,blue,30,1,0,1,1\n"
+	if got := w.results(); !strings.Contains(got, want) {
+		t.Errorf("released\n%s\nwant\n%s", got, want)
 	}
 	s.only(t, r.address)
 	for _, o := range []*org{r, w.a, w.b} {
