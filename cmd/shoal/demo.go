@@ -32,6 +32,7 @@ type demoCmd struct {
 	Data    string `type:"path" placeholder:"DIR" help:"Keep the organisations' keys, configurations and stores in this new folder, instead of a temporary one."`
 	Seed    uint64 `default:"1" help:"Which simulated people use which programs."`
 	Console string `placeholder:"ADDR" default:"127.0.0.1:0" help:"Loopback address of the console."`
+	Shop    bool   `name:"web" help:"Serve a shop's page for your browser instead, which counts and observes, and add up what it records every minute."`
 
 	more webSources `kong:"-"` // of the console
 }
@@ -94,10 +95,15 @@ what is public, and the same route answers which pages and queries are popular.
 
 The three questions are asked at the same time, each through organisations of its own.
 
+With --web there are a leader and a helper, in real time, and a page with the SDK for web
+pages. Open it, switch the recording on and buy something: two to three minutes later the
+console has the sums, which 110 simulated customers are in, too.
+
 Examples:
   shoal demo                       then open the console it names
   shoal demo --ask web --once
   shoal demo --once --json | jq .accuracy
+  shoal demo --web                 then open the shop it names
   shoal demo --input book.txt --once
   shoal demo --data ./organisations`
 }
@@ -116,6 +122,9 @@ const demoLasts = 40 * time.Hour
 
 // Run plays the demo.
 func (c *demoCmd) Run(e *env) error {
+	if c.Shop {
+		return c.shop(e)
+	}
 	dir, remove, err := temporary(c.Data, "shoal-demo-")
 	if err != nil {
 		return setup(err)

@@ -44,6 +44,8 @@ var public = map[string]string{
 	"ohttp/bhttp":   "",
 	"ohttp/minute":  "",
 	"ohttp/witness": "",
+
+	"web/sdk": "",
 }
 
 // A promise is what a public package exports: its names, and where a signature
