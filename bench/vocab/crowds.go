@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/shoal-project/shoal/bench/stages"
 	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/dp"
 	"github.com/shoal-project/shoal/internal/engine"
@@ -21,7 +22,7 @@ func (r *runner) crowds(ctx context.Context, s sample, row *Row) error {
 		if row.Shares {
 			width = shareWidth
 		}
-		b, err := newBatch(e, r.seed("shuffler", len(s.ranks)), width)
+		b, err := stages.NewBatch(e, r.seed("shuffler", len(s.ranks)), width)
 		if err != nil {
 			return err
 		}
@@ -39,8 +40,8 @@ func (r *runner) crowds(ctx context.Context, s sample, row *Row) error {
 }
 
 // report writes the reports of a sample to the dataset "reports".
-func (r *runner) report(ctx context.Context, b *batch, s sample, shares bool) error {
-	w, err := b.engine.Create(ctx, "reports", b.columns())
+func (r *runner) report(ctx context.Context, b *stages.Batch, s sample, shares bool) error {
+	w, err := b.Engine.Create(ctx, "reports", b.Columns())
 	if err != nil {
 		return err
 	}
@@ -56,9 +57,9 @@ func (r *runner) report(ctx context.Context, b *batch, s sample, shares bool) er
 			tags[rank] = crowdOf(r.words[rank])
 		}
 	}
-	row := make([]byte, 0, engine.RowWidth(b.columns()))
+	row := make([]byte, 0, engine.RowWidth(b.Columns()))
 	for _, rank := range s.ranks {
-		row = row[:keyWidth]
+		row = row[:stages.KeyWidth]
 		_, _ = random.Read(row) // never fails
 		row = append(row, tags[rank][:]...)
 		if !shares {
@@ -74,23 +75,23 @@ func (r *runner) report(ctx context.Context, b *batch, s sample, shares bool) er
 }
 
 // noCrowd hands all reports over, permuted: one crowd for all.
-func (r *runner) noCrowd(ctx context.Context, b *batch, s sample, row *Row) error {
-	if err := r.timed(&row.Seconds.NoCrowd, func() error { return b.permute(ctx, "reports", "all") }); err != nil {
+func (r *runner) noCrowd(ctx context.Context, b *stages.Batch, s sample, row *Row) error {
+	if err := r.timed(&row.Seconds.NoCrowd, func() error { return b.Permute(ctx, "reports", "all") }); err != nil {
 		return err
 	}
 	var err error
 	if row.NoCrowd, err = r.analyze(ctx, b, "all", s, row); err != nil {
 		return err
 	}
-	return b.engine.Remove(ctx, "all")
+	return b.Engine.Remove(ctx, "all")
 }
 
 // analyze returns how many words the records of a dataset give.
-func (r *runner) analyze(ctx context.Context, b *batch, name string, s sample, row *Row) (int, error) {
+func (r *runner) analyze(ctx context.Context, b *stages.Batch, name string, s sample, row *Row) (int, error) {
 	n := 0
 	err := r.timed(&row.Seconds.Recover, func() error {
 		a := r.newAnalysis(s, row.Shares)
-		err := b.scan(ctx, name, func(record []byte) error { a.add(record[keyWidth:]); return nil })
+		err := b.Scan(ctx, name, func(record []byte) error { a.add(record[stages.KeyWidth:]); return nil })
 		if err == nil {
 			n, err = a.words()
 		}
@@ -101,14 +102,14 @@ func (r *runner) analyze(ctx context.Context, b *batch, name string, s sample, r
 
 // withCrowds counts the crowds once, for the paper's threshold and for our
 // release.
-func (r *runner) withCrowds(ctx context.Context, b *batch, s sample, row *Row) error {
-	if err := r.timed(&row.Seconds.Threshold, func() error { return b.count(ctx) }); err != nil {
+func (r *runner) withCrowds(ctx context.Context, b *stages.Batch, s sample, row *Row) error {
+	if err := r.timed(&row.Seconds.Threshold, func() error { return b.Count(ctx) }); err != nil {
 		return err
 	}
 	all := 0
-	err := b.scan(ctx, "crowds", func(crowd []byte) error {
+	err := b.Scan(ctx, "crowds", func(crowd []byte) error {
 		all++
-		_, released, err := r.ours.Release(uint64(engine.Count(crowd)), dp.NewStream(b.seed, "vocab count noise", crowd[:crowdWidth]))
+		_, released, err := r.ours.Release(uint64(engine.Count(crowd)), dp.NewStream(b.Seed, "vocab count noise", crowd[:stages.CrowdWidth]))
 		if released {
 			row.Ours++
 		}
@@ -118,16 +119,21 @@ func (r *runner) withCrowds(ctx context.Context, b *batch, s sample, row *Row) e
 		return err
 	}
 	err = r.timed(&row.Seconds.Threshold, func() error {
-		counts, err := b.drop(ctx, r.threshold)
+		counts, err := b.Drop(ctx, r.threshold)
 		row.Crowd = all - int(counts.SuppressedCrowds)
 		if err != nil {
 			return err
 		}
-		return b.permute(ctx, "remaining", "released")
+		return b.Permute(ctx, "remaining", "released")
 	})
 	if err != nil {
 		return err
 	}
 	row.SecretCrowd, err = r.analyze(ctx, b, "released", s, row)
 	return err
+}
+
+// crowdOf is the tag of a word's crowd: the hash of the word.
+func crowdOf(word string) esa.CrowdTag {
+	return esa.SaltedTag([32]byte{}, 0, []byte(word))
 }

@@ -20,7 +20,4 @@
 // significance may fall to the other side in RAPPOR and Partition.
 //
 // BUG(shoal): the experiment with blinded crowd IDs is missing.
-//
-// BUG(shoal): the steps of the shuffler are those of package internal/esa/shuffler
-// written once more, since that keeps its own to itself.
 package vocab

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shoal-project/shoal/bench/stages"
 	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/internal/engine"
 	"github.com/shoal-project/shoal/internal/engine/local"
@@ -194,7 +195,7 @@ func rows(ctx context.Context, e engine.Engine, name string) iter.Seq2[[]byte, e
 
 // shuffle opens the outer layers, drops duplicates and small crowds, and
 // permutes. The dataset "released" is what goes on.
-func (r *runner) shuffle(ctx context.Context, e engine.Engine, route *route, out *Sealed) (esa.Counts, *batch, error) {
+func (r *runner) shuffle(ctx context.Context, e engine.Engine, route *route, out *Sealed) (esa.Counts, *stages.Batch, error) {
 	opener, err := esa.NewOpener(route.task, route.id, 0, route.keys[0])
 	if err != nil {
 		return esa.Counts{}, nil, err
@@ -203,39 +204,39 @@ func (r *runner) shuffle(ctx context.Context, e engine.Engine, route *route, out
 	if _, err := rand.Read(seed[:]); err != nil {
 		return esa.Counts{}, nil, err
 	}
-	b, err := newBatch(e, seed, opener.NextSize())
+	b, err := stages.NewBatch(e, seed, opener.NextSize())
 	if err != nil {
 		return esa.Counts{}, nil, err
 	}
-	if err := r.timed(&out.Open, func() error { return b.open(ctx, opener, route.epoch, out.Cores) }); err != nil {
+	if err := r.timed(&out.Open, func() error { return open(ctx, b, opener, route.epoch, out.Cores) }); err != nil {
 		return esa.Counts{}, nil, err
 	}
 	var counts esa.Counts
 	err = r.timed(&out.Threshold, func() error {
-		if err := b.checkDistinct(ctx); err != nil {
+		if err := checkDistinct(ctx, b); err != nil {
 			return err
 		}
-		if err := b.count(ctx); err != nil {
+		if err := b.Count(ctx); err != nil {
 			return err
 		}
-		if counts, err = b.drop(ctx, r.threshold); err != nil {
+		if counts, err = b.Drop(ctx, r.threshold); err != nil {
 			return err
 		}
-		return b.permute(ctx, "remaining", "released")
+		return b.Permute(ctx, "remaining", "released")
 	})
 	return counts, b, err
 }
 
 // open fills "reports" from "sealed". A report's key is made of its digest, so
 // that equal reports would have equal keys.
-func (b *batch) open(ctx context.Context, opener *esa.Opener, epoch task.Epoch, workers int) error {
-	w, err := b.engine.Create(ctx, "reports", b.columns())
+func open(ctx context.Context, b *stages.Batch, opener *esa.Opener, epoch task.Epoch, workers int) error {
+	w, err := b.Engine.Create(ctx, "reports", b.Columns())
 	if err != nil {
 		return err
 	}
 	defer w.Abort()
-	row := make([]byte, 0, engine.RowWidth(b.columns()))
-	for opened, err := range opener.OpenAll(rows(ctx, b.engine, "sealed"), epoch, workers) {
+	row := make([]byte, 0, engine.RowWidth(b.Columns()))
+	for opened, err := range opener.OpenAll(rows(ctx, b.Engine, "sealed"), epoch, workers) {
 		if err != nil {
 			return err
 		}
@@ -243,8 +244,8 @@ func (b *batch) open(ctx context.Context, opener *esa.Opener, epoch task.Epoch, 
 			return fmt.Errorf("a report of our own is refused: %v", opened.Cause)
 		}
 		digest := sha256.Sum256(opened.Report)
-		row = append(row[:0], digest[:keyWidth]...)
-		b.order.Encrypt(row, row)
+		row = append(row[:0], digest[:stages.KeyWidth]...)
+		b.Key(row)
 		row = append(append(row, opened.Crowd[:]...), opened.Next...)
 		if err := w.Write(row); err != nil {
 			return err
@@ -253,25 +254,25 @@ func (b *batch) open(ctx context.Context, opener *esa.Opener, epoch task.Epoch, 
 	if err := w.Close(); err != nil {
 		return err
 	}
-	return b.engine.Remove(ctx, "sealed")
+	return b.Engine.Remove(ctx, "sealed")
 }
 
 // checkDistinct looks for duplicates, of which this evaluation sends none.
-func (b *batch) checkDistinct(ctx context.Context) error {
-	if err := b.engine.CountByKey(ctx, "reports", "key", "keys"); err != nil {
+func checkDistinct(ctx context.Context, b *stages.Batch) error {
+	if err := b.Engine.CountByKey(ctx, "reports", "key", "keys"); err != nil {
 		return err
 	}
-	err := b.scan(ctx, "keys", func(row []byte) error {
+	err := b.Scan(ctx, "keys", func(row []byte) error {
 		if engine.Count(row) != 1 {
 			return errors.New("two reports are equal")
 		}
 		return nil
 	})
-	return errors.Join(err, b.engine.Remove(ctx, "keys"))
+	return errors.Join(err, b.Engine.Remove(ctx, "keys"))
 }
 
 // write makes the signed file by which the shuffler hands "released" over.
-func (r *route) write(ctx context.Context, b *batch, name string, counts esa.Counts) error {
+func (r *route) write(ctx context.Context, b *stages.Batch, name string, counts esa.Counts) error {
 	total := uint64(0)
 	if r.task.Threshold.Kind != task.Naive {
 		total = counts.Distinct() // the time of handing over is measured, not what it discloses
@@ -290,8 +291,8 @@ func (r *route) write(ctx context.Context, b *batch, name string, counts esa.Cou
 		return err
 	}
 	out := make([]byte, header.RowSize) // the place of the tag stays zero: this analysis does not look at it
-	if err := b.scan(ctx, "released", func(row []byte) error {
-		copy(out[header.TagSize():], row[keyWidth:])
+	if err := b.Scan(ctx, "released", func(row []byte) error {
+		copy(out[header.TagSize():], row[stages.KeyWidth:])
 		return w.Write(out)
 	}); err != nil {
 		return err
