@@ -41,7 +41,7 @@ type Batch struct {
 	Engine engine.Engine
 	Seed   dp.Seed // of the thresholds' noise
 	order  cipher.Block
-	width  int // of a record, bytes
+	Width  int // of a record, bytes
 }
 
 // NewBatch returns a batch whose records have a width in bytes.
@@ -51,12 +51,12 @@ func NewBatch(e engine.Engine, seed dp.Seed, width int) (*Batch, error) {
 		return nil, fmt.Errorf("deriving the order: %w", err)
 	}
 	order, err := aes.NewCipher(key[:])
-	return &Batch{Engine: e, Seed: seed, order: order, width: width}, err
+	return &Batch{Engine: e, Seed: seed, order: order, Width: width}, err
 }
 
 // Columns are those of the dataset "reports".
 func (b *Batch) Columns() []engine.Column {
-	return []engine.Column{{Name: "key", Width: KeyWidth}, {Name: "crowd", Width: CrowdWidth}, {Name: "record", Width: b.width}}
+	return []engine.Column{{Name: "key", Width: KeyWidth}, {Name: "crowd", Width: CrowdWidth}, {Name: "record", Width: b.Width}}
 }
 
 // Scan calls each with every row of a dataset.
@@ -166,7 +166,7 @@ func (b *Batch) dropRecords(ctx context.Context) error {
 // Permute makes the dataset out, of columns "final" and "record", from in: in a
 // random order that is independent of the one in which records were dropped.
 func (b *Batch) Permute(ctx context.Context, in, out string) error {
-	columns := []engine.Column{{Name: "final", Width: KeyWidth}, {Name: "record", Width: b.width}}
+	columns := []engine.Column{{Name: "final", Width: KeyWidth}, {Name: "record", Width: b.Width}}
 	row := make([]byte, engine.RowWidth(columns))
 	err := b.derive(ctx, in, "unsorted", columns, func(old []byte, w engine.Writer) error {
 		b.order.Encrypt(row[:KeyWidth], old[:KeyWidth])

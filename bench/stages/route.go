@@ -65,7 +65,15 @@ func NewRoute(t *task.Task, seed [32]byte) (*Route, error) {
 const lengthWidth = 2
 
 // RowWidth is the width of the records in a batch of the route.
-func (r *Route) RowWidth() int { return lengthWidth + int(r.Task.PayloadSize) }
+func (r *Route) RowWidth() int { return r.secondWidth() + lengthWidth + int(r.Task.PayloadSize) }
+
+// secondWidth is the width of the second crowd's tag, with which a record begins.
+func (r *Route) secondWidth() int {
+	if r.Task.HasSecond() {
+		return CrowdWidth
+	}
+	return 0
+}
 
 // block is how many clients' reports are made before they are written.
 const block = 1 << 14
@@ -136,7 +144,12 @@ func (r *Route) encode(rows []byte, random *rand.ChaCha8, clients []task.Record)
 			rows = append(rows, make([]byte, KeyWidth)...)
 			_, _ = random.Read(rows[n:]) // never fails
 			tag := r.encoder.Tag(f, r.Epoch)
-			rows = r.appendPayload(append(rows, tag[:]...), f.Payload)
+			rows = append(rows, tag[:]...)
+			if r.Task.HasSecond() {
+				second := esa.CrowdTagOf(r.Task, r.ID, r.Epoch, f.Second)
+				rows = append(rows, second[:]...)
+			}
+			rows = r.appendPayload(rows, f.Payload)
 		}
 	}
 	return rows, nil
@@ -165,7 +178,7 @@ func (r *Route) Shuffle(ctx context.Context, b *Batch, threshold dp.Threshold) (
 // Analyze decodes the records of the dataset "released", which it removes.
 func (r *Route) Analyze(ctx context.Context, b *Batch, each func(task.Record)) error {
 	err := b.Scan(ctx, "released", func(row []byte) error {
-		record, err := r.decode(row[KeyWidth:])
+		record, err := r.decode(row[KeyWidth+r.secondWidth():])
 		if err == nil {
 			each(record)
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/shoal-project/shoal/bench/stages"
 	"github.com/shoal-project/shoal/crypto/blind"
 	"github.com/shoal-project/shoal/crypto/secretshare"
 	"github.com/shoal-project/shoal/internal/engine"
@@ -129,18 +130,18 @@ func (r *route) blindAll(ctx context.Context, e engine.Engine, cores int) error 
 	if err != nil {
 		return err
 	}
-	b, err := newBatch(e, randomSeed(), blind.Size+opener.NextSize())
+	b, err := stages.NewBatch(e, randomSeed(), blind.Size+opener.NextSize())
 	if err != nil {
 		return err
 	}
-	w, err := e.CreateSorted(ctx, "blinded", []engine.Column{{Name: "key", Width: keyWidth}, {Name: "row", Width: b.width}}, []string{"key"})
+	w, err := e.CreateSorted(ctx, "blinded", []engine.Column{{Name: "key", Width: stages.KeyWidth}, {Name: "row", Width: b.Width}}, []string{"key"})
 	if err != nil {
 		return err
 	}
 	defer w.Abort()
 	open := hop.Blinding(hop.OpenMany(opener, r.task, r.epoch), exponent, 1)
 	for row, err := range hop.Opened(rows(ctx, e, "sealed"), cores, open, func(o esa.Opened) []byte {
-		return append(append(b.appendKey(nil, o.Report), o.Point[:]...), o.Next...)
+		return append(append(appendKey(nil, b, o.Report), o.Point[:]...), o.Next...)
 	}) {
 		if err == nil {
 			err = w.Write(row)
@@ -156,11 +157,11 @@ func (r *route) blindAll(ctx context.Context, e engine.Engine, cores int) error 
 }
 
 // appendKey adds the key that decides the position of a report.
-func (b *batch) appendKey(to, report []byte) []byte {
+func appendKey(to []byte, b *stages.Batch, report []byte) []byte {
 	digest := sha256.Sum256(report)
 	at := len(to)
-	to = append(to, digest[:keyWidth]...)
-	b.order.Encrypt(to[at:], to[at:])
+	to = append(to, digest[:stages.KeyWidth]...)
+	b.Key(to[at:])
 	return to
 }
 
@@ -175,11 +176,11 @@ func (r *runner) countBlinded(ctx context.Context, e engine.Engine, route *route
 	if err != nil {
 		return err
 	}
-	b, err := newBatch(e, randomSeed(), opener.NextSize())
+	b, err := stages.NewBatch(e, randomSeed(), opener.NextSize())
 	if err != nil {
 		return err
 	}
-	w, err := e.Create(ctx, "reports", b.columns())
+	w, err := e.Create(ctx, "reports", b.Columns())
 	if err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func (r *runner) countBlinded(ctx context.Context, e engine.Engine, route *route
 	inner := hop.Unblinding(hop.OpenMany(opener, route.task, route.epoch), 1)
 	withoutKey := func(rows [][]byte) []esa.Opened {
 		for i := range rows {
-			rows[i] = rows[i][keyWidth:]
+			rows[i] = rows[i][stages.KeyWidth:]
 		}
 		return inner(rows)
 	}
@@ -196,7 +197,7 @@ func (r *runner) countBlinded(ctx context.Context, e engine.Engine, route *route
 		cause esa.Cause
 	}
 	for o, err := range hop.Opened(rows(ctx, e, "blinded"), cores, withoutKey, func(o esa.Opened) opened {
-		return opened{append(append(b.appendKey(nil, o.Report), o.Crowd[:]...), o.Next...), o.Cause}
+		return opened{append(append(appendKey(nil, b, o.Report), o.Crowd[:]...), o.Next...), o.Cause}
 	}) {
 		if err == nil && o.cause != 0 {
 			err = fmt.Errorf("a report of our own is refused: %v", o.cause)
@@ -211,19 +212,19 @@ func (r *runner) countBlinded(ctx context.Context, e engine.Engine, route *route
 	if err := w.Close(); err != nil {
 		return err
 	}
-	if err := b.count(ctx); err != nil {
+	if err := b.Count(ctx); err != nil {
 		return err
 	}
 	crowds := 0
-	if err := b.scan(ctx, "crowds", func([]byte) error { crowds++; return nil }); err != nil {
+	if err := b.Scan(ctx, "crowds", func([]byte) error { crowds++; return nil }); err != nil {
 		return err
 	}
 	out.Crowds = crowds
-	counts, err := b.drop(ctx, r.threshold)
+	counts, err := b.Drop(ctx, r.threshold)
 	if err != nil {
 		return err
 	}
-	if err := b.permute(ctx, "remaining", "released"); err != nil {
+	if err := b.Permute(ctx, "remaining", "released"); err != nil {
 		return err
 	}
 	defer os.Remove(file)
