@@ -1,5 +1,5 @@
 // Package flix repeats the Flix evaluation of the Prochlo paper (section 5.5, Table 5): how well movie
-// ratings are predicted from pairs of ratings that nobody can put together again.
+// ratings are predicted from pairs of ratings that cannot be put together again.
 //
 //	r, err := flix.Run(ctx, flix.Config{Seed: 1, Clock: clock.System()})
 //	fmt.Println(r)
