@@ -4,12 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 
+	"github.com/shoal-project/shoal/bench/flix"
+	"github.com/shoal-project/shoal/bench/perms"
 	"github.com/shoal-project/shoal/bench/vocab"
 )
 
 // benchCmd groups the evaluations.
 type benchCmd struct {
+	Flix  benchFlixCmd  `cmd:"" help:"Repeat the Flix evaluation of the Prochlo paper: ratings predicted from pairs."`
+	Perms benchPermsCmd `cmd:"" help:"Repeat the Perms evaluation of the Prochlo paper: pages recovered, by feature and action."`
 	Vocab benchVocabCmd `cmd:"" help:"Repeat the Vocab evaluation of the Prochlo paper: words recovered by each way of asking."`
 }
 
@@ -37,16 +42,86 @@ func (c *benchVocabCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if c.SVG != "" {
-		if err := os.WriteFile(c.SVG, []byte(result.SVG()), 0o644); err != nil {
+	return writeEvaluation(e, result, c.JSON, c.SVG)
+}
+
+// An evaluation is what a run has found.
+type evaluation interface {
+	String() string
+	SVG() string
+}
+
+// writeEvaluation writes tables or JSON, and a chart to the file svg, if it has a name.
+func writeEvaluation(e *env, result evaluation, asJSON bool, svg string) error {
+	if svg != "" {
+		if err := os.WriteFile(svg, []byte(result.SVG()), 0o644); err != nil {
 			return setup(fmt.Errorf("writing the chart: %w", err))
 		}
 	}
-	if c.JSON {
+	if asJSON {
 		out := json.NewEncoder(e.stdout)
 		out.SetIndent("", "  ")
 		return out.Encode(result)
 	}
-	_, err = fmt.Fprint(e.stdout, result)
+	_, err := fmt.Fprint(e.stdout, result)
 	return err
+}
+
+// benchPermsCmd runs the Perms evaluation.
+type benchPermsCmd struct {
+	Seed   uint64 `default:"1" help:"Same seed, same requests and pages (${default})."`
+	Part   int    `default:"1" placeholder:"N" help:"Draw one in N of the requests only, for a quick look (${default})."`
+	Sealed int    `default:"100000" placeholder:"N" help:"So many requests of each feature also go through all layers of encryption (${default})."`
+	JSON   bool   `name:"json" help:"Write JSON instead of tables."`
+	SVG    string `name:"svg" placeholder:"FILE" help:"Also write a chart."`
+	Dir    string `placeholder:"DIR" help:"Where intermediate files go; default the system's directory for such. They need about 3 GB."`
+}
+
+// Run runs the evaluation and writes its table.
+func (c *benchPermsCmd) Run(e *env) error {
+	if c.Sealed < 0 || c.Part < 1 {
+		return setup(fmt.Errorf("--sealed %d, --part %d: want 0 or more requests, and one in 1 or more", c.Sealed, c.Part))
+	}
+	result, err := perms.Run(e.ctx, perms.Config{
+		Seed: c.Seed, Part: c.Part, Sealed: c.Sealed, Dir: c.Dir, Clock: e.clock,
+		Progress: func(what string) { fmt.Fprintf(e.stderr, "shoal: %s\n", what) },
+	})
+	if err != nil {
+		return err
+	}
+	return writeEvaluation(e, result, c.JSON, c.SVG)
+}
+
+// benchFlixCmd runs the Flix evaluation.
+type benchFlixCmd struct {
+	Movies []int  `default:"200" placeholder:"N,..." help:"Sizes: 200, or 2000, which takes long (${default})."`
+	Users  int    `placeholder:"N" help:"So many users only, for a quick look."`
+	Seed   uint64 `default:"1" help:"Same seed, same ratings and errors (${default})."`
+	JSON   bool   `name:"json" help:"Write JSON instead of tables."`
+	SVG    string `name:"svg" placeholder:"FILE" help:"Also write a chart."`
+	Dir    string `placeholder:"DIR" help:"Where intermediate files go; default the system's directory for such. They need about 1 GB."`
+}
+
+// Run runs the evaluation and writes its table.
+func (c *benchFlixCmd) Run(e *env) error {
+	var sizes []flix.Size
+	for _, n := range c.Movies {
+		i := slices.IndexFunc(flix.Sizes(), func(s flix.Size) bool { return s.Movies == n })
+		if i < 0 {
+			return setup(fmt.Errorf("--movies: %d: want 200 or 2000", n))
+		}
+		s := flix.Sizes()[i]
+		if c.Users > 0 {
+			s.Users = min(s.Users, c.Users)
+		}
+		sizes = append(sizes, s)
+	}
+	result, err := flix.Run(e.ctx, flix.Config{
+		Sizes: sizes, Seed: c.Seed, Dir: c.Dir, Clock: e.clock,
+		Progress: func(what string) { fmt.Fprintf(e.stderr, "shoal: %s\n", what) },
+	})
+	if err != nil {
+		return err
+	}
+	return writeEvaluation(e, result, c.JSON, c.SVG)
 }
