@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"mime"
@@ -48,6 +49,7 @@ type uploader struct {
 	relays *relay.Client // of tasks that have one
 	routes map[task.Method]route
 	owners owners
+	signed *signedTasks      // that the wallet and the records of hardened tasks read
 	rt     http.RoundTripper // to the parties of tasks without a relay
 
 	// wallet has the credentials of tasks that require them, records the values of hardened
@@ -63,7 +65,7 @@ func newUploader(rt http.RoundTripper, c Clock, o owners) *uploader {
 	if rt == nil {
 		rt = client.Transport()
 	}
-	return &uploader{clock: c, relays: relays, owners: o, rt: rt, routes: map[task.Method]route{
+	return &uploader{clock: c, relays: relays, owners: o, signed: &signedTasks{owners: o}, rt: rt, routes: map[task.Method]route{
 		task.Crowd:     newCrowdRoute(rt, relays, c, o),
 		task.Aggregate: newAggregateRoute(rt, relays, c, o),
 	}}
@@ -78,7 +80,7 @@ func (u *uploader) openWallet(box *outbox.Box, dir string, fsys durable.FS, o Op
 	}
 	u.wallet, u.unusable = credential.OpenWallet(credential.WalletOptions{
 		Dir: dir, FS: fsys, Key: key, Admission: []byte(o.Admission), Clock: o.Clock, Rand: o.Rand,
-		Open: openAnnounced, Tasks: u.owners.openSigned,
+		Open: openAnnounced, Tasks: u.signed.open,
 	})
 	crowd := u.routes[task.Crowd].(*crowdRoute)
 	if u.unusable != nil {
@@ -88,7 +90,7 @@ func (u *uploader) openWallet(box *outbox.Box, dir string, fsys durable.FS, o Op
 		return nil
 	}
 	u.records, err = hardened.Open(hardened.Options{
-		Dir: dir, FS: fsys, Box: box, Wallet: u.wallet, Tasks: u.owners.openSigned, Direct: u.rt, Clock: o.Clock, Rand: o.Rand,
+		Dir: dir, FS: fsys, Box: box, Wallet: u.wallet, Tasks: u.signed.open, Direct: u.rt, Clock: o.Clock, Rand: o.Rand,
 		Way: func(t *task.Task) (hardened.Way, error) { return u.relays.Way(t) },
 		OpenKey: func(t *task.Task, id task.ID, e task.Epoch, announced []byte) ([]byte, error) {
 			return relay.EvaluationSlot(t, id, e).Open(announced)
@@ -506,6 +508,42 @@ func (o owners) openSigned(b []byte) (*task.Task, task.ID, error) {
 		o = owners{unproven.Owner} // Open checks that they signed
 	}
 	return signed.Open(o)
+}
+
+// signedTasks are signed tasks that were checked: the wallet and the records of hardened
+// tasks ask for them whenever something is due.
+type signedTasks struct {
+	owners owners
+
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]signedTask // by the digest of task and signatures; guarded by mu
+}
+
+type signedTask struct {
+	task *task.Task
+	id   task.ID
+}
+
+// open is [owners.openSigned], which checks the same bytes once.
+func (s *signedTasks) open(b []byte) (*task.Task, task.ID, error) {
+	digest := sha256.Sum256(b)
+	s.mu.Lock()
+	known, ok := s.known[digest]
+	s.mu.Unlock()
+	if ok {
+		return known.task, known.id, nil
+	}
+	t, id, err := s.owners.openSigned(b)
+	if err != nil {
+		return nil, task.ID{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || len(s.known) == maxTasks {
+		s.known = map[[sha256.Size]byte]signedTask{}
+	}
+	s.known[digest] = signedTask{t, id}
+	return t, id, nil
 }
 
 // open checks again the task that is stored with an entry.
