@@ -118,7 +118,7 @@ LINKABILITY ?= 500x30
 LINKABILITY_RESULTS ?= $(CURDIR)/bin/linkability.md
 linkability:
 	@mkdir -p $(dir $(LINKABILITY_RESULTS))
-	SHOAL_LINKABILITY=$(LINKABILITY) SHOAL_LINKABILITY_RESULTS=$(LINKABILITY_RESULTS) $(GO) test -count 1 -timeout 60m -parallel 3 -v -run '^TestLinkability$$' ./internal/linkability
+	SHOAL_LINKABILITY=$(LINKABILITY) SHOAL_LINKABILITY_RESULTS=$(LINKABILITY_RESULTS) $(GO) test -count 1 -timeout 60m -parallel 3 -v -run '^TestLinkability$$' ./internal/linkability; status=$$?; times; exit $$status
 
 MUTANTS ?= .
 mutants:

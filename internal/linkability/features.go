@@ -152,7 +152,11 @@ func (r *reading) times(a, b *Event, add func(float64)) {
 	x, y := seconds(a.At), seconds(b.At)
 	add(math.Abs(x - y))
 	add(around(x-y, secondsOfDay))
-	add(math.Abs(x - float64(a.Epoch)*secondsOfDay - (y - float64(b.Epoch)*secondsOfDay)))
+	if a.Begins.IsZero() || b.Begins.IsZero() {
+		add(-1)
+	} else {
+		add(math.Abs(x - seconds(a.Begins) - (y - seconds(b.Begins))))
+	}
 	add(around(x-y, 60))
 	add(around(x-y, 1))
 }
@@ -173,7 +177,7 @@ func (r *reading) sharedPrints(a, b []uint32) (n int, rarest float64) {
 		case a[i] > b[j]:
 			j++
 		default:
-			if have := r.prints[a[i]]; have*10 <= len(r.events) || have <= 4 {
+			if have := r.prints[a[i]]; isRare(have, len(r.events)) {
 				n++
 				rarest = max(rarest, math.Log(float64(len(r.events))/float64(have)))
 			}

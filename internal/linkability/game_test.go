@@ -25,7 +25,7 @@ func drawn(adjust func(e *linkability.Event, random *rand.Rand)) linkability.Vie
 				message[i] = byte(random.Uint32())
 			}
 			e := linkability.Event{
-				Person: person, Report: uint64(len(v.Events) + 1), Kind: linkability.KindReport, Route: "r", Epoch: at.Unix() / 86400, At: at,
+				Person: person, Report: uint64(len(v.Events) + 1), Kind: linkability.KindReport, Route: "r", Epoch: at.Unix() / 86400, Begins: at.Truncate(day), At: at,
 				Conn: 1 + random.Uint64N(1<<40), Numbers: []linkability.Number{{Name: "size", Value: random.Float64()}},
 				Tokens: []linkability.Token{{Name: "key", Value: uint64(random.IntN(50))}},
 			}

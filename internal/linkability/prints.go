@@ -35,3 +35,33 @@ func TokenOf(b []byte) uint64 {
 	}
 	return h
 }
+
+// rarePrints returns the view with those fingerprints alone that mean something: that two
+// events of reports or more have, and few of all.
+func (v View) rarePrints() View {
+	have, reports := map[uint32]int32{}, 0
+	for i := range v.Events {
+		if v.Events[i].Kind != KindReport {
+			continue
+		}
+		reports++
+		for _, p := range v.Events[i].Prints {
+			have[p]++
+		}
+	}
+	out := View{Name: v.Name, Events: slices.Clone(v.Events)}
+	for i := range out.Events {
+		var rare []uint32
+		for _, p := range out.Events[i].Prints {
+			if n := int(have[p]); n > 1 && isRare(n, reports) {
+				rare = append(rare, p)
+			}
+		}
+		out.Events[i].Prints = rare
+	}
+	return out
+}
+
+// isRare reports whether so few of all events of reports have a fingerprint that it says
+// something: a tenth at most.
+func isRare(have, reports int) bool { return have*10 <= reports || have <= 4 }

@@ -27,7 +27,7 @@ const (
 )
 
 // credentialEpochs is how many epochs share a credential.
-const credentialEpochs = 6
+const credentialEpochs = 8
 
 // routes are all ways of a report.
 func routes() []route {
@@ -40,12 +40,16 @@ func crowd() route { return crowdAs(crowdName, 0) }
 // credentialed is the crowd route with credentials.
 func credentialed() route { return crowdAs(credentialName, credentialEpochs) }
 
-// frequent are credentials that are fetched every day.
-func frequent() route { return crowdAs(credentialName, 1) }
+// frequent are credentials that are fetched every day, as often as they are used.
+func frequent() route {
+	r := crowdAs(credentialName, 1)
+	r.every = 1
+	return r
+}
 
 func crowdAs(name string, credentialEpochs uint32) route {
 	return route{
-		name: name,
+		name: name, every: 2,
 		task: func(w *world) *task.Task {
 			t := sdktest.CrowdTask(name, w.owner.Public(), w.orgs["first"].party(w.t, task.Shuffler), w.orgs["second"].party(w.t, task.Analyzer))
 			t.Threshold.T, t.MinBatch, t.PerEpoch, t.Protection.CredentialEpochs = 2, 2, 1, credentialEpochs
@@ -83,9 +87,7 @@ func hardened() route {
 			t.Crowd = task.CrowdRule{Kind: task.Payload, SaltEpochs: 1}
 			t.Encoding = task.Encoding{Kind: task.Quorum, Shares: quorumShares}
 			t.Threshold.T, t.PayloadSize, t.PerEpoch = quorumShares, 256, 3
-			t.EpochSeconds *= 2
-			t.NotBefore = t.NotBefore / int64(t.EpochSeconds) * int64(t.EpochSeconds)
-			t.Expires = t.Expires / int64(t.EpochSeconds) * int64(t.EpochSeconds)
+			w.twice(t)
 			t.Protection.Randomness, t.Protection.Evaluations = w.orgs["third"].party(w.t, task.Randomness), 1
 			return t
 		},
@@ -139,6 +141,7 @@ func sumAs(name string, credentialEpochs uint32) route {
 				Protection: task.Protection{CredentialEpochs: credentialEpochs},
 			}
 			w.span(t)
+			w.twice(t)
 			return t
 		},
 		record: func(w *world, p *person) {
@@ -153,4 +156,11 @@ func (w *world) span(t *task.Task) {
 	if w.plan.wall {
 		t.EpochSeconds, t.MaxDelay, t.ClockSkew = 60, 60, 10
 	}
+}
+
+// twice makes the epochs of a task twice as long.
+func (w *world) twice(t *task.Task) {
+	t.EpochSeconds *= 2
+	t.NotBefore = t.NotBefore / int64(t.EpochSeconds) * int64(t.EpochSeconds)
+	t.Expires = t.Expires / int64(t.EpochSeconds) * int64(t.EpochSeconds)
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,13 +33,22 @@ func simulate(t testing.TB, p plan) []vantage {
 // compare plays the game in a view and logs what was found.
 func compare(t testing.TB, v linkability.View, s linkability.Settings) linkability.Finding {
 	t.Helper()
-	f, err := linkability.Compare(v, s)
+	f, err := played(t, v, s)
 	if err != nil {
 		t.Fatalf("%s: %v", v.Name, err)
 	}
+	return f
+}
+
+// played is compare for several goroutines.
+func played(t testing.TB, v linkability.View, s linkability.Settings) (linkability.Finding, error) {
+	f, err := linkability.Compare(v, s)
+	if err != nil {
+		return f, err
+	}
 	t.Logf("%-36s %3d people %6d pairs: real %+.4f ideal %+.4f difference %+.4f [%+.4f, %+.4f] detectable %.4f",
 		f.View, f.People, f.Pairs, f.Real, f.Ideal, f.Difference, f.Low, f.High, f.Detectable)
-	return f
+	return f, nil
 }
 
 // allVantages is how many views there are when all routes are in a trial.
@@ -112,22 +122,45 @@ func everyView(t *testing.T, out *results, people, days int) {
 		t.Errorf("%d views, want %d", len(all), allVantages)
 	}
 	s := linkability.Settings{PairsEach: 200, Draws: 2, Bootstrap: 2000, Tests: len(all), Seed: 1}
+	next := make(chan vantage)
+	var workers sync.WaitGroup
+	for range 2 { // at the same time
+		workers.Go(func() {
+			for at := range next {
+				oneView(t, out, at, s, people)
+			}
+		})
+	}
 	for _, at := range all {
-		v := at.view()
-		f := compare(t, v, s)
-		if out.add("views", f); f.Defect() {
-			t.Errorf("the %s links reports", v.Name)
-		}
-		if f.Detectable > 0.02 && people >= 500 {
-			t.Errorf("%s: differences below %.4f would not be found, want 0.02 at most", v.Name, f.Detectable)
-		}
-		shuffled := v.Shuffled(rand.New(rand.NewPCG(1, 1))) //nolint:gosec // a fixed seed
-		few := s
-		few.PairsEach, few.Draws = s.PairsEach/2, 1
-		f = compare(t, shuffled, few)
-		if out.add("people exchanged", f); f.Defect() {
-			t.Errorf("%s: something is found where nothing is", shuffled.Name)
-		}
+		next <- at
+	}
+	close(next)
+	workers.Wait()
+}
+
+// oneView plays the game in a view, and with people exchanged.
+func oneView(t *testing.T, out *results, at vantage, s linkability.Settings, people int) {
+	v := at.view()
+	f, err := played(t, v, s)
+	if err != nil {
+		t.Errorf("%s: %v", v.Name, err)
+		return
+	}
+	if out.add("views", f); f.Defect() {
+		t.Errorf("the %s links reports", v.Name)
+	}
+	if f.Detectable > 0.02 && people >= 500 {
+		t.Errorf("%s: differences below %.4f would not be found, want 0.02 at most", v.Name, f.Detectable)
+	}
+	few := s
+	few.PairsEach, few.Draws = s.PairsEach/2, 1
+	f, err = played(t, v.Shuffled(rand.New(rand.NewPCG(1, 1))), few) //nolint:gosec // a fixed seed
+	if err != nil {
+		t.Errorf("%s with people exchanged: %v", v.Name, err)
+		return
+	}
+	if out.add("people exchanged", f); f.Defect() {
+		t.Errorf("%s with people exchanged: something is found where nothing is", v.Name)
 	}
 }
 

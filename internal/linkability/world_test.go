@@ -399,6 +399,10 @@ func (w *world) tick() {
 		_ = w.orgs[name].server.Tick(w.t.Context())
 	}
 	w.record.refresh()
+	if d := int(w.clock.Now().Sub(w.begins) / day); d > w.shown && w.plan.people >= 500 {
+		w.shown = d
+		fmt.Fprintf(os.Stderr, "day %d of %d, %d reports sent\n", d, w.plan.days, w.sent)
+	}
 }
 
 // run lets the days pass.
