@@ -62,6 +62,8 @@ type Session struct {
 	rules  *discovery.Rules
 	series string // of the bundle; empty: there was none
 	trust  []ed25519.PublicKey
+
+	fetcher fetcher
 }
 
 // Open makes a Session.
@@ -108,7 +110,7 @@ func Open(ctx context.Context, o Options, host Host) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a session: %w", err)
 	}
-	s := &Session{engine: engine, rules: rules}
+	s := &Session{engine: engine, rules: rules, fetcher: fetcher{host}}
 	if s.trust, err = o.keys(); err != nil {
 		return nil, fmt.Errorf("opening a session: %w", err)
 	}

@@ -26,6 +26,7 @@
 //	handle(event: string) : Promise<void>
 //	stats() : Promise<string>
 //	judge(url: string) : Promise<string>
+//	clean(url: string, shown: Uint8Array) : Promise<string>  the shortest address to share: bridge.Link
 //	update(bundle: Uint8Array) : Promise<number>  a downloaded rule bundle; its version
 //	close()
 //

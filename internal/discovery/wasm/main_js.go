@@ -83,6 +83,16 @@ func session(s *bridge.Session) js.Value {
 			return string(b), err
 		})
 	})
+	method("clean", func(args []js.Value) any {
+		if len(args) != 2 || args[0].Type() != js.TypeString || !args[1].InstanceOf(js.Global().Get("Uint8Array")) {
+			return rejected("clean: want an address and a Uint8Array")
+		}
+		address, shown := args[0].String(), bytesOf(args[1])
+		return promise(func() (any, error) {
+			b, err := s.Clean(context.Background(), address, shown)
+			return string(b), err
+		})
+	})
 	method("close", func([]js.Value) any {
 		for _, m := range methods {
 			m.Release()
