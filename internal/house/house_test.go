@@ -83,6 +83,7 @@ var sdkMayNotImport = []string{
 // A pkg is the output of `go list` for one package.
 type pkg struct {
 	ImportPath string
+	Name       string
 	Dir        string
 	Imports    []string
 	Deps       []string // of Imports, and of theirs
@@ -91,7 +92,7 @@ type pkg struct {
 
 func packages(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,Deps,GoFiles", "./...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Name,Dir,Imports,Deps,GoFiles", "./...")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
