@@ -187,6 +187,9 @@ func (c *discoverReplayCmd) play(e *env, engine *lifecycle.Engine, out *replayed
 	if err := lines.Err(); err != nil {
 		return setup(fmt.Errorf("reading events: %w", err))
 	}
+	if now.IsZero() { // a recording without events
+		return nil
+	}
 	return ticks(now.Add(latest))
 }
 
