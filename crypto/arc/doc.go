@@ -96,10 +96,24 @@
 // Points are those of package internal/p256, which says why no library serves; scalars
 // are those of filippo.io/bigmod, in constant time. Verification multiplies
 // with shared doublings, with tables of the generators, and with context hashes and
-// their multiples kept in a [Context]. It inverts three times: for the tables of U
-// and m1Commit, by which the key and then the proof multiply; for V with its table and that of
-// the tag; for the encodings of all commitments. The verifier's products add a secret
+// their multiples kept in a [Context]. It inverts three times: for
+// the tables of U and m1Commit, by which the key and then the proof multiply, and of the
+// tag; for V with its table; for the encodings of all commitments. Two sums at a time
+// share the processor. The verifier's products add a secret
 // offset, so that points which a client chooses cannot meet on the way.
+//
+// Presentations cannot be verified together by one random combination of their
+// equations, as signatures that contain their commitments can. A proof is a challenge
+// and responses. Its commitments are not in it: they are the sums of the responses'
+// products less the challenge's with the left sides, and what is checked is that a hash
+// of the encodings of all of them is the challenge. A hash is not linear, so each
+// commitment of each presentation must be known by itself, while a combination gives one
+// point for all. Proofs that carry commitments in place of the challenge could be
+// combined, but are not the draft's, and longer by an element an equation less a scalar.
+// The one relation that is checked as points, that the bits add up to the nonce, takes a
+// doubling and an addition a bit, less than multiplying it by a random coefficient.
+// Presentations are independent, so that several goroutines verify a batch, with the
+// verdicts of one.
 //
 // # Compatibility
 //

@@ -267,22 +267,29 @@ func (ck *check) finish() error {
 	return nil
 }
 
-// addTables gives each element of the sums a table, with one inversion for all.
-func (in *instance) addTables(sums [][]product) {
-	var missing []*element
-	var points []*p256.Point
+// addTables gives each element of the sums a table, and those of secret one that secret
+// scalars multiply by, with one inversion for all.
+func (in *instance) addTables(sums [][]product, secret ...*element) {
+	missing := slices.Clone(secret)
 	for _, s := range sums {
 		for _, p := range s {
 			if p.element.table == nil && !slices.Contains(missing, p.element) {
 				missing = append(missing, p.element)
-				points = append(points, new(p256.Point).Set(p.element.point))
 			}
 		}
 	}
-	if len(points) == 0 {
+	if len(missing) == 0 {
 		return
 	}
-	tables, _ := p256.NewTables(p256.WidthOnce, points...)
+	requests := make([]p256.TableRequest, len(missing))
+	for i, e := range missing {
+		width := uint(p256.WidthOnce)
+		if i < len(secret) {
+			width = p256.WidthSecret
+		}
+		requests[i] = p256.TableRequest{Width: width, Point: new(p256.Point).Set(e.point)}
+	}
+	tables, _ := p256.NewTablesOf(requests)
 	for i, e := range missing {
 		e.table = &tables[i]
 	}

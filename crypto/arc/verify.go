@@ -76,11 +76,10 @@ const equationOfV = 1
 // computed in constant time, beside what does not need it.
 func (v *Verifier) run(p *Presentation, ck *check, bits *bitProducts) error {
 	in := ck.in
-	tables, _ := p256.NewTables(p256.WidthSecret, new(p256.Point).Set(p.u.point), new(p256.Point).Set(p.m1Commit.point))
-	in.elements[atU].table, in.elements[atM1].table = &tables[0], &tables[1]
-	in.addTables(slices.Delete(slices.Clone(ck.sums), equationOfV, equationOfV+1))
+	u, m1 := &in.elements[atU], &in.elements[atM1]
+	in.addTables(slices.Delete(slices.Clone(ck.sums), equationOfV, equationOfV+1), u, m1)
 	var sum p256.Point
-	walks := append(bits.walks, v.offset.MultWalk(&sum, &tables[0], &tables[1], (*[scalarSize]byte)(&v.forU), (*[scalarSize]byte)(&v.x1)))
+	walks := append(bits.walks, v.offset.MultWalk(&sum, u.table, m1.table, (*[scalarSize]byte)(&v.forU), (*[scalarSize]byte)(&v.x1)))
 	before, err := ck.walks(0, equationOfV)
 	if err != nil {
 		return err
@@ -96,7 +95,7 @@ func (v *Verifier) run(p *Presentation, ck *check, bits *bitProducts) error {
 	if sum.IsIdentity() {
 		return fmt.Errorf("%w: V is the identity", ErrProof)
 	}
-	tables, _ = p256.NewTables(p256.WidthOnce, &sum)
+	tables, _ := p256.NewTables(p256.WidthOnce, &sum)
 	point := tables[0].Point()
 	in.elements[atV] = element{point: point, enc: point.Bytes(), table: &tables[0]}
 	withV, err := ck.walks(equationOfV, equationOfV+1)

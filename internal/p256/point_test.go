@@ -96,12 +96,16 @@ func TestProducts(t *testing.T) {
 	tables := map[*Affine]map[uint]*Table{}
 	for _, point := range []*Affine{p, q, &negated} {
 		tables[point] = map[uint]*Table{}
+		var requests []TableRequest
 		for _, width := range []uint{WidthOnce, WidthSecret, WidthOften, WidthMost} {
-			made, ok := NewTables(width, new(Point).Set(point))
-			if !ok || *made[0].Point() != *point {
+			requests = append(requests, TableRequest{width, new(Point).Set(point)})
+		}
+		made, ok := NewTablesOf(requests)
+		for i, r := range requests {
+			if !ok || *made[i].Point() != *point {
 				t.Fatal("the table of a point is not that of the point")
 			}
-			tables[point][width] = &made[0]
+			tables[point][r.Width] = &made[i]
 		}
 	}
 	base, secret := NewBase(p), NewSecretBase(p)

@@ -25,24 +25,42 @@ type Table struct {
 // for all, and reports whether no point is the identity; if one is, the tables
 // are of no use. The first entry of a table is the point itself.
 func NewTables(width uint, points ...*Point) ([]Table, bool) {
-	each := 1 << (width - 2)
-	multiples := make([]Point, each*len(points))
+	requests := make([]TableRequest, len(points))
 	for i, p := range points {
-		row := multiples[i*each:][:each]
-		row[0] = *p
+		requests[i] = TableRequest{width, p}
+	}
+	return NewTablesOf(requests)
+}
+
+// A TableRequest is a point that is to have a table for windows of Width bits.
+type TableRequest struct {
+	Width uint
+	Point *Point
+}
+
+// NewTablesOf is [NewTables] with a width for each point.
+func NewTablesOf(requests []TableRequest) ([]Table, bool) {
+	n := 0
+	for _, r := range requests {
+		n += 1 << (r.Width - 2)
+	}
+	multiples := make([]Point, n)
+	odd := make([]Affine, n)
+	tables := make([]Table, len(requests))
+	at := 0
+	for i, r := range requests {
+		end := at + 1<<(r.Width-2)
+		row := multiples[at:end]
+		row[0] = *r.Point
 		var double Point
-		double.Double(p, 1)
+		double.Double(r.Point, 1)
 		for j := range row[1:] {
 			row[j+1].Add(&row[j], &double)
 		}
+		tables[i] = Table{r.Width, odd[at:end]}
+		at = end
 	}
-	odd := make([]Affine, len(multiples))
-	ok := Normalize(odd, multiples)
-	tables := make([]Table, len(points))
-	for i := range tables {
-		tables[i] = Table{width, odd[i*each:][:each]}
-	}
-	return tables, ok
+	return tables, Normalize(odd, multiples)
 }
 
 // Point returns the point that the table is of.
