@@ -108,6 +108,7 @@ fuzz:
 KILLS ?= 200
 crash:
 	SHOAL_KILLS=$(KILLS) ./scripts/postgres $(GO) test -count 1 -timeout 60m -v -run '^TestKill' ./cmd/shoal ./internal/dap/helper
+	SHOAL_CRASHES=all $(GO) test -count 1 -timeout 30m -v -run '^TestCrashes$$' ./internal/hardened
 
 SIM_SEEDS ?= 10000
 sim:
