@@ -8,14 +8,16 @@ import (
 
 	"github.com/shoal-project/shoal/bench/flix"
 	"github.com/shoal-project/shoal/bench/perms"
+	"github.com/shoal-project/shoal/bench/suggest"
 	"github.com/shoal-project/shoal/bench/vocab"
 )
 
 // benchCmd groups the evaluations.
 type benchCmd struct {
-	Flix  benchFlixCmd  `cmd:"" help:"Repeat the Flix evaluation of the Prochlo paper: ratings predicted from pairs."`
-	Perms benchPermsCmd `cmd:"" help:"Repeat the Perms evaluation of the Prochlo paper: pages recovered, by feature and action."`
-	Vocab benchVocabCmd `cmd:"" help:"Repeat the Vocab evaluation of the Prochlo paper: words recovered by each way of asking."`
+	Flix    benchFlixCmd    `cmd:"" help:"Repeat the Flix evaluation of the Prochlo paper: ratings predicted from pairs."`
+	Perms   benchPermsCmd   `cmd:"" help:"Repeat the Perms evaluation of the Prochlo paper: pages recovered, by feature and action."`
+	Suggest benchSuggestCmd `cmd:"" help:"Repeat the Suggest evaluation of the Prochlo paper: next views predicted from triples."`
+	Vocab   benchVocabCmd   `cmd:"" help:"Repeat the Vocab evaluation of the Prochlo paper: words recovered by each way of asking."`
 }
 
 // benchVocabCmd runs the Vocab evaluation.
@@ -118,6 +120,31 @@ func (c *benchFlixCmd) Run(e *env) error {
 	}
 	result, err := flix.Run(e.ctx, flix.Config{
 		Sizes: sizes, Seed: c.Seed, Dir: c.Dir, Clock: e.clock,
+		Progress: func(what string) { fmt.Fprintf(e.stderr, "shoal: %s\n", what) },
+	})
+	if err != nil {
+		return err
+	}
+	return writeEvaluation(e, result, c.JSON, c.SVG)
+}
+
+// benchSuggestCmd runs the Suggest evaluation.
+type benchSuggestCmd struct {
+	Histories int    `default:"150000" placeholder:"N" help:"So many histories, ${default} at most."`
+	Seed      uint64 `default:"1" help:"Same seed, same histories and figures (${default})."`
+	Sealed    int    `default:"20000" placeholder:"N" help:"So many histories also go through all layers of encryption (${default})."`
+	JSON      bool   `name:"json" help:"Write JSON instead of text."`
+	SVG       string `name:"svg" placeholder:"FILE" help:"Also write a chart."`
+	Dir       string `placeholder:"DIR" help:"Where intermediate files go; default the system's directory for such. They need about 500 MB."`
+}
+
+// Run runs the evaluation and writes its figures.
+func (c *benchSuggestCmd) Run(e *env) error {
+	if c.Histories < 1 || c.Histories > suggest.Histories || c.Sealed < 0 {
+		return setup(fmt.Errorf("--histories %d, --sealed %d: want 1 to %d, and 0 or more", c.Histories, c.Sealed, suggest.Histories))
+	}
+	result, err := suggest.Run(e.ctx, suggest.Config{
+		Histories: c.Histories, Seed: c.Seed, Sealed: c.Sealed, Dir: c.Dir, Clock: e.clock,
 		Progress: func(what string) { fmt.Fprintf(e.stderr, "shoal: %s\n", what) },
 	})
 	if err != nil {
