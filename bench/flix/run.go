@@ -102,7 +102,7 @@ func question(s Size) *task.Task {
 			values = append(values, valueOf(rating{uint16(movie), uint8(stars)}))
 		}
 	}
-	limit := uint32(min(all, 1<<20))
+	var limit uint32 = min(all, 1<<20)
 	if s.Cap > 0 {
 		limit = uint32(s.Cap)
 	}

@@ -29,7 +29,7 @@ func (r *Route) Sealed(ctx context.Context, e engine.Engine, seed [32]byte, thre
 	if err != nil {
 		return esa.Counts{}, err
 	}
-	reports, err := r.seal(seed, clients)
+	reports, err := r.seal(seed, clients) //nolint:contextcheck // sealing waits for nothing
 	if err != nil {
 		return esa.Counts{}, fmt.Errorf("sealing: %w", err)
 	}

@@ -103,7 +103,7 @@ func benchmarkRecovery(b *testing.B, clients, threshold int) {
 			wantValues, wantRecords = wantValues+1, wantRecords+n
 		}
 	}
-	values, made, random = nil, nil, nil
+	made, random = nil, nil
 	runtime.GC() // of what made the reports
 	b.ResetTimer()
 	before := cpuTime()
