@@ -103,7 +103,6 @@ func benchmarkRecovery(b *testing.B, clients, threshold int) {
 			wantValues, wantRecords = wantValues+1, wantRecords+n
 		}
 	}
-	made, random = nil, nil
 	runtime.GC() // of what made the reports
 	b.ResetTimer()
 	before := cpuTime()
