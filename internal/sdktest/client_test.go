@@ -444,11 +444,14 @@ func TestNilClient(t *testing.T) {
 	if err := c.SetMode(shoal.On); err == nil {
 		t.Error("SetMode has no error: a person's decision would be lost in silence")
 	}
+	if err := c.SetDetail("m", true); err == nil {
+		t.Error("SetDetail has no error: a person's decision would be lost in silence")
+	}
 	if err := c.Close(); err != nil {
 		t.Errorf("Close = %v", err)
 	}
 	// The list above is complete.
-	if n := reflect.TypeOf(c).NumMethod(); n != 12 {
+	if n := reflect.TypeOf(c).NumMethod(); n != 13 {
 		t.Errorf("Client has %d methods: call the new one on a nil client here", n)
 	}
 }
