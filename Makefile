@@ -19,12 +19,13 @@ WITH_SQL := CGO_ENABLED=1
 WITH_SQL_TAGS := $(SQL_TAGS)
 endif
 
-.PHONY: help demo test test-web extension compat bench bench-star discovery fuzz crash sim chaos linkability mutants lint build cross release release-check
+.PHONY: help demo test test-web test-shop extension compat bench bench-star discovery fuzz crash sim chaos linkability mutants lint build cross release release-check
 
 help:
 	@echo "make demo    answer a question about the programs on this machine, privately"
 	@echo "make test    all tests, and the builds for other platforms"
 	@echo "make test-web   the web SDK and the extension: sizes, in Node.js, Chromium and Firefox, against the Go SDK and real servers"
+	@echo "make test-shop  two browsers buy from the demo's shop, in real time"
 	@echo "make extension   the browser extension for Chromium and Firefox, in dist/extension"
 	@echo "make compat  data, partners and devices of the version before, with this one"
 	@echo "make bench   all benchmarks (see docs/evidence/performance.md)"
@@ -67,6 +68,10 @@ endif
 
 # The web SDK. scripts/web installs its development tools; where they or a browser
 # cannot be had a line says what was left out, with CI=true that is an error.
+test-shop:
+	./scripts/web npm run build
+	SHOAL_WEB=1 SHOAL_SHOP=1 $(GO) test -count 1 -timeout 15m -v -run '^TestDemoShop$$' ./web/sdk
+
 test-web:
 	./scripts/web npm test
 	SHOAL_WEB=1 $(GO) test -count 1 -timeout 12m -v ./web/sdk ./web/extension

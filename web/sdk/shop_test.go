@@ -23,8 +23,13 @@ type shopLine struct {
 
 // TestDemoShop runs "shoal demo --web" as a person does, in real time, and lets a customer
 // in each browser buy from it: what the answers have beyond the simulated customers is
-// exactly what the two bought.
+// exactly what the two bought. It waits for real epochs of a minute, and fails on a machine
+// so slow that a customer's purchase falls into another epoch than the simulated ones: it has
+// a target of its own, make test-shop.
 func TestDemoShop(t *testing.T) {
+	if os.Getenv("SHOAL_SHOP") == "" {
+		t.Skip("needs several minutes of real time: make test-shop")
+	}
 	needsTools(t)
 	programs := map[string]string{"chromium": browser(t), "firefox": firefox(t)}
 	things := map[string][]int{"chromium": {0, 1}, "firefox": {2, 3}} // 42 and 58 coins
