@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/shoal-project/shoal/internal/durable"
@@ -327,7 +328,7 @@ func (c *Client) SetDetail(name string, agreed bool) error {
 }
 
 // dropDetail drops what waits with detail of metrics whose detail is not sent. Of a report
-// that is sealed already it cannot be seen: it is dropped, too. The caller holds mu.
+// that is sealed already, the text for people names its fields. The caller holds mu.
 func (c *Client) dropDetail() error {
 	if c.box == nil {
 		return nil
@@ -346,6 +347,9 @@ func (c *Client) dropDetail() error {
 		t, err := c.uploader.owners.open(e)
 		if err != nil || !t.HasDetail() {
 			return err != nil
+		}
+		if e.Record == nil {
+			return strings.Contains(e.Encoded, t.Schema[t.Protection.Detail[0]].Name+"=")
 		}
 		rec, err := t.Decode(e.Record)
 		return err != nil || t.Detailed(rec)

@@ -1,6 +1,7 @@
 package sdktest_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -85,5 +86,46 @@ func TestDetail(t *testing.T) {
 	var none *shoal.Client
 	if none.SetDetail("api_use", true) == nil {
 		t.Error("a nil client agreed")
+	}
+}
+
+// Threat: a person who has never agreed to detail loses, at each start of the program, plain
+// reports that were sealed and wait for an answer; or a sealed report with detail that was
+// withdrawn is sent all the same.
+func TestDetailOfSealedReports(t *testing.T) {
+	h := newFirstHop(t)
+	tk := h.task("api_use")
+	tk.Protection.Detail = []uint8{1}
+	o, v := h.options(t)
+	o.Bundle, o.Dir = h.bundle(t, tk), t.TempDir()+"/outbox"
+	away := true
+	h.setAnswer(func(w http.ResponseWriter, r *http.Request) bool {
+		if away && r.Method == http.MethodPost {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		return false
+	})
+	c := sdktest.Open(t, o)
+	c.Record("api_use", sdktest.Use("plain", "files"))
+	if err := c.SetDetail("api_use", true); err != nil {
+		t.Fatal(err)
+	}
+	c.Record("api_use", sdktest.Use("detailed", "files"))
+	sdktest.Drain(t, c, v, midnight.Add(16*time.Hour))
+	list, err := c.Pending()
+	if err != nil || len(list) != 2 || list[0].Stage != shoal.Sealed || list[1].Stage != shoal.Sealed {
+		t.Fatalf("waiting: %+v, %v", list, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	away = false
+	c = sdktest.Open(t, o) // without the detail
+	if list, err = c.Pending(); err != nil || len(list) != 1 || strings.Contains(list[0].Encoded, "files") {
+		t.Errorf("after the start %+v wait, %v, want the plain report alone", list, err)
+	}
+	if sent, _ := sdktest.Drain(t, c, v, midnight.Add(40*time.Hour)); sent != 1 {
+		t.Errorf("sent %d", sent)
 	}
 }
